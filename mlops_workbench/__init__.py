@@ -1,0 +1,59 @@
+"""The whole machine-learning life cycle from inside a Jupyter notebook.
+
+Public names are loaded on first use, so that importing the package costs a kernel nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+__version__ = "0.1.0"
+
+_EXPORTS = {
+    "track": "mlops_workbench.capture",
+    "log": "mlops_workbench.capture",
+    "log_param": "mlops_workbench.capture",
+    "log_params": "mlops_workbench.capture",
+    "log_figure": "mlops_workbench.capture",
+    "log_artifact": "mlops_workbench.capture",
+    "log_model": "mlops_workbench.capture",
+    "log_dataset": "mlops_workbench.capture",
+    "tag": "mlops_workbench.capture",
+    "runs": "mlops_workbench.control.client",
+    "load_model": "mlops_workbench.control.client",
+    "predict": "mlops_workbench.control.client",
+}
+
+__all__ = [*_EXPORTS, "__version__", "load_ipython_extension"]
+
+
+def __getattr__(name: str) -> Any:
+    module = _EXPORTS.get(name)
+    if module is None:
+        raise AttributeError(f"module 'mlops_workbench' has no attribute '{name}'")
+    value = getattr(import_module(module), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+def load_ipython_extension(shell: InteractiveShell) -> None:
+    """Add ``%mlops`` and ``%%track`` to an IPython session (``%load_ext mlops_workbench``)."""
+    from mlops_workbench.magics import register
+
+    register(shell)
+
+
+def _jupyter_labextension_paths() -> list[dict[str, str]]:
+    return [{"src": "labextension", "dest": "mlops-workbench"}]
+
+
+def _jupyter_server_extension_points() -> list[dict[str, Any]]:
+    return [{"module": "mlops_workbench.server"}]

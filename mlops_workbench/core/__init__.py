@@ -1,0 +1,1 @@
+"""Nouns, ids, settings, workspace and errors: what every other package builds on."""

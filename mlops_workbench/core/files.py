@@ -1,0 +1,71 @@
+"""Writes that are whole or not there, and a lock between processes."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from mlops_workbench.core.errors import StorageError
+
+
+def write_atomic(path: Path, data: bytes | str, *, mode: int = 0o644) -> None:
+    """Write a file so that a reader, or a crash, sees the old content or the new one.
+
+    Raises
+    ------
+    StorageError
+        The folder is missing, read-only or full.
+    """
+    raw = data.encode() if isinstance(data, str) else data
+    temporary: str | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        with os.fdopen(handle, "wb") as file:
+            file.write(raw)
+            file.flush()
+            os.fchmod(file.fileno(), mode)
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+        raise StorageError(
+            f"cannot write {path.name}: {error.strerror or error}",
+            where=str(path),
+            hint="check that the folder exists, is writable and has room",
+        ) from error
+
+
+@contextlib.contextmanager
+def file_lock(path: Path, *, wait: bool = True) -> Iterator[bool]:
+    """Hold an advisory lock between processes; the system frees it when the holder dies.
+
+    Parameters
+    ----------
+    path : Path
+        Lock file; made if missing and never removed (removing it would split the lock).
+    wait : bool
+        False returns at once.
+
+    Yields
+    ------
+    bool
+        Whether the lock is held.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,192 @@
+"""What a journal carries: one struct per kind of record.
+
+A record is encoded as a msgpack array (fields by position) and framed by :mod:`mlops_workbench.journal`,
+which knows nothing of these types. Fields are only ever added at the end, with a default, so that a newer
+reader reads older journals and an older one skips what it does not know.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import msgspec
+
+#: What a parameter or tag may hold in the journal: kept true, turned into text only for MLflow.
+Value: TypeAlias = Any
+
+
+class Record(msgspec.Struct, frozen=True, array_like=True):
+    """Base of all records."""
+
+
+class SessionStart(Record):
+    """First record of a journal file: who writes it."""
+
+    session: str  # id of the kernel session, the same in all files it rotates through
+    pid: int
+    process_started: float  # see core.processes.ProcessIdentity
+    host: str
+    user: str
+    started_ms: int
+    notebook: str  # path of the notebook, empty when unknown
+    python: str
+    workbench: str
+
+
+class Heartbeat(Record):
+    """The writer lives and promises the next sign of life before `due_ms`."""
+
+    at_ms: int
+    due_ms: int
+
+
+class RunStart(Record):
+    """A run begins."""
+
+    run_uid: str
+    name: str
+    experiment: str
+    start_ms: int
+    kind: str = "run"  # run | pipeline | stage
+    parent_uid: str = ""
+    notebook: str = ""
+    cell_id: str = ""
+    source: str = ""  # code as executed
+    tags: dict[str, Value] = {}
+
+
+class Params(Record):
+    """Parameters of a run; `origin` tells what a user logged from what was observed."""
+
+    run_uid: str
+    values: dict[str, Value]
+    origin: str = "logged"  # logged | observed
+
+
+class Metrics(Record):
+    """Metrics at one step; a value is a float (NaN and infinities included) or an int of any size."""
+
+    run_uid: str
+    at_ms: int
+    step: int
+    values: dict[str, float]
+    origin: str = "logged"
+
+
+class Tags(Record):
+    """Tags of a run; a later value wins."""
+
+    run_uid: str
+    values: dict[str, Value]
+
+
+class Artifact(Record):
+    """A file of the run; its bytes are in the blob store already."""
+
+    run_uid: str
+    path: str  # relative, with forward slashes, as it will appear under the run
+    digest: str  # SHA-256
+    size: int
+    media_type: str = "application/octet-stream"
+    kind: str = "file"  # file | figure | table | notebook | code | log
+
+
+class Column(msgspec.Struct, frozen=True):
+    """A column of a model's input or output.
+
+    Attributes
+    ----------
+    name : str
+        Column name; empty for the only column of an unnamed matrix.
+    dtype : str
+        MLflow data type: ``double float integer long boolean string datetime``.
+    required : bool
+        False when the training data has missing values here.
+    """
+
+    name: str
+    dtype: str
+    required: bool = True
+
+
+class Model(Record):
+    """A fitted model; its files are in the blob store already.
+
+    ``files`` maps a path inside the model folder to a blob digest: ``model.skops`` (or ``model.pkl``),
+    and, when data was seen, ``mlops/reference.parquet`` (a sample of the training data: the input columns,
+    ``__target__`` and ``__prediction__``) and ``input_example.json`` (MLflow's ``dataframe_split`` form).
+    """
+
+    run_uid: str
+    name: str
+    flavor: str  # sklearn
+    format: str  # skops | cloudpickle
+    files: dict[str, str]
+    inputs: list[Column] = []
+    outputs: list[Column] = []
+    estimator: str = ""  # qualified class name
+    requirements: list[str] = []
+    untrusted: list[str] = []  # types a skops file holds beyond the built-in allow-list
+    at_ms: int = 0
+
+
+class Dataset(Record):
+    """Data that went into a run."""
+
+    run_uid: str
+    name: str
+    context: str  # training | test | validation | ...
+    digest: str
+    rows: int
+    columns: list[Column] = []
+    source: str = ""
+    profile: dict[str, Value] = {}
+
+
+class RunEnd(Record):
+    """A run ended; absent when its process died."""
+
+    run_uid: str
+    end_ms: int
+    status: str  # FINISHED | FAILED | KILLED
+    error: str = ""  # "NameError: name 'x' is not defined"
+    traceback: str = ""
+    output: str = ""  # tail of stdout and stderr
+    complete: bool = True  # False when records had to be dropped
+
+
+class SessionEnd(Record):
+    """The writer closed the journal in good order."""
+
+    at_ms: int
+
+
+#: Number of a record type in the frame. Numbers are never reused.
+RECORD_TYPES: dict[int, type[Record]] = {
+    1: SessionStart,
+    2: Heartbeat,
+    3: RunStart,
+    4: Params,
+    5: Metrics,
+    6: Tags,
+    7: Artifact,
+    8: Model,
+    9: Dataset,
+    10: RunEnd,
+    11: SessionEnd,
+}
+TYPE_NUMBERS: dict[type[Record], int] = {kind: number for number, kind in RECORD_TYPES.items()}
+
+_decoders = {number: msgspec.msgpack.Decoder(kind) for number, kind in RECORD_TYPES.items()}
+
+
+def decode(number: int, payload: bytes | memoryview) -> Record | None:
+    """The record in a frame's payload, None when its type is newer than this reader.
+
+    Raises
+    ------
+    msgspec.DecodeError
+        The payload is not such a record.
+    """
+    decoder = _decoders.get(number)
+    return decoder.decode(payload) if decoder else None
