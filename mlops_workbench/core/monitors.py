@@ -22,6 +22,9 @@ class MonitorSpec:
         Relative loss of quality against the reference that counts (0.1: ten percent).
     pipeline : str
         Pipeline that an alert starts, empty for none.
+    params : dict
+        Parameters for that pipeline; ``{start}`` and ``{end}`` in a text stand for the first day of the
+        alerting windows and the day after the last (ISO dates).
     enabled : bool
         Whether it is evaluated on its own.
     """
@@ -31,6 +34,7 @@ class MonitorSpec:
     metric: str = "mae"
     max_degradation: float = 0.1
     pipeline: str = ""
+    params: dict[str, str | int | float | bool] = field(default_factory=dict)
     enabled: bool = True
 
 
