@@ -1,0 +1,118 @@
+"""The control plane's process: ``python -m mlops_workbench.control WORKSPACE``."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import os
+import socket
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+import uvicorn
+from fastapi import FastAPI
+
+from mlops_workbench import __version__
+from mlops_workbench.control.app import create_app
+from mlops_workbench.control.auth import TokenAuth, read_or_make_token
+from mlops_workbench.control.launch import Address, address_file, lock_file, token_file
+from mlops_workbench.control.plane import ControlPlane
+from mlops_workbench.core.errors import Conflict, WorkbenchError
+from mlops_workbench.core.files import file_lock, write_atomic
+from mlops_workbench.core.processes import ProcessIdentity
+from mlops_workbench.core.workspace import Workspace
+
+ALREADY_RUNNING = 3
+
+
+def main() -> int:
+    """Run until told to stop; the exit code is 3 when another process serves the workspace already."""
+    parser = argparse.ArgumentParser(prog="mlops_workbench.control")
+    parser.add_argument("workspace", type=Path)
+    parser.add_argument("--host")
+    parser.add_argument("--port", type=int)
+    given = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        workspace = Workspace.open(given.workspace, arguments={"control.host": given.host, "control.port": given.port})
+        workspace.prepare()
+        with file_lock(lock_file(workspace), wait=False) as held:
+            if not held:
+                return ALREADY_RUNNING
+            _serve(workspace)
+    except WorkbenchError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+def _serve(workspace: Workspace) -> None:
+    settings = workspace.settings.control
+    token = read_or_make_token(token_file(workspace))
+    listener = _bind(settings.host, settings.port)
+    url = f"http://{_shown(settings.host)}:{listener.getsockname()[1]}"
+    app = create_app()
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        plane = ControlPlane(workspace, on_shutdown=lambda: setattr(server, "should_exit", True))
+        plane.url = url
+        app.state.plane = plane
+        plane.start()
+        identity = ProcessIdentity.of()
+        assert identity is not None
+        address = Address(url, identity.pid, identity.started, __version__)
+        write_atomic(address_file(workspace), msgspec.json.encode(address), mode=0o600)
+        try:
+            yield
+        finally:
+            address_file(workspace).unlink(missing_ok=True)
+            plane.stop()
+
+    app.router.lifespan_context = lifespan
+    config = uvicorn.Config(
+        TokenAuth(app, token),
+        log_config=None,
+        access_log=False,
+        # Event streams never end on their own.
+        timeout_graceful_shutdown=3,
+        lifespan="on",
+    )
+    server = _Server(config)
+    server.run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """Ends event streams as soon as the server is told to stop, so that nobody waits for them."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        application = self.config.app
+        if isinstance(application, TokenAuth) and isinstance(application.app, FastAPI):
+            application.app.state.plane.hub.close()
+        await super().shutdown(sockets)
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        raise Conflict(
+            f"the control plane cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}",
+            hint="set control.port in workbench.toml to a free port, or to 0 for any",
+        ) from error
+    listener.listen(512)
+    return listener
+
+
+def _shown(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+if __name__ == "__main__":
+    sys.exit(main())

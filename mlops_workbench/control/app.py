@@ -1,0 +1,78 @@
+"""The HTTP application: routes over the services, one form for every error."""
+
+from __future__ import annotations
+
+import logging
+
+import orjson
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from mlops_workbench import __version__
+from mlops_workbench.control.requests import Problem
+from mlops_workbench.control.routes import endpoints, events, models, monitors, pipelines, runs, status
+from mlops_workbench.core.errors import InvalidInput, NotFound, WorkbenchError
+
+log = logging.getLogger("mlops_workbench.control")
+
+
+def create_app() -> FastAPI:
+    """The application without its services: they are put into ``app.state.plane`` by the process."""
+    app = FastAPI(
+        title="mlops-workbench control plane",
+        version=__version__,
+        openapi_url="/api/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        generate_unique_id_function=_operation_id,
+        responses={"4XX": {"model": Problem, "description": "What was wrong, where, and what to do"}},
+    )
+    for module in (status, runs, models, endpoints, pipelines, monitors, events):
+        app.include_router(module.router, prefix="/api")
+    app.add_exception_handler(WorkbenchError, _workbench_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Exception, _unexpected)
+    return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name
+
+
+def _answer(error: WorkbenchError) -> Response:
+    return Response(orjson.dumps(error.to_dict()), error.status, media_type="application/json")
+
+
+def _workbench_error(_request: Request, error: Exception) -> Response:
+    return _answer(error if isinstance(error, WorkbenchError) else WorkbenchError(str(error)))
+
+
+def _validation_error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    return _answer(InvalidInput(f"{place}: {first['msg']}", where=place, hint="see /api/openapi.json for the form"))
+
+
+def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == 404:
+        return _answer(NotFound(f"nothing at {request.url.path}", hint="see /api/openapi.json for what there is"))
+    problem = WorkbenchError(str(error.detail), where=request.url.path)
+    problem.status = error.status_code
+    return _answer(problem)
+
+
+def _unexpected(request: Request, error: Exception) -> Response:
+    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return _answer(
+        WorkbenchError(
+            f"this is a defect of the workbench: {type(error).__name__}: {error}",
+            where=request.url.path,
+            hint="the control plane's log (.mlops/logs/control.log) has the details",
+        )
+    )

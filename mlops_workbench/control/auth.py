@@ -1,0 +1,75 @@
+"""One token for everything the control plane answers."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+from secrets import compare_digest
+
+import orjson
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from mlops_workbench.core.errors import StorageError, Unauthorized
+
+
+def read_or_make_token(path: Path) -> str:
+    """The workspace's token, made on first use in a file that only its owner can read.
+
+    Raises
+    ------
+    StorageError
+        The file cannot be made, or others could read it.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Written under another name and linked: a reader never sees a file without its token in it.
+        fresh = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_urlsafe(32))
+        try:
+            os.link(fresh, path)
+        except FileExistsError:
+            pass
+        finally:
+            fresh.unlink()
+        if path.stat().st_mode & 0o077:
+            raise StorageError("the token file can be read by others", where=str(path), hint=f"run: chmod 600 '{path}'")
+        return path.read_text().strip()
+    except OSError as error:
+        raise StorageError(
+            f"cannot keep a token: {error.strerror or error}",
+            where=str(path),
+            hint="the workspace's .mlops folder must be writable",
+        ) from error
+
+
+class TokenAuth:
+    """ASGI middleware: a request without the bearer token gets no further, whatever its path.
+
+    Being in front of the router, it cannot be forgotten on a route.
+    """
+
+    def __init__(self, app: ASGIApp, token: str) -> None:
+        self.app = app
+        self._expected = f"Bearer {token}".encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or answer 401."""
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get("authorization", "").encode()
+        if scope["type"] == "http" and compare_digest(given, self._expected):
+            await self.app(scope, receive, send)
+            return
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 4401})
+            return
+        error = Unauthorized("wrong or missing token", hint="send 'Authorization: Bearer <token of .mlops/run/token>'")
+        body = orjson.dumps(error.to_dict())
+        headers = [(b"content-type", b"application/json"), (b"www-authenticate", b"Bearer")]
+        await send({"type": "http.response.start", "status": 401, "headers": headers})
+        await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,368 @@
+"""Talks to the control plane in the project's nouns: used by magics, CLI and programs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import httpx
+import msgspec
+
+from mlops_workbench.control.launch import ensure_running, find_running
+from mlops_workbench.control.requests import (
+    DeployRequest,
+    LocalModel,
+    PipelineRunRequest,
+    PromoteRequest,
+    RegisterRequest,
+    ShutdownRequest,
+)
+from mlops_workbench.core.endpoints import Endpoint
+from mlops_workbench.core.errors import Conflict, Unavailable, WorkbenchError
+from mlops_workbench.core.events import WorkspaceStatus
+from mlops_workbench.core.models import ModelVersion, RegisteredModel
+from mlops_workbench.core.monitors import Alert, MonitorReport, MonitorSpec
+from mlops_workbench.core.pipelines import Pipeline, PipelineRun
+from mlops_workbench.core.runs import Experiment, Run, RunDetail
+from mlops_workbench.core.workspace import Workspace
+
+Noun = TypeVar("Noun")
+
+
+class Client:
+    """A client of one control plane.
+
+    Parameters
+    ----------
+    url, token : str
+        Where it is and what it wants to see.
+    workspace : Workspace, optional
+        To find the control plane again when it was restarted on another port.
+    """
+
+    def __init__(self, url: str, token: str, workspace: Workspace | None = None) -> None:
+        self.url = url
+        self.workspace = workspace
+        self._http = _session(url, token)
+
+    @classmethod
+    def connect(cls, workspace: Workspace | None = None, *, start: bool = True) -> Client:
+        """Connect to the workspace's control plane and, unless `start` is False, start it if need be.
+
+        Raises
+        ------
+        Unavailable
+            It does not run and was not to be started, or does not start.
+        """
+        home = workspace or Workspace.find()
+        found = ensure_running(home) if start else find_running(home)
+        if found is None:
+            raise Unavailable(f"no control plane runs for {home.root}", hint="start it with 'mlops up'")
+        return cls(*found, home)
+
+    # -- runs ------------------------------------------------------------------------------------------
+
+    def experiments(self) -> list[Experiment]:
+        """Experiments, the one with the newest run first."""
+        return self._get("/experiments", list[Experiment])
+
+    def runs(
+        self,
+        experiment: str | None = None,
+        *,
+        status: str | None = None,
+        kind: str | None = None,
+        order_by: str = "start",
+        descending: bool = True,
+        limit: int = 100,
+        offset: int = 0,
+    ) -> list[Run]:
+        """Runs; `order_by` is ``start``, ``name``, ``duration``, ``metrics.<name>`` or ``params.<name>``."""
+        query = {
+            "experiment": experiment, "status": status, "kind": kind, "order_by": order_by,
+            "descending": descending, "limit": limit, "offset": offset,
+        }  # fmt: skip
+        return self._get("/runs", list[Run], {name: value for name, value in query.items() if value is not None})
+
+    def run(self, reference: str, experiment: str | None = None) -> RunDetail:
+        """A run by name (the newest), uid, start of a uid, or MLflow id."""
+        query = {"experiment": experiment} if experiment else {}
+        return self._get(f"/runs/{_part(reference)}", RunDetail, query)
+
+    def artifact(self, reference: str, path: str) -> bytes:
+        """Content of a run's file."""
+        return self._send("GET", f"/runs/{_part(reference)}/artifacts/{quote(path)}").content
+
+    # -- models ----------------------------------------------------------------------------------------
+
+    def models(self) -> list[RegisteredModel]:
+        """Registered models."""
+        return self._get("/models", list[RegisteredModel])
+
+    def versions(self, name: str) -> list[ModelVersion]:
+        """Versions of a model, newest first."""
+        return self._get(f"/models/{_part(name)}/versions", list[ModelVersion])
+
+    def register(self, name: str, request: RegisterRequest) -> ModelVersion:
+        """Register the model of a run."""
+        return self._post(f"/models/{_part(name)}/versions", ModelVersion, request)
+
+    def promote(self, name: str, version: int, request: PromoteRequest) -> ModelVersion:
+        """Give a version an alias, if the gate allows it."""
+        return self._post(f"/models/{_part(name)}/versions/{version}/promote", ModelVersion, request)
+
+    def rollback_model(self, name: str) -> ModelVersion:
+        """Make the previous champion champion again."""
+        return self._post(f"/models/{_part(name)}/rollback", ModelVersion)
+
+    def local_model(self, reference: str) -> LocalModel:
+        """Files of a model version on this machine's disk."""
+        return self._get(f"/local-models/{quote(reference)}", LocalModel)
+
+    # -- endpoints -------------------------------------------------------------------------------------
+
+    def endpoints(self) -> list[Endpoint]:
+        """Endpoints as they are."""
+        return self._get("/endpoints", list[Endpoint])
+
+    def endpoint(self, name: str) -> Endpoint:
+        """One endpoint as it is."""
+        return self._get(f"/endpoints/{_part(name)}", Endpoint)
+
+    def deploy(self, name: str, request: DeployRequest, *, timeout: float = 120.0) -> Endpoint:
+        """Serve a model version and wait until it answers; `timeout` in seconds, 0 does not wait."""
+        body = msgspec.json.encode(request)
+        endpoint = self._answer(self._send("PUT", f"/endpoints/{_part(name)}", content=body), Endpoint)
+        return self.wait_endpoint(name, endpoint.wanted_version, timeout) if timeout else endpoint
+
+    def rollback(self, name: str, *, timeout: float = 120.0) -> Endpoint:
+        """Serve the previous version again and wait until it answers."""
+        endpoint = self._post(f"/endpoints/{_part(name)}/rollback", Endpoint)
+        return self.wait_endpoint(name, endpoint.wanted_version, timeout) if timeout else endpoint
+
+    def remove_endpoint(self, name: str) -> None:
+        """Stop an endpoint for good."""
+        self._send("DELETE", f"/endpoints/{_part(name)}")
+
+    def wait_endpoint(self, name: str, version: int, timeout: float = 120.0) -> Endpoint:
+        """Wait until the endpoint answers with `version`.
+
+        Raises
+        ------
+        Conflict
+            The version could not be loaded.
+        Unavailable
+            It took longer than `timeout` seconds.
+        """
+
+        def settled() -> Endpoint | None:
+            endpoint = self.endpoint(name)
+            if endpoint.state == "failed" and endpoint.wanted_version == version:
+                still = f"; version {endpoint.version} still answers" if endpoint.version and endpoint.url else ""
+                raise Conflict(
+                    f"endpoint '{name}' could not serve version {version}: {endpoint.message}{still}",
+                    hint="deploy another version, or 'mlops rollback'",
+                )
+            return endpoint if endpoint.state == "ready" and endpoint.version == version else None
+
+        return _wait(settled, timeout, f"endpoint '{name}' did not serve version {version}")
+
+    # -- pipelines -------------------------------------------------------------------------------------
+
+    def pipelines(self) -> list[Pipeline]:
+        """Pipeline specs in the workspace."""
+        return self._get("/pipelines", list[Pipeline])
+
+    def start_pipeline(self, name: str, params: Mapping[str, Any] | None = None) -> PipelineRun:
+        """Start a pipeline."""
+        return self._post(f"/pipelines/{_part(name)}/runs", PipelineRun, PipelineRunRequest(dict(params or {})))
+
+    def pipeline_runs(self, limit: int = 100) -> list[PipelineRun]:
+        """Pipeline runs, newest first."""
+        return self._get("/pipeline-runs", list[PipelineRun], {"limit": limit})
+
+    def pipeline_run(self, run_id: str) -> PipelineRun:
+        """One pipeline run."""
+        return self._get(f"/pipeline-runs/{_part(run_id)}", PipelineRun)
+
+    def cancel_pipeline_run(self, run_id: str) -> PipelineRun:
+        """Stop a pipeline run."""
+        return self._post(f"/pipeline-runs/{_part(run_id)}/cancel", PipelineRun)
+
+    def wait_pipeline(
+        self, run_id: str, timeout: float = 3600.0, progress: Callable[[PipelineRun], None] | None = None
+    ) -> PipelineRun:
+        """Wait until a pipeline run is over and its model published."""
+
+        def over() -> PipelineRun | None:
+            run = self.pipeline_run(run_id)
+            if progress is not None:
+                progress(run)
+            return run if run.state in ("succeeded", "failed", "cancelled") else None
+
+        return _wait(over, timeout, f"pipeline run {run_id} is not over")
+
+    # -- monitors --------------------------------------------------------------------------------------
+
+    def monitors(self) -> list[MonitorReport]:
+        """Monitors with their windows."""
+        return self._get("/monitors", list[MonitorReport])
+
+    def monitor(self, endpoint: str) -> MonitorReport:
+        """The monitor of an endpoint."""
+        return self._get(f"/monitors/{_part(endpoint)}", MonitorReport)
+
+    def put_monitor(self, spec: MonitorSpec) -> MonitorReport:
+        """Create or change the monitor of an endpoint."""
+        return self._answer(self._send("PUT", "/monitors", content=msgspec.json.encode(spec)), MonitorReport)
+
+    def evaluate_monitor(self, endpoint: str) -> MonitorReport:
+        """Evaluate now."""
+        return self._post(f"/monitors/{_part(endpoint)}/evaluate", MonitorReport)
+
+    def alerts(self, endpoint: str | None = None) -> list[Alert]:
+        """Alerts, newest first."""
+        return self._get("/alerts", list[Alert], {"endpoint": endpoint} if endpoint else {})
+
+    # -- the process -----------------------------------------------------------------------------------
+
+    def status(self) -> WorkspaceStatus:
+        """Processes, delivery and counts."""
+        return self._get("/status", WorkspaceStatus)
+
+    def shutdown(self, *, keep_endpoints: bool = False) -> None:
+        """Ask the control plane to stop."""
+        self._send("POST", "/shutdown", content=msgspec.json.encode(ShutdownRequest(keep_endpoints)))
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._http.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _get(self, path: str, kind: type[Noun], query: Mapping[str, Any] | None = None) -> Noun:
+        return self._answer(self._send("GET", path, params=query), kind)
+
+    def _post(self, path: str, kind: type[Noun], body: object = None) -> Noun:
+        content = b"{}" if body is None else msgspec.json.encode(body)
+        return self._answer(self._send("POST", path, content=content), kind)
+
+    def _send(self, method: str, path: str, **given: Any) -> httpx.Response:
+        try:
+            response = self._http.request(method, f"/api{path}", **given)
+        except (httpx.ConnectError, httpx.RemoteProtocolError) as error:
+            # Restarted meanwhile, or away: what it was asked may be asked again, all requests are repeatable.
+            if self.workspace is None:
+                raise Unavailable(
+                    f"the control plane does not answer at {self.url}: {error}", hint="start it with 'mlops up'"
+                ) from error
+            self.url, token = ensure_running(self.workspace)
+            self._http.close()
+            self._http = _session(self.url, token)
+            response = self._http.request(method, f"/api{path}", **given)
+        except httpx.TimeoutException as error:
+            raise Unavailable(f"the control plane is too slow to answer {path}", hint="try again") from error
+        if response.is_success:
+            return response
+        raise _error(response)
+
+    @staticmethod
+    def _answer(response: httpx.Response, kind: type[Noun]) -> Noun:
+        return msgspec.json.decode(response.content, type=kind)
+
+
+def runs(experiment: str | None = None, **query: Any) -> list[Run]:
+    """Runs of the current workspace, newest first; see :meth:`Client.runs` for the arguments."""
+    with Client.connect() as client:
+        return client.runs(experiment, **query)
+
+
+def load_model(reference: str) -> Any:
+    """The fitted estimator behind ``name@alias``, ``name/3`` or ``name``.
+
+    Raises
+    ------
+    NotFound
+        There is no such model, version or alias.
+    InvalidInput
+        The model holds types that nobody has vouched for.
+    """
+    from mlops_workbench.serving import load_estimator
+
+    home = Workspace.find()
+    with Client.connect(home) as client:
+        local = client.local_model(reference)
+    return load_estimator(Path(local.folder), home.settings.serving)
+
+
+def predict(endpoint: str, data: Any, *, event_time: str | None = None) -> Any:
+    """Predictions of an endpoint for a table.
+
+    Parameters
+    ----------
+    endpoint : str
+        Name of a running endpoint.
+    data : DataFrame, or ndarray of shape (rows, columns)
+        Rows in the form the model was trained on.
+    event_time : str, optional
+        When the rows happened, ISO 8601; monitoring windows go by it.
+
+    Returns
+    -------
+    Series or ndarray of shape (rows,)
+        A Series with the index of `data` when it is a DataFrame.
+
+    Raises
+    ------
+    NotFound
+        There is no such endpoint.
+    InvalidInput
+        The endpoint refused the data; the message names the column.
+    """
+    from mlops_workbench.control.prediction import request_predictions
+
+    home = Workspace.find()
+    with Client.connect(home) as client:
+        found = client.endpoint(endpoint)
+    return request_predictions(found, data, token=home.settings.serving.token, event_time=event_time)
+
+
+def _session(url: str, token: str) -> httpx.Client:
+    # Proxies of the environment are for the world outside; this is loopback or a team's own host.
+    timeout = httpx.Timeout(180.0, connect=5.0)
+    return httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=timeout, trust_env=False)
+
+
+def _part(name: str) -> str:
+    return quote(name, safe="@")
+
+
+def _error(response: httpx.Response) -> WorkbenchError:
+    try:
+        body = msgspec.json.decode(response.content, type=dict[str, Any])
+    except msgspec.DecodeError:
+        body = {"message": f"{response.request.url} answered {response.status_code}: {response.text[:200]}"}
+    return WorkbenchError.from_dict(body, response.status_code)
+
+
+def _wait(look: Callable[[], Noun | None], timeout: float, problem: str) -> Noun:
+    deadline = time.monotonic() + timeout
+    pause = 0.05
+    while True:
+        found = look()
+        if found is not None:
+            return found
+        if time.monotonic() > deadline:
+            raise Unavailable(f"{problem} within {timeout:.0f} s", hint="'mlops status' shows what it waits for")
+        time.sleep(pause)
+        pause = min(pause * 1.3, 0.5)
+
+
+__all__ = ["Client", "load_model", "predict", "runs"]

@@ -1,0 +1,82 @@
+"""The control plane's database: what MLflow has no place for."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session, sessionmaker
+
+from mlops_workbench.core.errors import StorageError
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+class Database:
+    """Sessions on an up-to-date schema.
+
+    Parameters
+    ----------
+    url : str
+        SQLAlchemy URL; ``postgresql://`` uses the psycopg driver (extra ``postgres``).
+
+    Raises
+    ------
+    StorageError
+        The database cannot be reached or migrated.
+    """
+
+    def __init__(self, url: str) -> None:
+        if url.startswith(("postgresql://", "postgres://")):
+            url = "postgresql+psycopg://" + url.split("://", 1)[1]
+        self._shown = url.rsplit("@", 1)[-1]
+        try:
+            self.engine = _engine(url)
+            self._migrate()
+        except (SQLAlchemyError, ModuleNotFoundError, OSError) as error:
+            reason = str(error).splitlines()[0]
+            raise StorageError(
+                f"the control plane's database does not work: {reason}",
+                where=self._shown,
+                hint="check control.database in workbench.toml; PostgreSQL needs the extra 'postgres'",
+            ) from error
+        self._sessions = sessionmaker(self.engine, expire_on_commit=False)
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """A session that commits at the end of the block, or changes nothing if the block raises."""
+        with self._sessions.begin() as session:
+            yield session
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self.engine.dispose()
+
+    def _migrate(self) -> None:
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        with self.engine.begin() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+
+def _engine(url: str) -> Engine:
+    engine = create_engine(url)
+    if engine.dialect.name == "sqlite":
+
+        @event.listens_for(engine, "connect")
+        def prepare(connection: sqlite3.Connection, _record: Any) -> None:
+            # WAL lets readers go on during a write; FULL keeps what was committed through a power cut.
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
+            connection.execute("PRAGMA busy_timeout=20000")
+            connection.execute("PRAGMA foreign_keys=ON")
+
+    return engine

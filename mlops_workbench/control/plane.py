@@ -1,0 +1,130 @@
+"""The control plane put together: services and the background jobs that keep them true."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from mlops_workbench import __version__
+from mlops_workbench.control.database import Database
+from mlops_workbench.control.events import EventHub
+from mlops_workbench.control.requests import DeployRequest
+from mlops_workbench.control.services.endpoints import EndpointService
+from mlops_workbench.control.services.models import ModelService
+from mlops_workbench.control.services.monitors import MonitorService
+from mlops_workbench.control.services.pipelines import PipelineService
+from mlops_workbench.control.worker import Worker
+from mlops_workbench.core.endpoints import Endpoint
+from mlops_workbench.core.events import ProcessStatus, WorkspaceStatus
+from mlops_workbench.core.ids import now_ms
+from mlops_workbench.core.processes import ProcessIdentity
+from mlops_workbench.core.workspace import Workspace
+from mlops_workbench.deployments import Supervisor
+from mlops_workbench.tracking import Ingest, ReadIndex, TrackingStore
+
+log = logging.getLogger("mlops_workbench.control")
+
+
+class ControlPlane:
+    """Everything that runs in the control plane's process.
+
+    Parameters
+    ----------
+    workspace : Workspace
+        The one it serves.
+    on_shutdown : callable
+        Called when a client asked the process to end.
+    """
+
+    def __init__(self, workspace: Workspace, on_shutdown: Callable[[], None]) -> None:
+        self.workspace = workspace
+        self.hub = EventHub()
+        self.url = ""
+        self._on_shutdown = on_shutdown
+        self._started_ms = now_ms()
+        self._database = Database(workspace.database_url)
+        store = TrackingStore(workspace)
+        self.index = ReadIndex(workspace.index)
+        self.ingest = Ingest(workspace)
+        self.models = ModelService(workspace, store, self.index, self.ingest, self.hub)
+        self.endpoints = EndpointService(self._database, self.models, Supervisor(workspace), self.hub)
+        self.pipelines = PipelineService(workspace, self._database, self.models, self.ingest, self.hub)
+        self.monitors = MonitorService(workspace, self._database, self.models, self.endpoints, self.pipelines, self.hub)
+        self._ingesting = threading.Event()
+        self._ingest_thread = threading.Thread(
+            target=self.ingest.run_forever, args=(self._ingesting,), name="ingest", daemon=True
+        )
+        self._revision = 0
+        self._workers = [
+            Worker("index events", self._tell_runs, 0.25),
+            Worker("endpoints", self.endpoints.step, 1.0),
+            Worker("pipelines", self.pipelines.step, 0.5),
+            Worker("monitors", self.monitors.step, workspace.settings.monitoring.interval_seconds),
+        ]
+        self.models.on_alias(self._worker("endpoints").wake)
+
+    def start(self) -> None:
+        """Begin delivering and reconciling."""
+        self._revision = self.index.revision()
+        self._ingest_thread.start()
+        for worker in self._workers:
+            worker.start()
+
+    def stop(self) -> None:
+        """End the jobs; nothing that is wanted is forgotten."""
+        self.hub.close()
+        self._ingesting.set()
+        for worker in self._workers:
+            worker.stop()
+        self._ingest_thread.join(15)
+        self._database.close()
+
+    def shut_down(self, *, keep_endpoints: bool) -> None:
+        """End the process, and the endpoints' processes unless they are kept."""
+        if not keep_endpoints:
+            self._worker("endpoints").stop()
+            self.endpoints.stop_all()
+        self._on_shutdown()
+
+    def deploy(self, name: str, request: DeployRequest) -> Endpoint:
+        """Deploy, and watch what is deployed."""
+        endpoint = self.endpoints.deploy(name, request)
+        self.monitors.ensure(name)
+        self._worker("endpoints").wake()
+        return endpoint
+
+    def wake(self, worker: str) -> None:
+        """Let a job run now."""
+        self._worker(worker).wake()
+
+    def status(self) -> WorkspaceStatus:
+        """The workspace at a glance."""
+        own = ProcessIdentity.of()
+        endpoints = self.endpoints.all()
+        troubles = {worker.name: worker.problem for worker in self._workers if worker.problem}
+        state = "; ".join(f"{name}: {problem}" for name, problem in troubles.items()) or "running"
+        processes = [ProcessStatus("control plane", own.pid if own else 0, self.url, state)]
+        processes += [ProcessStatus(f"endpoint {e.name}", e.pid, e.url, e.state) for e in endpoints]
+        return WorkspaceStatus(
+            version=__version__,
+            root=str(self.workspace.root),
+            started_ms=self._started_ms,
+            ingest=self.ingest.status(),
+            processes=processes,
+            runs=self.index.counts()["runs"],
+            models=len(self.models.known()),
+            endpoints=len(endpoints),
+            open_alerts=sum(not alert.resolved_ms for alert in self.monitors.alerts()),
+        )
+
+    def _tell_runs(self) -> None:
+        revision = self.index.revision()
+        if revision == self._revision:
+            return
+        for topic, name in self.index.changed_since(self._revision):
+            self.hub.publish(topic, name)
+        self._revision = revision
+
+    def _worker(self, name: str) -> Worker:
+        return next(worker for worker in self._workers if worker.name == name)

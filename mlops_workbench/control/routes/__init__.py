@@ -1,0 +1,1 @@
+"""Routes of the control plane, one file per noun."""

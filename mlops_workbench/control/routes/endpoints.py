@@ -1,0 +1,44 @@
+"""Endpoints."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from mlops_workbench.control.requests import DeployRequest
+from mlops_workbench.control.routes.plane import Plane
+from mlops_workbench.core.endpoints import Endpoint
+
+router = APIRouter(tags=["endpoints"])
+
+
+@router.get("/endpoints")
+def list_endpoints(plane: Plane) -> list[Endpoint]:
+    """All endpoints as they are."""
+    return plane.endpoints.all()
+
+
+@router.get("/endpoints/{name}")
+def get_endpoint(plane: Plane, name: str) -> Endpoint:
+    """One endpoint as it is."""
+    return plane.endpoints.get(name)
+
+
+@router.put("/endpoints/{name}", status_code=202)
+def deploy(plane: Plane, name: str, request: DeployRequest) -> Endpoint:
+    """Serve a model version; the answer does not wait until it does."""
+    return plane.deploy(name, request)
+
+
+@router.post("/endpoints/{name}/rollback", status_code=202)
+def rollback_endpoint(plane: Plane, name: str) -> Endpoint:
+    """Serve the previous version again."""
+    endpoint = plane.endpoints.rollback(name)
+    plane.wake("endpoints")
+    return endpoint
+
+
+@router.delete("/endpoints/{name}", status_code=204)
+def remove_endpoint(plane: Plane, name: str) -> None:
+    """Stop an endpoint for good."""
+    plane.endpoints.remove(name)
+    plane.wake("endpoints")

@@ -1,0 +1,53 @@
+"""Registered models."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from mlops_workbench.control.requests import LocalModel, PromoteRequest, RegisterRequest
+from mlops_workbench.control.routes.plane import Plane
+from mlops_workbench.core.models import ModelVersion, RegisteredModel
+
+router = APIRouter(tags=["models"])
+
+
+@router.get("/models")
+def list_models(plane: Plane) -> list[RegisteredModel]:
+    """All registered models."""
+    return plane.models.models()
+
+
+@router.get("/models/{name}/versions")
+def list_versions(plane: Plane, name: str) -> list[ModelVersion]:
+    """Versions of a model, newest first."""
+    return plane.models.versions(name)
+
+
+@router.post("/models/{name}/versions", status_code=201)
+def register(plane: Plane, name: str, request: RegisterRequest) -> ModelVersion:
+    """Register the model of a run, evaluate its gate and set an alias."""
+    return plane.models.register(name, request)
+
+
+@router.get("/models/{name}/versions/{version}")
+def get_version(plane: Plane, name: str, version: int) -> ModelVersion:
+    """One version."""
+    return plane.models.version(name, version)
+
+
+@router.post("/models/{name}/versions/{version}/promote")
+def promote(plane: Plane, name: str, version: int, request: PromoteRequest) -> ModelVersion:
+    """Evaluate a gate and, when it passes, set the alias; the champion before becomes ``previous``."""
+    return plane.models.promote(name, version, request)
+
+
+@router.post("/models/{name}/rollback")
+def rollback_model(plane: Plane, name: str) -> ModelVersion:
+    """Make the previous champion champion again."""
+    return plane.models.rollback(name)
+
+
+@router.get("/local-models/{reference:path}")
+def get_local_model(plane: Plane, reference: str) -> LocalModel:
+    """Files of ``name@alias`` or ``name/3`` on this machine's disk."""
+    return plane.models.local(reference)

@@ -1,0 +1,33 @@
+"""Health, status and shutdown."""
+
+from __future__ import annotations
+
+import os
+
+from fastapi import APIRouter, BackgroundTasks
+
+from mlops_workbench import __version__
+from mlops_workbench.control.requests import Health, ShutdownRequest
+from mlops_workbench.control.routes.plane import Plane
+from mlops_workbench.core.events import WorkspaceStatus
+
+router = APIRouter(tags=["status"])
+
+
+@router.get("/health")
+def health(plane: Plane) -> Health:
+    """The control plane answers."""
+    return Health(__version__, str(plane.workspace.root), os.getpid())
+
+
+@router.get("/status")
+def get_status(plane: Plane) -> WorkspaceStatus:
+    """Processes, delivery and counts."""
+    return plane.status()
+
+
+@router.post("/shutdown", status_code=202)
+def shutdown(plane: Plane, request: ShutdownRequest, later: BackgroundTasks) -> Health:
+    """Stop the control plane; the answer comes first."""
+    later.add_task(plane.shut_down, keep_endpoints=request.keep_endpoints)
+    return health(plane)

@@ -1,0 +1,194 @@
+"""Endpoints: what is wanted is in the database, the reconciler makes it so."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from sqlalchemy import select
+
+from mlops_workbench.control.database import Database
+from mlops_workbench.control.events import EventHub
+from mlops_workbench.control.requests import DeployRequest
+from mlops_workbench.control.services.models import ModelService
+from mlops_workbench.control.tables import EndpointRow, ReleaseRow
+from mlops_workbench.core.endpoints import Endpoint, EndpointSpec
+from mlops_workbench.core.errors import Conflict, NotFound, WorkbenchError, did_you_mean
+from mlops_workbench.core.ids import check_name, now_ms
+from mlops_workbench.deployments import Supervisor
+
+
+class EndpointService:
+    """Deploys, rolls back and watches endpoints.
+
+    A change is first committed as what is wanted; a kill at any moment after that is made good by the next
+    reconciliation.
+    """
+
+    def __init__(self, database: Database, models: ModelService, supervisor: Supervisor, hub: EventHub) -> None:
+        self._database = database
+        self._models = models
+        self._supervisor = supervisor
+        self._hub = hub
+        self._seen: dict[str, tuple[object, ...]] = {}
+        self._changed = threading.Event()
+        self._stopped = False
+
+    def all(self) -> list[Endpoint]:
+        """Every wanted endpoint as it is."""
+        return [self._supervisor.observe(spec) for spec in self.specs() if spec.wanted]
+
+    def get(self, name: str) -> Endpoint:
+        """One endpoint as it is."""
+        return self._supervisor.observe(self._spec(name))
+
+    def specs(self) -> list[EndpointSpec]:
+        """What is wanted, removed endpoints included until they are gone."""
+        with self._database.session() as session:
+            return [_spec(row) for row in session.scalars(select(EndpointRow).order_by(EndpointRow.name))]
+
+    def deploy(self, name: str, request: DeployRequest) -> Endpoint:
+        """Serve a model version under `name`; an endpoint that exists switches to it."""
+        check_name("endpoint", name)
+        _, version = self._models.resolve(request.model)
+        reason = f"deploy {request.model}"
+        with self._database.session() as session:
+            row = session.get(EndpointRow, name)
+            if row is None:
+                row = EndpointRow(
+                    name=name, model=request.model, version=version, previous=0, port=request.port, wanted=True,
+                    generation=1,
+                )  # fmt: skip
+                session.add(row)
+                session.add(_release(name, version, 0, reason))
+            else:
+                if _model_name(row.model) != _model_name(request.model) and row.wanted:
+                    raise Conflict(
+                        f"endpoint '{name}' serves the model '{_model_name(row.model)}'",
+                        hint="use another endpoint name, or remove this endpoint first",
+                    )
+                if row.version != version:
+                    session.add(_release(name, version, row.version, reason))
+                    row.previous = row.version if row.wanted else 0
+                    row.version = version
+                row.model = request.model
+                row.port = request.port or row.port
+                row.wanted = True
+                row.generation += 1
+            spec = _spec(row)
+        self._hub.publish("endpoints", name)
+        self._changed.set()
+        return self._supervisor.observe(spec)
+
+    def rollback(self, name: str) -> Endpoint:
+        """Serve the previous version again; an endpoint that follows an alias takes the alias with it.
+
+        Raises
+        ------
+        Conflict
+            There is no previous version.
+        """
+        spec = self._spec(name)
+        model, _, alias = spec.model.partition("@")
+        if alias:
+            self._models.rollback(model)
+            self.follow()
+        else:
+            if not spec.previous:
+                raise Conflict(f"endpoint '{name}' has served no other version", hint="deploy the version you want")
+            self._switch(spec, spec.previous, "rollback", model=f"{model.split('/')[0]}/{spec.previous}")
+        self._changed.set()
+        return self.get(name)
+
+    def remove(self, name: str) -> None:
+        """Stop an endpoint for good."""
+        self._spec(name)
+        with self._database.session() as session:
+            row = session.get(EndpointRow, name)
+            if row is not None:
+                row.wanted = False
+                row.generation += 1
+        self._hub.publish("endpoints", name)
+        self._changed.set()
+
+    def follow(self) -> None:
+        """Move endpoints whose alias stands for another version now."""
+        for spec in self.specs():
+            if "@" not in spec.model or not spec.wanted:
+                continue
+            _, version = self._models.resolve(spec.model)
+            if version != spec.version:
+                self._switch(spec, version, f"{spec.model} is now version {version}")
+
+    def step(self) -> None:
+        """Follow aliases, make what is wanted so, and tell what changed."""
+        if self._stopped:
+            return
+        problem: WorkbenchError | None = None
+        try:
+            self.follow()
+        except WorkbenchError as error:
+            # With the registry out of reach, endpoints go on with the version they have.
+            problem = error
+        specs = self.specs()
+        self._supervisor.reconcile(specs, self._folder)
+        for spec in specs:
+            endpoint = self._supervisor.observe(spec)
+            state = (endpoint.state, endpoint.version, endpoint.pid, endpoint.message, endpoint.requests)
+            if self._seen.get(spec.name) != state:
+                self._seen[spec.name] = state
+                self._hub.publish("endpoints", spec.name)
+            if not spec.wanted and endpoint.state == "stopped":
+                self._forget(spec.name)
+        if problem is not None:
+            raise problem
+
+    def stop_all(self) -> None:
+        """Stop the processes; what is wanted stays, so they come back with the next control plane."""
+        self._stopped = True
+        self._supervisor.stop_all()
+
+    @property
+    def changed(self) -> threading.Event:
+        """Set when a reconciliation should not wait."""
+        return self._changed
+
+    def _folder(self, name: str, version: int) -> Path:
+        return self._models.export(name, version)
+
+    def _switch(self, spec: EndpointSpec, version: int, reason: str, model: str | None = None) -> None:
+        with self._database.session() as session:
+            row = session.get(EndpointRow, spec.name)
+            if row is None or row.version == version:
+                return
+            session.add(_release(spec.name, version, row.version, reason))
+            row.previous, row.version = row.version, version
+            row.model = model or row.model
+            row.generation += 1
+        self._hub.publish("endpoints", spec.name)
+
+    def _forget(self, name: str) -> None:
+        with self._database.session() as session:
+            row = session.get(EndpointRow, name)
+            if row is not None and not row.wanted:
+                session.delete(row)
+        self._seen.pop(name, None)
+        self._hub.publish("endpoints", name)
+
+    def _spec(self, name: str) -> EndpointSpec:
+        specs = {spec.name: spec for spec in self.specs() if spec.wanted}
+        if name not in specs:
+            raise NotFound(f"no endpoint '{name}'", hint=did_you_mean(name, specs))
+        return specs[name]
+
+
+def _spec(row: EndpointRow) -> EndpointSpec:
+    return EndpointSpec(row.name, row.model, row.version, row.previous, row.port, row.wanted, row.generation)
+
+
+def _release(endpoint: str, version: int, replaced: int, reason: str) -> ReleaseRow:
+    return ReleaseRow(endpoint=endpoint, version=version, replaced=replaced, reason=reason[:300], at_ms=now_ms())
+
+
+def _model_name(reference: str) -> str:
+    return reference.split("@")[0].split("/")[0]

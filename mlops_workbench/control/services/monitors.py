@@ -1,0 +1,231 @@
+"""Monitors: evaluates windows, raises alerts and starts what an alert calls for."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from sqlalchemy import select
+
+from mlops_workbench.control.database import Database
+from mlops_workbench.control.events import EventHub
+from mlops_workbench.control.services.endpoints import EndpointService
+from mlops_workbench.control.services.models import ModelService
+from mlops_workbench.control.services.pipelines import PipelineService
+from mlops_workbench.control.tables import AlertRow, MonitorRow
+from mlops_workbench.core.errors import InvalidInput, NotFound, SpecError, did_you_mean
+from mlops_workbench.core.ids import now_ms
+from mlops_workbench.core.monitors import Alert, MonitorReport, MonitorSpec, Window
+from mlops_workbench.core.workspace import Workspace
+from mlops_workbench.monitoring import decide, evaluate, should_trigger
+
+
+class MonitorService:
+    """One monitor per endpoint."""
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        database: Database,
+        models: ModelService,
+        endpoints: EndpointService,
+        pipelines: PipelineService,
+        hub: EventHub,
+    ) -> None:
+        self._workspace = workspace
+        self._database = database
+        self._models = models
+        self._endpoints = endpoints
+        self._pipelines = pipelines
+        self._hub = hub
+
+    def reports(self) -> list[MonitorReport]:
+        """State of every monitor."""
+        with self._database.session() as session:
+            names = session.scalars(select(MonitorRow.endpoint).order_by(MonitorRow.endpoint)).all()
+        return [self.report(name) for name in names]
+
+    def report(self, endpoint: str) -> MonitorReport:
+        """State of the monitor of an endpoint."""
+        with self._database.session() as session:
+            row = session.get(MonitorRow, endpoint)
+            if row is None:
+                known = session.scalars(select(MonitorRow.endpoint)).all()
+                raise NotFound(f"no monitor for an endpoint '{endpoint}'", hint=did_you_mean(endpoint, known))
+            return MonitorReport(
+                msgspec.convert(row.spec, MonitorSpec),
+                msgspec.convert(row.windows, list[Window]),
+                self.alerts(endpoint),
+                row.evaluated_ms,
+            )
+
+    def alerts(self, endpoint: str | None = None) -> list[Alert]:
+        """Alerts, newest first."""
+        query = select(AlertRow).order_by(AlertRow.at_ms.desc())
+        if endpoint is not None:
+            query = query.where(AlertRow.endpoint == endpoint)
+        with self._database.session() as session:
+            return [_alert(row) for row in session.scalars(query)]
+
+    def put(self, spec: MonitorSpec) -> MonitorReport:
+        """Create or change a monitor.
+
+        Raises
+        ------
+        NotFound
+            There is no such endpoint or pipeline.
+        InvalidInput
+            The window or the metric is not one that is known.
+        """
+        self._endpoints.get(spec.endpoint)
+        _check(spec)
+        if spec.pipeline:
+            known = {pipeline.name: pipeline for pipeline in self._pipelines.pipelines()}
+            if spec.pipeline not in known:
+                raise NotFound(f"no pipeline '{spec.pipeline}'", hint=did_you_mean(spec.pipeline, known))
+            if known[spec.pipeline].problem:
+                raise SpecError(known[spec.pipeline].problem)
+        with self._database.session() as session:
+            row = session.get(MonitorRow, spec.endpoint)
+            if row is None:
+                session.add(MonitorRow(endpoint=spec.endpoint, spec=_plain(spec), windows=[], evaluated_ms=0))
+            elif row.spec != _plain(spec):
+                row.spec, row.windows = _plain(spec), []
+        self._hub.publish("monitors", spec.endpoint)
+        return self.report(spec.endpoint)
+
+    def ensure(self, endpoint: str) -> None:
+        """Give an endpoint that has no monitor the default one."""
+        with self._database.session() as session:
+            if session.get(MonitorRow, endpoint) is not None:
+                return
+        self.put(MonitorSpec(endpoint))
+
+    def evaluate(self, endpoint: str) -> MonitorReport:
+        """Evaluate now: windows, alerts, and the pipeline that an alert starts."""
+        before = self.report(endpoint)
+        settings = self._workspace.settings.monitoring
+        windows = evaluate(
+            before.spec,
+            settings,
+            predictions=self._workspace.predictions,
+            feedback=self._workspace.feedback,
+            reference=self._reference_of(endpoint),
+            previous=before.windows,
+        )
+        changed = windows != before.windows
+        with self._database.session() as session:
+            row = session.get(MonitorRow, endpoint)
+            if row is None:
+                raise NotFound(f"the monitor of '{endpoint}' was removed meanwhile")
+            row.windows, row.evaluated_ms = [_plain(window) for window in windows], now_ms()
+        for alert in decide(windows, before.alerts, settings, endpoint=endpoint):
+            self._keep(alert, trigger=bool(before.spec.pipeline) and should_trigger(alert))
+            changed = True
+        self._trigger()
+        if changed:
+            self._hub.publish("monitors", endpoint)
+        return self.report(endpoint)
+
+    def step(self) -> None:
+        """Evaluate every monitor that is on."""
+        self._trigger()
+        for report in self.reports():
+            if report.spec.enabled:
+                self.evaluate(report.spec.endpoint)
+
+    def _keep(self, alert: Alert, *, trigger: bool) -> None:
+        with self._database.session() as session:
+            row = session.get(AlertRow, alert.id)
+            if row is None:
+                session.add(AlertRow(**dataclasses.asdict(alert), trigger="pending" if trigger else "none"))
+            else:
+                row.resolved_ms, row.message = alert.resolved_ms, alert.message
+        self._hub.publish("alerts", alert.id)
+
+    def _trigger(self) -> None:
+        with self._database.session() as session:
+            pending = [_alert(row) for row in session.scalars(select(AlertRow).where(AlertRow.trigger == "pending"))]
+        for alert in pending:
+            self._start_for(alert)
+
+    def _start_for(self, alert: Alert) -> None:
+        # The reason names the alert: after a crash between start and commit, the run is found by it.
+        reason = f"alert:{alert.id}"
+        run = self._pipelines.started_for(reason)
+        if run is None and self._cooling(alert):
+            return
+        report = self.report(alert.endpoint)
+        outcome, run_id, message = "done", "", alert.message
+        if run is None:
+            try:
+                run = self._pipelines.start(report.spec.pipeline, _parameters(report, alert), reason)
+            except (InvalidInput, NotFound) as error:
+                outcome, message = "failed", f"{alert.message}; the pipeline could not be started: {error}"
+        if run is not None:
+            run_id = run.id
+        with self._database.session() as session:
+            row = session.get(AlertRow, alert.id)
+            if row is not None:
+                row.pipeline_run, row.trigger, row.message = run_id, outcome, message
+        self._hub.publish("alerts", alert.id)
+
+    def _cooling(self, alert: Alert) -> bool:
+        since = now_ms() - self._workspace.settings.monitoring.cooldown_seconds * 1000
+        others = [other for other in self.alerts(alert.endpoint) if other.pipeline_run]
+        return any(other.at_ms > since for other in others)
+
+    def _reference_of(self, endpoint: str):  # type: ignore[no-untyped-def]
+        model = next((spec.model for spec in self._endpoints.specs() if spec.name == endpoint), "")
+        name = model.split("@")[0].split("/")[0]
+
+        def reference(version: int) -> Path | None:
+            path = self._models.export(name, version) / "mlops" / "reference.parquet"
+            return path if path.exists() else None
+
+        return reference
+
+
+def _parameters(report: MonitorReport, alert: Alert) -> dict[str, object]:
+    labels = [window.label for window in report.windows]
+    last = labels.index(alert.window) if alert.window in labels else len(labels) - 1
+    seen = report.windows[: last + 1]
+    start = datetime.fromtimestamp(seen[max(0, len(seen) - 2)].start_ms / 1000, UTC).date() if seen else None
+    end = datetime.fromtimestamp(seen[-1].end_ms / 1000, UTC) if seen else None
+    # The end is exclusive: a window that ends at midnight ends with that day, any other within it.
+    day_after = (end + timedelta(days=1, microseconds=-1)).date() if end else None
+    places = {"{start}": str(start), "{end}": str(day_after), "{window}": alert.window}
+
+    def filled(value: object) -> object:
+        if isinstance(value, str):
+            for place, text in places.items():
+                value = value.replace(place, text)
+        return value
+
+    return {name: filled(value) for name, value in report.spec.params.items()}
+
+
+def _check(spec: MonitorSpec) -> None:
+    if spec.window not in ("hour", "day", "month") and not (spec.window.isdecimal() and int(spec.window) > 0):
+        raise InvalidInput(
+            f"'{spec.window}' is no window", hint="use 'hour', 'day', 'month' or a number of rows such as '5000'"
+        )
+    known = ("mae", "rmse", "r2", "accuracy", "f1")
+    if spec.metric not in known:
+        raise InvalidInput(f"'{spec.metric}' is no metric of a monitor", hint=did_you_mean(spec.metric, known))
+    if not spec.max_degradation > 0:
+        raise InvalidInput("max_degradation must be above 0", hint="0.1 stands for ten percent")
+
+
+def _plain(noun: Any) -> Any:
+    return msgspec.to_builtins(noun)
+
+
+def _alert(row: AlertRow) -> Alert:
+    return Alert(
+        row.id, row.endpoint, row.kind, row.window, row.message, row.at_ms, row.version,  # type: ignore[arg-type]
+        row.pipeline_run, row.resolved_ms,
+    )  # fmt: skip

@@ -1,0 +1,151 @@
+"""Pipeline runs, and the publishing of what they trained."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+from sqlalchemy import select
+
+from mlops_workbench.control.database import Database
+from mlops_workbench.control.events import EventHub
+from mlops_workbench.control.requests import RegisterRequest
+from mlops_workbench.control.services.models import ModelService
+from mlops_workbench.control.tables import PipelineRunRow
+from mlops_workbench.core.errors import GateFailed, NotFound, Unavailable, WorkbenchError
+from mlops_workbench.core.pipelines import Pipeline, PipelineRun
+from mlops_workbench.core.workspace import Workspace
+from mlops_workbench.pipelines import service as engine
+from mlops_workbench.tracking import Ingest
+
+_DELIVERY_SECONDS = 120.0
+
+
+class PipelineService:
+    """Starts pipelines and, when the stages are done, registers and promotes their model.
+
+    The stages are run by a process of their own whose folder tells how they went; publishing is kept in
+    the database until it is settled, and every step of it can be repeated.
+    """
+
+    def __init__(
+        self, workspace: Workspace, database: Database, models: ModelService, ingest: Ingest, hub: EventHub
+    ) -> None:
+        self._workspace = workspace
+        self._database = database
+        self._models = models
+        self._ingest = ingest
+        self._hub = hub
+        self._seen: dict[str, PipelineRun] = {}
+
+    def pipelines(self) -> list[Pipeline]:
+        """Specs in the workspace, broken ones with their problem."""
+        return engine.list_pipelines(self._workspace)
+
+    def start(self, name: str, params: Mapping[str, object], reason: str = "manual") -> PipelineRun:
+        """Start a pipeline after everything about it was checked."""
+        run = engine.start_run(self._workspace, name, dict(params), reason=reason)
+        self._track(run.id)
+        self._hub.publish("pipelines", run.id)
+        return run
+
+    def runs(self, limit: int = 100) -> list[PipelineRun]:
+        """Runs, newest first."""
+        return [self._with_outcome(run) for run in engine.list_runs(self._workspace, limit)]
+
+    def run(self, run_id: str) -> PipelineRun:
+        """One run."""
+        return self._with_outcome(engine.read_run(self._workspace, run_id))
+
+    def cancel(self, run_id: str) -> PipelineRun:
+        """Stop a run."""
+        run = engine.cancel_run(self._workspace, run_id)
+        self._hub.publish("pipelines", run_id)
+        return run
+
+    def started_for(self, reason: str) -> PipelineRun | None:
+        """The run that was started for this reason, None if there is none."""
+        return next((run for run in engine.list_runs(self._workspace, 1000) if run.reason == reason), None)
+
+    def settled(self, run_id: str) -> bool:
+        """Whether the run is over and its publishing, if any, too."""
+        row = self._row(run_id)
+        over = engine.read_run(self._workspace, run_id).state in ("succeeded", "failed", "cancelled")
+        return over and row is not None and row.publish != "pending"
+
+    def step(self) -> None:
+        """Publish what is done, and tell what changed."""
+        for run in engine.list_runs(self._workspace, 50):
+            if self._seen.get(run.id) != run:
+                self._seen[run.id] = run
+                self._track(run.id)
+                self._hub.publish("pipelines", run.id)
+        with self._database.session() as session:
+            pending = session.scalars(select(PipelineRunRow.id).where(PipelineRunRow.publish == "pending")).all()
+        for run_id in pending:
+            self._settle(run_id)
+
+    def _settle(self, run_id: str) -> None:
+        try:
+            run = engine.read_run(self._workspace, run_id)
+        except NotFound as error:
+            self._close(run_id, "none", message=error.message)
+            return
+        if run.state in ("pending", "running"):
+            return
+        if run.state != "succeeded":
+            self._close(run_id, "none")
+            return
+        try:
+            published = self._publish(run)
+        except GateFailed as error:
+            self._close(run_id, "refused", message=error.message)
+        except Unavailable:
+            raise  # the tracking server is away: stays pending, tried again
+        except WorkbenchError as error:
+            self._close(run_id, "failed", message=str(error))
+        else:
+            self._close(run_id, "done" if published else "none", published=published)
+
+    def _publish(self, run: PipelineRun) -> str:
+        request = engine.read_publish(self._workspace, run.id)
+        if request is None:
+            return ""
+        self._ingest.drain(request.metrics_run_uid, _DELIVERY_SECONDS)
+        version = self._models.register(request.name, RegisterRequest(run=request.run_uid))
+        metrics = self._models.index.find(request.metrics_run_uid)
+        published = f"{request.name}/{version.version}"
+        if request.gate:
+            self._models.check_gate(request.name, version.version, list(request.gate), None, metrics)
+        if request.alias:
+            self._models.give_alias(request.name, version.version, request.alias)
+        return published
+
+    def _close(self, run_id: str, publish: str, *, published: str = "", message: str = "") -> None:
+        with self._database.session() as session:
+            row = session.get(PipelineRunRow, run_id)
+            if row is not None:
+                row.publish, row.published, row.message = publish, published, message
+        self._hub.publish("pipelines", run_id)
+
+    def _track(self, run_id: str) -> None:
+        with self._database.session() as session:
+            if session.get(PipelineRunRow, run_id) is None:
+                session.add(PipelineRunRow(id=run_id, publish="pending", published="", message=""))
+
+    def _row(self, run_id: str) -> PipelineRunRow | None:
+        with self._database.session() as session:
+            return session.get(PipelineRunRow, run_id)
+
+    def _with_outcome(self, run: PipelineRun) -> PipelineRun:
+        row = self._row(run.id)
+        if row is None:
+            return run
+        # A run is over for its reader when its model is published too.
+        publishing = run.state == "succeeded" and row.publish == "pending"
+        return dataclasses.replace(
+            run,
+            state="running" if publishing else run.state,
+            published=row.published or run.published,
+            message=row.message or ("publishing" if publishing else run.message),
+        )

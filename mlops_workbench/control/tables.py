@@ -1,0 +1,84 @@
+"""Tables of the control plane. A change here needs a migration beside it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, Boolean, Index, Integer, String, Text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class Base(DeclarativeBase):
+    """Base of the tables."""
+
+
+class EndpointRow(Base):
+    """What is wanted of an endpoint (:class:`mlops_workbench.core.endpoints.EndpointSpec`)."""
+
+    __tablename__ = "endpoints"
+
+    name: Mapped[str] = mapped_column(String(128), primary_key=True)
+    model: Mapped[str] = mapped_column(String(300))
+    version: Mapped[int] = mapped_column(Integer)
+    previous: Mapped[int] = mapped_column(Integer, default=0)
+    port: Mapped[int] = mapped_column(Integer, default=0)
+    wanted: Mapped[bool] = mapped_column(Boolean, default=True)
+    generation: Mapped[int] = mapped_column(Integer, default=1)
+
+
+class ReleaseRow(Base):
+    """A change of the version that an endpoint is to serve: the history of releases."""
+
+    __tablename__ = "releases"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    endpoint: Mapped[str] = mapped_column(String(128))
+    version: Mapped[int] = mapped_column(Integer)
+    replaced: Mapped[int] = mapped_column(Integer)
+    reason: Mapped[str] = mapped_column(String(300))
+    at_ms: Mapped[int] = mapped_column(BigInteger)
+
+    __table_args__ = (Index("releases_by_endpoint", "endpoint", "id"),)
+
+
+class PipelineRunRow(Base):
+    """What becomes of a pipeline run once its stages are done: publishing its model.
+
+    ``publish`` is ``pending`` until it was tried, then ``done``, ``refused`` (the gate said no),
+    ``failed`` or ``none`` (nothing to publish).
+    """
+
+    __tablename__ = "pipeline_runs"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    publish: Mapped[str] = mapped_column(String(16), default="pending", index=True)
+    published: Mapped[str] = mapped_column(String(300), default="")
+    message: Mapped[str] = mapped_column(Text, default="")
+
+
+class MonitorRow(Base):
+    """A monitor: its spec and its windows as last evaluated, both as JSON of the nouns."""
+
+    __tablename__ = "monitors"
+
+    endpoint: Mapped[str] = mapped_column(String(128), primary_key=True)
+    spec: Mapped[dict[str, Any]] = mapped_column(JSON)
+    windows: Mapped[list[dict[str, Any]]] = mapped_column(JSON, default=list)
+    evaluated_ms: Mapped[int] = mapped_column(BigInteger, default=0)
+
+
+class AlertRow(Base):
+    """An alert. ``trigger`` is ``pending`` until the pipeline was started, then ``done`` or ``none``."""
+
+    __tablename__ = "alerts"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    endpoint: Mapped[str] = mapped_column(String(128), index=True)
+    kind: Mapped[str] = mapped_column(String(32))
+    window: Mapped[str] = mapped_column(String(64))
+    message: Mapped[str] = mapped_column(Text)
+    at_ms: Mapped[int] = mapped_column(BigInteger)
+    version: Mapped[int] = mapped_column(Integer)
+    pipeline_run: Mapped[str] = mapped_column(String(32), default="")
+    resolved_ms: Mapped[int] = mapped_column(BigInteger, default=0)
+    trigger: Mapped[str] = mapped_column(String(16), default="none", index=True)
