@@ -1,0 +1,1 @@
+"""A notebook as a document: typed parameters and exact injection; pure functions, no kernel."""
