@@ -1,0 +1,97 @@
+"""The command ``mlops``: the verbs in a shell."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from mlops_workbench.core.errors import InvalidInput, WorkbenchError
+from mlops_workbench.core.workspace import Workspace
+
+
+class Shell:
+    """The shell as a place where verbs are spoken."""
+
+    def __init__(self) -> None:
+        self._workspace: Workspace | None = None
+
+    @property
+    def workspace(self) -> Workspace:
+        """Workspace of the working folder."""
+        if self._workspace is None:
+            self._workspace = Workspace.find()
+        return self._workspace
+
+    def client(self) -> Any:
+        """A client of the control plane."""
+        from mlops_workbench.control.client import Client
+
+        return Client.connect(self.workspace)
+
+    def experiment(self) -> str | None:
+        """A shell has no experiment of its own."""
+        return os.environ.get("MLOPS_EXPERIMENT")
+
+    def use_experiment(self, name: str) -> None:
+        """Nothing to remember: every command is a process of its own."""
+
+    def table(self, expression: str) -> Any:
+        """Read a CSV or Parquet file, or CSV from standard input for ``-``."""
+        import pandas as pd
+
+        if expression == "-":
+            return pd.read_csv(sys.stdin)
+        path = Path(expression)
+        if not path.is_file():
+            raise InvalidInput(f"no file '{expression}'", hint="name a CSV or Parquet file, or '-' for standard input")
+        try:
+            return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+        except (ValueError, OSError) as error:
+            raise InvalidInput(f"cannot be read as a table: {error}", where=str(path)) from error
+
+    def save_model(self, run: str) -> bool:
+        """A shell holds no fitted models."""
+        return False
+
+    def progress(self, text: str) -> None:
+        """Progress goes to standard error, the answer to standard output."""
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+
+
+def main() -> None:
+    """Run ``mlops``; exit code 1 for an error, 130 after Ctrl-C."""
+    from mlops_workbench.verbs.app import app, run
+
+    if "_MLOPS_COMPLETE" in os.environ:
+        app.main(prog_name="mlops", obj=Shell())
+    words = sys.argv[1:]
+    as_json = "--json" in words
+    try:
+        view = run([word for word in words if word != "--json"], Shell(), prog="mlops")
+    except WorkbenchError as error:
+        sys.stderr.write(f"mlops: {error}\n")
+        raise SystemExit(2 if isinstance(error, InvalidInput) else 1) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    except BrokenPipeError:
+        # The reader had enough ('mlops runs | head'): not an error, and Python must not complain at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0) from None
+    if view is not None:
+        _print(view, as_json=as_json)
+
+
+def _print(view: Any, *, as_json: bool) -> None:
+    if as_json:
+        plain = view.data.to_dict() if hasattr(view.data, "to_dict") else view.data
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(plain)).decode() + "\n")
+        return
+    import shutil
+
+    width = shutil.get_terminal_size((120, 24)).columns if sys.stdout.isatty() else 200
+    sys.stdout.write(view.text(width=width, colour=sys.stdout.isatty()) + "\n")

@@ -1,0 +1,17 @@
+"""The magics: ``%mlops`` and ``%%track``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+
+def register(shell: InteractiveShell) -> None:
+    """Add the magics to an IPython session; doing it twice changes nothing."""
+    from mlops_workbench.magics.track import register_track
+    from mlops_workbench.magics.verb import register_verbs
+
+    register_verbs(shell)
+    register_track(shell)

@@ -1,0 +1,97 @@
+"""The command group: parses a line of words, runs the verb, returns its view."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem, ShellComplete
+
+from mlops_workbench import __version__
+from mlops_workbench.core.errors import InvalidInput, did_you_mean, nearest
+from mlops_workbench.verbs import endpoints, models, monitors, pipelines, runs, workspace
+from mlops_workbench.verbs.face import Face
+from mlops_workbench.verbs.view import View
+
+
+class VerbGroup(click.Group):
+    """A group that answers an unknown verb with the nearest one."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the verb, or say which one was probably meant."""
+        name = args[0]
+        if self.get_command(ctx, name) is None and not name.startswith("-"):
+            known = self.list_commands(ctx)
+            hint = did_you_mean(name, known)
+            raise click.UsageError(f"unknown verb '{name}'; {hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(
+    cls=VerbGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    invoke_without_command=False,
+)
+@click.version_option(__version__, prog_name="mlops")
+def app() -> None:
+    """The machine-learning life cycle from the notebook: runs, models, pipelines, endpoints, monitors."""
+
+
+for module in (workspace, runs, models, endpoints, pipelines, monitors):
+    for command in module.COMMANDS:
+        app.add_command(command)
+
+
+def run(words: Sequence[str], face: Face, *, prog: str) -> View | None:
+    """Run a verb.
+
+    Parameters
+    ----------
+    words : sequence of str
+        The verb and what follows it.
+    face : Face
+        Where it is spoken.
+    prog : str
+        ``mlops`` or ``%mlops``, for help and messages.
+
+    Returns
+    -------
+    View or None
+        None when the answer was help.
+
+    Raises
+    ------
+    InvalidInput
+        Unknown verb, option or a missing argument, with the nearest one.
+    WorkbenchError
+        What the verb itself ran into.
+    """
+    try:
+        answer: Any = app.main(args=list(words), prog_name=prog, standalone_mode=False, obj=face)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help() if error.ctx else "")
+        return None
+    except click.ClickException as error:
+        raise InvalidInput(error.format_message(), hint=_hint(error, prog)) from error
+    except click.exceptions.Abort:
+        raise KeyboardInterrupt from None
+    return answer if isinstance(answer, View) else None
+
+
+def complete(words: Sequence[str], incomplete: str, face: Face) -> list[CompletionItem]:
+    """What may stand in place of `incomplete` after `words`."""
+    return ShellComplete(app, {"obj": face}, "mlops", "_MLOPS_COMPLETE").get_completions(list(words), incomplete)
+
+
+def _hint(error: click.ClickException, prog: str) -> str:
+    context = getattr(error, "ctx", None)
+    if isinstance(error, click.NoSuchOption) and context is not None:
+        options = [name for parameter in context.command.params for name in parameter.opts]
+        close = nearest(error.option_name, options)
+        if close:
+            return f"did you mean '{close}'?"
+    path = context.command_path if context is not None else prog
+    return f"'{path} --help' shows how it is used"

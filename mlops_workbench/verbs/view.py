@@ -1,0 +1,140 @@
+"""What a verb answers: text in a shell, a static table in a notebook, a DataFrame for a program."""
+
+from __future__ import annotations
+
+import html
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from mlops_workbench.verbs.formats import Cell, cell
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from plotly.graph_objects import Figure
+
+#: Follows JupyterLab's theme, and has plain colours for where there is none.
+_STYLE = (
+    "font-family:var(--jp-ui-font-family,system-ui,sans-serif);font-size:13px;"
+    "color:var(--jp-content-font-color1,inherit);line-height:1.5"
+)
+_RULE = "border-bottom:1px solid var(--jp-border-color2,#8884)"
+
+
+@dataclass
+class View:
+    """The answer of a verb.
+
+    Parameters
+    ----------
+    title : str
+        What it is.
+    columns, rows
+        A table; numbers are right-aligned.
+    facts : sequence of (name, value)
+        Shown above the table.
+    notes : sequence of str
+        Shown below it: what to do next.
+    sections : sequence of View
+        Further tables.
+    data : object
+        The nouns behind it, for programs and for ``--json``.
+    figure : callable, optional
+        Makes a plotly figure; called only where one can be shown.
+    """
+
+    title: str
+    columns: Sequence[str] = ()
+    rows: Sequence[Sequence[Cell]] = ()
+    facts: Sequence[tuple[str, Cell]] = ()
+    notes: Sequence[str] = ()
+    sections: Sequence[View] = ()
+    data: Any = None
+    figure: Callable[[], Figure] | None = field(default=None, repr=False)
+
+    def frame(self) -> pd.DataFrame:
+        """The table as a DataFrame of shape (rows, columns)."""
+        import pandas as pd
+
+        return pd.DataFrame([list(row) for row in self.rows], columns=list(self.columns))
+
+    def text(self, *, width: int = 120, colour: bool = False) -> str:
+        """The view as text, tables drawn by rich."""
+        from rich.console import Console
+
+        stream = io.StringIO()
+        console = Console(file=stream, width=width, force_terminal=colour, no_color=not colour, highlight=False)
+        self._print(console)
+        return stream.getvalue().rstrip("\n")
+
+    def html(self) -> str:
+        """The view as static HTML without scripts: a saved notebook shows it anywhere."""
+        return f'<div style="{_STYLE}">{self._html()}</div>'
+
+    def __str__(self) -> str:
+        return self.text()
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        return {"text/plain": self.text(width=100), "text/html": self.html()}
+
+    def _print(self, console: Any) -> None:
+        from rich import box
+        from rich.table import Table
+        from rich.text import Text
+
+        console.print(Text(self.title, style="bold"))
+        if self.facts:
+            wide = max(len(name) for name, _ in self.facts)
+            for name, value in self.facts:
+                console.print(Text(f"  {name:<{wide}}  {cell(value)}"))
+        if self.rows:
+            table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+            for number, name in enumerate(self.columns):
+                table.add_column(Text(name), justify="right" if self._numeric(number) else "left", overflow="fold")
+            for row in self.rows:
+                table.add_row(*(Text(cell(value)) for value in row))
+            console.print(table)
+        for section in self.sections:
+            console.print()
+            section._print(console)
+        for note in self.notes:
+            console.print(Text(note, style="dim"))
+
+    def _html(self) -> str:
+        parts = [f'<div style="font-weight:600;margin:4px 0">{html.escape(self.title)}</div>']
+        if self.facts:
+            rows = "".join(
+                f'<tr><td style="padding:1px 16px 1px 0;text-align:left;opacity:.7">{html.escape(name)}</td>'
+                f'<td style="padding:1px 0;text-align:left">{html.escape(cell(value))}</td></tr>'
+                for name, value in self.facts
+            )
+            parts.append(f'<table style="border-collapse:collapse">{rows}</table>')
+        if self.rows:
+            head = "".join(
+                f'<th style="{self._align(i)};padding:3px 14px 3px 0;{_RULE};font-weight:600">{html.escape(name)}</th>'
+                for i, name in enumerate(self.columns)
+            )
+            body = "".join(
+                "<tr>"
+                + "".join(
+                    f'<td style="{self._align(i)};padding:2px 14px 2px 0">{html.escape(cell(value))}</td>'
+                    for i, value in enumerate(row)
+                )
+                + "</tr>"
+                for row in self.rows
+            )
+            parts.append(
+                '<table style="border-collapse:collapse;font-variant-numeric:tabular-nums">'
+                f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+            )
+        parts += [section._html() for section in self.sections]
+        parts += [f'<div style="opacity:.7;margin-top:4px">{html.escape(note)}</div>' for note in self.notes]
+        return "".join(parts)
+
+    def _numeric(self, column: int) -> bool:
+        values = [row[column] for row in self.rows if row[column] is not None]
+        return bool(values) and all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
+
+    def _align(self, column: int) -> str:
+        return "text-align:right" if self._numeric(column) else "text-align:left"
