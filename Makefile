@@ -1,0 +1,82 @@
+# Commands of the project. Each sets up what is missing and is quick when nothing changed.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMPS := $(VENV)/.stamps
+DIR ?= notebooks
+
+LABEXT_SOURCES := $(shell find labextension/src labextension/style labextension/schema -type f 2>/dev/null) \
+	labextension/package.json labextension/tsconfig.json labextension/yarn.lock
+
+.PHONY: help setup demo lab test test-python test-typescript test-browser lint format bench lock clean
+.NOTPARALLEL:
+
+help: ## show the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
+
+setup: $(STAMPS)/package ## prepare .venv and the built lab extension
+
+$(STAMPS)/python: .ci/requirements.lock
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@mkdir -p $(STAMPS)
+	@# uv installs the lock in seconds where pip takes minutes; the lock's hashes guard both.
+	@$(BIN)/python -c "import uv" 2>/dev/null || $(BIN)/python -m pip install --quiet --require-hashes -r <(sed -n '/^uv==/,/[^\\]$$/p' $<)
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes $<
+	@rm -f $(STAMPS)/package
+	@touch $@
+
+$(STAMPS)/npm: $(STAMPS)/python labextension/package.json labextension/yarn.lock
+	cd labextension && ../$(BIN)/jlpm install --immutable
+	@touch $@
+
+$(STAMPS)/labextension: $(STAMPS)/npm $(LABEXT_SOURCES)
+	cd labextension && PATH="$(CURDIR)/$(BIN):$$PATH" ../$(BIN)/jlpm build:prod
+	@touch $@
+
+$(STAMPS)/package: $(STAMPS)/labextension pyproject.toml $(shell find mlops_workbench/etc -type f 2>/dev/null)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: setup ## run the main job end to end on real flights (KEEP=1 leaves the endpoint up)
+	@$(BIN)/python notebooks/demo.py $(if $(KEEP),--keep)
+
+lab: setup ## open JupyterLab on notebooks/ (DIR=folder for another)
+	$(BIN)/jupyter lab --notebook-dir=$(DIR) $(ARGS)
+
+test: lint test-python test-typescript test-browser ## run every check and test
+
+test-python: setup
+	$(BIN)/pytest -m "not browser" $(ARGS)
+
+test-typescript: setup
+	cd labextension && ../$(BIN)/jlpm test
+
+test-browser: setup
+	$(BIN)/pytest -m browser $(ARGS)
+
+lint: setup ## ruff, mypy, import-linter, eslint, prettier
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	cd labextension && ../$(BIN)/jlpm lint:check
+
+format: setup ## let ruff, eslint and prettier mend what they can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	cd labextension && ../$(BIN)/jlpm lint
+
+bench: setup ## run a benchmark beside the peers (NAME=serving)
+	@test -n "$(NAME)" || { echo "which one? make bench NAME=..."; ls tests/benchmarks/bench_*.py | sed 's/.*bench_\(.*\).py/  \1/'; exit 2; }
+	@$(BIN)/python tests/benchmarks/bench_$(NAME).py
+
+lock: ## resolve the dependencies anew into .ci/requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --extra dev --extra examples --extra onnx --extra postgres \
+		--universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url \
+		--quiet --upgrade --output-file .ci/requirements.lock
+
+clean: ## remove what was built
+	rm -rf build dist mlops_workbench/labextension labextension/lib labextension/node_modules $(VENV)
