@@ -1,0 +1,7 @@
+"""A framed, checksummed, append-only log; it knows nothing of what it carries."""
+
+from mlops_workbench.journal.format import Frame
+from mlops_workbench.journal.reader import read_frames
+from mlops_workbench.journal.writer import ForkedWriter, JournalWriter
+
+__all__ = ["ForkedWriter", "Frame", "JournalWriter", "read_frames"]

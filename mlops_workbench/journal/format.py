@@ -1,0 +1,151 @@
+r"""Bytes of a journal file.
+
+A file is a header and frames, all little-endian, followed by zeros while its writer lives (the room is
+reserved in advance, so that a full disk is an error and not a fault).
+
+Header, 64 bytes: the same 32 bytes twice, so that one damaged sector-half does not cost the file.
+
+====== ===== ==========================================================================
+offset bytes
+====== ===== ==========================================================================
+0      8     magic ``\x89MLJ\r\n\x1a\n`` (a text-mode copy shows, as in PNG)
+8      2     version, 1
+10     2     reserved, 0
+12     4     salt: random, a part of the marker of every frame of this file
+16     12    reserved, 0
+28     4     CRC-32 of the 28 bytes before
+====== ===== ==========================================================================
+
+Frame, 24 bytes and a payload:
+
+====== ===== ==========================================================================
+offset bytes
+====== ===== ==========================================================================
+0      2     marker ``\xf5J``
+2      4     salt of the file; with the marker it is what a reader looks for after damage
+6      4     CRC-32 of everything after it in the frame
+10     4     length of the payload
+14     2     type, given by the caller
+16     8     sequence number, growing by one over all files of a session
+24           payload
+====== ===== ==========================================================================
+
+The salt keeps a journal that is *inside* a payload (somebody logs a journal file) from being taken for
+frames of this one; the sequence number does the same for a copy of the file's own frames.
+
+A frame counts when marker, length and CRC agree. Everything else (a torn tail, a damaged sector, zeros)
+is skipped up to the next frame that counts.
+
+What is promised: when `append` has returned, the frame is in the page cache, and the death of the
+process, however sudden, loses nothing. A loss of power loses what the last ``fsync`` has not covered.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from typing import NamedTuple
+
+from mlops_workbench.core.errors import StorageError
+
+MAGIC = b"\x89MLJ\r\n\x1a\n"
+VERSION = 1
+SUFFIX = ".mlj"
+
+#: First bytes of every frame, before the salt of its file.
+MARK = b"\xf5J"
+#: Length of the salt in bytes.
+SALT_BYTES = 4
+#: Longest payload in bytes; a length beyond it is damage.
+MAX_PAYLOAD = 1 << 30
+
+_HEADER = struct.Struct("<8sHH4s12xI")
+#: Length of the header (both copies) in bytes.
+HEADER_BYTES = 2 * _HEADER.size
+
+_PREFIX = struct.Struct("<2s4sI")
+_BODY = struct.Struct("<IHQ")
+#: Length of a frame without its payload in bytes.
+FRAME_BYTES = _PREFIX.size + _BODY.size
+
+pack_body = _BODY.pack
+pack_crc = struct.Struct("<I").pack
+
+
+class Frame(NamedTuple):
+    """A frame as it was read.
+
+    Attributes
+    ----------
+    type : int
+        Type number the writer gave.
+    sequence : int
+        Place among all frames of the session; a gap tells that frames were lost to damage.
+    payload : bytes
+        What was appended.
+    end : int
+        Offset of the byte after the frame, from which a reader can go on later.
+    """
+
+    type: int
+    sequence: int
+    payload: bytes
+    end: int
+
+
+def pack_header(salt: bytes) -> bytes:
+    """Header of a file whose frames carry `salt`."""
+    head = _HEADER.pack(MAGIC, VERSION, 0, salt, 0)[:-4]
+    copy = head + pack_crc(zlib.crc32(head))
+    return copy + copy
+
+
+def unpack_header(data: bytes) -> bytes | None:
+    """Salt in a header, None when both copies are damaged or not yet written.
+
+    Raises
+    ------
+    StorageError
+        The header is whole and of a version this reader does not know.
+    """
+    for start in (0, _HEADER.size):
+        copy = data[start : start + _HEADER.size]
+        if len(copy) < _HEADER.size:
+            break
+        magic, version, _, salt, crc = _HEADER.unpack(copy)
+        if magic == MAGIC and zlib.crc32(copy[:-4]) == crc:
+            if version != VERSION:
+                raise StorageError(
+                    f"this journal has version {version}, this reader knows version {VERSION}",
+                    hint="upgrade mlops-workbench here to the version that wrote it",
+                )
+            return bytes(salt)
+    return None
+
+
+def pack_frame(salt: bytes, type_number: int, sequence: int, payload: bytes) -> bytes:
+    """A whole frame; the writer does the same piecewise, for speed."""
+    body = pack_body(len(payload), type_number, sequence) + payload
+    return MARK + salt + pack_crc(zlib.crc32(body)) + body
+
+
+def unpack_prefix(data: bytes, start: int) -> tuple[bytes, int] | None:
+    """Salt and payload length of what may be a frame at `start`, None when it cannot be one."""
+    if len(data) - start < FRAME_BYTES or data[start : start + len(MARK)] != MARK:
+        return None
+    _, salt, _ = _PREFIX.unpack_from(data, start)
+    length: int = _BODY.unpack_from(data, start + _PREFIX.size)[0]
+    return (salt, length) if length <= MAX_PAYLOAD else None
+
+
+def unpack_frame(data: bytes, start: int, length: int, offset: int) -> Frame | None:
+    """The frame at `start` of `data`, which lies at `offset` in the file, None when its CRC differs."""
+    body = start + _PREFIX.size
+    end = start + FRAME_BYTES + length
+    if end > len(data):
+        return None
+    _, _, crc = _PREFIX.unpack_from(data, start)
+    if zlib.crc32(memoryview(data)[body:end]) != crc:
+        return None
+    _, type_number, sequence = _BODY.unpack_from(data, body)
+    return Frame(type_number, sequence, data[body + _BODY.size : end], offset + end)

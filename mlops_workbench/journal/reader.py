@@ -1,0 +1,144 @@
+"""Read a journal file: every whole frame, nothing else, and never a change to the file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from mlops_workbench.core.errors import StorageError
+from mlops_workbench.journal.format import (
+    FRAME_BYTES,
+    HEADER_BYTES,
+    MARK,
+    Frame,
+    unpack_frame,
+    unpack_header,
+    unpack_prefix,
+)
+
+_CHUNK = 256 * 1024
+
+
+def read_frames(path: Path, offset: int = 0, *, after: int = -1) -> Iterator[Frame]:
+    """Frames of a journal file in order, as far as they are whole.
+
+    The file may be written to at the same time: what is complete is given, and a later call with the
+    `end` of the last frame goes on from there. Damaged bytes and a torn tail are skipped. The file is
+    read, not mapped, because its writer cuts it to length when it closes.
+
+    Parameters
+    ----------
+    path : Path
+        A file that a `JournalWriter` made.
+    offset : int, default=0
+        Where to begin: 0, or the `end` of a frame that was read before.
+    after : int, default=-1
+        Sequence number of that frame. It only matters when there is damage right at `offset`: frames
+        up to this number are then known to be old ones.
+
+    Yields
+    ------
+    Frame
+        The next whole frame.
+
+    Raises
+    ------
+    StorageError
+        The file cannot be read, or is of a newer version.
+    """
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise StorageError(
+            f"cannot read the journal: {error.strerror or error}", where=str(path), hint="check the file's permissions"
+        ) from error
+    try:
+        try:
+            salt = unpack_header(os.pread(file, HEADER_BYTES, 0))
+        except StorageError as error:
+            error.where = str(path)
+            raise
+        window = _Window(file, salt)
+        position = max(offset, HEADER_BYTES)
+        while True:
+            frame = window.frame(position, after) or window.next_frame(position + 1, after)
+            if frame is None:
+                return
+            if frame.end - FRAME_BYTES - len(frame.payload) != position:
+                # A writer at work may have completed the frame at `position` after these bytes were read and
+                # before the ones of the later frame were: look again before calling it damage.
+                window.forget()
+                frame = window.frame(position, after) or window.next_frame(position + 1, after) or frame
+            yield frame
+            position, after = frame.end, frame.sequence
+    except OSError as error:
+        raise StorageError(f"cannot read the journal: {error.strerror or error}", where=str(path)) from error
+    finally:
+        os.close(file)
+
+
+class _Window:
+    """A piece of the file in memory, moved along as it is read."""
+
+    def __init__(self, file: int, salt: bytes | None) -> None:
+        self._file = file
+        # Without a header any frame is taken for one of this file, and the first one tells the salt.
+        self._salt = salt
+        self._start = 0
+        self._data = b""
+
+    def forget(self) -> None:
+        """Read again from the file what is asked for next."""
+        self._start, self._data = 0, b""
+
+    def frame(self, position: int, after: int) -> Frame | None:
+        """The frame at `position`, None when there is no whole one with a sequence number above `after`."""
+        at = self._hold(position, FRAME_BYTES)
+        prefix = unpack_prefix(self._data, at)
+        if prefix is None or (self._salt is not None and prefix[0] != self._salt):
+            return None
+        at = self._hold(position, FRAME_BYTES + prefix[1])
+        # The file may have changed between the two reads, so the length counts only if it is still the same.
+        if unpack_prefix(self._data, at) != prefix:
+            return None
+        frame = unpack_frame(self._data, at, prefix[1], self._start)
+        if frame is None or frame.sequence <= after:
+            return None
+        self._salt = prefix[0]
+        return frame
+
+    def next_frame(self, position: int, after: int) -> Frame | None:
+        """The first whole frame at or after `position`."""
+        marker = MARK + (self._salt or b"")
+        while True:
+            at = self._hold(position, FRAME_BYTES)
+            rest = len(self._data) - at
+            if rest < FRAME_BYTES:
+                return None
+            found = self._data.find(marker, at)
+            if found < 0:
+                position += rest - len(marker) + 1
+                continue
+            position = self._start + found
+            frame = self.frame(position, after)
+            if frame is not None:
+                return frame
+            position += 1
+
+    def _hold(self, position: int, size: int) -> int:
+        """Have `size` bytes from `position` in memory, fewer at the end of the file; return their index."""
+        at = position - self._start
+        if at < 0 or at + size > len(self._data):
+            self._start = position
+            self._data = self._read(position, max(size, _CHUNK))
+            at = 0
+        return at
+
+    def _read(self, position: int, size: int) -> bytes:
+        pieces = []
+        while size > 0 and (piece := os.pread(self._file, size, position)):
+            pieces.append(piece)
+            position += len(piece)
+            size -= len(piece)
+        return b"".join(pieces)

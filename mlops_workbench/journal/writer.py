@@ -1,0 +1,223 @@
+"""Append frames to the journal of a session."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import weakref
+from pathlib import Path
+from zlib import crc32
+
+from mlops_workbench.core.errors import StorageError
+from mlops_workbench.journal.format import FRAME_BYTES, MAX_PAYLOAD, SUFFIX, pack_body, pack_crc
+from mlops_workbench.journal.segment import Segment, fdatasync, trouble
+
+_writers: weakref.WeakSet[JournalWriter] = weakref.WeakSet()
+
+
+class ForkedWriter(StorageError):
+    """The writer belongs to the parent process; a child needs a writer of its own."""
+
+    code = "forked_writer"
+
+
+class JournalWriter:
+    """Append-only log of one session, in files ``<session>-<nnnn>.mlj`` of a folder.
+
+    Any thread may append. A process made by ``fork`` may not: it gets `ForkedWriter`, and the parent's
+    file stays as it is.
+
+    Parameters
+    ----------
+    folder : Path
+        Existing folder of the journal.
+    session : str
+        Id of the session, the first part of the file names.
+    segment_bytes : int
+        Size at which a new file is begun; a longer frame gets a file of its own.
+    fsync_seconds : float
+        Longest time that appended frames wait for their ``fsync``, which a thread does in the background;
+        0 does it before `append` returns.
+
+    Attributes
+    ----------
+    sequence : int
+        Number of the next frame.
+
+    Raises
+    ------
+    StorageError
+        The folder is missing or read-only, or the disk is full. Also from `append` and `sync`; the frame
+        of a failed `append` is not in the journal, and appending again later may work.
+    """
+
+    def __init__(self, folder: Path, session: str, *, segment_bytes: int, fsync_seconds: float) -> None:
+        self.folder = folder
+        self.session = session
+        self.sequence = 0
+        self._segment_bytes = segment_bytes
+        self._fsync_seconds = fsync_seconds
+        self._lock = threading.Lock()
+        self._dirty = False
+        self._wake = threading.Event()
+        self._syncer: threading.Thread | None = None
+        # Why no more frames can be taken: closed, forked, or a fault seen in the background.
+        self._stopped: StorageError | None = None
+        self._number = 0
+        self._segment = self._new_segment(0)
+        _writers.add(self)
+
+    @property
+    def path(self) -> Path:
+        """The file that is written now."""
+        return self._segment.path
+
+    def append(self, type_number: int, payload: bytes, *, sync: bool = False) -> None:
+        """Append a frame; when this returns, the death of the process cannot lose it.
+
+        Parameters
+        ----------
+        type_number : int
+            Type of the frame, 0 to 65,535.
+        payload : bytes
+            At most 1 GiB.
+        sync : bool, default=False
+            Also wait until it is on the disk.
+        """
+        with self._lock:
+            segment = self._segment
+            end = segment.position + FRAME_BYTES + len(payload)
+            if end > segment.reserved or self._stopped is not None:
+                segment = self._make_room(len(payload))
+                end = segment.position + FRAME_BYTES + len(payload)
+            start = segment.position
+            sequence = self.sequence
+            body = pack_body(len(payload), type_number, sequence) + payload
+            frame = segment.prefix + pack_crc(crc32(body)) + body
+            # First the place, then the bytes: an interrupt between the two leaves a hole that readers skip.
+            # The other way round, the next frame would overwrite one that a reader may have seen.
+            segment.position = end
+            self.sequence = sequence + 1
+            segment.map[start:end] = frame
+            if not self._dirty:
+                self._dirty = True
+                self._wake_syncer()
+        if sync or self._fsync_seconds == 0:
+            self.sync()
+
+    def sync(self) -> None:
+        """Wait until everything appended so far is on the disk.
+
+        Raises
+        ------
+        StorageError
+            The disk failed, or the file was deleted. The writer takes no more frames then.
+        """
+        with self._lock:
+            if self._stopped is not None:
+                return
+            self._dirty = False
+            path = self._segment.path
+            # A descriptor of its own: the next append may rotate and close the file's.
+            file = os.dup(self._segment.file)
+        try:
+            # Not mmap.flush, which keeps the interpreter's lock while it waits for the disk.
+            fdatasync(file)
+            if os.fstat(file).st_nlink == 0:
+                raise StorageError(
+                    "the journal file was deleted while it was written",
+                    where=str(path),
+                    hint="leave the files in .mlops/journal alone while a kernel runs",
+                )
+        except OSError as error:
+            self._stopped = trouble(error, path)
+            raise self._stopped from error
+        except StorageError as error:
+            self._stopped = error
+            raise
+        finally:
+            os.close(file)
+
+    def close(self) -> None:
+        """Cut the file to what was written and close it; appending afterwards is an error."""
+        with self._lock:
+            if isinstance(self._stopped, ForkedWriter) or self._segment.map.closed:
+                return
+            self._stopped = StorageError("the journal is closed", where=str(self._segment.path))
+            self._segment.finish()
+        self._wake.set()
+
+    def _make_room(self, payload_bytes: int) -> Segment:
+        if self._stopped is not None:
+            raise self._stopped
+        if payload_bytes > MAX_PAYLOAD:
+            raise StorageError(
+                f"a record of {payload_bytes} bytes is too long for the journal", hint="log it as an artifact"
+            )
+        old = self._segment
+        if not old.grow(old.position + FRAME_BYTES + payload_bytes):
+            self._segment = self._new_segment(FRAME_BYTES + payload_bytes)
+            old.finish()
+        return self._segment
+
+    def _new_segment(self, room: int) -> Segment:
+        while True:
+            path = self.folder / f"{self.session}-{self._number:04d}{SUFFIX}"
+            try:
+                segment = Segment(path, room=room, limit=self._segment_bytes)
+            except FileExistsError:
+                self._number += 1
+                continue
+            self._number += 1
+            return segment
+
+    def _wake_syncer(self) -> None:
+        if self._fsync_seconds <= 0:
+            return
+        if self._syncer is None:
+            self._syncer = threading.Thread(
+                target=_sync_now_and_then,
+                args=(weakref.ref(self), self._wake, self._fsync_seconds),
+                name="mlops-journal-sync",
+                daemon=True,
+            )
+            try:
+                self._syncer.start()
+            except RuntimeError:
+                # The interpreter is shutting down; close() syncs.
+                self._syncer = None
+        self._wake.set()
+
+    def _abandon(self) -> None:
+        # Runs in a forked child, where another thread of the parent may have held the lock.
+        self._lock = threading.Lock()
+        if self._stopped is None:
+            self._stopped = ForkedWriter(
+                "this journal belongs to the parent process", where=str(self.path), hint="open one in the child"
+            )
+            self._segment.abandon()
+
+
+def _sync_now_and_then(owner: weakref.ref[JournalWriter], wake: threading.Event, seconds: float) -> None:
+    pause = threading.Event()
+    while True:
+        wake.wait()
+        wake.clear()
+        pause.wait(seconds)
+        writer = owner()
+        if writer is None or writer._stopped is not None:
+            return
+        # The writer remembers the failure, and the next append raises it.
+        with contextlib.suppress(StorageError):
+            writer.sync()
+        del writer
+
+
+def _abandon_all() -> None:
+    for writer in list(_writers):
+        writer._abandon()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_abandon_all)
