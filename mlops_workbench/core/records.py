@@ -14,6 +14,12 @@ import msgspec
 #: What a parameter or tag may hold in the journal: kept true, turned into text only for MLflow.
 Value: TypeAlias = Any
 
+#: What a metric may hold: a float (NaN and infinities included) or an int of any size.
+Number: TypeAlias = Any
+
+#: msgpack extension type of an int beyond 64 bits: big-endian two's complement.
+BIG_INT = 1
+
 
 class Record(msgspec.Struct, frozen=True, array_like=True):
     """Base of all records."""
@@ -64,12 +70,12 @@ class Params(Record):
 
 
 class Metrics(Record):
-    """Metrics at one step; a value is a float (NaN and infinities included) or an int of any size."""
+    """Metrics at one step; see :func:`as_float` for a value that a store of floats can take."""
 
     run_uid: str
     at_ms: int
     step: int
-    values: dict[str, float]
+    values: dict[str, Number]
     origin: str = "logged"
 
 
@@ -177,7 +183,26 @@ RECORD_TYPES: dict[int, type[Record]] = {
 }
 TYPE_NUMBERS: dict[type[Record], int] = {kind: number for number, kind in RECORD_TYPES.items()}
 
-_decoders = {number: msgspec.msgpack.Decoder(kind) for number, kind in RECORD_TYPES.items()}
+
+def big_int(value: int) -> msgspec.msgpack.Ext:
+    """An int beyond 64 bits in the form that :func:`decode` turns back into the int."""
+    return msgspec.msgpack.Ext(BIG_INT, value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True))
+
+
+def as_float(value: Number) -> float:
+    """The float nearest to a metric's value; ints beyond the floats become infinite."""
+    try:
+        return float(value)
+    except OverflowError:
+        return float("inf") if value > 0 else float("-inf")
+
+
+def _extension(code: int, data: memoryview) -> object:
+    # An extension of a newer writer is kept as it is.
+    return int.from_bytes(data, "big", signed=True) if code == BIG_INT else msgspec.msgpack.Ext(code, bytes(data))
+
+
+_decoders = {number: msgspec.msgpack.Decoder(kind, ext_hook=_extension) for number, kind in RECORD_TYPES.items()}
 
 
 def decode(number: int, payload: bytes | memoryview) -> Record | None:
