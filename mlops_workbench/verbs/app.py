@@ -9,29 +9,13 @@ import click
 from click.shell_completion import CompletionItem, ShellComplete
 
 from mlops_workbench import __version__
-from mlops_workbench.core.errors import InvalidInput, did_you_mean, nearest
+from mlops_workbench.core.errors import InvalidInput
 from mlops_workbench.verbs import endpoints, models, monitors, pipelines, runs, workspace
 from mlops_workbench.verbs.face import Face
 from mlops_workbench.verbs.view import View
 
 
-class VerbGroup(click.Group):
-    """A group that answers an unknown verb with the nearest one."""
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the verb, or say which one was probably meant."""
-        name = args[0]
-        if self.get_command(ctx, name) is None and not name.startswith("-"):
-            known = self.list_commands(ctx)
-            hint = did_you_mean(name, known)
-            raise click.UsageError(f"unknown verb '{name}'; {hint}", ctx)
-        return super().resolve_command(ctx, args)
-
-
 @click.group(
-    cls=VerbGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     invoke_without_command=False,
 )
@@ -75,7 +59,10 @@ def run(words: Sequence[str], face: Face, *, prog: str) -> View | None:
         click.echo(error.ctx.get_help() if error.ctx else "")
         return None
     except click.ClickException as error:
-        raise InvalidInput(error.format_message(), hint=_hint(error, prog)) from error
+        # click names the nearest verb or option itself.
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context is not None else prog
+        raise InvalidInput(error.format_message(), hint=f"'{path} --help' shows how it is used") from error
     except click.exceptions.Abort:
         raise KeyboardInterrupt from None
     return answer if isinstance(answer, View) else None
@@ -84,14 +71,3 @@ def run(words: Sequence[str], face: Face, *, prog: str) -> View | None:
 def complete(words: Sequence[str], incomplete: str, face: Face) -> list[CompletionItem]:
     """What may stand in place of `incomplete` after `words`."""
     return ShellComplete(app, {"obj": face}, "mlops", "_MLOPS_COMPLETE").get_completions(list(words), incomplete)
-
-
-def _hint(error: click.ClickException, prog: str) -> str:
-    context = getattr(error, "ctx", None)
-    if isinstance(error, click.NoSuchOption) and context is not None:
-        options = [name for parameter in context.command.params for name in parameter.opts]
-        close = nearest(error.option_name, options)
-        if close:
-            return f"did you mean '{close}'?"
-    path = context.command_path if context is not None else prog
-    return f"'{path} --help' shows how it is used"

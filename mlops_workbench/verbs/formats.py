@@ -16,8 +16,10 @@ def number(value: float | int | None) -> str:
         return str(value)
     if not math.isfinite(value):
         return str(value)
-    if value == 0 or 1e-4 <= abs(value) < 1e7:
-        digits = max(0, 3 - math.floor(math.log10(abs(value)))) if value else 0
+    if value == 0:
+        return "0"
+    if 1e-4 <= abs(value) < 1e7:
+        digits = max(0, 3 - math.floor(math.log10(abs(value))))
         return f"{value:,.{min(digits, 6)}f}"
     return f"{value:.3e}"
 

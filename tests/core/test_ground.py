@@ -1,0 +1,155 @@
+"""Ids, files, processes, the store and errors."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlops_workbench.core.errors import InvalidInput, NotFound, StorageError, WorkbenchError, did_you_mean
+from mlops_workbench.core.files import file_lock, write_atomic
+from mlops_workbench.core.ids import check_name, new_id
+from mlops_workbench.core.processes import ProcessIdentity
+from mlops_workbench.core.store import BlobStore, digest_file
+
+
+def test_ids_are_unique_and_sort_by_time() -> None:
+    first = [new_id() for _ in range(1000)]
+    time.sleep(0.002)
+    later = new_id()
+    assert len(set(first)) == 1000
+    assert max(first) < later
+    assert all(len(i) == 32 and i[12] == "7" and i[16] in "89ab" for i in first)
+
+
+@pytest.mark.parametrize("name", ["flight-delays", "a", "A.b_c-9"])
+def test_plain_names_are_taken(name: str) -> None:
+    assert check_name("model", name) == name
+
+
+@pytest.mark.parametrize("name", ["", "-x", "../x", "a/b", "a b", "é", "x" * 129, "a\n", ".x"])
+def test_names_that_could_be_paths_or_options_are_refused(name: str) -> None:
+    with pytest.raises(InvalidInput, match="cannot be the name"):
+        check_name("model", name)
+
+
+def test_an_error_survives_the_way_over_http() -> None:
+    error = NotFound("no model 'x'", where="registry", hint="did you mean 'y'?")
+    back = WorkbenchError.from_dict(error.to_dict(), 404)
+    assert isinstance(back, NotFound)
+    assert str(back) == str(error)
+
+
+@given(st.text(), st.lists(st.text()))
+def test_a_hint_can_always_be_given(name: str, known: list[str]) -> None:
+    assert did_you_mean(name, known)
+
+
+def test_a_file_is_old_or_new_never_half(tmp_path: Path) -> None:
+    file = tmp_path / "state.json"
+    sizes = [b"a" * 200_000, b"b" * 300_000]
+    write_atomic(file, sizes[0])
+    seen = set()
+    stop = threading.Event()
+
+    def read() -> None:
+        while not stop.is_set():
+            seen.add(file.read_bytes())
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for number in range(30):
+        write_atomic(file, sizes[number % 2])
+    stop.set()
+    reader.join()
+    assert seen <= set(sizes)
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_folder_that_is_a_file_gives_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="cannot write x"):
+        write_atomic(tmp_path / "file" / "x", "data")
+
+
+def test_a_lock_is_free_again_when_its_holder_is_killed(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    code = (
+        "import sys, time; from pathlib import Path; from mlops_workbench.core.files import file_lock\n"
+        "with file_lock(Path(sys.argv[1])): print('held', flush=True); time.sleep(600)"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", code, str(lock)], stdout=subprocess.PIPE)
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        with file_lock(lock, wait=False) as held:
+            assert not held
+    finally:
+        holder.kill()
+        holder.wait()
+        holder.stdout.close()
+    with file_lock(lock) as held:
+        assert held
+
+
+def test_a_process_is_told_from_a_later_one_with_its_number() -> None:
+    own = ProcessIdentity.of()
+    assert own is not None
+    assert own.alive()
+    assert not ProcessIdentity(own.pid, own.started - 1).alive()
+
+
+def test_a_process_is_stopped_even_when_it_does_not_want_to() -> None:
+    code = "import signal, time; signal.signal(15, signal.SIG_IGN); print('up', flush=True); time.sleep(600)"
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.readline()
+    identity = ProcessIdentity.of(process.pid)
+    assert identity is not None
+    assert identity.stop(grace=0.2)
+    assert not identity.alive()
+    process.wait()
+    process.stdout.close()
+    assert ProcessIdentity.of(process.pid) is None
+
+
+@given(st.binary(max_size=10_000))
+def test_a_blob_is_found_by_its_digest(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
+    store = BlobStore(tmp_path_factory.mktemp("store"))
+    digest = store.put_bytes(data)
+    assert store.get(digest).read_bytes() == data
+    assert digest_file(store.get(digest)) == digest
+    source = store.root / "source"
+    source.write_bytes(data)
+    assert store.put_file(source) == digest
+
+
+def test_a_missing_blob_and_a_store_that_cannot_be_written_are_named(tmp_path: Path) -> None:
+    with pytest.raises(NotFound):
+        BlobStore(tmp_path).get("0" * 64)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="cannot store"):
+        BlobStore(tmp_path / "file").put_bytes(b"x")
+
+
+def test_an_interrupted_write_leaves_no_blob(tmp_path: Path) -> None:
+    store = BlobStore(tmp_path / "store")
+    with pytest.raises(IsADirectoryError):
+        store.put_file(tmp_path)
+    assert not [name for _, _, names in os.walk(store.root) for name in names]
+
+
+def test_the_ground_is_quick_to_import_and_pulls_in_nothing() -> None:
+    code = (
+        "import sys; import mlops_workbench.core.workspace, mlops_workbench.core.records; "
+        "print([n for n in 'mlflow pandas numpy sklearn httpx fastapi psutil asyncio'.split() if n in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

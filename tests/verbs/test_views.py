@@ -1,0 +1,88 @@
+"""Views: the same answer as text, as static HTML and as a DataFrame."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlops_workbench.core.runs import Run
+from mlops_workbench.verbs.comparison import compare_view, newest_of_each_name
+from mlops_workbench.verbs.formats import duration, number
+from mlops_workbench.verbs.view import View
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, "–"), (0.0, "0"), (11.2345, "11.23"), (1234.5, "1,234"), (0.012345, "0.01235"), (1e-9, "1.000e-09"),
+     (7, "7"), (-0.5, "-0.5000"), (math.inf, "inf")],
+)  # fmt: skip
+def test_numbers_have_four_digits(value: float | None, text: str) -> None:
+    assert number(value) == text
+
+
+@given(st.floats())
+def test_any_number_can_be_shown(value: float) -> None:
+    assert number(value)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.0123, "12 ms"), (12.34, "12.3 s"), (245, "4 min 05 s"), (7800, "2 h 10 min"), (None, "–")]
+)
+def test_durations_read_naturally(seconds: float | None, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def view() -> View:
+    return View(
+        "runs of <b>x</b>",
+        columns=("run", "mae"),
+        rows=[("[red]boosted[/red]", 11.25), ("<script>alert(1)</script>", None)],
+        facts=[("name", "ü & ö")],
+        notes=["next: do"],
+        sections=[View("inner", ("a",), [(1,)])],
+    )
+
+
+def test_text_has_everything_and_interprets_nothing() -> None:
+    text = view().text()
+    for part in ("runs of <b>x</b>", "[red]boosted[/red]", "11.25", "ü & ö", "next: do", "inner"):
+        assert part in text
+    assert "\x1b" not in text
+
+
+def test_html_is_static_and_escaped() -> None:
+    html = view().html()
+    assert "<script" not in html
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
+    assert "ü &amp; ö" in html
+    assert "<b>x</b>" not in html
+
+
+def test_a_notebook_gets_both_and_a_program_a_frame() -> None:
+    bundle = view()._repr_mimebundle_()
+    assert set(bundle) == {"text/plain", "text/html"}
+    frame = view().frame()
+    assert frame.shape == (2, 2)
+    assert list(frame.columns) == ["run", "mae"]
+
+
+def run(name: str, params: dict[str, str], metrics: dict[str, float | None]) -> Run:
+    return Run(name, "", "e", name, "run", "FINISHED", 1000, 2000, params=params, metrics=metrics)
+
+
+def test_a_comparison_shows_what_differs_and_names_what_does_not() -> None:
+    runs = [run("a", {"depth": "3", "seed": "1"}, {"mae": 2.0}), run("b", {"depth": "6", "seed": "1"}, {"mae": None})]
+    found = compare_view(runs)
+    assert list(found.columns) == ["run", "status", "duration", "mae", "depth"]
+    assert found.notes == ["the same in all: seed=1"]
+    assert found.figure is not None
+    figure = found.figure()
+    assert [d["label"] for d in figure.data[0]["dimensions"]] == ["run", "depth", "mae"]
+
+
+def test_the_newest_run_of_each_name_is_compared() -> None:
+    newest = run("a", {"n": "2"}, {})
+    assert newest_of_each_name([newest, run("b", {}, {}), run("a", {"n": "1"}, {})])[0] is newest
