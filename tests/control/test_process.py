@@ -1,0 +1,179 @@
+"""The control plane as a process: started by whoever needs it first, one per workspace, killed at any time."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from mlops_workbench.control.app import create_app
+from mlops_workbench.control.client import Client
+from mlops_workbench.control.launch import ensure_running, read_address, token_file
+from mlops_workbench.core.errors import Unauthorized, Unavailable
+from mlops_workbench.core.workspace import Workspace
+
+
+def eventually(look: Callable[[], bool], seconds: float = 60) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if look():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_every_route_wants_the_token(running: Client) -> None:
+    routes = [(path, method) for path, verbs in create_app().openapi()["paths"].items() for method in verbs]
+    assert len(routes) > 20
+    with httpx.Client(base_url=running.url, trust_env=False) as http:
+        for path, method in [*routes, ("/api/openapi.json", "get"), ("/nowhere", "get"), ("/", "get")]:
+            for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic eDp5"}):
+                answer = http.request(method, path.format(name="x", ref="x", version=1, run_id="x", endpoint="x",
+                                                          path="x", reference="x"), headers=headers)  # fmt: skip
+                assert answer.status_code == 401, (path, method, headers)
+                assert answer.json()["code"] == "unauthorized"
+
+
+def test_the_token_is_for_its_owner_only(running: Client) -> None:
+    assert running.workspace is not None
+    mode = token_file(running.workspace).stat().st_mode
+    assert stat.S_IMODE(mode) == 0o600
+    with Client(running.url, "another") as stranger, pytest.raises(Unauthorized):
+        stranger.status()
+
+
+def test_errors_have_one_form(running: Client) -> None:
+    assert running.workspace is not None
+    token = token_file(running.workspace).read_text()
+    with httpx.Client(base_url=running.url, headers={"Authorization": f"Bearer {token}"}, trust_env=False) as http:
+        cases = [
+            http.get("/api/nothing"),
+            http.get("/api/runs/none"),
+            http.get("/api/runs?limit=0"),
+            http.get("/api/runs?order_by=nonsense"),
+            http.put("/api/endpoints/x", content=b"{"),
+            http.put("/api/endpoints/x", json={"model": 3}),
+            http.put("/api/endpoints/..%2fx", json={"model": "m@champion"}),
+            http.get("/api/models/none/versions"),
+            http.get("/api/monitors/none"),
+            http.post("/api/pipelines/none/runs", json={}),
+            http.get("/api/pipeline-runs/none"),
+            http.get("/api/pipeline-runs/..%2f..%2fjournal"),
+            http.delete("/api/runs"),
+        ]
+    for answer in cases:
+        assert 400 <= answer.status_code < 500, answer.request.url
+        body = answer.json()
+        assert set(body) == {"code", "message", "where", "hint"}, answer.request.url
+        assert body["message"]
+
+
+def test_two_at_once_end_up_with_one(workspace: Workspace, stopped: Callable[[Workspace], None]) -> None:
+    stopped(workspace)
+    code = (
+        "import sys; from pathlib import Path; from mlops_workbench.core.workspace import Workspace\n"
+        "from mlops_workbench.control.launch import ensure_running\n"
+        "print(ensure_running(Workspace.open(Path(sys.argv[1])))[0])"
+    )
+    callers = [
+        subprocess.Popen([sys.executable, "-c", code, str(workspace.root)], stdout=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    urls = {caller.communicate(timeout=120)[0].strip() for caller in callers}
+    assert len(urls) == 1
+    assert urls.pop().startswith("http://127.0.0.1:")
+
+
+def test_a_second_process_for_the_workspace_gives_way(running: Client) -> None:
+    assert running.workspace is not None
+    second = subprocess.run(
+        [sys.executable, "-m", "mlops_workbench.control", str(running.workspace.root)], capture_output=True, timeout=60
+    )
+    assert second.returncode == 3
+    assert running.status().processes
+
+
+def test_killed_it_is_started_again_by_the_next_request(running: Client) -> None:
+    assert running.workspace is not None
+    first = read_address(running.workspace)
+    assert first is not None
+    os.kill(first.pid, signal.SIGKILL)
+    assert eventually(lambda: not first.process.alive())
+    assert running.status().root == str(running.workspace.root)
+    second = read_address(running.workspace)
+    assert second is not None
+    assert second.pid != first.pid
+
+
+def test_down_ends_it_even_while_someone_listens_to_events(running: Client) -> None:
+    assert running.workspace is not None
+    address = read_address(running.workspace)
+    assert address is not None
+    token = token_file(running.workspace).read_text()
+    connected = threading.Event()
+
+    def listen() -> None:
+        headers = {"Authorization": f"Bearer {token}"}
+        with httpx.stream("GET", f"{running.url}/api/events", headers=headers, timeout=60, trust_env=False) as stream:
+            for _ in stream.iter_lines():
+                connected.set()
+
+    listener = threading.Thread(target=listen)
+    listener.start()
+    assert connected.wait(30)
+    running.shutdown()
+    assert eventually(lambda: not address.process.alive(), 30)
+    listener.join(30)
+    assert not listener.is_alive()
+    assert read_address(running.workspace) is None
+
+
+def test_a_port_in_use_is_named(workspace: Workspace) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        (workspace.root / "workbench.toml").write_text(f"[control]\nport = {port}\n")
+        with pytest.raises(Unavailable) as raised:
+            ensure_running(Workspace.open(workspace.root))
+    assert str(port) in str(raised.value)
+    assert "control.port" in str(raised.value)
+
+
+def test_a_database_that_does_not_work_is_named(workspace: Workspace) -> None:
+    (workspace.root / "workbench.toml").write_text("[control]\ndatabase = 'sqlite:////nowhere/at/all.db'\n")
+    with pytest.raises(Unavailable, match=r"control\.database"):
+        ensure_running(Workspace.open(workspace.root))
+
+
+def test_without_starting_one_a_client_says_that_none_runs(workspace: Workspace) -> None:
+    with pytest.raises(Unavailable, match="mlops up"):
+        Client.connect(workspace, start=False)
+
+
+def test_a_stale_address_is_not_believed(workspace: Workspace) -> None:
+    file = workspace.run / "control.json"
+    file.write_text('{"url":"http://127.0.0.1:9","pid":1,"started":1.0,"version":"0"}')
+    (workspace.run / "token").write_text("x")
+    with pytest.raises(Unavailable, match="mlops up"):
+        Client.connect(workspace, start=False)
+
+
+def test_the_openapi_document_of_the_lab_extension_is_current() -> None:
+    from mlops_workbench.control.openapi import document
+
+    committed = Path(__file__).parents[2] / "labextension" / "openapi.json"
+    assert committed.read_text() == document(), (
+        "run: .venv/bin/python -m mlops_workbench.control.openapi > labextension/openapi.json && "
+        "cd labextension && jlpm generate"
+    )
