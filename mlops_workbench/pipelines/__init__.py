@@ -1,0 +1,1 @@
+"""Pipelines of notebooks: spec, plan, and the processes that run them."""

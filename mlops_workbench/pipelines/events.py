@@ -1,0 +1,130 @@
+"""What happens in a pipeline run, as records of an append-only log: the truth that survives any death."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TypeAlias, TypeVar
+
+import msgspec
+
+from mlops_workbench.core.errors import StorageError
+from mlops_workbench.core.processes import ProcessIdentity
+
+
+class _Event(msgspec.Struct, frozen=True, tag_field="event", tag=True):
+    """Base of the events; `at_ms` is milliseconds since the epoch."""
+
+    at_ms: int
+
+
+class Launched(_Event):
+    """The runner process was started."""
+
+    process: ProcessIdentity
+
+
+class RunStarted(_Event):
+    """The runner works; `run_uid` is its run in the tracking store."""
+
+    run_uid: str
+
+
+class StageStarted(_Event):
+    """An attempt at a stage was started."""
+
+    stage: str
+    attempt: int
+    run_uid: str
+
+
+class StageEnded(_Event):
+    """A stage is over: ``succeeded failed cancelled skipped``."""
+
+    stage: str
+    state: str
+    message: str = ""
+
+
+class CancelRequested(_Event):
+    """Somebody asked to stop the run."""
+
+
+class RunEnded(_Event):
+    """The run is over: ``succeeded failed cancelled``."""
+
+    state: str
+    message: str = ""
+
+
+class CellStarted(_Event):
+    """A cell was sent to the kernel; `cell` is its index in the executed notebook."""
+
+    cell: int
+
+
+class CellEnded(_Event):
+    """A cell is done; `status` is ``completed`` or ``failed``."""
+
+    cell: int
+    status: str
+
+
+class AttemptEnded(_Event):
+    """How an attempt at a stage went, told by its own process: ``succeeded failed cancelled``."""
+
+    state: str
+    message: str = ""
+    error: str = ""
+    traceback: str = ""
+
+
+RunEvent: TypeAlias = Launched | RunStarted | StageStarted | StageEnded | CancelRequested | RunEnded
+StageEvent: TypeAlias = CellStarted | CellEnded | AttemptEnded
+
+_run_decoder = msgspec.json.Decoder(RunEvent)
+_stage_decoder = msgspec.json.Decoder(StageEvent)
+
+
+def append_event(path: Path, event: RunEvent | StageEvent) -> None:
+    """Append one event; a single write, so that processes can share a log and none tears a line of another.
+
+    Raises
+    ------
+    StorageError
+        The log cannot be written.
+    """
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            os.write(descriptor, msgspec.json.encode(event) + b"\n")
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise StorageError(f"cannot write {path.name}: {error.strerror or error}", where=str(path)) from error
+
+
+def read_run_events(path: Path) -> list[RunEvent]:
+    """Events of a run so far."""
+    return list(_events(path, _run_decoder))
+
+
+def read_stage_events(path: Path) -> list[StageEvent]:
+    """Events of an attempt at a stage so far."""
+    return list(_events(path, _stage_decoder))
+
+
+_Kind = TypeVar("_Kind")
+
+
+def _events(path: Path, decoder: msgspec.json.Decoder[_Kind]) -> Iterator[_Kind]:
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return
+    for line in lines[:-1]:  # what follows the last line end is being written
+        # A full disk cuts a line short, and the next event then stands on the same line.
+        with contextlib.suppress(msgspec.DecodeError):
+            yield decoder.decode(line)

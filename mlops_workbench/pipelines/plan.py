@@ -1,0 +1,317 @@
+"""From a spec to a plan: stages in order, with every value that their notebooks get; pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mlops_workbench.core.errors import InvalidInput, SpecError, WorkbenchError, did_you_mean
+from mlops_workbench.notebooks.parameters import Parameter
+from mlops_workbench.pipelines.spec import PipelineSpec, StageFile, StageSpec
+
+#: Files that a path or a pattern of a spec names, and the absolute form of it.
+Matches = Callable[[str], tuple[list[str], str]]
+
+
+@dataclass(frozen=True)
+class NotebookFacts:
+    """What a plan needs to know of a notebook.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    parameters : dict
+        Parameters by name.
+    language : str
+        Language of its kernel, in lower case.
+    """
+
+    path: Path
+    parameters: dict[str, Parameter]
+    language: str = "python"
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """A stage ready to run.
+
+    Attributes
+    ----------
+    needs : tuple of str
+        Stages that must have succeeded before.
+    params : dict
+        Parameters and constants, as the notebook wants them.
+    files : dict
+        Inputs and outputs: paths as the notebook wants them.
+    inputs : dict
+        Where each input comes from, as the spec says.
+    outputs : dict
+        Absolute path of each promised output.
+    """
+
+    spec: StageSpec
+    notebook: Path
+    needs: tuple[str, ...]
+    params: dict[str, object]
+    files: dict[str, object]
+    inputs: dict[str, str] = field(default_factory=dict)
+    outputs: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Stages in an order in which they can run, and the values of the pipeline's parameters."""
+
+    spec: PipelineSpec
+    params: dict[str, object]
+    stages: tuple[StagePlan, ...]
+
+
+def make_plan(
+    spec: PipelineSpec,
+    notebooks: Mapping[str, NotebookFacts | WorkbenchError],
+    matches: Matches,
+    outputs: Callable[[str], Path],
+    given: Mapping[str, object] | None = None,
+) -> Plan:
+    """Check a spec against its notebooks, files and given parameters, and plan its run.
+
+    Parameters
+    ----------
+    spec : PipelineSpec
+        What to run.
+    notebooks : mapping
+        For each notebook that the spec names: what it takes, or why it cannot be read.
+    matches : callable
+        Finds the files that an input names.
+    outputs : callable
+        Output folder of a stage.
+    given : mapping, optional
+        Values for the pipeline's parameters; without it only the defaults are checked and parameters
+        without one stay open.
+
+    Raises
+    ------
+    SpecError
+        The spec is wrong; ``where`` is ``file:line``.
+    InvalidInput
+        A given parameter is unknown, missing or of the wrong type.
+    """
+    params = _pipeline_params(spec, given)
+    order = _order(spec)
+    _check_publish(spec)
+    stages = []
+    for name in order:
+        stage = spec.stages[name]
+        notebook = _notebook(spec, stage, notebooks[stage.notebook])
+        stages.append(_stage_plan(spec, stage, notebook, params, matches, outputs, complete=given is not None))
+    return Plan(spec, params, tuple(stages))
+
+
+def _pipeline_params(spec: PipelineSpec, given: Mapping[str, object] | None) -> dict[str, object]:
+    for name in given or ():
+        if name not in spec.params:
+            raise InvalidInput(
+                f"pipeline '{spec.name}' has no parameter '{name}'", hint=did_you_mean(name, spec.params)
+            )
+    values: dict[str, object] = {}
+    for name, param in spec.params.items():
+        if given is not None and name in given:
+            values[name] = param.convert(given[name])
+        elif not param.required:
+            values[name] = param.default
+        elif given is not None:
+            raise InvalidInput(
+                f"pipeline '{spec.name}' needs a value for parameter '{name}'",
+                where=spec.where(param.line),
+                hint=f"it is of type {param.type}" + (f": {param.help}" if param.help else ""),
+            )
+    return values
+
+
+def _edge(spec: PipelineSpec, file: StageFile) -> tuple[str, str] | None:
+    """Stage and output that an input names, None when it names a file."""
+    stage, dot, output = file.path.partition(".")
+    return (stage, output) if dot and stage in spec.stages and output.isidentifier() else None
+
+
+def _needs(spec: PipelineSpec, stage: StageSpec) -> dict[str, int]:
+    """Stages that a stage needs, with the line that says so."""
+    found: dict[str, int] = {}
+    for file in stage.inputs.values():
+        edge = _edge(spec, file)
+        if edge:
+            found.setdefault(edge[0], file.line)
+    return found
+
+
+def _order(spec: PipelineSpec) -> list[str]:
+    """Stages so that each follows what it needs, else as the file has them."""
+    done: list[str] = []
+    path: list[str] = []
+
+    def visit(name: str, line: int) -> None:
+        if name in done:
+            return
+        if name in path:
+            circle = [*path[path.index(name) :], name]
+            raise SpecError(
+                f"stages wait for each other in a circle: {' -> '.join(circle)}",
+                where=spec.where(line),
+                hint="an arrow reads 'needs'; remove one of these inputs",
+            )
+        path.append(name)
+        for needed, place in _needs(spec, spec.stages[name]).items():
+            visit(needed, place)
+        path.pop()
+        done.append(name)
+
+    for name, stage in spec.stages.items():
+        visit(name, stage.line)
+    return done
+
+
+def _check_publish(spec: PipelineSpec) -> None:
+    publish = spec.publish
+    if publish is None:
+        return
+    for name, line in ((publish.stage, publish.stage_line), (publish.metrics_from, publish.metrics_line)):
+        if name not in spec.stages:
+            raise SpecError(
+                f"'publish' names no stage: '{name}'", where=spec.where(line), hint=did_you_mean(name, spec.stages)
+            )
+
+
+def _notebook(spec: PipelineSpec, stage: StageSpec, found: NotebookFacts | WorkbenchError) -> NotebookFacts:
+    where = spec.where(stage.notebook_line)
+    if isinstance(found, WorkbenchError):
+        place = f" ({found.where})" if found.where and "line" in found.where else ""
+        raise SpecError(
+            f"notebook '{stage.notebook}' of stage '{stage.name}': {found.message}{place}",
+            where=where,
+            hint=found.hint or "its path is relative to the folder of the spec",
+        ) from found
+    if found.language != "python":
+        raise SpecError(
+            f"notebook '{stage.notebook}' of stage '{stage.name}' is written in {found.language}",
+            where=where,
+            hint="the stages of a pipeline are Python notebooks",
+        )
+    return found
+
+
+def _stage_plan(
+    spec: PipelineSpec,
+    stage: StageSpec,
+    notebook: NotebookFacts,
+    params: dict[str, object],
+    matches: Matches,
+    outputs: Callable[[str], Path],
+    *,
+    complete: bool,
+) -> StagePlan:
+    folder = outputs(stage.name)
+    values: dict[str, object] = {}
+    files: dict[str, object] = {}
+    for name, param in stage.params.items():
+        if param.of_pipeline and name not in spec.params:
+            raise SpecError(
+                f"stage '{stage.name}' takes '{name}', which is no parameter of the pipeline",
+                where=spec.where(param.line),
+                hint=did_you_mean(name, spec.params),
+            )
+        accept = _parameter(spec, stage, notebook, name, param.line)
+        if not param.of_pipeline or name in params:
+            value = params[name] if param.of_pipeline else param.constant
+            values[name] = _fitting(spec, stage, accept, value, param.line)
+    for name, file in stage.inputs.items():
+        accept = _parameter(spec, stage, notebook, name, file.line)
+        files[name] = _fitting(spec, stage, accept, _input(spec, file, accept, matches, outputs), file.line)
+    for name, file in stage.outputs.items():
+        accept = _parameter(spec, stage, notebook, name, file.line)
+        files[name] = _fitting(spec, stage, accept, str(folder / file.path), file.line)
+    if complete:
+        _check_required(spec, stage, notebook, {**values, **files})
+    return StagePlan(
+        spec=stage,
+        notebook=notebook.path,
+        needs=tuple(_needs(spec, stage)),
+        params=values,
+        files=files,
+        inputs={name: file.path for name, file in stage.inputs.items()},
+        outputs={name: str(folder / file.path) for name, file in stage.outputs.items()},
+    )
+
+
+def _parameter(spec: PipelineSpec, stage: StageSpec, notebook: NotebookFacts, name: str, line: int) -> Parameter:
+    if name in notebook.parameters:
+        return notebook.parameters[name]
+    if notebook.parameters:
+        hint = did_you_mean(name, notebook.parameters)
+    else:
+        hint = f"assign '{name}' in a cell of the notebook and give that cell the tag 'parameters'"
+    raise SpecError(
+        f"stage '{stage.name}' gives '{name}', but notebook '{stage.notebook}' has no such parameter",
+        where=spec.where(line),
+        hint=hint,
+    )
+
+
+def _fitting(spec: PipelineSpec, stage: StageSpec, parameter: Parameter, value: object, line: int) -> object:
+    try:
+        return parameter.convert(value)
+    except InvalidInput as error:
+        raise SpecError(
+            f"stage '{stage.name}' and notebook '{stage.notebook}' do not agree: {error.message}",
+            where=spec.where(line),
+            hint=error.hint or "change the type in the notebook's parameters cell or in the spec",
+        ) from error
+
+
+def _check_required(
+    spec: PipelineSpec, stage: StageSpec, notebook: NotebookFacts, values: Mapping[str, object]
+) -> None:
+    for parameter in notebook.parameters.values():
+        if parameter.required and parameter.name not in values:
+            raise SpecError(
+                f"stage '{stage.name}' does not give '{parameter.name}', which notebook '{stage.notebook}' needs",
+                where=spec.where(stage.line),
+                hint=f"add it to the stage's params, or give it a default in the notebook ({parameter.type})",
+            )
+
+
+def _input(
+    spec: PipelineSpec,
+    file: StageFile,
+    parameter: Parameter,
+    matches: Matches,
+    outputs: Callable[[str], Path],
+) -> object:
+    """Value of an input: a path, the list of paths if the notebook wants a list, a pattern as it is otherwise."""
+    several = parameter.type.kind in ("list", "tuple")
+    edge = _edge(spec, file)
+    if edge:
+        stage, output = edge
+        produced = spec.stages[stage].outputs
+        if output not in produced:
+            raise SpecError(
+                f"stage '{stage}' has no output '{output}'",
+                where=spec.where(file.line),
+                hint=did_you_mean(output, produced),
+            )
+        path = str(outputs(stage) / produced[output].path)
+        return [path] if several else path
+    if "://" in file.path:
+        return [file.path] if several else file.path
+    found, absolute = matches(file.path)
+    if not found:
+        stage = file.path.partition(".")[0]
+        edge_like = stage.replace("-", "_").isidentifier() and file.path.count(".") == 1
+        raise SpecError(
+            f"no file matches '{file.path}'" + (f", and there is no stage '{stage}'" if edge_like else ""),
+            where=spec.where(file.line),
+            hint=did_you_mean(stage, spec.stages) if edge_like else "paths are relative to the folder of the spec",
+        )
+    return found if several else absolute
