@@ -1,0 +1,8 @@
+"""Model versions, gates, promotion and export."""
+
+from __future__ import annotations
+
+from mlops_workbench.registry.gates import check_conditions, evaluate
+from mlops_workbench.registry.registry import Registry
+
+__all__ = ["Registry", "check_conditions", "evaluate"]

@@ -1,0 +1,302 @@
+"""The registry: from a run's model to a version that endpoints serve."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from mlops_workbench.core.errors import Conflict, InvalidInput, NotFound, Unavailable, did_you_mean
+from mlops_workbench.core.files import file_lock
+from mlops_workbench.core.ids import check_name, now_ms
+from mlops_workbench.core.models import GateResult, ModelVersion, RegisteredModel
+from mlops_workbench.core.runs import Run
+from mlops_workbench.core.workspace import Workspace
+from mlops_workbench.registry.export import export_version
+from mlops_workbench.registry.gates import MetricValues, evaluate
+from mlops_workbench.registry.version_tags import MODEL_UID, gate_tag, tags_of, version_of
+from mlops_workbench.tracking import ReadIndex, TrackingStore
+from mlops_workbench.tracking.mlflow_registry import StoredModel, StoredVersion
+from mlops_workbench.tracking.model_folder import model_uid
+
+CHAMPION = "champion"
+PREVIOUS = "previous"
+
+#: Tag of a registered model while an alias is being moved: who finds it finishes the move.
+PENDING = "mlops.pending_move"
+
+_ALIAS = re.compile(r"[A-Za-z][\w-]{0,200}\Z")
+
+
+class Registry:
+    """Registered models and their versions; MLflow is where they are.
+
+    Parameters
+    ----------
+    store : TrackingStore
+        The workspace's MLflow.
+    index : ReadIndex
+        Runs and what they logged.
+    workspace : Workspace
+        Where versions are exported to.
+    """
+
+    def __init__(self, store: TrackingStore, index: ReadIndex, workspace: Workspace) -> None:
+        self.store = store.registry
+        self.tracking = store
+        self.index = index
+        self.workspace = workspace
+
+    def models(self) -> list[RegisteredModel]:
+        """All registered models by name."""
+        return [RegisteredModel(m.name, m.latest, m.aliases, m.updated_ms) for m in self.store.models()]
+
+    def versions(self, name: str) -> list[ModelVersion]:
+        """Versions of a model, newest first.
+
+        Raises
+        ------
+        NotFound
+            There is no such model; the hint names the nearest.
+        """
+        aliases = self._model(name).aliases
+        return [self._shown(stored, aliases) for stored in self.store.versions(name)]
+
+    def version(self, name: str, version: int) -> ModelVersion:
+        """One version.
+
+        Raises
+        ------
+        NotFound
+            There is no such model or version.
+        """
+        model = self._model(name)
+        return self._shown(self._stored(model, version), model.aliases)
+
+    def resolve(self, ref: str) -> tuple[str, int]:
+        """Name and version number meant by ``name@alias``, ``name/3`` or ``name``.
+
+        A bare name means its champion, or the newest version while there is none.
+
+        Raises
+        ------
+        NotFound
+            There is no such model, alias or version.
+        InvalidInput
+            The reference has another form.
+        """
+        text = ref.removeprefix("models:/")
+        if "@" in text:
+            name, _, alias = text.partition("@")
+            model = self._model(name)
+            if alias not in model.aliases:
+                raise NotFound(f"model '{name}' has no alias '{alias}'", hint=did_you_mean(alias, model.aliases))
+            return name, model.aliases[alias]
+        if "/" in text:
+            name, _, number = text.partition("/")
+            if not number.isascii() or not number.isdecimal():
+                raise InvalidInput(f"'{ref}' names no version", hint="use name@alias, name/3 or name")
+            model = self._model(name)
+            return name, self._stored(model, int(number)).version
+        model = self._model(text)
+        version = model.aliases.get(CHAMPION) or model.latest
+        if not version:
+            raise NotFound(f"model '{text}' has no versions", hint="register one: mlops register RUN --as " + text)
+        return text, version
+
+    def register(self, run: Run, name: str, model_name: str | None = None) -> ModelVersion:
+        """Make the model that a run logged the next version of `name`; the same model only once.
+
+        Parameters
+        ----------
+        run : Run
+            A delivered run, see :meth:`Ingest.drain`.
+        name : str
+            Registered model, made when it is new.
+        model_name : str, optional
+            Which of the run's models; by default the newest.
+
+        Raises
+        ------
+        NotFound
+            The run logged no (such) model.
+        Unavailable
+            The model is not in MLflow yet.
+        """
+        check_name("model", name)
+        logged = self.index.model(run.uid, model_name)
+        run = self.index.find(run.uid)
+        key = model_uid(logged.record)
+        if not logged.model_id or not run.run_id:
+            raise Unavailable(
+                f"the model of run '{run.name}' is not in MLflow yet",
+                where=self.tracking.shown_uri,
+                hint="wait until ingest has delivered it; 'mlops status' shows how far it is",
+            )
+        with self._lock():
+            self.store.ensure_model(name)
+            for stored in self.store.versions(name):
+                if stored.tags.get(MODEL_UID) == key:
+                    return self._shown(stored, self._model(name).aliases)
+            made = self.store.create_version(name, logged.model_id, run.run_id, tags_of(run, logged))
+        return self._shown(made, {})
+
+    def evaluate_gate(
+        self, name: str, version: int, conditions: list[str], *, baseline: MetricValues | None = None
+    ) -> GateResult:
+        """Evaluate a gate for a version and keep the result with it.
+
+        Parameters
+        ----------
+        name, version
+            The candidate.
+        conditions : list of str
+            See :mod:`mlops_workbench.registry.gates`.
+        baseline : mapping, optional
+            Metrics of the run to beat.
+
+        Raises
+        ------
+        NotFound
+            There is no such version.
+        InvalidInput
+            A condition is not one.
+        """
+        model = self._model(name)
+        candidate = self._shown(self._stored(model, version), model.aliases)
+        champion: Mapping[str, float | None] | None = None
+        holder = model.aliases.get(CHAMPION)
+        # Nothing is better than itself: a champion is not compared with the champion.
+        if holder and holder != version:
+            champion = self._shown(self._stored(model, holder), model.aliases).metrics
+        result = evaluate(conditions, candidate.metrics, champion=champion, baseline=baseline, at_ms=now_ms())
+        self.store.set_version_tags(name, version, gate_tag(result))
+        return result
+
+    def promote(self, name: str, version: int, alias: str = CHAMPION) -> ModelVersion:
+        """Let `alias` stand for a version; the one it stood for becomes ``previous``.
+
+        Safe at every moment: the alias stands for the old version or the new one, and a move that was cut
+        short is finished by the next one.
+
+        Raises
+        ------
+        NotFound
+            There is no such version.
+        InvalidInput
+            The alias is not usable.
+        """
+        _check_alias(alias)
+        with self._lock():
+            model = self._settled(name)
+            self._stored(model, version)
+            current = model.aliases.get(alias, 0)
+            if current != version:
+                self._move(name, {alias: version, _previous(alias): current})
+        return self.version(name, version)
+
+    def rollback(self, name: str, alias: str = CHAMPION) -> ModelVersion:
+        """Let `alias` stand for the version before, and ``previous`` for the one it stood for.
+
+        Raises
+        ------
+        NotFound
+            There is no such model or alias.
+        Conflict
+            There is no version to go back to.
+        """
+        with self._lock():
+            model = self._settled(name)
+            if alias not in model.aliases:
+                raise NotFound(f"model '{name}' has no alias '{alias}'", hint=did_you_mean(alias, model.aliases))
+            current, before = model.aliases[alias], model.aliases.get(_previous(alias), 0)
+            if not before or before == current:
+                raise Conflict(
+                    f"model '{name}' has no version before {current} to go back to",
+                    hint=f"name one: mlops promote {name}/VERSION --alias {alias}",
+                )
+            self._stored(model, before)
+            self._move(name, {alias: before, _previous(alias): current})
+        return self.version(name, before)
+
+    def export(self, name: str, version: int) -> Path:
+        """Copy a version to the workspace, checked against its manifest, and return its folder.
+
+        A version that is there already, and whole, is not copied again.
+
+        Raises
+        ------
+        NotFound
+            There is no such version.
+        StorageError
+            A file is not what was registered, or cannot be written.
+        """
+        check_name("model", name)
+        target = self.workspace.models / name / str(version)
+        return export_version(target, lambda folder: self.store.download(name, self._checked(name, version), folder))
+
+    def _checked(self, name: str, version: int) -> int:
+        return self._stored(self._model(name), version).version
+
+    def _model(self, name: str) -> StoredModel:
+        try:
+            return self.store.model(name)
+        except (NotFound, InvalidInput) as error:
+            known = [model.name for model in self.store.models()]
+            hint = did_you_mean(name, known) if known else "register one: mlops register RUN --as NAME"
+            raise NotFound(f"no registered model '{name}'", hint=hint) from error
+
+    def _stored(self, model: StoredModel, version: int) -> StoredVersion:
+        try:
+            return self.store.version(model.name, version)
+        except (NotFound, InvalidInput) as error:
+            raise NotFound(
+                f"model '{model.name}' has no version {version}", hint=f"its newest version is {model.latest}"
+            ) from error
+
+    def _shown(self, stored: StoredVersion, aliases: Mapping[str, int]) -> ModelVersion:
+        run = None
+        if MODEL_UID not in stored.tags and stored.run_id:
+            # Registered by plain MLflow: the index may know its run.
+            try:
+                run = self.index.find(stored.run_id)
+            except NotFound:
+                run = None
+        return version_of(stored, aliases, run)
+
+    def _move(self, name: str, aliases: Mapping[str, int]) -> None:
+        """Move aliases together: the intent is written first, and deleted last."""
+        self.store.set_model_tag(name, PENDING, json.dumps(dict(aliases)))
+        self._finish_move(name, aliases)
+
+    def _finish_move(self, name: str, aliases: Mapping[str, int]) -> None:
+        for alias, version in aliases.items():
+            if version:
+                self.store.set_alias(name, alias, version)
+        self.store.delete_model_tag(name, PENDING)
+
+    def _settled(self, name: str) -> StoredModel:
+        model = self._model(name)
+        pending = model.tags.get(PENDING)
+        if not pending:
+            return model
+        self._finish_move(name, {str(alias): int(version) for alias, version in json.loads(pending).items()})
+        return self._model(name)
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        with file_lock(self.workspace.run / "registry.lock"):
+            yield
+
+
+def _previous(alias: str) -> str:
+    return PREVIOUS if alias == CHAMPION else f"{alias}-{PREVIOUS}"
+
+
+def _check_alias(alias: str) -> None:
+    if not _ALIAS.match(alias) or alias == "latest" or re.fullmatch(r"[vV]\d+", alias):
+        raise InvalidInput(
+            f"'{alias}' cannot be an alias", hint="use letters, digits, '_' and '-', for example champion"
+        )

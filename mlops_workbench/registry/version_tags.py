@@ -1,0 +1,91 @@
+"""What the workbench knows of a model version, as tags of the version in MLflow."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from mlops_workbench.core.models import GateResult, ModelVersion, SignatureColumn
+from mlops_workbench.core.records import Column
+from mlops_workbench.core.runs import Run
+from mlops_workbench.tracking import LoggedModel
+from mlops_workbench.tracking.mlflow_registry import StoredVersion
+from mlops_workbench.tracking.model_folder import model_uid
+
+RUN_UID = "mlops.run_uid"
+MODEL_UID = "mlops.model_uid"
+ESTIMATOR = "mlops.estimator"
+FORMAT = "mlops.format"
+METRICS = "mlops.metrics"
+PARAMS = "mlops.params"
+INPUTS = "mlops.inputs"
+OUTPUTS = "mlops.outputs"
+GATE = "mlops.gate"
+
+#: MLflow takes 100,000 characters; what is longer is left out rather than cut in the middle.
+_MAX_TAG = 90_000
+
+
+def tags_of(run: Run, model: LoggedModel) -> dict[str, str]:
+    """Tags of a version that is made from a run's model.
+
+    Metrics and parameters are kept as they were, so that a list needs no look at the runs and a gate gives
+    the same answer later.
+    """
+    record = model.record
+    tags = {
+        RUN_UID: run.uid,
+        MODEL_UID: model_uid(record),
+        ESTIMATOR: record.estimator,
+        FORMAT: record.format,
+        METRICS: json.dumps(run.metrics, ensure_ascii=False),
+        PARAMS: json.dumps(run.params, ensure_ascii=False),
+        INPUTS: _columns(record.inputs),
+        OUTPUTS: _columns(record.outputs),
+    }
+    return {key: value for key, value in tags.items() if value and len(value) <= _MAX_TAG}
+
+
+def gate_tag(result: GateResult) -> dict[str, str]:
+    """Tag that keeps what a gate said."""
+    return {GATE: msgspec.json.encode(result).decode()}
+
+
+def version_of(stored: StoredVersion, aliases: Mapping[str, int], run: Run | None) -> ModelVersion:
+    """The version as the workbench shows it; `run` stands in for tags that plain MLflow did not write."""
+    tags = stored.tags
+    metrics = _loaded(tags.get(METRICS), dict[str, float | None])
+    params = _loaded(tags.get(PARAMS), dict[str, str])
+    return ModelVersion(
+        name=stored.name,
+        version=stored.version,
+        run_uid=tags.get(RUN_UID) or (run.uid if run else ""),
+        run_id=stored.run_id,
+        aliases=sorted(alias for alias, version in aliases.items() if version == stored.version),
+        created_ms=stored.created_ms,
+        metrics=metrics if metrics is not None else (run.metrics if run else {}),
+        params=params if params is not None else (run.params if run else {}),
+        inputs=_loaded(tags.get(INPUTS), list[SignatureColumn]) or [],
+        outputs=_loaded(tags.get(OUTPUTS), list[SignatureColumn]) or [],
+        gate=_loaded(tags.get(GATE), GateResult),
+        estimator=tags.get(ESTIMATOR, ""),
+        format=tags.get(FORMAT, ""),
+        description=stored.description,
+    )
+
+
+def _columns(columns: list[Column]) -> str:
+    return msgspec.json.encode([SignatureColumn(c.name, c.dtype, c.required) for c in columns]).decode()
+
+
+def _loaded(text: str | None, kind: Any) -> Any:
+    if not text:
+        return None
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except (msgspec.DecodeError, msgspec.ValidationError):
+        # Somebody edited the tag; the rest of the version is still good.
+        return None

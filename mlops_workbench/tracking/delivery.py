@@ -1,0 +1,221 @@
+"""Deliver journals to MLflow: at least once, and the second time changes nothing.
+
+For each run: find or make it, acknowledge, then its parts (:mod:`run_delivery`), and only then move the
+cursor of the file. Whatever is interrupted is done again from the last cursor, and every call finds what
+an earlier one has made: a run and a model by their tags, parameters, metrics and tags by MLflow's own keys,
+artifacts by their paths.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from mlops_workbench.core.errors import Unavailable, WorkbenchError
+from mlops_workbench.core.records import RunStart, SessionStart, decode
+from mlops_workbench.core.workspace import Workspace
+from mlops_workbench.tracking.delivery_log import DeliveredRun, DeliveryLog
+from mlops_workbench.tracking.journal_files import (
+    REAPER,
+    Batch,
+    Cursor,
+    JournalFile,
+    closed_files,
+    journal_files,
+    read_batch,
+)
+from mlops_workbench.tracking.mlflow_errors import PERMANENT
+from mlops_workbench.tracking.mlflow_store import RUN_UID, TrackingStore
+from mlops_workbench.tracking.run_delivery import RunDelivery, RunRecord
+from mlops_workbench.tracking.values import as_text, clip
+
+PARENT = "mlflow.parentRunId"
+
+#: Failures of one batch, while the store answers otherwise, after which it is delivered piece by piece.
+_PATIENCE = 5
+
+
+class Delivery:
+    """Moves the cursors of one tracking store along the journals of a workspace.
+
+    Parameters
+    ----------
+    workspace : Workspace
+        Journals and blobs.
+    store : TrackingStore
+        Where to.
+    log : DeliveryLog
+        Cursors and acknowledgements of that store.
+    """
+
+    def __init__(self, workspace: Workspace, store: TrackingStore, log: DeliveryLog) -> None:
+        self.workspace = workspace
+        self.store = store
+        self.log = log
+        self._runs = RunDelivery(store, log, workspace.blobs)
+        self._failures: Counter[tuple[str, int]] = Counter()
+
+    def step(self, finished: Mapping[str, Cursor]) -> bool:
+        """Deliver at most one batch of each file; True when there was anything.
+
+        Parameters
+        ----------
+        finished : mapping
+            Cursors of the read index: a file that is done there, and delivered as far, is not looked at again.
+
+        Raises
+        ------
+        Unavailable
+            The store does not answer.
+        """
+        moved = False
+        files = journal_files(self.workspace.journal)
+        closed = closed_files(files)
+        cursors = self.log.cursors()
+        waiting: set[str] = set()
+        for file in files:
+            cursor = cursors.get(file.name, Cursor())
+            # Files of a session are delivered in order.
+            if cursor.done or file.session in waiting:
+                continue
+            batch = read_batch(file.path, cursor)
+            if not batch.exhausted:
+                waiting.add(file.session)
+            index = finished.get(file.name, Cursor())
+            done = batch.exhausted and (file.name in closed or (index.done and index.offset <= batch.cursor.offset))
+            if batch.entries:
+                self._deliver_patiently(file, batch, done=done)
+                moved = True
+            elif done:
+                self.log.set_cursor(file.name, batch.cursor, done=True)
+        return moved
+
+    def _deliver_patiently(self, file: JournalFile, batch: Batch, *, done: bool) -> None:
+        place = (file.name, batch.cursor.offset)
+        self._runs.patient = self._failures[place] < _PATIENCE
+        try:
+            self._deliver(file, batch, done=done)
+        except WorkbenchError:
+            self.store.ping()
+            self._failures[place] += 1
+            raise
+        finally:
+            self._runs.patient = True
+        self._failures.pop(place, None)
+
+    def _deliver(self, file: JournalFile, batch: Batch, *, done: bool) -> None:
+        by_run: dict[str, list[tuple[int, int, bytes, RunRecord]]] = {}
+        for entry in batch.entries:
+            record = entry.record
+            if isinstance(record, SessionStart):
+                self.log.set_session(file.session, record.user, record.python)
+            uid = getattr(record, "run_uid", "")
+            if record is not None and uid:
+                item = RunRecord(record, file.session, f"{file.name}:{entry.end}")
+                by_run.setdefault(uid, []).append((entry.end, entry.type, entry.payload, item))
+        for number, problem in enumerate(batch.problems):
+            self.log.note_problem("", f"{file.name} at {batch.cursor.offset} ({number})", problem)
+
+        deferred: list[tuple[str, int, int, bytes]] = []
+        delivered: list[int] = []
+        for uid, found in by_run.items():
+            items = [item for *_, item in found]
+            run = self._ensure(uid, items, file)
+            if run is None:
+                deferred += [(uid, end, number, payload) for end, number, payload, _ in found]
+                continue
+            ids, earlier = self._waiting(uid)
+            self._runs.deliver(run, [*earlier, *items])
+            delivered += ids
+        with self.log.transaction():
+            for uid, end, number, payload in deferred:
+                self.log.defer(uid, file.name, end, number, payload)
+            self.log.drop_deferred(delivered)
+            self.log.set_cursor(file.name, batch.cursor, done=done)
+
+    def _waiting(self, uid: str) -> tuple[list[int], list[RunRecord]]:
+        ids, items = [], []
+        for waiting in self.log.deferred(uid):
+            ids.append(waiting.id)
+            try:
+                record = decode(waiting.type, waiting.payload)
+            except msgspec.DecodeError:
+                continue
+            if record is not None:
+                session = waiting.file.rpartition("-")[0]
+                items.append(RunRecord(record, session, f"{waiting.file}:{waiting.place}"))
+        return ids, items
+
+    def _ensure(self, uid: str, items: Iterable[RunRecord], file: JournalFile) -> DeliveredRun | None:
+        """The run in MLflow, made if its start is among `items`; None while its start is unknown."""
+        run = self.log.run(uid)
+        start = next((item.record for item in items if isinstance(item.record, RunStart)), None)
+        if run is None or not (run.run_id or run.abandoned):
+            if start is None:
+                return None
+            try:
+                self._make(uid, start, file, intended=run)
+            except WorkbenchError as error:
+                if self._runs.patient:
+                    raise
+                self.log.note_problem(uid, "run", str(error))
+                self.log.abandon(uid)
+        elif start is not None and run.ended == "reaper" and not file.session.startswith(REAPER):
+            # A run that was given up for dead, and is now carried on by another process.
+            self.store.reopen_run(run.run_id)
+            self.log.set_ended(uid, "")
+        if start is not None:
+            self._adopt_children(uid)
+        return self.log.run(uid)
+
+    def _make(self, uid: str, start: RunStart, file: JournalFile, *, intended: DeliveredRun | None) -> None:
+        experiment = clip(as_text(start.experiment).strip(), 500) or self.workspace.settings.tracking.experiment
+        experiment_id = intended.experiment_id if intended else self.store.experiment_id(experiment)
+        self.log.intend_run(uid, experiment_id, start.parent_uid)
+        run_id = None
+        if intended or start.start_ms <= self.log.created_ms:
+            # An earlier attempt may have got through without its answer, or an earlier log have known of it.
+            run_id = self.store.find_run(experiment_id, uid)
+        parent_id = self.log.run_id(start.parent_uid) if start.parent_uid else None
+        tags = self._tags(uid, start, file, experiment)
+        if parent_id:
+            tags[PARENT] = parent_id
+        if run_id is None:
+            try:
+                run_id = self.store.create_run(experiment_id, clip(as_text(start.name), 250), start.start_ms, tags)
+            except PERMANENT as error:
+                # Refused since its experiment was deleted meanwhile: the next attempt brings that back.
+                self.store.forget_experiments()
+                self.store.experiment_id(experiment)
+                raise Unavailable(f"MLflow refused to make a run: {error.message}", where=error.where) from error
+        elif parent_id:
+            self.store.set_tags(run_id, {PARENT: parent_id})
+        self.log.ack_run(uid, run_id, parent_set=parent_id is not None)
+
+    def _adopt_children(self, uid: str) -> None:
+        run_id = self.log.run_id(uid)
+        if not run_id:
+            return
+        for child, child_id in self.log.children_without_parent(uid):
+            try:
+                self.store.set_tags(child_id, {PARENT: run_id})
+            except PERMANENT as error:
+                self.log.note_problem(child, f"tag {PARENT}", str(error))
+            self.log.ack_parent(child)
+
+    def _tags(self, uid: str, start: RunStart, file: JournalFile, experiment: str) -> dict[str, str]:
+        user, _ = self.log.session(file.session)
+        tags = {
+            RUN_UID: uid,
+            "mlops.kind": start.kind,
+            "mlops.experiment": experiment,
+            "mlops.parent_uid": start.parent_uid,
+            "mlops.notebook": start.notebook,
+            "mlops.cell_id": start.cell_id,
+            "mlflow.user": user,
+            "mlflow.source.name": start.notebook or file.session,
+            "mlflow.source.type": "NOTEBOOK" if start.notebook else "LOCAL",
+        }
+        return {key: clip(as_text(value), 5000) for key, value in tags.items() if value}

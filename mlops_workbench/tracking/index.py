@@ -1,0 +1,342 @@
+"""The read index: lists, searches and pages about runs in milliseconds, whatever MLflow does."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from mlops_workbench.core.errors import InvalidInput, NotFound, StorageError, did_you_mean
+from mlops_workbench.core.records import Model
+from mlops_workbench.core.runs import (
+    Experiment,
+    MetricPoint,
+    Run,
+    RunArtifact,
+    RunDataset,
+    RunDetail,
+    RunModel,
+)
+from mlops_workbench.tracking.index_schema import connect
+
+_ORDERS = {
+    "start": "r.start_ms",
+    "end": "r.end_ms",
+    "name": "r.name",
+    "status": "r.status",
+    "experiment": "r.experiment",
+    "duration": "CASE WHEN r.end_ms > 0 THEN r.end_ms - r.start_ms END",
+}
+_RUN_COLUMNS = (
+    "r.uid, r.run_id, r.experiment, r.name, r.kind, r.status, r.start_ms, r.end_ms, r.parent_uid, r.notebook, r.error"
+)
+_MIN_PREFIX = 6
+
+
+@dataclass(frozen=True)
+class LoggedModel:
+    """A model that a run logged: its journal record and MLflow's id, empty until it was delivered."""
+
+    uid: str
+    record: Model
+    model_id: str
+
+
+class ReadIndex:
+    """Read side of the index; any number of threads and processes may have one.
+
+    Parameters
+    ----------
+    path : Path
+        Index file; it is made when missing and may be deleted at any time.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._local = threading.local()
+
+    def runs(
+        self,
+        experiment: str | None = None,
+        *,
+        status: str | None = None,
+        kind: str | None = None,
+        order_by: str = "start",
+        descending: bool = True,
+        limit: int = 100,
+        offset: int = 0,
+        parent: str | None = None,
+    ) -> list[Run]:
+        """Runs in order, those without the value they are ordered by last.
+
+        Parameters
+        ----------
+        experiment, status, kind : str, optional
+            Only runs with this experiment, status or kind.
+        order_by : str
+            ``start end name status experiment duration``, ``metrics.<name>`` or ``params.<name>``.
+        descending : bool
+            Highest first.
+        limit, offset : int
+            Page.
+        parent : str, optional
+            Only children of this run; an empty string gives runs without a parent.
+
+        Raises
+        ------
+        InvalidInput
+            `order_by` is not known.
+        """
+        join, join_values, order = _order(order_by, descending)
+        clauses, values = ["r.started = 1"], []
+        for column, value in (("experiment", experiment), ("status", status), ("kind", kind), ("parent_uid", parent)):
+            if value is not None:
+                clauses.append(f"r.{column} = ?")
+                values.append(value)
+        rows = self._query(
+            f"SELECT {_RUN_COLUMNS} FROM runs r {join} WHERE {' AND '.join(clauses)} ORDER BY {order} LIMIT ? OFFSET ?",
+            (*join_values, *values, limit, offset),
+        )
+        return self._with_values(rows)
+
+    def find(self, ref: str, experiment: str | None = None) -> Run:
+        """The run meant by `ref`: its uid or MLflow id, else the newest of that name, else a uid's beginning.
+
+        Raises
+        ------
+        NotFound
+            No run is meant; the hint names the nearest.
+        InvalidInput
+            `ref` is the beginning of more than one uid.
+        """
+        within, more = (" AND r.experiment = ?", (experiment,)) if experiment else ("", ())
+        select = f"SELECT {_RUN_COLUMNS} FROM runs r WHERE r.started = 1"
+        rows = (
+            self._query(f"{select} AND r.uid = ?", (ref,))
+            or self._query(f"{select} AND r.run_id = ? AND r.run_id <> ''", (ref,))
+            or self._query(
+                f"{select} AND r.name = ?{within} ORDER BY r.start_ms DESC, r.uid DESC LIMIT 1", (ref, *more)
+            )
+        )
+        if not rows and len(ref) >= _MIN_PREFIX:
+            pattern = ref.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+            rows = self._query(
+                f"{select} AND (r.uid LIKE ? ESCAPE '\\' OR r.run_id LIKE ? ESCAPE '\\') LIMIT 2", (pattern, pattern)
+            )
+            if len(rows) > 1:
+                raise InvalidInput(f"more than one run begins with '{ref}'", hint="give more of its id, or its name")
+        if not rows:
+            names = self._query(
+                f"SELECT DISTINCT r.name FROM runs r WHERE r.started = 1{within} ORDER BY r.start_ms DESC LIMIT 500",
+                more,
+            )
+            where = f" in experiment '{experiment}'" if experiment else ""
+            raise NotFound(f"no run '{ref}'{where}", hint=did_you_mean(ref, {name for (name,) in names if name}))
+        return self._with_values(rows)[0]
+
+    def detail(self, uid: str) -> RunDetail:
+        """Everything about a run.
+
+        Raises
+        ------
+        NotFound
+            No run has this uid.
+        """
+        run = self._run(uid)
+        texts = self._query("SELECT source, output, traceback FROM run_texts WHERE uid = ?", (uid,))
+        source, output, traceback = texts[0] if texts else ("", "", "")
+        history: dict[str, list[MetricPoint]] = {}
+        for name, step, at_ms, value in self._query(
+            "SELECT name, step, at_ms, value FROM points WHERE uid = ? ORDER BY name, step, at_ms, rowid", (uid,)
+        ):
+            history.setdefault(name, []).append(MetricPoint(step, at_ms, value))
+        return RunDetail(
+            run=run,
+            source=source,
+            output=output,
+            traceback=traceback,
+            artifacts=self._artifacts(uid),
+            models=[
+                RunModel(*row)
+                for row in self._query(
+                    "SELECT name, estimator, format, model_id FROM models WHERE uid = ? ORDER BY at_ms, rowid", (uid,)
+                )
+            ],
+            datasets=[
+                RunDataset(*row)
+                for row in self._query(
+                    "SELECT name, context, digest, rows, columns FROM datasets WHERE uid = ? ORDER BY context, name",
+                    (uid,),
+                )
+            ],
+            history=history,
+            children=self.runs(parent=uid, descending=False, limit=1000),
+        )
+
+    def experiments(self) -> list[Experiment]:
+        """Experiments with their number of runs, the one used last first."""
+        rows = self._query(
+            "SELECT experiment, count(*), max(start_ms) AS last FROM runs WHERE started = 1 GROUP BY experiment"
+            " ORDER BY last DESC"
+        )
+        return [Experiment(*row) for row in rows]
+
+    def artifact(self, uid: str, path: str) -> RunArtifact:
+        """An artifact of a run.
+
+        Raises
+        ------
+        NotFound
+            The run, or an artifact of that path, does not exist.
+        """
+        run = self._run(uid)
+        known = {artifact.path: artifact for artifact in self._artifacts(uid)}
+        if path not in known:
+            raise NotFound(f"run '{run.name}' has no artifact '{path}'", hint=did_you_mean(path, known))
+        return known[path]
+
+    def model(self, uid: str, name: str | None = None) -> LoggedModel:
+        """A model that a run logged; without `name` the newest.
+
+        Raises
+        ------
+        NotFound
+            The run does not exist, or logged no such model.
+        """
+        run = self._run(uid)
+        rows = self._query("SELECT name, record, model_id FROM models WHERE uid = ? ORDER BY at_ms, rowid", (uid,))
+        chosen = [row for row in rows if name is None or row[0] == name]
+        if not chosen:
+            if name is not None and rows:
+                raise NotFound(
+                    f"run '{run.name}' logged no model '{name}'", hint=did_you_mean(name, {r[0] for r in rows})
+                )
+            raise NotFound(f"run '{run.name}' logged no model", hint="log one in the run: log_model(model)")
+        return LoggedModel(uid, msgspec.msgpack.decode(chosen[-1][1], type=Model), chosen[-1][2])
+
+    def counts(self) -> dict[str, int]:
+        """Numbers of runs, running runs, experiments and logged models."""
+        row = self._query(
+            "SELECT (SELECT count(*) FROM runs WHERE started=1),"
+            " (SELECT count(*) FROM runs WHERE started=1 AND status='RUNNING'),"
+            " (SELECT count(DISTINCT experiment) FROM runs WHERE started=1), (SELECT count(*) FROM models)"
+        )[0]
+        return dict(zip(("runs", "running", "experiments", "models"), row, strict=True))
+
+    def revision(self) -> int:
+        """A number that grows with every change; it starts again at 0 with a new index."""
+        return int(self._query("SELECT value FROM state WHERE name = 'revision'")[0][0])
+
+    def changed_since(self, revision: int) -> list[tuple[str, str]]:
+        """What changed after `revision`, as ``(topic, id)`` in order of change; all of it after a rebuild."""
+        if revision > self.revision():
+            revision = 0
+        return self._query("SELECT topic, id FROM changes WHERE revision > ? ORDER BY revision, topic, id", (revision,))
+
+    def read_offsets(self) -> dict[str, int]:
+        """How far each journal file was read, in bytes."""
+        return dict(self._query("SELECT file, offset FROM cursors"))
+
+    def close(self) -> None:
+        """Close this thread's connection."""
+        connection = getattr(self._local, "connection", None)
+        if connection is not None:
+            connection.close()
+            self._local.connection = None
+
+    def _run(self, uid: str) -> Run:
+        rows = self._query(f"SELECT {_RUN_COLUMNS} FROM runs r WHERE r.uid = ? AND r.started = 1", (uid,))
+        if not rows:
+            raise NotFound(f"no run '{uid}'")
+        return self._with_values(rows)[0]
+
+    def _artifacts(self, uid: str) -> list[RunArtifact]:
+        return [
+            RunArtifact(*row)
+            for row in self._query(
+                "SELECT path, size, media_type, kind, digest FROM artifacts WHERE uid = ? ORDER BY path", (uid,)
+            )
+        ]
+
+    def _with_values(self, rows: Sequence[tuple[Any, ...]]) -> list[Run]:
+        uids = [row[0] for row in rows]
+        values: dict[str, dict[str, dict[str, Any]]] = {}
+        for table in ("params", "metrics", "tags"):
+            found = values[table] = {uid: {} for uid in uids}
+            for start in range(0, len(uids), 500):
+                some = uids[start : start + 500]
+                marks = ",".join("?" * len(some))
+                for uid, name, value in self._query(
+                    f"SELECT uid, name, value FROM {table} WHERE uid IN ({marks}) ORDER BY uid, name", some
+                ):
+                    found[uid][name] = value
+        return [
+            Run(
+                uid=row[0],
+                run_id=row[1],
+                experiment=row[2],
+                name=row[3],
+                kind=row[4],
+                status=row[5],
+                start_ms=row[6],
+                end_ms=row[7],
+                parent_uid=row[8],
+                notebook=row[9],
+                error=row[10],
+                params=values["params"][row[0]],
+                metrics=values["metrics"][row[0]],
+                tags=values["tags"][row[0]],
+            )
+            for row in rows
+        ]
+
+    def _query(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        for again in (True, False):
+            try:
+                return self._connection().execute(sql, values).fetchall()
+            except sqlite3.Error as error:
+                # The file may have been replaced between two looks at it.
+                self.close()
+                if not again:
+                    raise StorageError(
+                        f"cannot read the run index: {error}",
+                        where=str(self.path),
+                        hint="it is a cache: delete it and it is built anew",
+                    ) from error
+        raise AssertionError("unreachable")
+
+    def _connection(self) -> sqlite3.Connection:
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        try:
+            inode = self.path.stat().st_ino
+        except FileNotFoundError:
+            inode = -1
+        if connection is not None and inode == self._local.inode:
+            return connection
+        self.close()
+        connection = connect(self.path)
+        self._local.connection, self._local.inode = connection, self.path.stat().st_ino
+        return connection
+
+
+def _order(order_by: str, descending: bool) -> tuple[str, tuple[str, ...], str]:
+    direction = "DESC" if descending else "ASC"
+    tail = f"r.start_ms {direction}, r.uid {direction}"
+    if order_by in _ORDERS:
+        column = _ORDERS[order_by]
+        return "", (), f"{column} IS NULL, {column} {direction}, {tail}"
+    table, _, name = order_by.partition(".")
+    if table == "metrics" and name:
+        join = "LEFT JOIN metrics o ON o.uid = r.uid AND o.name = ?"
+        return join, (name,), f"o.value IS NULL, o.value {direction}, {tail}"
+    if table == "params" and name:
+        join = "LEFT JOIN params o ON o.uid = r.uid AND o.name = ?"
+        return join, (name,), f"o.value IS NULL, o.number IS NULL, o.number {direction}, o.value {direction}, {tail}"
+    raise InvalidInput(
+        f"runs cannot be ordered by '{order_by}'", hint=f"use {', '.join(_ORDERS)}, metrics.<name> or params.<name>"
+    )

@@ -1,0 +1,134 @@
+"""Tables of the read index. The file is a cache: another version of it is thrown away and built anew."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from pathlib import Path
+
+from mlops_workbench.core.errors import StorageError
+
+#: Raised with every change of the tables below.
+SCHEMA_VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE state (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+INSERT INTO state VALUES ('revision', 0), ('restored', 0);
+
+CREATE TABLE cursors (
+    file TEXT PRIMARY KEY, offset INTEGER NOT NULL, sequence INTEGER NOT NULL, done INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE sessions (
+    session TEXT PRIMARY KEY, pid INTEGER NOT NULL, process_started REAL NOT NULL, host TEXT NOT NULL,
+    due_ms INTEGER NOT NULL, last_ms INTEGER NOT NULL, ended INTEGER NOT NULL, gone INTEGER NOT NULL
+) WITHOUT ROWID;
+
+-- A row is there with the first record of a run, `started` once its RunStart was read.
+CREATE TABLE runs (
+    uid TEXT PRIMARY KEY, started INTEGER NOT NULL DEFAULT 0, run_id TEXT NOT NULL DEFAULT '',
+    experiment TEXT NOT NULL DEFAULT '', name TEXT NOT NULL DEFAULT '', kind TEXT NOT NULL DEFAULT 'run',
+    status TEXT NOT NULL DEFAULT 'RUNNING', start_ms INTEGER NOT NULL DEFAULT 0, end_ms INTEGER NOT NULL DEFAULT 0,
+    last_ms INTEGER NOT NULL DEFAULT 0, parent_uid TEXT NOT NULL DEFAULT '', notebook TEXT NOT NULL DEFAULT '',
+    error TEXT NOT NULL DEFAULT '', reaped INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
+CREATE INDEX runs_by_start ON runs (start_ms, uid);
+CREATE INDEX runs_by_experiment ON runs (experiment, start_ms);
+CREATE INDEX runs_by_parent ON runs (parent_uid) WHERE parent_uid <> '';
+CREATE INDEX runs_by_name ON runs (name, start_ms);
+CREATE INDEX runs_open ON runs (uid) WHERE status = 'RUNNING';
+CREATE INDEX runs_undelivered ON runs (uid) WHERE run_id = '';
+
+CREATE TABLE run_texts (
+    uid TEXT PRIMARY KEY, source TEXT NOT NULL DEFAULT '', output TEXT NOT NULL DEFAULT '',
+    traceback TEXT NOT NULL DEFAULT ''
+);
+CREATE TABLE run_sessions (uid TEXT, session TEXT, PRIMARY KEY (uid, session)) WITHOUT ROWID;
+CREATE INDEX run_sessions_by_session ON run_sessions (session);
+
+CREATE TABLE params (uid TEXT, name TEXT, value TEXT NOT NULL, number REAL, PRIMARY KEY (uid, name)) WITHOUT ROWID;
+CREATE TABLE tags (uid TEXT, name TEXT, value TEXT NOT NULL, PRIMARY KEY (uid, name)) WITHOUT ROWID;
+-- Last value of each metric: that of the highest (step, time).
+CREATE TABLE metrics (
+    uid TEXT, name TEXT, step INTEGER NOT NULL, at_ms INTEGER NOT NULL, value REAL, PRIMARY KEY (uid, name)
+) WITHOUT ROWID;
+CREATE TABLE points (uid TEXT NOT NULL, name TEXT NOT NULL, step INTEGER NOT NULL, at_ms INTEGER NOT NULL, value REAL);
+CREATE INDEX points_by_run ON points (uid, name, step, at_ms);
+
+CREATE TABLE artifacts (
+    uid TEXT, path TEXT, size INTEGER NOT NULL, media_type TEXT NOT NULL, kind TEXT NOT NULL, digest TEXT NOT NULL,
+    PRIMARY KEY (uid, path)
+) WITHOUT ROWID;
+CREATE TABLE models (
+    model_uid TEXT PRIMARY KEY, uid TEXT NOT NULL, name TEXT NOT NULL, estimator TEXT NOT NULL, format TEXT NOT NULL,
+    model_id TEXT NOT NULL DEFAULT '', at_ms INTEGER NOT NULL, record BLOB NOT NULL
+);
+CREATE INDEX models_by_run ON models (uid, name);
+CREATE INDEX models_undelivered ON models (model_uid) WHERE model_id = '';
+CREATE TABLE datasets (
+    uid TEXT, name TEXT, context TEXT, digest TEXT, rows INTEGER NOT NULL, columns INTEGER NOT NULL,
+    PRIMARY KEY (uid, name, context, digest)
+) WITHOUT ROWID;
+
+CREATE TABLE changes (topic TEXT, id TEXT, revision INTEGER NOT NULL, PRIMARY KEY (topic, id)) WITHOUT ROWID;
+CREATE INDEX changes_by_revision ON changes (revision);
+"""
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open the index for one thread, and make it when there is none.
+
+    Raises
+    ------
+    StorageError
+        The file cannot be made, or is not an index of this version.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=NORMAL")
+            _make(connection, path)
+        except BaseException:
+            connection.close()
+            raise
+    except (sqlite3.Error, OSError) as error:
+        raise StorageError(
+            f"cannot open the read index: {error}",
+            where=str(path),
+            hint="it is a cache: delete it and it is built anew from the journals",
+        ) from error
+    return connection
+
+
+def remove(path: Path) -> None:
+    """Delete the index with its side files."""
+    for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path.with_name(name))
+
+
+def _make(connection: sqlite3.Connection, path: Path) -> None:
+    found = connection.execute("PRAGMA user_version").fetchone()[0]
+    if found == SCHEMA_VERSION:
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        found = connection.execute("PRAGMA user_version").fetchone()[0]
+        tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if found == 0 and tables == 0:
+            for statement in _SCHEMA.split(";\n"):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+        elif found != SCHEMA_VERSION:
+            raise StorageError(
+                f"the read index has version {found}, this program makes version {SCHEMA_VERSION}",
+                where=str(path),
+                hint="it is a cache: delete it and it is built anew from the journals",
+            )
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise

@@ -1,0 +1,338 @@
+"""Feed the read index: each batch of records and its cursor in one transaction."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from functools import singledispatchmethod
+from pathlib import Path
+
+import msgspec
+
+from mlops_workbench.core.errors import StorageError
+from mlops_workbench.core.records import (
+    Artifact,
+    Dataset,
+    Heartbeat,
+    Metrics,
+    Model,
+    Params,
+    Record,
+    RunEnd,
+    RunStart,
+    SessionEnd,
+    SessionStart,
+    Tags,
+)
+from mlops_workbench.core.runs import Run
+from mlops_workbench.tracking.index_schema import connect, remove
+from mlops_workbench.tracking.journal_files import REAPER, Batch, Cursor, JournalFile
+from mlops_workbench.tracking.model_folder import model_uid
+from mlops_workbench.tracking.values import as_text, metric_number
+
+_STATUSES = {"RUNNING", "FINISHED", "FAILED", "KILLED"}
+
+
+class IndexWriter:
+    """The one writer of a workspace's read index; its caller sees to that.
+
+    Parameters
+    ----------
+    path : Path
+        Index file; a broken one, or one of another version, is replaced.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._inode = 0
+        self._connection = self._open()
+        self._touched: set[tuple[str, str]] = set()
+        self._file = JournalFile(path, "", "")
+
+    def _open(self) -> sqlite3.Connection:
+        try:
+            connection = connect(self.path)
+        except StorageError:
+            if not self.path.is_file():
+                raise
+            remove(self.path)
+            connection = connect(self.path)
+        self._inode = self.path.stat().st_ino
+        return connection
+
+    def reopen_if_deleted(self) -> bool:
+        """Begin a new index if someone deleted the file; True when that happened."""
+        try:
+            same = self.path.stat().st_ino == self._inode
+        except FileNotFoundError:
+            same = False
+        if same:
+            return False
+        self._connection.close()
+        # The write-ahead log of a deleted file must not be replayed into its successor.
+        remove(self.path)
+        self._connection = self._open()
+        return True
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """For reading outside a transaction."""
+        return self._connection
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def cursors(self) -> dict[str, Cursor]:
+        """How far each journal file was read."""
+        rows = self._connection.execute("SELECT file, offset, sequence, done FROM cursors")
+        return {file: Cursor(offset, sequence, bool(done)) for file, offset, sequence, done in rows}
+
+    def apply(self, file: JournalFile, batch: Batch, *, done: bool) -> None:
+        """Take in a batch of a file and remember how far it was read."""
+        self._file = file
+        with self.transaction():
+            for entry in batch.entries:
+                if entry.record is not None:
+                    self._apply(entry.record)
+            self._connection.execute(
+                "INSERT OR REPLACE INTO cursors VALUES (?, ?, ?, ?)",
+                (file.name, batch.cursor.offset, batch.cursor.sequence, done),
+            )
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """One transaction; what it touched gets a new revision."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield self._connection
+            self._note_changes()
+            self._connection.execute("COMMIT")
+        except BaseException:
+            self._touched.clear()
+            self._connection.execute("ROLLBACK")
+            raise
+
+    def _note_changes(self) -> None:
+        if not self._touched:
+            return
+        self._connection.execute("UPDATE state SET value = value + 1 WHERE name = 'revision'")
+        revision = self._connection.execute("SELECT value FROM state WHERE name = 'revision'").fetchone()[0]
+        self._connection.executemany(
+            "INSERT OR REPLACE INTO changes VALUES (?, ?, ?)",
+            [(topic, name, revision) for topic, name in sorted(self._touched)],
+        )
+        self._touched.clear()
+
+    # Delivery ---------------------------------------------------------------------------------------------------
+
+    def note_delivered(self, run_id_of: Callable[[str], str | None], model_id_of: Callable[[str], str | None]) -> None:
+        """Fill in MLflow's ids of what was delivered since."""
+        runs = [
+            (run_id, uid)
+            for (uid,) in self._connection.execute("SELECT uid FROM runs WHERE run_id = ''").fetchall()
+            if (run_id := run_id_of(uid))
+        ]
+        models = [
+            (model_id, key, uid)
+            for key, uid in self._connection.execute("SELECT model_uid, uid FROM models WHERE model_id = ''").fetchall()
+            if (model_id := model_id_of(key))
+        ]
+        if not runs and not models:
+            return
+        with self.transaction() as connection:
+            connection.executemany("UPDATE runs SET run_id = ? WHERE uid = ?", runs)
+            connection.executemany("UPDATE models SET model_id = ? WHERE model_uid = ?", [m[:2] for m in models])
+            self._touched.update(("runs", uid) for uid in [*(r[1] for r in runs), *(m[2] for m in models)])
+
+    def restored(self) -> bool:
+        """Whether runs whose journals are gone were looked up in MLflow since this index was made."""
+        return bool(self._connection.execute("SELECT value FROM state WHERE name='restored'").fetchone()[0])
+
+    def restore(self, runs: Iterable[Run]) -> int:
+        """Add runs that no journal tells of; return how many."""
+        count = 0
+        with self.transaction() as connection:
+            for run in runs:
+                known = connection.execute("SELECT started FROM runs WHERE uid = ?", (run.uid,)).fetchone()
+                if known and known[0]:
+                    continue
+                count += 1
+                self._restore(connection, run)
+            connection.execute("UPDATE state SET value = 1 WHERE name='restored'")
+        return count
+
+    def _restore(self, connection: sqlite3.Connection, run: Run) -> None:
+        connection.execute(
+            "INSERT OR REPLACE INTO runs (uid, started, run_id, experiment, name, kind, status, start_ms, end_ms,"
+            " last_ms, parent_uid, notebook, error) VALUES (?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                run.uid, run.run_id, run.experiment, run.name, run.kind, run.status, run.start_ms, run.end_ms,
+                run.end_ms or run.start_ms, run.parent_uid, run.notebook, run.error,
+            ),
+        )  # fmt: skip
+        self._put_params(run.uid, run.params.items())
+        connection.executemany(
+            "INSERT OR REPLACE INTO tags VALUES (?, ?, ?)", [(run.uid, *t) for t in run.tags.items()]
+        )
+        connection.executemany(
+            "INSERT OR REPLACE INTO metrics VALUES (?, ?, 0, ?, ?)",
+            [(run.uid, name, run.end_ms or run.start_ms, value) for name, value in run.metrics.items()],
+        )
+        self._touched.add(("runs", run.uid))
+
+    # Records ----------------------------------------------------------------------------------------------------
+
+    @singledispatchmethod
+    def _apply(self, record: Record) -> None:
+        """Records without a method change nothing in the index."""
+
+    @_apply.register
+    def _(self, record: SessionStart) -> None:
+        self._connection.execute(
+            "INSERT INTO sessions VALUES (?, ?, ?, ?, 0, ?, 0, 0) ON CONFLICT (session) DO UPDATE SET pid=excluded.pid,"
+            " process_started=excluded.process_started, host=excluded.host, ended=0, gone=0",
+            (self._file.session, record.pid, record.process_started, record.host, record.started_ms),
+        )
+
+    @_apply.register
+    def _(self, record: Heartbeat) -> None:
+        self._connection.execute(
+            "UPDATE sessions SET due_ms=?, last_ms=max(last_ms, ?) WHERE session=?",
+            (record.due_ms, record.at_ms, self._file.session),
+        )
+
+    @_apply.register
+    def _(self, record: SessionEnd) -> None:
+        self._connection.execute(
+            "UPDATE sessions SET ended=1, last_ms=max(last_ms, ?) WHERE session=?", (record.at_ms, self._file.session)
+        )
+
+    @_apply.register
+    def _(self, record: RunStart) -> None:
+        self._seen(record.run_uid, record.start_ms)
+        if not self._file.session.startswith(REAPER):
+            # A run that was given up for dead, and is now carried on by another process.
+            self._connection.execute(
+                "UPDATE runs SET status='RUNNING', end_ms=0, reaped=0, error='' WHERE uid=? AND reaped=1",
+                (record.run_uid,),
+            )
+        self._connection.execute(
+            "UPDATE runs SET started=1, experiment=?, name=?, kind=?, start_ms=?, parent_uid=?, notebook=?"
+            " WHERE uid=? AND started=0",
+            (
+                record.experiment, record.name, record.kind, record.start_ms, record.parent_uid, record.notebook,
+                record.run_uid,
+            ),
+        )  # fmt: skip
+        if record.source:
+            self._connection.execute(
+                "INSERT INTO run_texts (uid, source) VALUES (?, ?) ON CONFLICT (uid) DO UPDATE SET"
+                " source=excluded.source",
+                (record.run_uid, record.source),
+            )
+        self._put_tags(record.run_uid, record.tags.items())
+        if record.parent_uid:
+            self._touched.add(("runs", record.parent_uid))
+
+    @_apply.register
+    def _(self, record: Params) -> None:
+        self._seen(record.run_uid)
+        self._put_params(record.run_uid, ((name, as_text(value)) for name, value in record.values.items()))
+
+    @_apply.register
+    def _(self, record: Metrics) -> None:
+        self._seen(record.run_uid, record.at_ms)
+        rows = [
+            (record.run_uid, name, record.step, record.at_ms, metric_number(value))
+            for name, value in record.values.items()
+        ]
+        self._connection.executemany("INSERT INTO points VALUES (?, ?, ?, ?, ?)", rows)
+        self._connection.executemany(
+            "INSERT INTO metrics VALUES (?, ?, ?, ?, ?) ON CONFLICT (uid, name) DO UPDATE SET step=excluded.step,"
+            " at_ms=excluded.at_ms, value=excluded.value WHERE (excluded.step, excluded.at_ms) >= (step, at_ms)",
+            rows,
+        )
+
+    @_apply.register
+    def _(self, record: Tags) -> None:
+        self._seen(record.run_uid)
+        self._put_tags(record.run_uid, record.values.items())
+
+    @_apply.register
+    def _(self, record: Artifact) -> None:
+        self._seen(record.run_uid)
+        self._connection.execute(
+            "INSERT OR REPLACE INTO artifacts VALUES (?, ?, ?, ?, ?, ?)",
+            (record.run_uid, record.path, record.size, record.media_type, record.kind, record.digest),
+        )
+
+    @_apply.register
+    def _(self, record: Model) -> None:
+        self._seen(record.run_uid, record.at_ms)
+        self._connection.execute(
+            "INSERT OR REPLACE INTO models (model_uid, uid, name, estimator, format, at_ms, record)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                model_uid(record), record.run_uid, record.name, record.estimator, record.format, record.at_ms,
+                msgspec.msgpack.encode(record),
+            ),
+        )  # fmt: skip
+
+    @_apply.register
+    def _(self, record: Dataset) -> None:
+        self._seen(record.run_uid)
+        self._connection.execute(
+            "INSERT OR REPLACE INTO datasets VALUES (?, ?, ?, ?, ?, ?)",
+            (record.run_uid, record.name, record.context, record.digest, record.rows, len(record.columns)),
+        )
+
+    @_apply.register
+    def _(self, record: RunEnd) -> None:
+        reaped = self._file.session.startswith(REAPER)
+        self._seen(record.run_uid, record.end_ms)
+        # What a run said of itself stands above what was concluded from its silence.
+        changed = self._connection.execute(
+            "UPDATE runs SET status=?, end_ms=?, error=?, reaped=? WHERE uid=?"
+            + (" AND status='RUNNING'" if reaped else ""),
+            (
+                record.status if record.status in _STATUSES else "FAILED", record.end_ms, record.error, reaped,
+                record.run_uid,
+            ),
+        ).rowcount  # fmt: skip
+        if changed and (record.output or record.traceback):
+            self._connection.execute(
+                "INSERT INTO run_texts (uid, output, traceback) VALUES (?, ?, ?) ON CONFLICT (uid) DO UPDATE SET"
+                " output=excluded.output, traceback=excluded.traceback",
+                (record.run_uid, record.output, record.traceback),
+            )
+
+    def _seen(self, uid: str, at_ms: int = 0) -> None:
+        self._connection.execute(
+            "INSERT INTO runs (uid, last_ms) VALUES (?, ?) ON CONFLICT (uid) DO UPDATE SET"
+            " last_ms=max(last_ms, excluded.last_ms)",
+            (uid, at_ms),
+        )
+        if not self._file.session.startswith(REAPER):
+            self._connection.execute("INSERT OR IGNORE INTO run_sessions VALUES (?, ?)", (uid, self._file.session))
+        self._touched.add(("runs", uid))
+
+    def _put_params(self, uid: str, values: Iterable[tuple[str, str]]) -> None:
+        # As in MLflow, the first value of a parameter stays.
+        self._connection.executemany(
+            "INSERT OR IGNORE INTO params VALUES (?, ?, ?, ?)",
+            [(uid, name, value, _number(value)) for name, value in values],
+        )
+
+    def _put_tags(self, uid: str, values: Iterable[tuple[str, object]]) -> None:
+        self._connection.executemany(
+            "INSERT OR REPLACE INTO tags VALUES (?, ?, ?)", [(uid, name, as_text(value)) for name, value in values]
+        )
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None

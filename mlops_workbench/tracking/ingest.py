@@ -1,0 +1,282 @@
+"""Ingest: from the journals to the read index and to MLflow.
+
+Both have their own cursors, so lists stay live while MLflow is down. One process per workspace does the
+work, whoever holds the lock; any other may look at the status and wait for a delivery.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from mlops_workbench.core.errors import Unavailable, WorkbenchError
+from mlops_workbench.core.events import IngestStatus
+from mlops_workbench.core.files import file_lock
+from mlops_workbench.core.workspace import Workspace
+from mlops_workbench.tracking.delivery import Delivery
+from mlops_workbench.tracking.delivery_log import DeliveryLog, delivery_log_path
+from mlops_workbench.tracking.index import ReadIndex
+from mlops_workbench.tracking.index_writer import IndexWriter
+from mlops_workbench.tracking.journal_files import Cursor, closed_files, journal_files, read_batch
+from mlops_workbench.tracking.mlflow_store import TrackingStore
+from mlops_workbench.tracking.reaper import dead_sessions, orphaned_runs, write_ends
+
+_log = logging.getLogger(__name__)
+
+#: Pause after a failed delivery: doubled each time up to the second number, in seconds.
+_PAUSE, _LONGEST_PAUSE = 0.5, 15.0
+
+
+class Ingest:
+    """Feeds the read index and MLflow of one workspace.
+
+    Parameters
+    ----------
+    workspace : Workspace
+        Its journals are read.
+    store : TrackingStore, optional
+        Where runs are delivered to; by default the workspace's.
+    """
+
+    def __init__(self, workspace: Workspace, store: TrackingStore | None = None) -> None:
+        workspace.prepare()
+        self.workspace = workspace
+        self.store = store or TrackingStore(workspace)
+        self.index = ReadIndex(workspace.index)
+        connection = self.store.connection
+        self.log = DeliveryLog(delivery_log_path(workspace.journal, self.store.uri, local=connection.local))
+        self._delivery = Delivery(workspace, self.store, self.log)
+        self._writer: IndexWriter | None = None
+        self._index_lock = threading.RLock()
+        self._delivery_lock = threading.RLock()
+        self._held = contextlib.ExitStack()
+        self._owner = False
+        self._checked_store = False
+        self._problem = ""
+        self._retry_at = 0.0
+        self._pause = _PAUSE
+        self._behind_since: float | None = None
+
+    def __enter__(self) -> Ingest:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give up the lock and close all files."""
+        with self._delivery_lock, self._index_lock:
+            if self._writer is not None:
+                self._writer.close()
+                self._writer = None
+            self.index.close()
+            self.log.close()
+            self._owner = False
+            self._held.close()
+
+    def step(self) -> bool:
+        """Read and deliver what is new; True when there was anything.
+
+        While MLflow does not answer, the index is fed all the same, delivery is tried again after a
+        growing pause, and :meth:`status` says why it stands still.
+        """
+        if not self._own():
+            return False
+        moved = self._index_step()
+        return self._delivery_step() or moved
+
+    def run_forever(self, stop: threading.Event) -> None:
+        """Work until `stop` is set; waits while another process holds the lock."""
+        deliverer = threading.Thread(target=self._loop, args=(stop, self._delivery_step), name="mlops-delivery")
+        deliverer.start()
+        self._loop(stop, self._index_step)
+        deliverer.join()
+
+    def drain(self, run_uid: str | None = None, timeout: float = 30.0) -> None:
+        """Wait until everything journalled so far (of one run) is in MLflow.
+
+        Raises
+        ------
+        Unavailable
+            It is not within `timeout` seconds; the message says why.
+        """
+        deadline = time.monotonic() + timeout
+        targets = self._targets(run_uid)
+        while True:
+            if self._own():
+                self._index_step()
+                self._delivery_step(at_once=True)
+            cursors = self.log.cursors()
+            behind = any(cursors.get(name, Cursor()).offset < end for name, end in targets.items())
+            if not behind and not (run_uid and self.log.deferred(run_uid)):
+                self._note_delivered()
+                return
+            if time.monotonic() >= deadline:
+                raise Unavailable(
+                    self._problem or f"not everything was delivered to MLflow within {timeout:g} s",
+                    where=self.store.shown_uri,
+                    hint="nothing is lost; try again when 'mlops status' shows no backlog",
+                )
+            time.sleep(0.05)
+
+    def status(self) -> IngestStatus:
+        """How far delivery is, and why it stands still."""
+        files = journal_files(self.workspace.journal)
+        read = self.index.read_offsets()
+        delivered = self.log.cursors()
+        backlog = sum(
+            max(0, read.get(file.name, 0) - delivered.get(file.name, Cursor()).offset)
+            for file in files
+            if file.name in read
+        )
+        behind = self._behind_since
+        lag = time.monotonic() - behind if backlog and behind is not None else 0.0
+        return IngestStatus(
+            tracking=self.store.shown_uri,
+            files=len(files),
+            backlog_bytes=backlog,
+            lag_seconds=lag,
+            problem=self._problem,
+        )
+
+    def refused(self) -> list[tuple[str, str, str]]:
+        """What MLflow refused for good, as ``(run uid, what, why)``; the journal still has it."""
+        return self.log.problems()
+
+    # The two steps ----------------------------------------------------------------------------------------------
+
+    def _index_step(self) -> bool:
+        if not self._own():
+            return False
+        with self._index_lock:
+            writer = self._index_writer()
+            writer.reopen_if_deleted()
+            # Before reading: what a process wrote that is dead by now is in its files by now.
+            dead = dead_sessions(writer.connection)
+            moved = self._feed(writer, dead)
+            orphans = orphaned_runs(writer.connection)
+            if orphans:
+                write_ends(self.workspace, orphans)
+                moved = self._feed(writer, set()) or moved
+            return moved
+
+    def _feed(self, writer: IndexWriter, dead: set[str]) -> bool:
+        moved = False
+        files = journal_files(self.workspace.journal)
+        closed = closed_files(files)
+        cursors = writer.cursors()
+        unfinished: set[str] = set()
+        for file in files:
+            cursor = cursors.get(file.name, Cursor())
+            if cursor.done or file.session in unfinished:
+                continue
+            batch = read_batch(file.path, cursor)
+            if not batch.exhausted:
+                unfinished.add(file.session)
+            done = batch.exhausted and (file.name in closed or file.session in dead)
+            if batch.entries or done:
+                writer.apply(file, batch, done=done)
+                moved = moved or bool(batch.entries)
+        gone = dead - unfinished
+        if gone:
+            with writer.transaction() as connection:
+                connection.executemany("UPDATE sessions SET gone=1 WHERE session=?", [(session,) for session in gone])
+        return moved
+
+    def _delivery_step(self, *, at_once: bool = False) -> bool:
+        if not self._own() or (not at_once and time.monotonic() < self._retry_at):
+            return False
+        with self._delivery_lock:
+            try:
+                moved = self._deliver()
+            except WorkbenchError as error:
+                self._problem = str(error)
+                self._retry_at = time.monotonic() + self._pause
+                self._pause = min(self._pause * 2, _LONGEST_PAUSE)
+                self._behind_since = self._behind_since or time.monotonic()
+                return False
+            self._problem, self._pause, self._retry_at = "", _PAUSE, 0.0
+            self._behind_since = (self._behind_since or time.monotonic()) if moved else None
+        self._note_delivered()
+        return moved
+
+    def _deliver(self) -> bool:
+        if not journal_files(self.workspace.journal):
+            return False
+        if not self._checked_store:
+            self._check_store()
+        moved = self._delivery.step(self._read_cursors())
+        if not moved:
+            self._restore()
+        return moved
+
+    def _check_store(self) -> None:
+        found, known = self.store.store_id(), self.log.state("store_id")
+        if found and known and found != known:
+            # The workspace's database was deleted: what it acknowledged is gone with it.
+            self.log.reset()
+        if found:
+            self.log.set_state("store_id", found)
+        self._checked_store = True
+
+    def _restore(self) -> None:
+        with self._index_lock:
+            if self._index_writer().restored():
+                return
+        runs = list(self.store.recorded_runs())
+        with self._index_lock:
+            self._index_writer().restore(runs)
+
+    def _note_delivered(self) -> None:
+        if not self._owner:
+            return
+        with self._index_lock:
+            self._index_writer().note_delivered(self.log.run_id, self.log.model_id)
+
+    def _read_cursors(self) -> dict[str, Cursor]:
+        with self._index_lock:
+            return self._index_writer().cursors()
+
+    def _index_writer(self) -> IndexWriter:
+        if self._writer is None:
+            self._writer = IndexWriter(self.workspace.index)
+        return self._writer
+
+    def _targets(self, run_uid: str | None) -> dict[str, int]:
+        targets: dict[str, int] = {}
+        for file in journal_files(self.workspace.journal):
+            cursor = self.log.cursors().get(file.name, Cursor())
+            while not cursor.done:
+                batch = read_batch(file.path, cursor)
+                for entry in batch.entries:
+                    if run_uid is None or getattr(entry.record, "run_uid", None) == run_uid:
+                        targets[file.name] = entry.end
+                cursor = batch.cursor
+                if batch.exhausted:
+                    break
+        return targets
+
+    def _own(self) -> bool:
+        with self._index_lock:
+            if not self._owner:
+                lock = file_lock(self.workspace.run / "ingest.lock", wait=False)
+                self._owner = self._held.enter_context(lock)
+                if not self._owner:
+                    self._held.close()
+            return self._owner
+
+    def _loop(self, stop: threading.Event, work: Callable[[], bool]) -> None:
+        poll = self.workspace.settings.tracking.poll_seconds
+        while not stop.is_set():
+            try:
+                moved = work()
+            except Exception as error:  # noqa: BLE001 - the outermost loop of a thread that must not die
+                self._problem = str(error)
+                _log.exception("ingest failed and goes on")
+                stop.wait(_PAUSE)
+                moved = False
+            if not moved:
+                stop.wait(poll)

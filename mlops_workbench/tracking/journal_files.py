@@ -1,0 +1,118 @@
+"""Journal files of a workspace as batches of decoded records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from mlops_workbench.core.errors import StorageError
+from mlops_workbench.core.records import Record, decode
+from mlops_workbench.journal import read_frames
+from mlops_workbench.journal.format import SUFFIX
+
+#: Sessions with this prefix belong to ingest itself: they hold the ends of runs whose process died.
+REAPER = "reaper-"
+
+_BATCH_FRAMES = 2000
+_BATCH_BYTES = 4 << 20
+
+
+@dataclass(frozen=True)
+class JournalFile:
+    """A journal file, ``<session>-<number>.mlj``."""
+
+    path: Path
+    session: str
+    number: str
+
+    @property
+    def name(self) -> str:
+        """File name: the key of its cursors."""
+        return self.path.name
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A frame of a journal file; `record` is None when it is of a newer type or cannot be decoded."""
+
+    record: Record | None
+    type: int
+    payload: bytes
+    end: int
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """How far a file was read: offset of the next frame, number of the last one, nothing more to come."""
+
+    offset: int = 0
+    sequence: int = -1
+    done: bool = False
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What was read in one go: entries, where to read on, and whether the file had no more."""
+
+    entries: list[Entry] = field(default_factory=list)
+    cursor: Cursor = Cursor()
+    exhausted: bool = True
+    problems: list[str] = field(default_factory=list)
+
+
+def journal_files(folder: Path) -> list[JournalFile]:
+    """All journal files, those of a session in the order in which they were written."""
+    try:
+        paths = sorted(path for path in folder.iterdir() if path.suffix == SUFFIX)
+    except FileNotFoundError:
+        return []
+    files = []
+    for path in paths:
+        session, _, number = path.stem.rpartition("-")
+        files.append(JournalFile(path, session or path.stem, number))
+    return files
+
+
+def closed_files(files: list[JournalFile]) -> set[str]:
+    """Names of files that are followed by a later one of the same session: nothing is added to them."""
+    newest = {file.session: file.name for file in files}
+    return {file.name for file in files if newest[file.session] != file.name}
+
+
+def read_batch(path: Path, cursor: Cursor, *, frames: int = _BATCH_FRAMES, size: int = _BATCH_BYTES) -> Batch:
+    """Read the records after `cursor`, at most `frames` of them and about `size` bytes.
+
+    A missing file reads as empty; one that cannot be read is a problem of the batch, so that it does not
+    keep other files waiting.
+    """
+    entries: list[Entry] = []
+    problems: list[str] = []
+    total, offset, sequence = 0, cursor.offset, cursor.sequence
+    exhausted = True
+    try:
+        for frame in read_frames(path, offset, after=sequence):
+            if sequence >= 0 and frame.sequence != sequence + 1:
+                problems.append(f"{frame.sequence - sequence - 1} records lost to damage before byte {frame.end}")
+            entry = _entry(frame.type, frame.payload, frame.end)
+            if entry.problem:
+                problems.append(entry.problem)
+            entries.append(entry)
+            total += len(frame.payload)
+            offset, sequence = frame.end, frame.sequence
+            if len(entries) >= frames or total >= size:
+                exhausted = False
+                break
+    except StorageError as error:
+        if path.exists():
+            problems.append(str(error))
+    return Batch(entries, Cursor(offset, sequence), exhausted, problems)
+
+
+def _entry(number: int, payload: bytes, end: int) -> Entry:
+    try:
+        return Entry(decode(number, payload), number, payload, end)
+    except msgspec.DecodeError as error:
+        return Entry(None, number, payload, end, f"record of type {number} cannot be read: {error}")

@@ -1,0 +1,273 @@
+"""The MLflow model folder of a journalled model, written without loading the model.
+
+``mlflow.sklearn.save_model`` writes the estimator itself, loads it again to check it and once more to infer
+requirements. Here the file was written by the kernel, which alone has the user's classes; this process adds
+what makes it an MLflow model and never deserialises what a user made.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from mlops_workbench.core.errors import InvalidInput, StorageError
+from mlops_workbench.core.records import Column, Model
+from mlops_workbench.core.store import BlobStore, digest_file
+from mlops_workbench.core.trust import TRUSTED_TYPES
+
+if TYPE_CHECKING:
+    from mlflow.models import ModelSignature
+
+MANIFEST = "mlops/manifest.json"
+EXAMPLE = "input_example.json"
+SERVING_EXAMPLE = "serving_input_example.json"
+
+_DATA_FILE = {"skops": "model.skops", "cloudpickle": "model.pkl", "pickle": "model.pkl"}
+_NUMPY_TYPE = {
+    "double": "float64",
+    "float": "float32",
+    "long": "int64",
+    "integer": "int32",
+    "boolean": "bool",
+    "string": "str",
+    "datetime": "datetime64[ns]",
+}
+_PYTHON = re.compile(r"\d+\.\d+(\.\d+)?")
+
+
+def model_uid(model: Model) -> str:
+    """Identity of a journalled model: the same each time its record is read."""
+    parts = [model.run_uid, model.name, str(model.at_ms), *sorted(f"{k}={v}" for k, v in model.files.items())]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+
+
+def store_model_name(name: str) -> str:
+    """The name under which MLflow takes a logged model (it refuses ``/ : . % " '``)."""
+    return re.sub(r"[/:.%\"']", "_", name) or "model"
+
+
+def write_model_folder(
+    folder: Path, model: Model, blobs: BlobStore, *, run_id: str, model_id: str, location: str, python: str = ""
+) -> None:
+    """Write the MLflow model folder of `model`.
+
+    Parameters
+    ----------
+    folder : Path
+        Empty or missing folder.
+    model : Model
+        The journal record; its files are in `blobs`.
+    blobs : BlobStore
+        The workspace's blobs.
+    run_id, model_id, location : str
+        MLflow's id of the run and of the logged model, and the URI its files go to.
+    python : str
+        Python version of the kernel that made it.
+
+    Raises
+    ------
+    InvalidInput
+        Flavor or format is not known, or the record names no model file.
+    NotFound
+        A blob is missing.
+    """
+    from mlflow.models import Model as StoreModel
+    from mlflow.pyfunc import add_to_model
+
+    data = _check(model)
+    folder.mkdir(parents=True, exist_ok=True)
+    for path, digest in model.files.items():
+        blobs.export(digest, _inside(folder, path))
+
+    requirements = _requirements(model)
+    store_model = StoreModel(artifact_path=location, run_id=run_id, model_uuid=model_id, model_id=model_id)
+    store_model.signature = signature(model.inputs, model.outputs)
+    if EXAMPLE in model.files:
+        store_model.saved_input_example_info = _write_example(folder)
+    add_to_model(
+        store_model,
+        loader_module="mlflow.sklearn",
+        model_path=data,
+        conda_env="conda.yaml",
+        python_env="python_env.yaml",
+        predict_fn="predict",
+    )
+    flavors = store_model.flavors["python_function"]
+    flavors["python_version"] = _python(python)
+    store_model.add_flavor(
+        "sklearn",
+        pickled_model=data,
+        sklearn_version=_pinned(requirements, "scikit-learn"),
+        serialization_format=model.format,
+        code=None,
+        skops_trusted_types=sorted({*TRUSTED_TYPES, *model.untrusted}) if model.format == "skops" else None,
+    )
+    store_model.metadata = {"mlops": {"estimator": model.estimator, "model_uid": model_uid(model)}}
+    store_model.model_size_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    store_model.save(str(folder / "MLmodel"))
+    _write_environment(folder, requirements, _python(python))
+    write_manifest(folder)
+
+
+def signature(inputs: list[Column], outputs: list[Column]) -> ModelSignature | None:
+    """MLflow signature of recorded columns, None when the inputs are unknown.
+
+    Unnamed inputs are a matrix: a tensor of any shape with two dimensions.
+    """
+    from mlflow.models import ModelSignature
+    from mlflow.types.schema import ColSpec, Schema, TensorSpec
+
+    if not inputs:
+        return None
+    if any(not column.name for column in inputs):
+        import numpy as np
+
+        kind = np.dtype(_NUMPY_TYPE.get(inputs[0].dtype, "float64"))
+        width = -1 if len(inputs) == 1 else len(inputs)
+        schema = Schema([TensorSpec(kind, (-1, width))])
+    else:
+        schema = Schema([ColSpec(column.dtype, column.name, column.required) for column in inputs])
+    produced = [ColSpec(c.dtype, c.name or (None if len(outputs) == 1 else str(i))) for i, c in enumerate(outputs)]
+    return ModelSignature(inputs=schema, outputs=Schema(produced) if produced else None)
+
+
+def write_manifest(folder: Path) -> None:
+    """Write ``mlops/manifest.json``: SHA-256 and size of every other file in the folder."""
+    files = {
+        path.relative_to(folder).as_posix(): {"sha256": digest_file(path), "size": path.stat().st_size}
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path != folder / MANIFEST
+    }
+    target = folder / MANIFEST
+    target.parent.mkdir(exist_ok=True)
+    target.write_text(json.dumps({"files": files}, indent=1, ensure_ascii=False), encoding="utf-8")
+
+
+def read_manifest(folder: Path) -> dict[str, dict[str, Any]] | None:
+    """Files named by a folder's manifest, None without one."""
+    path = folder / MANIFEST
+    if not path.is_file():
+        return None
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8"))["files"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise StorageError(
+            "the model's manifest is broken", where=str(path), hint="register the model again"
+        ) from error
+
+
+def verify_manifest(folder: Path) -> list[str]:
+    """Check a folder against its manifest and return the paths it names, the manifest included.
+
+    Files that the manifest does not name are left out: MLflow adds some of its own on a download.
+
+    Raises
+    ------
+    StorageError
+        There is no manifest, or a file is missing or has other bytes.
+    """
+    files = read_manifest(folder)
+    if files is None:
+        raise StorageError("the model has no manifest", where=str(folder / MANIFEST))
+    for path, expected in files.items():
+        file = _inside(folder, path)
+        if not file.is_file():
+            raise StorageError(f"the model lacks {path}", where=str(folder), hint="register the model again")
+        if digest_file(file) != expected.get("sha256"):
+            raise StorageError(
+                f"{path} is not what was registered", where=str(folder), hint="do not use it; register the model again"
+            )
+    return [*files, MANIFEST]
+
+
+def _check(model: Model) -> str:
+    if model.flavor != "sklearn":
+        raise InvalidInput(f"models of flavor '{model.flavor}' are not known", where=model.name)
+    data = _DATA_FILE.get(model.format)
+    if data is None:
+        raise InvalidInput(f"models in format '{model.format}' are not known", where=model.name)
+    if data not in model.files:
+        raise InvalidInput(f"the record names no {data}", where=model.name)
+    return data
+
+
+def _inside(folder: Path, path: str) -> Path:
+    target = folder / path
+    if Path(path).is_absolute() or ".." in Path(path).parts:
+        raise InvalidInput(f"'{path}' lies outside the model folder", where=str(folder))
+    return target
+
+
+def _write_example(folder: Path) -> dict[str, str]:
+    content = json.loads((folder / EXAMPLE).read_text(encoding="utf-8"))
+    frame = content.get("dataframe_split", content) if isinstance(content, dict) else content
+    split = isinstance(frame, dict) and "data" in frame
+    if split and not frame.get("columns"):
+        # A matrix: MLflow's tensor form.
+        serving: dict[str, Any] = {"inputs": frame["data"]}
+        stored, info = {"inputs": frame["data"]}, {"type": "ndarray", "format": "tf-serving"}
+    elif split:
+        stored = {key: frame[key] for key in ("columns", "data", "index") if key in frame}
+        serving = {"dataframe_split": {key: frame[key] for key in ("columns", "data")}}
+        info = {"type": "dataframe", "pandas_orient": "split"}
+    else:
+        stored, serving, info = frame, {"inputs": frame}, {"type": "json_object"}
+    (folder / EXAMPLE).write_text(json.dumps(stored, ensure_ascii=False), encoding="utf-8")
+    (folder / SERVING_EXAMPLE).write_text(json.dumps(serving, ensure_ascii=False), encoding="utf-8")
+    return {"artifact_path": EXAMPLE, "serving_input_path": SERVING_EXAMPLE, **info}
+
+
+def _requirements(model: Model) -> list[str]:
+    found = list(model.requirements)
+    needed = ["mlflow", "scikit-learn", "skops" if model.format == "skops" else "cloudpickle"]
+    found += [f"{name}=={_installed(name)}" for name in needed if not _names(found, name) and _installed(name)]
+    return sorted(found, key=str.lower)
+
+
+def _names(requirements: Iterable[str], package: str) -> bool:
+    return any(re.split(r"[^A-Za-z0-9_.-]", line, maxsplit=1)[0].lower() == package for line in requirements)
+
+
+def _pinned(requirements: Iterable[str], package: str) -> str:
+    for line in requirements:
+        name, _, pinned = line.partition("==")
+        if name.strip().lower() == package and pinned:
+            return pinned.strip()
+    return _installed(package)
+
+
+def _installed(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+def _python(recorded: str) -> str:
+    import platform
+
+    found = _PYTHON.search(recorded)
+    return found.group(0) if found else platform.python_version()
+
+
+def _write_environment(folder: Path, requirements: list[str], python: str) -> None:
+    conda: Mapping[str, Any] = {
+        "name": "mlflow-env",
+        "channels": ["conda-forge"],
+        "dependencies": [f"python={python}", "pip", {"pip": requirements}],
+    }
+    environment = {
+        "python": python,
+        "build_dependencies": ["pip", "setuptools", "wheel"],
+        "dependencies": ["-r requirements.txt"],
+    }
+    (folder / "requirements.txt").write_text("\n".join(requirements) + "\n", encoding="utf-8")
+    (folder / "conda.yaml").write_text(yaml.safe_dump(conda, sort_keys=False), encoding="utf-8")
+    (folder / "python_env.yaml").write_text(yaml.safe_dump(environment, sort_keys=False), encoding="utf-8")

@@ -1,0 +1,105 @@
+"""End the runs of dead processes.
+
+A run whose process died has no end in any journal. The reaper writes one into a journal of its own, so that
+the read index, a rebuilt index and MLflow all learn of it in the same way.
+
+A run is given up only when every session that wrote of it is gone: a stage's kernel may end long before the
+pipeline that started the run, and the pipeline's process may die while the kernel still works.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import platform
+import socket
+import sqlite3
+
+import msgspec
+
+from mlops_workbench import __version__
+from mlops_workbench.core.ids import new_id, now_ms
+from mlops_workbench.core.processes import ProcessIdentity
+from mlops_workbench.core.records import TYPE_NUMBERS, Record, RunEnd, RunStart, SessionEnd, SessionStart
+from mlops_workbench.core.workspace import Workspace
+from mlops_workbench.journal import JournalWriter
+from mlops_workbench.tracking.journal_files import REAPER
+
+#: What a session on another host may be late with the sign of life it promised.
+GRACE_MS = 60_000
+#: A session on another host that never promised one is given up after a day.
+_UNPROMISED_MS = 86_400_000
+
+ERROR = "the process of this run ended without closing it"
+
+
+def dead_sessions(connection: sqlite3.Connection) -> set[str]:
+    """Sessions that have ended, or whose process is gone, and were not known to be so before."""
+    here, now = socket.gethostname(), now_ms()
+    dead = set()
+    for session, pid, started, host, due_ms, last_ms, ended in connection.execute(
+        "SELECT session, pid, process_started, host, due_ms, last_ms, ended FROM sessions WHERE gone = 0"
+    ).fetchall():
+        if ended:
+            dead.add(session)
+        elif host == here:
+            if not ProcessIdentity(pid, started).alive():
+                dead.add(session)
+        elif now > (due_ms + GRACE_MS if due_ms else last_ms + _UNPROMISED_MS):
+            dead.add(session)
+    return dead
+
+
+def orphaned_runs(connection: sqlite3.Connection) -> list[tuple[str, bool, int]]:
+    """Open runs that no living session writes of, as ``(uid, started, last sign of life in ms)``."""
+    return [
+        (uid, bool(started), max(last_ms, session_ms or 0))
+        for uid, started, last_ms, session_ms in connection.execute(
+            "SELECT r.uid, r.started, r.last_ms, max(s.last_ms) FROM runs r JOIN run_sessions rs ON rs.uid = r.uid"
+            " LEFT JOIN sessions s ON s.session = rs.session WHERE r.status = 'RUNNING'"
+            " GROUP BY r.uid HAVING min(coalesce(s.gone, 0)) = 1"
+        ).fetchall()
+    ]
+
+
+def write_ends(workspace: Workspace, runs: list[tuple[str, bool, int]]) -> None:
+    """Journal the end of `runs`, and the start of those whose start was lost."""
+    session = REAPER + new_id()
+    writer = JournalWriter(workspace.journal, session, segment_bytes=1 << 22, fsync_seconds=60.0)
+    try:
+        _append(writer, _session_start(session))
+        for uid, started, last_ms in runs:
+            if not started:
+                experiment = workspace.settings.tracking.experiment
+                _append(writer, RunStart(uid, f"recovered-{uid[:8]}", experiment, last_ms or now_ms()))
+            _append(writer, RunEnd(uid, last_ms or now_ms(), "KILLED", error=ERROR, complete=started))
+        _append(writer, SessionEnd(now_ms()))
+        writer.sync()
+    finally:
+        writer.close()
+
+
+def _append(writer: JournalWriter, record: Record) -> None:
+    writer.append(TYPE_NUMBERS[type(record)], msgspec.msgpack.encode(record))
+
+
+def _session_start(session: str) -> SessionStart:
+    identity = ProcessIdentity.of()
+    return SessionStart(
+        session=session,
+        pid=os.getpid(),
+        process_started=identity.started if identity else 0.0,
+        host=socket.gethostname(),
+        user=_user(),
+        started_ms=now_ms(),
+        notebook="",
+        python=platform.python_version(),
+        workbench=__version__,
+    )
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return ""

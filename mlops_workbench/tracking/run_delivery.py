@@ -1,0 +1,328 @@
+"""Deliver the records of one run to MLflow, in an order in which no part can block another."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from mlops_workbench.core.errors import StorageError, WorkbenchError
+from mlops_workbench.core.records import (
+    Artifact,
+    Dataset,
+    Metrics,
+    Model,
+    Params,
+    Record,
+    RunEnd,
+    RunStart,
+    Tags,
+)
+from mlops_workbench.core.store import BlobStore
+from mlops_workbench.tracking.delivery_log import DeliveredRun, DeliveryLog
+from mlops_workbench.tracking.journal_files import REAPER
+from mlops_workbench.tracking.mlflow_errors import PERMANENT
+from mlops_workbench.tracking.mlflow_store import (
+    METRICS_PER_CALL,
+    MODEL_UID,
+    PARAMS_PER_CALL,
+    RUN_UID,
+    TAGS_PER_CALL,
+    MetricRow,
+    TrackingStore,
+)
+from mlops_workbench.tracking.model_folder import model_uid, store_model_name, write_model_folder
+from mlops_workbench.tracking.values import (
+    MAX_PARAM,
+    MAX_TAG,
+    as_text,
+    clip,
+    metric_for_store,
+    safe_path,
+    store_name,
+)
+
+_MAX_INT = 2**63 - 1
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A record of a run with its place: the session, and file and offset as one text."""
+
+    record: Record
+    session: str
+    place: str
+
+
+class _Abandoned(Exception):
+    """MLflow has deleted the run."""
+
+
+class RunDelivery:
+    """Delivers the parts of runs that MLflow has made.
+
+    Every part is safe to repeat. A part that MLflow refuses for good is noted in the delivery log and
+    skipped; the journal still has it.
+
+    Parameters
+    ----------
+    store : TrackingStore
+        Where to.
+    log : DeliveryLog
+        What was acknowledged.
+    blobs : BlobStore
+        Files of artifacts and models.
+    """
+
+    def __init__(self, store: TrackingStore, log: DeliveryLog, blobs: BlobStore) -> None:
+        self.store = store
+        self.log = log
+        self.blobs = blobs
+        #: False once a batch failed again and again although the store answers: then even an answer that
+        #: promises nothing counts as a refusal.
+        self.patient = True
+
+    def deliver(self, run: DeliveredRun, items: Sequence[RunRecord]) -> None:
+        """Deliver records of `run`: parameters, metrics, tags, artifacts, models, datasets, the end.
+
+        Raises
+        ------
+        Unavailable
+            The store does not answer; nothing is lost, the same records are to be delivered again.
+        """
+        if run.abandoned:
+            return
+        try:
+            tags: dict[str, str] = {}
+            self._params(run, items, tags)
+            self._metrics(run, items, tags)
+            self._tags(run, items, tags)
+            for item in items:
+                self._files(run, item.record)
+            for item in items:
+                if isinstance(item.record, Model):
+                    self._model(run, item.record, self.log.session(item.session)[1])
+            self._datasets(run, [item.record for item in items if isinstance(item.record, Dataset)])
+            for item in items:
+                if isinstance(item.record, RunEnd):
+                    self._end(run, item.record, reaped=item.session.startswith(REAPER))
+        except _Abandoned:
+            self.log.abandon(run.uid)
+
+    # One part each ----------------------------------------------------------------------------------------------
+
+    def _params(self, run: DeliveredRun, items: Sequence[RunRecord], tags: dict[str, str]) -> None:
+        first: dict[str, str] = {}
+        for item in items:
+            if not isinstance(item.record, Params):
+                continue
+            for name, value in item.record.values.items():
+                key, text = _named(name, tags), as_text(value)
+                ordinal = self.log.param_ordinal(run.uid, key, item.place, text)
+                if ordinal > 1:
+                    tags[store_name(f"mlops.param.{key}.{ordinal}")] = text
+                elif ordinal == 1:
+                    first[key] = clip(text, MAX_PARAM)
+                    if len(text) > MAX_PARAM:
+                        self._text(run, text, f"mlops/params/{key}.txt")
+        for some in _chunks(list(first.items()), PARAMS_PER_CALL):
+            try:
+                self.store.log_params(run.run_id, dict(some))
+            except PERMANENT as error:
+                self._check_open(run, error)
+                self._params_one_by_one(run, dict(some), tags)
+
+    def _params_one_by_one(self, run: DeliveredRun, params: dict[str, str], tags: dict[str, str]) -> None:
+        known = self.store.run_params(run.run_id)
+        for key, text in params.items():
+            if key in known:
+                if known[key] != text:
+                    tags[store_name(f"mlops.param.{key}.2")] = text
+                continue
+            self._attempt(run, f"param {key}", lambda k=key, t=text: self.store.log_params(run.run_id, {k: t}))
+
+    def _metrics(self, run: DeliveredRun, items: Sequence[RunRecord], tags: dict[str, str]) -> None:
+        rows = []
+        for item in items:
+            if not isinstance(item.record, Metrics):
+                continue
+            step = max(-_MAX_INT, min(item.record.step, _MAX_INT))
+            for name, value in item.record.values.items():
+                key = _named(name, tags)
+                number, true_value = metric_for_store(value)
+                if true_value:
+                    tags[store_name(f"mlops.metric.{key}")] = true_value
+                rows.append(MetricRow(key, number, max(item.record.at_ms, 0), step))
+        for some in _chunks(rows, METRICS_PER_CALL):
+            self._bisect(run, "metric", some, lambda part: self.store.log_metrics(run.run_id, part))
+
+    def _tags(self, run: DeliveredRun, items: Sequence[RunRecord], tags: dict[str, str]) -> None:
+        for item in items:
+            record = item.record
+            if isinstance(record, RunStart):
+                given = record.tags
+            elif isinstance(record, Tags):
+                given = record.values
+            else:
+                if isinstance(record, RunEnd):
+                    tags.update(_end_tags(record))
+                continue
+            for name, value in given.items():
+                tags[_named(name, tags)] = as_text(value)
+                if name == "note":
+                    tags["mlflow.note.content"] = as_text(value)
+        for key, text in tags.items():
+            if len(text) > MAX_TAG:
+                self._text(run, text, f"mlops/tags/{key}.txt")
+        short = [(key, clip(text, MAX_TAG)) for key, text in tags.items()]
+        for some in _chunks(short, TAGS_PER_CALL):
+            self._bisect(run, "tag", some, lambda part: self.store.set_tags(run.run_id, dict(part)))
+
+    def _files(self, run: DeliveredRun, record: Record) -> None:
+        if isinstance(record, RunStart) and record.source:
+            self._text(run, record.source, "code/cell.py")
+        elif isinstance(record, RunEnd):
+            if record.output:
+                self._text(run, record.output, "logs/output.txt")
+            if record.traceback:
+                self._text(run, record.traceback, "logs/traceback.txt")
+        elif isinstance(record, Artifact):
+            path = safe_path(record.path)
+            if self.log.uploaded(run.uid, path) == record.digest:
+                return
+            if self._attempt(
+                run, f"artifact {path}", lambda: self.store.log_file(run.run_id, self.blobs.get(record.digest), path)
+            ):
+                self.log.ack_upload(run.uid, path, record.digest)
+
+    def _text(self, run: DeliveredRun, text: str, path: str) -> None:
+        self._attempt(run, f"artifact {path}", lambda: self.store.log_text(run.run_id, text, path))
+
+    def _model(self, run: DeliveredRun, model: Model, python: str) -> None:
+        key = model_uid(model)
+        known = self.log.model(key)
+        if known and known[1]:
+            return
+        self._attempt(run, f"model {model.name}", lambda: self._send_model(run, model, key, python))
+
+    def _send_model(self, run: DeliveredRun, model: Model, key: str, python: str) -> None:
+        known = self.log.model(key)
+        model_id = known[0] if known else self.store.find_model(run.experiment_id, key)
+        if not model_id:
+            tags = {
+                MODEL_UID: key,
+                RUN_UID: run.uid,
+                "mlops.estimator": model.estimator,
+                "mlops.format": model.format,
+                "mlops.name": model.name,
+            }
+            model_id = self.store.create_model(
+                run.experiment_id, store_model_name(model.name), run.run_id, tags, self.store.run_params(run.run_id)
+            )
+        self.log.ack_model(key, run.uid, model_id, finished=False)
+        with tempfile.TemporaryDirectory(prefix="mlops-model-") as staging:
+            folder = Path(staging) / "model"
+            write_model_folder(
+                folder,
+                model,
+                self.blobs,
+                run_id=run.run_id,
+                model_id=model_id,
+                location=self.store.model_location(model_id),
+                python=python,
+            )
+            self.store.finish_model(model_id, run.run_id, folder)
+        self.log.ack_model(key, run.uid, model_id, finished=True)
+
+    def _datasets(self, run: DeliveredRun, datasets: list[Dataset]) -> None:
+        if datasets:
+            self._bisect(run, "dataset", datasets, lambda part: self.store.log_datasets(run.run_id, part))
+
+    def _end(self, run: DeliveredRun, end: RunEnd, *, reaped: bool) -> None:
+        now = self.log.run(run.uid)
+        if reaped and now is not None and now.ended == "run":
+            # What a run said of itself stands above what was concluded from its silence.
+            return
+        models = self.log.models_of(run.uid)
+        if models:
+            rows = [row for row in self.store.latest_metrics(run.run_id) if math.isfinite(row.value)]
+            for model_id in models:
+                for some in _chunks(rows, METRICS_PER_CALL):
+                    self._attempt(
+                        run,
+                        f"metrics of model {model_id}",
+                        lambda s=some, m=model_id: self.store.log_metrics(run.run_id, s, m),
+                    )
+        status = end.status if end.status in ("FINISHED", "FAILED", "KILLED") else "FAILED"
+        if self._attempt(run, "end", lambda: self.store.end_run(run.run_id, status, max(end.end_ms, 1))):
+            self.log.set_ended(run.uid, "reaper" if reaped else "run")
+
+    # What MLflow refuses ----------------------------------------------------------------------------------------
+
+    def _attempt(self, run: DeliveredRun, what: str, call: Callable[[], None]) -> bool:
+        try:
+            call()
+        except PERMANENT as error:
+            self._refused(run, what, error)
+            return False
+        except WorkbenchError as error:
+            # A full disk is mended by its owner, not by giving the artifact up.
+            if self.patient or isinstance(error, StorageError):
+                raise
+            self.store.ping()
+            self._refused(run, what, error)
+            return False
+        return True
+
+    def _bisect(self, run: DeliveredRun, what: str, items: list[Item], call: Callable[[list[Item]], None]) -> None:
+        try:
+            call(items)
+            return
+        except PERMANENT as error:
+            problem: WorkbenchError = error
+        except WorkbenchError as error:
+            if self.patient:
+                raise
+            self.store.ping()
+            problem = error
+        if len(items) == 1:
+            self._refused(run, f"{what} {clip(str(items[0]), 200)}", problem)
+            return
+        self._check_open(run, problem)
+        middle = len(items) // 2
+        self._bisect(run, what, items[:middle], call)
+        self._bisect(run, what, items[middle:], call)
+
+    def _refused(self, run: DeliveredRun, what: str, error: WorkbenchError) -> None:
+        self._check_open(run, error)
+        self.log.note_problem(run.uid, what, str(error))
+
+    def _check_open(self, run: DeliveredRun, error: WorkbenchError) -> None:
+        if not self.store.run_is_open(run.run_id):
+            self.log.note_problem(run.uid, "run", f"MLflow has deleted the run: {error}")
+            raise _Abandoned
+
+
+def _named(name: str, tags: dict[str, str]) -> str:
+    key = store_name(name)
+    if key != name:
+        tags[store_name(f"mlops.name.{key}")] = as_text(name)
+    return key
+
+
+def _end_tags(end: RunEnd) -> dict[str, str]:
+    tags = {}
+    if end.error:
+        tags["mlops.error"] = as_text(end.error)
+    if not end.complete:
+        tags["mlops.complete"] = "false"
+    return tags
+
+
+def _chunks(items: list[Item], size: int) -> list[list[Item]]:
+    return [items[start : start + size] for start in range(0, len(items), size)]

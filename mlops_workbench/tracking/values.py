@@ -1,0 +1,94 @@
+"""Names and values as MLflow takes them, with nothing lost: what had to change is kept beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import posixpath
+import re
+from collections.abc import Mapping
+from typing import Any
+
+#: Limits of MLflow's API (``mlflow.utils.validation``).
+MAX_NAME = 250
+#: Length that a changed name is cut to, so that a prefix still fits.
+_CUT = 200
+MAX_PARAM = 6000
+MAX_TAG = 8000
+#: Largest finite double, which MLflow stores for an infinity.
+MAX_FLOAT = 1.7976931348623157e308
+
+_FORBIDDEN = re.compile(r"[^/\w.\- :]")
+
+
+def store_name(name: str) -> str:
+    """The name under which MLflow takes a parameter, metric or tag.
+
+    Allowed names stay as they are. Any other gets its forbidden characters replaced and a short hash of
+    the original, so that two names never become one and a name becomes the same each time.
+    """
+    if is_store_name(name):
+        return name
+    plain = _FORBIDDEN.sub("_", name)
+    plain = posixpath.normpath(plain).lstrip("/.").strip() or "unnamed"
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return f"{plain[:_CUT].rstrip('/.') or 'unnamed'}-{digest}"
+
+
+def is_store_name(name: str) -> bool:
+    """Whether MLflow takes this name unchanged."""
+    if not name or len(name) > MAX_NAME or _FORBIDDEN.search(name):
+        return False
+    normal = posixpath.normpath(name)
+    return normal == name and normal != "." and not normal.startswith(("..", "/"))
+
+
+def as_text(value: Any) -> str:
+    r"""A parameter or tag as text: plain values as ``str`` gives them, containers as JSON.
+
+    NUL characters, which databases refuse, are written as ``\x00``.
+    """
+    if isinstance(value, str):
+        text = value
+    elif isinstance(value, (Mapping, list, tuple, set, frozenset)):
+        text = json.dumps(_plain(value), ensure_ascii=False, default=repr)
+    else:
+        text = str(value)
+    return text.replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted((_plain(item) for item in value), key=repr)
+    return value
+
+
+def clip(text: str, limit: int) -> str:
+    """At most `limit` characters, the last one an ellipsis when something was cut off."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def metric_number(value: float) -> float | None:
+    """A metric for a table or JSON: None for NaN and infinities."""
+    return float(value) if math.isfinite(value) else None
+
+
+def metric_for_store(value: float) -> tuple[float, str]:
+    """A metric as MLflow takes it, and the true value as text when it cannot keep that.
+
+    NaN is kept by MLflow; infinities become the largest double.
+    """
+    if math.isinf(value):
+        return math.copysign(MAX_FLOAT, value), "inf" if value > 0 else "-inf"
+    return float(value), ""
+
+
+def safe_path(path: str) -> str:
+    """A relative artifact path with forward slashes that stays below its run, whatever was recorded."""
+    parts = [part for part in path.replace("\\", "/").split("/") if part not in ("", ".", "..")]
+    return "/".join(part.replace("\x00", "_") for part in parts) or "unnamed"
