@@ -76,7 +76,8 @@ class Window:
     `quality` is the error metric on the rows whose truth is known (None without any), `reference_quality`
     the same on the reference; `coverage` is the share of rows with truth. `features` holds the prediction
     first, then the inputs. `degraded` and `drifted` say what this window alone shows; an alert needs more
-    than one window.
+    than one window. `versions` begins with the one that most rows are of: it is the one that was evaluated.
+    `fingerprint` is a digest of what the window was computed from: while it stays, so does the window.
     """
 
     endpoint: str
@@ -93,6 +94,7 @@ class Window:
     degraded: bool
     features: list[FeatureDrift] = field(default_factory=list)
     note: str = ""
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True)
