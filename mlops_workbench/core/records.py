@@ -25,7 +25,7 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
     """Base of all records."""
 
 
-class SessionStart(Record):
+class SessionStart(Record, frozen=True):
     """First record of a journal file: who writes it."""
 
     session: str  # id of the kernel session, the same in all files it rotates through
@@ -39,14 +39,14 @@ class SessionStart(Record):
     workbench: str
 
 
-class Heartbeat(Record):
+class Heartbeat(Record, frozen=True):
     """The writer lives and promises the next sign of life before `due_ms`."""
 
     at_ms: int
     due_ms: int
 
 
-class RunStart(Record):
+class RunStart(Record, frozen=True):
     """A run begins."""
 
     run_uid: str
@@ -61,7 +61,7 @@ class RunStart(Record):
     tags: dict[str, Value] = {}
 
 
-class Params(Record):
+class Params(Record, frozen=True):
     """Parameters of a run; `origin` tells what a user logged from what was observed."""
 
     run_uid: str
@@ -69,7 +69,7 @@ class Params(Record):
     origin: str = "logged"  # logged | observed
 
 
-class Metrics(Record):
+class Metrics(Record, frozen=True):
     """Metrics at one step; see :func:`as_float` for a value that a store of floats can take."""
 
     run_uid: str
@@ -79,14 +79,14 @@ class Metrics(Record):
     origin: str = "logged"
 
 
-class Tags(Record):
+class Tags(Record, frozen=True):
     """Tags of a run; a later value wins."""
 
     run_uid: str
     values: dict[str, Value]
 
 
-class Artifact(Record):
+class Artifact(Record, frozen=True):
     """A file of the run; its bytes are in the blob store already."""
 
     run_uid: str
@@ -115,7 +115,7 @@ class Column(msgspec.Struct, frozen=True):
     required: bool = True
 
 
-class Model(Record):
+class Model(Record, frozen=True):
     """A fitted model; its files are in the blob store already.
 
     ``files`` maps a path inside the model folder to a blob digest: ``model.skops`` (or ``model.pkl``),
@@ -136,7 +136,7 @@ class Model(Record):
     at_ms: int = 0
 
 
-class Dataset(Record):
+class Dataset(Record, frozen=True):
     """Data that went into a run."""
 
     run_uid: str
@@ -149,7 +149,7 @@ class Dataset(Record):
     profile: dict[str, Value] = {}
 
 
-class RunEnd(Record):
+class RunEnd(Record, frozen=True):
     """A run ended; absent when its process died."""
 
     run_uid: str
@@ -161,7 +161,7 @@ class RunEnd(Record):
     complete: bool = True  # False when records had to be dropped
 
 
-class SessionEnd(Record):
+class SessionEnd(Record, frozen=True):
     """The writer closed the journal in good order."""
 
     at_ms: int

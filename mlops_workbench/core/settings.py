@@ -36,7 +36,7 @@ class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Base of the sections."""
 
 
-class TrackingSettings(_Section):
+class TrackingSettings(_Section, frozen=True):
     """Where runs, metrics and models are kept."""
 
     uri: Annotated[Text, Meta(description="MLflow tracking URI; empty: SQLite in the workspace")] = ""
@@ -44,7 +44,7 @@ class TrackingSettings(_Section):
     poll_seconds: Annotated[float, Meta(gt=0, le=60, description="seconds between two looks at the journals")] = 0.25
 
 
-class JournalSettings(_Section):
+class JournalSettings(_Section, frozen=True):
     """The append-only log that a kernel writes."""
 
     fsync_seconds: Annotated[
@@ -53,7 +53,7 @@ class JournalSettings(_Section):
     segment_mb: Annotated[int, Meta(ge=1, le=1024, description="size in MiB at which a journal file rotates")] = 16
 
 
-class ControlSettings(_Section):
+class ControlSettings(_Section, frozen=True):
     """The control plane."""
 
     host: Annotated[Text, Meta(description="address it listens on; anything but loopback is for a team")] = "127.0.0.1"
@@ -61,14 +61,14 @@ class ControlSettings(_Section):
     database: Annotated[Text, Meta(description="SQLAlchemy URL; empty: SQLite in the workspace")] = ""
 
 
-class PipelineSettings(_Section):
+class PipelineSettings(_Section, frozen=True):
     """Notebook pipelines."""
 
     folder: Annotated[Text, Meta(description="folder with pipeline specs, relative to the workspace")] = "pipelines"
     workers: Annotated[int, Meta(ge=1, le=256, description="stages of one pipeline run at the same time")] = 2
 
 
-class ServingSettings(_Section):
+class ServingSettings(_Section, frozen=True):
     """Endpoint processes."""
 
     host: Annotated[Text, Meta(description="address that endpoints listen on")] = "127.0.0.1"
@@ -86,7 +86,7 @@ class ServingSettings(_Section):
     ] = []
 
 
-class MonitoringSettings(_Section):
+class MonitoringSettings(_Section, frozen=True):
     """What counts as drift, and when to act."""
 
     interval_seconds: Annotated[float, Meta(gt=0, description="seconds between two evaluations")] = 30.0
@@ -105,7 +105,7 @@ class MonitoringSettings(_Section):
     cooldown_seconds: Annotated[float, Meta(ge=0, description="pause between two triggered pipeline runs")] = 3600.0
 
 
-class Settings(_Section):
+class Settings(_Section, frozen=True):
     """All settings of a workspace."""
 
     tracking: TrackingSettings = TrackingSettings()
