@@ -72,13 +72,13 @@ def _whole(folder: Path) -> bool:
 
 def _put(ready: Path, target: Path) -> None:
     try:
-        os.rename(ready, target)
+        os.replace(ready, target)
     except OSError:
         if _whole(target):
             return
         # Damaged, or left by something else: move it aside first, since a folder cannot be replaced in one step.
-        os.rename(target, ready.with_name("damaged"))
-        os.rename(ready, target)
+        os.replace(target, ready.with_name("damaged"))
+        os.replace(ready, target)
 
 
 def _sync(folder: Path) -> None:
