@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,3 +28,28 @@ def workspace(tmp_path: Path) -> Iterator[Workspace]:
     folder = tmp_path / "my wörkspace"
     folder.mkdir()
     yield Workspace.init(folder)
+
+
+@pytest.fixture(scope="session")
+def mlflow_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated, empty MLflow database to copy: making one takes seconds."""
+    from mlops_workbench.tracking import TrackingStore
+
+    template = Workspace.init(tmp_path_factory.mktemp("mlflow-template"))
+    TrackingStore(template).ping()
+    path = template.state / "mlflow.db"
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    # Each copy is a store of its own.
+    connection.execute("DELETE FROM experiment_tags")
+    connection.commit()
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    return path
+
+
+@pytest.fixture
+def stored_workspace(workspace: Workspace, mlflow_database: Path) -> Workspace:
+    """A fresh workspace whose MLflow database is ready."""
+    shutil.copyfile(mlflow_database, workspace.state / "mlflow.db")
+    return workspace
