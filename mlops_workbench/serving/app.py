@@ -1,0 +1,199 @@
+"""The ASGI application of an endpoint."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from urllib.parse import quote
+
+import orjson
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from mlops_workbench.core.errors import WorkbenchError
+from mlops_workbench.core.ids import new_id
+from mlops_workbench.core.settings import ServingSettings
+from mlops_workbench.serving import protocol_v2
+from mlops_workbench.serving.errors import BodyTooLarge, InvalidRequest, NotReady, UnsupportedMedia
+from mlops_workbench.serving.guard import Guard, refusal
+from mlops_workbench.serving.service import MOST_WAITING, Answer, EndpointService
+
+JSON = "application/json"
+_Handler = Callable[[Request], Awaitable[Response]]
+
+
+def create_app(service: EndpointService, settings: ServingSettings, version: str = "") -> Starlette:
+    """Build the application.
+
+    Parameters
+    ----------
+    service : EndpointService
+        What answers; it is closed with the application.
+    settings : ServingSettings
+        Token and limits.
+    version : str
+        Version of the workbench, for ``GET /v2``.
+    """
+    handlers = _Handlers(service, settings.max_body_mb << 20, version)
+    model = "/v2/models/{model}"
+    one = f"{model}/versions/{{version}}"
+    routes = [
+        Route("/v2", handlers.server),
+        Route("/v2/", handlers.server),
+        Route("/v2/health/live", handlers.live),
+        Route("/v2/health/ready", handlers.ready),
+        Route("/v2/models", handlers.models),
+        *(Route(path, handlers.model) for path in (model, one)),
+        *(Route(f"{path}/ready", handlers.model_ready) for path in (model, one)),
+        *(Route(f"{path}/infer", handlers.infer, methods=["POST"]) for path in (model, one)),
+        Route(f"{model}/feedback", handlers.feedback, methods=["POST"]),
+        Route("/invocations", handlers.invocations, methods=["POST"]),
+        Route("/ping", handlers.ping),
+        Route("/health", handlers.ping),
+        Route("/version", handlers.version),
+        Route("/metrics", handlers.metrics),
+    ]
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        yield
+        await asyncio.to_thread(service.close)
+
+    return Starlette(
+        routes=routes,
+        middleware=[Middleware(Guard, token=settings.token)],
+        exception_handlers={
+            WorkbenchError: _workbench_error,
+            HTTPException: _http_error,
+            ClientDisconnect: _disconnected,
+            Exception: _bug,
+        },
+        lifespan=lifespan,
+    )
+
+
+class _Handlers:
+    def __init__(self, service: EndpointService, max_body: int, version: str) -> None:
+        self._service = service
+        self._max_body = max_body
+        self._version = version
+
+    async def server(self, request: Request) -> Response:
+        return _json(protocol_v2.server_metadata(self._version))
+
+    async def live(self, request: Request) -> Response:
+        return _json({"live": True})
+
+    async def ready(self, request: Request) -> Response:
+        ready = self._service.router.route is not None
+        # Clients of the specification look at "live", those of KServe at "ready", probes at the status.
+        return _json({"live": True, "ready": ready}, 200 if ready else 503)
+
+    async def models(self, request: Request) -> Response:
+        return _json({"models": [self._service.name]})
+
+    async def model(self, request: Request) -> Response:
+        self._service.check_name(request.path_params["model"])
+        loaded = self._service.router.find(request.path_params.get("version"))
+        route = self._service.router.route
+        versions = [one.version for one in (route.present, route.previous) if one] if route else []
+        return _json(protocol_v2.model_metadata(self._service.name, versions, loaded.runtime))
+
+    async def model_ready(self, request: Request) -> Response:
+        self._service.check_name(request.path_params["model"])
+        try:
+            self._service.router.find(request.path_params.get("version"))
+        except NotReady:
+            return _json({"name": self._service.name, "ready": False}, 503)
+        return _json({"name": self._service.name, "ready": True})
+
+    async def infer(self, request: Request) -> Response:
+        self._service.check_name(request.path_params["model"])
+        if "inference-header-content-length" in request.headers:
+            raise InvalidRequest("binary tensors are not supported; send the data as JSON (binary_data=False)")
+        body = await self._body(request)
+        version = request.path_params.get("version")
+        return await self._run(lambda: self._service.infer_v2(body, version, _given_id(request)))
+
+    async def invocations(self, request: Request) -> Response:
+        body = await self._body(request)
+        kind = request.headers.get("content-type")
+        return await self._run(lambda: self._service.invoke(body, kind, _given_id(request)))
+
+    async def feedback(self, request: Request) -> Response:
+        self._service.check_name(request.path_params["model"])
+        body = await self._body(request)
+        outcomes = await asyncio.to_thread(self._service.read_feedback, body)
+        assert self._service.feedback is not None
+        await asyncio.wrap_future(self._service.feedback.submit(outcomes))
+        return _json({"stored": len(outcomes.labels)})
+
+    async def ping(self, request: Request) -> Response:
+        return Response("\n", 200 if self._service.router.route is not None else 503, media_type=JSON)
+
+    async def version(self, request: Request) -> Response:
+        # The MLflow whose format and protocol are spoken.
+        return Response(self._service.router.find().mlflow_version, media_type=JSON)
+
+    async def metrics(self, request: Request) -> Response:
+        return PlainTextResponse(self._service.exposition(), media_type="text/plain; version=0.0.4")
+
+    async def _run(self, work: Callable[[], Answer]) -> Response:
+        if self._service.waiting >= MOST_WAITING:
+            raise NotReady(f"{MOST_WAITING} requests wait already", hint="try again in a moment")
+        self._service.waiting += 1
+        try:
+            answer = await asyncio.get_running_loop().run_in_executor(self._service.executor, work)
+        finally:
+            self._service.waiting -= 1
+        return Response(answer.body, answer.status, headers=_id_header(answer.request_id), media_type=JSON)
+
+    async def _body(self, request: Request) -> bytes:
+        encoding = request.headers.get("content-encoding", "identity")
+        if encoding.lower() != "identity":
+            raise UnsupportedMedia(f"Content-Encoding '{encoding[:40]}' is not supported; send the body as it is")
+        pieces = bytearray()
+        async for piece in request.stream():
+            pieces += piece
+            if len(pieces) > self._max_body:
+                raise BodyTooLarge(f"the body is larger than {self._max_body >> 20} MiB (serving.max_body_mb)")
+        return bytes(pieces)
+
+
+def _json(body: object, status: int = 200) -> Response:
+    return Response(orjson.dumps(body), status, media_type=JSON)
+
+
+def _given_id(request: Request) -> str:
+    return request.headers.get("x-request-id", "")[:512]
+
+
+def _id_header(identity: str) -> dict[str, str]:
+    # An id is any text; a header is visible ASCII, and a line break in it would be an attack.
+    return {"X-Request-Id": quote(identity, safe="!#$&'()*+,/:;=?@[]~ ").strip()}
+
+
+async def _workbench_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, WorkbenchError)
+    headers = _id_header(_given_id(request) or new_id())
+    if error.status == 503:
+        headers["Retry-After"] = "1"
+    return refusal(request.url.path, error.status, error.message, headers)
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return refusal(request.url.path, error.status_code, error.detail, error.headers)
+
+
+async def _disconnected(request: Request, error: Exception) -> Response:
+    return Response(status_code=400)
+
+
+async def _bug(request: Request, error: Exception) -> Response:
+    return refusal(request.url.path, 500, "internal error")

@@ -1,0 +1,163 @@
+"""The two files of an endpoint: what is wanted of it, and what it does.
+
+``<workspace>/.mlops/endpoints/<name>/desired.json`` is written by deployments and read by the endpoint's process;
+``observed.json`` the other way round. Both are written whole. The process needs nothing else to start, so an endpoint
+serves on, and starts again, without a control plane.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from mlops_workbench.core.errors import StorageError
+from mlops_workbench.core.files import write_atomic
+from mlops_workbench.core.processes import ProcessIdentity
+from mlops_workbench.core.settings import ServingSettings
+
+DESIRED = "desired.json"
+OBSERVED = "observed.json"
+LOCK = "process.lock"
+LOG = "endpoint.log"
+
+ProcessState = Literal["starting", "ready", "failed", "stopped"]
+
+
+class Desired(msgspec.Struct, frozen=True, kw_only=True):
+    """What is wanted.
+
+    Attributes
+    ----------
+    name, model
+        Endpoint, and registered model that it serves.
+    version, folder
+        Version to serve, and its exported folder.
+    previous, previous_folder
+        Version to keep loaded for a rollback; 0 and empty for none.
+    generation : int
+        Grows with every change; `Observed` names the one it has dealt with.
+    port, fixed_port
+        Port to listen on, 0 for any; whether the user named it, or it only should stay what it was.
+    wanted : bool
+        False when the process is to end.
+    settings : ServingSettings
+        Host, token, limits and log of the process; a change needs a restart.
+    predictions, feedback : str
+        Folders of this endpoint's prediction log and feedback.
+    """
+
+    name: str
+    model: str
+    version: int
+    folder: str
+    generation: int
+    predictions: str
+    feedback: str
+    previous: int = 0
+    previous_folder: str = ""
+    port: int = 0
+    fixed_port: bool = False
+    wanted: bool = True
+    settings: ServingSettings = ServingSettings()
+
+    @property
+    def process_key(self) -> str:
+        """Digest of what only a restart can change."""
+        fixed = (self.settings, self.predictions, self.feedback, self.port if self.fixed_port else 0)
+        return hashlib.sha256(msgspec.json.encode(fixed)).hexdigest()[:16]
+
+
+class Observed(msgspec.Struct, frozen=True, kw_only=True):
+    """What the process does.
+
+    Attributes
+    ----------
+    process : ProcessIdentity
+        The process that wrote this.
+    process_key : str
+        `Desired.process_key` it started with.
+    state : str
+        starting, ready (a version answers), failed (none does, or the process could not start), stopped.
+    generation : int
+        Last generation it has dealt with, well or badly.
+    error : str
+        Why the last generation failed, empty when it did not.
+    url, port
+        Where it listens.
+    version, previous
+        Versions loaded: the one that answers, the one before.
+    since_ms, updated_ms : int
+        When the version began to answer; when this was written.
+    requests, rows, errors, log_written, log_dropped : int
+        Counts of this process.
+    p50_ms, p99_ms : float or None
+        Latency of recent answers.
+    """
+
+    process: ProcessIdentity
+    process_key: str = ""
+    state: ProcessState = "starting"
+    generation: int = 0
+    error: str = ""
+    url: str = ""
+    port: int = 0
+    version: int = 0
+    previous: int = 0
+    since_ms: int = 0
+    updated_ms: int = 0
+    requests: int = 0
+    rows: int = 0
+    errors: int = 0
+    log_written: int = 0
+    log_dropped: int = 0
+    p50_ms: float | None = None
+    p99_ms: float | None = None
+
+
+def read_desired(folder: Path) -> Desired:
+    """Read ``desired.json``.
+
+    Raises
+    ------
+    StorageError
+        Missing or broken.
+    """
+    file = folder / DESIRED
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=Desired)
+    except OSError as error:
+        raise StorageError(
+            f"no desired state: {error.strerror}", where=str(file), hint="deployments write it: 'mlops deploy'"
+        ) from error
+    except msgspec.DecodeError as error:
+        raise StorageError(f"the desired state is broken: {error}", where=str(file), hint="deploy again") from error
+
+
+def write_desired(folder: Path, desired: Desired) -> None:
+    """Write ``desired.json``, readable by the owner alone: it holds the token."""
+    write_atomic(folder / DESIRED, msgspec.json.encode(desired), mode=0o600)
+
+
+def read_observed(folder: Path) -> Observed | None:
+    """Read ``observed.json``; None when there is none, or none of a form this version knows."""
+    try:
+        return msgspec.json.decode((folder / OBSERVED).read_bytes(), type=Observed)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def write_observed(folder: Path, observed: Observed) -> None:
+    """Write ``observed.json``."""
+    write_atomic(folder / OBSERVED, msgspec.json.encode(observed))
+
+
+def file_stamp(file: Path) -> tuple[int, int, int]:
+    """Inode, time and size: changes with every atomic write. Zeros for a file that is not there."""
+    try:
+        found = file.stat()
+    except OSError:
+        return (0, 0, 0)
+    return (found.st_ino, found.st_mtime_ns, found.st_size)

@@ -1,0 +1,236 @@
+"""The process of an endpoint: lock, socket, server, and the reports it writes."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+
+import msgspec
+import uvicorn
+
+from mlops_workbench.core.errors import StorageError, WorkbenchError
+from mlops_workbench.core.files import file_lock
+from mlops_workbench.core.ids import now_ms
+from mlops_workbench.core.processes import ProcessIdentity
+from mlops_workbench.serving.app import create_app
+from mlops_workbench.serving.desired import LOCK, Desired, Observed, ProcessState, read_desired, write_observed
+from mlops_workbench.serving.feedback import FeedbackLog
+from mlops_workbench.serving.follower import Follower
+from mlops_workbench.serving.guard import is_loopback
+from mlops_workbench.serving.prediction_log import PredictionLog
+from mlops_workbench.serving.router import Router
+from mlops_workbench.serving.service import EndpointService
+
+log = logging.getLogger("mlops_workbench.serving")
+
+#: Exit codes.
+BAD_STATE, RUNNING, PORT_IN_USE, REFUSED = 2, 3, 4, 5
+
+_PORT_PATIENCE = 2.0
+_GRACE = 10
+
+
+def run(folder: Path, version: str = "") -> int:
+    """Be the endpoint of this folder until it is told to stop.
+
+    Parameters
+    ----------
+    folder : Path
+        Endpoint folder with ``desired.json``.
+    version : str
+        Version of the workbench, shown in the server's metadata.
+
+    Returns
+    -------
+    int
+        Exit code: 0 after an orderly stop, 2 no usable ``desired.json``, 3 the endpoint runs already, 4 the port is
+        in use, 5 refused for safety.
+    """
+    try:
+        with file_lock(folder / LOCK, wait=False) as held:
+            if not held:
+                log.info("the endpoint in %s runs already", folder)
+                return RUNNING
+            return EndpointProcess(folder, read_desired(folder)).run(version)
+    except WorkbenchError as error:
+        log.error("%s", error)
+        return BAD_STATE
+
+
+class EndpointProcess:
+    """The endpoint while it holds the lock.
+
+    Parameters
+    ----------
+    folder : Path
+        Endpoint folder.
+    desired : Desired
+        What was wanted at the start; it decides about socket, token and logs.
+    """
+
+    def __init__(self, folder: Path, desired: Desired) -> None:
+        self._folder = folder
+        self._start = desired
+        identity = ProcessIdentity.of()
+        assert identity is not None
+        self._identity = identity
+        self._port = 0
+        self._state: ProcessState = "starting"
+        self._problem = ""
+        self._reported: Observed | None = None
+        self._reporting = threading.Lock()
+        self._service: EndpointService | None = None
+        self._follower: Follower | None = None
+
+    def run(self, version: str) -> int:
+        """Serve; returns the exit code."""
+        settings = self._start.settings
+        self._report()
+        if not settings.token and not is_loopback(settings.host):
+            return self._fail(REFUSED, f"refuses to listen on {settings.host} without a token; set serving.token")
+        try:
+            listener = _listen(settings.host, self._start.port, fixed=self._start.fixed_port)
+        except OSError as error:
+            where = f"{settings.host}:{self._start.port}"
+            return self._fail(PORT_IN_USE, f"cannot listen on {where}: {error.strerror or error}")
+        self._port = listener.getsockname()[1]
+        router = Router(settings)
+        service = EndpointService(
+            self._start.name,
+            router,
+            PredictionLog(Path(self._start.predictions), seconds=settings.log_seconds, rows=settings.log_rows),
+            FeedbackLog(Path(self._start.feedback)),
+        )
+        self._service = service
+        server = uvicorn.Server(
+            uvicorn.Config(
+                create_app(service, settings, version),
+                access_log=False,
+                log_config=None,
+                server_header=False,
+                proxy_headers=False,
+                ws="none",
+                lifespan="on",
+                timeout_graceful_shutdown=_GRACE,
+            )
+        )
+        # uvicorn raises the signals it caught once more when it is done; by then the logs are written.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: None)
+
+        def stop() -> None:
+            server.should_exit = True
+
+        self._follower = Follower(self._folder, router, stop=stop, changed=self._report)
+        self._follower.start()
+        ended = threading.Event()
+        reporter = threading.Thread(target=self._keep_reporting, args=(ended,), name="observed state", daemon=True)
+        reporter.start()
+        self._report()
+        log.info("endpoint '%s' listens on %s", self._start.name, self._url())
+        server.run(sockets=[listener])
+        self._follower.end()
+        ended.set()
+        reporter.join()
+        self._state = "stopped"
+        self._report()
+        log.info("endpoint '%s' stopped", self._start.name)
+        return 0
+
+    def _fail(self, code: int, problem: str) -> int:
+        self._state, self._problem = "failed", problem
+        log.error("%s", problem)
+        self._report()
+        return code
+
+    def _url(self) -> str:
+        host = self._start.settings.host
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104
+        return f"http://[{host}]:{self._port}" if ":" in host else f"http://{host}:{self._port}"
+
+    def _keep_reporting(self, ended: threading.Event) -> None:
+        while not ended.wait(1.0):
+            self._report()
+
+    def _report(self) -> None:
+        with self._reporting:
+            observed = self._observe()
+            if observed == self._reported:
+                return
+            try:
+                write_observed(self._folder, _stamped(observed))
+                self._reported = observed
+            except StorageError as error:
+                log.warning("%s", error)
+
+    def _observe(self) -> Observed:
+        service, follower = self._service, self._follower
+        if service is None:
+            return Observed(
+                process=self._identity,
+                process_key=self._start.process_key,
+                state=self._state,
+                # A process that could not start has dealt with the generation it was started for.
+                generation=self._start.generation if self._state == "failed" else 0,
+                error=self._problem,
+            )
+        route, totals = service.router.route, service.metrics.totals()
+        state = self._state
+        if state != "stopped" and follower is not None:
+            state = "ready" if route is not None else "failed" if follower.error else "starting"
+        return Observed(
+            process=self._identity,
+            process_key=self._start.process_key,
+            state=state,
+            generation=follower.generation if follower else 0,
+            error=follower.error if follower else "",
+            url=self._url(),
+            port=self._port,
+            version=route.present.version if route else 0,
+            previous=route.previous.version if route and route.previous else 0,
+            since_ms=route.since_ms if route else 0,
+            requests=totals.requests,
+            rows=totals.rows,
+            errors=totals.errors,
+            log_written=service.predictions.written if service.predictions else 0,
+            log_dropped=service.predictions.dropped if service.predictions else 0,
+            p50_ms=totals.p50_ms,
+            p99_ms=totals.p99_ms,
+        )
+
+
+def _stamped(observed: Observed) -> Observed:
+    return msgspec.structs.replace(observed, updated_ms=now_ms())
+
+
+def _listen(host: str, port: int, *, fixed: bool) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    deadline = time.monotonic() + _PORT_PATIENCE
+    while True:
+        try:
+            return socket.create_server((host, port), family=family, backlog=2048)
+        except OSError:
+            if port and time.monotonic() < deadline:
+                time.sleep(0.1)
+                continue
+            if port and not fixed:
+                # Nobody asked for this port; it was only kept. Serving elsewhere beats not serving.
+                log.warning("port %s is taken by another program; a free one is used", port)
+                return socket.create_server((host, 0), family=family, backlog=2048)
+            raise
+
+
+def main(arguments: list[str]) -> int:
+    """``python -m mlops_workbench.serving FOLDER``."""
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    if len(arguments) != 1:
+        log.error("usage: python -m mlops_workbench.serving ENDPOINT_FOLDER")
+        return BAD_STATE
+    from mlops_workbench import __version__
+
+    return run(Path(arguments[0]), __version__)

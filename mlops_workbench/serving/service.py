@@ -1,0 +1,208 @@
+"""What an endpoint does with a request, apart from HTTP: parse, predict, encode, log."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from mlops_workbench.core.errors import WorkbenchError, did_you_mean
+from mlops_workbench.core.ids import new_id
+from mlops_workbench.serving import protocol_invocations, protocol_v2
+from mlops_workbench.serving.batch import Batch
+from mlops_workbench.serving.body import parse_object
+from mlops_workbench.serving.errors import InvalidRequest, NotReady, UnknownModel
+from mlops_workbench.serving.feedback import FeedbackLog, Outcomes, parse_feedback
+from mlops_workbench.serving.metrics import Metrics
+from mlops_workbench.serving.prediction_log import Answered, PredictionLog
+from mlops_workbench.serving.router import LoadedVersion, Router
+from mlops_workbench.serving.runtime import Prediction, limit_threads
+from mlops_workbench.serving.values import parse_time
+
+log = logging.getLogger("mlops_workbench.serving")
+
+#: Requests that may wait for the executor before new ones are told to come back later.
+MOST_WAITING = 1024
+
+_EPOCH = datetime(1970, 1, 1)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Body of an answer and the id of its request."""
+
+    status: int
+    body: bytes
+    request_id: str
+
+
+class EndpointService:
+    """One endpoint: its versions, its logs, its one executor thread.
+
+    Parameters
+    ----------
+    name : str
+        Name of the endpoint, which is the model's name in URLs.
+    router : Router
+        Versions.
+    predictions : PredictionLog, optional
+        Where answers are logged.
+    feedback : FeedbackLog, optional
+        Where true outcomes go.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        router: Router,
+        predictions: PredictionLog | None = None,
+        feedback: FeedbackLog | None = None,
+    ) -> None:
+        self.name = name
+        self.router = router
+        self.predictions = predictions
+        self.feedback = feedback
+        self.metrics = Metrics(name)
+        # One thread: scikit-learn holds the GIL most of the time, and the event loop stays free for health and metrics.
+        self.executor = ThreadPoolExecutor(1, thread_name_prefix="predict", initializer=limit_threads)
+        self.waiting = 0
+
+    def check_name(self, name: str) -> None:
+        """Raise `UnknownModel` unless `name` is this endpoint's."""
+        if name != self.name:
+            raise UnknownModel(f"there is no model '{name[:200]}' here; {did_you_mean(name[:200], [self.name])}")
+
+    def infer_v2(self, body: bytes, version: str | None, given_id: str) -> Answer:
+        """Answer an inference request of the Open Inference Protocol."""
+
+        def work(target: LoadedVersion, request: _Request) -> bytes:
+            parsed = protocol_v2.parse_infer(parse_object(body), target.runtime)
+            request.id = parsed.id or request.id
+            prediction = request.predict(target, parsed.batch, parsed.outputs, parsed.event_time)
+            return protocol_v2.infer_body(self.name, target.version, request.id, parsed.outputs, prediction)
+
+        return self._answer("v2", version, given_id, work, v2_error)
+
+    def invoke(self, body: bytes, content_type: str | None, given_id: str) -> Answer:
+        """Answer a request of MLflow's scoring protocol."""
+
+        def work(target: LoadedVersion, request: _Request) -> bytes:
+            runtime = target.runtime
+            parsed = protocol_invocations.parse_invocation(body, content_type, runtime.signature)
+            output = runtime.default_output
+            prediction = request.predict(target, parsed.batch, (output,), parsed.event_time)
+            return protocol_invocations.predictions_body(prediction.outputs[output])
+
+        return self._answer("invocations", None, given_id, work, protocol_invocations.error_body)
+
+    def read_feedback(self, body: bytes) -> Outcomes:
+        """Parse true outcomes for this endpoint's model."""
+        if self.feedback is None:
+            raise NotReady("this endpoint takes no feedback")
+        classes = self.router.find().runtime.classes
+        return parse_feedback(parse_object(body), text_labels=classes is not None and classes.dtype.kind in "OUS")
+
+    def exposition(self) -> str:
+        """Metrics in Prometheus text form."""
+        route = self.router.route
+        written, dropped = (self.predictions.written, self.predictions.dropped) if self.predictions else (0, 0)
+        stored = self.feedback.written if self.feedback else 0
+        return self.metrics.exposition(
+            {
+                "mlwb_ready": ("gauge", "Whether a version answers.", float(route is not None)),
+                "mlwb_model_version": ("gauge", "Version that answers.", route.present.version if route else 0),
+                "mlwb_waiting_requests": ("gauge", "Requests that wait or run.", self.waiting),
+                "mlwb_log_written_rows_total": ("counter", "Rows written to the prediction log.", written),
+                "mlwb_log_dropped_rows_total": ("counter", "Rows that the prediction log lost.", dropped),
+                "mlwb_feedback_rows_total": ("counter", "Outcomes stored.", stored),
+            }
+        )
+
+    def close(self) -> None:
+        """End the executor and write out the logs."""
+        self.executor.shutdown(wait=True)
+        if self.predictions is not None:
+            self.predictions.close()
+        if self.feedback is not None:
+            self.feedback.close()
+
+    def _answer(
+        self,
+        protocol: str,
+        version: str | None,
+        given_id: str,
+        work: Callable[[LoadedVersion, _Request], bytes],
+        error_body: Callable[[int, str], bytes],
+    ) -> Answer:
+        request = _Request(given_id or new_id())
+        target: LoadedVersion | None = None
+        try:
+            target = self.router.find(version)
+            body = work(target, request)
+        except WorkbenchError as error:
+            self.metrics.refused(protocol, target.version if target else 0, error.status)
+            return Answer(error.status, error_body(error.status, error.message), request.id)
+        except Exception:  # the last line of defence: a bug costs one answer, not the endpoint
+            log.exception("request %s failed", request.id)
+            self.metrics.refused(protocol, target.version if target else 0, 500)
+            return Answer(500, error_body(500, "internal error"), request.id)
+        total = time.perf_counter() - request.begun
+        assert request.batch is not None and request.prediction is not None
+        self.metrics.answered(
+            protocol, target.version, rows=request.batch.rows, total=total, predict=request.predict_seconds
+        )
+        if self.predictions is not None:
+            answered_us = time.time_ns() // 1000
+            self.predictions.append(
+                Answered(
+                    request_id=request.id,
+                    answered_us=answered_us,
+                    event_us=answered_us if request.event_us is None else request.event_us,
+                    model=target.model,
+                    version=target.version,
+                    arm="champion",
+                    protocol=protocol,
+                    status=200,
+                    total_us=int(total * 1e6),
+                    predict_us=int(request.predict_seconds * 1e6),
+                    batch=request.batch,
+                    prediction=request.prediction,
+                )
+            )
+        return Answer(200, body, request.id)
+
+
+class _Request:
+    """What is learnt about a request while it is answered."""
+
+    def __init__(self, identity: str) -> None:
+        self.id = identity
+        self.begun = time.perf_counter()
+        self.batch: Batch | None = None
+        self.prediction: Prediction | None = None
+        self.predict_seconds = 0.0
+        self.event_us: int | None = None
+
+    def predict(self, target: LoadedVersion, batch: Batch, outputs: tuple[str, ...], event_time: str) -> Prediction:
+        if event_time:
+            self.event_us = _micros(event_time)
+        begun = time.perf_counter()
+        self.batch, self.prediction = batch, target.runtime.predict(batch, outputs)
+        self.predict_seconds = time.perf_counter() - begun
+        return self.prediction
+
+
+def v2_error(status: int, message: str) -> bytes:
+    """``{"error": ...}``, the form of every error of the Open Inference Protocol."""
+    return protocol_v2.error_body(message)
+
+
+def _micros(text: str) -> int:
+    try:
+        moment = parse_time(text)
+    except ValueError:
+        raise InvalidRequest(f"event_time: expected a time in ISO 8601, got {text[:60]!r}") from None
+    return (moment - _EPOCH) // timedelta(microseconds=1)
