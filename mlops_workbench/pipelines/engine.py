@@ -171,11 +171,6 @@ class ExecutionRecord(NotebookExecutionManager):
         self._on_cell = on_cell
         self._due = 0.0
 
-    def notebook_start(self, **kwargs: Any) -> None:
-        """Clear what an earlier run left, and save."""
-        super().notebook_start(**kwargs)
-        self.save(force=True)
-
     def cell_start(self, cell: Any, cell_index: int | None = None, **kwargs: Any) -> None:
         """A cell begins."""
         super().cell_start(cell, cell_index, **kwargs)
@@ -217,7 +212,7 @@ class ExecutionRecord(NotebookExecutionManager):
         """
         self.nb = nb or self.nb
         begin = time.monotonic()
-        if not self.output_path or (not force and (self.autosave_cell_every == 0 or begin < self._due)):
+        if not self.output_path or (begin < self._due and not force):
             return
         try:
             write_executed(self.nb, str(self.output_path))
@@ -226,7 +221,8 @@ class ExecutionRecord(NotebookExecutionManager):
                 raise
             logger.warning("the running notebook could not be saved", exc_info=True)
         cost = time.monotonic() - begin
-        self._due = begin + cost + max(self.autosave_cell_every, cost / _SAVE_SHARE)
+        pause = max(self.autosave_cell_every, cost / _SAVE_SHARE) if self.autosave_cell_every else float("inf")
+        self._due = begin + cost + pause
 
     def _tell(self, cell: Any, index: int | None, status: CellStatus) -> None:
         if self._on_cell and index is not None and cell.cell_type == "code" and cell.source.strip():

@@ -1,0 +1,193 @@
+"""The folder of a pipeline run: what was asked for, what happened, and what came out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from mlops_workbench.core.errors import NotFound, StorageError
+from mlops_workbench.core.files import write_atomic
+
+Scalar = str | int | float | bool | None
+_Kind = TypeVar("_Kind", bound=msgspec.Struct)
+
+
+class PublishTarget(msgspec.Struct, frozen=True):
+    """Where the model of a run goes: see `PublishSpec`."""
+
+    stage: str
+    metrics_from: str
+    name: str
+    alias: str
+    gate: list[str]
+
+
+class StageRequest(msgspec.Struct, frozen=True):
+    """A stage to run, with everything resolved.
+
+    Attributes
+    ----------
+    notebook : str
+        As the spec names it.
+    source : str
+        Absolute path of the user's notebook, which is only read.
+    kernel : str
+        Name of its kernel.
+    injected : int
+        Index of the cell that the copy which runs has more than the source.
+    cells : int
+        Code cells of that copy.
+    params : dict
+        Parameters and constants, in a form to show.
+    inputs, outputs : dict
+        Inputs as the spec says; absolute path of each output.
+    timeout : float or None
+        Seconds for an attempt.
+    """
+
+    name: str
+    notebook: str
+    source: str
+    kernel: str
+    needs: list[str]
+    injected: int
+    cells: int
+    params: dict[str, Scalar]
+    inputs: dict[str, str]
+    outputs: dict[str, str]
+    timeout: float | None
+    retries: int
+
+
+class RunRequest(msgspec.Struct, frozen=True):
+    """A pipeline run as it was checked and asked for; later edits of spec and notebooks do not touch it."""
+
+    id: str
+    pipeline: str
+    spec: str
+    reason: str
+    workspace: str
+    experiment: str
+    created_ms: int
+    workers: int
+    params: dict[str, Scalar]
+    stages: list[StageRequest]
+    publish: PublishTarget | None = None
+
+
+class StageJob(msgspec.Struct, frozen=True):
+    """What the process of one attempt at a stage is told.
+
+    Attributes
+    ----------
+    copy, executed, events : str
+        The prepared notebook, the notebook with outputs, the log of the attempt.
+    runner_pid : int
+        Process without which the attempt has no point.
+    runner_started : float
+        See `core.processes.ProcessIdentity`.
+    """
+
+    stage: StageRequest
+    copy: str
+    executed: str
+    events: str
+    runner_pid: int
+    runner_started: float
+
+
+class RunFolder:
+    """Paths and files of one pipeline run.
+
+    Parameters
+    ----------
+    path : Path
+        The folder, named by the run's id.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def request(self) -> Path:
+        """What was asked for; the last file written before the run is started."""
+        return self.path / "request.json"
+
+    @property
+    def events(self) -> Path:
+        """What happened."""
+        return self.path / "events.jsonl"
+
+    @property
+    def log(self) -> Path:
+        """Output of the runner process."""
+        return self.path / "runner.log"
+
+    @property
+    def spec(self) -> Path:
+        """Copy of the spec as it was run."""
+        return self.path / "spec.yaml"
+
+    def stage(self, name: str) -> Path:
+        """Folder of a stage."""
+        return self.path / "stages" / name
+
+    def copy(self, name: str) -> Path:
+        """Copy of a stage's notebook with its values injected."""
+        return self.stage(name) / "notebook.ipynb"
+
+    def outputs(self, name: str) -> Path:
+        """What a stage promised to write."""
+        return self.stage(name) / "outputs"
+
+    def attempt(self, name: str, number: int) -> Path:
+        """Folder of an attempt at a stage, counted from 1."""
+        return self.stage(name) / f"attempt-{number}"
+
+    def executed(self, name: str, number: int) -> Path:
+        """The notebook with the outputs of an attempt."""
+        return self.attempt(name, number) / "executed.ipynb"
+
+    def attempt_events(self, name: str, number: int) -> Path:
+        """Log of an attempt."""
+        return self.attempt(name, number) / "events.jsonl"
+
+    def read_request(self) -> RunRequest:
+        """What was asked for.
+
+        Raises
+        ------
+        NotFound
+            This is no run.
+        """
+        try:
+            return read_struct(self.request, RunRequest)
+        except FileNotFoundError as error:
+            raise NotFound(f"there is no pipeline run '{self.path.name}'", hint="see 'mlops pipeline runs'") from error
+
+
+def write_struct(path: Path, value: msgspec.Struct) -> None:
+    """Write a struct as JSON, atomically."""
+    write_atomic(path, msgspec.json.format(msgspec.json.encode(value), indent=1))
+
+
+def read_struct(path: Path, kind: type[_Kind]) -> _Kind:
+    """Read a struct from JSON.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    StorageError
+        It cannot be read, or is not of this kind.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise FileNotFoundError(str(path)) from error
+    except OSError as error:
+        raise StorageError(f"cannot read {path.name}: {error.strerror or error}", where=str(path)) from error
+    except msgspec.DecodeError as error:
+        raise StorageError(f"{path.name} is damaged: {error}", where=str(path)) from error

@@ -1,0 +1,366 @@
+"""Pipelines of a workspace: list, start, look at, cancel."""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from mlops_workbench.core.errors import Conflict, InvalidInput, NotFound, StorageError, WorkbenchError, did_you_mean
+from mlops_workbench.core.files import write_atomic
+from mlops_workbench.core.ids import new_id, now_ms
+from mlops_workbench.core.pipelines import Pipeline, PipelineParam, PipelineRun
+from mlops_workbench.core.processes import ProcessIdentity
+from mlops_workbench.core.workspace import Workspace
+from mlops_workbench.notebooks.document import (
+    INJECTED_TAG,
+    code_cells,
+    kernel_name,
+    language,
+    read_notebook,
+    tagged_cell,
+    write_notebook,
+)
+from mlops_workbench.notebooks.inject import inject
+from mlops_workbench.notebooks.parameters import notebook_parameters
+from mlops_workbench.pipelines.events import (
+    CancelRequested,
+    Launched,
+    StageEvent,
+    append_event,
+    read_run_events,
+    read_stage_events,
+)
+from mlops_workbench.pipelines.plan import NotebookFacts, Plan, StagePlan, make_plan
+from mlops_workbench.pipelines.progress import fold, has_ended, launched_process
+from mlops_workbench.pipelines.run_folder import (
+    PublishTarget,
+    RunFolder,
+    RunRequest,
+    Scalar,
+    StageRequest,
+    write_struct,
+)
+from mlops_workbench.pipelines.spec import PipelineSpec
+from mlops_workbench.pipelines.spec_file import read_spec
+
+_ENDINGS = (".yaml", ".yml")
+
+
+@dataclass(frozen=True)
+class PublishRequest:
+    """What to do with the model of a run whose stages all succeeded.
+
+    Attributes
+    ----------
+    run_uid : str
+        Run of the stage that logged the model.
+    metrics_run_uid : str
+        Run whose metrics the gate reads.
+    name : str
+        Registered model.
+    alias : str
+        Alias to move when the gate passes, empty for none.
+    gate : list of str
+        Conditions such as ``mae < baseline_mae``.
+    """
+
+    run_uid: str
+    metrics_run_uid: str
+    name: str
+    alias: str
+    gate: list[str]
+
+
+def list_pipelines(workspace: Workspace) -> list[Pipeline]:
+    """Specs in the workspace's pipeline folder by name; a broken one says what its problem is."""
+    return [_described(workspace, path) for _, path in sorted(_specs(workspace).items())]
+
+
+def start_run(workspace: Workspace, name: str, params: Mapping[str, object], reason: str = "manual") -> PipelineRun:
+    """Start a pipeline in a process of its own, after everything that can be wrong was checked.
+
+    Parameters
+    ----------
+    workspace : Workspace
+        Where the spec is and the run will be.
+    name : str
+        Pipeline: the name of its file without the ending.
+    params : mapping
+        Values for its parameters; text is converted to their types.
+    reason : str
+        Why it is started.
+
+    Returns
+    -------
+    PipelineRun
+        The run, most likely still ``pending``.
+
+    Raises
+    ------
+    NotFound
+        There is no such pipeline.
+    SpecError
+        The spec is wrong, or does not fit its notebooks; ``where`` is ``file:line``.
+    InvalidInput
+        A parameter is unknown, missing or of the wrong type.
+    StorageError
+        The run's folder cannot be written.
+    """
+    specs = _specs(workspace)
+    if name not in specs:
+        raise NotFound(
+            f"there is no pipeline '{name}'", where=str(workspace.pipeline_specs), hint=did_you_mean(name, specs)
+        )
+    spec = read_spec(specs[name])
+    folder = RunFolder(workspace.pipeline_runs / new_id())
+    plan = _plan(spec, folder, params)
+    workspace.prepare()
+    _write(workspace, folder, plan, reason)
+    _launch(workspace, folder)
+    return read_run(workspace, folder.path.name)
+
+
+def read_run(workspace: Workspace, run_id: str) -> PipelineRun:
+    """The state of a run; one whose runner process is gone without a word has failed.
+
+    Raises
+    ------
+    NotFound
+        There is no such run.
+    """
+    folder = _folder(workspace, run_id)
+    try:
+        size = folder.events.stat().st_size
+    except FileNotFoundError:
+        size = 0
+    if size:
+        ended = _ended_run(str(folder.path), size)
+        if ended is not None:
+            return ended
+    events = read_run_events(folder.events)
+    process = launched_process(events)
+    alive = process is not None and process.alive()
+    if not alive:  # it may have ended between the two looks
+        events = read_run_events(folder.events)
+    return fold(folder.read_request(), events, _cells(folder), runner_alive=alive, now=now_ms())
+
+
+def list_runs(workspace: Workspace, limit: int = 100) -> list[PipelineRun]:
+    """Runs, newest first."""
+    try:
+        names = sorted((entry.name for entry in os.scandir(workspace.pipeline_runs) if entry.is_dir()), reverse=True)
+    except FileNotFoundError:
+        return []
+    found: list[PipelineRun] = []
+    for name in names:
+        if len(found) >= limit:
+            break
+        # A folder without a request is a run that is just being written, or whose writing was cut off.
+        with contextlib.suppress(NotFound, StorageError):
+            found.append(read_run(workspace, name))
+    return found
+
+
+def cancel_run(workspace: Workspace, run_id: str) -> PipelineRun:
+    """Ask a run to stop: its stages are ended and their notebooks kept.
+
+    Raises
+    ------
+    NotFound
+        There is no such run.
+    Conflict
+        It is over.
+    """
+    run = read_run(workspace, run_id)
+    if run.state not in ("pending", "running"):
+        raise Conflict(f"the run has {run.state} already", where=run_id)
+    folder = _folder(workspace, run_id)
+    append_event(folder.events, CancelRequested(now_ms()))
+    process = launched_process(read_run_events(folder.events))
+    if process is not None and process.alive():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGTERM)
+    return read_run(workspace, run_id)
+
+
+def read_publish(workspace: Workspace, run_id: str) -> PublishRequest | None:
+    """What to publish of a run; None when its spec publishes nothing or it has not succeeded.
+
+    Raises
+    ------
+    NotFound
+        There is no such run.
+    """
+    run = read_run(workspace, run_id)
+    target = _folder(workspace, run_id).read_request().publish
+    if target is None or run.state != "succeeded":
+        return None
+    uids = {stage.name: stage.run_uid for stage in run.stages}
+    return PublishRequest(uids[target.stage], uids[target.metrics_from], target.name, target.alias, list(target.gate))
+
+
+def run_folder(workspace: Workspace, run_id: str) -> Path:
+    """Folder of a run, with its logs, executed notebooks and outputs.
+
+    Raises
+    ------
+    NotFound
+        There is no such run.
+    """
+    return _folder(workspace, run_id).path
+
+
+def _specs(workspace: Workspace) -> dict[str, Path]:
+    try:
+        paths = sorted(path for path in workspace.pipeline_specs.iterdir() if path.suffix in _ENDINGS)
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    return {path.stem: path for path in reversed(paths) if path.is_file() and not path.name.startswith(".")}
+
+
+def _described(workspace: Workspace, path: Path) -> Pipeline:
+    shown = str(path.relative_to(workspace.root)) if path.is_relative_to(workspace.root) else str(path)
+    try:
+        spec = read_spec(path)
+    except WorkbenchError as error:
+        return Pipeline(path.stem, shown, problem=str(error))
+    problem = ""
+    try:
+        _plan(spec, RunFolder(workspace.pipeline_runs / "none"), None)
+    except WorkbenchError as error:
+        problem = str(error)
+    params = [
+        PipelineParam(name, str(param.type), None if param.required else _shown(param.default), param.help)
+        for name, param in spec.params.items()
+    ]
+    return Pipeline(path.stem, shown, list(spec.stages), params, problem)
+
+
+def _plan(spec: PipelineSpec, folder: RunFolder, given: Mapping[str, object] | None) -> Plan:
+    here = spec.path.parent
+    notebooks = {stage.notebook: _facts(here / stage.notebook) for stage in spec.stages.values()}
+
+    def matches(path: str) -> tuple[list[str], str]:
+        literal = os.path.normpath(here / path)
+        if Path(literal).exists():
+            return [literal], literal
+        pattern = os.path.normpath(Path(glob.escape(str(here))) / path)
+        return sorted(glob.glob(pattern, recursive=True)), pattern  # noqa: PTH207 - the pattern may be absolute
+
+    return make_plan(spec, notebooks, matches, folder.outputs, given)
+
+
+def _facts(path: Path) -> NotebookFacts | WorkbenchError:
+    try:
+        notebook = read_notebook(path)
+        parameters = notebook_parameters(notebook, where=path.name)
+    except WorkbenchError as error:
+        return error
+    return NotebookFacts(Path(os.path.abspath(path)), parameters, language(notebook))
+
+
+def _write(workspace: Workspace, folder: RunFolder, plan: Plan, reason: str) -> None:
+    spec = plan.spec
+    stages = [_write_stage(folder, stage) for stage in plan.stages]
+    write_atomic(folder.spec, spec.path.read_bytes())
+    publish = spec.publish
+    request = RunRequest(
+        id=folder.path.name,
+        pipeline=spec.name,
+        spec=str(spec.path),
+        reason=reason,
+        workspace=str(workspace.root),
+        experiment=spec.experiment,
+        created_ms=now_ms(),
+        workers=workspace.settings.pipelines.workers,
+        params={name: _shown(value) for name, value in plan.params.items()},
+        stages=stages,
+        publish=None
+        if publish is None
+        else PublishTarget(publish.stage, publish.metrics_from, publish.name, publish.alias, list(publish.gate)),
+    )
+    write_struct(folder.request, request)
+
+
+def _write_stage(folder: RunFolder, stage: StagePlan) -> StageRequest:
+    """Prepare the copy that will run: the user's notebook is read here for the last time."""
+    source = read_notebook(stage.notebook)
+    values = {**stage.params, **stage.files}
+    try:
+        copy = inject(source, values) if values else source
+    except InvalidInput as error:
+        raise InvalidInput(f"stage '{stage.spec.name}': {error.message}", hint=error.hint) from error
+    added = len(copy.cells) > len(source.cells)
+    injected = tagged_cell(copy, INJECTED_TAG) if added else None
+    write_notebook(copy, folder.copy(stage.spec.name))
+    return StageRequest(
+        name=stage.spec.name,
+        notebook=stage.spec.notebook,
+        source=str(stage.notebook),
+        kernel=kernel_name(source),
+        needs=list(stage.needs),
+        injected=len(copy.cells) if injected is None else injected,
+        cells=sum(1 for _ in code_cells(copy)),
+        params={name: _shown(value) for name, value in stage.params.items()},
+        inputs=dict(stage.inputs),
+        outputs=dict(stage.outputs),
+        timeout=stage.spec.timeout,
+        retries=stage.spec.retries,
+    )
+
+
+def _launch(workspace: Workspace, folder: RunFolder) -> None:
+    # A run that is started from within a stage, or from a notebook that belongs to a run, is a run of its own.
+    environment = {key: value for key, value in os.environ.items() if key not in ("MLOPS_RUN_UID", "MLOPS_EXPERIMENT")}
+    environment["MLOPS_WORKSPACE"] = str(workspace.root)
+    with open(folder.log, "ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "mlops_workbench.pipelines.runner", str(folder.path)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=folder.path,
+            env=environment,
+            start_new_session=True,
+        )
+    # Not reaped yet, so that its id is still its own even if it has ended.
+    identity = ProcessIdentity.of(process.pid) or ProcessIdentity(process.pid, 0.0)
+    append_event(folder.events, Launched(now_ms(), identity))
+    threading.Thread(target=process.wait, daemon=True, name=f"pipeline-run-{process.pid}").start()
+
+
+def _folder(workspace: Workspace, run_id: str) -> RunFolder:
+    folder = RunFolder(workspace.pipeline_runs / run_id)
+    if not run_id.isalnum() or not folder.request.exists():
+        raise NotFound(f"there is no pipeline run '{run_id}'", hint="see 'mlops pipeline runs'")
+    return folder
+
+
+def _cells(folder: RunFolder) -> Callable[[str, int], list[StageEvent]]:
+    return lambda stage, attempt: read_stage_events(folder.attempt_events(stage, attempt))
+
+
+@lru_cache(maxsize=1024)
+def _ended_run(path: str, size: int) -> PipelineRun | None:
+    """A run whose log, of this size, tells its end: it will never change again."""
+    folder = RunFolder(Path(path))
+    events = read_run_events(folder.events)
+    if not has_ended(events):
+        return None
+    return fold(folder.read_request(), events, _cells(folder), runner_alive=False, now=now_ms())
+
+
+def _shown(value: object) -> Scalar:
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    return json.dumps(value, default=str, ensure_ascii=False) if isinstance(value, (list, tuple, dict)) else str(value)
