@@ -56,4 +56,6 @@ def _jupyter_labextension_paths() -> list[dict[str, str]]:
 
 
 def _jupyter_server_extension_points() -> list[dict[str, Any]]:
-    return [{"module": "mlops_workbench.server"}]
+    from mlops_workbench.server.extension import WorkbenchExtension
+
+    return [{"module": "mlops_workbench.server", "app": WorkbenchExtension}]

@@ -1,0 +1,33 @@
+"""What this server offers, for a front end to compare with what it was built for."""
+
+from __future__ import annotations
+
+from jupyter_server.auth.decorator import authorized
+from tornado import web
+
+from mlops_workbench import __version__
+from mlops_workbench.server.answers import WorkbenchHandler
+from mlops_workbench.server.connection import Connection
+from mlops_workbench.server.paths import NOUNS
+
+
+class HandshakeHandler(WorkbenchHandler):
+    """``GET mlops-workbench/handshake``: version, workspace and features; starts nothing."""
+
+    def initialize(self, connection: Connection) -> None:
+        """Keep the connection."""
+        self._connection = connection
+
+    @web.authenticated
+    @authorized
+    async def get(self) -> None:
+        """Answer ``{version, workspace, configured, features}``."""
+        workspace = await self._connection.workspace()
+        self.answer(
+            {
+                "version": __version__,
+                "workspace": str(workspace.root),
+                "configured": (workspace.root / "workbench.toml").is_file(),
+                "features": [*sorted(NOUNS), "events"],
+            }
+        )

@@ -1,0 +1,22 @@
+"""Authorisers that say no to what the workbench offers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jupyter_server.auth.authorizer import Authorizer
+
+
+class Denier(Authorizer):
+    """Allows what is not the workbench's; of the workbench only the actions in `allowed`."""
+
+    allowed: frozenset[str] = frozenset()
+
+    def is_authorized(self, handler: Any, user: Any, action: str, resource: str) -> bool:
+        return resource != "mlops" or action in self.allowed
+
+
+class Reader(Denier):
+    """Lets users read."""
+
+    allowed = frozenset({"read"})
