@@ -24,11 +24,13 @@ from mlops_workbench.core.processes import ProcessIdentity
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.pipelines.events import (
     AttemptEnded,
+    CancelRequested,
     RunEnded,
     RunStarted,
     StageEnded,
     StageStarted,
     append_event,
+    read_run_events,
     read_stage_events,
 )
 from mlops_workbench.pipelines.run_folder import RunFolder, RunRequest, StageJob, StageRequest, write_struct
@@ -93,6 +95,9 @@ class Runner:
             tags={"mlops.pipeline": request.pipeline, "mlops.pipeline_run": request.id, "mlops.reason": request.reason},
         )
         append_event(self._folder.events, RunStarted(now_ms(), self._parent.uid))
+        # Who cancels a run before it has a process can only leave word.
+        if any(isinstance(event, CancelRequested) for event in read_run_events(self._folder.events)):
+            self._stopping = True
         try:
             self._parent.log_params(dict(request.params))
             if self._folder.spec.exists():

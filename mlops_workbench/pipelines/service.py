@@ -4,51 +4,35 @@ from __future__ import annotations
 
 import contextlib
 import glob
-import json
 import os
 import signal
-import subprocess
-import sys
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from mlops_workbench.core.errors import Conflict, InvalidInput, NotFound, StorageError, WorkbenchError, did_you_mean
-from mlops_workbench.core.files import write_atomic
+from mlops_workbench.core.errors import Conflict, NotFound, StorageError, WorkbenchError, did_you_mean
 from mlops_workbench.core.ids import new_id, now_ms
 from mlops_workbench.core.pipelines import Pipeline, PipelineParam, PipelineRun
-from mlops_workbench.core.processes import ProcessIdentity
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.notebooks.document import (
-    INJECTED_TAG,
-    code_cells,
     kernel_name,
     language,
     read_notebook,
-    tagged_cell,
-    write_notebook,
 )
-from mlops_workbench.notebooks.inject import inject
 from mlops_workbench.notebooks.parameters import notebook_parameters
 from mlops_workbench.pipelines.events import (
     CancelRequested,
-    Launched,
     StageEvent,
     append_event,
     read_run_events,
     read_stage_events,
 )
-from mlops_workbench.pipelines.plan import NotebookFacts, Plan, StagePlan, make_plan
+from mlops_workbench.pipelines.launch import launch_runner, shown, write_run
+from mlops_workbench.pipelines.plan import NotebookFacts, Plan, make_plan
 from mlops_workbench.pipelines.progress import fold, has_ended, launched_process
 from mlops_workbench.pipelines.run_folder import (
-    PublishTarget,
     RunFolder,
-    RunRequest,
-    Scalar,
-    StageRequest,
-    write_struct,
 )
 from mlops_workbench.pipelines.spec import PipelineSpec
 from mlops_workbench.pipelines.spec_file import read_spec
@@ -125,8 +109,8 @@ def start_run(workspace: Workspace, name: str, params: Mapping[str, object], rea
     folder = RunFolder(workspace.pipeline_runs / new_id())
     plan = _plan(spec, folder, params)
     workspace.prepare()
-    _write(workspace, folder, plan, reason)
-    _launch(workspace, folder)
+    write_run(workspace, folder, plan, reason)
+    launch_runner(workspace, folder)
     return read_run(workspace, folder.path.name)
 
 
@@ -229,21 +213,21 @@ def _specs(workspace: Workspace) -> dict[str, Path]:
 
 
 def _described(workspace: Workspace, path: Path) -> Pipeline:
-    shown = str(path.relative_to(workspace.root)) if path.is_relative_to(workspace.root) else str(path)
+    where = str(path.relative_to(workspace.root)) if path.is_relative_to(workspace.root) else str(path)
     try:
         spec = read_spec(path)
     except WorkbenchError as error:
-        return Pipeline(path.stem, shown, problem=str(error))
+        return Pipeline(path.stem, where, problem=str(error))
     problem = ""
     try:
         _plan(spec, RunFolder(workspace.pipeline_runs / "none"), None)
     except WorkbenchError as error:
         problem = str(error)
     params = [
-        PipelineParam(name, str(param.type), None if param.required else _shown(param.default), param.help)
+        PipelineParam(name, str(param.type), None if param.required else shown(param.default), param.help)
         for name, param in spec.params.items()
     ]
-    return Pipeline(path.stem, shown, list(spec.stages), params, problem)
+    return Pipeline(path.stem, where, list(spec.stages), params, problem)
 
 
 def _plan(spec: PipelineSpec, folder: RunFolder, given: Mapping[str, object] | None) -> Plan:
@@ -266,77 +250,14 @@ def _facts(path: Path) -> NotebookFacts | WorkbenchError:
         parameters = notebook_parameters(notebook, where=path.name)
     except WorkbenchError as error:
         return error
+    kernel = kernel_name(notebook)
+    if kernel != "python3":  # which is the kernel of this very Python, wherever it is
+        from jupyter_client.kernelspec import find_kernel_specs
+
+        known = find_kernel_specs()
+        if kernel not in known:
+            return NotFound(f"its kernel '{kernel}' is not installed", hint=did_you_mean(kernel, known))
     return NotebookFacts(Path(os.path.abspath(path)), parameters, language(notebook))
-
-
-def _write(workspace: Workspace, folder: RunFolder, plan: Plan, reason: str) -> None:
-    spec = plan.spec
-    stages = [_write_stage(folder, stage) for stage in plan.stages]
-    write_atomic(folder.spec, spec.path.read_bytes())
-    publish = spec.publish
-    request = RunRequest(
-        id=folder.path.name,
-        pipeline=spec.name,
-        spec=str(spec.path),
-        reason=reason,
-        workspace=str(workspace.root),
-        experiment=spec.experiment,
-        created_ms=now_ms(),
-        workers=workspace.settings.pipelines.workers,
-        params={name: _shown(value) for name, value in plan.params.items()},
-        stages=stages,
-        publish=None
-        if publish is None
-        else PublishTarget(publish.stage, publish.metrics_from, publish.name, publish.alias, list(publish.gate)),
-    )
-    write_struct(folder.request, request)
-
-
-def _write_stage(folder: RunFolder, stage: StagePlan) -> StageRequest:
-    """Prepare the copy that will run: the user's notebook is read here for the last time."""
-    source = read_notebook(stage.notebook)
-    values = {**stage.params, **stage.files}
-    try:
-        copy = inject(source, values) if values else source
-    except InvalidInput as error:
-        raise InvalidInput(f"stage '{stage.spec.name}': {error.message}", hint=error.hint) from error
-    added = len(copy.cells) > len(source.cells)
-    injected = tagged_cell(copy, INJECTED_TAG) if added else None
-    write_notebook(copy, folder.copy(stage.spec.name))
-    return StageRequest(
-        name=stage.spec.name,
-        notebook=stage.spec.notebook,
-        source=str(stage.notebook),
-        kernel=kernel_name(source),
-        needs=list(stage.needs),
-        injected=len(copy.cells) if injected is None else injected,
-        cells=sum(1 for _ in code_cells(copy)),
-        params={name: _shown(value) for name, value in stage.params.items()},
-        inputs=dict(stage.inputs),
-        outputs=dict(stage.outputs),
-        timeout=stage.spec.timeout,
-        retries=stage.spec.retries,
-    )
-
-
-def _launch(workspace: Workspace, folder: RunFolder) -> None:
-    # A run that is started from within a stage, or from a notebook that belongs to a run, is a run of its own.
-    environment = {key: value for key, value in os.environ.items() if key not in ("MLOPS_RUN_UID", "MLOPS_EXPERIMENT")}
-    environment["MLOPS_WORKSPACE"] = str(workspace.root)
-    with open(folder.log, "ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "mlops_workbench.pipelines.runner", str(folder.path)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            cwd=folder.path,
-            env=environment,
-            start_new_session=True,
-        )
-    # Not reaped yet, so that its id is still its own even if it has ended.
-    identity = ProcessIdentity.of(process.pid) or ProcessIdentity(process.pid, 0.0)
-    append_event(folder.events, Launched(now_ms(), identity))
-    threading.Thread(target=process.wait, daemon=True, name=f"pipeline-run-{process.pid}").start()
 
 
 def _folder(workspace: Workspace, run_id: str) -> RunFolder:
@@ -358,9 +279,3 @@ def _ended_run(path: str, size: int) -> PipelineRun | None:
     if not has_ended(events):
         return None
     return fold(folder.read_request(), events, _cells(folder), runner_alive=False, now=now_ms())
-
-
-def _shown(value: object) -> Scalar:
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    return json.dumps(value, default=str, ensure_ascii=False) if isinstance(value, (list, tuple, dict)) else str(value)

@@ -147,7 +147,7 @@ def _stage(name: str, node: YamlNode) -> StageSpec:
         raise node.error(f"'{name}' cannot be the name of a stage", "use letters, digits, '_' and '-'")
     what = f"stage '{name}'"
     entries = node.record(what, _STAGE, required=("notebook",))
-    files = {}
+    files: dict[str, dict[str, StageFile]] = {}
     for key in ("inputs", "outputs"):
         for variable, item in _section(entries, key):
             _variable(item, f"one of the {key}", variable)

@@ -36,9 +36,12 @@ def test_a_run_is_recorded_with_few_saves_and_an_event_per_cell(
     written = engine.write_executed
     monkeypatch.setattr(engine, "write_executed", lambda nb, path: (saves.append(path), written(nb, path)))
     cells: list[tuple[int, str]] = []
-    source = write(tmp_path / "many cells.ipynb", *[f"print({number})" for number in range(12)], parameters="x = 1")
+    # Relative paths are those of the caller, also when the kernel works elsewhere.
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    source = write(Path("many cells.ipynb"), *[f"print({number})" for number in range(12)], parameters="x = 1")
     executed = run(
-        source, tmp_path / "out.ipynb", parameters={"x": 2}, autosave_cell_every=3600,
+        source, Path("out.ipynb"), parameters={"x": 2}, autosave_cell_every=3600, cwd="elsewhere",
         on_cell=lambda index, status: cells.append((index, status)),
     )  # fmt: skip
     assert states(executed) == ["completed"] * 15

@@ -15,7 +15,7 @@ import pytest
 from notebook_files import write
 
 from mlops_workbench.core import records
-from mlops_workbench.core.errors import Conflict, InvalidInput, NotFound, SpecError
+from mlops_workbench.core.errors import Conflict, InvalidInput, NotFound, SpecError, StorageError
 from mlops_workbench.core.pipelines import PipelineRun, StageRun
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.journal import read_frames
@@ -131,6 +131,7 @@ def three(place: Workspace) -> PipelineRun:
     )
     write(
         specs / "evaluate.ipynb",
+        "import mlops_workbench\nmlops_workbench.log(error=1.5)",
         "assert open(test).read() == 't'\nopen(report, 'w').write(open(model).read())",
         parameters="model = test = report = ''",
     )
@@ -177,6 +178,11 @@ def test_the_executed_notebook_is_an_artifact_of_the_stages_run(place: Workspace
     injected = next(cell for cell in notebook.cells if "injected-parameters" in cell.metadata.tags)
     assert "since = _datetime.date(2026, 2, 3)" in injected.source
     assert notebook.cells[-1].outputs[0].text.startswith("ä test")
+
+
+def test_what_a_notebook_logs_goes_into_the_run_of_its_stage(place: Workspace, three: PipelineRun) -> None:
+    (metrics,) = of_run(place, records.Metrics, stage(three, "evaluate").run_uid)
+    assert metrics.values == {"error": 1.5}
 
 
 def test_what_to_publish_is_told_for_a_run_that_succeeded(place: Workspace, three: PipelineRun) -> None:
@@ -235,6 +241,7 @@ stages:
   dies: {notebook: dies.ipynb}
   flaky: {notebook: flaky.ipynb, retries: 1}
   promises: {notebook: promises.ipynb, outputs: {x: x.txt}}
+  slow: {notebook: slow.ipynb, timeout: 2s}
 publish: {stage: flaky, as: counts}
 """
 
@@ -250,6 +257,7 @@ def failing(place: Workspace) -> PipelineRun:
         specs / "flaky.ipynb",
         "from pathlib import Path\nmark = Path('was here')\nif not mark.exists():\n    mark.touch()\n    raise OSError",
     )
+    write(specs / "slow.ipynb", "import time\ntime.sleep(1.2)", "time.sleep(600)")
     write(specs / "promises.ipynb", "1", parameters="x = ''")
     run = service.start_run(place, "failing", {})
     return finished(place, run.id)
@@ -293,6 +301,33 @@ def test_an_output_that_was_promised_and_not_written_fails_the_stage(failing: Pi
     promises = stage(failing, "promises")
     assert promises.state == "failed"
     assert promises.message.startswith("promises.ipynb did not write its output 'x' (")
+
+
+def test_a_stage_that_takes_too_long_is_ended(place: Workspace, failing: PipelineRun) -> None:
+    slow = stage(failing, "slow")
+    assert slow.state == "failed"
+    assert slow.message.endswith("the stage took longer than its timeout of 2 s")
+    (end,) = of_run(place, records.RunEnd, slow.run_uid)
+    assert end.status == "FAILED"
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    workspace = Workspace.init(tmp_path)
+    write(workspace.pipeline_specs / "one.ipynb", "1")
+    (workspace.pipeline_specs / "one.yaml").write_text("version: 1\nstages: {one: {notebook: one.ipynb}}")
+    workspace.pipeline_runs.write_text("a file where the folder should be")
+    with pytest.raises(StorageError):
+        service.start_run(workspace, "one", {})
+
+
+def test_a_kernel_that_is_not_installed_is_told_before_the_start(tmp_path: Path) -> None:
+    workspace = Workspace.init(tmp_path)
+    path = write(workspace.pipeline_specs / "one.ipynb", "1")
+    path.write_text(path.read_text().replace('"python3"', '"no-such"'))
+    (workspace.pipeline_specs / "one.yaml").write_text("version: 1\nstages: {one: {notebook: one.ipynb}}")
+    with pytest.raises(SpecError, match="its kernel 'no-such' is not installed"):
+        service.start_run(workspace, "one", {})
+    assert service.list_runs(workspace) == []
 
 
 SLEEPING = """\
