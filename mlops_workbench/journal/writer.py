@@ -73,6 +73,11 @@ class JournalWriter:
         """The file that is written now."""
         return self._segment.path
 
+    @property
+    def stopped(self) -> bool:
+        """Whether it takes no more frames: closed, forked, or its file is lost."""
+        return self._stopped is not None
+
     def append(self, type_number: int, payload: bytes, *, sync: bool = False) -> None:
         """Append a frame; when this returns, the death of the process cannot lose it.
 

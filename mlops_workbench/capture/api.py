@@ -1,0 +1,279 @@
+"""What user code calls: ``track``, ``log`` and their kin."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import textwrap
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from mlops_workbench.capture.notices import notify
+from mlops_workbench.capture.place import cell_source, execution
+from mlops_workbench.capture.run import ActiveRun
+from mlops_workbench.capture.session import current_session, enter_run, leave_run
+from mlops_workbench.core.errors import InvalidInput
+
+_NOTE = "mlflow.note.content"
+
+
+class track:
+    """A run around a block or a function.
+
+    ``with track("name") as run:`` makes the block a run; ``@track`` or ``@track("name")`` makes every call of
+    a function one, with its arguments as parameters. A block inside another one is its child. An exception
+    ends the run as FAILED, an interrupt or exit as KILLED, and goes on its way.
+
+    Parameters
+    ----------
+    name : str, optional
+        Name of the run; by default the function's name, or one made from the run's id.
+    experiment : str, optional
+        By default that of the run around it, else the current one.
+    params : mapping, optional
+        Parameters to begin with.
+    tags : mapping, optional
+        Tags.
+    note : str, optional
+        Description.
+
+    Examples
+    --------
+    >>> with track("baseline", tags={"team": "ops"}) as run:
+    ...     run.log(mae=12.5)
+    """
+
+    def __new__(cls, name: Any = "", /, **options: Any) -> Any:
+        """Decorate at once when used without brackets."""
+        tracker = super().__new__(cls)
+        if callable(name):
+            tracker.__init__("", **options)  # type: ignore[misc]
+            return tracker(name)
+        return tracker
+
+    def __init__(
+        self,
+        name: str = "",
+        /,
+        *,
+        experiment: str = "",
+        params: Mapping[str, Any] | None = None,
+        tags: Mapping[str, Any] | None = None,
+        note: str = "",
+    ) -> None:
+        if not isinstance(name, str):
+            raise InvalidInput(f"the name of a run is text, not {name!r}", hint='track("name")')
+        self._name = name
+        self._experiment = experiment
+        self._params = params
+        self._tags = {**(tags or {}), **({_NOTE: note} if note else {})}
+        self._open: list[tuple[ActiveRun, Any]] = []
+
+    def __enter__(self) -> ActiveRun:
+        run = self._start(self._name, cell_source(), {})
+        self._open.append((run, enter_run(run)))
+        return run
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> None:
+        run, token = self._open.pop()
+        leave_run(token)
+        finish(run, error)
+
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Make every call of `function` a run."""
+        name = self._name or function.__name__
+        signature = _signature(function)
+        source = _source(function)
+
+        if inspect.iscoroutinefunction(function):
+
+            @functools.wraps(function)
+            async def tracked(*args: Any, **kwargs: Any) -> Any:
+                with self._call(name, source, signature, args, kwargs):
+                    return await function(*args, **kwargs)
+
+        else:
+
+            @functools.wraps(function)
+            def tracked(*args: Any, **kwargs: Any) -> Any:
+                with self._call(name, source, signature, args, kwargs):
+                    return function(*args, **kwargs)
+
+        return tracked
+
+    def _start(self, name: str, source: str, params: Mapping[str, Any]) -> ActiveRun:
+        session = current_session()
+        parent = session.current_run()
+        run = session.start_run(
+            name,
+            experiment=self._experiment or (parent.experiment if parent else ""),
+            parent_uid=parent.uid if parent else "",
+            tags=self._tags,
+            source=source,
+        )
+        if given := {**params, **(self._params or {})}:
+            run.log_params(given)
+        return run
+
+    def _call(
+        self, name: str, source: str, signature: inspect.Signature | None, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> _Call:
+        return _Call(self._start(name, source, _arguments(signature, args, kwargs)))
+
+
+class _Call:
+    """One call of a tracked function: calls may overlap, in threads and tasks."""
+
+    def __init__(self, run: ActiveRun) -> None:
+        self._run = run
+        self._token: Any = None
+
+    def __enter__(self) -> None:
+        self._token = enter_run(self._run)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> None:
+        leave_run(self._token)
+        finish(self._run, error)
+
+
+def finish(run: ActiveRun, error: BaseException | None, output: str = "") -> None:
+    """End a run the way its code ended: in good order, by an error, or stopped from outside."""
+    if error is None:
+        run.end("FINISHED", output=output)
+    elif isinstance(error, Exception):
+        run.end("FAILED", error=error, output=output)
+    else:
+        run.end("KILLED", error=error, output=output)
+
+
+def log(values: Mapping[str, Any] | None = None, /, *, step: int | None = None, **metrics: Any) -> None:
+    """Log metrics to the current run: ``log(auc=0.9)``, ``log({"val/auc": 0.9}, step=3)``.
+
+    See `ActiveRun.log`. Outside a run nothing is recorded, and a warning says so.
+    """
+    run = current_session().current_run()
+    if run is None:
+        _outside("log")
+    else:
+        run.log(values, step=step, **metrics)
+
+
+def log_param(name: str, value: Any) -> None:
+    """Log one parameter to the current run."""
+    if run := _run("log_param"):
+        run.log_param(name, value)
+
+
+def log_params(values: Mapping[str, Any] | None = None, /, **params: Any) -> None:
+    """Log parameters to the current run: ``log_params(depth=6)`` or ``log_params({...})``."""
+    if run := _run("log_params"):
+        run.log_params(values, **params)
+
+
+def log_figure(figure: Any, name: str = "") -> None:
+    """Keep a figure with the current run; see `ActiveRun.log_figure`."""
+    if run := _run("log_figure"):
+        run.log_figure(figure, name)
+
+
+def log_artifact(source: Any, name: str = "", *, kind: str = "file", media_type: str = "") -> None:
+    """Keep a file, a folder or bytes with the current run; see `ActiveRun.log_artifact`."""
+    if run := _run("log_artifact"):
+        run.log_artifact(source, name, kind=kind, media_type=media_type)
+
+
+def log_model(model: Any, name: str = "model", *, X: Any = None, y: Any = None) -> None:
+    """Save a fitted model with the current run; see `ActiveRun.log_model`."""
+    if run := _run("log_model"):
+        run.log_model(model, name, X=X, y=y)
+
+
+def log_dataset(data: Any, name: str = "", *, context: str = "training", source: str = "") -> None:
+    """Record which data the current run used; see `ActiveRun.log_dataset`."""
+    if run := _run("log_dataset"):
+        run.log_dataset(data, name, context=context, source=source)
+
+
+def tag(values: Mapping[str, Any] | str | None = None, value: Any = None, /, **tags: Any) -> None:
+    """Set tags of the current run: ``tag(stage="draft")`` or ``tag("stage", "draft")``."""
+    if run := _run("tag"):
+        run.tag(values, value, **tags)
+
+
+def set_experiment(name: str) -> None:
+    """Let new runs of this process belong to experiment `name`.
+
+    Raises
+    ------
+    InvalidInput
+        The name is empty, longer than 250 characters, or not one line of text.
+    """
+    current_session().experiment = name
+
+
+def current_experiment() -> str:
+    """The experiment that new runs of this process belong to."""
+    return current_session().experiment
+
+
+def save_model_of_run(run: str) -> bool:
+    """Save the model that an ended run of this session fitted.
+
+    Parameters
+    ----------
+    run : str
+        Uid of the run, or its name: then the latest run of that name.
+
+    Returns
+    -------
+    bool
+        False when the model is gone from memory, was saved already, or could not be stored.
+    """
+    return current_session().save_model_of_run(run)
+
+
+def _run(function: str) -> ActiveRun | None:
+    run = current_session().current_run()
+    if run is None:
+        _outside(function)
+    return run
+
+
+def _outside(function: str) -> None:
+    notify(
+        f"{function}() was called outside a run, so nothing was recorded.\n"
+        "  Begin the cell with '%%track NAME', or put the code inside 'with track(\"NAME\"):'",
+        once=f"outside {execution()}",
+    )
+
+
+def _signature(function: Callable[..., Any]) -> inspect.Signature | None:
+    try:
+        return inspect.signature(function)
+    except (TypeError, ValueError):
+        return None
+
+
+def _source(function: Callable[..., Any]) -> str:
+    try:
+        return textwrap.dedent(inspect.getsource(function))
+    except (OSError, TypeError):
+        return cell_source()
+
+
+def _arguments(signature: inspect.Signature | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Arguments that can be read as settings; tables and objects are not."""
+    try:
+        bound = signature.bind(*args, **kwargs) if signature is not None else None
+    except TypeError:
+        # The call itself will say it better.
+        return {}
+    if bound is None:
+        return {}
+    bound.apply_defaults()
+    simple = (bool, int, float, str, type(None), list, tuple, dict)
+    return {
+        name: value
+        for name, value in bound.arguments.items()
+        if isinstance(value, simple) and name not in ("self", "cls") and value not in ((), {})
+    }

@@ -1,0 +1,201 @@
+"""From records to the journal, whatever the disk does."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import os
+import platform
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+
+import mlops_workbench
+from mlops_workbench.capture.encoding import encode
+from mlops_workbench.capture.notices import forget, notify
+from mlops_workbench.capture.place import notebook_path
+from mlops_workbench.core.errors import WorkbenchError
+from mlops_workbench.core.ids import new_id, now_ms
+from mlops_workbench.core.processes import ProcessIdentity
+from mlops_workbench.core.records import TYPE_NUMBERS, Record, RunEnd, RunStart, SessionEnd, SessionStart
+from mlops_workbench.core.workspace import Workspace
+from mlops_workbench.journal import JournalWriter
+
+#: Bytes of records that wait in memory while the disk cannot be written.
+BUFFER_BYTES = 16 << 20
+#: Seconds between two attempts to write again.
+RETRY_SECONDS = 1.0
+
+
+class Delivery:
+    """Writes records to a journal that is opened when the first one comes.
+
+    Nothing here raises for want of a disk: records then wait in a bounded buffer, one warning is shown, and
+    a run that lost a record is remembered in `incomplete`.
+
+    Parameters
+    ----------
+    find : callable
+        Gives the workspace; asked again as long as it fails.
+    running : callable
+        Gives the start records of runs that are active, to be repeated should the journal be lost.
+    opened : callable
+        Called when a journal was opened, so that somebody closes it.
+
+    Attributes
+    ----------
+    workspace : Workspace or None
+        Known once the journal is open.
+    incomplete : set of str
+        Uids of runs of which something had to be dropped.
+    """
+
+    def __init__(
+        self, find: Callable[[], Workspace], running: Callable[[], Iterable[RunStart]], opened: Callable[[], None]
+    ) -> None:
+        self._find = find
+        self._running = running
+        self._opened = opened
+        self.workspace: Workspace | None = None
+        self.incomplete: set[str] = set()
+        self._writer: JournalWriter | None = None
+        self._buffer: deque[tuple[int, bytes, bool]] = deque()
+        self._buffered = 0
+        self._retry_at = 0.0
+        self._lock = threading.RLock()
+
+    def write(self, record: Record, *, sync: bool = False) -> None:
+        """Record something; never raises on disk trouble."""
+        number = TYPE_NUMBERS[type(record)]
+        payload = encode(record)
+        writer = self._writer
+        if writer is not None and not self._buffer:
+            try:
+                writer.append(number, payload, sync=sync)
+                return
+            except (WorkbenchError, OSError) as error:
+                self._trouble(error)
+        with self._lock:
+            self._keep(record, number, payload, sync)
+            if sync or time.monotonic() >= self._retry_at:
+                self._flush()
+
+    def open_workspace(self) -> Workspace:
+        """The workspace records go to.
+
+        Raises
+        ------
+        WorkbenchError
+            It cannot be found or its settings are broken.
+        """
+        if self.workspace is None:
+            self.workspace = self._find()
+        return self.workspace
+
+    def close(self) -> None:
+        """Write what waits, end the journal in good order."""
+        with self._lock:
+            if self._buffer:
+                self._flush()
+            if self._buffer:
+                notify(f"{len(self._buffer)} records could not be written and are lost")
+                self._buffer.clear()
+            writer, self._writer = self._writer, None
+            if writer is not None:
+                with contextlib.suppress(WorkbenchError, OSError):
+                    writer.append(TYPE_NUMBERS[SessionEnd], encode(SessionEnd(now_ms())))
+                writer.close()
+
+    def after_fork(self) -> None:
+        """In a forked child: what waits is the parent's to write, and the child's own journal opens anew."""
+        self._lock = threading.RLock()
+        self._writer = None
+        self._buffer.clear()
+        self._buffered = 0
+        self._retry_at = 0.0
+
+    def _keep(self, record: Record, number: int, payload: bytes, sync: bool) -> None:
+        structural = isinstance(record, RunStart | RunEnd)
+        if self._buffered + len(payload) > BUFFER_BYTES and not structural:
+            if run_uid := getattr(record, "run_uid", ""):
+                self.incomplete.add(run_uid)
+            return
+        self._buffer.append((number, payload, sync))
+        self._buffered += len(payload)
+
+    def _flush(self) -> None:
+        try:
+            if self._writer is None:
+                self._writer = self._open()
+                self._opened()
+            writer = self._writer
+            sync = False
+            while self._buffer:
+                number, payload, wanted = self._buffer[0]
+                writer.append(number, payload)
+                self._buffer.popleft()
+                self._buffered -= len(payload)
+                sync = sync or wanted
+            if sync:
+                writer.sync()
+            forget("disk")
+        except (WorkbenchError, OSError) as error:
+            self._trouble(error)
+
+    def _open(self) -> JournalWriter:
+        workspace = self.open_workspace()
+        workspace.prepare()
+        session = new_id()
+        settings = workspace.settings.journal
+        writer = JournalWriter(
+            workspace.journal,
+            session,
+            segment_bytes=settings.segment_mb << 20,
+            fsync_seconds=settings.fsync_seconds,
+        )
+        writer.append(TYPE_NUMBERS[SessionStart], encode(_session_start(session)))
+        return writer
+
+    def _trouble(self, error: WorkbenchError | OSError) -> None:
+        with self._lock:
+            self._retry_at = time.monotonic() + RETRY_SECONDS
+            writer = self._writer
+            if writer is not None and writer.stopped:
+                # The file is gone and with it what it held: begin another one that at least names the runs.
+                self._writer = None
+                self._retry_at = 0.0
+                writer.close()
+                for start in self._running():
+                    self.incomplete.add(start.run_uid)
+                    payload = encode(start)
+                    self._buffer.appendleft((TYPE_NUMBERS[RunStart], payload, True))
+                    self._buffered += len(payload)
+        notify(
+            f"runs cannot be written to disk now ({error})\n"
+            "  they are kept in memory, up to 16 MB, until it works again; your code goes on",
+            once="disk",
+        )
+
+
+def _session_start(session: str) -> SessionStart:
+    identity = ProcessIdentity.of()
+    return SessionStart(
+        session=session,
+        pid=os.getpid(),
+        process_started=identity.started if identity else 0.0,
+        host=platform.node(),
+        user=_user(),
+        started_ms=now_ms(),
+        notebook=notebook_path(),
+        python=platform.python_version(),
+        workbench=mlops_workbench.__version__,
+    )
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        # A container may run under a number that has no name.
+        return str(os.getuid()) if hasattr(os, "getuid") else ""

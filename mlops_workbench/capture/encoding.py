@@ -1,0 +1,142 @@
+"""Values of a user's program in a form that the journal keeps true."""
+
+from __future__ import annotations
+
+import datetime
+import enum
+import math
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import Any
+
+import msgspec
+
+from mlops_workbench.core.errors import InvalidInput
+from mlops_workbench.core.records import Column, Record, big_int
+
+_MAX_DEPTH = 12
+_MAX_ITEMS = 10_000
+_MAX_REPR = 100_000
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def encode(record: Record) -> bytes:
+    """Payload of a record's frame."""
+    try:
+        return _encode(record)
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        # Rare values (an int beyond 64 bits, half of a surrogate pair): build a record that can be written.
+        return _encode([_storable(getattr(record, name)) for name in record.__struct_fields__])
+
+
+def plain(value: Any) -> Any:
+    """A parameter or tag without objects of the user's libraries.
+
+    Numbers, text, booleans, None, dates and containers of them stay what they are (NumPy scalars become
+    Python's, small arrays lists); anything else is kept as its ``repr``.
+    """
+    return _plain(value, 0)
+
+
+def number(name: str, value: Any) -> float | int:
+    """A metric's value as a float or an int, exactly.
+
+    Raises
+    ------
+    InvalidInput
+        It is not a single number.
+    """
+    kind = type(value)
+    if kind is float or kind is int:
+        return value  # type: ignore[no-any-return]
+    if kind is bool:
+        return int(value)
+    item = getattr(value, "item", None)
+    if callable(item) and getattr(value, "size", 1) == 1:
+        # NumPy, torch, jax and others: a scalar, or an array that holds one.
+        value = _item(item, value)
+    if isinstance(value, int):
+        return int(value)
+    if not isinstance(value, (str, bytes, complex)) and (hasattr(value, "__float__") or isinstance(value, float)):
+        try:
+            return float(value)
+        except (TypeError, ValueError, OverflowError):
+            pass
+    raise InvalidInput(
+        f"metric '{name}' is not a number: {_short(value)}",
+        hint="use log_param for text and settings, and one call or name per number",
+    )
+
+
+def text(value: str) -> str:
+    """A string that can be written as UTF-8."""
+    return value.encode("utf-8", "backslashreplace").decode()
+
+
+def _item(item: Any, value: Any) -> Any:
+    try:
+        return item()
+    except (TypeError, ValueError, RuntimeError):
+        return value
+
+
+def _plain(value: Any, depth: int) -> Any:
+    kind = type(value)
+    if value is None or kind in (bool, int, float, str, bytes):
+        return value
+    if depth > _MAX_DEPTH:
+        return _short(value, _MAX_REPR)
+    if isinstance(value, Mapping) and len(value) <= _MAX_ITEMS:
+        return {str(key): _plain(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, (list, tuple)) and len(value) <= _MAX_ITEMS:
+        return [_plain(item, depth + 1) for item in value]
+    if isinstance(value, (set, frozenset)) and len(value) <= _MAX_ITEMS:
+        return sorted((_plain(item, depth + 1) for item in value), key=repr)
+    if isinstance(value, enum.Enum):
+        return f"{kind.__qualname__}.{value.name}"
+    if isinstance(value, (datetime.datetime, datetime.date, datetime.time)):
+        return value.isoformat()
+    if isinstance(value, PurePath):
+        return str(value)
+    if isinstance(value, type) or (callable(value) and hasattr(value, "__qualname__")):
+        return f"{value.__module__}.{value.__qualname__}"
+    if hasattr(value, "dtype"):
+        small = _small_array(value)
+        if small is not None:
+            return _plain(small, depth + 1)
+    for base in (int, float, str):
+        if isinstance(value, base):
+            return base(value)
+    return _short(value, _MAX_REPR)
+
+
+def _small_array(value: Any) -> Any:
+    if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
+        found = value.item()
+        return found if type(found) in (bool, int, float, str, bytes, datetime.datetime, datetime.date) else None
+    if hasattr(value, "tolist") and math.prod(getattr(value, "shape", (_MAX_ITEMS,))) <= 1000:
+        return value.tolist()
+    return None
+
+
+def _storable(value: Any) -> Any:
+    if isinstance(value, str):
+        return text(value)
+    if type(value) is int and not -(1 << 63) <= value < 1 << 64:
+        return big_int(value)
+    if isinstance(value, dict):
+        return {text(str(key)): _storable(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_storable(item) for item in value]
+    if isinstance(value, Column):
+        return Column(text(value.name), value.dtype, value.required)
+    return value
+
+
+def _short(value: Any, limit: int = 80) -> str:
+    try:
+        shown = repr(value)
+    except Exception as error:  # noqa: BLE001 a user's __repr__ may raise anything
+        shown = f"<{type(value).__qualname__}, its repr fails: {type(error).__name__}>"
+    return shown if len(shown) <= limit else shown[: limit - 1] + "…"

@@ -1,0 +1,94 @@
+"""Figures as files: what a figure can show of itself, without importing the library that drew it."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import Any
+
+from mlops_workbench.core.errors import InvalidInput
+
+#: Name, content and media type.
+FigureFile = tuple[str, bytes, str]
+
+_PLOTLY = "application/vnd.plotly.v1+json"
+_MATPLOTLIB_FORMATS = {"png": "image/png", "svg": "image/svg+xml", "pdf": "application/pdf", "jpg": "image/jpeg"}
+
+
+def render_figure(figure: Any, name: str) -> list[FigureFile]:
+    """Files of a figure: one for a drawing, data and a page for plotly.
+
+    Parameters
+    ----------
+    figure : object
+        A matplotlib figure or axes, a plotly figure, or an object with ``_repr_png_`` or ``_repr_svg_``.
+    name : str
+        File name, empty for a default one; for matplotlib its ending chooses the format.
+
+    Raises
+    ------
+    InvalidInput
+        It is none of these, or the format is not known.
+    """
+    drawing = figure if hasattr(figure, "savefig") else getattr(figure, "figure", None)
+    if hasattr(drawing, "savefig"):
+        return [_matplotlib(drawing, name)]
+    if hasattr(figure, "to_plotly_json") and hasattr(figure, "to_json"):
+        return _plotly(figure, name)
+    for method, ending, media_type in (("_repr_svg_", ".svg", "image/svg+xml"), ("_repr_png_", ".png", "image/png")):
+        shown: Any = getattr(figure, method)() if hasattr(type(figure), method) else None
+        if shown is not None:
+            drawn = shown[0] if isinstance(shown, tuple) else shown  # with metadata, as IPython allows
+            data = drawn if isinstance(drawn, bytes) else _text_or_base64(drawn, media_type)
+            return [(_ending(name or "figure", ending), data, media_type)]
+    raise InvalidInput(
+        f"{type(figure).__name__} is not a figure",
+        hint="give a matplotlib or plotly figure, or something that shows itself as PNG or SVG",
+    )
+
+
+def displayed_figures(bundle: Mapping[str, Any]) -> list[FigureFile]:
+    """Figures in a display message (a MIME bundle), the richest form first and alone."""
+    if _PLOTLY in bundle:
+        content = {key: bundle[_PLOTLY][key] for key in ("data", "layout", "frames") if key in bundle[_PLOTLY]}
+        return [("figure.plotly.json", json.dumps(content).encode(), _PLOTLY)]
+    for media_type, ending in (("image/png", ".png"), ("image/svg+xml", ".svg"), ("image/jpeg", ".jpg")):
+        if isinstance(content := bundle.get(media_type), str | bytes):
+            data = content if isinstance(content, bytes) else _text_or_base64(content, media_type)
+            return [(f"figure{ending}", data, media_type)]
+    return []
+
+
+def _matplotlib(figure: Any, name: str) -> FigureFile:
+    path = name or "figure.png"
+    kind = PurePosixPath(path).suffix.lstrip(".").lower().replace("jpeg", "jpg")
+    if not kind:
+        kind, path = "png", f"{path}.png"
+    if kind not in _MATPLOTLIB_FORMATS:
+        raise InvalidInput(f"a figure cannot be saved as '.{kind}'", hint=f"one of {', '.join(_MATPLOTLIB_FORMATS)}")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=kind, bbox_inches="tight")
+    return path, buffer.getvalue(), _MATPLOTLIB_FORMATS[kind]
+
+
+def _plotly(figure: Any, name: str) -> list[FigureFile]:
+    stem = name or "figure"
+    for ending in (".plotly.json", ".json", ".html", ".png", ".svg"):
+        stem = stem.removesuffix(ending)
+    files = [(f"{stem}.plotly.json", figure.to_json().encode(), _PLOTLY)]
+    if hasattr(figure, "to_html"):
+        # The page takes the library from its own address: with the library inside it would weigh 4 MB.
+        page = figure.to_html(include_plotlyjs="cdn", full_html=True)
+        files.append((f"{stem}.html", page.encode(), "text/html"))
+    return files
+
+
+def _ending(name: str, ending: str) -> str:
+    return name if name.lower().endswith(ending) else name + ending
+
+
+def _text_or_base64(content: str, media_type: str) -> bytes:
+    return content.encode() if media_type == "image/svg+xml" else base64.b64decode(content)

@@ -1,0 +1,186 @@
+"""Fitted models on their way into a run: file, signature, example, reference, requirements."""
+
+from __future__ import annotations
+
+import sys
+import zipfile
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from typing import TYPE_CHECKING, Any
+
+from mlops_workbench.capture.notices import notify
+from mlops_workbench.capture.reference import (
+    FitData,
+    input_example,
+    output_columns,
+    reference_parquet,
+    sample_fit_data,
+)
+from mlops_workbench.core.errors import InvalidInput
+from mlops_workbench.core.ids import now_ms
+from mlops_workbench.core.records import Column, Model
+from mlops_workbench.core.trust import TRUSTED_TYPES
+
+if TYPE_CHECKING:
+    from mlops_workbench.capture.run import ActiveRun
+    from mlops_workbench.capture.session import Session
+
+_DISTRIBUTIONS = {"sklearn": "scikit-learn", "mlops_workbench": "mlops-workbench"}
+
+
+def log_model(session: Session, run: ActiveRun, model: Any, name: str, X: Any, y: Any) -> None:
+    """Save a model into a run; see `ActiveRun.log_model`."""
+    _check(model, name)
+    if X is not None:
+        data = sample_fit_data(X, y)
+        if data is None:
+            raise InvalidInput(
+                f"X is not a table with rows: {type(X).__name__}", hint="give the DataFrame or array that went into fit"
+            )
+    else:
+        data = session.fits.data_of(model) or _seen_in_this_cell(model)
+    save_model(session, run.uid, model, name, data)
+
+
+def save_model(session: Session, run_uid: str, model: Any, name: str, data: FitData | None) -> bool:
+    """Write a model and what is known of its data into the journal and the blob store.
+
+    Returns
+    -------
+    bool
+        False when the disk could not take it, which was told.
+    """
+    form, file, content, untrusted = _serialise(model)
+    files = {file: content}
+    outputs: list[Column] = []
+    if data is not None:
+        prediction = _predict(model, data)
+        outputs = output_columns(prediction) if prediction is not None else []
+        files["input_example.json"] = input_example(data)
+        files["mlops/reference.parquet"] = reference_parquet(data, prediction)
+    digests = {}
+    for path, blob in files.items():
+        digest = session.store(run_uid, blob)
+        if digest is None:
+            return False
+        digests[path] = digest
+    session.write(
+        Model(
+            run_uid=run_uid,
+            name=name,
+            flavor="sklearn",
+            format=form,
+            files=digests,
+            inputs=data.columns if data is not None else [],
+            outputs=outputs,
+            estimator=f"{type(model).__module__}.{type(model).__qualname__}",
+            requirements=_requirements(model, form),
+            untrusted=untrusted,
+            at_ms=now_ms(),
+        ),
+        sync=True,
+    )
+    session.fits.mark_saved(run_uid)
+    return True
+
+
+def _check(model: Any, name: str) -> None:
+    if not isinstance(name, str) or not name.strip():
+        raise InvalidInput(f"{name!r} cannot be the name of a model")
+    if isinstance(model, type) or not (hasattr(model, "predict") or hasattr(model, "transform")):
+        raise InvalidInput(
+            f"{type(model).__name__ if not isinstance(model, type) else model.__name__} is not a fitted model",
+            hint="give an object with a predict method, such as a scikit-learn estimator",
+        )
+    if type(model).__module__.startswith("sklearn."):
+        from sklearn.exceptions import NotFittedError
+        from sklearn.utils.validation import check_is_fitted
+
+        try:
+            check_is_fitted(model)
+        except NotFittedError as error:
+            raise InvalidInput(
+                f"this {type(model).__name__} is not fitted", hint="call fit before log_model"
+            ) from error
+
+
+def _seen_in_this_cell(model: Any) -> FitData | None:
+    from mlops_workbench.capture.observe.fit import cell_fits
+    from mlops_workbench.capture.observe.scope import parse_cell
+    from mlops_workbench.capture.place import cell_source, shell
+
+    session = shell()
+    if session is None:
+        return None
+    names = session.user_ns
+    for fit in cell_fits(parse_cell(session.transform_cell(cell_source())), names):
+        if fit.model is model and fit.X is not None:
+            return sample_fit_data(fit.X.value, fit.y.value if fit.y is not None else None)
+    return None
+
+
+def _serialise(model: Any) -> tuple[str, str, bytes, list[str]]:
+    """Format, file name, content, and types beyond the allow-list."""
+    # Imported now and not before: the user asked for a model to be saved.
+    from skops.io import dumps, get_untrusted_types
+
+    try:
+        content = dumps(model, compression=zipfile.ZIP_DEFLATED, compresslevel=1)
+        unknown = sorted(set(get_untrusted_types(data=content)) - TRUSTED_TYPES)
+        local = [name for name in unknown if name.startswith("__main__.")]
+        reason = f"it holds {', '.join(local)}, defined in this notebook" if local else ""
+    except Exception as error:  # noqa: BLE001 skops raises whatever the classes inside raise
+        reason = f"{type(error).__name__}: {error}"
+    if not reason:
+        return "skops", "model.skops", content, unknown
+    notify(
+        f"this {type(model).__name__} cannot be saved with skops ({reason}); it is saved with cloudpickle.\n"
+        "  It can be loaded again, but an endpoint serves it only with serving.allow_pickle = true"
+    )
+    import cloudpickle
+
+    try:
+        return "cloudpickle", "model.pkl", cloudpickle.dumps(model), []
+    except Exception as error:
+        raise InvalidInput(
+            f"this {type(model).__name__} cannot be saved: {type(error).__name__}: {error}",
+            hint="keep open files, connections and locks out of the model",
+        ) from error
+
+
+def _predict(model: Any, data: FitData) -> Any:
+    if not hasattr(model, "predict"):
+        return None
+    try:
+        return model.predict(data.X)
+    except Exception as error:  # noqa: BLE001 a user's model may raise anything
+        notify(
+            f"this {type(model).__name__} cannot predict its own training data ({type(error).__name__}: {error});\n"
+            "  it is saved without a prediction to compare with. Is X what went into fit?"
+        )
+        return None
+
+
+def _requirements(model: Any, form: str) -> list[str]:
+    parts = [model]
+    if hasattr(model, "get_params"):
+        parts += [part for part in model.get_params(deep=True).values() if hasattr(part, "get_params")]
+    roots = {type(part).__module__.partition(".")[0] for part in parts} - {"__main__", "builtins"}
+    # What the model's libraries brought along in this process is what it was made with.
+    roots |= {root for root in ("sklearn", "numpy", "scipy", "pandas") if root in sys.modules}
+    roots.add("skops" if form == "skops" else "cloudpickle")
+    return sorted(_pins(roots), key=str.lower)
+
+
+def _pins(roots: Iterable[str]) -> list[str]:
+    owners = None
+    pins = []
+    for root in roots:
+        try:
+            name = _DISTRIBUTIONS.get(root, root)
+            pins.append(f"{name}=={version(name)}")
+        except PackageNotFoundError:
+            # Slow, and hardly ever needed: a module named unlike its distribution.
+            owners = owners or packages_distributions()
+            pins += [f"{name}=={version(name)}" for name in owners.get(root, [])[:1]]
+    return pins

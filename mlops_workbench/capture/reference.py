@@ -1,0 +1,165 @@
+"""What a model was trained on, as a sample: for its signature, its example, and monitors to compare with."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from mlops_workbench.capture.schema import columns_of, is_array, is_frame, is_series, is_table
+from mlops_workbench.core.errors import InvalidInput
+from mlops_workbench.core.records import Column
+
+#: Rows of the reference.
+SAMPLE_ROWS = 5000
+#: Rows of the input example.
+EXAMPLE_ROWS = 5
+_SEED = 20_240_229
+
+
+@dataclass(frozen=True)
+class FitData:
+    """Training data of a model: columns of all of it, and a random sample of its rows.
+
+    Attributes
+    ----------
+    columns : list of Column
+        Input columns.
+    X : DataFrame, Series or ndarray
+        At most 5000 rows, in their order.
+    y : Series or ndarray or None
+        The target of the same rows.
+    rows : int
+        Rows of all of it.
+    """
+
+    columns: list[Column]
+    X: Any
+    y: Any
+    rows: int
+
+
+def sample_fit_data(X: Any, y: Any = None) -> FitData | None:
+    """Columns and a sample of training data; None for what is not a table.
+
+    The sample is drawn with a seed of its own and leaves the user's random state alone.
+
+    Raises
+    ------
+    InvalidInput
+        `X` and `y` have different lengths.
+    """
+    X, y = _dense(X), _target(y)
+    if not is_table(X) or not len(X):
+        return None
+    if y is not None and len(y) != len(X):
+        raise InvalidInput(f"X has {len(X)} rows and y has {len(y)}", hint="give both as they went into fit")
+    rows = len(X)
+    chosen = _chosen(rows)
+    return FitData(columns_of(X), _take(X, chosen), None if y is None else _take(y, chosen), rows)
+
+
+def reference_parquet(data: FitData, prediction: Any) -> bytes:
+    """The sample as Parquet: input columns under the names of the signature, ``__target__``, ``__prediction__``.
+
+    pyarrow is imported for it, which only happens when the user saves a model.
+    """
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    names = [column.name for column in data.columns]
+    parts = [_column(data.X, i) for i in range(len(names))]
+    table = {name: _arrow(part, pa) for name, part in zip(names, parts, strict=True)}
+    if data.y is not None:
+        table["__target__"] = _arrow(data.y, pa)
+    if prediction is not None and getattr(prediction, "ndim", 1) == 1:
+        table["__prediction__"] = _arrow(prediction, pa)
+    sink = pa.BufferOutputStream()
+    parquet.write_table(pa.table(table), sink, compression="zstd")
+    return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]
+
+
+def input_example(data: FitData) -> bytes:
+    """The first rows of the sample as JSON, in MLflow's ``dataframe_split`` form."""
+    columns = [_column(data.X, i) for i in range(len(data.columns))]
+    rows = zip(*([_json_value(value) for value in column[:EXAMPLE_ROWS].tolist()] for column in columns), strict=True)
+    split = {"columns": [column.name for column in data.columns], "data": [list(row) for row in rows]}
+    return json.dumps({"dataframe_split": split}, ensure_ascii=False, allow_nan=False).encode(
+        "utf-8", "backslashreplace"
+    )
+
+
+def output_columns(prediction: Any) -> list[Column]:
+    """Columns of a prediction: ``prediction`` for one output, ``prediction_0`` and on for several."""
+    if is_frame(prediction):
+        return columns_of(prediction)
+    if is_series(prediction) or (is_array(prediction) and prediction.ndim == 1):
+        return [Column("prediction", columns_of(prediction)[0].dtype)]
+    if is_array(prediction):
+        return [Column(f"prediction_{i}", column.dtype) for i, column in enumerate(columns_of(prediction))]
+    return []
+
+
+def _chosen(rows: int) -> Any:
+    numpy: Any = sys.modules["numpy"]
+    if rows <= SAMPLE_ROWS:
+        return numpy.arange(rows)
+    return numpy.sort(numpy.random.default_rng(_SEED).choice(rows, SAMPLE_ROWS, replace=False))
+
+
+def _take(data: Any, rows: Any) -> Any:
+    return data.iloc[rows].copy() if hasattr(data, "iloc") else data[rows]
+
+
+def _dense(X: Any) -> Any:
+    numpy: Any = sys.modules.get("numpy")
+    if numpy is not None and isinstance(X, list | tuple):
+        try:
+            return numpy.asarray(X)
+        except ValueError:
+            return None
+    return X
+
+
+def _target(y: Any) -> Any:
+    y = _dense(y)
+    if is_frame(y):
+        return y.iloc[:, 0] if y.shape[1] == 1 else None
+    if is_array(y):
+        return y if y.ndim == 1 else y[:, 0] if y.shape[1] == 1 else None
+    return y if is_series(y) else None
+
+
+def _column(X: Any, i: int) -> Any:
+    if is_frame(X):
+        return X.iloc[:, i]
+    return X if X.ndim == 1 else X[:, i]
+
+
+def _arrow(values: Any, pa: Any) -> Any:
+    try:
+        return pa.array(values, from_pandas=True)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
+        # Mixed objects: their text is what a monitor can count.
+        return pa.array([None if _is_missing(value) else str(value) for value in values])
+
+
+def _json_value(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if _is_missing(value):
+        return None
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    if hasattr(value, "item"):
+        return _json_value(value.item())
+    return str(value)
+
+
+def _is_missing(value: Any) -> bool:
+    # pandas' NA refuses to be compared.
+    return value is None or str(value) in ("<NA>", "NaT") or (isinstance(value, float) and math.isnan(value))

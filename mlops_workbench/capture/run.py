@@ -1,0 +1,326 @@
+"""A run that is under way."""
+
+from __future__ import annotations
+
+import os
+import traceback as tracebacks
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from mlops_workbench.capture.artifacts import artifact_path, media_type_of, read_artifact
+from mlops_workbench.capture.encoding import number, plain
+from mlops_workbench.core.errors import InvalidInput
+from mlops_workbench.core.ids import now_ms
+from mlops_workbench.core.records import Artifact, Dataset, Metrics, Params, RunEnd, RunStart, Tags
+
+if TYPE_CHECKING:
+    from mlops_workbench.capture.figures import FigureFile
+    from mlops_workbench.capture.session import Session
+
+STATUSES = ("FINISHED", "FAILED", "KILLED")
+_TAIL = 64 * 1024
+
+
+class ActiveRun:
+    """A run that records can be added to, also after it ended.
+
+    Parameters
+    ----------
+    session : Session
+        Where its records go.
+    start : RunStart
+        How it began.
+    joined : bool, default=False
+        It was begun by another process, which ends it.
+
+    Attributes
+    ----------
+    uid, name, experiment : str
+        Identity of the run; the uid is the same in every tool of the workbench.
+    metrics : dict
+        Last value of each metric.
+    params : dict
+        Parameters.
+    tags : dict
+        Tags.
+    ended : bool
+        Whether it was ended here.
+    status : str
+        RUNNING, FINISHED, FAILED or KILLED.
+    error : str
+        Last line of the traceback of a failed run.
+    """
+
+    def __init__(self, session: Session, start: RunStart, *, joined: bool = False) -> None:
+        self.start = start
+        self.uid = start.run_uid
+        self.name = start.name
+        self.experiment = start.experiment
+        self.joined = joined
+        self.ended = False
+        self.status = "RUNNING"
+        self.error = ""
+        self.end_ms = 0
+        self.metrics: dict[str, float | int] = {}
+        self.params: dict[str, Any] = {}
+        self.tags: dict[str, Any] = dict(start.tags)
+        self._session = session
+        self._write = session.write
+        self._steps: dict[str, int] = {}
+        self._figures: set[str] = set()
+        self._pid = os.getpid()
+
+    def __repr__(self) -> str:
+        return f"<run {self.name} ({self.uid}), {self.status}, experiment {self.experiment}>"
+
+    def log(self, values: Mapping[str, Any] | None = None, /, *, step: int | None = None, **metrics: Any) -> None:
+        """Log metrics.
+
+        Parameters
+        ----------
+        values : mapping, optional
+            Names to numbers, for names that are no Python words: ``log({"val/auc": 0.9})``.
+        step : int, optional
+            Step of all of them; by default each call counts on by one from the last step of these names,
+            beginning at 0.
+        **metrics
+            Names to numbers: ``log(auc=0.9)``.
+
+        Raises
+        ------
+        InvalidInput
+            A value is no number, a name no text, the step no whole number.
+        """
+        if values is not None:
+            metrics = _named(values, metrics)
+        for value in metrics.values():
+            kind = type(value)
+            if kind is not float and kind is not int:
+                metrics = {name: number(name, value) for name, value in metrics.items()}
+                break
+        steps = self._steps
+        if step is None:
+            step = 0
+            for name in metrics:
+                if name in steps and steps[name] >= step:
+                    step = steps[name] + 1
+        elif type(step) is not int:
+            step = _whole(step)
+        for name in metrics:
+            steps[name] = step
+        self.metrics.update(metrics)
+        self._write(Metrics(self.uid, now_ms(), step, metrics))
+
+    def log_param(self, name: str, value: Any) -> None:
+        """Log one parameter."""
+        self.log_params({name: value})
+
+    def log_params(self, values: Mapping[str, Any] | None = None, /, **params: Any) -> None:
+        """Log parameters: settings that a run was made with."""
+        self._put_params(_named(values or {}, params), "logged")
+
+    def tag(self, values: Mapping[str, Any] | str | None = None, value: Any = None, /, **tags: Any) -> None:
+        """Set tags: ``tag(stage="draft")``, ``tag("stage", "draft")`` or ``tag({"a/b": 1})``; a later value wins."""
+        given = {values: value} if isinstance(values, str) else values or {}
+        plain_tags = {name: plain(item) for name, item in _named(given, tags).items()}
+        if plain_tags:
+            self.tags.update(plain_tags)
+            self._write(Tags(self.uid, plain_tags))
+
+    def log_artifact(
+        self, source: str | os.PathLike[str] | bytes, name: str = "", *, kind: str = "file", media_type: str = ""
+    ) -> None:
+        """Keep a file, a folder or bytes with the run.
+
+        Parameters
+        ----------
+        source : str, path or bytes
+            The content is copied now; later changes of the file do not matter.
+        name : str, optional
+            Path under the run, with forward slashes; by default the file's name. Required for bytes.
+        kind : str, default="file"
+            ``file``, ``figure``, ``table``, ``notebook``, ``code`` or ``log``.
+        media_type : str, optional
+            By default guessed from the name.
+
+        Raises
+        ------
+        InvalidInput
+            There is no such file, or the name leads out of the run.
+        """
+        for path, content in read_artifact(source, name):
+            digest = self._session.store(self.uid, content)
+            if digest is not None:
+                size = len(content) if isinstance(content, bytes) else content.stat().st_size
+                media = media_type or media_type_of(path)
+                self._write(Artifact(self.uid, path, digest, size, media, kind), sync=True)
+
+    def log_figure(self, figure: Any, name: str = "") -> None:
+        """Keep a figure with the run: matplotlib, plotly, or anything that shows itself as PNG or SVG.
+
+        Parameters
+        ----------
+        figure : object
+            The figure.
+        name : str, optional
+            File name under the run, by default ``figure.<format>`` with a number if taken. For matplotlib its
+            ending chooses the format.
+
+        Raises
+        ------
+        InvalidInput
+            It is not a figure.
+        """
+        from mlops_workbench.capture.figures import render_figure
+
+        self.put_figures(render_figure(figure, artifact_path(name) if name else ""), renumber=not name)
+
+    def log_dataset(self, data: Any, name: str = "", *, context: str = "training", source: str = "") -> None:
+        """Record which data the run used: shape, columns and a digest of the content, not the data itself.
+
+        Parameters
+        ----------
+        data : DataFrame, Series, ndarray or path
+            A table or a file.
+        name : str, optional
+            Name, by default the file's name or ``data``.
+        context : str, default="training"
+            What it was used for: ``training``, ``validation``, ``test``, ...
+        source : str, optional
+            Where it came from.
+
+        Raises
+        ------
+        InvalidInput
+            It is neither a table nor an existing file.
+        """
+        from mlops_workbench.capture.datasets import describe_dataset
+
+        self._write(describe_dataset(self.uid, data, name, context=context, source=source))
+
+    def log_model(self, model: Any, name: str = "model", *, X: Any = None, y: Any = None) -> None:
+        """Save a fitted scikit-learn model with its signature, so that it can be registered and served.
+
+        Parameters
+        ----------
+        model : estimator
+            Fitted. It is saved with skops; what skops cannot hold is saved with cloudpickle, with a warning.
+        name : str, default="model"
+            Name of the model within the run.
+        X, y : DataFrame, Series or ndarray, optional
+            Training data, for the signature, the example and the reference that a monitor compares with;
+            by default what the cell is seen to have fitted the model on.
+
+        Raises
+        ------
+        InvalidInput
+            It is no model, it is not fitted, or X and y do not belong together.
+        """
+        from mlops_workbench.capture.models import log_model
+
+        log_model(self._session, self, model, name, X, y)
+
+    def end(
+        self,
+        status: str = "FINISHED",
+        *,
+        error: BaseException | str | None = None,
+        traceback: str = "",
+        output: str = "",
+    ) -> None:
+        """End the run; ending it again, or from a forked child, does nothing.
+
+        Parameters
+        ----------
+        status : {"FINISHED", "FAILED", "KILLED"}
+            How it ended.
+        error : exception or str, optional
+            What went wrong; an exception brings its traceback.
+        traceback : str, optional
+            Traceback as text.
+        output : str, optional
+            Tail of what was printed.
+        """
+        if status not in STATUSES:
+            raise InvalidInput(f"'{status}' is no status of a run", hint=f"one of {', '.join(STATUSES)}")
+        if self.ended or self.joined or self._pid != os.getpid():
+            return
+        if isinstance(error, BaseException):
+            traceback = traceback or "".join(tracebacks.format_exception(error))
+            error = "".join(tracebacks.format_exception_only(error)).strip().splitlines()[-1]
+        self.ended = True
+        self.status = status
+        self.error = error or ""
+        self.end_ms = now_ms()
+        self._session.ended(self)
+        self._write(
+            RunEnd(
+                self.uid,
+                self.end_ms,
+                status,
+                error=self.error[-_TAIL:],
+                traceback=traceback[-_TAIL:],
+                output=output[-_TAIL:],
+                complete=self._session.complete(self.uid),
+            ),
+            sync=True,
+        )
+
+    def observe_params(self, values: Mapping[str, Any]) -> None:
+        """Record parameters that were seen, not logged; a logged one of the same name stands."""
+        self._put_params({name: value for name, value in values.items() if name not in self.params}, "observed")
+
+    def observe_metrics(self, values: Mapping[str, float | int]) -> None:
+        """Record metrics that were seen, not logged; a logged one of the same name stands."""
+        new = {name: value for name, value in values.items() if name not in self.metrics}
+        if new:
+            self.metrics.update(new)
+            self._write(Metrics(self.uid, now_ms(), 0, new, "observed"))
+
+    def observe_dataset(self, dataset: Dataset) -> None:
+        """Record data that was seen to go into the run."""
+        self._write(dataset)
+
+    def put_figures(self, files: Iterable[FigureFile], *, renumber: bool) -> None:
+        """Keep rendered figures; `renumber` gives them the next free number instead of replacing one."""
+        files = list(files)
+        mark = ""
+        while renumber and any(_numbered(path, mark) in self._figures for path, _, _ in files):
+            mark = f"-{int(mark[1:] or 1) + 1}"
+        for path, content, media_type in files:
+            free = _numbered(path, mark)
+            self._figures.add(free)
+            self.log_artifact(content, free, kind="figure", media_type=media_type)
+
+    def _put_params(self, values: Mapping[str, Any], origin: str) -> None:
+        new = {name: plain(value) for name, value in values.items()}
+        # What is known already, with this very value, need not be said again.
+        new = {name: value for name, value in new.items() if name not in self.params or self.params[name] != value}
+        if new:
+            self.params.update(new)
+            self._write(Params(self.uid, new, origin))
+
+
+def _named(values: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    if not isinstance(values, Mapping):
+        raise InvalidInput(
+            f"a mapping of names to values is needed, not {type(values).__name__}", hint="log(auc=0.9) or log({...})"
+        )
+    named = {**values, **more}
+    for name in named:
+        if not isinstance(name, str) or not name:
+            raise InvalidInput(f"a name must be text and not empty, not {name!r}")
+    return named
+
+
+def _numbered(path: str, mark: str) -> str:
+    folder, slash, name = path.rpartition("/")
+    stem, dot, endings = name.partition(".")
+    return f"{folder}{slash}{stem}{mark}{dot}{endings}"
+
+
+def _whole(step: Any) -> int:
+    try:
+        return step.__index__()  # type: ignore[no-any-return]
+    except (AttributeError, TypeError):
+        raise InvalidInput(f"step must be a whole number, not {step!r}") from None

@@ -1,0 +1,333 @@
+"""The session of a process: its runs, its journal, its signs of life."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import threading
+import weakref
+from collections.abc import Iterable, Mapping
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+from mlops_workbench.capture.delivery import Delivery
+from mlops_workbench.capture.fits import Fit, Fits
+from mlops_workbench.capture.notices import notify
+from mlops_workbench.capture.place import notebook_path
+from mlops_workbench.capture.run import ActiveRun
+from mlops_workbench.core.errors import InvalidInput, WorkbenchError
+from mlops_workbench.core.ids import new_id, now_ms
+from mlops_workbench.core.records import Heartbeat, Record, RunStart
+from mlops_workbench.core.workspace import Workspace
+
+#: Seconds between two signs of life while a run is active.
+BEAT_SECONDS = 5.0
+#: A sign of life promises the next one within this many milliseconds.
+DUE_MS = 20_000
+
+_current: ContextVar[ActiveRun | None] = ContextVar("mlops_run", default=None)
+_sessions: weakref.WeakSet[Session] = weakref.WeakSet()
+_session: Session | None = None
+_session_lock = threading.Lock()
+
+
+class Session:
+    """What one process records; :func:`current_session` gives the one that user code shares.
+
+    Nothing is opened, started or written before the first record.
+
+    Parameters
+    ----------
+    workspace : Workspace, optional
+        Where to record; by default the workspace of the working folder, looked up at first use.
+
+    Attributes
+    ----------
+    fits : Fits
+        Models that tracked cells fitted, as long as they are in memory.
+    """
+
+    def __init__(self, workspace: Workspace | None = None) -> None:
+        find = Workspace.find if workspace is None else lambda: workspace
+        self._delivery = Delivery(find, self._running, self._close_at_exit)
+        self._experiment = ""
+        self._active: list[ActiveRun] = []
+        # Runs of the parent process, in a forked child: records join them, but they are not ours to end.
+        self._inherited: list[ActiveRun] = []
+        self._joined: ActiveRun | None = None
+        self._beat: threading.Thread | None = None
+        self._rest = threading.Event()
+        self._lock = threading.RLock()
+        self._exit_registered = False
+        self.fits = Fits()
+        _sessions.add(self)
+
+    @property
+    def workspace(self) -> Workspace:
+        """The workspace that records go to.
+
+        Raises
+        ------
+        WorkbenchError
+            It cannot be found or its settings are broken.
+        """
+        return self._delivery.open_workspace()
+
+    @property
+    def experiment(self) -> str:
+        """Experiment of new runs: set here, else ``MLOPS_EXPERIMENT``, else ``tracking.experiment``."""
+        if self._experiment:
+            return self._experiment
+        if named := os.environ.get("MLOPS_EXPERIMENT"):
+            return named
+        try:
+            return self.workspace.settings.tracking.experiment
+        except WorkbenchError:
+            return "default"
+
+    @experiment.setter
+    def experiment(self, name: str) -> None:
+        if not isinstance(name, str) or not name.strip() or len(name) > 250 or not name.isprintable():
+            raise InvalidInput(
+                f"{name!r} cannot be the name of an experiment", hint="use a line of text of at most 250 characters"
+            )
+        self._experiment = name.strip()
+
+    def write(self, record: Record, *, sync: bool = False) -> None:
+        """Record something; never raises on disk trouble."""
+        self._delivery.write(record, sync=sync)
+
+    def store(self, run_uid: str, data: bytes | Path) -> str | None:
+        """Put bytes or a file into the blob store.
+
+        Returns
+        -------
+        str or None
+            Its digest; None when the disk could not take it, which was told and makes the run incomplete.
+        """
+        try:
+            blobs = self.workspace.blobs
+            return blobs.put_bytes(data) if isinstance(data, bytes) else blobs.put_file(data)
+        except (WorkbenchError, OSError) as error:
+            self._delivery.incomplete.add(run_uid)
+            notify(f"an artifact could not be stored and is missing from the run ({error})", once="artifact")
+            return None
+
+    def complete(self, run_uid: str) -> bool:
+        """Whether nothing of a run had to be dropped so far."""
+        return run_uid not in self._delivery.incomplete
+
+    def start_run(
+        self,
+        name: str = "",
+        *,
+        experiment: str = "",
+        kind: str = "run",
+        parent_uid: str = "",
+        notebook: str | None = None,
+        cell_id: str = "",
+        tags: Mapping[str, Any] | None = None,
+        source: str = "",
+    ) -> ActiveRun:
+        """Begin a run; whoever begins it ends it with `ActiveRun.end`.
+
+        Parameters
+        ----------
+        name : str, optional
+            Name; by default one made from the run's id.
+        experiment : str, optional
+            By default the current one.
+        kind : {"run", "pipeline", "stage"}
+            What it is a run of.
+        parent_uid : str, optional
+            The run it belongs to.
+        notebook : str, optional
+            By default the notebook or script of this process.
+        cell_id : str, optional
+            Id of the cell in that notebook.
+        tags : mapping, optional
+            Tags.
+        source : str, optional
+            Code as executed.
+        """
+        uid = new_id()
+        return self._begin(
+            RunStart(
+                run_uid=uid,
+                name=name or f"run-{uid[-6:]}",
+                experiment=experiment or self.experiment,
+                start_ms=now_ms(),
+                kind=kind,
+                parent_uid=parent_uid,
+                notebook=notebook_path() if notebook is None else notebook,
+                cell_id=cell_id,
+                source=source,
+                tags=dict(tags or {}),
+            )
+        )
+
+    def current_run(self) -> ActiveRun | None:
+        """The run that `log` writes to: of this context, else the last one begun and not ended, else the one
+        in ``MLOPS_RUN_UID``.
+        """
+        run = _current.get()
+        if run is not None and not run.ended:
+            return run
+        for runs in (self._active, self._inherited):
+            if runs:
+                return runs[-1]
+        return self._joined_run()
+
+    def ended(self, run: ActiveRun) -> None:
+        """Take a run off the active ones; called by the run."""
+        with self._lock:
+            if run in self._active:
+                self._active.remove(run)
+
+    def remember(self, fits: Iterable[Fit], run: ActiveRun) -> None:
+        """Keep weak references to the models that a run fitted."""
+        self.fits.add(run.uid, run.name, fits)
+
+    def find_model(self, run: str) -> object | None:
+        """The model that a run fitted (the last, when there are several), if it is still in memory.
+
+        Parameters
+        ----------
+        run : str
+            Uid of the run, or its name: then the latest run of that name.
+        """
+        found = self.fits.find(run)
+        return None if found is None else found[1].model()
+
+    def save_model_of_run(self, run: str) -> bool:
+        """Save the model of an ended run; False when it is gone from memory or was saved already."""
+        from mlops_workbench.capture.models import save_model
+
+        found = self.fits.find(run)
+        if found is None or self.fits.saved(found[0]):
+            return False
+        uid, fit = found
+        model = fit.model()
+        return model is not None and save_model(self, uid, model, "model", fit.data)
+
+    def close(self) -> None:
+        """End this process's runs that are still active as KILLED, and the journal in good order."""
+        for run in reversed(self._active):
+            run.end("KILLED", error="the process ended before the run did")
+        with self._lock:
+            self._rest.set()
+            self._rest = threading.Event()
+            self._beat = None
+        self._delivery.close()
+
+    def _begin(self, start: RunStart) -> ActiveRun:
+        run = ActiveRun(self, start)
+        with self._lock:
+            self._active.append(run)
+        self.write(start, sync=True)
+        self._live()
+        return run
+
+    def _joined_run(self) -> ActiveRun | None:
+        uid = os.environ.get("MLOPS_RUN_UID")
+        if not uid:
+            return None
+        if self._joined is None or self._joined.uid != uid:
+            start = RunStart(run_uid=uid, name="", experiment=self.experiment, start_ms=now_ms())
+            self._joined = ActiveRun(self, start, joined=True)
+        return self._joined
+
+    def _running(self) -> list[RunStart]:
+        return [run.start for run in self._active]
+
+    def _live(self) -> None:
+        """Show signs of life as long as a run of this process is active."""
+        now = now_ms()
+        self.write(Heartbeat(now, now + DUE_MS))
+        with self._lock:
+            if self._beat is None:
+                self._beat = threading.Thread(
+                    target=self._beat_on, args=(self._rest,), name="mlops-heartbeat", daemon=True
+                )
+                try:
+                    self._beat.start()
+                except RuntimeError:
+                    # The interpreter is shutting down; close() ends the run in a moment.
+                    self._beat = None
+
+    def _beat_on(self, rest: threading.Event) -> None:
+        while not rest.wait(BEAT_SECONDS):
+            with self._lock:
+                if not self._active:
+                    self._beat = None
+                    return
+            now = now_ms()
+            self.write(Heartbeat(now, now + DUE_MS))
+
+    def _close_at_exit(self) -> None:
+        if not self._exit_registered:
+            self._exit_registered = True
+            _close_at_exit(self)
+
+    def _after_fork(self) -> None:
+        self._lock = threading.RLock()
+        self._rest = threading.Event()
+        self._beat = None
+        self._inherited += self._active
+        self._active = []
+        self._exit_registered = False
+        self._delivery.after_fork()
+
+
+def current_session() -> Session:
+    """The session of this process, made at first use."""
+    global _session
+    if _session is None:
+        with _session_lock:
+            if _session is None:
+                _session = Session()
+    return _session
+
+
+def enter_run(run: ActiveRun | None) -> Any:
+    """Make `run` the current one of this context; gives the token for `leave_run`."""
+    return _current.set(run)
+
+
+def leave_run(token: Any) -> None:
+    """Go back to the run that was current before."""
+    try:
+        _current.reset(token)
+    except ValueError:
+        # Left in another context than entered (a generator, a thread): there is nothing to go back to.
+        _current.set(None)
+
+
+def _close_at_exit(session: Session) -> None:
+    owner = weakref.ref(session)
+
+    def close() -> None:
+        if (alive := owner()) is not None:
+            alive.close()
+
+    processes = sys.modules.get("multiprocessing.process")
+    if processes is not None and processes.parent_process() is not None:
+        # Children of multiprocessing leave without atexit, but do run these.
+        from multiprocessing.util import Finalize
+
+        Finalize(None, close, exitpriority=0)
+    else:
+        atexit.register(close)
+
+
+def _after_fork_in_child() -> None:
+    global _session_lock
+    _session_lock = threading.Lock()
+    for session in list(_sessions):
+        session._after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
