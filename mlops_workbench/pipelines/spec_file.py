@@ -258,20 +258,22 @@ def _publish(node: YamlNode) -> PublishSpec:
 
 
 _IN_CONDITIONS = (
-    ast.Expression, ast.Compare, ast.BoolOp, ast.BinOp, ast.UnaryOp, ast.Name, ast.Attribute, ast.Constant,
-    ast.expr_context, ast.boolop, ast.operator, ast.unaryop, ast.cmpop,
+    ast.Compare, ast.BoolOp, ast.BinOp, ast.UnaryOp, ast.Name, ast.Attribute, ast.Subscript, ast.Constant,
+    ast.expr_context, ast.boolop, ast.Add, ast.Sub, ast.Mult, ast.Div, ast.USub, ast.UAdd,
+    ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Eq, ast.NotEq,
 )  # fmt: skip
+_QUOTED_NAME = re.compile(r"`[^`]*`")
 
 
 def _condition(node: YamlNode) -> str:
-    """A gate condition; what its names mean is known only when the metrics are."""
-    text = node.text("a gate condition")
+    """A gate condition. Only its form is checked: the registry evaluates it, when the metrics are known."""
+    text = node.text("a gate condition").strip()
+    hint = "compare metrics and numbers, for example 'mae < baseline_mae' or 'mae < 0.9 * champion.mae'"
     try:
-        tree = ast.parse(text.strip(), mode="eval")
+        tree = ast.parse(_QUOTED_NAME.sub("quoted", text), mode="eval").body
     except (SyntaxError, ValueError) as error:
-        raise node.error(f"'{text}' is not a condition", "compare metrics, for example 'mae < baseline_mae'") from error
-    if not isinstance(tree.body, (ast.Compare, ast.BoolOp)) or not all(
-        isinstance(part, _IN_CONDITIONS) for part in ast.walk(tree)
-    ):
-        raise node.error(f"'{text}' is not a condition", "use metrics, numbers, comparisons, 'and', 'or' and 'not'")
-    return text.strip()
+        raise node.error(f"'{text}' is not a condition", hint) from error
+    known = all(isinstance(part, _IN_CONDITIONS) for part in ast.walk(tree))
+    if not known or not isinstance(tree, (ast.Compare, ast.BoolOp)):
+        raise node.error(f"'{text}' is not a condition", hint)
+    return text

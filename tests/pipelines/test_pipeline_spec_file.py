@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from mlops_workbench.core.errors import SpecError
 from mlops_workbench.pipelines.spec import PipelineSpec, PublishSpec, StageFile, StageParam
 from mlops_workbench.pipelines.spec_file import read_spec
+from mlops_workbench.registry.gates import check_conditions
 
 GOOD = """\
 version: 1
@@ -78,6 +79,15 @@ def test_a_spec_is_read_with_types_defaults_and_lines(tmp_path: Path) -> None:
 
 def test_experiment_is_the_name_of_the_pipeline_unless_given(tmp_path: Path) -> None:
     assert spec(tmp_path, "version: 1\nstages: {a: {notebook: a.ipynb}}").experiment == "flights"
+
+
+@pytest.mark.parametrize(
+    "text", ["mae < 0.9 * champion.mae and `val/r2` >= -1", 'metrics["val mae"] <= baseline["mae"]']
+)
+def test_a_condition_of_the_registry_is_one_here_too(tmp_path: Path, text: str) -> None:
+    check_conditions([text])
+    found = spec(tmp_path, STAGE + f"publish:\n  stage: a\n  as: m\n  gate:\n    - {text}")
+    assert found.publish is not None and found.publish.gate == (text,)
 
 
 STAGE = "version: 1\nstages:\n  a:\n    notebook: a.ipynb\n"
