@@ -1,0 +1,31 @@
+"""Monitoring: windows of live predictions, drift, quality once the truth is in, and alerts.
+
+Names are loaded on first use: drawing a report in a kernel must not bring DuckDB and SciPy into it.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mlops_workbench.monitoring.alerts import decide, should_trigger
+    from mlops_workbench.monitoring.monitor import evaluate
+    from mlops_workbench.monitoring.render import windows_figure, windows_text
+
+_EXPORTS = {
+    "decide": "alerts",
+    "evaluate": "monitor",
+    "should_trigger": "alerts",
+    "windows_figure": "render",
+    "windows_text": "render",
+}
+
+__all__ = ["decide", "evaluate", "should_trigger", "windows_figure", "windows_text"]
+
+
+def __getattr__(name: str) -> Any:
+    module = _EXPORTS.get(name)
+    if module is None:
+        raise AttributeError(f"module 'mlops_workbench.monitoring' has no attribute '{name}'")
+    return getattr(import_module(f"mlops_workbench.monitoring.{module}"), name)

@@ -1,0 +1,231 @@
+"""A monitor evaluated: every window of an endpoint's predictions against the data its model was trained on."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mlops_workbench.core.errors import StorageError
+from mlops_workbench.core.ids import now_ms
+from mlops_workbench.core.monitors import FeatureDrift, MonitorSpec, Window
+from mlops_workbench.core.settings import MonitoringSettings
+from mlops_workbench.monitoring.drift import find_drift
+from mlops_workbench.monitoring.quality import (
+    LABEL_METRICS,
+    Outcomes,
+    check_metric,
+    is_degraded,
+    metric_for,
+    outcomes,
+    score,
+)
+from mlops_workbench.monitoring.windows import PredictionLog, Slice
+
+#: Name of the prediction among the features of a window.
+PREDICTION = "prediction"
+
+
+def evaluate(
+    spec: MonitorSpec,
+    settings: MonitoringSettings,
+    *,
+    predictions: Path,
+    feedback: Path,
+    reference: Callable[[int], Path | None],
+    previous: Sequence[Window] = (),
+    now: int | None = None,
+) -> list[Window]:
+    """Evaluate all windows of an endpoint.
+
+    A window that holds several model versions is judged by the rows of the version with most rows. A window
+    of fewer than ``settings.min_rows`` such rows gets no verdict, only a note; so does one whose model has no
+    reference sample.
+
+    Parameters
+    ----------
+    spec : MonitorSpec
+        What is watched.
+    settings : MonitoringSettings
+        Sizes, level and floors.
+    predictions, feedback : Path
+        The workspace's folders.
+    reference : callable
+        Gives the ``mlops/reference.parquet`` of a model version, or None.
+    previous : sequence of Window
+        Outcome of an earlier call; windows whose rows, truth and settings are as they were are taken from it.
+    now : int, optional
+        Present time in milliseconds, to tell which window still grows.
+
+    Returns
+    -------
+    list of Window
+        In order of time; empty when nothing was logged.
+
+    Raises
+    ------
+    InvalidInput
+        The spec's window or metric is not known.
+    StorageError
+        A reference sample cannot be read.
+    """
+    check_metric(spec.metric)
+    moment = now_ms() if now is None else now
+    known = {window.fingerprint: window for window in previous if window.fingerprint}
+    references = _References(reference)
+    found = []
+    log = PredictionLog(predictions, feedback, spec.endpoint, spec.window)
+    try:
+        for piece in log.slices():
+            fingerprint = _fingerprint(spec, settings, piece, references.stamp(piece.versions[0]))
+            window = known.get(fingerprint)
+            if window is None:
+                window = _evaluated(spec, settings, log, piece, references.sample(piece.versions[0]))
+            note = "; ".join(_notes(spec, settings, piece, references.sample(piece.versions[0]) is not None, moment))
+            found.append(dataclasses.replace(window, note=note, fingerprint=fingerprint))
+    finally:
+        log.close()
+    return found
+
+
+class _References:
+    """Reference samples by version, read once."""
+
+    def __init__(self, find: Callable[[int], Path | None]) -> None:
+        self._find = find
+        self._paths: dict[int, Path | None] = {}
+        self._samples: dict[int, pa.Table | None] = {}
+
+    def path(self, version: int) -> Path | None:
+        if version not in self._paths:
+            self._paths[version] = self._find(version)
+        return self._paths[version]
+
+    def stamp(self, version: int) -> str:
+        path = self.path(version)
+        if path is None or not path.exists():
+            return ""
+        state = path.stat()
+        return f"{state.st_size}:{state.st_mtime_ns}"
+
+    def sample(self, version: int) -> pa.Table | None:
+        if version not in self._samples:
+            path = self.path(version)
+            self._samples[version] = None
+            if path is not None and path.exists():
+                try:
+                    self._samples[version] = pq.read_table(path)
+                except (OSError, pa.ArrowException) as error:
+                    raise StorageError(
+                        f"the reference sample of version {version} cannot be read: {error}",
+                        where=str(path),
+                        hint="remove the exported model's folder; it is fetched from the registry again",
+                    ) from error
+        return self._samples[version]
+
+
+def _evaluated(
+    spec: MonitorSpec, settings: MonitoringSettings, log: PredictionLog, piece: Slice, sample: pa.Table | None
+) -> Window:
+    window = Window(
+        endpoint=spec.endpoint,
+        label=piece.label,
+        start_ms=piece.start_ms,
+        end_ms=piece.end_ms,
+        rows=piece.rows,
+        versions=piece.versions,
+        quality=None,
+        reference_quality=None,
+        metric=spec.metric,
+        coverage=piece.labelled / piece.rows,
+        drifted=False,
+        degraded=False,
+    )
+    if piece.version_rows < settings.min_rows:
+        return window
+    window = _with_quality(window, spec, settings, log, piece, sample)
+    if sample is None:
+        return window
+    features = _drift(log.load_window(piece, rows=settings.max_rows), sample, window.metric, settings)
+    return dataclasses.replace(window, features=features, drifted=any(feature.drifted for feature in features))
+
+
+def _with_quality(
+    window: Window,
+    spec: MonitorSpec,
+    settings: MonitoringSettings,
+    log: PredictionLog,
+    piece: Slice,
+    sample: pa.Table | None,
+) -> Window:
+    judged = sample
+    if sample is not None and not {"__target__", "__prediction__"} <= set(sample.column_names):
+        judged = None
+    if not piece.version_labelled:
+        # The reference alone still says what to expect, and which metric fits the model's kind.
+        if judged is None:
+            return window
+        metric = metric_for(spec.metric, judged["__target__"], judged["__prediction__"])
+        before = outcomes(judged["__target__"], judged["__prediction__"], metric)
+        return dataclasses.replace(window, metric=metric, reference_quality=score(before, metric))
+    live = log.load_outcomes(piece)
+    metric = metric_for(spec.metric, live["__truth__"], live["__prediction__"])
+    if judged is not None and metric == spec.metric:
+        metric = metric_for(metric, judged["__target__"], judged["__prediction__"])
+    rows = outcomes(live["__truth__"], live["__prediction__"], metric)
+    window = dataclasses.replace(window, metric=metric, quality=score(rows, metric))
+    if judged is None:
+        return window
+    before = outcomes(judged["__target__"], judged["__prediction__"], metric)
+    return dataclasses.replace(
+        window,
+        reference_quality=score(before, metric),
+        degraded=len(rows) >= settings.min_rows and _degraded(rows, before, metric, spec, settings),
+    )
+
+
+def _degraded(rows: Outcomes, before: Outcomes, metric: str, spec: MonitorSpec, settings: MonitoringSettings) -> bool:
+    return is_degraded(rows, before, metric, limit=spec.max_degradation, alpha=settings.alpha)
+
+
+def _drift(live: pa.Table, sample: pa.Table, metric: str, settings: MonitoringSettings) -> list[FeatureDrift]:
+    inputs = [name for name in sample.column_names if name in live.column_names and not _own(name)]
+    names = (["__prediction__"] if "__prediction__" in sample.column_names else []) + inputs
+    # Labels that are numbers are still labels.
+    labels = ("__prediction__",) if metric in LABEL_METRICS else ()
+    found = find_drift(sample.select(names), live, settings, categorical=labels)
+    return [
+        dataclasses.replace(feature, name=PREDICTION) if feature.name == "__prediction__" else feature
+        for feature in found
+    ]
+
+
+def _own(name: str) -> bool:
+    return name in ("__target__", "__prediction__", "__truth__")
+
+
+def _notes(
+    spec: MonitorSpec, settings: MonitoringSettings, piece: Slice, has_reference: bool, moment: int
+) -> list[str]:
+    notes = []
+    full = piece.rows >= int(spec.window) if spec.window.isdecimal() else piece.end_ms <= moment
+    if not full:
+        notes.append("still growing")
+    if piece.version_rows < settings.min_rows:
+        notes.append(f"{piece.version_rows} rows are too few for a verdict ({settings.min_rows} needed)")
+    elif not has_reference:
+        notes.append(f"version {piece.versions[0]} has no reference sample: log it with its training data")
+    if len(piece.versions) > 1:
+        share = piece.version_rows / piece.rows
+        notes.append(f"judged by version {piece.versions[0]}, which answered {share:.0%} of the rows")
+    return notes
+
+
+def _fingerprint(spec: MonitorSpec, settings: MonitoringSettings, piece: Slice, stamp: str) -> str:
+    plain = msgspec.json.encode([spec.metric, spec.max_degradation, settings, dataclasses.asdict(piece), stamp])
+    return hashlib.sha256(plain).hexdigest()[:16]

