@@ -110,6 +110,7 @@ class track:
             parent_uid=parent.uid if parent else "",
             tags=self._tags,
             source=source,
+            ambient=False,
         )
         if given := {**params, **(self._params or {})}:
             run.log_params(given)

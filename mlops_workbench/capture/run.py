@@ -32,6 +32,8 @@ class ActiveRun:
         How it began.
     joined : bool, default=False
         It was begun by another process, which ends it.
+    thread : int, optional
+        The thread in whose context it is the current run; None when it is any code's.
 
     Attributes
     ----------
@@ -51,12 +53,13 @@ class ActiveRun:
         Last line of the traceback of a failed run.
     """
 
-    def __init__(self, session: Session, start: RunStart, *, joined: bool = False) -> None:
+    def __init__(self, session: Session, start: RunStart, *, joined: bool = False, thread: int | None = None) -> None:
         self.start = start
         self.uid = start.run_uid
         self.name = start.name
         self.experiment = start.experiment
         self.joined = joined
+        self.thread = thread
         self.ended = False
         self.status = "RUNNING"
         self.error = ""

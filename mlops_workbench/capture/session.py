@@ -130,6 +130,7 @@ class Session:
         cell_id: str = "",
         tags: Mapping[str, Any] | None = None,
         source: str = "",
+        ambient: bool = True,
     ) -> ActiveRun:
         """Begin a run; whoever begins it ends it with `ActiveRun.end`.
 
@@ -151,6 +152,9 @@ class Session:
             Tags.
         source : str, optional
             Code as executed.
+        ambient : bool, default=True
+            Whether code that knows of no other run logs to this one; False for a run that is the current one
+            of a context only (see `enter_run`).
         """
         uid = new_id()
         return self._begin(
@@ -165,20 +169,26 @@ class Session:
                 cell_id=cell_id,
                 source=source,
                 tags=dict(tags or {}),
-            )
+            ),
+            None if ambient else threading.get_ident(),
         )
 
     def current_run(self) -> ActiveRun | None:
-        """The run that `log` writes to: of this context, else the last one begun and not ended, else the one
-        in ``MLOPS_RUN_UID``.
+        """The run that `log` writes to.
+
+        That is the one of this context (a block, a task). A thread begins with an empty context: there it is
+        the last one begun by the main thread. Else it is the last ambient one, else the one in
+        ``MLOPS_RUN_UID``.
         """
         run = _current.get()
         if run is not None and not run.ended:
             return run
-        for runs in (self._active, self._inherited):
-            if runs:
-                return runs[-1]
-        return self._joined_run()
+        if self._active:
+            main = threading.main_thread().ident
+            for run in reversed(self._active):
+                if run.thread is None or run.thread == main != threading.get_ident():
+                    return run
+        return self._inherited[-1] if self._inherited else self._joined_run()
 
     def ended(self, run: ActiveRun) -> None:
         """Take a run off the active ones; called by the run."""
@@ -222,8 +232,8 @@ class Session:
             self._beat = None
         self._delivery.close()
 
-    def _begin(self, start: RunStart) -> ActiveRun:
-        run = ActiveRun(self, start)
+    def _begin(self, start: RunStart, thread: int | None) -> ActiveRun:
+        run = ActiveRun(self, start, thread=thread)
         with self._lock:
             self._active.append(run)
         self.write(start, sync=True)
