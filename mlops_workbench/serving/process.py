@@ -31,7 +31,7 @@ log = logging.getLogger("mlops_workbench.serving")
 #: Exit codes.
 BAD_STATE, RUNNING, PORT_IN_USE, REFUSED = 2, 3, 4, 5
 
-_PORT_PATIENCE = 2.0
+_PORT_PATIENCE = _LOCK_PATIENCE = 2.0
 _GRACE = 10
 
 
@@ -52,11 +52,16 @@ def run(folder: Path, version: str = "") -> int:
         in use, 5 refused for safety.
     """
     try:
-        with file_lock(folder / LOCK, wait=False) as held:
-            if not held:
+        deadline = time.monotonic() + _LOCK_PATIENCE
+        while True:
+            with file_lock(folder / LOCK, wait=False) as held:
+                if held:
+                    return EndpointProcess(folder, read_desired(folder)).run(version)
+            # A supervisor that looks whether the lock is free holds it for a moment.
+            if time.monotonic() > deadline:
                 log.info("the endpoint in %s runs already", folder)
                 return RUNNING
-            return EndpointProcess(folder, read_desired(folder)).run(version)
+            time.sleep(0.05)
     except WorkbenchError as error:
         log.error("%s", error)
         return BAD_STATE

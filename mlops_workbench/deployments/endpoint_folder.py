@@ -1,0 +1,102 @@
+"""The folder of one endpoint as deployments see it: files, lock and process."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from mlops_workbench.core.errors import StorageError
+from mlops_workbench.core.files import file_lock
+from mlops_workbench.core.processes import ProcessIdentity
+from mlops_workbench.serving.desired import (
+    DESIRED,
+    LOCK,
+    LOG,
+    Desired,
+    Observed,
+    read_desired,
+    read_observed,
+    write_desired,
+)
+
+_LARGEST_LOG = 4 << 20
+
+
+class EndpointFolder:
+    """``<workspace>/.mlops/endpoints/<name>``.
+
+    Parameters
+    ----------
+    path : Path
+        The folder; it need not exist.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def desired(self) -> Desired | None:
+        """What the process was last told; None when nothing readable is there."""
+        try:
+            return read_desired(self.path)
+        except StorageError:
+            return None
+
+    def observed(self) -> Observed | None:
+        """What a process last reported."""
+        return read_observed(self.path)
+
+    def tell(self, desired: Desired) -> None:
+        """Say what is wanted."""
+        write_desired(self.path, desired)
+
+    def occupied(self) -> bool:
+        """Whether some process holds the endpoint's lock."""
+        if not (self.path / DESIRED).exists():
+            return False
+        with file_lock(self.path / LOCK, wait=False) as held:
+            return not held
+
+    def launch(self, cwd: Path) -> subprocess.Popen[bytes]:
+        """Start the endpoint's process, detached: it outlives whoever starts it.
+
+        Raises
+        ------
+        StorageError
+            It cannot be started.
+        """
+        try:
+            log = self.path / LOG
+            fresh = log.exists() and log.stat().st_size > _LARGEST_LOG
+            with open(log, "wb" if fresh else "ab") as output:
+                # -P: a file in the working folder never stands in for an installed module.
+                return subprocess.Popen(
+                    [sys.executable, "-P", "-m", "mlops_workbench.serving", str(self.path)],
+                    cwd=cwd,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    start_new_session=True,
+                )
+        except OSError as error:
+            raise StorageError(f"the endpoint's process cannot be started: {error}", where=str(self.path)) from error
+
+    def last_words(self) -> str:
+        """Last line of the process's log, which for a process that died is its error."""
+        try:
+            with open(self.path / LOG, "rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - 4096))
+                lines = file.read().decode("utf-8", "replace").strip().splitlines()
+        except OSError:
+            return ""
+        return lines[-1][:500] if lines else ""
+
+
+def send(process: ProcessIdentity, number: signal.Signals) -> None:
+    """Send a signal to this very process, if it still runs."""
+    if process.alive():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, number)

@@ -1,0 +1,78 @@
+"""Exported versions of a registered model, and a supervisor that leaves no process behind."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mlops_workbench.core.workspace import Workspace
+from mlops_workbench.deployments import Supervisor
+from mlops_workbench.deployments.endpoint_folder import EndpointFolder
+
+
+def write_manifest(path: Path) -> None:
+    files = {
+        str(file.relative_to(path)): {
+            "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+            "size": file.stat().st_size,
+        }
+        for file in sorted(path.rglob("*"))
+        if file.is_file() and file.name != "manifest.json"
+    }
+    (path / "mlops").mkdir(exist_ok=True)
+    (path / "mlops" / "manifest.json").write_text(json.dumps({"files": files}))
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``<name>/<version>`` folders of ``flight-delays``: version v predicts v times the distance."""
+    import mlflow
+    from mlflow.models import infer_signature
+    from sklearn.linear_model import LinearRegression
+
+    root = tmp_path_factory.mktemp("exported") / "flight-delays"
+    rows = pd.DataFrame({"distance": np.arange(1.0, 9.0)})
+    for version in (1, 2, 3):
+        model = LinearRegression(fit_intercept=False).fit(rows, version * rows["distance"])
+        mlflow.sklearn.save_model(
+            model,
+            str(root / str(version)),
+            serialization_format="skops",
+            signature=infer_signature(rows, model.predict(rows)),
+            input_example=rows[:2],
+            pip_requirements=["scikit-learn"],
+        )
+        write_manifest(root / str(version))
+    shutil.copytree(root / "3", root / "4")
+    # A version that was changed after it was registered.
+    with open(root / "4" / "model.skops", "ab") as file:
+        file.write(b"changed")
+    return root.parent
+
+
+@pytest.fixture
+def model_folder(exported: Path) -> Callable[[str, int], Path]:
+    return lambda name, version: exported / name / str(version)
+
+
+@pytest.fixture
+def quick(workspace: Workspace) -> Workspace:
+    """The workspace, with a prediction log that is written soon."""
+    (workspace.root / "workbench.toml").write_text("[serving]\nlog_seconds = 0.3\n")
+    return Workspace.open(workspace.root)
+
+
+@pytest.fixture
+def supervisor(quick: Workspace) -> Iterator[Supervisor]:
+    one = Supervisor(quick)
+    yield one
+    one.stop_all()
+    for folder in quick.endpoints.glob("*"):
+        assert not EndpointFolder(folder).occupied()
