@@ -12,7 +12,7 @@ from mlops_workbench.core.errors import StorageError
 from mlops_workbench.tracking.model_folder import read_manifest, verify_manifest, write_manifest
 
 
-def export_version(target: Path, download: Callable[[Path], None]) -> Path:
+def export_version(target: Path, download: Callable[[Path], Path]) -> Path:
     """Make the model folder `target` from what `download` puts into a folder.
 
     Two processes may do this at once: the folder appears by a rename, and the first one wins.
@@ -22,7 +22,7 @@ def export_version(target: Path, download: Callable[[Path], None]) -> Path:
     target : Path
         Folder to make; kept as it is when it is there and whole.
     download : callable
-        Gets an empty folder and fills it with the version's files.
+        Gets the path of a folder, copies the version's files into it, and returns where in it the model is.
 
     Raises
     ------
@@ -41,8 +41,10 @@ def export_version(target: Path, download: Callable[[Path], None]) -> Path:
             hint="check that the workspace is writable and has room",
         ) from error
     try:
-        loaded, ready = staging / "loaded", staging / "ready"
-        download(loaded)
+        ready = staging / "ready"
+        loaded = download(staging / "loaded")
+        if not (loaded / "MLmodel").is_file():
+            raise StorageError("the version holds no MLflow model", where=str(target), hint="register the model again")
         if read_manifest(loaded) is None:
             # Registered by plain MLflow: what was downloaded is what there is to check against.
             write_manifest(loaded)

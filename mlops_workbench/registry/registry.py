@@ -16,7 +16,7 @@ from mlops_workbench.core.runs import Run
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.registry.export import export_version
 from mlops_workbench.registry.gates import MetricValues, evaluate
-from mlops_workbench.registry.version_tags import MODEL_UID, gate_tag, tags_of, version_of
+from mlops_workbench.registry.version_tags import MODEL_UID, gate_tag, metrics_tag, tags_of, version_of
 from mlops_workbench.tracking import ReadIndex, TrackingStore
 from mlops_workbench.tracking.mlflow_registry import StoredModel, StoredVersion
 from mlops_workbench.tracking.model_folder import model_uid
@@ -144,7 +144,13 @@ class Registry:
         return self._shown(made, {})
 
     def evaluate_gate(
-        self, name: str, version: int, conditions: list[str], *, baseline: MetricValues | None = None
+        self,
+        name: str,
+        version: int,
+        conditions: list[str],
+        *,
+        baseline: MetricValues | None = None,
+        metrics: MetricValues | None = None,
     ) -> GateResult:
         """Evaluate a gate for a version and keep the result with it.
 
@@ -156,6 +162,9 @@ class Registry:
             See :mod:`mlops_workbench.registry.gates`.
         baseline : mapping, optional
             Metrics of the run to beat.
+        metrics : mapping, optional
+            Metrics of the candidate that another run measured; they are kept with the version, beside those
+            of the run that made it, and stand above them.
 
         Raises
         ------
@@ -171,8 +180,9 @@ class Registry:
         # Nothing is better than itself: a champion is not compared with the champion.
         if holder and holder != version:
             champion = self._shown(self._stored(model, holder), model.aliases).metrics
-        result = evaluate(conditions, candidate.metrics, champion=champion, baseline=baseline, at_ms=now_ms())
-        self.store.set_version_tags(name, version, gate_tag(result))
+        measured = {**candidate.metrics, **(metrics or {})}
+        result = evaluate(conditions, measured, champion=champion, baseline=baseline, at_ms=now_ms())
+        self.store.set_version_tags(name, version, {**gate_tag(result), **(metrics_tag(measured) if metrics else {})})
         return result
 
     def promote(self, name: str, version: int, alias: str = CHAMPION) -> ModelVersion:

@@ -54,6 +54,12 @@ def gate_tag(result: GateResult) -> dict[str, str]:
     return {GATE: msgspec.json.encode(result).decode()}
 
 
+def metrics_tag(metrics: Mapping[str, float | None]) -> dict[str, str]:
+    """Tag that keeps the metrics of a version."""
+    text = json.dumps(dict(metrics), ensure_ascii=False)
+    return {METRICS: text} if len(text) <= _MAX_TAG else {}
+
+
 def version_of(stored: StoredVersion, aliases: Mapping[str, int], run: Run | None) -> ModelVersion:
     """The version as the workbench shows it; `run` stands in for tags that plain MLflow did not write."""
     tags = stored.tags

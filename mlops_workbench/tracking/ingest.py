@@ -120,7 +120,7 @@ class Ingest:
                     where=self.store.shown_uri,
                     hint="nothing is lost; try again when 'mlops status' shows no backlog",
                 )
-            time.sleep(0.05)
+            time.sleep(_PAUSE if self._problem else 0.05)
 
     def status(self) -> IngestStatus:
         """How far delivery is, and why it stands still."""

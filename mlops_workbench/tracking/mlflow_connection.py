@@ -74,6 +74,8 @@ class Connection:
 
         # MLflow announces each migration of a new database at INFO on stderr.
         logging.getLogger("mlflow.store.db").setLevel(logging.WARNING)
+        # A server that is away is told once, by the status, and not with every attempt.
+        logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
         from mlflow import MlflowClient
 
         if self.local:

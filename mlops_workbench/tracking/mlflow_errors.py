@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import re
 from collections.abc import Iterator
 from urllib.parse import urlsplit, urlunsplit
 
@@ -67,14 +68,16 @@ def translated(uri: str) -> Iterator[None]:
         if code in (401, 403):
             raise Unauthorized(f"the tracking server refused access ({code})", where=shown) from error
         if 400 <= code < 500 and code != 429:
-            raise InvalidInput(f"the tracking server refused a request: {error}", where=shown) from error
-        raise Unavailable(f"the tracking server failed: {error}", where=shown) from error
+            raise InvalidInput(f"the tracking server refused a request: {_redacted(error)}", where=shown) from error
+        raise Unavailable(f"the tracking server failed: {_redacted(error)}", where=shown) from error
     except requests.RequestException as error:
         raise Unavailable(
-            f"the tracking server does not answer: {error}", where=shown, hint="start it, or check tracking.uri"
+            f"the tracking server does not answer: {_redacted(error)}",
+            where=shown,
+            hint="start it, or check tracking.uri",
         ) from error
     except SQLAlchemyError as error:
-        raise Unavailable(f"the tracking database does not answer: {error}", where=shown) from error
+        raise Unavailable(f"the tracking database does not answer: {_redacted(error)}", where=shown) from error
     except OSError as error:
         if error.errno in _BAD_PATH:
             raise InvalidInput(f"not a path for an artifact: {error.strerror}", where=str(error.filename)) from error
@@ -85,9 +88,19 @@ def translated(uri: str) -> Iterator[None]:
         ) from error
 
 
+def _reason(text: str) -> str:
+    caused = re.search(r"Caused by \w+\(.*?: (?P<reason>[^:]+?)[\"')]*\)*$", text.splitlines()[0] if text else "")
+    return caused["reason"] if caused else text.partition("\n")[0][:300]
+
+
+def _redacted(error: Exception) -> str:
+    """The error's text without user names and passwords in URLs."""
+    return re.sub(r"(?<=//)[^/@\s'\"]+@", "", str(error))
+
+
 def _of_mlflow(error: Exception, shown: str) -> WorkbenchError:
     code = str(getattr(error, "error_code", "INTERNAL_ERROR"))
-    text = str(error)
+    text = _redacted(error)
     if "out-of-date database schema" in text:
         return Unavailable(
             "the tracking database was made by another version of MLflow",
@@ -108,7 +121,7 @@ def _of_mlflow(error: Exception, shown: str) -> WorkbenchError:
     if code in _REFUSED:
         return InvalidInput(text, where=shown)
     return Unavailable(
-        f"the tracking store does not answer: {text.splitlines()[0][:300] if text else code}",
+        f"the tracking store does not answer: {_reason(text) or code}",
         where=shown,
         hint="start the MLflow server, or check tracking.uri; nothing is lost, delivery goes on when it answers",
     )

@@ -122,7 +122,7 @@ class RegistryStore:
             # be this store; the place of the files says the same.
             source = f"models:/{model_id}" if self._connection.remote else logged.artifact_location
             made = client.create_model_version(
-                name, source, run_id=run_id or None, tags=dict(tags), model_id=model_id, await_creation_for=60
+                name, source, run_id=run_id or None, tags=dict(tags), model_id=model_id, await_creation_for=0
             )
             known = json.loads(logged.tags.get("mlflow.modelVersions", "[]"))
             known.append({"name": made.name, "version": made.version})
@@ -154,15 +154,15 @@ class RegistryStore:
         with translated(self._uri):
             client.set_registered_model_alias(name, alias, str(version))
 
-    def download(self, name: str, version: int, folder: Path) -> None:
-        """Copy the files of a version into `folder`, which is made."""
+    def download(self, name: str, version: int, folder: Path) -> Path:
+        """Copy the files of a version into `folder`, which is made, and return where in it the model is."""
         client = self._connection.client
         folder.mkdir(parents=True, exist_ok=True)
         with translated(self._uri):
             from mlflow.artifacts import download_artifacts
 
             source = client.get_model_version_download_uri(name, str(version))
-            download_artifacts(artifact_uri=source, dst_path=str(folder), tracking_uri=self._uri)
+            return Path(download_artifacts(artifact_uri=source, dst_path=str(folder), tracking_uri=self._uri))
 
 
 def _model(model: Any) -> StoredModel:

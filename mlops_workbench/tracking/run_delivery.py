@@ -111,6 +111,8 @@ class RunDelivery:
             for item in items:
                 if isinstance(item.record, RunEnd):
                     self._end(run, item.record, reaped=item.session.startswith(REAPER))
+            if any(isinstance(item.record, (Model, RunEnd)) for item in items):
+                self._show_metrics_with_models(run)
         except _Abandoned:
             self.log.abandon(run.uid)
 
@@ -248,19 +250,24 @@ class RunDelivery:
         if reaped and now is not None and now.ended == "run":
             # What a run said of itself stands above what was concluded from its silence.
             return
-        models = self.log.models_of(run.uid)
-        if models:
-            rows = [row for row in self.store.latest_metrics(run.run_id) if math.isfinite(row.value)]
-            for model_id in models:
-                for some in _chunks(rows, METRICS_PER_CALL):
-                    self._attempt(
-                        run,
-                        f"metrics of model {model_id}",
-                        lambda s=some, m=model_id: self.store.log_metrics(run.run_id, s, m),
-                    )
         status = end.status if end.status in ("FINISHED", "FAILED", "KILLED") else "FAILED"
         if self._attempt(run, "end", lambda: self.store.end_run(run.run_id, status, max(end.end_ms, 1))):
             self.log.set_ended(run.uid, "reaper" if reaped else "run")
+
+    def _show_metrics_with_models(self, run: DeliveredRun) -> None:
+        """MLflow's page of a model shows metrics only if they name it; those of an ended run are final."""
+        now = self.log.run(run.uid)
+        models = self.log.models_of(run.uid)
+        if now is None or not now.ended or not models:
+            return
+        rows = [row for row in self.store.latest_metrics(run.run_id) if math.isfinite(row.value)]
+        for model_id in models:
+            for some in _chunks(rows, METRICS_PER_CALL):
+                self._attempt(
+                    run,
+                    f"metrics of model {model_id}",
+                    lambda s=some, m=model_id: self.store.log_metrics(run.run_id, s, m),
+                )
 
     # What MLflow refuses ----------------------------------------------------------------------------------------
 

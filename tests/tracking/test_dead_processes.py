@@ -1,0 +1,107 @@
+"""Runs whose process died end as KILLED with all they logged; others are left alone."""
+
+from __future__ import annotations
+
+import pytest
+from mlflow import MlflowClient
+from recorder import Recorder, dead_process
+
+from mlops_workbench.core.ids import now_ms
+from mlops_workbench.core.records import Heartbeat, Metrics, RunStart
+from mlops_workbench.tracking import Ingest
+
+
+def _settle(ingest: Ingest) -> None:
+    ingest.drain()
+    # What a first look learns, a second acts on.
+    while ingest.step():
+        pass
+    ingest.drain()
+
+
+def _status(ingest: Ingest, uid: str) -> tuple[str, str]:
+    client = MlflowClient(ingest.store.uri, ingest.store.uri)
+    run = ingest.index.find(uid)
+    return run.status, client.get_run(run.run_id).info.status
+
+
+def test_a_run_of_a_dead_kernel_ends_killed_with_what_it_logged(ingest: Ingest) -> None:
+    dead, alive = Recorder(ingest.workspace, dead_process()), Recorder(ingest.workspace)
+    lost, kept = dead.start("lost"), alive.start("kept")
+    finished = dead.start("finished")
+    at = now_ms() + 5
+    dead.put(Metrics(lost, at, 3, {"mae": 2.5}))
+    dead.end(finished)
+    _settle(ingest)
+    assert _status(ingest, lost) == ("KILLED", "KILLED")
+    assert _status(ingest, kept) == ("RUNNING", "RUNNING")
+    assert _status(ingest, finished) == ("FINISHED", "FINISHED")
+    run = ingest.index.find(lost)
+    assert (run.metrics, run.end_ms) == ({"mae": 2.5}, at)
+    assert "ended without closing" in run.error
+    alive.end(kept)
+    _settle(ingest)
+    assert _status(ingest, kept) == ("FINISHED", "FINISHED")
+
+
+def test_a_stage_is_given_up_only_when_its_runner_and_its_kernel_are_gone(ingest: Ingest) -> None:
+    runner, kernel = Recorder(ingest.workspace), Recorder(ingest.workspace, dead_process())
+    stage = runner.start("train", kind="stage")
+    kernel.put(Metrics(stage, now_ms(), 0, {"mae": 1.0}))
+    dead_runner, live_kernel = Recorder(ingest.workspace, dead_process()), Recorder(ingest.workspace)
+    carried = dead_runner.start("score", kind="stage")
+    live_kernel.put(Metrics(carried, now_ms(), 0, {"mae": 1.0}))
+    _settle(ingest)
+    assert _status(ingest, stage) == ("RUNNING", "RUNNING")
+    assert _status(ingest, carried) == ("RUNNING", "RUNNING")
+    runner.close()
+    live_kernel.close()
+    _settle(ingest)
+    assert _status(ingest, stage) == ("KILLED", "KILLED")
+    assert _status(ingest, carried) == ("KILLED", "KILLED")
+
+
+def test_another_host_is_believed_until_it_misses_its_promise(ingest: Ingest) -> None:
+    punctual, late = (Recorder(ingest.workspace, host="elsewhere") for _ in range(2))
+    waiting, lost = punctual.start("waiting"), late.start("lost")
+    now = now_ms()
+    punctual.put(Heartbeat(now, now + 20_000))
+    late.put(Heartbeat(now - 600_000, now - 580_000))
+    _settle(ingest)
+    assert _status(ingest, waiting) == ("RUNNING", "RUNNING")
+    assert _status(ingest, lost) == ("KILLED", "KILLED")
+
+
+def test_a_run_given_up_is_open_again_when_another_process_carries_it_on(ingest: Ingest) -> None:
+    first = Recorder(ingest.workspace, dead_process())
+    uid = first.start("resumed", kind="pipeline")
+    _settle(ingest)
+    assert _status(ingest, uid) == ("KILLED", "KILLED")
+    second = Recorder(ingest.workspace)
+    second.put(RunStart(uid, "resumed", "flights", now_ms(), kind="pipeline"))
+    _settle(ingest)
+    assert _status(ingest, uid) == ("RUNNING", "RUNNING")
+    second.end(uid)
+    _settle(ingest)
+    assert _status(ingest, uid) == ("FINISHED", "FINISHED")
+
+
+def test_records_of_a_run_whose_start_is_lost_are_recovered(ingest: Ingest) -> None:
+    kernel = Recorder(ingest.workspace, dead_process())
+    uid = "ab" * 16
+    kernel.put(Metrics(uid, now_ms(), 0, {"mae": 1.5}))
+    _settle(ingest)
+    assert _status(ingest, uid) == ("KILLED", "KILLED")
+    run = ingest.index.find(uid)
+    assert run.name.startswith("recovered-")
+    assert MlflowClient(ingest.store.uri).get_run(run.run_id).data.metrics == {"mae": 1.5}
+
+
+@pytest.mark.parametrize("status", ["FINISHED", "FAILED", "KILLED"])
+def test_what_a_run_says_of_itself_stands(status: str, ingest: Ingest) -> None:
+    recorder = Recorder(ingest.workspace, dead_process())
+    uid = recorder.start()
+    recorder.end(uid, status, error="NameError: x")
+    _settle(ingest)
+    assert _status(ingest, uid) == (status, status)
+    assert ingest.index.find(uid).error == "NameError: x"

@@ -1,0 +1,149 @@
+"""The read index answers at once, and can be thrown away."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+
+import pytest
+from recorder import Recorder
+
+from mlops_workbench.core.errors import InvalidInput, NotFound, StorageError
+from mlops_workbench.core.ids import now_ms
+from mlops_workbench.core.records import Metrics, Params, Tags
+from mlops_workbench.core.workspace import Workspace
+from mlops_workbench.tracking import Ingest, ReadIndex
+
+
+@pytest.fixture
+def filled(ingest: Ingest) -> Ingest:
+    recorder = Recorder(ingest.workspace)
+    for number, (name, mae, depth) in enumerate([("a", 3.0, 2), ("b", 1.0, 10), ("c", math.nan, 9), ("d", 2.0, None)]):
+        experiment, kind = "one" if number < 3 else "two", "stage" if name == "b" else "run"
+        uid = recorder.start(name, experiment, kind=kind, start_ms=now_ms() - 1000 + number)
+        recorder.put(Metrics(uid, now_ms(), 0, {"mae": mae}), Tags(uid, {"team": "x"}))
+        if depth is not None:
+            recorder.put(Params(uid, {"depth": depth}))
+        recorder.end(uid, "FAILED" if name == "c" else "FINISHED", error="ValueError: no")
+    ingest.step()
+    return ingest
+
+
+def _names(index: ReadIndex, *args: str, **kwargs: object) -> str:
+    return "".join(run.name for run in index.runs(*args, **kwargs))  # type: ignore[arg-type]
+
+
+def test_runs_are_filtered_ordered_and_paged(filled: Ingest) -> None:
+    index = filled.index
+    assert _names(index) == "dcba"
+    assert _names(index, "one", descending=False) == "abc"
+    assert _names(index, status="FAILED") == "c"
+    assert _names(index, kind="stage") == "b"
+    assert _names(index, order_by="metrics.mae", descending=False) == "bdac"
+    assert _names(index, order_by="metrics.mae") == "adbc"
+    assert _names(index, order_by="params.depth", descending=False)[:3] == "acb"
+    assert _names(index, limit=2, offset=1) == "cb"
+    assert index.runs(order_by="metrics.mae")[-1].metrics == {"mae": None}
+    assert [(e.name, e.runs) for e in index.experiments()] == [("two", 1), ("one", 3)]
+    assert index.counts()["runs"] == 4
+    with pytest.raises(InvalidInput, match="ordered by"):
+        index.runs(order_by="r.uid; DROP TABLE runs")
+
+
+def test_a_run_is_found_by_any_of_its_names(filled: Ingest) -> None:
+    index = filled.index
+    run = index.find("b")
+    assert index.find(run.uid) == index.find(run.run_id) == index.find(run.uid[:-1]) == run
+    again = Recorder(filled.workspace).start("b", "two")
+    filled.step()
+    assert index.find("b").uid == again
+    assert index.find("b", "one").uid == run.uid
+    with pytest.raises(NotFound, match="did you mean 'b'"):
+        index.find("bb")
+    with pytest.raises(NotFound, match="no run"):
+        index.find("%" * 8)
+    with pytest.raises(InvalidInput, match="more than one"):
+        index.find(run.uid[:6])
+    with pytest.raises(NotFound, match="logged no model"):
+        index.model(run.uid)
+
+
+def test_each_change_has_a_revision_that_names_what_changed(filled: Ingest) -> None:
+    index = filled.index
+    revision = index.revision()
+    assert index.changed_since(revision) == []
+    run = index.find("a")
+    Recorder(filled.workspace).put(Tags(run.uid, {"team": "y"}))
+    filled.step()
+    assert index.revision() > revision
+    assert index.changed_since(revision) == [("runs", run.uid)]
+    assert index.find("a").tags == {"team": "y"}
+
+
+def test_a_deleted_index_is_built_anew_and_readers_go_on(filled: Ingest) -> None:
+    before = filled.index.runs()
+    details = [filled.index.detail(run.uid) for run in before]
+    filled.workspace.index.unlink()
+    assert filled.index.runs() == []
+    filled.step()
+    filled.step()
+    assert filled.index.runs() == before
+    assert [filled.index.detail(run.uid) for run in before] == details
+
+
+def test_a_broken_index_is_replaced(stored_workspace: Workspace) -> None:
+    Recorder(stored_workspace).start("a")
+    stored_workspace.index.write_bytes(b"not a database, but long enough to be looked at" * 100)
+    with pytest.raises(StorageError, match="delete it"):
+        ReadIndex(stored_workspace.index).runs()
+    with Ingest(stored_workspace) as ingest:
+        ingest.drain()
+        assert _names(ingest.index) == "a"
+
+
+def test_runs_whose_journals_are_gone_come_back_from_mlflow(filled: Ingest) -> None:
+    filled.drain()
+    before = filled.index.runs()
+    workspace = filled.workspace
+    filled.close()
+    for path in workspace.journal.iterdir():
+        path.unlink()
+    workspace.index.unlink()
+    Recorder(workspace).start("new")
+    with Ingest(workspace) as ingest:
+        ingest.drain()
+        while ingest.step():
+            pass
+        runs = {run.name: run for run in ingest.index.runs()}
+        assert set(runs) == {"a", "b", "c", "d", "new"}
+        for run in before:
+            assert runs[run.name] == run
+
+
+def test_ingest_feeds_the_index_while_it_runs_as_a_thread(stored_workspace: Workspace) -> None:
+    recorder, stop = Recorder(stored_workspace), threading.Event()
+    with Ingest(stored_workspace) as ingest:
+        thread = threading.Thread(target=ingest.run_forever, args=(stop,))
+        thread.start()
+        try:
+            uid = recorder.start("live")
+            index = ReadIndex(stored_workspace.index)
+            _until(lambda: [run.name for run in index.runs()] == ["live"])
+            recorder.put(Metrics(uid, now_ms(), 0, {"mae": 1.0}))
+            _until(lambda: index.find("live").metrics == {"mae": 1.0})
+            _until(lambda: index.find("live").run_id != "")
+            recorder.end(uid)
+            ingest.drain(uid)
+            assert index.find("live").status == "FINISHED"
+        finally:
+            stop.set()
+            thread.join(60)
+        assert not thread.is_alive()
+
+
+def _until(condition: object, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)

@@ -1,0 +1,154 @@
+"""Delivery to an MLflow server over HTTP, which may be away."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+from recorder import Recorder
+from sklearn.linear_model import LinearRegression
+from test_round_trip import _frame
+
+from mlops_workbench.core.errors import Unavailable
+from mlops_workbench.core.ids import now_ms
+from mlops_workbench.core.records import Metrics, Params
+from mlops_workbench.core.workspace import Workspace
+from mlops_workbench.registry import Registry
+from mlops_workbench.tracking import Ingest, TrackingStore
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@contextmanager
+def _server(folder: Path, port: int) -> Iterator[None]:
+    command = [
+        sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
+        "--backend-store-uri", f"sqlite:///{folder / 'server.db'}", "--artifacts-destination", str(folder / "files"),
+    ]  # fmt: skip
+    with (folder / "server.log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, start_new_session=True)
+        try:
+            yield
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+
+@pytest.mark.timeout(300)
+def test_a_server_that_is_away_delays_and_loses_nothing(
+    workspace: Workspace, mlflow_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = _free_port()
+    served = Workspace.open(workspace.root, {"tracking.uri": f"http://ann:secret@127.0.0.1:{port}"})
+    shutil.copyfile(mlflow_database, tmp_path / "server.db")
+    frame = _frame()[["distance", "delay"]].fillna(0.0)
+    estimator = LinearRegression().fit(frame, frame["distance"])
+
+    recorder = Recorder(served)
+    uid = recorder.start()
+    recorder.put(
+        Params(uid, {"a": 1, "odd|name": 2}),
+        *(Metrics(uid, now_ms(), step, {"mae": float(step), "nan": float("nan")}) for step in range(1500)),
+    )
+    with Ingest(served) as ingest:
+        # Nothing listens: lists are live, the trouble is told, without the password.
+        ingest.step()
+        run = ingest.index.find("boosted")
+        assert (run.metrics["mae"], run.run_id) == (1499.0, "")
+        status = ingest.status()
+        assert status.backlog_bytes > 0
+        assert "does not answer" in status.problem
+        assert "secret" not in status.problem + status.tracking
+        with pytest.raises(Unavailable):
+            ingest.drain(uid, timeout=0.1)
+
+        with _server(tmp_path, port):
+            recorder.artifact(uid, "plots/ä.png", b"png")
+            recorder.model(uid, estimator, frame)
+            recorder.end(uid)
+            ingest.drain(uid, timeout=120)
+            assert ingest.status().problem == ""
+            assert ingest.status().backlog_bytes == 0
+            assert ingest.refused() == []
+            uri = f"http://127.0.0.1:{port}"
+            client = MlflowClient(uri, uri)
+            run = ingest.index.find(uid)
+            stored = client.get_run(run.run_id)
+            assert stored.info.status == "FINISHED"
+            assert len(client.get_metric_history(run.run_id, "mae")) == 1500
+            assert stored.data.metrics["mae"] == 1499.0
+
+            registry = Registry(ingest.store, ingest.index, served)
+            version = registry.register(run, "eta")
+            registry.promote("eta", version.version)
+            assert registry.resolve("eta@champion") == ("eta", 1)
+            folder = registry.export("eta", 1)
+            assert (folder / "model.skops").is_file()
+
+            mlflow.set_tracking_uri(uri)
+            try:
+                loaded = mlflow.sklearn.load_model("models:/eta@champion")
+            finally:
+                mlflow.set_tracking_uri(None)
+            np.testing.assert_array_equal(loaded.predict(frame), estimator.predict(frame))
+
+        # Gone again: what comes now waits for the next time.
+        late = recorder.start("late")
+        ingest.step()
+        assert ingest.index.find(late).run_id == ""
+        with _server(tmp_path, port):
+            ingest.drain(late, timeout=120)
+            assert client.get_run(ingest.index.find(late).run_id).info.run_name == "late"
+
+
+def test_another_schema_version_is_told_with_what_to_do(stored_workspace: Workspace) -> None:
+    import sqlite3
+
+    connection = sqlite3.connect(stored_workspace.state / "mlflow.db")
+    connection.execute("UPDATE alembic_version SET version_num = 'from_the_future'")
+    connection.commit()
+    connection.close()
+    with pytest.raises(Unavailable, match="mlflow db upgrade"):
+        TrackingStore(stored_workspace).ping()
+    recorder = Recorder(stored_workspace)
+    recorder.start("a")
+    with Ingest(stored_workspace) as ingest:
+        ingest.step()
+        assert ingest.index.find("a").name == "a"
+        assert "another version of MLflow" in ingest.status().problem
+
+
+def test_two_first_users_at_once_make_one_database(workspace: Workspace) -> None:
+    script = (
+        "import sys; from pathlib import Path\n"
+        "from mlops_workbench.core.workspace import Workspace\n"
+        "from mlops_workbench.tracking import TrackingStore\n"
+        "print(TrackingStore(Workspace.open(Path(sys.argv[1]))).experiment_id('one'))"
+    )
+    users = [
+        subprocess.Popen([sys.executable, "-c", script, str(workspace.root)], stdout=subprocess.PIPE) for _ in range(2)
+    ]
+    deadline = time.monotonic() + 120
+    ids = [user.communicate(timeout=deadline - time.monotonic())[0].decode().strip() for user in users]
+    assert [user.returncode for user in users] == [0, 0]
+    assert ids[0] == ids[1] != ""

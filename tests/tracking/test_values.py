@@ -1,0 +1,51 @@
+"""Names and values on their way into MLflow."""
+
+from __future__ import annotations
+
+import math
+
+from hypothesis import given
+from hypothesis import strategies as st
+from mlflow.utils.validation import _validate_param, _validate_tag
+
+from mlops_workbench.tracking.mlflow_errors import without_credentials
+from mlops_workbench.tracking.values import as_text, is_store_name, metric_for_store, safe_path, store_name
+
+
+@given(st.text(max_size=400))
+def test_mlflow_takes_every_name_and_two_names_stay_two(name: str) -> None:
+    mapped = store_name(name)
+    _validate_param(mapped, "1")
+    _validate_tag(store_name(f"mlops.name.{mapped}"), "1")
+    assert store_name(name) == mapped
+    assert is_store_name(mapped)
+    if mapped != name:
+        assert store_name(name + "?") != mapped
+
+
+@given(st.recursive(st.none() | st.booleans() | st.floats() | st.text() | st.binary(), lambda v: st.lists(v) | st.dictionaries(st.text(), v)))  # fmt: skip  # noqa: E501
+def test_every_value_has_a_text_that_a_database_takes(value: object) -> None:
+    text = as_text(value)
+    assert "\x00" not in text
+    text.encode()
+
+
+@given(st.floats())
+def test_metrics_are_finite_or_nan_and_their_true_value_is_told(value: float) -> None:
+    number, true_value = metric_for_store(value)
+    assert math.isnan(number) == math.isnan(value)
+    assert not math.isinf(number)
+    assert (true_value != "") == math.isinf(value)
+
+
+@given(st.text(max_size=100))
+def test_artifact_paths_stay_below_their_run(path: str) -> None:
+    safe = safe_path(path)
+    assert safe
+    assert not safe.startswith("/")
+    assert ".." not in safe.split("/")
+
+
+def test_a_uri_is_shown_without_credentials() -> None:
+    assert without_credentials("https://ann:pw@host:5000/x?token=1") == "https://host:5000/x"
+    assert without_credentials("sqlite:////a b/mlflow.db") == "sqlite:////a b/mlflow.db"
