@@ -18,18 +18,16 @@ from fastapi import FastAPI
 from mlops_workbench import __version__
 from mlops_workbench.control.app import create_app
 from mlops_workbench.control.auth import TokenAuth, read_or_make_token
-from mlops_workbench.control.launch import Address, address_file, lock_file, token_file
+from mlops_workbench.control.launch import ALREADY_RUNNING, Address, address_file, lock_file, token_file
 from mlops_workbench.control.plane import ControlPlane
 from mlops_workbench.core.errors import Conflict, WorkbenchError
 from mlops_workbench.core.files import file_lock, write_atomic
 from mlops_workbench.core.processes import ProcessIdentity
 from mlops_workbench.core.workspace import Workspace
 
-ALREADY_RUNNING = 3
-
 
 def main() -> int:
-    """Run until told to stop; the exit code is 3 when another process serves the workspace already."""
+    """Run until told to stop; the exit code is ALREADY_RUNNING when another process serves the workspace already."""
     parser = argparse.ArgumentParser(prog="mlops_workbench.control")
     parser.add_argument("workspace", type=Path)
     parser.add_argument("--host")
@@ -54,13 +52,14 @@ def _serve(workspace: Workspace) -> None:
     token = read_or_make_token(token_file(workspace))
     listener = _bind(settings.host, settings.port)
     url = f"http://{_shown(settings.host)}:{listener.getsockname()[1]}"
+    # Made before the server: a database that does not work is an error of the start, not of a request.
+    plane = ControlPlane(workspace, on_shutdown=lambda: setattr(server, "should_exit", True))
+    plane.url = url
     app = create_app()
+    app.state.plane = plane
 
     @contextlib.asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        plane = ControlPlane(workspace, on_shutdown=lambda: setattr(server, "should_exit", True))
-        plane.url = url
-        app.state.plane = plane
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         plane.start()
         identity = ProcessIdentity.of()
         assert identity is not None
@@ -81,17 +80,19 @@ def _serve(workspace: Workspace) -> None:
         timeout_graceful_shutdown=3,
         lifespan="on",
     )
-    server = _Server(config)
+    server = _Server(config, plane)
     server.run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
     """Ends event streams as soon as the server is told to stop, so that nobody waits for them."""
 
+    def __init__(self, config: uvicorn.Config, plane: ControlPlane) -> None:
+        super().__init__(config)
+        self._plane = plane
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        application = self.config.app
-        if isinstance(application, TokenAuth) and isinstance(application.app, FastAPI):
-            application.app.state.plane.hub.close()
+        self._plane.hub.close()
         await super().shutdown(sockets)
 
 

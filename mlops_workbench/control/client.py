@@ -337,7 +337,8 @@ def predict(endpoint: str, data: Any, *, event_time: str | None = None) -> Any:
 def _session(url: str, token: str) -> httpx.Client:
     # Proxies of the environment are for the world outside; this is loopback or a team's own host.
     timeout = httpx.Timeout(180.0, connect=5.0)
-    return httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=timeout, trust_env=False)
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    return httpx.Client(base_url=url, headers=headers, timeout=timeout, trust_env=False)
 
 
 def _part(name: str) -> str:

@@ -18,6 +18,9 @@ from mlops_workbench.core.files import file_lock
 from mlops_workbench.core.processes import ProcessIdentity
 from mlops_workbench.core.workspace import Workspace
 
+#: Exit code of a control plane that found another one serving its workspace (EX_TEMPFAIL of sysexits.h).
+ALREADY_RUNNING = 75
+
 _START_SECONDS = 60.0
 
 
@@ -106,8 +109,8 @@ def ensure_running(workspace: Workspace) -> tuple[str, str]:
             if process is None:
                 process = _spawn(workspace)
             elif process.poll() is not None:
-                # Exit code 3: another one holds the lock and is about to write its address.
-                if process.returncode != 3:
+                # Another one that holds the lock is about to write its address.
+                if process.returncode != ALREADY_RUNNING:
                     raise Unavailable(
                         f"the control plane does not start: {_last_words(workspace)}",
                         where=str(log_file(workspace)),

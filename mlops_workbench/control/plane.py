@@ -59,6 +59,7 @@ class ControlPlane:
         self._workers = [
             Worker("index events", self._tell_runs, 0.25),
             Worker("endpoints", self.endpoints.step, 1.0),
+            Worker("models", self.models.step, 3.0),
             Worker("pipelines", self.pipelines.step, 0.5),
             Worker("monitors", self.monitors.step, workspace.settings.monitoring.interval_seconds),
         ]
@@ -77,7 +78,7 @@ class ControlPlane:
         self._ingesting.set()
         for worker in self._workers:
             worker.stop()
-        self._ingest_thread.join(15)
+        self._ingest_thread.join(3)
         self._database.close()
 
     def shut_down(self, *, keep_endpoints: bool) -> None:

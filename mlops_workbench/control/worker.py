@@ -44,8 +44,8 @@ class Worker:
         """Do not wait for the rest of the pause."""
         self._wake.set()
 
-    def stop(self, timeout: float = 10.0) -> None:
-        """End after the present step."""
+    def stop(self, timeout: float = 2.0) -> None:
+        """End after the present step; one that takes longer ends with the process and is repeated by the next."""
         self._stopping.set()
         self._wake.set()
         if self._thread.is_alive():

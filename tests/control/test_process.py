@@ -18,7 +18,7 @@ import pytest
 
 from mlops_workbench.control.app import create_app
 from mlops_workbench.control.client import Client
-from mlops_workbench.control.launch import ensure_running, read_address, token_file
+from mlops_workbench.control.launch import ALREADY_RUNNING, ensure_running, read_address, token_file
 from mlops_workbench.core.errors import Unauthorized, Unavailable
 from mlops_workbench.core.workspace import Workspace
 
@@ -35,7 +35,7 @@ def eventually(look: Callable[[], bool], seconds: float = 60) -> bool:
 def test_every_route_wants_the_token(running: Client) -> None:
     routes = [(path, method) for path, verbs in create_app().openapi()["paths"].items() for method in verbs]
     assert len(routes) > 20
-    with httpx.Client(base_url=running.url, trust_env=False) as http:
+    with httpx.Client(base_url=running.url, timeout=120, trust_env=False) as http:
         for path, method in [*routes, ("/api/openapi.json", "get"), ("/nowhere", "get"), ("/", "get")]:
             for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic eDp5"}):
                 answer = http.request(method, path.format(name="x", ref="x", version=1, run_id="x", endpoint="x",
@@ -55,7 +55,9 @@ def test_the_token_is_for_its_owner_only(running: Client) -> None:
 def test_errors_have_one_form(running: Client) -> None:
     assert running.workspace is not None
     token = token_file(running.workspace).read_text()
-    with httpx.Client(base_url=running.url, headers={"Authorization": f"Bearer {token}"}, trust_env=False) as http:
+    with httpx.Client(
+        base_url=running.url, headers={"Authorization": f"Bearer {token}"}, timeout=120, trust_env=False
+    ) as http:
         cases = [
             http.get("/api/nothing"),
             http.get("/api/runs/none"),
@@ -82,7 +84,7 @@ def test_two_at_once_end_up_with_one(workspace: Workspace, stopped: Callable[[Wo
     stopped(workspace)
     code = (
         "import sys; from pathlib import Path; from mlops_workbench.core.workspace import Workspace\n"
-        "from mlops_workbench.control.launch import ensure_running\n"
+        "from mlops_workbench.control.launch import ALREADY_RUNNING, ensure_running\n"
         "print(ensure_running(Workspace.open(Path(sys.argv[1])))[0])"
     )
     callers = [
@@ -99,7 +101,7 @@ def test_a_second_process_for_the_workspace_gives_way(running: Client) -> None:
     second = subprocess.run(
         [sys.executable, "-m", "mlops_workbench.control", str(running.workspace.root)], capture_output=True, timeout=60
     )
-    assert second.returncode == 3
+    assert second.returncode == ALREADY_RUNNING
     assert running.status().processes
 
 

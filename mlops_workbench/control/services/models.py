@@ -38,6 +38,7 @@ class ModelService:
         self._registry = Registry(store, index, workspace)
         # Promotion reads an alias and then writes two: one at a time.
         self._lock = threading.Lock()
+        self._known: list[RegisteredModel] = []
         self._on_alias: list[Callable[[], None]] = []
 
     def on_alias(self, call: Callable[[], None]) -> None:
@@ -47,6 +48,18 @@ class ModelService:
     def models(self) -> list[RegisteredModel]:
         """All registered models."""
         return self._registry.models()
+
+    def known(self) -> list[RegisteredModel]:
+        """All registered models as of the last look: a status must not wait for MLflow."""
+        return self._known
+
+    def step(self) -> None:
+        """Look at the registry, and tell what others changed in it."""
+        found = self._registry.models()
+        for model in found:
+            if model not in self._known:
+                self._hub.publish("models", model.name)
+        self._known = found
 
     def versions(self, name: str) -> list[ModelVersion]:
         """Versions of a model, newest first."""

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import select
 
+from mlops_workbench import monitoring
 from mlops_workbench.control.database import Database
 from mlops_workbench.control.events import EventHub
 from mlops_workbench.control.services.endpoints import EndpointService
@@ -20,7 +21,6 @@ from mlops_workbench.core.errors import InvalidInput, NotFound, SpecError, did_y
 from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.monitors import Alert, MonitorReport, MonitorSpec, Window
 from mlops_workbench.core.workspace import Workspace
-from mlops_workbench.monitoring import decide, evaluate, should_trigger
 
 
 class MonitorService:
@@ -108,7 +108,8 @@ class MonitorService:
         """Evaluate now: windows, alerts, and the pipeline that an alert starts."""
         before = self.report(endpoint)
         settings = self._workspace.settings.monitoring
-        windows = evaluate(
+        # Loaded here, on first use: the statistics bring SciPy and DuckDB, which cost seconds at start.
+        windows = monitoring.evaluate(
             before.spec,
             settings,
             predictions=self._workspace.predictions,
@@ -122,8 +123,8 @@ class MonitorService:
             if row is None:
                 raise NotFound(f"the monitor of '{endpoint}' was removed meanwhile")
             row.windows, row.evaluated_ms = [_plain(window) for window in windows], now_ms()
-        for alert in decide(windows, before.alerts, settings, endpoint=endpoint):
-            self._keep(alert, trigger=bool(before.spec.pipeline) and should_trigger(alert))
+        for alert in monitoring.decide(windows, before.alerts, settings, endpoint=endpoint):
+            self._keep(alert, trigger=bool(before.spec.pipeline) and monitoring.should_trigger(alert))
             changed = True
         self._trigger()
         if changed:
