@@ -6,11 +6,15 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from mlops_workbench.core.runs import Run
-from mlops_workbench.verbs.formats import Cell, duration
+from mlops_workbench.verbs.formats import Cell, cell, duration
 from mlops_workbench.verbs.view import View
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
+
+#: So many runs stand beside each other; more are rows, with this many of their parameters.
+_BESIDE = 6
+_MANY_PARAMS = 8
 
 
 def newest_of_each_name(runs: Sequence[Run]) -> list[Run]:
@@ -22,24 +26,35 @@ def newest_of_each_name(runs: Sequence[Run]) -> list[Run]:
 
 
 def compare_view(runs: Sequence[Run]) -> View:
-    """A table with a run a row: metrics, then the parameters that differ."""
+    """Metrics, then the parameters that differ: a column a run, or a row a run when there are many."""
     metrics = _ordered(name for run in runs for name in run.metrics)
-    params = [name for name in _ordered(name for run in runs for name in run.params) if _differs(runs, name)]
-    same = [name for name in _ordered(name for run in runs for name in run.params) if not _differs(runs, name)]
-    rows: list[list[Cell]] = [
-        [run.name, run.status, duration(run.seconds), *(run.metrics.get(name) for name in metrics),
-         *(run.params.get(name) for name in params)]
-        for run in runs
-    ]  # fmt: skip
+    everything = _ordered(name for run in runs for name in run.params)
+    params = [name for name in everything if _differs(runs, name)]
+    same = [name for name in everything if name not in params]
+    across = _rows_of_runs(runs, metrics, params)
+    columns, rows = across[0], across[1:]
+    if len(runs) <= _BESIDE:
+        columns, *rows = [list(row) for row in zip(*across, strict=True)]
     notes = [f"the same in all: {', '.join(f'{name}={runs[0].params[name]}' for name in same[:20])}"] if same else []
     return View(
-        f"{len(runs)} runs of {runs[0].experiment}",
-        columns=("run", "status", "duration", *metrics, *params),
+        f"{len(runs)} runs of {', '.join(_ordered(run.experiment for run in runs))}",
+        columns=[str(name) for name in columns],
         rows=rows,
         notes=notes,
         data=list(runs),
         figure=(lambda: parallel_coordinates(runs, metrics, params)) if len(runs) > 1 and metrics else None,
     )
+
+
+def _rows_of_runs(runs: Sequence[Run], metrics: Sequence[str], params: Sequence[str]) -> list[list[Cell]]:
+    if len(runs) > _BESIDE:
+        params = params[:_MANY_PARAMS]
+    head: list[Cell] = ["run", "status", "duration", *metrics, *params]
+    return [head] + [
+        [run.name, run.status, duration(run.seconds), *(cell(run.metrics.get(name)) for name in metrics),
+         *(run.params.get(name, "") for name in params)]
+        for run in runs
+    ]  # fmt: skip
 
 
 def parallel_coordinates(runs: Sequence[Run], metrics: Sequence[str], params: Sequence[str]) -> Figure:

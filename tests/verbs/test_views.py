@@ -76,11 +76,20 @@ def run(name: str, params: dict[str, str], metrics: dict[str, float | None]) -> 
 def test_a_comparison_shows_what_differs_and_names_what_does_not() -> None:
     runs = [run("a", {"depth": "3", "seed": "1"}, {"mae": 2.0}), run("b", {"depth": "6", "seed": "1"}, {"mae": None})]
     found = compare_view(runs)
-    assert list(found.columns) == ["run", "status", "duration", "mae", "depth"]
+    assert list(found.columns) == ["run", "a", "b"]
+    assert [row[0] for row in found.rows] == ["status", "duration", "mae", "depth"]
+    assert list(found.rows[2]) == ["mae", "2.000", "–"]
     assert found.notes == ["the same in all: seed=1"]
     assert found.figure is not None
     figure = found.figure()
     assert [d["label"] for d in figure.data[0]["dimensions"]] == ["run", "depth", "mae"]
+
+
+def test_many_runs_are_rows() -> None:
+    runs = [run(str(n), {"depth": str(n)}, {"mae": float(n)}) for n in range(9)]
+    found = compare_view(runs)
+    assert list(found.columns) == ["run", "status", "duration", "mae", "depth"]
+    assert len(found.rows) == 9
 
 
 def test_the_newest_run_of_each_name_is_compared() -> None:
