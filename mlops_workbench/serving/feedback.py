@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 
@@ -21,6 +21,11 @@ from mlops_workbench.serving.values import parse_time
 
 _FIELDS = ("request_id", "row", "label", "observed_at")
 _LARGEST_ROW = 2**31 - 1
+_LABELS: dict[str, tuple[frozenset[type], str]] = {
+    "text": (frozenset({str}), "a text"),
+    "number": (frozenset({int, float}), "a number"),
+    "boolean": (frozenset({bool}), "true or false"),
+}
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,10 @@ class Outcomes:
         return isinstance(self.labels[0], str)
 
 
-def parse_feedback(body: Mapping[str, Any], *, text_labels: bool) -> Outcomes:
+LabelKind = Literal["text", "number", "boolean"]
+
+
+def parse_feedback(body: Mapping[str, Any], *, labels_are: LabelKind) -> Outcomes:
     """Read one outcome, or many as parallel arrays.
 
     ``{"request_id": ..., "row"?: 0, "label": ..., "observed_at"?: ISO 8601}``; with an array of labels, the other
@@ -61,8 +69,8 @@ def parse_feedback(body: Mapping[str, Any], *, text_labels: bool) -> Outcomes:
     ----------
     body : mapping
         The JSON object.
-    text_labels : bool
-        Whether the model predicts texts.
+    labels_are : str
+        What the model predicts: ``text``, ``number`` or ``boolean`` (kept as 0 and 1, as in the prediction log).
 
     Raises
     ------
@@ -91,7 +99,7 @@ def parse_feedback(body: Mapping[str, Any], *, text_labels: bool) -> Outcomes:
     for at, request in enumerate(requests):
         if not isinstance(request, str) or not 0 < len(request) <= 512:
             raise InvalidRequest(f"request_id, position {at}: expected a text of 1 to 512 characters")
-    return Outcomes(requests, rows, _labels(labels, text_labels), _observed(body.get("observed_at"), size))
+    return Outcomes(requests, rows, _labels(labels, labels_are), _observed(body.get("observed_at"), size))
 
 
 class FeedbackLog:
@@ -172,13 +180,13 @@ def _spread(name: str, value: Any, size: int) -> list[Any]:
     return value
 
 
-def _labels(values: list[Any], text: bool) -> list[float] | list[str]:
-    expected = "a text" if text else "a number"
+def _labels(values: list[Any], kind: LabelKind) -> list[float] | list[str]:
+    allowed, expected = _LABELS[kind]
     for at, value in enumerate(values):
-        if not isinstance(value, str if text else int | float):
+        if type(value) not in allowed:
             raise InvalidRequest(f"label, position {at}: expected {expected}, got {str(value)[:60]!r}")
     try:
-        return list(values) if text else [float(value) for value in values]
+        return list(values) if kind == "text" else [float(value) for value in values]
     except OverflowError:
         raise InvalidRequest("label: a number is too large") from None
 

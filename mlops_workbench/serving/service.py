@@ -15,7 +15,7 @@ from mlops_workbench.serving import protocol_invocations, protocol_v2
 from mlops_workbench.serving.batch import Batch
 from mlops_workbench.serving.body import parse_object
 from mlops_workbench.serving.errors import InvalidRequest, NotReady, UnknownModel
-from mlops_workbench.serving.feedback import FeedbackLog, Outcomes, parse_feedback
+from mlops_workbench.serving.feedback import FeedbackLog, LabelKind, Outcomes, parse_feedback
 from mlops_workbench.serving.metrics import Metrics
 from mlops_workbench.serving.prediction_log import Answered, PredictionLog
 from mlops_workbench.serving.router import LoadedVersion, Router
@@ -103,7 +103,9 @@ class EndpointService:
         if self.feedback is None:
             raise NotReady("this endpoint takes no feedback")
         classes = self.router.find().runtime.classes
-        return parse_feedback(parse_object(body), text_labels=classes is not None and classes.dtype.kind in "OUS")
+        kinds: dict[str, LabelKind] = {"O": "text", "U": "text", "b": "boolean"}
+        kind = "number" if classes is None else kinds.get(classes.dtype.kind, "number")
+        return parse_feedback(parse_object(body), labels_are=kind)
 
     def exposition(self) -> str:
         """Metrics in Prometheus text form."""

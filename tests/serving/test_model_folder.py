@@ -1,0 +1,237 @@
+"""Nothing in a model folder is believed before it was verified, and nothing is loaded that nobody vouched for."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from model_folders import TRUSTED, Case, save_folder, table, write_manifest
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.utils import all_estimators
+
+from mlops_workbench.core.settings import ServingSettings
+from mlops_workbench.core.trust import TRUSTED_TYPES
+from mlops_workbench.serving import load_estimator
+from mlops_workbench.serving.errors import InvalidModel
+from mlops_workbench.serving.model_folder import ModelFolder
+from mlops_workbench.serving.router import load_version
+from mlops_workbench.serving.runtime import Runtime
+from mlops_workbench.serving.signature import Column, Signature
+
+Cases = Callable[[str], Case]
+SETTINGS = ServingSettings()
+
+
+class Offset(RegressorMixin, BaseEstimator):
+    """A regressor of one's own."""
+
+    def fit(self, X: Any, y: Any) -> Offset:
+        self.offset_ = float(np.mean(y))
+        return self
+
+    def predict(self, X: Any) -> Any:
+        return np.full(len(X), self.offset_)
+
+
+@pytest.fixture
+def copy(cases: Cases, tmp_path: Path) -> Path:
+    """A copy of a good folder, to be spoilt."""
+    return Path(shutil.copytree(cases("linear").folder, tmp_path / "copy"))
+
+
+def edit_manifest(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    file = folder / "mlops" / "manifest.json"
+    manifest = json.loads(file.read_text())
+    change(manifest["files"])
+    file.write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize("file", ["model.skops", "MLmodel", "requirements.txt", "input_example.json"])
+def test_a_changed_file_is_refused(copy: Path, file: str) -> None:
+    with open(copy / file, "ab") as out:
+        out.write(b" ")
+    with pytest.raises(InvalidModel, match=f"{file} is not the file that was registered"):
+        ModelFolder.open(copy)
+
+
+def test_a_missing_file_or_manifest_is_refused(copy: Path) -> None:
+    (copy / "conda.yaml").unlink()
+    with pytest.raises(InvalidModel, match=r"conda\.yaml of the model cannot be read"):
+        ModelFolder.open(copy)
+    (copy / "mlops" / "manifest.json").unlink()
+    with pytest.raises(InvalidModel, match="no manifest"):
+        ModelFolder.open(copy)
+
+
+def test_a_file_that_the_manifest_does_not_name_is_not_loaded(copy: Path) -> None:
+    edit_manifest(copy, lambda files: files.pop("model.skops"))
+    with pytest.raises(InvalidModel, match=r"the manifest does not name model\.skops"):
+        ModelFolder.open(copy)
+
+
+@pytest.mark.parametrize("name", ["../outside", "/etc/hostname", "a/../../b"])
+def test_a_manifest_cannot_name_files_outside_the_folder(copy: Path, name: str) -> None:
+    edit_manifest(copy, lambda files: files.update({name: {"sha256": "0", "size": 1}}))
+    with pytest.raises(InvalidModel, match="outside the folder"):
+        ModelFolder.open(copy)
+
+
+def test_the_list_in_the_mlmodel_file_is_not_what_is_trusted(cases: Cases, tmp_path: Path) -> None:
+    own = f"{Offset.__module__}.Offset"
+    rows = cases("linear").rows
+    model = Offset().fit(rows, [1.0] * len(rows))
+    folder = save_folder(tmp_path / "own", model, rows, skops_trusted_types=[*TRUSTED, own])
+    assert own in (folder / "MLmodel").read_text()
+    with pytest.raises(InvalidModel, match=f"nobody has vouched for: {own}") as caught:
+        load_estimator(folder, SETTINGS)
+    assert "serving.trusted_types" in str(caught.value)
+    loaded = load_estimator(folder, ServingSettings(trusted_types=[own]))
+    assert loaded.predict(rows[:2]).tolist() == [1.0, 1.0]
+
+
+def test_pickle_is_loaded_only_when_the_settings_allow_it(cases: Cases, tmp_path: Path) -> None:
+    case = cases("linear")
+    options = {"serialization_format": "cloudpickle", "skops_trusted_types": None}
+    folder = save_folder(tmp_path / "pickled", case.estimator, case.rows, **options)
+    with pytest.raises(InvalidModel, match="saved with pickle"):
+        load_estimator(folder, SETTINGS)
+    loaded = load_estimator(folder, ServingSettings(allow_pickle=True))
+    np.testing.assert_array_equal(loaded.predict(case.rows), case.estimator.predict(case.rows))
+
+
+def test_models_that_answer_no_rows_are_refused_with_the_reason(cases: Cases, copy: Path, tmp_path: Path) -> None:
+    text = (copy / "MLmodel").read_text()
+    for old, new, message in (
+        ("signature:", "signature_of_old:", "has no input signature"),
+        ("  sklearn:", "  xgboost:", "not a scikit-learn model"),
+        ('"type": "double"', '"type": "binary"', "has type 'binary'"),
+    ):
+        (copy / "MLmodel").write_text(text.replace(old, new))
+        write_manifest(copy)
+        with pytest.raises(InvalidModel, match=message):
+            ModelFolder.open(copy)
+    (copy / "MLmodel").write_text(text)
+    (copy / "model.skops").write_bytes(b"no zip file")
+    write_manifest(copy)
+    with pytest.raises(InvalidModel, match="damaged"):
+        load_estimator(copy, SETTINGS)
+
+
+def test_a_model_that_cannot_answer_its_own_example_is_not_served(copy: Path) -> None:
+    (copy / "serving_input_example.json").write_text('{"dataframe_records": [{"a": null, "b": 1, "n": 2}]}')
+    write_manifest(copy)
+    with pytest.raises(InvalidModel, match="cannot answer its own input example"):
+        load_version("m", 1, copy, SETTINGS)
+
+
+def test_threads_of_nested_estimators_are_switched_off(cases: Cases) -> None:
+    folder = ModelFolder.open(cases("forest").folder)
+    assert Runtime.load(folder, SETTINGS).estimator.n_jobs == 1
+
+
+def test_models_of_arrays_need_no_dataframe(cases: Cases) -> None:
+    forms = {name: load_version("m", 1, cases(name).folder, SETTINGS).runtime.form for name in ("forest", "mixed")}
+    assert forms == {"forest": "matrix", "mixed": "frame"}
+
+
+@pytest.mark.parametrize("field", ["left", "feature_idx"])
+def test_a_boosted_tree_that_points_outside_itself_is_refused(cases: Cases, tmp_path: Path, field: str) -> None:
+    import copy as copying
+
+    case = cases("boosted")
+    forged = copying.deepcopy(case.estimator)
+    nodes = forged._predictors[0][0].nodes
+    nodes[field][np.flatnonzero(nodes["is_leaf"] == 0)[0]] = 2_000_000
+    folder = tmp_path / "forged"
+    shutil.copytree(case.folder, folder)
+    import skops.io
+
+    skops.io.dump(forged, folder / "model.skops")
+    write_manifest(folder)
+    with pytest.raises(InvalidModel, match="points outside itself"):
+        load_estimator(folder, SETTINGS)
+
+
+def test_a_forest_whose_trees_ask_for_features_that_are_not_there_is_refused(cases: Cases, tmp_path: Path) -> None:
+    import skops.io
+    from sklearn.ensemble import RandomForestRegressor
+
+    rng = np.random.default_rng(0)
+    wide = RandomForestRegressor(3, random_state=0).fit(rng.normal(size=(40, 9)), rng.normal(size=40))
+    # What a forger would do: trees of nine features in a forest that claims three.
+    for part in (wide, *wide.estimators_):
+        part.n_features_in_ = 3
+    folder = Path(shutil.copytree(cases("forest").folder, tmp_path / "forged"))
+    skops.io.dump(wide, folder / "model.skops")
+    write_manifest(folder)
+    with pytest.raises(InvalidModel, match="points outside itself"):
+        load_estimator(folder, SETTINGS)
+
+
+# Estimators that need another kind of data, or that skops cannot save at all.
+_OTHER_DATA = {
+    "Birch",
+    "CountVectorizer",
+    "DictVectorizer",
+    "FrozenEstimator",
+    "IsotonicRegression",
+    "KernelCenterer",
+    "LabelBinarizer",
+    "LabelEncoder",
+    "MultiLabelBinarizer",
+    "PatchExtractor",
+    "SparseCoder",
+    "TfidfVectorizer",
+}
+
+
+def test_every_estimator_of_scikit_learn_is_covered_by_the_allow_list() -> None:
+    import warnings
+
+    import skops.io
+    from sklearn.base import is_classifier
+    from sklearn.utils._test_common.instance_generator import _construct_instances
+
+    rng = np.random.default_rng(0)
+    X = np.abs(rng.normal(size=(30, 4)))
+    unknown: dict[str, set[str]] = {}
+    saved = 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name, kind in all_estimators():
+            if name in _OTHER_DATA:
+                continue
+            estimator = next(iter(_construct_instances(kind)))
+            target = (X[:, 0] > np.median(X[:, 0])).astype(int) if is_classifier(estimator) else X[:, 0]
+            if estimator.__sklearn_tags__().target_tags.single_output is False:
+                target = np.column_stack([target, target])
+            try:
+                estimator.fit(X, target)
+            except ValueError:
+                continue
+            saved += 1
+            types = set(skops.io.get_untrusted_types(data=skops.io.dumps(estimator))) - TRUSTED_TYPES
+            if types:
+                unknown[name] = types
+    assert saved > 150
+    assert unknown == {}
+
+
+def test_scipy_distributions_stay_out_because_they_execute_text_from_the_file() -> None:
+    import skops.io
+    from scipy import stats
+
+    held = set(skops.io.get_untrusted_types(data=skops.io.dumps(stats.loguniform(0.1, 1))))
+    assert held - TRUSTED_TYPES
+
+
+def test_names_of_columns_from_arrays_and_frames_are_texts(cases: Cases) -> None:
+    signature = ModelFolder.open(cases("forest").folder).signature
+    assert signature == Signature(tuple(Column(str(i), "double", True, i) for i in range(3)), "matrix")
+    names = [column.name for column in ModelFolder.open(cases("mixed").folder).signature.columns]
+    assert names == list(table().columns)
