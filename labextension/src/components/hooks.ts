@@ -1,0 +1,70 @@
+import { type ISignal } from '@lumino/signaling';
+import * as React from 'react';
+
+import type { ISnapshot, Resource } from '../model/resource';
+
+/** Watch a resource for as long as the component is shown. */
+export function useResource<T>(resource: Resource<T>): ISnapshot<T> {
+  const subscribe = React.useCallback(
+    (notify: () => void) => {
+      resource.changed.connect(notify);
+      const release = resource.watch();
+      return () => {
+        release();
+        resource.changed.disconnect(notify);
+      };
+    },
+    [resource]
+  );
+  return React.useSyncExternalStore(subscribe, () => resource.snapshot);
+}
+
+/** A value that a signal says has changed. */
+export function useSignalValue<T>(signal: ISignal<unknown, unknown>, read: () => T): T {
+  const subscribe = React.useCallback(
+    (notify: () => void) => {
+      signal.connect(notify);
+      return () => {
+        signal.disconnect(notify);
+      };
+    },
+    [signal]
+  );
+  return React.useSyncExternalStore(subscribe, read);
+}
+
+/** The present time in milliseconds, renewed every so many of them; stands still when `everyMs` is 0. */
+export function useNow(everyMs: number): number {
+  const [now, setNow] = React.useState(() => Date.now());
+  React.useEffect(() => {
+    if (everyMs === 0) {
+      return;
+    }
+    setNow(Date.now());
+    const timer = setInterval(() => setNow(Date.now()), everyMs);
+    return () => clearInterval(timer);
+  }, [everyMs]);
+  return now;
+}
+
+/** Width of an element in pixels, `initial` until it is known. */
+export function useWidth(
+  initial: number
+): readonly [number, React.RefCallback<HTMLElement>] {
+  const [width, setWidth] = React.useState(initial);
+  const observer = React.useRef<ResizeObserver | null>(null);
+  const ref = React.useCallback((element: HTMLElement | null) => {
+    observer.current?.disconnect();
+    if (element === null || typeof ResizeObserver === 'undefined') {
+      return;
+    }
+    observer.current = new ResizeObserver(entries => {
+      const measured = Math.floor(entries[0].contentRect.width);
+      if (measured > 0) {
+        setWidth(measured);
+      }
+    });
+    observer.current.observe(element);
+  }, []);
+  return [width, ref];
+}

@@ -1,0 +1,69 @@
+import * as React from 'react';
+
+/** A list of things to open: arrow keys, Home and End move between its rows. */
+export function List({
+  label,
+  children
+}: {
+  label: string;
+  children: React.ReactNode;
+}): React.ReactElement {
+  return (
+    <ul className="mw-list" aria-label={label} onKeyDown={moveFocus}>
+      {children}
+    </ul>
+  );
+}
+
+/** A row of a list: two lines of text between a mark and a value. */
+export function Row({
+  mark,
+  title,
+  value,
+  detail,
+  aside,
+  hint,
+  onOpen,
+  children
+}: {
+  mark: React.ReactNode;
+  title: string;
+  value?: React.ReactNode;
+  detail?: React.ReactNode;
+  aside?: React.ReactNode;
+  hint: string;
+  onOpen: () => void;
+  /** Stands below, outside of the button. */
+  children?: React.ReactNode;
+}): React.ReactElement {
+  return (
+    <li className="mw-row">
+      <button type="button" className="mw-row-button" onClick={onOpen} title={hint}>
+        <span className="mw-row-mark">{mark}</span>
+        <span className="mw-row-title">{title}</span>
+        <span className="mw-row-value mw-number">{value}</span>
+        <span className="mw-row-detail">{detail}</span>
+        <span className="mw-row-aside">{aside}</span>
+      </button>
+      {children}
+    </li>
+  );
+}
+
+function moveFocus(event: React.KeyboardEvent<HTMLUListElement>): void {
+  const buttons = [...event.currentTarget.querySelectorAll<HTMLElement>('.mw-row-button')];
+  const present = buttons.indexOf(document.activeElement as HTMLElement);
+  if (present === -1) {
+    return;
+  }
+  const target = {
+    ArrowDown: present + 1,
+    ArrowUp: present - 1,
+    Home: 0,
+    End: buttons.length - 1
+  }[event.key];
+  if (target !== undefined && buttons[target]) {
+    buttons[target].focus();
+    event.preventDefault();
+  }
+}

@@ -1,0 +1,84 @@
+import { copyIcon, type LabIcon, refreshIcon } from '@jupyterlab/ui-components';
+import * as React from 'react';
+
+import type { Problem } from '../api/problem';
+import { useWorkbench } from './context';
+
+/** What went wrong, where, and what to do. */
+export function ProblemNotice({
+  problem,
+  retry
+}: {
+  problem: Problem;
+  retry?: () => void;
+}): React.ReactElement {
+  const { trans } = useWorkbench();
+  return (
+    <div className="mw-problem" role="alert">
+      <p className="mw-problem-message">{problem.message}</p>
+      {problem.hint && <p className="mw-problem-hint">{problem.hint}</p>}
+      {problem.where && <p className="mw-problem-where">{problem.where}</p>}
+      {retry && (
+        <button type="button" className="mw-link" onClick={retry}>
+          <refreshIcon.react tag="span" width="14px" />
+          {trans.__('Try again')}
+        </button>
+      )}
+    </div>
+  );
+}
+
+/** Nothing is here yet, and what to do about it. */
+export function EmptyState({
+  icon,
+  title,
+  children,
+  code
+}: {
+  icon: LabIcon;
+  title: string;
+  children?: React.ReactNode;
+  code?: string;
+}): React.ReactElement {
+  return (
+    <div className="mw-empty">
+      <icon.react tag="div" width="28px" className="mw-empty-icon" />
+      <p className="mw-empty-title">{title}</p>
+      {children && <p className="mw-empty-text">{children}</p>}
+      {code && <Snippet code={code} />}
+    </div>
+  );
+}
+
+/** Code to be pasted into a cell or a terminal. */
+export function Snippet({ code }: { code: string }): React.ReactElement {
+  const { trans } = useWorkbench();
+  const [copied, setCopied] = React.useState(false);
+  const copy = (): void => {
+    void navigator.clipboard.writeText(code).then(() => setCopied(true));
+  };
+  const label = copied ? trans.__('Copied') : trans.__('Copy');
+  return (
+    <div className="mw-snippet">
+      <pre>{code}</pre>
+      <button type="button" className="mw-icon-button" onClick={copy} aria-label={label} title={label}>
+        <copyIcon.react tag="span" width="14px" />
+      </button>
+      <span className="mw-sr-only" role="status">
+        {copied ? trans.__('Copied') : ''}
+      </span>
+    </div>
+  );
+}
+
+/** Grey bars where text will be. */
+export function Loading({ lines = 3 }: { lines?: number }): React.ReactElement {
+  const { trans } = useWorkbench();
+  return (
+    <div className="mw-loading" role="status" aria-label={trans.__('Loading')}>
+      {Array.from({ length: lines }, (_, index) => (
+        <span key={index} style={{ width: `${90 - ((index * 23) % 40)}%` }} />
+      ))}
+    </div>
+  );
+}

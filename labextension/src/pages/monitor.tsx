@@ -1,0 +1,211 @@
+import * as React from 'react';
+
+import type { FeatureDrift, MonitorReport, Window } from '../api/types';
+import { LineChart } from '../components/chart';
+import { useWorkbench } from '../components/context';
+import { attempt } from '../components/dialogs';
+import { useResource } from '../components/hooks';
+import { EmptyState, Loading } from '../components/notices';
+import { Action, Section } from '../components/page';
+import { Chip } from '../components/status';
+import { Table } from '../components/table';
+import { Ago } from '../components/times';
+import { formatChange, formatCount, formatNumber, formatPercent } from '../format/numbers';
+import { endpointIcon } from '../icons';
+
+/** What a monitor saw: error and drift for each window of live predictions. */
+export function MonitorSection({ endpoint }: { endpoint: string }): React.ReactElement {
+  const { model, trans } = useWorkbench();
+  const { value: reports } = useResource(model.monitors);
+  const report = reports?.find(item => item.spec.endpoint === endpoint);
+  const [busy, setBusy] = React.useState(false);
+  const evaluate = async (): Promise<void> => {
+    setBusy(true);
+    await attempt(() => model.client.evaluateMonitor(endpoint));
+    await model.monitors.refresh();
+    setBusy(false);
+  };
+  const aside = (
+    <>
+      {report !== undefined && report.evaluated_ms > 0 && (
+        <span className="mw-quiet">
+          {trans.__('evaluated')} <Ago ms={report.evaluated_ms} />
+        </span>
+      )}
+      <Action
+        label={busy ? trans.__('Evaluating…') : trans.__('Evaluate now')}
+        disabled={busy}
+        onClick={() => void evaluate()}
+      />
+    </>
+  );
+  return (
+    <Section title={trans.__('Monitor')} aside={aside}>
+      {reports === null ? (
+        <Loading />
+      ) : report === undefined || report.windows.length === 0 ? (
+        <EmptyState
+          icon={endpointIcon}
+          title={trans.__('No window of predictions yet')}
+          code={`%mlops monitor ${endpoint}`}
+        >
+          {trans.__('Send requests, and true outcomes as feedback; windows are compared with the training data.')}
+        </EmptyState>
+      ) : (
+        <Report report={report} />
+      )}
+    </Section>
+  );
+}
+
+function Report({ report }: { report: MonitorReport }): React.ReactElement {
+  const { trans } = useWorkbench();
+  const { spec, windows } = report;
+  const known = windows.filter(window => window.quality !== null);
+  const reference = windows.find(window => window.reference_quality !== null)?.reference_quality;
+  const labelOf = (index: number): string => windows[index]?.label ?? '';
+  return (
+    <>
+      <p className="mw-quiet mw-monitor-spec">
+        {trans.__('Windows of one %1; %2 may get worse by %3.', spec.window, spec.metric, formatPercent(spec.max_degradation))}{' '}
+        {spec.pipeline
+          ? trans.__('An alert starts the pipeline %1.', spec.pipeline)
+          : trans.__('An alert starts nothing.')}
+      </p>
+      <div className="mw-charts mw-charts-wide">
+        {known.length > 0 && (
+          <LineChart
+            title={trans.__('%1 of live predictions', spec.metric)}
+            value={formatNumber(known[known.length - 1].quality)}
+            points={windows.map((window, index) => ({ x: index, y: window.quality }))}
+            tones={windows.map(window => (window.degraded ? 'bad' : null))}
+            labelOf={labelOf}
+            reference={
+              typeof reference === 'number'
+                ? { value: reference, label: trans.__('training data') }
+                : undefined
+            }
+            summary={trans.__(
+              '%1 per window, from %2 to %3; on the training data %4',
+              spec.metric,
+              formatNumber(known[0].quality),
+              formatNumber(known[known.length - 1].quality),
+              formatNumber(reference ?? null)
+            )}
+          />
+        )}
+        <LineChart
+          title={trans.__('Rows')}
+          value={formatCount(windows[windows.length - 1].rows)}
+          points={windows.map((window, index) => ({ x: index, y: window.rows }))}
+          labelOf={labelOf}
+          summary={trans.__('Rows predicted per window')}
+        />
+      </div>
+      <WindowTable windows={windows} metric={spec.metric} />
+      <DriftTable windows={windows} />
+    </>
+  );
+}
+
+function WindowTable({ windows, metric }: { windows: Window[]; metric: string }): React.ReactElement {
+  const { trans } = useWorkbench();
+  const verdict = (row: Window): React.ReactElement => (
+    <>
+      {row.degraded && <Chip tone="bad">{trans.__('worse')}</Chip>}
+      {row.drifted && <Chip tone="warn">{trans.__('drifted')}</Chip>}
+      {!row.degraded && !row.drifted && <span className="mw-quiet">{trans.__('as expected')}</span>}
+      {row.note && <span className="mw-quiet">{row.note}</span>}
+    </>
+  );
+  return (
+    <Table
+      label={trans.__('Windows')}
+      rows={windows}
+      rowKey={row => row.label}
+      columns={[
+        { key: 'label', label: trans.__('Window'), cell: row => row.label },
+        { key: 'rows', label: trans.__('Rows'), numeric: true, cell: row => formatCount(row.rows) },
+        { key: 'truth', label: trans.__('With truth'), numeric: true, cell: row => formatPercent(row.coverage) },
+        { key: 'quality', label: metric, numeric: true, cell: row => formatNumber(row.quality) },
+        { key: 'change', label: trans.__('Change'), numeric: true, cell: row => change(row) },
+        {
+          key: 'versions',
+          label: trans.__('Version'),
+          numeric: true,
+          cell: row => row.versions.join(', ')
+        },
+        { key: 'verdict', label: trans.__('Verdict'), grow: true, cell: verdict }
+      ]}
+    />
+  );
+}
+
+function change(window: Window): string {
+  const { quality, reference_quality: reference } = window;
+  return quality === null || reference === null || reference === 0
+    ? '–'
+    : formatChange(quality / reference - 1);
+}
+
+/** Effect of every column in every window: the darker, the further from the training data. */
+function DriftTable({ windows }: { windows: Window[] }): React.ReactElement | null {
+  const { trans } = useWorkbench();
+  const names = [...new Set(windows.flatMap(window => window.features.map(item => item.name)))];
+  if (names.length === 0) {
+    return null;
+  }
+  const byWindow = windows.map(
+    window => new Map(window.features.map(item => [item.name, item] as const))
+  );
+  return (
+    <div className="mw-table-frame mw-drift">
+      <table className="mw-table" aria-label={trans.__('Drift by column and window')}>
+        <caption>{trans.__('Drift by column: distance from the training data')}</caption>
+        <thead>
+          <tr>
+            <th scope="col">{trans.__('Column')}</th>
+            {windows.map(window => (
+              <th key={window.label} scope="col" className="mw-number">
+                {window.label}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {names.map(name => (
+            <tr key={name}>
+              <th scope="row">{name === 'prediction' ? <em>{name}</em> : name}</th>
+              {byWindow.map((features, index) => (
+                <DriftCell key={windows[index].label} drift={features.get(name)} />
+              ))}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+function DriftCell({ drift }: { drift: FeatureDrift | undefined }): React.ReactElement {
+  const { trans } = useWorkbench();
+  if (drift === undefined) {
+    return <td className="mw-number mw-quiet">–</td>;
+  }
+  // At the floor the shade is a third; three times the floor is as dark as it gets.
+  const ratio = drift.floor > 0 ? drift.effect / drift.floor : drift.effect;
+  const shade = Math.min(1, ratio / 3);
+  const title = trans.__(
+    'effect %1 (counts from %2), p %3, missing values %4',
+    formatNumber(drift.effect),
+    formatNumber(drift.floor),
+    formatNumber(drift.p_value),
+    formatChange(drift.missing_change)
+  );
+  const style = { '--mw-shade': `${Math.round(shade * 100)}%` } as React.CSSProperties;
+  return (
+    <td className={`mw-number mw-drift-cell${drift.drifted ? ' mw-drifted' : ''}`} style={style} title={title}>
+      {formatNumber(Number(drift.effect.toFixed(2)))}
+    </td>
+  );
+}

@@ -1,0 +1,290 @@
+import * as React from 'react';
+
+import type { PipelineRun, StageRun } from '../api/types';
+import { useWorkbench } from '../components/context';
+import { attempt, confirm } from '../components/dialogs';
+import { useNow, useResource } from '../components/hooks';
+import { EmptyState, Loading, ProblemNotice } from '../components/notices';
+import { Action, Page, Section } from '../components/page';
+import { runPipelineDialog } from '../components/pipeline-form';
+import { StateBadge, StateDot } from '../components/status';
+import { Facts, Table } from '../components/table';
+import { Ago, Span } from '../components/times';
+import { isActive } from '../format/states';
+import { pipelineIcon } from '../icons';
+
+/** A pipeline: its stages as they ran, its runs, and a button to run it. */
+export function PipelinePage({ name }: { name: string }): React.ReactElement {
+  const { model, trans } = useWorkbench();
+  const specs = useResource(model.pipelines);
+  const history = useResource(model.pipelineRuns);
+  const [chosen, setChosen] = React.useState<string | null>(null);
+
+  const problem = specs.problem ?? history.problem;
+  const retry = (): void => {
+    void model.pipelines.refresh();
+    void model.pipelineRuns.refresh();
+  };
+  if (specs.value === null || history.value === null) {
+    return (
+      <article className="mw-page">
+        {problem ? <ProblemNotice problem={problem} retry={retry} /> : <Loading lines={6} />}
+      </article>
+    );
+  }
+  const spec = specs.value.find(item => item.name === name);
+  const runs = history.value.filter(run => run.pipeline === name);
+  const shown = runs.find(run => run.id === chosen) ?? runs[0];
+
+  const start = async (): Promise<void> => {
+    if (spec) {
+      const started = await runPipelineDialog(spec, model, trans);
+      if (started) {
+        setChosen(started.id);
+      }
+    }
+  };
+  return (
+    <Page
+      icon={pipelineIcon}
+      kind={trans.__('Pipeline')}
+      title={name}
+      badge={shown && <StateBadge state={shown.state} />}
+      problem={problem}
+      retry={retry}
+      facts={[
+        spec && <code>{spec.path}</code>,
+        spec && trans._n('%1 stage', '%1 stages', spec.stages.length),
+        trans._n('%1 recent run', '%1 recent runs', runs.length)
+      ]}
+      actions={
+        <>
+          {shown && isActive(shown.state) && <CancelAction run={shown} />}
+          <Action
+            label={trans.__('Run…')}
+            primary
+            disabled={spec === undefined || spec.problem !== ''}
+            onClick={() => void start()}
+          />
+        </>
+      }
+    >
+      {spec?.problem && (
+        <div className="mw-problem" role="alert">
+          <p className="mw-problem-message">{trans.__('It cannot run as it is.')}</p>
+          <p className="mw-problem-hint">{spec.problem}</p>
+        </div>
+      )}
+      {shown ? (
+        <RunDetail run={shown} />
+      ) : (
+        <EmptyState
+          icon={pipelineIcon}
+          title={trans.__('It has not run yet')}
+          code={`%mlops pipeline run ${name}`}
+        />
+      )}
+      {runs.length > 0 && (
+        <Section title={trans.__('Runs')} count={runs.length}>
+          <RunTable runs={runs} shown={shown} onChoose={setChosen} />
+        </Section>
+      )}
+    </Page>
+  );
+}
+
+function RunDetail({ run }: { run: PipelineRun }): React.ReactElement {
+  const { trans, open } = useWorkbench();
+  const params = Object.entries(run.params);
+  return (
+    <>
+      {run.message && (
+        <div className={run.state === 'failed' ? 'mw-problem' : 'mw-note'} role="status">
+          {run.message}
+        </div>
+      )}
+      <Section
+        title={trans.__('Stages')}
+        count={run.stages.length}
+        aside={
+          <span className="mw-quiet">
+            <Ago ms={run.start_ms} />
+            {' · '}
+            <Span startMs={run.start_ms} endMs={run.end_ms} running={isActive(run.state)} />
+          </span>
+        }
+      >
+        <Stages run={run} />
+      </Section>
+      <div className="mw-columns">
+        <Section title={trans.__('Parameters')} count={params.length}>
+          {params.length > 0 ? (
+            <Facts
+              label={trans.__('Parameters')}
+              facts={params.map(([name, value]) => [name, <code key={name}>{String(value)}</code>])}
+            />
+          ) : (
+            <p className="mw-quiet">{trans.__('It ran with its defaults.')}</p>
+          )}
+        </Section>
+        <Section title={trans.__('About this run')}>
+          <Facts
+            label={trans.__('About this run')}
+            facts={[
+              [trans.__('Id'), <code key="id">{run.id}</code>],
+              [trans.__('Started by'), run.reason],
+              [trans.__('Published'), run.published || '–'],
+              [
+                trans.__('Tracked as'),
+                run.run_uid ? (
+                  <button
+                    key="run"
+                    type="button"
+                    className="mw-link"
+                    onClick={() => open('run', run.run_uid)}
+                  >
+                    {run.run_uid.slice(0, 12)}
+                  </button>
+                ) : (
+                  '–'
+                )
+              ]
+            ]}
+          />
+        </Section>
+      </div>
+    </>
+  );
+}
+
+/** The stages one below the other, each with a bar for the time it took within the whole. */
+function Stages({ run }: { run: PipelineRun }): React.ReactElement {
+  const { trans } = useWorkbench();
+  const now = useNow(isActive(run.state) ? 1000 : 0);
+  const end = run.end_ms || now;
+  const whole = Math.max(1, end - run.start_ms);
+  return (
+    <ol className="mw-stages" aria-label={trans.__('Stages')}>
+      {run.stages.map(stage => (
+        <Stage key={stage.name} stage={stage} origin={run.start_ms} whole={whole} end={end} />
+      ))}
+    </ol>
+  );
+}
+
+function Stage({
+  stage,
+  origin,
+  whole,
+  end
+}: {
+  stage: StageRun;
+  origin: number;
+  whole: number;
+  end: number;
+}): React.ReactElement {
+  const { trans, open } = useWorkbench();
+  const started = stage.start_ms > 0;
+  const left = started ? (stage.start_ms - origin) / whole : 0;
+  const width = started ? ((stage.end_ms || end) - stage.start_ms) / whole : 0;
+  const running = stage.state === 'running';
+  return (
+    <li className={`mw-stage mw-stage-${stage.state}`}>
+      <StateDot state={stage.state} />
+      <div className="mw-stage-name">
+        {stage.run_uid ? (
+          <button type="button" className="mw-link" onClick={() => open('run', stage.run_uid)}>
+            {stage.name}
+          </button>
+        ) : (
+          <span>{stage.name}</span>
+        )}
+        <code title={stage.notebook}>{stage.notebook}</code>
+      </div>
+      <div className="mw-stage-track" aria-hidden="true">
+        <div
+          className="mw-stage-bar"
+          style={{ left: `${100 * left}%`, width: `max(3px, ${100 * width}%)` }}
+          hidden={!started}
+        />
+      </div>
+      <span className="mw-stage-cells mw-number">
+        {stage.cells_total > 0 && trans.__('%1 of %2 cells', stage.cells, stage.cells_total)}
+      </span>
+      <Span startMs={stage.start_ms} endMs={stage.end_ms} running={running} />
+      {running && stage.cells_total > 0 && (
+        <progress
+          className="mw-stage-progress"
+          max={stage.cells_total}
+          value={stage.cells}
+          aria-label={trans.__('Progress of %1', stage.name)}
+        />
+      )}
+      {stage.message && <p className="mw-stage-message">{stage.message}</p>}
+    </li>
+  );
+}
+
+function RunTable({
+  runs,
+  shown,
+  onChoose
+}: {
+  runs: PipelineRun[];
+  shown: PipelineRun;
+  onChoose: (id: string) => void;
+}): React.ReactElement {
+  const { trans } = useWorkbench();
+  return (
+    <Table
+      label={trans.__('Runs')}
+      rows={runs}
+      rowKey={row => row.id}
+      rowClass={row => (row.id === shown.id ? 'mw-chosen' : '')}
+      columns={[
+        {
+          key: 'id',
+          label: trans.__('Run'),
+          cell: row => (
+            <button
+              type="button"
+              className="mw-link"
+              aria-pressed={row.id === shown.id}
+              onClick={() => onChoose(row.id)}
+            >
+              <StateDot state={row.state} />
+              {row.id}
+            </button>
+          )
+        },
+        { key: 'reason', label: trans.__('Started by'), cell: row => row.reason },
+        { key: 'message', label: trans.__('Result'), grow: true, cell: row => row.published || row.message },
+        { key: 'start', label: trans.__('Started'), cell: row => <Ago ms={row.start_ms} /> },
+        {
+          key: 'time',
+          label: trans.__('Duration'),
+          numeric: true,
+          cell: row => <Span startMs={row.start_ms} endMs={row.end_ms} running={isActive(row.state)} />
+        }
+      ]}
+    />
+  );
+}
+
+function CancelAction({ run }: { run: PipelineRun }): React.ReactElement {
+  const { model, trans } = useWorkbench();
+  const cancel = async (): Promise<void> => {
+    const meant = await confirm(
+      trans.__('Cancel %1?', run.id),
+      trans.__('The stages that run are stopped; what finished is kept.'),
+      trans.__('Cancel the run'),
+      trans,
+      true
+    );
+    if (meant) {
+      await attempt(() => model.client.cancelPipelineRun(run.id));
+      await model.pipelineRuns.refresh();
+    }
+  };
+  return <Action label={trans.__('Cancel…')} danger onClick={() => void cancel()} />;
+}

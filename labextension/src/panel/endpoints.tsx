@@ -1,0 +1,64 @@
+import * as React from 'react';
+
+import { useWorkbench } from '../components/context';
+import { useResource } from '../components/hooks';
+import { List, Row } from '../components/list';
+import { EmptyState, Loading, ProblemNotice } from '../components/notices';
+import { Chip, StateDot } from '../components/status';
+import { formatCount, formatLatency } from '../format/numbers';
+import { endpointIcon } from '../icons';
+
+/** Endpoints, what they serve and whether something is amiss. */
+export function EndpointsSection(): React.ReactElement {
+  const { model, trans, open } = useWorkbench();
+  const { value: endpoints, problem } = useResource(model.endpoints);
+  const { value: alerts } = useResource(model.alerts);
+  return (
+    <div className="mw-panel-section">
+      {problem && <ProblemNotice problem={problem} retry={() => void model.endpoints.refresh()} />}
+      {endpoints === null ? (
+        !problem && <Loading lines={2} />
+      ) : endpoints.length === 0 ? (
+        <EmptyState
+          icon={endpointIcon}
+          title={trans.__('No endpoints')}
+          code={'%mlops deploy my-model@champion'}
+        >
+          {trans.__('Deploy a registered model to serve predictions over HTTP.')}
+        </EmptyState>
+      ) : (
+        <List label={trans.__('Endpoints')}>
+          {endpoints.map(item => {
+            const open_alerts = (alerts ?? []).filter(
+              alert => alert.endpoint === item.name && alert.resolved_ms === 0
+            ).length;
+            return (
+              <Row
+                key={item.name}
+                mark={<StateDot state={item.state} />}
+                title={item.name}
+                value={item.p50_ms !== null ? formatLatency(item.p50_ms) : ''}
+                detail={
+                  <>
+                    {item.model}
+                    {!item.model.endsWith(`/${item.version}`) &&
+                      ` · ${trans.__('v%1', item.version)}`}
+                    {open_alerts > 0 && (
+                      <Chip tone="bad">{trans._n('%1 alert', '%1 alerts', open_alerts)}</Chip>
+                    )}
+                  </>
+                }
+                aside={trans._n('%1 request', '%1 requests', item.requests).replace(
+                  String(item.requests),
+                  formatCount(item.requests)
+                )}
+                hint={item.message || trans.__('Endpoint %1', item.name)}
+                onOpen={() => open('endpoint', item.name)}
+              />
+            );
+          })}
+        </List>
+      )}
+    </div>
+  );
+}

@@ -1,0 +1,48 @@
+import * as React from 'react';
+
+import { useWorkbench } from '../components/context';
+import { useResource } from '../components/hooks';
+import { ProblemNotice } from '../components/notices';
+import { Dot } from '../components/status';
+import { formatBytes } from '../format/numbers';
+import { basename } from '../format/text';
+import type { WorkspaceStatus } from '../api/types';
+import type { Tone } from '../format/states';
+
+/** The workspace at a glance: its name, and whether everything has been delivered. */
+export function PanelHeader(): React.ReactElement {
+  const { model, trans } = useWorkbench();
+  const { value: status, problem } = useResource(model.status);
+  if (problem) {
+    return <ProblemNotice problem={problem} retry={() => model.refresh()} />;
+  }
+  if (status === null) {
+    return <p className="mw-quiet">{trans.__('Starting the control plane…')}</p>;
+  }
+  const [tone, text] = delivery(status);
+  return (
+    <div className="mw-panel-header">
+      <span className="mw-panel-name" title={status.root}>
+        {basename(status.root)}
+      </span>
+      <span className="mw-panel-state" title={status.ingest.problem || status.ingest.tracking}>
+        <Dot tone={tone} label={text} />
+        <span aria-hidden="true">{text}</span>
+      </span>
+      {status.open_alerts > 0 && (
+        <span className="mw-panel-alerts">
+          {trans._n('%1 open alert', '%1 open alerts', status.open_alerts)}
+        </span>
+      )}
+    </div>
+  );
+
+  function delivery({ ingest }: WorkspaceStatus): [Tone, string] {
+    if (ingest.problem) {
+      return ['warn', trans.__('Delivery waits')];
+    }
+    return ingest.backlog_bytes > 0
+      ? ['busy', trans.__('%1 to deliver', formatBytes(ingest.backlog_bytes))]
+      : ['good', trans.__('Up to date')];
+  }
+}

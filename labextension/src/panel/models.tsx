@@ -1,0 +1,52 @@
+import * as React from 'react';
+
+import { useWorkbench } from '../components/context';
+import { useResource } from '../components/hooks';
+import { List, Row } from '../components/list';
+import { EmptyState, Loading, ProblemNotice } from '../components/notices';
+import { Chip } from '../components/status';
+import { Ago } from '../components/times';
+import { modelIcon } from '../icons';
+
+/** Registered models and their aliases. */
+export function ModelsSection(): React.ReactElement {
+  const { model, trans, open } = useWorkbench();
+  const { value: models, problem } = useResource(model.models);
+  return (
+    <div className="mw-panel-section">
+      {problem && <ProblemNotice problem={problem} retry={() => void model.models.refresh()} />}
+      {models === null ? (
+        !problem && <Loading lines={2} />
+      ) : models.length === 0 ? (
+        <EmptyState
+          icon={modelIcon}
+          title={trans.__('No registered models')}
+          code={'%mlops register my-first-run --as my-model'}
+        >
+          {trans.__('Register the model of a run to give it versions and aliases.')}
+        </EmptyState>
+      ) : (
+        <List label={trans.__('Models')}>
+          {models.map(item => (
+            <Row
+              key={item.name}
+              mark={<modelIcon.react tag="span" width="14px" />}
+              title={item.name}
+              value={trans.__('v%1', item.latest)}
+              detail={Object.entries(item.aliases)
+                .sort(([one], [other]) => one.localeCompare(other))
+                .map(([alias, version]) => (
+                  <Chip key={alias} tone={alias === 'champion' ? 'accent' : 'idle'}>
+                    {alias} {trans.__('v%1', version)}
+                  </Chip>
+                ))}
+              aside={<Ago ms={item.updated_ms} />}
+              hint={trans.__('Registered model %1', item.name)}
+              onOpen={() => open('model', item.name)}
+            />
+          ))}
+        </List>
+      )}
+    </div>
+  );
+}

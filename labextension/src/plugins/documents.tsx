@@ -1,0 +1,114 @@
+import { ILayoutRestorer, type JupyterFrontEnd, type JupyterFrontEndPlugin } from '@jupyterlab/application';
+import { MainAreaWidget, ReactWidget, WidgetTracker } from '@jupyterlab/apputils';
+import { IRenderMimeRegistry } from '@jupyterlab/rendermime';
+import { ITranslator, nullTranslator } from '@jupyterlab/translation';
+import { DisposableDelegate, type IDisposable } from '@lumino/disposable';
+import * as React from 'react';
+
+import { type IWorkbenchContext, WorkbenchContext } from '../components/context';
+import type { WorkbenchModel } from '../model/workbench';
+import { type IDocumentKind, IWorkbenchDocuments, IWorkbenchModel, type Noun } from '../tokens';
+
+/** Opens documents in the main area, and opens them again after a reload. */
+export const documentsPlugin: JupyterFrontEndPlugin<IWorkbenchDocuments> = {
+  id: 'mlops-workbench:documents',
+  description: 'Provides the documents of the workbench in the main area.',
+  autoStart: true,
+  requires: [IWorkbenchModel],
+  optional: [ITranslator, ILayoutRestorer, IRenderMimeRegistry],
+  provides: IWorkbenchDocuments,
+  activate: (
+    app,
+    model: WorkbenchModel,
+    translator: ITranslator | null,
+    restorer: ILayoutRestorer | null,
+    rendermime: IRenderMimeRegistry | null
+  ) => {
+    const trans = (translator ?? nullTranslator).load('mlops_workbench');
+    return new Documents(app, restorer, { model, trans, rendermime });
+  }
+};
+
+class Documents implements IWorkbenchDocuments {
+  constructor(
+    private readonly _app: JupyterFrontEnd,
+    private readonly _restorer: ILayoutRestorer | null,
+    context: Omit<IWorkbenchContext, 'open'>
+  ) {
+    this._context = { ...context, open: (noun, id) => this.open(noun, id) };
+  }
+
+  add(kind: IDocumentKind): IDisposable {
+    const tracker = new WidgetTracker<MainAreaWidget>({ namespace: `mlops-workbench-${kind.noun}` });
+    const ids = new WeakMap<MainAreaWidget, string>();
+    const command = this._app.commands.addCommand(kind.command, {
+      label: kind.commandLabel,
+      icon: kind.icon,
+      describedBy: { args: ARGS },
+      execute: args => {
+        const id = String(args.id ?? '');
+        if (id === '') {
+          return;
+        }
+        const open = tracker.find(widget => ids.get(widget) === id);
+        const widget = open ?? this._create(kind, id);
+        if (!open) {
+          ids.set(widget, id);
+          void tracker.add(widget);
+        }
+        if (!widget.isAttached) {
+          this._app.shell.add(widget, 'main');
+        }
+        this._app.shell.activateById(widget.id);
+        return widget;
+      }
+    });
+    void this._restorer?.restore(tracker, {
+      command: kind.command,
+      args: widget => ({ id: ids.get(widget) ?? '' }),
+      name: widget => ids.get(widget) ?? ''
+    });
+    this._commands.set(kind.noun, kind.command);
+    return new DisposableDelegate(() => {
+      command.dispose();
+      tracker.dispose();
+      this._commands.delete(kind.noun);
+    });
+  }
+
+  open(noun: Noun, id: string): void {
+    const command = this._commands.get(noun);
+    // A noun whose plugin is disabled has no document.
+    if (command !== undefined) {
+      void this._app.commands.execute(command, { id });
+    }
+  }
+
+  surround(page: React.ReactElement): React.ReactElement {
+    return <WorkbenchContext value={this._context}>{page}</WorkbenchContext>;
+  }
+
+  private _create(kind: IDocumentKind, id: string): MainAreaWidget {
+    const setTitle = (title: string): void => {
+      widget.title.label = title;
+    };
+    const content = ReactWidget.create(this.surround(kind.page(id, setTitle)));
+    content.addClass('mw-document');
+    const widget = new MainAreaWidget({ content });
+    widget.id = `mlops-workbench-${kind.noun}-${id}`;
+    widget.title.label = kind.title(id);
+    widget.title.caption = `${kind.noun} ${id}`;
+    widget.title.icon = kind.icon;
+    widget.title.closable = true;
+    return widget;
+  }
+
+  private readonly _context: IWorkbenchContext;
+  private readonly _commands = new Map<Noun, string>();
+}
+
+const ARGS = {
+  type: 'object',
+  properties: { id: { type: 'string', description: 'Name or id of the thing to open' } },
+  required: ['id']
+};

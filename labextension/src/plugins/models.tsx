@@ -1,0 +1,39 @@
+import type { JupyterFrontEndPlugin } from '@jupyterlab/application';
+import { ITranslator, nullTranslator } from '@jupyterlab/translation';
+import * as React from 'react';
+
+import { modelIcon } from '../icons';
+import { ModelPage } from '../pages/model';
+import { ModelsSection } from '../panel/models';
+import { CommandIDs, IWorkbenchDocuments, IWorkbenchPanel } from '../tokens';
+
+/** Models: their section of the panel and the document of one. */
+export const modelsPlugin: JupyterFrontEndPlugin<void> = {
+  id: 'mlops-workbench:models',
+  description: 'Adds models to the workbench.',
+  autoStart: true,
+  requires: [IWorkbenchDocuments],
+  optional: [IWorkbenchPanel, ITranslator],
+  activate: (
+    _,
+    documents: IWorkbenchDocuments,
+    panel: IWorkbenchPanel | null,
+    translator: ITranslator | null
+  ) => {
+    const trans = (translator ?? nullTranslator).load('mlops_workbench');
+    documents.add({
+      noun: 'model',
+      command: CommandIDs.openModel,
+      commandLabel: trans.__('Open a model'),
+      icon: modelIcon,
+      title: id => id,
+      page: id => <ModelPage name={id} />
+    });
+    panel?.addSection({
+      id: 'models',
+      label: trans.__('Models'),
+      rank: 20,
+      body: <ModelsSection />
+    });
+  }
+};

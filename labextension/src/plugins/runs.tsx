@@ -1,0 +1,39 @@
+import type { JupyterFrontEndPlugin } from '@jupyterlab/application';
+import { ITranslator, nullTranslator } from '@jupyterlab/translation';
+import * as React from 'react';
+
+import { runIcon } from '../icons';
+import { RunPage } from '../pages/run';
+import { RunsSection } from '../panel/runs';
+import { CommandIDs, IWorkbenchDocuments, IWorkbenchPanel } from '../tokens';
+
+/** Runs: their section of the panel and the document of one. */
+export const runsPlugin: JupyterFrontEndPlugin<void> = {
+  id: 'mlops-workbench:runs',
+  description: 'Adds runs to the workbench.',
+  autoStart: true,
+  requires: [IWorkbenchDocuments],
+  optional: [IWorkbenchPanel, ITranslator],
+  activate: (
+    _,
+    documents: IWorkbenchDocuments,
+    panel: IWorkbenchPanel | null,
+    translator: ITranslator | null
+  ) => {
+    const trans = (translator ?? nullTranslator).load('mlops_workbench');
+    documents.add({
+      noun: 'run',
+      command: CommandIDs.openRun,
+      commandLabel: trans.__('Open a run'),
+      icon: runIcon,
+      title: id => id.slice(0, 12),
+      page: (id, setTitle) => <RunPage uid={id} setTitle={setTitle} />
+    });
+    panel?.addSection({
+      id: 'runs',
+      label: trans.__('Runs'),
+      rank: 10,
+      body: <RunsSection />
+    });
+  }
+};

@@ -1,0 +1,4 @@
+import data from '../package.json';
+
+/** Version of this bundle. */
+export const VERSION: string = data.version;
