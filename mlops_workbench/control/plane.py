@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 
 from mlops_workbench import __version__
@@ -22,6 +23,8 @@ from mlops_workbench.core.processes import ProcessIdentity
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.deployments import Supervisor
 from mlops_workbench.tracking import Ingest, ReadIndex, TrackingStore
+
+_STOP_SECONDS = 3.0
 
 log = logging.getLogger("mlops_workbench.control")
 
@@ -78,13 +81,18 @@ class ControlPlane:
         self._ingesting.set()
         for worker in self._workers:
             worker.stop()
-        self._ingest_thread.join(3)
+        deadline = time.monotonic() + _STOP_SECONDS
+        for worker in self._workers:
+            worker.join(deadline - time.monotonic())
+        self._ingest_thread.join(max(deadline - time.monotonic(), 0.0))
         self._database.close()
 
     def shut_down(self, *, keep_endpoints: bool) -> None:
         """End the process, and the endpoints' processes unless they are kept."""
         if not keep_endpoints:
-            self._worker("endpoints").stop()
+            reconciler = self._worker("endpoints")
+            reconciler.stop()
+            reconciler.join(_STOP_SECONDS)
             self.endpoints.stop_all()
         self._on_shutdown()
 

@@ -44,12 +44,15 @@ class Worker:
         """Do not wait for the rest of the pause."""
         self._wake.set()
 
-    def stop(self, timeout: float = 2.0) -> None:
-        """End after the present step; one that takes longer ends with the process and is repeated by the next."""
+    def stop(self) -> None:
+        """Do not begin another step."""
         self._stopping.set()
         self._wake.set()
+
+    def join(self, timeout: float) -> None:
+        """Wait for the present step; one that takes longer ends with the process, and the next repeats it."""
         if self._thread.is_alive():
-            self._thread.join(timeout)
+            self._thread.join(max(timeout, 0.0))
 
     def _run(self) -> None:
         while not self._stopping.is_set():

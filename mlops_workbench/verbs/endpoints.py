@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-from mlops_workbench.control.prediction import request_predictions
 from mlops_workbench.control.requests import DeployRequest
 from mlops_workbench.core.endpoints import Endpoint
 from mlops_workbench.core.errors import NotFound
@@ -64,7 +63,10 @@ def endpoints(face: Face, name: str | None, remove: bool) -> View:
 @click.pass_obj
 def predict(face: Face, endpoint: str, data: tuple[str, ...], event_time: str | None, output: str | None) -> View:
     """Ask ENDPOINT for predictions. DATA is a table: an expression in a notebook, a CSV or Parquet file in a shell."""
+    # pandas costs every other verb more time than the verb itself takes.
     import pandas as pd
+
+    from mlops_workbench.control.prediction import request_predictions
 
     table = face.table(" ".join(data))
     with face.client() as client:
