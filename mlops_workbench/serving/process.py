@@ -8,6 +8,7 @@ import socket
 import sys
 import threading
 import time
+from importlib import metadata
 from pathlib import Path
 
 import msgspec
@@ -236,6 +237,4 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 1:
         log.error("usage: python -m mlops_workbench.serving ENDPOINT_FOLDER")
         return BAD_STATE
-    from mlops_workbench import __version__
-
-    return run(Path(arguments[0]), __version__)
+    return run(Path(arguments[0]), metadata.version("mlops-workbench"))
