@@ -127,8 +127,9 @@ def _serialise(model: Any) -> tuple[str, str, bytes, list[str]]:
     try:
         content = dumps(model, compression=zipfile.ZIP_DEFLATED, compresslevel=1)
         unknown = sorted(set(get_untrusted_types(data=content)) - TRUSTED_TYPES)
-        local = [name for name in unknown if name.startswith("__main__.")]
-        reason = f"it holds {', '.join(local)}, defined in this notebook" if local else ""
+        # Nobody else can import these: classes of the notebook, lambdas, functions inside functions.
+        local = [name for name in unknown if name.startswith("__main__.") or "<" in name]
+        reason = f"it holds {', '.join(local)}, which only exists in this session" if local else ""
     except Exception as error:  # noqa: BLE001 skops raises whatever the classes inside raise
         reason = f"{type(error).__name__}: {error}"
     if not reason:

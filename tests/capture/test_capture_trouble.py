@@ -1,0 +1,163 @@
+"""No disk trouble stops the user's code; what can be kept is kept, and what cannot is told."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from mlops_workbench.capture import delivery, log, log_artifact, log_params, track
+from mlops_workbench.core.records import Artifact, Metrics, Params, RunEnd, RunStart
+
+
+def block(workspace):
+    """Make the journal folder impossible to use, also for root, who may write to read-only folders."""
+    shutil.rmtree(workspace.journal)
+    workspace.journal.write_text("a file is in the way")
+
+
+def unblock(workspace):
+    workspace.journal.unlink()
+
+
+def test_records_wait_in_memory_until_the_folder_is_there(session, records, workspace, capsys):
+    block(workspace)
+    with track("r"):
+        for i in range(100):
+            log(i=i)
+        told = capsys.readouterr().err
+        assert told.count("cannot be written") == 1 and "your code goes on" in told
+        unblock(workspace)
+    assert [record.values["i"] for record in records.of(Metrics, "r")] == list(range(100))
+    assert records.end("r").complete, "nothing was lost"
+    assert capsys.readouterr().err == ""
+
+
+def test_a_run_that_lost_records_says_so(session, records, workspace, monkeypatch, capsys):
+    monkeypatch.setattr(delivery, "BUFFER_BYTES", 5000)
+    block(workspace)
+    with track("r"):
+        for i in range(500):
+            log(i=i)
+        unblock(workspace)
+    kept = [record.values["i"] for record in records.of(Metrics, "r")]
+    assert 0 < len(kept) < 500 and kept == list(range(len(kept)))
+    assert not records.end("r").complete
+
+
+def test_records_that_never_find_a_disk_are_counted_at_the_end(session, workspace, capsys):
+    block(workspace)
+    with track("r"):
+        log(a=1)
+    capsys.readouterr()
+    session.close()
+    assert "records could not be written and are lost" in capsys.readouterr().err
+
+
+def test_a_read_only_folder_does_not_stop_a_run(tmp_path, monkeypatch, session, capsys):
+    if os.geteuid() == 0:
+        # root writes where it likes, but nobody makes folders here
+        monkeypatch.setenv("MLOPS_WORKSPACE", "/proc/self")
+    else:
+        folder = tmp_path / "read only"
+        folder.mkdir()
+        folder.chmod(0o500)
+        monkeypatch.setenv("MLOPS_WORKSPACE", str(folder))
+    with track("r") as run:
+        log(a=1)
+        log_artifact(b"x", "x.txt")
+    assert run.status == "FINISHED" and run.metrics == {"a": 1}
+    told = capsys.readouterr().err
+    assert told.count("cannot be written") == 1 and told.count("could not be stored") == 1
+
+
+def test_a_broken_settings_file_is_named_and_stops_nothing(session, records, workspace, capsys):
+    file = workspace.root / "workbench.toml"
+    good = file.read_text()
+    file.write_text("[journal]\nsegment_mb = 'big'\n")
+    with track("r"):
+        log(a=1)
+        told = capsys.readouterr().err
+        assert "segment_mb" in told and "workbench.toml" in told
+        file.write_text(good)
+    assert records.values(Metrics, "r") == {"a": 1}
+
+
+def test_a_workspace_that_is_gone_stops_nothing(session, monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("MLOPS_WORKSPACE", str(tmp_path / "gone"))
+    with track("r"):
+        log(a=1)
+    assert "MLOPS_WORKSPACE names no folder" in capsys.readouterr().err
+
+
+def test_a_journal_deleted_under_a_run_is_begun_anew_and_the_run_is_incomplete(session, records, workspace, capsys):
+    with track("r"):
+        log(before=1)
+        shutil.rmtree(workspace.state)
+        log(during=2)
+        log_artifact(b"x", "x.txt")  # synced, which is when the loss is noticed
+        log(after=3)
+    assert records.start("r").name == "r"
+    assert records.values(Metrics, "r")["after"] == 3
+    assert not records.end("r").complete
+    assert "deleted" in capsys.readouterr().err
+
+
+def test_an_artifact_that_cannot_be_stored_makes_the_run_incomplete(session, records, workspace, capsys):
+    with track("r"):
+        (workspace.state / "store").write_text("a file is in the way")
+        log_artifact(b"x", "x.txt")
+        log(a=1)
+    assert records.of(Artifact, "r") == [] and records.values(Metrics, "r") == {"a": 1}
+    assert not records.end("r").complete
+    assert "could not be stored" in capsys.readouterr().err
+
+
+def test_a_full_disk_stops_nothing(workspace, records):
+    # The largest file size a process may write stands for the full disk: reserving room fails the same way.
+    script = """
+import resource
+from mlops_workbench.capture import track, log, log_params
+with track("r"):
+    log(first=1)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2 << 20, resource.RLIM_INFINITY))
+    for i in range(300):
+        log_params({f"p{i}": "x" * 20_000})
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    log(last=1)
+print("done")
+"""
+    env = {**os.environ, "MLOPS_WORKSPACE": str(workspace.root)}
+    done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True, timeout=120)
+    assert done.stdout == "done\n" and done.stderr.count("cannot be written") == 1, done.stderr
+    assert len(records.values(Params, "r")) == 300
+    assert records.values(Metrics, "r") == {"first": 1, "last": 1}
+    assert records.end("r").complete
+
+
+def test_a_closed_stderr_stops_nothing(session, workspace, monkeypatch):
+    class Closed:
+        def write(self, text):
+            raise ValueError("I/O operation on closed file")
+
+    monkeypatch.setattr(sys, "stderr", Closed())
+    block(workspace)
+    with track("r") as run:
+        log_params(a=1)
+    assert run.status == "FINISHED"
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_closing_more_than_once_is_fine_and_logging_goes_on(session, records, times):
+    with track("one"):
+        log(a=1)
+    for _ in range(times):
+        session.close()
+    with track("two"):
+        log(a=2)
+    session.close()
+    assert [start.name for start in records.of(RunStart)] == ["one", "two"]
+    assert len(records.of(RunEnd)) == 2

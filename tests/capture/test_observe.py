@@ -1,0 +1,345 @@
+"""What is seen in a cell without running it again: parameters, metrics, models, data."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn import metrics
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from mlops_workbench.capture.digest import content_digest
+from mlops_workbench.capture.observe.estimators import built_estimators, outermost
+from mlops_workbench.capture.observe.fit import cell_fits
+from mlops_workbench.capture.observe.metrics import observed_metrics
+from mlops_workbench.capture.observe.params import estimator_params, literal_params, logged_names
+from mlops_workbench.capture.observe.scope import identities, parse_cell, unwrap_magics
+from mlops_workbench.capture.schema import columns_of
+from mlops_workbench.core.records import Column
+
+
+def run(source, **names):
+    """Execute a cell the way a notebook does."""
+    exec(compile(source, "<cell>", "exec"), names)
+    return parse_cell(source), names
+
+
+def test_literals_assigned_once_at_the_top_level_are_parameters():
+    tree = parse_cell("""
+depth = 6
+rate: float = 1e-3
+names = ["a", "b"]
+low, high = -1, 2.5
+flag = True; nothing = None
+_private = 1
+total = 0
+for i in [1, 2]:
+    total += i
+best = 0
+if depth:
+    best = 3
+history = []
+computed = depth * 2
+twice = 1
+twice = 2
+again = 1
+again = depth
+def f():
+    inner = 3
+with open("x") as handle:
+    inside = 4
+""")
+    assert literal_params(tree) == {
+        "depth": 6,
+        "rate": 1e-3,
+        "names": ["a", "b"],
+        "low": -1,
+        "high": 2.5,
+        "flag": True,
+        "nothing": None,
+        "twice": 2,
+    }
+
+
+@pytest.mark.parametrize("source", ["", "x = = 1", "!ls\n%time x"])
+def test_what_is_not_python_shows_nothing(source):
+    tree = parse_cell(source)
+    assert literal_params(tree) == {} and observed_metrics(tree, {}) == {} and cell_fits(tree, {}) == []
+
+
+def test_names_that_the_cell_logs_itself_are_known():
+    tree = parse_cell('log_param("a", x)\nmlops.log_params({"b": 1, **more}, c=2)\nother("d")')
+    assert logged_names(tree) == {"a", "b", "c"}
+
+
+SETUP = """
+import sklearn.metrics, sklearn.metrics as m, numpy as np, math
+from sklearn.metrics import mean_absolute_error as mae_of, mean_squared_error, f1_score, confusion_matrix
+y = np.array([0, 1, 1, 0, 1]); p = np.array([0, 1, 0, 0, 1])
+"""
+
+
+def test_metrics_are_seen_under_any_name_of_the_function_and_through_arithmetic():
+    tree, names = run(
+        SETUP
+        + """
+mae = mae_of(y, p)
+f1 = m.f1_score(y, p)
+auc = sklearn.metrics.roc_auc_score(y, p)
+mse = mean_squared_error(y, p)
+rmse = mse ** 0.5
+rmse2 = float(np.sqrt(mean_squared_error(y, p)))
+rounded, percent = round(mae_of(y, p), 2), 100 * f1_score(y, p)
+minus = -mae_of(y, p)
+scores = {"in_dict": mae_of(y, p), "constant": 3}
+scores["later"] = f1_score(y, p)
+table = confusion_matrix(y, p)
+count = len(y)
+mean = np.mean(y)
+print(mae_of(y, p))
+_hidden = mae_of(y, p)
+if True:
+    in_block = mae_of(y, p)
+def f():
+    local = mae_of(y, p)
+f()
+"""
+    )
+    found = observed_metrics(tree, names)
+    first = ["mae", "f1", "auc", "mse", "rmse", "rmse2", "rounded", "percent", "minus"]
+    assert list(found) == [*first, "in_dict", "later", "in_block"]
+    assert found["mae"] == names["mae"] == 0.2 and found["rmse"] == pytest.approx(0.2**0.5)
+    assert found["percent"] == pytest.approx(80) and found["minus"] == -0.2
+    assert found["in_dict"] == 0.2 and found["later"] == pytest.approx(0.8)
+    assert all(type(value) in (int, float) for value in found.values())
+
+
+def test_score_is_a_metric_of_estimators_only():
+    X, y = np.arange(10.0).reshape(-1, 1), np.arange(10.0)
+
+    class Game:
+        def score(self):
+            return 7
+
+    tree, names = run(
+        """
+model = LinearRegression().fit(X, y)
+r2 = model.score(X, y)
+chained = LinearRegression().fit(X, y).score(X, y)
+goals = game.score()
+""",
+        LinearRegression=LinearRegression,
+        X=X,
+        y=y,
+        game=Game(),
+    )
+    assert observed_metrics(tree, names) == {"r2": 1.0, "chained": 1.0}
+
+
+def test_a_function_that_only_looks_like_a_metric_is_none():
+    tree, names = run("mae = mean_absolute_error(1)", mean_absolute_error=lambda x: 0.5)
+    assert observed_metrics(tree, names) == {}
+
+
+def test_values_of_an_older_execution_are_not_taken_for_new_ones():
+    source = "if again:\n    mae = mae_of(y, p)\n    model = Ridge()\nother = mae_of(y, p)"
+    names = {
+        "mae_of": metrics.mean_absolute_error,
+        "y": [1.0],
+        "p": [2.0],
+        "mae": 0.123,
+        "again": False,
+        "Ridge": Ridge,
+    }
+    names["model"] = Ridge()
+    before = identities(parse_cell(source), names)
+    tree, after = run(source, **names)
+    assert observed_metrics(tree, after, before) == {"other": 1.0}
+    assert built_estimators(tree, after, before) == []
+
+
+def test_settings_of_one_estimator_keep_their_names_those_of_several_get_the_variables():
+    one = estimator_params([("model", Ridge(alpha=3.0))], {})
+    assert one["alpha"] == 3.0 and one["estimator"] == "Ridge" and one["fit_intercept"] is True
+    assert list(one)[:2] == ["estimator", "alpha"], "what differs from the default comes first"
+    two = estimator_params([("a", Ridge(alpha=3.0)), ("b", Ridge())], {})
+    assert two["a.alpha"] == 3.0 and two["b.alpha"] == 1.0 and two["a.estimator"] == "Ridge"
+    taken = {"alpha": 1, "solver": "auto"}
+    assert estimator_params([("m", Ridge(alpha=3.0))], taken)["m.alpha"] == 3.0
+
+
+def test_steps_of_a_pipeline_are_listed_once():
+    tree, names = run(
+        "scale = StandardScaler()\nlogit = LogisticRegression(C=0.5)\npipe = make_pipeline(scale, logit)",
+        StandardScaler=StandardScaler,
+        LogisticRegression=LogisticRegression,
+        make_pipeline=make_pipeline,
+    )
+    outer = outermost(built_estimators(tree, names))
+    assert [name for name, _ in outer] == ["pipe"]
+    params = estimator_params(outer, {})
+    assert params["logisticregression__C"] == 0.5 and params["standardscaler"] == "StandardScaler"
+    assert "steps" not in params
+
+
+@pytest.mark.parametrize(
+    ("source", "name", "X", "y"),
+    [
+        ("model = Ridge().fit(X, y)", "model", "X", "y"),
+        ("model = Ridge()\nmodel.fit(X, y)", "model", "X", "y"),
+        ("model = Ridge()\nmodel.fit(y=y, X=X)", "model", "X", "y"),
+        ("old.fit(X, y)", "old", "X", "y"),
+        ("models['a'].fit(X, y)", "models['a']", "X", "y"),
+        ("model = Ridge().fit(df[['a', 'b']], df['c'])", "model", "df[['a', 'b']]", "df['c']"),
+        ("model = Ridge().fit(df[columns], df.drop(columns=columns)['c'])", "model", "df[columns]", None),
+        (
+            "model = Ridge().fit(df.drop(columns='c'), df['c'].values)",
+            "model",
+            "df.drop(columns='c')",
+            "df['c'].values",
+        ),
+        ("with ctx:\n    model = Ridge().fit(X, y)", "model", "X", "y"),
+        ("model = Ridge().fit(make()[0], make()[1])", "model", None, None),
+    ],
+)
+def test_the_model_and_its_data_are_found(source, name, X, y):
+    import contextlib
+
+    frame = pd.DataFrame({"a": [1.0, 2, 3], "b": [4.0, 5, 7], "c": [1.0, 2, 3]})
+    values = {
+        "Ridge": Ridge,
+        "X": frame[["a", "b"]],
+        "y": frame["c"],
+        "df": frame,
+        "columns": ["a", "b"],
+        "old": Ridge(),
+        "models": {"a": Ridge()},
+        "ctx": contextlib.nullcontext(),
+        "make": lambda: (frame[["a"]], frame["c"]),
+    }
+    tree, names = run(source, **values)
+    (fit,) = cell_fits(tree, names)
+    assert (fit.name, fit.X.name if fit.X else None) == (name, X)
+    assert fit.model.n_features_in_ == (fit.X.value.shape[1] if fit.X else 1)
+    if y is not None:
+        assert fit.y.name == y and list(fit.y.value) == [1, 2, 3]
+
+
+def test_a_search_is_one_fit():
+    X, y = np.arange(20.0).reshape(-1, 1), np.arange(20.0)
+    tree, names = run(
+        "search = GridSearchCV(Ridge(), {'alpha': [0.1, 1]}, cv=2)\nsearch.fit(X, y)\nbest = search.best_estimator_",
+        GridSearchCV=GridSearchCV,
+        Ridge=Ridge,
+        X=X,
+        y=y,
+    )
+    assert [fit.name for fit in cell_fits(tree, names)] == ["search"]
+
+
+def test_code_in_a_timed_cell_is_the_cells_own():
+    body = "depth = 3\nx = depth"
+    tree = parse_cell(
+        f"get_ipython().run_line_magic('track', 'a')\nget_ipython().run_cell_magic('time', '', {body!r})\n"
+    )
+    assert literal_params(unwrap_magics(tree, str)) == {"depth": 3}
+    shell = parse_cell("get_ipython().run_cell_magic('bash', '', 'depth = 3')")
+    assert literal_params(unwrap_magics(shell, str)) == {}
+
+
+def table():
+    return pd.DataFrame(
+        {
+            "f": [1.5, None, 3.0],
+            "f32": np.array([1, 2, 3], "float32"),
+            "i": [1, 2, 3],
+            "i8": np.array([1, 2, 3], "int8"),
+            "b": [True, False, True],
+            "s": ["ä", None, "c"],
+            "cat": pd.Categorical(["x", "y", "x"]),
+            "cat_int": pd.Categorical([1, 2, 1]),
+            "t": pd.to_datetime(["2024-01-01", None, "2024-01-03"]),
+            "tz": pd.date_range("2024", periods=3, tz="Europe/Berlin"),
+            "nullable": pd.array([1, None, 3], dtype="Int64"),
+            "nb": pd.array([True, None, False], dtype="boolean"),
+            "mixed": [1, "a", None],
+            7: [1.0, 2.0, 3.0],
+        }
+    )
+
+
+def test_columns_have_mlflows_types_and_know_what_is_missing():
+    found = {column.name: (column.dtype, column.required) for column in columns_of(table())}
+    assert found == {
+        "f": ("double", False),
+        "f32": ("float", True),
+        "i": ("long", True),
+        "i8": ("integer", True),
+        "b": ("boolean", True),
+        "s": ("string", False),
+        "cat": ("string", True),
+        "cat_int": ("long", True),
+        "t": ("datetime", False),
+        "tz": ("datetime", True),
+        "nullable": ("long", False),
+        "nb": ("boolean", False),
+        "mixed": ("string", False),
+        "7": ("double", True),
+    }
+    assert columns_of(np.array([[1.0, np.nan], [2.0, 3.0]])) == [
+        Column("x0", "double", True),
+        Column("x1", "double", False),
+    ]
+    assert columns_of(np.arange(3)) == [Column("x0", "long", True)]
+
+
+def test_the_digest_changes_with_any_cell_name_and_type_and_with_nothing_else():
+    base = content_digest(table())
+    assert base == content_digest(table()) and len(base[0]) == 32 and base[1] == "content"
+    changes = {"f": 9.0, "i": 9, "i8": 9, "b": False, "s": "z", "cat": "y", "t": pd.Timestamp("2025"), "mixed": 4}
+    seen = {base[0]}
+    for column, value in changes.items():
+        other = table()
+        other.loc[2, column] = value
+        seen.add(content_digest(other)[0])
+    renamed = table().rename(columns={"f": "g"})
+    seen |= {
+        content_digest(renamed)[0],
+        content_digest(table().iloc[:2])[0],
+        content_digest(table().astype({"i": "int32"}))[0],
+    }
+    seen.add(content_digest(table().iloc[::-1])[0])
+    assert len(seen) == len(changes) + 5
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        np.arange(12.0).reshape(3, 4),
+        np.array(["a", "bb"]),
+        np.array([1, "a", None], dtype=object),
+        np.array([], dtype=float),
+    ],
+)
+def test_arrays_have_a_digest_of_their_content(data):
+    assert content_digest(data) == content_digest(data.copy()) and content_digest(data)[1] == "content"
+    if data.size:
+        other = data.copy()
+        other[(0,) * data.ndim] = "q" if data.dtype.kind in "UO" else 99
+        assert content_digest(other)[0] != content_digest(data)[0]
+    strided = np.arange(12.0).reshape(3, 4)[:, ::2]
+    assert content_digest(strided) == content_digest(strided.copy())
+
+
+def test_cells_that_hold_lists_are_digested_by_shape_and_it_is_said():
+    frame = pd.DataFrame({"l": [[1], [2]]})
+    assert content_digest(frame)[1] == "shape"
+
+
+def test_a_forest_has_readable_settings():
+    params = estimator_params([("m", RandomForestClassifier(n_estimators=5))], {})
+    assert params["n_estimators"] == 5 and params["estimator"] == "RandomForestClassifier"
