@@ -6,12 +6,12 @@ import contextlib
 import getpass
 import os
 import platform
+import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
 
-import mlops_workbench
 from mlops_workbench.capture.encoding import encode
 from mlops_workbench.capture.notices import forget, notify
 from mlops_workbench.capture.place import notebook_path
@@ -189,7 +189,8 @@ def _session_start(session: str) -> SessionStart:
         started_ms=now_ms(),
         notebook=notebook_path(),
         python=platform.python_version(),
-        workbench=mlops_workbench.__version__,
+        # The root package is there for sure; importing it would tie this one to the faces it loads on demand.
+        workbench=sys.modules[__name__.partition(".")[0]].__version__,
     )
 
 
