@@ -26,6 +26,7 @@ _EXPORTS = {
     "runs": "mlops_workbench.control.client",
     "load_model": "mlops_workbench.control.client",
     "predict": "mlops_workbench.control.client",
+    "feedback": "mlops_workbench.control.client",
 }
 
 __all__ = [*_EXPORTS, "__version__", "load_ipython_extension"]

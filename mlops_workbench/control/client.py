@@ -316,8 +316,8 @@ def predict(endpoint: str, data: Any, *, event_time: str | None = None) -> Any:
 
     Returns
     -------
-    Series or ndarray of shape (rows,)
-        A Series with the index of `data` when it is a DataFrame.
+    Series of shape (rows,)
+        With the index of `data` if it has one; :func:`feedback` takes it.
 
     Raises
     ------
@@ -332,6 +332,31 @@ def predict(endpoint: str, data: Any, *, event_time: str | None = None) -> Any:
     with Client.connect(home) as client:
         found = client.endpoint(endpoint)
     return request_predictions(found, data, token=home.settings.serving.token, event_time=event_time)
+
+
+def feedback(endpoint: str, predictions: Any, labels: Any) -> int:
+    """Tell an endpoint what really happened, so that its quality can be watched.
+
+    Parameters
+    ----------
+    endpoint : str
+        Name of the endpoint.
+    predictions : Series
+        What :func:`predict` returned.
+    labels : Series or array of shape (rows,)
+        The truth: a Series is matched by its index, anything else by position.
+
+    Returns
+    -------
+    int
+        How many rows have a label now.
+    """
+    from mlops_workbench.control.prediction import send_feedback
+
+    home = Workspace.find()
+    with Client.connect(home) as client:
+        found = client.endpoint(endpoint)
+    return send_feedback(found, predictions, labels, token=home.settings.serving.token)
 
 
 def _session(url: str, token: str) -> httpx.Client:
@@ -366,4 +391,4 @@ def _wait(look: Callable[[], Noun | None], timeout: float, problem: str) -> Noun
         pause = min(pause * 1.3, 0.5)
 
 
-__all__ = ["Client", "load_model", "predict", "runs"]
+__all__ = ["Client", "feedback", "load_model", "predict", "runs"]

@@ -1,4 +1,4 @@
-"""Asks an endpoint for predictions over the Open Inference Protocol."""
+"""Asks an endpoint for predictions over the Open Inference Protocol, and tells it what really happened."""
 
 from __future__ import annotations
 
@@ -15,8 +15,16 @@ from mlops_workbench.core.errors import InvalidInput, Unavailable
 _DATATYPES = {"b": "BOOL", "i": "INT64", "u": "UINT64", "f": "FP64"}
 
 
-def request_predictions(endpoint: Endpoint, data: Any, *, token: str = "", event_time: str | None = None) -> Any:
-    """Predictions for a DataFrame (as a Series) or an array (as an array).
+def request_predictions(
+    endpoint: Endpoint, data: Any, *, token: str = "", event_time: str | None = None
+) -> pd.Series[Any]:
+    """Predictions for a DataFrame or an array of shape (rows, columns).
+
+    Returns
+    -------
+    Series of shape (rows,)
+        With the index of `data` if it has one; ``attrs["request_id"]`` names the request for
+        :func:`send_feedback`.
 
     Raises
     ------
@@ -25,19 +33,62 @@ def request_predictions(endpoint: Endpoint, data: Any, *, token: str = "", event
     InvalidInput
         It refused the data.
     """
+    body: dict[str, Any] = {"inputs": tensors(data), "outputs": [{"name": "predict"}]}
+    if event_time is not None:
+        body["parameters"] = {"event_time": event_time}
+    answer = _post(endpoint, "infer", body, token)
+    values = np.asarray(answer["outputs"][0]["data"])
+    index = data.index if isinstance(data, pd.DataFrame) else None
+    predictions = pd.Series(values, index=index, name="prediction")
+    predictions.attrs["request_id"] = answer["id"]
+    return predictions
+
+
+def send_feedback(endpoint: Endpoint, predictions: pd.Series[Any], labels: Any, *, token: str = "") -> int:
+    """Tell an endpoint the truth about rows that it predicted; the number of rows told.
+
+    Parameters
+    ----------
+    predictions : Series
+        As :func:`request_predictions` gave it.
+    labels : Series or array of shape (rows,)
+        What really happened. A Series is matched by its index, anything else by position; missing labels
+        are left out.
+
+    Raises
+    ------
+    InvalidInput
+        The predictions do not name their request, or the labels do not fit them.
+    """
+    request = predictions.attrs.get("request_id")
+    if not request:
+        raise InvalidInput(
+            "these predictions do not say which request they came from",
+            hint="give the Series that predict() returned; slices and copies by hand lose its attrs",
+        )
+    if isinstance(labels, pd.Series) and not labels.index.equals(predictions.index):
+        labels = labels.reindex(predictions.index)
+    values = pd.Series(np.asarray(labels))
+    if len(values) != len(predictions):
+        raise InvalidInput(f"{len(values)} labels for {len(predictions)} predictions", hint="give one for each row")
+    known = values[values.notna()]
+    if known.empty:
+        raise InvalidInput("no label is known", hint="labels are matched by the index of the predicted table")
+    body = {"request_id": request, "row": known.index.tolist(), "label": known.tolist()}
+    _post(endpoint, "feedback", body, token)
+    return len(known)
+
+
+def _post(endpoint: Endpoint, action: str, body: dict[str, Any], token: str) -> dict[str, Any]:
     if not endpoint.url:
         raise Unavailable(
             f"endpoint '{endpoint.name}' is {endpoint.state}", hint=endpoint.message or "'mlops endpoints' shows more"
         )
-    body: dict[str, Any] = {"inputs": tensors(data), "outputs": [{"name": "predict"}]}
-    if event_time is not None:
-        body["parameters"] = {"event_time": event_time}
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
         response = httpx.post(
-            f"{endpoint.url}/v2/models/{endpoint.name}/infer",
+            f"{endpoint.url}/v2/models/{endpoint.name}/{action}",
             content=msgspec.json.encode(body),
-            headers=headers,
+            headers={"Authorization": f"Bearer {token}"} if token else {},
             timeout=120,
             trust_env=False,
         )
@@ -46,8 +97,7 @@ def request_predictions(endpoint: Endpoint, data: Any, *, token: str = "", event
     answer = msgspec.json.decode(response.content, type=dict[str, Any])
     if not response.is_success:
         raise InvalidInput(str(answer.get("error", answer)), where=f"endpoint '{endpoint.name}'")
-    values = np.asarray(answer["outputs"][0]["data"])
-    return pd.Series(values, index=data.index, name="prediction") if isinstance(data, pd.DataFrame) else values
+    return answer
 
 
 def tensors(data: Any) -> list[dict[str, Any]]:

@@ -98,11 +98,14 @@ class MonitorService:
         return self.report(spec.endpoint)
 
     def ensure(self, endpoint: str) -> None:
-        """Give an endpoint that has no monitor the default one."""
+        """Give an endpoint that has no monitor one that fits what its model predicts."""
         with self._database.session() as session:
             if session.get(MonitorRow, endpoint) is not None:
                 return
-        self.put(MonitorSpec(endpoint))
+        name, number = self._models.resolve(next(s.model for s in self._endpoints.specs() if s.name == endpoint))
+        outputs = self._models.version(name, number).outputs
+        classes = bool(outputs) and outputs[0].dtype in ("string", "boolean", "long", "integer")
+        self.put(MonitorSpec(endpoint, metric="accuracy" if classes else "mae"))
 
     def evaluate(self, endpoint: str) -> MonitorReport:
         """Evaluate now: windows, alerts, and the pipeline that an alert starts."""
