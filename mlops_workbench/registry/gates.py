@@ -223,6 +223,7 @@ def _number(evaluation: _Evaluation, node: ast.expr) -> float:
         value = _number(evaluation, node.operand)
         return -value if isinstance(node.op, ast.USub) else value
     if isinstance(node, ast.Constant):
+        assert isinstance(node.value, (int, float))
         try:
             return float(node.value)
         except OverflowError:

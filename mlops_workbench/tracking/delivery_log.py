@@ -16,6 +16,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mlops_workbench.core.errors import StorageError
 from mlops_workbench.core.ids import now_ms
@@ -294,10 +295,11 @@ class DeliveryLog:
         with self._lock:
             self._connection.execute(sql, values)
 
-    def _all(self, sql: str, values: Sequence[object] = ()) -> list[tuple]:
+    def _all(self, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         with self._lock:
             return self._connection.execute(sql, values).fetchall()
 
-    def _one(self, sql: str, values: Sequence[object] = ()) -> tuple | None:
+    def _one(self, sql: str, values: Sequence[object] = ()) -> tuple[Any, ...] | None:
         with self._lock:
-            return self._connection.execute(sql, values).fetchone()
+            row: tuple[Any, ...] | None = self._connection.execute(sql, values).fetchone()
+            return row

@@ -8,11 +8,11 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, get_args
 
 from mlops_workbench.core.errors import NotFound
 from mlops_workbench.core.records import Dataset
-from mlops_workbench.core.runs import Run
+from mlops_workbench.core.runs import Run, RunStatus
 from mlops_workbench.tracking.mlflow_connection import Connection
 from mlops_workbench.tracking.mlflow_errors import translated
 from mlops_workbench.tracking.values import as_text, metric_number, safe_path
@@ -351,7 +351,7 @@ def _quoted(text: str) -> str:
 def _run(found: object, experiment: str) -> Run:
     info, data = found.info, found.data  # type: ignore[attr-defined]
     tags = dict(data.tags)
-    status = info.status if info.status in ("RUNNING", "FINISHED", "FAILED", "KILLED") else "RUNNING"
+    status: RunStatus = info.status if info.status in get_args(RunStatus) else "RUNNING"
     return Run(
         uid=tags.get(RUN_UID, info.run_id),
         run_id=info.run_id,

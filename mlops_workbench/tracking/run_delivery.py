@@ -6,6 +6,7 @@ import math
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -146,7 +147,7 @@ class RunDelivery:
                 if known[key] != text:
                     tags[store_name(f"mlops.param.{key}.2")] = text
                 continue
-            self._attempt(run, f"param {key}", lambda k=key, t=text: self.store.log_params(run.run_id, {k: t}))
+            self._attempt(run, f"param {key}", partial(self.store.log_params, run.run_id, {key: text}))
 
     def _metrics(self, run: DeliveredRun, items: Sequence[RunRecord], tags: dict[str, str]) -> None:
         rows = []
@@ -266,7 +267,7 @@ class RunDelivery:
                 self._attempt(
                     run,
                     f"metrics of model {model_id}",
-                    lambda s=some, m=model_id: self.store.log_metrics(run.run_id, s, m),
+                    partial(self.store.log_metrics, run.run_id, some, model_id),
                 )
 
     # What MLflow refuses ----------------------------------------------------------------------------------------

@@ -126,7 +126,8 @@ def test_references_resolve_or_name_the_nearest(house: House) -> None:
     assert resolve("flights") == resolve("flights@champion") == resolve("flights/1") == ("flights", 1)
     assert resolve("models:/flights/2") == ("flights", 2)
     for ref, told in {
-        "flihgts": "did you mean 'flights'", "flights@champ": "did you mean 'champion'", "flights/9": "newest version is 2",
+        "flihgts": "did you mean 'flights'", "flights@champ": "did you mean 'champion'",
+        "flights/9": "newest version is 2",
     }.items():  # fmt: skip
         with pytest.raises(NotFound, match=told):
             resolve(ref)
@@ -184,9 +185,10 @@ class _Stopped(BaseException):
     """The process is gone."""
 
 
-@pytest.mark.parametrize("call", ["set_model_tag", "set_alias", "delete_model_tag"])
-@pytest.mark.parametrize("times", [1, 2])
-@pytest.mark.parametrize("done", [False, True])
+@pytest.mark.parametrize(
+    ("call", "times"), [("set_model_tag", 1), ("set_alias", 1), ("set_alias", 2), ("delete_model_tag", 1)]
+)
+@pytest.mark.parametrize("done", [False, True], ids=["before", "after"])
 def test_a_promotion_cut_short_leaves_a_champion_and_is_finished_by_the_next(
     call: str, times: int, done: bool, house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -204,8 +206,6 @@ def test_a_promotion_cut_short_leaves_a_champion_and_is_finished_by_the_next(
         if len(calls) >= times:
             raise _Stopped
 
-    if times == 2 and call != "set_alias":
-        pytest.skip("called once")
     with monkeypatch.context() as patch, pytest.raises(_Stopped):
         patch.setattr(RegistryStore, call, stop)
         registry.promote("m", 3)
