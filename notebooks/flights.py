@@ -9,6 +9,7 @@ moment. What happens later (taxi-out, time in the air, the arrival itself) is th
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import date
 from functools import cache
 
 import numpy as np
@@ -71,6 +72,34 @@ def load(months: int | Iterable[int]) -> pd.DataFrame:
     frame = frame.sort_values(["event_time", "flight_id"], kind="stable", ignore_index=True)
     frame.attrs["dropped"] = len(chosen) - len(landed)
     return frame
+
+
+def between(since: date | str, until: date | str) -> pd.DataFrame:
+    """Flights scheduled to depart from one day on and before another, both in UTC.
+
+    Parameters
+    ----------
+    since, until : date or str
+        First day, and the day after the last, in 2013; text in the form 2013-04-01.
+
+    Returns
+    -------
+    DataFrame
+        As :func:`load` gives it.
+
+    Raises
+    ------
+    ValueError
+        The days are not in order, or not in 2013.
+    """
+    first, end = pd.Timestamp(since, tz="UTC"), pd.Timestamp(until, tz="UTC")
+    if not pd.Timestamp("2013-01-01", tz="UTC") <= first < end <= pd.Timestamp("2014-01-02", tz="UTC"):
+        raise ValueError(f"the flights are of 2013, and since must be before until; got {since} and {until}")
+    # New York is behind UTC: the first hours of a UTC month are the last evening of the month before.
+    begin, last = first - pd.Timedelta(days=1), end - pd.Timedelta(seconds=1)
+    frame = load(range(begin.month if begin.year == 2013 else 1, (last.month if last.year == 2013 else 12) + 1))
+    chosen = frame[(frame["event_time"] >= first) & (frame["event_time"] < end)]
+    return chosen.reset_index(drop=True)
 
 
 def split(frame: pd.DataFrame, valid_days: int) -> tuple[pd.DataFrame, pd.DataFrame]:
