@@ -66,6 +66,8 @@ export interface IPanelSection {
   label: string;
   /** Place among the sections, smallest first. */
   rank: number;
+  /** Share of the panel's height that it gets at first, beside the others'. */
+  size: number;
   body: React.ReactElement;
   toolbar?: (toolbar: Toolbar) => void;
 }

@@ -11,16 +11,28 @@ import { Table } from './table';
 
 const PLOTLY = 'application/vnd.plotly.v1+json';
 
-/** Whether an artifact is something to look at. */
-export function isFigure(artifact: RunArtifact): boolean {
-  const type = artifact.media_type;
-  return (
-    type.startsWith('image/') || type === PLOTLY || (type === 'text/html' && artifact.kind === 'figure')
-  );
+/** Artifacts to look at; of a figure that was kept as data and as a page, the data. */
+export function figuresOf(artifacts: RunArtifact[]): RunArtifact[] {
+  const data = new Set(artifacts.filter(item => item.media_type === PLOTLY).map(stem));
+  return artifacts.filter(artifact => {
+    const type = artifact.media_type;
+    const page = type === 'text/html' && artifact.kind === 'figure' && !data.has(stem(artifact));
+    return type.startsWith('image/') || type === PLOTLY || page;
+  });
+}
+
+function stem(artifact: RunArtifact): string {
+  return artifact.path.replace(/(\.plotly)?\.[^./]+$/, '');
 }
 
 /** A figure of a run with its name. */
-export function Figure({ uid, artifact }: { uid: string; artifact: RunArtifact }): React.ReactElement {
+export function Figure({
+  uid,
+  artifact
+}: {
+  uid: string;
+  artifact: RunArtifact;
+}): React.ReactElement {
   const { trans } = useWorkbench();
   const name = artifact.path.split('/').pop() ?? artifact.path;
   const { content, problem } = useContent(uid, artifact);
@@ -35,7 +47,11 @@ export function Figure({ uid, artifact }: { uid: string; artifact: RunArtifact }
           <iframe src={content.url} title={name} sandbox="allow-scripts" />
         )}
         {content?.kind === 'text' && (
-          <Rendered mediaType={artifact.media_type} data={content.text} plain={trans.__('plotly figure')} />
+          <Rendered
+            mediaType={artifact.media_type}
+            data={content.text}
+            plain={trans.__('plotly figure')}
+          />
         )}
       </div>
       <figcaption>

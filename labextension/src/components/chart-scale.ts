@@ -27,7 +27,9 @@ export function extent(values: (number | null)[], zero = false): [number, number
 export function ticks(low: number, high: number, count: number): number[] {
   const rough = (high - low) / Math.max(1, count);
   const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 2.5, 5, 10].map(factor => factor * power).find(size => size >= rough * 0.999)!;
+  const step = [1, 2, 2.5, 5, 10]
+    .map(factor => factor * power)
+    .find(size => size >= rough * 0.999)!;
   const first = Math.floor(low / step + 1e-9);
   const last = Math.ceil(high / step - 1e-9);
   return Array.from({ length: last - first + 1 }, (_, index) =>

@@ -5,7 +5,7 @@ import { extent, type IPoint, linePath, ticks } from './chart-scale';
 import { useWidth } from './hooks';
 
 const HEIGHT = 150;
-const MARGIN = { top: 10, right: 24, bottom: 22, left: 46 };
+const MARGIN = { top: 10, right: 30, bottom: 22, left: 46 };
 
 /** A small line chart. */
 export function LineChart({
@@ -15,7 +15,8 @@ export function LineChart({
   labelOf,
   summary,
   reference,
-  tones
+  tones,
+  even = false
 }: {
   title: string;
   /** Stands beside the title. */
@@ -29,6 +30,8 @@ export function LineChart({
   reference?: { value: number; label: string };
   /** Points to mark. */
   tones?: ('bad' | null)[];
+  /** Whether the horizontal axis is a number, with room between the points. */
+  even?: boolean;
 }): React.ReactElement {
   const [width, ref] = useWidth(320);
   const [near, setNear] = React.useState<number | null>(null);
@@ -36,7 +39,10 @@ export function LineChart({
   const yTicks = ticks(...extent([...points.map(point => point.y), reference?.value ?? null]), 3);
   const [low, high] = [yTicks[0], yTicks[yTicks.length - 1]];
   const [left, right] = extent(points.map(point => point.x));
-  const inner = { width: width - MARGIN.left - MARGIN.right, height: HEIGHT - MARGIN.top - MARGIN.bottom };
+  const inner = {
+    width: width - MARGIN.left - MARGIN.right,
+    height: HEIGHT - MARGIN.top - MARGIN.bottom
+  };
   const xOf = (x: number): number => MARGIN.left + ((x - left) / (right - left)) * inner.width;
   const yOf = (y: number): number => MARGIN.top + (1 - (y - low) / (high - low)) * inner.height;
   const places = points.map(point =>
@@ -86,12 +92,18 @@ export function LineChart({
               y1={yOf(tick)}
               y2={yOf(tick)}
             />
-            <text className="mw-chart-label" x={MARGIN.left - 8} y={yOf(tick)} textAnchor="end" dy="0.32em">
+            <text
+              className="mw-chart-label"
+              x={MARGIN.left - 8}
+              y={yOf(tick)}
+              textAnchor="end"
+              dy="0.32em"
+            >
               {formatNumber(tick)}
             </text>
           </g>
         ))}
-        {axisPlaces(points, inner.width).map(x => (
+        {axisPlaces(points, inner.width, even).map(x => (
           <text key={x} className="mw-chart-label" x={xOf(x)} y={HEIGHT - 6} textAnchor="middle">
             {labelOf(x)}
           </text>
@@ -142,8 +154,12 @@ export function LineChart({
 }
 
 /** Places on the horizontal axis that have room for a text. */
-function axisPlaces(points: IPoint[], width: number): number[] {
+function axisPlaces(points: IPoint[], width: number, even: boolean): number[] {
   const room = Math.max(1, Math.floor(width / 64));
+  if (even && points.length > room) {
+    const [left, right] = extent(points.map(point => point.x));
+    return ticks(left, right, room).filter(x => x >= left && x <= right);
+  }
   const stride = Math.max(1, Math.ceil(points.length / room));
   return points.filter((_, index) => index % stride === 0).map(({ x }) => x);
 }

@@ -56,7 +56,10 @@ export async function confirm(
 }
 
 /** Do something that the user asked for: a problem is shown to them, with what to do about it. */
-export async function attempt<T>(what: () => Promise<T>, success?: (value: T) => string): Promise<T | null> {
+export async function attempt<T>(
+  what: () => Promise<T>,
+  success?: (value: T) => string
+): Promise<T | null> {
   try {
     const value = await what();
     if (success) {

@@ -40,7 +40,6 @@ export function useNow(everyMs: number): number {
     if (everyMs === 0) {
       return;
     }
-    setNow(Date.now());
     const timer = setInterval(() => setNow(Date.now()), everyMs);
     return () => clearInterval(timer);
   }, [everyMs]);
@@ -48,9 +47,7 @@ export function useNow(everyMs: number): number {
 }
 
 /** Width of an element in pixels, `initial` until it is known. */
-export function useWidth(
-  initial: number
-): readonly [number, React.RefCallback<HTMLElement>] {
+export function useWidth(initial: number): readonly [number, React.RefCallback<HTMLElement>] {
   const [width, setWidth] = React.useState(initial);
   const observer = React.useRef<ResizeObserver | null>(null);
   const ref = React.useCallback((element: HTMLElement | null) => {

@@ -9,6 +9,8 @@ export function List({
   children: React.ReactNode;
 }): React.ReactElement {
   return (
+    // The keys are those of its buttons, whose events bubble up.
+    // eslint-disable-next-line jsx-a11y/no-noninteractive-element-interactions
     <ul className="mw-list" aria-label={label} onKeyDown={moveFocus}>
       {children}
     </ul>

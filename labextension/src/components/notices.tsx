@@ -61,7 +61,13 @@ export function Snippet({ code }: { code: string }): React.ReactElement {
   return (
     <div className="mw-snippet">
       <pre>{code}</pre>
-      <button type="button" className="mw-icon-button" onClick={copy} aria-label={label} title={label}>
+      <button
+        type="button"
+        className="mw-icon-button"
+        onClick={copy}
+        aria-label={label}
+        title={label}
+      >
         <copyIcon.react tag="span" width="14px" />
       </button>
       <span className="mw-sr-only" role="status">

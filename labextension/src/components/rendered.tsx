@@ -40,7 +40,9 @@ export function Rendered({
     const observer =
       typeof ResizeObserver === 'undefined'
         ? null
-        : new ResizeObserver(() => MessageLoop.postMessage(renderer, Widget.ResizeMessage.UnknownSize));
+        : new ResizeObserver(() =>
+            MessageLoop.postMessage(renderer, Widget.ResizeMessage.UnknownSize)
+          );
     observer?.observe(node);
     return () => {
       observer?.disconnect();
@@ -68,7 +70,13 @@ export function Source({ code }: { code: string }): React.ReactElement {
 }
 
 /** What a cell printed. */
-export function Output({ text, error = false }: { text: string; error?: boolean }): React.ReactElement {
+export function Output({
+  text,
+  error = false
+}: {
+  text: string;
+  error?: boolean;
+}): React.ReactElement {
   const mediaType = `application/vnd.jupyter.${error ? 'stderr' : 'stdout'}`;
   return (
     <div className={`mw-output${error ? ' mw-output-error' : ''}`}>

@@ -27,8 +27,6 @@ export function Span({
 }): React.ReactElement {
   const now = useNow(running && startMs !== 0 ? 1000 : 0);
   return (
-    <span className="mw-number">
-      {running || endMs ? formatSpan(startMs, endMs, now) : '–'}
-    </span>
+    <span className="mw-number">{running || endMs ? formatSpan(startMs, endMs, now) : '–'}</span>
   );
 }

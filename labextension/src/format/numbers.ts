@@ -15,6 +15,29 @@ export function formatNumber(value: number | null | undefined): string {
   return minus(value.toLocaleString('en', { maximumSignificantDigits: SIGNIFICANT }));
 }
 
+/** Numbers of one column with as many decimals each, four significant digits for the largest. */
+export function formatColumn(
+  values: (number | null | undefined)[]
+): (value: number | null | undefined) => string {
+  const known = values.filter(
+    (value): value is number => typeof value === 'number' && Number.isFinite(value)
+  );
+  const largest = Math.max(0, ...known.map(Math.abs));
+  if (largest >= 1e9 || (largest > 0 && largest < 1e-4) || known.every(Number.isInteger)) {
+    return formatNumber;
+  }
+  const digits = Math.max(0, SIGNIFICANT - 1 - Math.floor(Math.log10(largest)));
+  return value =>
+    value === null || value === undefined || !Number.isFinite(value)
+      ? '–'
+      : minus(
+          value.toLocaleString('en', {
+            minimumFractionDigits: digits,
+            maximumFractionDigits: digits
+          })
+        );
+}
+
 /** A count, with separated thousands. */
 export function formatCount(value: number): string {
   return value.toLocaleString('en');

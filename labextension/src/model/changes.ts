@@ -35,7 +35,7 @@ export class Changes implements IDisposable {
     this._poll = new Poll({
       name: 'mlops-workbench:changes',
       auto: false,
-      factory: async () => this._changed.emit(EVERYTHING),
+      factory: () => Promise.resolve(this._changed.emit(EVERYTHING)),
       standby: 'when-hidden'
     });
     this.seconds = seconds;

@@ -58,7 +58,9 @@ export class WorkbenchModel implements IDisposable {
   get experiment(): string {
     return this._experiment;
   }
-  set experiment(name: string) {
+
+  /** Narrow the list of runs to an experiment; the empty name stands for all. */
+  selectExperiment(name: string): void {
     if (name !== this._experiment) {
       this._experiment = name;
       this._experimentChanged.emit();

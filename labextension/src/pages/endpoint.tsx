@@ -53,7 +53,12 @@ export function EndpointPage({ name }: { name: string }): React.ReactElement {
       problem={problem}
       retry={() => void model.endpoints.refresh()}
       facts={[
-        <button key="model" type="button" className="mw-link" onClick={() => open('model', modelOf(endpoint))}>
+        <button
+          key="model"
+          type="button"
+          className="mw-link"
+          onClick={() => open('model', modelOf(endpoint))}
+        >
           {endpoint.model}
         </button>,
         trans.__('Version %1', endpoint.version) + (moving ? ` → ${endpoint.wanted_version}` : ''),
@@ -78,7 +83,9 @@ export function EndpointPage({ name }: { name: string }): React.ReactElement {
         <Tile
           label={trans.__('Errors')}
           value={formatCount(endpoint.errors)}
-          note={endpoint.errors > 0 ? <Dot tone="bad" label={trans.__('There were errors')} /> : null}
+          note={
+            endpoint.errors > 0 ? <Dot tone="bad" label={trans.__('There were errors')} /> : null
+          }
         />
         <Tile label={trans.__('Latency, median')} value={formatLatency(endpoint.p50_ms)} />
         <Tile label={trans.__('Latency, 99 %')} value={formatLatency(endpoint.p99_ms)} />

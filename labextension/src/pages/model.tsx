@@ -2,16 +2,17 @@ import * as React from 'react';
 
 import type { GateResult, ModelVersion, SignatureColumn } from '../api/types';
 import { useWorkbench } from '../components/context';
-import { askFields, attempt, confirm } from '../components/dialogs';
 import { useResource } from '../components/hooks';
 import { EmptyState, Loading, ProblemNotice, Snippet } from '../components/notices';
-import { Action, Page, Section } from '../components/page';
+import { Params } from '../components/params';
+import { Page, Section } from '../components/page';
 import { Chip, Dot } from '../components/status';
 import { Facts, Table } from '../components/table';
 import { Ago } from '../components/times';
-import { formatNumber } from '../format/numbers';
-import { lines } from '../format/text';
+import { championFirst } from '../format/aliases';
+import { formatColumn, formatNumber } from '../format/numbers';
 import { modelIcon } from '../icons';
+import { ModelActions } from './model-actions';
 
 /** A registered model: its versions, and what may be done with them. */
 export function ModelPage({ name }: { name: string }): React.ReactElement {
@@ -39,7 +40,11 @@ export function ModelPage({ name }: { name: string }): React.ReactElement {
       icon={modelIcon}
       kind={trans.__('Registered model')}
       title={name}
-      badge={champion && <Chip tone="accent">{trans.__('champion is version %1', champion.version)}</Chip>}
+      badge={
+        champion && (
+          <Chip tone="accent">{trans.__('champion is version %1', champion.version)}</Chip>
+        )
+      }
       problem={problem}
       retry={() => void resource.refresh()}
       facts={[
@@ -82,6 +87,10 @@ function VersionTable({
   const { trans } = useWorkbench();
   // The metrics that the newest version has are what versions are compared by.
   const metrics = Object.keys(versions[0].metrics).slice(0, 4);
+  const aligned = (metric: string): ((row: ModelVersion) => string) => {
+    const format = formatColumn(versions.map(version => version.metrics[metric]));
+    return row => format(row.metrics[metric]);
+  };
   return (
     <Table
       label={trans.__('Versions')}
@@ -103,12 +112,17 @@ function VersionTable({
             </button>
           )
         },
-        { key: 'aliases', label: trans.__('Aliases'), grow: true, cell: row => <Aliases version={row} /> },
+        {
+          key: 'aliases',
+          label: trans.__('Aliases'),
+          grow: true,
+          cell: row => <Aliases version={row} />
+        },
         ...metrics.map(metric => ({
           key: `metric.${metric}`,
           label: metric,
           numeric: true,
-          cell: (row: ModelVersion) => formatNumber(row.metrics[metric])
+          cell: aligned(metric)
         })),
         { key: 'gate', label: trans.__('Gate'), cell: row => <GateMark gate={row.gate} /> },
         { key: 'created', label: trans.__('Registered'), cell: row => <Ago ms={row.created_ms} /> }
@@ -120,7 +134,7 @@ function VersionTable({
 function Aliases({ version }: { version: ModelVersion }): React.ReactElement {
   return (
     <>
-      {version.aliases.map(alias => (
+      {[...version.aliases].sort(championFirst).map(alias => (
         <Chip key={alias} tone={alias === 'champion' ? 'accent' : 'idle'}>
           {alias}
         </Chip>
@@ -147,7 +161,6 @@ function GateMark({ gate }: { gate: GateResult | null }): React.ReactElement {
 
 function VersionDetail({ version }: { version: ModelVersion }): React.ReactElement {
   const { trans, open } = useWorkbench();
-  const params = Object.entries(version.params).sort(([one], [other]) => one.localeCompare(other));
   const metrics = Object.entries(version.metrics);
   return (
     <>
@@ -162,7 +175,11 @@ function VersionDetail({ version }: { version: ModelVersion }): React.ReactEleme
                 [
                   trans.__('Run'),
                   version.run_uid ? (
-                    <button type="button" className="mw-link" onClick={() => open('run', version.run_uid)}>
+                    <button
+                      type="button"
+                      className="mw-link"
+                      onClick={() => open('run', version.run_uid)}
+                    >
                       {version.run_uid.slice(0, 12)}
                     </button>
                   ) : (
@@ -189,11 +206,8 @@ function VersionDetail({ version }: { version: ModelVersion }): React.ReactEleme
             />
           </Section>
         </div>
-        <Section title={trans.__('Parameters')} count={params.length}>
-          <Facts
-            label={trans.__('Parameters')}
-            facts={params.map(([name, value]) => [name, <code key={name}>{value}</code>])}
-          />
+        <Section title={trans.__('Parameters')} count={Object.keys(version.params).length}>
+          <Params params={version.params} />
         </Section>
       </div>
       <Signature inputs={version.inputs} outputs={version.outputs} />
@@ -260,90 +274,5 @@ function Signature({
         {columns(outputs, trans.__('Outputs'))}
       </div>
     </Section>
-  );
-}
-
-function ModelActions({
-  version,
-  versions
-}: {
-  version: ModelVersion;
-  versions: ModelVersion[];
-}): React.ReactElement {
-  const { model, trans, open } = useWorkbench();
-  const { name } = version;
-
-  const promote = async (): Promise<void> => {
-    const fields = await askFields(
-      trans.__('Promote version %1 of %2', version.version, name),
-      trans.__('The alias moves to this version. Endpoints that follow the alias switch to it without losing a request.'),
-      [
-        { name: 'alias', label: trans.__('Alias'), value: 'champion', required: true },
-        {
-          name: 'gate',
-          label: trans.__('Gate'),
-          value: (version.gate?.checks ?? []).map(check => check.condition).join('\n'),
-          lines: 3,
-          help: trans.__('One condition a line; the alias stays where it is unless all hold.')
-        }
-      ],
-      trans.__('Promote'),
-      trans
-    );
-    if (fields) {
-      const body = { alias: fields.alias.trim(), gate: lines(fields.gate), baseline: '' };
-      await attempt(
-        () => model.client.promote(name, version.version, body),
-        made => trans.__('%1 of %2 is version %3.', body.alias, name, made.version)
-      );
-      model.refresh();
-    }
-  };
-
-  const deploy = async (): Promise<void> => {
-    const references = [...version.aliases.map(alias => `${name}@${alias}`), `${name}/${version.version}`];
-    const fields = await askFields(
-      trans.__('Deploy version %1 of %2', version.version, name),
-      trans.__('A reference with @ follows the alias; one with / stays at its version.'),
-      [
-        { name: 'endpoint', label: trans.__('Endpoint'), value: name, required: true },
-        { name: 'model', label: trans.__('Serve'), value: references[0], options: references }
-      ],
-      trans.__('Deploy'),
-      trans
-    );
-    if (fields) {
-      const endpoint = await attempt(() => model.client.deploy(fields.endpoint.trim(), fields.model));
-      if (endpoint) {
-        open('endpoint', endpoint.name);
-      }
-    }
-  };
-
-  const rollback = async (): Promise<void> => {
-    const meant = await confirm(
-      trans.__('Roll back %1?', name),
-      trans.__('The alias champion goes back to the version it had before.'),
-      trans.__('Roll back'),
-      trans,
-      true
-    );
-    if (meant) {
-      await attempt(
-        () => model.client.rollbackModel(name),
-        made => trans.__('champion of %1 is version %2 again.', name, made.version)
-      );
-      model.refresh();
-    }
-  };
-
-  return (
-    <>
-      {versions.some(item => item.aliases.includes('previous')) && (
-        <Action label={trans.__('Roll back…')} danger onClick={() => void rollback()} />
-      )}
-      <Action label={trans.__('Promote…')} onClick={() => void promote()} />
-      <Action label={trans.__('Deploy…')} primary onClick={() => void deploy()} />
-    </>
   );
 }

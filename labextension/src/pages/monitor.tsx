@@ -10,7 +10,13 @@ import { Action, Section } from '../components/page';
 import { Chip } from '../components/status';
 import { Table } from '../components/table';
 import { Ago } from '../components/times';
-import { formatChange, formatCount, formatNumber, formatPercent } from '../format/numbers';
+import {
+  formatChange,
+  formatColumn,
+  formatCount,
+  formatNumber,
+  formatPercent
+} from '../format/numbers';
 import { endpointIcon } from '../icons';
 
 /** What a monitor saw: error and drift for each window of live predictions. */
@@ -49,7 +55,9 @@ export function MonitorSection({ endpoint }: { endpoint: string }): React.ReactE
           title={trans.__('No window of predictions yet')}
           code={`%mlops monitor ${endpoint}`}
         >
-          {trans.__('Send requests, and true outcomes as feedback; windows are compared with the training data.')}
+          {trans.__(
+            'Send requests, and true outcomes as feedback; windows are compared with the training data.'
+          )}
         </EmptyState>
       ) : (
         <Report report={report} />
@@ -67,7 +75,12 @@ function Report({ report }: { report: MonitorReport }): React.ReactElement {
   return (
     <>
       <p className="mw-quiet mw-monitor-spec">
-        {trans.__('Windows of one %1; %2 may get worse by %3.', spec.window, spec.metric, formatPercent(spec.max_degradation))}{' '}
+        {trans.__(
+          'Windows of one %1; %2 may get worse by %3.',
+          spec.window,
+          spec.metric,
+          formatPercent(spec.max_degradation)
+        )}{' '}
         {spec.pipeline
           ? trans.__('An alert starts the pipeline %1.', spec.pipeline)
           : trans.__('An alert starts nothing.')}
@@ -108,8 +121,15 @@ function Report({ report }: { report: MonitorReport }): React.ReactElement {
   );
 }
 
-function WindowTable({ windows, metric }: { windows: Window[]; metric: string }): React.ReactElement {
+function WindowTable({
+  windows,
+  metric
+}: {
+  windows: Window[];
+  metric: string;
+}): React.ReactElement {
   const { trans } = useWorkbench();
+  const quality = formatColumn(windows.map(window => window.quality));
   const verdict = (row: Window): React.ReactElement => (
     <>
       {row.degraded && <Chip tone="bad">{trans.__('worse')}</Chip>}
@@ -126,8 +146,13 @@ function WindowTable({ windows, metric }: { windows: Window[]; metric: string })
       columns={[
         { key: 'label', label: trans.__('Window'), cell: row => row.label },
         { key: 'rows', label: trans.__('Rows'), numeric: true, cell: row => formatCount(row.rows) },
-        { key: 'truth', label: trans.__('With truth'), numeric: true, cell: row => formatPercent(row.coverage) },
-        { key: 'quality', label: metric, numeric: true, cell: row => formatNumber(row.quality) },
+        {
+          key: 'truth',
+          label: trans.__('With truth'),
+          numeric: true,
+          cell: row => formatPercent(row.coverage)
+        },
+        { key: 'quality', label: metric, numeric: true, cell: row => quality(row.quality) },
         { key: 'change', label: trans.__('Change'), numeric: true, cell: row => change(row) },
         {
           key: 'versions',
@@ -204,8 +229,12 @@ function DriftCell({ drift }: { drift: FeatureDrift | undefined }): React.ReactE
   );
   const style = { '--mw-shade': `${Math.round(shade * 100)}%` } as React.CSSProperties;
   return (
-    <td className={`mw-number mw-drift-cell${drift.drifted ? ' mw-drifted' : ''}`} style={style} title={title}>
-      {formatNumber(Number(drift.effect.toFixed(2)))}
+    <td
+      className={`mw-number mw-drift-cell${drift.drifted ? ' mw-drifted' : ''}`}
+      style={style}
+      title={title}
+    >
+      {drift.effect.toFixed(2)}
     </td>
   );
 }

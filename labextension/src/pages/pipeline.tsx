@@ -253,18 +253,25 @@ function RunTable({
               onClick={() => onChoose(row.id)}
             >
               <StateDot state={row.state} />
-              {row.id}
+              <span title={row.id}>{row.id.slice(0, 12)}</span>
             </button>
           )
         },
         { key: 'reason', label: trans.__('Started by'), cell: row => row.reason },
-        { key: 'message', label: trans.__('Result'), grow: true, cell: row => row.published || row.message },
+        {
+          key: 'message',
+          label: trans.__('Result'),
+          grow: true,
+          cell: row => row.published || row.message
+        },
         { key: 'start', label: trans.__('Started'), cell: row => <Ago ms={row.start_ms} /> },
         {
           key: 'time',
           label: trans.__('Duration'),
           numeric: true,
-          cell: row => <Span startMs={row.start_ms} endMs={row.end_ms} running={isActive(row.state)} />
+          cell: row => (
+            <Span startMs={row.start_ms} endMs={row.end_ms} running={isActive(row.state)} />
+          )
         }
       ]}
     />

@@ -1,20 +1,21 @@
 import * as React from 'react';
 
-import type { MetricPoint, RunDetail } from '../api/types';
-import { ArtifactTable, Figure, isFigure } from '../components/artifacts';
-import { LineChart } from '../components/chart';
+import type { RunDetail } from '../api/types';
+import { ArtifactTable, Figure, figuresOf } from '../components/artifacts';
 import { useWorkbench } from '../components/context';
-import { attempt, askFields } from '../components/dialogs';
 import { useResource } from '../components/hooks';
-import { EmptyState, Loading, ProblemNotice } from '../components/notices';
-import { Action, Page, Section } from '../components/page';
+import { Loading, ProblemNotice } from '../components/notices';
+import { Params } from '../components/params';
+import { Page, Section } from '../components/page';
 import { Output, Source } from '../components/rendered';
 import { Chip, StateBadge, StateDot } from '../components/status';
 import { Facts, Table } from '../components/table';
 import { Ago, Span } from '../components/times';
 import { formatCount, formatNumber } from '../format/numbers';
-import { basename, lines } from '../format/text';
+import { basename } from '../format/text';
 import { runIcon } from '../icons';
+import { RegisterAction } from './register';
+import { RunMetrics } from './run-metrics';
 
 /** A run: what went in, what came out. */
 export function RunPage({
@@ -70,16 +71,16 @@ export function RunPage({
       actions={<RegisterAction detail={detail} />}
     >
       <Failure detail={detail} />
-      <Metrics detail={detail} />
+      <RunMetrics detail={detail} />
+      <Figures detail={detail} />
       <div className="mw-columns">
-        <Params detail={detail} />
+        <ParamsSection detail={detail} />
         <div>
           <Models detail={detail} />
           <Datasets detail={detail} />
         </div>
       </div>
       <Children detail={detail} />
-      <Figures detail={detail} />
       {detail.source && (
         <Section title={trans.__('Source')}>
           <Source code={detail.source} />
@@ -113,85 +114,12 @@ function Failure({ detail }: IPart): React.ReactElement | null {
   );
 }
 
-function Metrics({ detail }: IPart): React.ReactElement {
+function ParamsSection({ detail }: IPart): React.ReactElement {
   const { trans } = useWorkbench();
-  const names = Object.keys(detail.run.metrics);
-  const curves = names.filter(name => (detail.history[name] ?? []).length > 1);
-  const single = names.filter(name => !curves.includes(name));
+  const { params } = detail.run;
   return (
-    <Section title={trans.__('Metrics')} count={names.length}>
-      {names.length === 0 && (
-        <EmptyState
-          icon={runIcon}
-          title={trans.__('No metric yet')}
-          code={'from mlops_workbench import log\n\nlog(loss=0.25, step=1)'}
-        >
-          {trans.__('Scores that a cell assigns are captured on their own; log() adds others.')}
-        </EmptyState>
-      )}
-      {single.length > 0 && (
-        <div className="mw-metrics">
-          {single.map(name => (
-            <div className="mw-metric" key={name}>
-              <span className="mw-metric-name" title={name}>
-                {name}
-              </span>
-              <span
-                className="mw-metric-value mw-number"
-                title={String(detail.run.metrics[name] ?? trans.__('not a finite number'))}
-              >
-                {formatNumber(detail.run.metrics[name])}
-              </span>
-            </div>
-          ))}
-        </div>
-      )}
-      {curves.length > 0 && (
-        <div className="mw-charts">
-          {curves.map(name => (
-            <Curve key={name} name={name} points={detail.history[name]} />
-          ))}
-        </div>
-      )}
-    </Section>
-  );
-}
-
-function Curve({ name, points }: { name: string; points: MetricPoint[] }): React.ReactElement {
-  const { trans } = useWorkbench();
-  // Where every step is the same, the order of logging is the axis.
-  const stepped = points.some(point => point.step !== points[0].step);
-  const last = points[points.length - 1];
-  return (
-    <LineChart
-      title={name}
-      value={formatNumber(last.value)}
-      points={points.map((point, index) => ({ x: stepped ? point.step : index, y: point.value }))}
-      labelOf={x => formatCount(x)}
-      summary={trans.__(
-        '%1 over %2 steps, from %3 to %4',
-        name,
-        points.length,
-        formatNumber(points[0].value),
-        formatNumber(last.value)
-      )}
-    />
-  );
-}
-
-function Params({ detail }: IPart): React.ReactElement {
-  const { trans } = useWorkbench();
-  const params = Object.entries(detail.run.params).sort(([one], [other]) => one.localeCompare(other));
-  return (
-    <Section title={trans.__('Parameters')} count={params.length}>
-      {params.length > 0 ? (
-        <Facts
-          label={trans.__('Parameters')}
-          facts={params.map(([name, value]) => [name, <code key={name}>{value}</code>])}
-        />
-      ) : (
-        <p className="mw-quiet">{trans.__('None were assigned or logged.')}</p>
-      )}
+    <Section title={trans.__('Parameters')} count={Object.keys(params).length}>
+      <Params params={params} />
     </Section>
   );
 }
@@ -230,8 +158,18 @@ function Datasets({ detail }: IPart): React.ReactElement | null {
         columns={[
           { key: 'name', label: trans.__('Name'), cell: row => row.name },
           { key: 'context', label: trans.__('For'), cell: row => row.context, grow: true },
-          { key: 'rows', label: trans.__('Rows'), numeric: true, cell: row => formatCount(row.rows) },
-          { key: 'columns', label: trans.__('Columns'), numeric: true, cell: row => formatCount(row.columns) },
+          {
+            key: 'rows',
+            label: trans.__('Rows'),
+            numeric: true,
+            cell: row => formatCount(row.rows)
+          },
+          {
+            key: 'columns',
+            label: trans.__('Columns'),
+            numeric: true,
+            cell: row => formatCount(row.columns)
+          },
           {
             key: 'digest',
             label: trans.__('Digest'),
@@ -265,7 +203,12 @@ function Children({ detail }: IPart): React.ReactElement | null {
               </button>
             )
           },
-          { key: 'metrics', label: trans.__('Metrics'), grow: true, cell: run => metricLine(run.metrics) },
+          {
+            key: 'metrics',
+            label: trans.__('Metrics'),
+            grow: true,
+            cell: run => metricLine(run.metrics)
+          },
           {
             key: 'time',
             label: trans.__('Duration'),
@@ -282,7 +225,7 @@ function Children({ detail }: IPart): React.ReactElement | null {
 
 function Figures({ detail }: IPart): React.ReactElement | null {
   const { trans } = useWorkbench();
-  const figures = detail.artifacts.filter(isFigure);
+  const figures = figuresOf(detail.artifacts);
   if (figures.length === 0) {
     return null;
   }
@@ -299,7 +242,8 @@ function Figures({ detail }: IPart): React.ReactElement | null {
 
 function Files({ detail }: IPart): React.ReactElement | null {
   const { trans } = useWorkbench();
-  const files = detail.artifacts.filter(artifact => !isFigure(artifact));
+  const figures = figuresOf(detail.artifacts);
+  const files = detail.artifacts.filter(artifact => !figures.includes(artifact));
   return files.length === 0 ? null : (
     <Section title={trans.__('Files')} count={files.length}>
       <ArtifactTable uid={detail.run.uid} artifacts={files} />
@@ -315,44 +259,6 @@ function Tags({ detail }: IPart): React.ReactElement | null {
       <Facts label={trans.__('Tags')} facts={tags} />
     </Section>
   );
-}
-
-function RegisterAction({ detail }: IPart): React.ReactElement | null {
-  const { model, trans, open } = useWorkbench();
-  const { run, models } = detail;
-  if (models.length === 0 || run.status === 'RUNNING') {
-    return null;
-  }
-  const register = async (): Promise<void> => {
-    const fields = await askFields(
-      trans.__('Register the model of %1', run.name),
-      trans.__('A version can be deployed, promoted by an alias and rolled back.'),
-      [
-        { name: 'name', label: trans.__('Registered model'), value: run.experiment, required: true },
-        ...(models.length > 1
-          ? [{ name: 'model', label: trans.__('Model'), value: models[0].name, options: models.map(item => item.name) }]
-          : []),
-        { name: 'alias', label: trans.__('Alias'), value: '', help: trans.__('For example champion; none if empty.') },
-        { name: 'gate', label: trans.__('Gate'), value: '', lines: 2, help: trans.__('One condition a line, for example mae < 20.') }
-      ],
-      trans.__('Register'),
-      trans
-    );
-    if (fields === null) {
-      return;
-    }
-    const gate = lines(fields.gate);
-    const { name, alias } = fields;
-    const body = { run: run.uid, model: fields.model ?? '', alias, gate, experiment: '', baseline: '' };
-    const version = await attempt(
-      () => model.client.register(name.trim(), body),
-      made => trans.__('%1 version %2 is registered.', made.name, made.version)
-    );
-    if (version) {
-      open('model', version.name);
-    }
-  };
-  return <Action label={trans.__('Register…')} primary onClick={() => void register()} />;
 }
 
 /** The first metrics of a run in one line. */

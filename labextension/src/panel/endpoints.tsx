@@ -48,10 +48,9 @@ export function EndpointsSection(): React.ReactElement {
                     )}
                   </>
                 }
-                aside={trans._n('%1 request', '%1 requests', item.requests).replace(
-                  String(item.requests),
-                  formatCount(item.requests)
-                )}
+                aside={trans
+                  ._n('%1 request', '%1 requests', item.requests)
+                  .replace(String(item.requests), formatCount(item.requests))}
                 hint={item.message || trans.__('Endpoint %1', item.name)}
                 onOpen={() => open('endpoint', item.name)}
               />

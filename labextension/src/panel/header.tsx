@@ -1,13 +1,14 @@
+import { refreshIcon } from '@jupyterlab/ui-components';
 import * as React from 'react';
 
+import type { WorkspaceStatus } from '../api/types';
 import { useWorkbench } from '../components/context';
 import { useResource } from '../components/hooks';
 import { ProblemNotice } from '../components/notices';
 import { Dot } from '../components/status';
 import { formatBytes } from '../format/numbers';
-import { basename } from '../format/text';
-import type { WorkspaceStatus } from '../api/types';
 import type { Tone } from '../format/states';
+import { basename } from '../format/text';
 
 /** The workspace at a glance: its name, and whether everything has been delivered. */
 export function PanelHeader(): React.ReactElement {
@@ -29,6 +30,7 @@ export function PanelHeader(): React.ReactElement {
         <Dot tone={tone} label={text} />
         <span aria-hidden="true">{text}</span>
       </span>
+      <Refresh />
       {status.open_alerts > 0 && (
         <span className="mw-panel-alerts">
           {trans._n('%1 open alert', '%1 open alerts', status.open_alerts)}
@@ -45,4 +47,20 @@ export function PanelHeader(): React.ReactElement {
       ? ['busy', trans.__('%1 to deliver', formatBytes(ingest.backlog_bytes))]
       : ['good', trans.__('Up to date')];
   }
+}
+
+function Refresh(): React.ReactElement {
+  const { model, trans } = useWorkbench();
+  const label = trans.__('Fetch everything again');
+  return (
+    <button
+      type="button"
+      className="mw-icon-button"
+      onClick={() => model.refresh()}
+      aria-label={label}
+      title={label}
+    >
+      <refreshIcon.react tag="span" width="14px" />
+    </button>
+  );
 }

@@ -6,6 +6,7 @@ import { List, Row } from '../components/list';
 import { EmptyState, Loading, ProblemNotice } from '../components/notices';
 import { Chip } from '../components/status';
 import { Ago } from '../components/times';
+import { championFirst } from '../format/aliases';
 import { modelIcon } from '../icons';
 
 /** Registered models and their aliases. */
@@ -34,7 +35,7 @@ export function ModelsSection(): React.ReactElement {
               title={item.name}
               value={trans.__('v%1', item.latest)}
               detail={Object.entries(item.aliases)
-                .sort(([one], [other]) => one.localeCompare(other))
+                .sort(([one], [other]) => championFirst(one, other))
                 .map(([alias, version]) => (
                   <Chip key={alias} tone={alias === 'champion' ? 'accent' : 'idle'}>
                     {alias} {trans.__('v%1', version)}

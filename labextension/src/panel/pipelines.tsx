@@ -28,7 +28,9 @@ export function PipelinesSection(): React.ReactElement {
           title={trans.__('No pipelines')}
           code={'name: my-pipeline\nstages:\n  - notebook: train.ipynb'}
         >
-          {trans.__('A YAML file in the pipelines folder turns parameterised notebooks into a pipeline.')}
+          {trans.__(
+            'A YAML file in the pipelines folder turns parameterised notebooks into a pipeline.'
+          )}
         </EmptyState>
       ) : (
         <List label={trans.__('Pipelines')}>
@@ -73,7 +75,7 @@ function PipelineRow({
       title={pipeline.name}
       detail={
         pipeline.problem ? (
-          <span className="mw-row-error">{pipeline.problem}</span>
+          <span className="mw-row-error">{trans.__('Cannot run: open it to see why')}</span>
         ) : (
           pipeline.stages.join(' → ')
         )

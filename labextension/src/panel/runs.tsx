@@ -92,9 +92,7 @@ function ExperimentFilter(): React.ReactElement | null {
       className="mw-filter"
       value={experiment}
       aria-label={trans.__('Experiment')}
-      onChange={event => {
-        model.experiment = event.target.value;
-      }}
+      onChange={event => model.selectExperiment(event.target.value)}
     >
       <option value="">{trans.__('All experiments')}</option>
       {experiments.map(item => (

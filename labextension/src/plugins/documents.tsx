@@ -1,4 +1,8 @@
-import { ILayoutRestorer, type JupyterFrontEnd, type JupyterFrontEndPlugin } from '@jupyterlab/application';
+import {
+  ILayoutRestorer,
+  type JupyterFrontEnd,
+  type JupyterFrontEndPlugin
+} from '@jupyterlab/application';
 import { MainAreaWidget, ReactWidget, WidgetTracker } from '@jupyterlab/apputils';
 import { IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
@@ -39,15 +43,17 @@ class Documents implements IWorkbenchDocuments {
   }
 
   add(kind: IDocumentKind): IDisposable {
-    const tracker = new WidgetTracker<MainAreaWidget>({ namespace: `mlops-workbench-${kind.noun}` });
+    const tracker = new WidgetTracker<MainAreaWidget>({
+      namespace: `mlops-workbench-${kind.noun}`
+    });
     const ids = new WeakMap<MainAreaWidget, string>();
     const command = this._app.commands.addCommand(kind.command, {
       label: kind.commandLabel,
       icon: kind.icon,
       describedBy: { args: ARGS },
       execute: args => {
-        const id = String(args.id ?? '');
-        if (id === '') {
+        const { id } = args;
+        if (typeof id !== 'string' || id === '') {
           return;
         }
         const open = tracker.find(widget => ids.get(widget) === id);
@@ -95,6 +101,8 @@ class Documents implements IWorkbenchDocuments {
     const content = ReactWidget.create(this.surround(kind.page(id, setTitle)));
     content.addClass('mw-document');
     const widget = new MainAreaWidget({ content });
+    // It has no tools of its own, and an empty bar is a line for nothing.
+    widget.toolbar.hide();
     widget.id = `mlops-workbench-${kind.noun}-${id}`;
     widget.title.label = kind.title(id);
     widget.title.caption = `${kind.noun} ${id}`;

@@ -33,6 +33,7 @@ export const endpointsPlugin: JupyterFrontEndPlugin<void> = {
       id: 'endpoints',
       label: trans.__('Endpoints'),
       rank: 30,
+      size: 2,
       body: <EndpointsSection />
     });
   }

@@ -33,6 +33,7 @@ export const modelsPlugin: JupyterFrontEndPlugin<void> = {
       id: 'models',
       label: trans.__('Models'),
       rank: 20,
+      size: 2,
       body: <ModelsSection />
     });
   }

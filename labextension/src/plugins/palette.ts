@@ -57,7 +57,9 @@ function addRunPipeline(
     describedBy: {
       args: {
         type: 'object',
-        properties: { name: { type: 'string', description: 'Name of the pipeline; asked for without it' } }
+        properties: {
+          name: { type: 'string', description: 'Name of the pipeline; asked for without it' }
+        }
       }
     },
     execute: async args => {
@@ -136,7 +138,11 @@ async function choose(
   trans: TranslationBundle
 ): Promise<string | null> {
   if (items.length === 0) {
-    await new Dialog({ title, body: trans.__('There is none yet.'), buttons: [Dialog.okButton()] }).launch();
+    await new Dialog({
+      title,
+      body: trans.__('There is none yet.'),
+      buttons: [Dialog.okButton()]
+    }).launch();
     return null;
   }
   const result = await InputDialog.getItem({ title, items: items.map(([, text]) => text) });

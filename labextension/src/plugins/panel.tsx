@@ -1,13 +1,8 @@
 import { ILayoutRestorer, type JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
-import {
-  PanelWithToolbar,
-  ReactWidget,
-  refreshIcon,
-  SidePanel,
-  ToolbarButton
-} from '@jupyterlab/ui-components';
+import { PanelWithToolbar, ReactWidget, refreshIcon, SidePanel } from '@jupyterlab/ui-components';
 import { DisposableDelegate, type IDisposable } from '@lumino/disposable';
+import type { AccordionPanel } from '@lumino/widgets';
 import * as React from 'react';
 
 import { workbenchIcon } from '../icons';
@@ -48,15 +43,6 @@ export const panelPlugin: JupyterFrontEndPlugin<IWorkbenchPanel> = {
     const header = ReactWidget.create(documents.surround(<PanelHeader />));
     header.addClass('mw-panel-top');
     widget.header.addWidget(header);
-    widget.toolbar.addItem(
-      'refresh',
-      new ToolbarButton({
-        icon: refreshIcon,
-        tooltip: trans.__('Fetch everything again'),
-        onClick: () => model.refresh()
-      })
-    );
-
     app.shell.add(widget, 'left', { rank: 450, type: 'Workbench' });
     restorer?.add(widget, widget.id);
 
@@ -92,13 +78,18 @@ class Panel implements IWorkbenchPanel {
     section.toolbar?.(part.toolbar);
     this.widget.insertWidget(place, part);
     this._ranks.splice(place, 0, section.rank);
+    this._sizes.splice(place, 0, section.size);
+    (this.widget.content as AccordionPanel).setRelativeSizes(this._sizes);
     return new DisposableDelegate(() => {
-      this._ranks.splice(this._ranks.indexOf(section.rank), 1);
+      const index = this.widget.widgets.indexOf(part);
+      this._ranks.splice(index, 1);
+      this._sizes.splice(index, 1);
       part.dispose();
     });
   }
 
   private readonly _ranks: number[] = [];
+  private readonly _sizes: number[] = [];
 }
 
 const NO_ARGS = { type: 'object', properties: {} };

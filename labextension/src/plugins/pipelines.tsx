@@ -33,6 +33,7 @@ export const pipelinesPlugin: JupyterFrontEndPlugin<void> = {
       id: 'pipelines',
       label: trans.__('Pipelines'),
       rank: 40,
+      size: 3,
       body: <PipelinesSection />
     });
   }

@@ -33,6 +33,7 @@ export const runsPlugin: JupyterFrontEndPlugin<void> = {
       id: 'runs',
       label: trans.__('Runs'),
       rank: 10,
+      size: 6,
       body: <RunsSection />
     });
   }

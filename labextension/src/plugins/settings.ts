@@ -1,7 +1,7 @@
 import type { JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { ISettingRegistry } from '@jupyterlab/settingregistry';
 
-import { type IPreferenceValues, Preferences } from '../model/preferences';
+import { Preferences } from '../model/preferences';
 import { IWorkbenchPreferences } from '../tokens';
 
 const ID = 'mlops-workbench:settings';
@@ -19,7 +19,7 @@ export const settingsPlugin: JupyterFrontEndPlugin<Preferences> = {
     registry
       ?.load(ID)
       .then(settings => {
-        const apply = (): void => preferences.set(settings.composite as Partial<IPreferenceValues>);
+        const apply = (): void => preferences.set(settings.composite);
         settings.changed.connect(apply);
         apply();
       })

@@ -1,0 +1,77 @@
+import * as React from 'react';
+
+import type { MetricPoint, RunDetail } from '../api/types';
+import { LineChart } from '../components/chart';
+import { useWorkbench } from '../components/context';
+import { EmptyState } from '../components/notices';
+import { Section } from '../components/page';
+import { formatCount, formatNumber } from '../format/numbers';
+import { runIcon } from '../icons';
+
+/** Metrics of a run: single values as figures, those with a history as curves. */
+export function RunMetrics({ detail }: { detail: RunDetail }): React.ReactElement {
+  const { trans } = useWorkbench();
+  const names = Object.keys(detail.run.metrics);
+  const curves = names.filter(name => (detail.history[name] ?? []).length > 1);
+  const single = names.filter(name => !curves.includes(name));
+  return (
+    <Section title={trans.__('Metrics')} count={names.length}>
+      {names.length === 0 && (
+        <EmptyState
+          icon={runIcon}
+          title={trans.__('No metric yet')}
+          code={'from mlops_workbench import log\n\nlog(loss=0.25, step=1)'}
+        >
+          {trans.__('Scores that a cell assigns are captured on their own; log() adds others.')}
+        </EmptyState>
+      )}
+      {single.length > 0 && (
+        <div className="mw-metrics">
+          {single.map(name => (
+            <div className="mw-metric" key={name}>
+              <span className="mw-metric-name" title={name}>
+                {name}
+              </span>
+              <span
+                className="mw-metric-value mw-number"
+                title={String(detail.run.metrics[name] ?? trans.__('not a finite number'))}
+              >
+                {formatNumber(detail.run.metrics[name])}
+              </span>
+            </div>
+          ))}
+        </div>
+      )}
+      {curves.length > 0 && (
+        <div className="mw-charts">
+          {curves.map(name => (
+            <Curve key={name} name={name} points={detail.history[name]} />
+          ))}
+        </div>
+      )}
+    </Section>
+  );
+}
+
+function Curve({ name, points }: { name: string; points: MetricPoint[] }): React.ReactElement {
+  const { trans } = useWorkbench();
+  // Where every step is the same, the order of logging is the axis.
+  const stepped = points.some(point => point.step !== points[0].step);
+  const last = points[points.length - 1];
+  return (
+    <LineChart
+      title={name}
+      value={formatNumber(last.value)}
+      points={points.map((point, index) => ({ x: stepped ? point.step : index, y: point.value }))}
+      even
+      labelOf={formatCount}
+      summary={trans.__(
+        '%1 over %2 steps, from %3 to %4',
+        name,
+        points.length,
+        formatNumber(points[0].value),
+        formatNumber(last.value)
+      )}
+    />
+  );
+}
