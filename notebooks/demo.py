@@ -129,7 +129,12 @@ class Demo:
             endpoint = self.connected().endpoint(MODEL)
             self.connected().put_monitor(
                 MonitorSpec(
-                    MODEL, window="month", metric="mae", pipeline=MODEL, params={"until": "{end}"}, enabled=False
+                    MODEL,
+                    window="month",
+                    metric="mae",
+                    pipeline=MODEL,
+                    params={"since": "{start}", "until": "{end}"},
+                    enabled=False,
                 )
             )
             done(f"version {endpoint.version} answers at {endpoint.url}", f"mlops endpoints {MODEL}")
@@ -204,7 +209,8 @@ class Demo:
         url = self.connected().endpoint(MODEL).url
         sent = failed = 0
         with httpx.Client(base_url=url, timeout=60, trust_env=False) as http:
-            for day, part in flights.groupby(flights["event_time"].dt.date):
+            # The airport's day, so that a month of flights is a month of the monitor.
+            for day, part in flights.groupby(flights["event_time"].dt.tz_convert("America/New_York").dt.date):
                 for start in range(0, len(part), CHUNK):
                     chunk = part.iloc[start : start + CHUNK]
                     request = str(chunk["flight_id"].iloc[0]) + f"-{time.time_ns()}"
@@ -229,15 +235,15 @@ class Demo:
         before = client.endpoint(MODEL)
         over = threading.Event()
         counts = {"rows": 0, "failed": 0}
-        sample = flights.tail(50)
-        when = sample["event_time"].iloc[-1].isoformat()
+        sample = flights.tail(20)
+        when = f"{flights['event_time'].dt.tz_convert('America/New_York').iloc[-1].date()}T12:00:00Z"
 
         def ask() -> None:
             with httpx.Client(base_url=before.url, timeout=60, trust_env=False) as http:
                 while not over.is_set():
                     request = f"load-{time.time_ns()}"
                     counts["rows" if _infer(http, sample, request, when) else "failed"] += len(sample)
-                    time.sleep(0.02)
+                    time.sleep(0.05)
 
         asking = threading.Thread(target=ask)
         asking.start()

@@ -23,6 +23,7 @@ from mlops_workbench.control.requests import (
 from mlops_workbench.core.endpoints import Endpoint
 from mlops_workbench.core.errors import Conflict, Unavailable, WorkbenchError
 from mlops_workbench.core.events import WorkspaceStatus
+from mlops_workbench.core.ids import check_name
 from mlops_workbench.core.models import ModelVersion, RegisteredModel
 from mlops_workbench.core.monitors import Alert, MonitorReport, MonitorSpec
 from mlops_workbench.core.pipelines import Pipeline, PipelineRun
@@ -89,6 +90,10 @@ class Client:
 
     def run(self, reference: str, experiment: str | None = None) -> RunDetail:
         """A run by name (the newest), uid, start of a uid, or MLflow id."""
+        if "/" in reference:
+            # Legal in a run's name, not in a part of a URL.
+            named = [run.uid for run in self.runs(experiment, limit=10_000) if run.name == reference]
+            reference = named[0] if named else reference.replace("/", " ")
         query = {"experiment": experiment} if experiment else {}
         return self._get(f"/runs/{_part(reference)}", RunDetail, query)
 
@@ -108,6 +113,7 @@ class Client:
 
     def register(self, name: str, request: RegisterRequest) -> ModelVersion:
         """Register the model of a run."""
+        check_name("model", name)
         return self._post(f"/models/{_part(name)}/versions", ModelVersion, request)
 
     def promote(self, name: str, version: int, request: PromoteRequest) -> ModelVersion:
@@ -255,23 +261,32 @@ class Client:
         return self._answer(self._send("POST", path, content=content), kind)
 
     def _send(self, method: str, path: str, **given: Any) -> httpx.Response:
+        if method == "POST" and self.workspace is not None and find_running(self.workspace) is None:
+            # Not found out by sending: what a POST asks for must not happen twice.
+            self._reconnect(self.workspace)
         try:
             response = self._http.request(method, f"/api{path}", **given)
-        except (httpx.ConnectError, httpx.RemoteProtocolError) as error:
-            # Restarted meanwhile, or away: what it was asked may be asked again, all requests are repeatable.
+        except (httpx.NetworkError, httpx.RemoteProtocolError) as error:
             if self.workspace is None:
                 raise Unavailable(
                     f"the control plane does not answer at {self.url}: {error}", hint="start it with 'mlops up'"
                 ) from error
-            self.url, token = ensure_running(self.workspace)
-            self._http.close()
-            self._http = _session(self.url, token)
+            if method == "POST" and not isinstance(error, httpx.ConnectError):
+                raise Unavailable(
+                    "the control plane went away while it was asked", hint="'mlops status' shows whether it was done"
+                ) from error
+            self._reconnect(self.workspace)
             response = self._http.request(method, f"/api{path}", **given)
         except httpx.TimeoutException as error:
             raise Unavailable(f"the control plane is too slow to answer {path}", hint="try again") from error
         if response.is_success:
             return response
         raise _error(response)
+
+    def _reconnect(self, workspace: Workspace) -> None:
+        self.url, token = ensure_running(workspace)
+        self._http.close()
+        self._http = _session(self.url, token)
 
     @staticmethod
     def _answer(response: httpx.Response, kind: type[Noun]) -> Noun:

@@ -22,7 +22,7 @@ from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.processes import ProcessIdentity
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.deployments import Supervisor
-from mlops_workbench.tracking import Ingest, ReadIndex, TrackingStore
+from mlops_workbench.tracking import Ingest, TrackingStore
 
 _STOP_SECONDS = 3.0
 
@@ -48,8 +48,8 @@ class ControlPlane:
         self._started_ms = now_ms()
         self._database = Database(workspace.database_url)
         store = TrackingStore(workspace)
-        self.index = ReadIndex(workspace.index)
-        self.ingest = Ingest(workspace)
+        self.ingest = Ingest(workspace, store)
+        self.index = self.ingest.index
         self.models = ModelService(workspace, store, self.index, self.ingest, self.hub)
         self.endpoints = EndpointService(self._database, self.models, Supervisor(workspace), self.hub)
         self.pipelines = PipelineService(workspace, self._database, self.models, self.ingest, self.hub)

@@ -88,9 +88,16 @@ class Ingest:
         moved = self._index_step()
         return self._delivery_step() or moved
 
+    def catch_up(self) -> None:
+        """Read into the index what was journalled until now, so that a reader sees what it just wrote."""
+        self._index_step()
+
     def run_forever(self, stop: threading.Event) -> None:
         """Work until `stop` is set; waits while another process holds the lock."""
-        deliverer = threading.Thread(target=self._loop, args=(stop, self._delivery_step), name="mlops-delivery")
+        # A daemon: a tracking server that hangs must not keep the process from ending.
+        deliverer = threading.Thread(
+            target=self._loop, args=(stop, self._delivery_step), name="mlops-delivery", daemon=True
+        )
         deliverer.start()
         self._loop(stop, self._index_step)
         deliverer.join()

@@ -16,6 +16,7 @@ router = APIRouter(tags=["runs"])
 @router.get("/experiments")
 def list_experiments(plane: Plane) -> list[Experiment]:
     """Experiments, the one with the newest run first."""
+    plane.ingest.catch_up()
     return plane.index.experiments()
 
 
@@ -31,6 +32,7 @@ def list_runs(
     offset: Annotated[int, Query(ge=0)] = 0,
 ) -> list[Run]:
     """Runs; `order_by` is ``start``, ``name``, ``duration``, ``metrics.<name>`` or ``params.<name>``."""
+    plane.ingest.catch_up()
     return plane.index.runs(
         experiment, status=status, kind=kind, order_by=order_by, descending=descending, limit=limit, offset=offset
     )
@@ -39,6 +41,7 @@ def list_runs(
 @router.get("/runs/{ref}")
 def get_run(plane: Plane, ref: str, experiment: str | None = None) -> RunDetail:
     """A run by uid, start of a uid, MLflow id, or the newest with this name."""
+    plane.ingest.catch_up()
     return plane.index.detail(plane.index.find(ref, experiment).uid)
 
 

@@ -91,6 +91,7 @@ class ModelService:
         GateFailed
             The gate said no; the version is registered all the same.
         """
+        self._ingest.catch_up()
         run = self.index.find(request.run, request.experiment or None)
         self._ingest.drain(run.uid, _DELIVERY_SECONDS)
         run = self.index.find(run.uid)

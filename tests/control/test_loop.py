@@ -1,0 +1,228 @@
+"""From a run to a watched endpoint that retrains itself, with the control plane killed on the way."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from textwrap import dedent
+
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.dummy import DummyRegressor
+from sklearn.linear_model import LinearRegression
+
+from mlops_workbench.capture import Session
+from mlops_workbench.control.client import Client
+from mlops_workbench.control.launch import read_address
+from mlops_workbench.control.prediction import request_predictions, send_feedback
+from mlops_workbench.control.requests import DeployRequest, PromoteRequest, RegisterRequest
+from mlops_workbench.core.errors import Conflict, GateFailed, InvalidInput, NotFound, Unavailable
+from mlops_workbench.core.monitors import MonitorSpec
+from mlops_workbench.core.workspace import Workspace
+
+pytestmark = pytest.mark.timeout(300)
+
+RANDOM = np.random.default_rng(0)
+X = pd.DataFrame({"größe": RANDOM.normal(size=1500), "kind": RANDOM.integers(0, 3, 1500).astype(float)})
+Y = 3 * X["größe"] + X["kind"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "my wörkspace"
+
+
+@pytest.fixture
+def recorded(workspace: Workspace) -> Iterator[Callable[..., str]]:
+    """Record a run with a fitted model, as a tracked cell does; gives its uid."""
+    session = Session(workspace)
+
+    def record(name: str, model: object, **metrics: float) -> str:
+        run = session.start_run(name, experiment="loop")
+        run.log(metrics)
+        if model is not None:
+            model.fit(X, Y)  # type: ignore[attr-defined]
+            run.log_model(model, X=X, y=Y)
+        run.end("FINISHED")
+        return run.uid
+
+    yield record
+    session.close()
+
+
+def kill(workspace: Workspace) -> None:
+    address = read_address(workspace)
+    assert address is not None
+    os.kill(address.pid, signal.SIGKILL)
+
+
+def test_deploy_switch_and_rollback_with_a_control_plane_that_dies(
+    running: Client, workspace: Workspace, recorded: Callable[..., str]
+) -> None:
+    recorded("baseline", None, mae=5.0)
+    recorded("mean", DummyRegressor(), mae=2.0)
+    request = RegisterRequest("mean", gate=["mae < baseline.mae"], alias="champion", baseline="baseline")
+    first = running.register("sizes", request)
+    assert (first.version, first.aliases) == (1, ["champion"])
+    assert [column.name for column in first.inputs] == ["größe", "kind"]
+
+    # Killed between the commit of what is wanted and its being done.
+    running.deploy("sizes", DeployRequest("sizes@champion"), timeout=0)
+    kill(workspace)
+    endpoint = running.wait_endpoint("sizes", 1)
+    expected = np.full(3, Y.mean())
+    assert request_predictions(endpoint, X.head(3)).to_numpy() == pytest.approx(expected)
+
+    # The endpoint goes on without a control plane, and the next one finds it again.
+    kill(workspace)
+    assert request_predictions(endpoint, X.head(3)).to_numpy() == pytest.approx(expected)
+    assert running.wait_endpoint("sizes", 1).pid == endpoint.pid
+
+    # A better model: the gate decides, the endpoint follows the alias.
+    recorded("line", LinearRegression(), mae=0.1)
+    with pytest.raises(GateFailed, match=r"mae < 0\.05"):
+        running.register("sizes", RegisterRequest("line", gate=["mae < 0.05"], alias="champion"))
+    assert running.endpoint("sizes").version == 1
+    second = running.promote("sizes", 2, PromoteRequest(gate=["mae < champion.mae"]))
+    assert second.gate is not None
+    assert second.gate.passed
+    endpoint = running.wait_endpoint("sizes", 2)
+    assert request_predictions(endpoint, X.head(3)).to_numpy() == pytest.approx(Y.head(3).to_numpy())
+    assert {version.version: version.aliases for version in running.versions("sizes")} == {
+        1: ["previous"],
+        2: ["champion"],
+    }
+
+    # Back, and the alias with it.
+    endpoint = running.rollback("sizes")
+    assert endpoint.version == 1
+    assert running.models()[0].aliases == {"champion": 1, "previous": 2}
+    running.remove_endpoint("sizes")
+    assert running.endpoints() == []
+
+
+def test_mistakes_are_answered_with_what_would_be_right(running: Client, recorded: Callable[..., str]) -> None:
+    recorded("plain", None, mae=1.0)
+    uid = recorded("line", LinearRegression(), mae=0.1)
+    running.register("sizes", RegisterRequest(uid, alias="champion"))
+    cases: list[tuple[type[Exception], str, Callable[[], object]]] = [
+        (NotFound, "log_model", lambda: running.register("sizes", RegisterRequest("plain"))),
+        (NotFound, "line", lambda: running.register("sizes", RegisterRequest("lnie"))),
+        (InvalidInput, "name", lambda: running.register("../sizes", RegisterRequest("line"))),
+        (NotFound, "sizes", lambda: running.deploy("x", DeployRequest("szies@champion"))),
+        (NotFound, "champion", lambda: running.deploy("x", DeployRequest("sizes@chamption"))),
+        (NotFound, "1", lambda: running.deploy("x", DeployRequest("sizes/7"))),
+        (NotFound, "endpoint", lambda: running.rollback("nothing")),
+        (InvalidInput, "mae <", lambda: running.promote("sizes", 1, PromoteRequest(gate=["mae <"]))),
+        (GateFailed, "mae", lambda: running.promote("sizes", 1, PromoteRequest(gate=["mea < 3"]))),
+        (Conflict, "go back", lambda: running.rollback_model("sizes")),
+        (NotFound, "pipeline", lambda: running.start_pipeline("none")),
+    ]
+    for kind, part, mistake in cases:
+        with pytest.raises(kind) as raised:
+            mistake()
+        assert part in str(raised.value), raised.value
+        assert raised.value.__dict__.get("hint"), raised.value
+
+
+def test_with_the_tracking_server_away_runs_are_shown_and_nothing_is_lost(
+    workspace: Workspace, recorded: Callable[..., str], stopped: Callable[[Workspace], None]
+) -> None:
+    stopped(workspace)
+    (workspace.root / "workbench.toml").write_text("[tracking]\nuri = 'http://127.0.0.1:9'\n")
+    away = Workspace.open(workspace.root)
+    uid = recorded("line", LinearRegression(), mae=0.1)
+    with Client.connect(away) as client:
+        run = client.run(uid).run
+        assert (run.status, run.metrics["mae"], run.run_id) == ("FINISHED", 0.1, "")
+        with pytest.raises(Unavailable):
+            client.register("sizes", RegisterRequest(uid))
+        status = client.status()
+        assert status.ingest.problem
+        assert status.ingest.backlog_bytes > 0
+    # The same workspace, with a store that works: what waited is delivered.
+    stop_and_use(away, "")
+    with Client.connect(Workspace.open(workspace.root)) as client:
+        assert client.register("sizes", RegisterRequest(uid)).version == 1
+        assert client.run(uid).run.run_id
+
+
+def stop_and_use(workspace: Workspace, uri: str) -> None:
+    address = read_address(workspace)
+    assert address is not None
+    assert address.process.stop(grace=20)
+    (workspace.root / "workbench.toml").write_text(f"[tracking]\nuri = '{uri}'\n")
+
+
+STAGE = """
+import numpy as np
+import pandas as pd
+from sklearn.linear_model import LinearRegression
+from mlops_workbench import log, log_model
+
+random = np.random.default_rng(1)
+X = pd.DataFrame({"größe": random.normal(4, 1, 800), "kind": random.integers(0, 3, 800).astype(float)})
+y = 10 - 2 * X["größe"]
+model = LinearRegression().fit(X, y)
+log_model(model, X=X, y=y)
+log(mae=0.01)
+"""
+
+
+def pipeline(workspace: Workspace) -> None:
+    folder = workspace.pipeline_specs
+    folder.mkdir()
+    parameters = nbformat.v4.new_code_cell('until: str = ""', metadata={"tags": ["parameters"]})
+    notebook = nbformat.v4.new_notebook(cells=[parameters, nbformat.v4.new_code_cell(STAGE)])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(notebook, folder / "train.ipynb")
+    spec = """
+        version: 1
+        params:
+          until: {type: str, default: ""}
+        stages:
+          train: {notebook: train.ipynb, params: [until]}
+        publish: {stage: train, as: sizes, alias: champion, gate: ["mae < 0.5"]}
+    """
+    (folder / "retrain.yaml").write_text(dedent(spec))
+
+
+def test_an_alert_retrains_and_the_endpoint_switches(
+    running: Client, workspace: Workspace, recorded: Callable[..., str]
+) -> None:
+    pipeline(workspace)
+    uid = recorded("line", LinearRegression(), mae=0.1)
+    running.register("sizes", RegisterRequest(uid, alias="champion"))
+    endpoint = running.deploy("sizes", DeployRequest("sizes@champion"))
+    running.put_monitor(
+        MonitorSpec("sizes", window="day", pipeline="retrain", params={"until": "{end}"}, enabled=False)
+    )
+    # Two days on which the world is another one.
+    random = np.random.default_rng(2)
+    for day in ("2024-05-01", "2024-05-02"):
+        table = pd.DataFrame({"größe": random.normal(4, 1, 600), "kind": random.integers(0, 3, 600).astype(float)})
+        predictions = request_predictions(endpoint, table, event_time=f"{day}T12:00:00Z")
+        assert send_feedback(endpoint, predictions, 10 - 2 * table["größe"]) == 600
+    report = running.evaluate_monitor("sizes")
+    for _ in range(60):
+        if sum(window.rows for window in report.windows) == 1200:
+            break
+        report = running.evaluate_monitor("sizes")
+    assert [window.label for window in report.windows] == ["2024-05-01", "2024-05-02"]
+    assert all(window.drifted and window.degraded for window in report.windows)
+    [alert] = report.alerts
+    assert alert.kind == "drift+quality"
+    assert alert.pipeline_run
+
+    # Killed while the pipeline trains: the run goes on, its model is published by the next control plane.
+    kill(workspace)
+    run = running.wait_pipeline(alert.pipeline_run, timeout=180)
+    assert (run.state, run.published, run.reason) == ("succeeded", "sizes/2", f"alert:{alert.id}")
+    assert run.params["until"] == "2024-05-03"
+    endpoint = running.wait_endpoint("sizes", 2)
+    assert endpoint.previous == 1
+    assert len(running.pipeline_runs()) == 1
