@@ -49,7 +49,8 @@ lab: setup ## open JupyterLab on notebooks/ (DIR=folder for another)
 test: lint test-python test-typescript test-browser ## run every check and test
 
 test-python: setup
-	$(BIN)/pytest -m "not browser" $(ARGS)
+	@# Two workers: most tests wait for a process of their own to start.
+	$(BIN)/pytest -m "not browser" -n 2 --dist loadfile $(ARGS)
 
 test-typescript: setup
 	cd labextension && ../$(BIN)/jlpm test

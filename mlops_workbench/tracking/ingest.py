@@ -28,6 +28,8 @@ _log = logging.getLogger(__name__)
 
 #: Pause after a failed delivery: doubled each time up to the second number, in seconds.
 _PAUSE, _LONGEST_PAUSE = 0.5, 15.0
+#: Somebody who waits for delivery is told so soon when the store does not answer at all.
+_PATIENCE = 10.0
 
 
 class Ingest:
@@ -108,9 +110,10 @@ class Ingest:
         Raises
         ------
         Unavailable
-            It is not within `timeout` seconds; the message says why.
+            It is not within `timeout` seconds, or the store has not answered for ten; the message says why.
         """
         deadline = time.monotonic() + timeout
+        answered = time.monotonic()
         targets = self._targets(run_uid)
         while True:
             if self._own():
@@ -121,7 +124,8 @@ class Ingest:
             if not behind and not (run_uid and self.log.deferred(run_uid)):
                 self._note_delivered()
                 return
-            if time.monotonic() >= deadline:
+            answered = answered if self._problem else time.monotonic()
+            if time.monotonic() >= min(deadline, answered + _PATIENCE):
                 raise Unavailable(
                     self._problem or f"not everything was delivered to MLflow within {timeout:g} s",
                     where=self.store.shown_uri,

@@ -126,7 +126,9 @@ class MonitorService:
             if row is None:
                 raise NotFound(f"the monitor of '{endpoint}' was removed meanwhile")
             row.windows, row.evaluated_ms = [_plain(window) for window in windows], now_ms()
-        for alert in monitoring.decide(windows, before.alerts, settings, endpoint=endpoint):
+        for alert in monitoring.decide(
+            windows, before.alerts, settings, endpoint=endpoint, serving=self._endpoints.get(endpoint).version or None
+        ):
             self._keep(alert, trigger=bool(before.spec.pipeline) and monitoring.should_trigger(alert))
             changed = True
         self._trigger()
