@@ -16,10 +16,7 @@ module.exports = {
   testEnvironment: './src/__tests__/environment.js',
   testRegex: 'src/__tests__/.*\\.spec\\.tsx?$',
   setupFiles: ['./src/__tests__/setup.js'],
-  moduleNameMapper: {
-    '\\.(css|less)$': '<rootDir>/src/__tests__/text.js',
-    '\\.svg$': '<rootDir>/src/__tests__/text.js'
-  },
-  transform: { '\\.[jt]sx?$': 'babel-jest' },
+  moduleNameMapper: { '\\.css$': '<rootDir>/src/__tests__/text.js' },
+  transform: { '\\.[jt]sx?$': 'babel-jest', '\\.svg$': '<rootDir>/src/__tests__/raw.js' },
   transformIgnorePatterns: [`/node_modules/(?!(?:${modules.join('|')})/)`]
 };

@@ -1403,7 +1403,8 @@ export interface components {
      *     `quality` is the error metric on the rows whose truth is known (None without any), `reference_quality`
      *     the same on the reference; `coverage` is the share of rows with truth. `features` holds the prediction
      *     first, then the inputs. `degraded` and `drifted` say what this window alone shows; an alert needs more
-     *     than one window.
+     *     than one window. `versions` begins with the one that most rows are of: it is the one that was evaluated.
+     *     `fingerprint` is a digest of what the window was computed from: while it stays, so does the window.
      */
     Window: {
       /** Coverage */
@@ -1418,6 +1419,11 @@ export interface components {
       endpoint: string;
       /** Features */
       features?: components['schemas']['FeatureDrift'][];
+      /**
+       * Fingerprint
+       * @default
+       */
+      fingerprint: string;
       /** Label */
       label: string;
       /** Metric */

@@ -5,7 +5,7 @@ import { useNow } from './hooks';
 
 const MINUTE = 60_000;
 
-/** `5 minutes ago`, the moment itself as title. */
+/** `5 min. ago`, the moment itself as title. */
 export function Ago({ ms }: { ms: number }): React.ReactElement {
   useNow(MINUTE / 2);
   return (

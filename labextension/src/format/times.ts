@@ -25,9 +25,9 @@ export function formatSpan(startMs: number, endMs: number, nowMs: number): strin
   return startMs === 0 ? '–' : formatDuration((endMs || nowMs) - startMs);
 }
 
-/** `2 minutes ago`. */
+/** `2 min. ago`. */
 export function formatAgo(ms: number): string {
-  return Time.formatHuman(new Date(ms));
+  return Time.formatHuman(new Date(ms), 'short');
 }
 
 /** Date and time in full, for a title. */

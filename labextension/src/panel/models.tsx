@@ -5,8 +5,8 @@ import { useResource } from '../components/hooks';
 import { List, Row } from '../components/list';
 import { EmptyState, Loading, ProblemNotice } from '../components/notices';
 import { Chip } from '../components/status';
-import { Ago } from '../components/times';
 import { championFirst } from '../format/aliases';
+import { formatAgo } from '../format/times';
 import { modelIcon } from '../icons';
 
 /** Registered models and their aliases. */
@@ -41,8 +41,11 @@ export function ModelsSection(): React.ReactElement {
                     {alias} {trans.__('v%1', version)}
                   </Chip>
                 ))}
-              aside={<Ago ms={item.updated_ms} />}
-              hint={trans.__('Registered model %1', item.name)}
+              hint={trans.__(
+                'Registered model %1, changed %2',
+                item.name,
+                formatAgo(item.updated_ms)
+              )}
               onOpen={() => open('model', item.name)}
             />
           ))}

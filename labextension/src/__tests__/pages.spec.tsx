@@ -1,0 +1,330 @@
+import { fireEvent, screen, within } from '@testing-library/react';
+import * as React from 'react';
+
+import { type Endpoint, type ModelVersion, type PipelineRun, type RunDetail } from '../api/types';
+import { EndpointPage } from '../pages/endpoint';
+import { ModelPage } from '../pages/model';
+import { PipelinePage } from '../pages/pipeline';
+import { RunPage } from '../pages/run';
+import { Harness, run } from './harness';
+
+describe('pages', () => {
+  let harness: Harness;
+
+  beforeEach(async () => {
+    harness = new Harness();
+    await harness.start();
+  });
+  afterEach(() => harness.stop());
+
+  function detail(fields: Partial<RunDetail>): RunDetail {
+    return {
+      run: run({}),
+      source: '',
+      output: '',
+      traceback: '',
+      artifacts: [],
+      models: [],
+      datasets: [],
+      history: {},
+      children: [],
+      ...fields
+    };
+  }
+
+  it('a run shows parameters, metrics, curves, source, output and data', async () => {
+    const names = Array.from(
+      { length: 20 },
+      (_, index) => [`model__p${index}`, String(index)] as const
+    );
+    const history = [1, 2, 3].map(step => ({
+      step,
+      at_ms: step,
+      value: step === 2 ? null : 1 / step
+    }));
+    harness.answer({
+      'runs/u1': detail({
+        run: run({
+          params: { ...Object.fromEntries(names), depth: '6' },
+          metrics: { mae: 12.3242, loss: 0.3333, bad: null }
+        }),
+        source: 'print("`" * 3)',
+        output: 'done\n',
+        history: { loss: history },
+        datasets: [
+          { name: 'X_train', context: 'training', digest: 'abcdef012345', rows: 4500, columns: 6 }
+        ]
+      })
+    });
+    const titles: string[] = [];
+    harness.show(<RunPage uid="u1" setTitle={title => titles.push(title)} />);
+    await screen.findByRole('heading', { level: 1, name: 'boosted' });
+    expect(titles).toEqual(['boosted']);
+
+    const params = within(screen.getByRole('region', { name: 'Parameters' }));
+    expect(params.getByText('depth')).toBeTruthy();
+    expect(params.queryByText('model__p9')).toBeNull();
+    fireEvent.click(params.getByRole('button', { name: 'Show all 21' }));
+    expect(params.getByText('model__p9')).toBeTruthy();
+
+    const metrics = within(screen.getByRole('region', { name: 'Metrics' }));
+    expect(metrics.getByText('12.32').title).toBe('12.3242');
+    expect(metrics.getByText('–').title).toBe('not a finite number');
+    expect(metrics.getByRole('img', { name: 'loss over 3 steps, from 1 to 0.3333' })).toBeTruthy();
+
+    expect(
+      within(screen.getByRole('region', { name: 'Source' })).getByText('print("`" * 3)')
+    ).toBeTruthy();
+    expect(within(screen.getByRole('region', { name: 'Output' })).getByText('done')).toBeTruthy();
+    expect(within(screen.getByRole('table', { name: 'Data' })).getByText('4,500')).toBeTruthy();
+    expect(screen.queryByRole('button', { name: 'Register…' })).toBeNull();
+  });
+
+  it('a failed run shows why; its figures are shown once, as data rather than as a page', async () => {
+    const file = { size: 10, kind: 'figure', digest: 'd' };
+    harness.answer({
+      'runs/u1': detail({
+        run: run({ status: 'FAILED', error: 'ValueError: no' }),
+        traceback: 'Traceback\nValueError: no',
+        artifacts: [
+          { ...file, path: 'f/errors.html', media_type: 'text/html' },
+          { ...file, path: 'f/errors.plotly.json', media_type: 'application/vnd.plotly.v1+json' },
+          { ...file, path: 'report.html', media_type: 'text/html', kind: 'file' }
+        ]
+      }),
+      'runs/u1/artifacts/f/errors.plotly.json': { data: [], layout: {} }
+    });
+    harness.show(<RunPage uid="u1" setTitle={() => undefined} />);
+    const why = await screen.findByRole('region', { name: 'Why it ended' });
+    expect(why.textContent).toContain('ValueError: no');
+    const figures = within(screen.getByRole('region', { name: 'Figures' }));
+    expect(figures.getAllByRole('figure')).toHaveLength(1);
+    expect(figures.getByText('errors.plotly.json')).toBeTruthy();
+    const files = within(screen.getByRole('table', { name: 'Files' }));
+    expect(files.getByText('report.html')).toBeTruthy();
+  });
+
+  it('a run that does not exist says so', async () => {
+    harness.answer({});
+    harness.show(<RunPage uid="u9" setTitle={() => undefined} />);
+    expect((await screen.findByRole('alert')).textContent).toContain('nothing at runs/u9');
+  });
+
+  it('a model shows its champion first and another version on request', async () => {
+    const version = (number: number, fields: Partial<ModelVersion>): ModelVersion => ({
+      name: 'flights',
+      version: number,
+      run_uid: `run${number}`,
+      run_id: '',
+      aliases: [],
+      created_ms: Date.now(),
+      metrics: { mae: 10 + number / 2 },
+      params: {},
+      inputs: [{ name: 'distance', dtype: 'double', required: true }],
+      outputs: [{ name: '', dtype: 'double', required: true }],
+      gate: null,
+      estimator: 'Ridge',
+      format: 'skops',
+      description: '',
+      ...fields
+    });
+    const gate = {
+      passed: false,
+      at_ms: 1,
+      checks: [{ condition: 'mae < 5', passed: false, detail: '11 < 5' }]
+    };
+    harness.answer({
+      'models/flights/versions': [version(1, { aliases: ['champion'] }), version(2, { gate })]
+    });
+    harness.show(<ModelPage name="flights" />);
+    await screen.findByRole('heading', { name: 'Version 1' });
+    const table = within(screen.getByRole('table', { name: 'Versions' }));
+    expect(table.getAllByRole('rowheader').map(cell => cell.textContent)).toEqual([
+      'Version 2',
+      'Version 1'
+    ]);
+    expect(table.getByText('10.50')).toBeTruthy();
+    expect(screen.queryByRole('button', { name: 'Roll back…' })).toBeNull();
+
+    fireEvent.click(table.getByRole('button', { name: 'Version 2' }));
+    await screen.findByRole('heading', { name: 'Version 2' });
+    const conditions = within(screen.getByRole('list', { name: 'Conditions of the gate' }));
+    expect(conditions.getByText('mae < 5')).toBeTruthy();
+    expect(conditions.getByRole('img', { name: 'Not passed' })).toBeTruthy();
+  });
+
+  it('an endpoint shows its windows against the training data', async () => {
+    const endpoint: Endpoint = {
+      name: 'flights',
+      model: 'team/flights@champion',
+      version: 2,
+      wanted_version: 3,
+      previous: 1,
+      state: 'updating',
+      url: 'http://127.0.0.1:1',
+      pid: 7,
+      since_ms: Date.now(),
+      requests: 1234,
+      rows: 5,
+      errors: 1,
+      p50_ms: 0.4,
+      p99_ms: null,
+      message: 'loading version 3'
+    };
+    const drift = { kind: 'numeric', floor: 0.1, p_value: 0.001, missing_change: 0 };
+    const window = {
+      endpoint: 'flights',
+      start_ms: 0,
+      end_ms: 1,
+      rows: 100,
+      versions: [1, 2],
+      reference_quality: 10,
+      metric: 'mae',
+      coverage: 0.5,
+      drifted: false,
+      degraded: false,
+      features: [],
+      note: ''
+    };
+    const windows = [
+      {
+        ...window,
+        label: '2013-04',
+        quality: 10.25,
+        features: [{ ...drift, name: 'temp', effect: 0.02, drifted: false }]
+      },
+      {
+        ...window,
+        label: '2013-05',
+        quality: 12.5,
+        degraded: true,
+        drifted: true,
+        features: [{ ...drift, name: 'temp', effect: 0.5, drifted: true }]
+      },
+      { ...window, label: '2013-06', quality: null }
+    ];
+    const spec = {
+      endpoint: 'flights',
+      window: 'month',
+      metric: 'mae',
+      max_degradation: 0.1,
+      pipeline: '',
+      params: {},
+      enabled: true
+    };
+    harness.answer({
+      endpoints: [endpoint],
+      alerts: [
+        {
+          id: 'a',
+          endpoint: 'flights',
+          kind: 'drift',
+          window: '2013-05',
+          message: 'temp moved',
+          at_ms: 1,
+          version: 2,
+          pipeline_run: '',
+          resolved_ms: 0
+        }
+      ],
+      monitors: [{ spec, windows, alerts: [], evaluated_ms: 5 }]
+    });
+    harness.show(<EndpointPage name="flights" />);
+    const table = within(await screen.findByRole('table', { name: 'Windows' }));
+    expect(screen.getByText('Version 2 → 3')).toBeTruthy();
+    expect(screen.getByText('loading version 3')).toBeTruthy();
+    expect(screen.getByText('1,234')).toBeTruthy();
+    const cells = table.getAllByRole('row').map(row => row.textContent);
+    expect(cells[1]).toContain('10.25+2.5 %');
+    expect(cells[2]).toContain('12.50+25.0 %');
+    expect(cells[2]).toContain('worse');
+    expect(cells[3]).toContain('–');
+    const drifts = within(screen.getByRole('table', { name: 'Drift by column and window' }));
+    expect(drifts.getByText('0.50').className).toContain('mw-drifted');
+    expect(drifts.getByText('0.02').className).not.toContain('mw-drifted');
+    expect((await screen.findByRole('list', { name: 'Alerts' })).textContent).toContain(
+      'temp moved'
+    );
+    fireEvent.click(screen.getByRole('button', { name: 'team/flights@champion' }));
+    expect(harness.opened).toEqual([['model', 'team/flights']]);
+  });
+
+  it('an endpoint that was taken away says so', async () => {
+    harness.answer({ endpoints: [], alerts: [], monitors: [] });
+    harness.show(<EndpointPage name="flights" />);
+    expect(await screen.findByText('There is no endpoint flights')).toBeTruthy();
+  });
+
+  it('a pipeline shows the stages of its newest run and how far they are', async () => {
+    const now = Date.now();
+    const stage = {
+      notebook: 'n.ipynb',
+      run_uid: '',
+      start_ms: 0,
+      end_ms: 0,
+      cells: 0,
+      cells_total: 0,
+      message: ''
+    };
+    const pipelineRun: PipelineRun = {
+      id: 'p1',
+      pipeline: 'flights',
+      state: 'running',
+      reason: 'manual',
+      params: { months: '1' },
+      run_uid: 'u5',
+      start_ms: now - 10_000,
+      end_ms: 0,
+      published: '',
+      message: '',
+      stages: [
+        {
+          ...stage,
+          name: 'prepare',
+          state: 'succeeded',
+          run_uid: 'u6',
+          start_ms: now - 10_000,
+          end_ms: now - 5000
+        },
+        {
+          ...stage,
+          name: 'train',
+          state: 'running',
+          start_ms: now - 5000,
+          cells: 2,
+          cells_total: 5
+        },
+        { ...stage, name: 'evaluate', state: 'pending' }
+      ]
+    };
+    const pipeline = {
+      name: 'flights',
+      path: 'p.yaml',
+      stages: ['prepare', 'train', 'evaluate'],
+      params: [],
+      problem: ''
+    };
+    harness.answer({
+      pipelines: [pipeline],
+      'pipeline-runs': [pipelineRun, { ...pipelineRun, id: 'other', pipeline: 'other' }]
+    });
+    harness.show(<PipelinePage name="flights" />);
+    const stages = within(await screen.findByRole('list', { name: 'Stages' })).getAllByRole(
+      'listitem'
+    );
+    expect(stages.map(item => within(item).getByRole('img').getAttribute('aria-label'))).toEqual([
+      'Succeeded',
+      'Running',
+      'Pending'
+    ]);
+    expect(stages[1].textContent).toContain('2 of 5 cells');
+    const progress = within(stages[1]).getByRole('progressbar', { name: 'Progress of train' });
+    expect((progress as HTMLProgressElement).value).toBe(2);
+    expect(screen.getByRole('button', { name: 'Cancel…' })).toBeTruthy();
+    expect(
+      within(screen.getByRole('table', { name: 'Runs' })).getAllByRole('rowheader')
+    ).toHaveLength(1);
+    fireEvent.click(screen.getByRole('button', { name: 'prepare' }));
+    expect(harness.opened).toEqual([['run', 'u6']]);
+  });
+});
