@@ -7,6 +7,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
 DIR ?= notebooks
+# The scripts in package.json call jlpm and jupyter-builder themselves, so both must be found.
+JLPM := cd labextension && PATH="$(CURDIR)/$(BIN):$$PATH" jlpm
 
 LABEXT_SOURCES := $(shell find labextension/src labextension/style labextension/schema -type f 2>/dev/null) \
 	labextension/package.json labextension/tsconfig.json labextension/yarn.lock
@@ -29,11 +31,11 @@ $(STAMPS)/python: .ci/requirements.lock
 	@touch $@
 
 $(STAMPS)/npm: $(STAMPS)/python labextension/package.json labextension/yarn.lock
-	cd labextension && ../$(BIN)/jlpm install --immutable
+	$(JLPM) install --immutable
 	@touch $@
 
 $(STAMPS)/labextension: $(STAMPS)/npm $(LABEXT_SOURCES)
-	cd labextension && PATH="$(CURDIR)/$(BIN):$$PATH" ../$(BIN)/jlpm build:prod
+	$(JLPM) build:prod
 	@touch $@
 
 $(STAMPS)/package: $(STAMPS)/labextension pyproject.toml $(shell find mlops_workbench/etc -type f 2>/dev/null)
@@ -53,7 +55,7 @@ test-python: setup
 	$(BIN)/pytest -m "not browser" -n 2 --dist loadfile $(ARGS)
 
 test-typescript: setup
-	cd labextension && ../$(BIN)/jlpm test
+	$(JLPM) test
 
 test-browser: setup
 	$(BIN)/pytest -m browser $(ARGS)
@@ -63,12 +65,12 @@ lint: setup ## ruff, mypy, import-linter, eslint, prettier
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	cd labextension && ../$(BIN)/jlpm lint:check
+	$(JLPM) lint:check
 
 format: setup ## let ruff, eslint and prettier mend what they can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	cd labextension && ../$(BIN)/jlpm lint
+	$(JLPM) lint
 
 bench: setup ## run a benchmark beside the peers (NAME=serving)
 	@test -n "$(NAME)" || { echo "which one? make bench NAME=..."; ls tests/benchmarks/bench_*.py | sed 's/.*bench_\(.*\).py/  \1/'; exit 2; }

@@ -221,7 +221,8 @@ class Demo:
         return sent, failed
 
     def _evaluate_when_logged(self, rows: int) -> MonitorReport:
-        # The endpoint writes its log every other second; the truth is in at once.
+        # The endpoint writes its log every other second; an evaluation before that would see a part of the month.
+        time.sleep(self.workspace.settings.serving.log_seconds + 0.5)
         deadline = time.monotonic() + 60
         while True:
             report = self.connected().evaluate_monitor(MODEL)
@@ -344,7 +345,9 @@ def _feed_back(http: httpx.Client, flights: pd.DataFrame, request: str) -> None:
 def _window_line(window: Window) -> str:
     moved = [feature.name for feature in window.features if feature.drifted]
     quality = f"mae {window.quality:5.2f} (training {window.reference_quality:.2f})" if window.quality else "no truth"
-    marks = ("degraded " if window.degraded else "") + (f"drift: {', '.join(moved[:5])}" if moved else "")
+    marks = ("degraded " if window.degraded else "") + (
+        f"drift: {', '.join(moved[:3])}{' ...' if len(moved) > 3 else ''}" if moved else ""
+    )
     versions = ", ".join(map(str, window.versions))
     return f"   {window.label}: {window.rows:6,} flights by version {versions}, {quality}  {marks}"
 

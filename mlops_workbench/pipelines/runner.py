@@ -170,6 +170,9 @@ class Runner:
         )
         run.log_params(dict(stage.params))
         environment = {
+            # Stages run beside each other, an endpoint and a kernel: threads that spin while they wait for
+            # their peers made the same training take ten times as long.
+            "OMP_WAIT_POLICY": "PASSIVE",
             **os.environ,
             "MLOPS_WORKSPACE": str(self._workspace.root),
             "MLOPS_RUN_UID": run.uid,
