@@ -1,0 +1,218 @@
+"""A real JupyterLab in a real browser, on a workspace that was filled the way a user fills one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+
+from mlops_workbench.control.client import Client
+from mlops_workbench.control.launch import read_address
+from mlops_workbench.core.workspace import Workspace
+
+HERE = Path(__file__).parent
+SCREENSHOTS = HERE / "screenshots"
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+TOKEN = "browser-test"
+
+expect.set_options(timeout=30_000)
+
+
+def stop(workspace: Workspace) -> None:
+    """End the endpoints and the control plane of a workspace."""
+    address = read_address(workspace)
+    if address is None:
+        return
+    with Client.connect(workspace, start=False) as client:
+        client.shutdown()
+    address.process.stop(grace=30)
+
+
+@pytest.fixture(scope="session")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+    """A workspace with runs, a pipeline run, a model, an endpoint and its monitor."""
+    folder = tmp_path_factory.mktemp("browser") / "flights wörk"
+    folder.mkdir()
+    workspace = Workspace.init(folder)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MLOPS_")}
+    try:
+        subprocess.run(
+            [sys.executable, str(HERE / "seed.py"), str(folder)],
+            check=True, cwd=folder, env=environment, stdin=subprocess.DEVNULL, timeout=900,
+        )  # fmt: skip
+        yield workspace
+    finally:
+        stop(workspace)
+
+
+@pytest.fixture(scope="session")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+    """A workspace in which nothing has happened yet."""
+    folder = tmp_path_factory.mktemp("fresh") / "fresh"
+    folder.mkdir()
+    workspace = Workspace.init(folder)
+    yield workspace
+    stop(workspace)
+
+
+@pytest.fixture(scope="session")
+def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Workspace], str]]:
+    """Start JupyterLab on a workspace, once for each; gives its URL."""
+    running: dict[Path, tuple[subprocess.Popen[bytes], str]] = {}
+
+    def start(workspace: Workspace) -> str:
+        if workspace.root not in running:
+            running[workspace.root] = _start_lab(workspace.root, tmp_path_factory.mktemp("jupyter"))
+        return running[workspace.root][1]
+
+    yield start
+    for process, _ in running.values():
+        process.terminate()
+    for process, _ in running.values():
+        process.wait(60)
+
+
+def _start_lab(root: Path, home: Path) -> tuple[subprocess.Popen[bytes], str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MLOPS_", "JUPYTER_"))}
+    for name in ("CONFIG_DIR", "DATA_DIR", "RUNTIME_DIR"):
+        environment[f"JUPYTER_{name}"] = str(home / name.lower())
+    environment["JUPYTERLAB_SETTINGS_DIR"] = str(home / "settings")
+    environment["JUPYTERLAB_WORKSPACES_DIR"] = str(home / "workspaces")
+    notices = home / "settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
+    notices.parent.mkdir(parents=True)
+    # Otherwise it asks whether it may fetch news, over the corner of every picture.
+    notices.write_text('{"fetchNews": "false", "checkForUpdates": false}')
+    log = home / "lab.log"
+    options = {
+        "ServerApp.root_dir": str(root),
+        "ServerApp.port": str(port),
+        "ServerApp.port_retries": "0",
+        "ServerApp.open_browser": "False",
+        "IdentityProvider.token": TOKEN,
+        # Commands are run by id: that they are reachable by mouse and keyboard is tested on its own.
+        "LabApp.expose_app_in_browser": "True",
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "jupyterlab",
+        "--allow-root",
+        *(f"--{name}={value}" for name, value in options.items()),
+    ]
+    with open(log, "wb") as output:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment, cwd=root
+        )
+    url = f"http://127.0.0.1:{port}"
+    deadline = time.monotonic() + 120
+    while True:
+        try:
+            urllib.request.urlopen(f"{url}/api", timeout=5).close()
+            return process, url
+        except (urllib.error.URLError, OSError):
+            if process.poll() is not None or time.monotonic() > deadline:
+                process.kill()
+                raise AssertionError(f"JupyterLab did not start:\n{log.read_text()}") from None
+            time.sleep(0.3)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        pytest.skip("no chromium here: apt-get install chromium")
+    with sync_playwright() as playwright:
+        instance = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield instance
+        instance.close()
+
+
+class Lab:
+    """A page of JupyterLab, and what the tests do with it."""
+
+    def __init__(self, page: Page, url: str) -> None:
+        self.page = page
+        self.url = url
+
+    def open(self, *, reset: bool = True) -> None:
+        """Load the application and wait until it stands."""
+        self.page.goto(f"{self.url}/lab{'?reset' if reset else ''}{'&' if reset else '?'}token={TOKEN}")
+        self.page.locator("#jp-main-dock-panel").wait_for(timeout=60_000)
+        self.page.wait_for_function("() => window.jupyterapp?.restored.then(() => true)", timeout=60_000)
+
+    def run(self, command: str, **arguments: object) -> None:
+        """Run a command of the application."""
+        self.page.evaluate(
+            "([command, args]) => window.jupyterapp.commands.execute(command, args).then(() => null)",
+            [command, arguments],
+        )
+
+    def theme(self, name: str) -> None:
+        """Change the theme and wait until it shows."""
+        self.run("apputils:change-theme", theme=name)
+        light = "false" if "Dark" in name else "true"
+        self.page.locator(f'body[data-jp-theme-light="{light}"]').wait_for(state="attached")
+
+    def panel(self) -> Locator:
+        """Show the panel."""
+        self.run("mlops-workbench:show-panel")
+        panel = self.page.get_by_role("region", name="Workbench")
+        panel.wait_for()
+        return panel
+
+    def section(self, name: str) -> Locator:
+        """A list of the panel."""
+        return self.page.get_by_role("region", name="Workbench").get_by_role("list", name=name)
+
+    def document(self, kind: str, name: str) -> Locator:
+        """An open document."""
+        return self.page.get_by_role("article", name=f"{kind} {name}")
+
+    def shoot(self, name: str) -> None:
+        """Take a picture of the window."""
+        SCREENSHOTS.mkdir(exist_ok=True)
+        self.page.mouse.move(0, 0)
+        self.page.screenshot(path=SCREENSHOTS / f"{name}.png")
+
+
+@pytest.fixture
+def lab_on(browser: Browser, serve: Callable[[Workspace], str]) -> Iterator[Callable[[Workspace], Lab]]:
+    """Open JupyterLab on a workspace; messages of errors in the browser fail the test."""
+    contexts = []
+    errors: list[str] = []
+
+    def start(workspace: Workspace) -> Lab:
+        context = browser.new_context(viewport={"width": 1440, "height": 900}, locale="en-GB")
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        lab = Lab(page, serve(workspace))
+        lab.open()
+        return lab
+
+    yield start
+    for context in contexts:
+        context.close()
+    assert errors == []

@@ -1,0 +1,158 @@
+"""What JupyterLab gets from the control plane through its own server."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from typing import Any
+
+import pytest
+from conftest import stop
+from tornado.httpclient import HTTPClientError, HTTPResponse
+
+from mlops_workbench import __version__
+from mlops_workbench.control.client import Client
+from mlops_workbench.control.launch import find_running
+from mlops_workbench.core.workspace import Workspace
+
+API = ("mlops-workbench", "api")
+
+TRACK = """\
+from mlops_workbench import log, log_artifact, track
+with track("report", experiment="proxy"):
+    log(score=0.5)
+    log_artifact(b"<script>document.title = 'owned'</script>", "pages/report one.html", media_type="text/html")
+    log_artifact(bytes(range(256)) * 8192, "blob.bin")
+"""
+
+
+@pytest.fixture(scope="module")
+def uid(root: Workspace, control: tuple[str, str]) -> str:
+    """A run with files, delivered."""
+    subprocess.run([sys.executable, "-c", TRACK], cwd=root.root, check=True, timeout=120)
+    deadline = time.monotonic() + 120
+    with Client.connect(root) as client:
+        while time.monotonic() < deadline:
+            found = [run for run in client.runs("proxy") if run.status == "FINISHED"]
+            if found and len(client.run(found[0].uid).artifacts) == 2:
+                return found[0].uid
+            time.sleep(0.2)
+    raise AssertionError("the run was not delivered in time")
+
+
+async def problem_of(call: Any) -> tuple[int, dict[str, Any]]:
+    with pytest.raises(HTTPClientError) as caught:
+        await call
+    assert caught.value.response is not None
+    return caught.value.code, json.loads(caught.value.response.body)
+
+
+async def test_the_control_plane_answers_through_the_server(jp_fetch: Any, root: Workspace, control: Any) -> None:
+    response: HTTPResponse = await jp_fetch(*API, "status", request_timeout=120)
+    assert json.loads(response.body)["root"] == str(root.root)
+    assert response.headers["Content-Type"] == "application/json"
+
+
+async def test_queries_are_passed_on(jp_fetch: Any, uid: str) -> None:
+    response = await jp_fetch(*API, "runs", params={"experiment": "proxy", "limit": "1"})
+    assert [run["uid"] for run in json.loads(response.body)] == [uid]
+    response = await jp_fetch(*API, "runs", params={"experiment": "ünknown one"})
+    assert json.loads(response.body) == []
+
+
+async def test_an_error_passes_through_with_its_hint(jp_fetch: Any, control: Any) -> None:
+    status, body = await problem_of(jp_fetch(*API, "runs", "nosuch"))
+    assert status == 404
+    assert body["code"] == "not_found"
+    assert "nosuch" in body["message"]
+    status, body = await problem_of(jp_fetch(*API, "runs", params={"limit": "many"}))
+    assert (status, body["code"]) == (422, "invalid_input")
+
+
+async def test_a_write_passes_through(jp_fetch: Any, control: Any) -> None:
+    async def send(method: str, *parts: str, body: str) -> tuple[int, dict[str, Any]]:
+        headers = {"Content-Type": "application/json"}
+        return await problem_of(jp_fetch(*API, *parts, method=method, body=body, headers=headers))
+
+    status, body = await send("PUT", "endpoints", "e", body='{"model": "nosuch@champion"}')
+    assert status == 404
+    assert "nosuch" in body["message"]
+    status, body = await send("POST", "pipelines", "nosuch", "runs", body="{}")
+    assert status == 404
+    status, body = await send("POST", "models", "m", "versions", body="{}")
+    assert (status, body["code"]) == (422, "invalid_input")
+
+
+async def test_what_is_not_for_the_browser_is_refused_here(jp_fetch: Any, root: Workspace, control: Any) -> None:
+    status, body = await problem_of(jp_fetch(*API, "shutdown", method="POST", body="{}"))
+    assert (status, body["code"]) == (404, "not_found")
+    assert find_running(root) == control
+
+
+async def test_a_page_that_a_cell_wrote_has_no_power_over_the_server(jp_fetch: Any, uid: str) -> None:
+    response = await jp_fetch(*API, "runs", uid, "artifacts", "pages", "report one.html")
+    assert response.headers["Content-Type"].startswith("text/html")
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    policy = response.headers["Content-Security-Policy"]
+    assert policy.startswith("sandbox;")
+    assert "allow-scripts" not in policy
+    assert b"owned" in response.body
+
+
+async def test_a_large_file_arrives_as_it_is(jp_fetch: Any, uid: str) -> None:
+    response = await jp_fetch(*API, "runs", uid, "artifacts", "blob.bin")
+    assert response.body == bytes(range(256)) * 8192
+    assert response.headers["Content-Length"] == str(len(response.body))
+
+
+async def test_the_token_of_the_control_plane_stays_on_the_server(jp_fetch: Any, control: tuple[str, str]) -> None:
+    response = await jp_fetch(*API, "status")
+    assert control[1].encode() not in response.body
+    assert all(control[1] not in value for value in response.headers.values())
+
+
+async def test_the_handshake_says_what_there_is(jp_fetch: Any, root: Workspace) -> None:
+    body = json.loads((await jp_fetch("mlops-workbench", "handshake")).body)
+    assert body["version"] == __version__
+    assert body["workspace"] == str(root.root)
+    assert body["configured"] is True
+    assert {"runs", "models", "endpoints", "pipelines", "events"} <= set(body["features"])
+
+
+async def test_a_control_plane_that_was_killed_is_started_again(jp_fetch: Any, root: Workspace, control: Any) -> None:
+    await jp_fetch(*API, "status")
+    before = stop(root)
+    response = await jp_fetch(*API, "status", request_timeout=120)
+    assert response.code == 200
+    after = find_running(root)
+    assert before is not None and after is not None
+
+
+class TestBroken:
+    """A workspace whose control plane cannot start."""
+
+    @pytest.fixture
+    def broken(self, tmp_path: Any) -> Workspace:
+        return Workspace.init(tmp_path)
+
+    @pytest.fixture
+    def jp_root_dir(self, broken: Workspace) -> Any:
+        return broken.root
+
+    async def test_broken_settings_are_named(self, jp_fetch: Any, broken: Workspace) -> None:
+        (broken.root / "workbench.toml").write_text("[trackin]\nuri = 'x'\n")
+        status, body = await problem_of(jp_fetch(*API, "status"))
+        assert (status, body["code"]) == (422, "invalid_settings")
+        assert "tracking" in body["hint"]
+        status, body = await problem_of(jp_fetch("mlops-workbench", "handshake"))
+        assert (status, body["code"]) == (422, "invalid_settings")
+
+    async def test_what_keeps_it_from_starting_is_told(self, jp_fetch: Any, broken: Workspace) -> None:
+        (broken.state / "control.db").mkdir()
+        status, body = await problem_of(jp_fetch(*API, "status", request_timeout=120))
+        assert (status, body["code"]) == (503, "unavailable")
+        assert body["message"]
+        assert body["hint"]
+        assert body["where"].endswith("control.log")
