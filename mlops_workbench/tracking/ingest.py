@@ -28,8 +28,6 @@ _log = logging.getLogger(__name__)
 
 #: Pause after a failed delivery: doubled each time up to the second number, in seconds.
 _PAUSE, _LONGEST_PAUSE = 0.5, 15.0
-#: Somebody who waits for delivery is told so soon when the store does not answer at all.
-_PATIENCE = 10.0
 
 
 class Ingest:
@@ -104,13 +102,22 @@ class Ingest:
         self._loop(stop, self._index_step)
         deliverer.join()
 
-    def drain(self, run_uid: str | None = None, timeout: float = 30.0) -> None:
+    def drain(self, run_uid: str | None = None, timeout: float = 30.0, patience: float | None = None) -> None:
         """Wait until everything journalled so far (of one run) is in MLflow.
+
+        Parameters
+        ----------
+        run_uid : str, optional
+            Wait for this run only.
+        timeout : float
+            Seconds to wait in all.
+        patience : float, optional
+            Seconds to wait while the store does not answer at all, by default `timeout`.
 
         Raises
         ------
         Unavailable
-            It is not within `timeout` seconds, or the store has not answered for ten; the message says why.
+            It took longer; the message says why.
         """
         deadline = time.monotonic() + timeout
         answered = time.monotonic()
@@ -125,7 +132,7 @@ class Ingest:
                 self._note_delivered()
                 return
             answered = answered if self._problem else time.monotonic()
-            if time.monotonic() >= min(deadline, answered + _PATIENCE):
+            if time.monotonic() >= min(deadline, answered + (timeout if patience is None else patience)):
                 raise Unavailable(
                     self._problem or f"not everything was delivered to MLflow within {timeout:g} s",
                     where=self.store.shown_uri,

@@ -16,6 +16,7 @@ from mlops_workbench.registry import Registry
 from mlops_workbench.tracking import Ingest, ReadIndex, TrackingStore
 
 _DELIVERY_SECONDS = 120.0
+_PATIENCE_SECONDS = 10.0
 
 
 class ModelService:
@@ -93,7 +94,7 @@ class ModelService:
         """
         self._ingest.catch_up()
         run = self.index.find(request.run, request.experiment or None)
-        self._ingest.drain(run.uid, _DELIVERY_SECONDS)
+        self._ingest.drain(run.uid, _DELIVERY_SECONDS, _PATIENCE_SECONDS)
         run = self.index.find(run.uid)
         version = self._registry.register(run, name, request.model or None)
         self._hub.publish("models", name)

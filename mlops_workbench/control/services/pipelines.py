@@ -19,6 +19,7 @@ from mlops_workbench.pipelines import service as engine
 from mlops_workbench.tracking import Ingest
 
 _DELIVERY_SECONDS = 120.0
+_PATIENCE_SECONDS = 10.0
 
 
 class PipelineService:
@@ -111,7 +112,7 @@ class PipelineService:
         request = engine.read_publish(self._workspace, run.id)
         if request is None:
             return ""
-        self._ingest.drain(request.metrics_run_uid, _DELIVERY_SECONDS)
+        self._ingest.drain(request.metrics_run_uid, _DELIVERY_SECONDS, _PATIENCE_SECONDS)
         version = self._models.register(request.name, RegisterRequest(run=request.run_uid))
         metrics = self._models.index.find(request.metrics_run_uid)
         published = f"{request.name}/{version.version}"
