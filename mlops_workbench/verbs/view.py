@@ -64,7 +64,15 @@ class View:
         from rich.console import Console
 
         stream = io.StringIO()
-        console = Console(file=stream, width=width, force_terminal=colour, no_color=not colour, highlight=False)
+        console = Console(
+            file=stream,
+            width=width,
+            force_terminal=colour,
+            # In a notebook rich would show the text itself, beside the view.
+            force_jupyter=False,
+            no_color=not colour,
+            highlight=False,
+        )
         self._print(console)
         return stream.getvalue().rstrip("\n")
 

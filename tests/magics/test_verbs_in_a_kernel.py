@@ -1,0 +1,135 @@
+"""``%mlops`` in a real kernel: the same words, results that read well when saved, errors that end the cell."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jupyter_client.manager import KernelManager, start_new_kernel
+
+from mlops_workbench.control.client import Client
+from mlops_workbench.control.launch import read_address
+from mlops_workbench.core.errors import WorkbenchError
+from mlops_workbench.core.workspace import Workspace
+
+HEAVY = ("mlflow", "pandas", "numpy", "sklearn", "plotly", "fastapi", "sqlalchemy", "httpx", "pyarrow", "click", "rich")
+
+
+class Kernel:
+    """A kernel that runs cells and answers with their outputs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.manager: KernelManager
+        self.manager, self.client = start_new_kernel(kernel_name="python3", cwd=str(folder))
+
+    def run(self, source: str) -> list[dict[str, Any]]:
+        outputs: list[dict[str, Any]] = []
+
+        def keep(message: dict[str, Any]) -> None:
+            if message["msg_type"] in ("stream", "display_data", "execute_result", "error"):
+                outputs.append({"type": message["msg_type"], **message["content"]})
+
+        self.client.execute_interactive(source, output_hook=keep, timeout=120, allow_stdin=False)
+        return outputs
+
+    def text(self, source: str) -> str:
+        return "".join(
+            str(
+                output.get("text") or output.get("data", {}).get("text/plain") or "\n".join(output.get("traceback", []))
+            )
+            for output in self.run(source)
+        )
+
+    def complete(self, code: str) -> list[str]:
+        return list(self.client.complete(code, reply=True, timeout=60)["content"]["matches"])
+
+    def close(self) -> None:
+        self.client.stop_channels()
+        self.manager.shutdown_kernel(now=True)
+
+
+def shown(output: dict[str, Any]) -> str:
+    if output["type"] == "stream":
+        return str(output["text"])
+    return "\n".join(output["traceback"]) if output["type"] == "error" else str(output["data"]["text/plain"])
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+    folder = tmp_path_factory.mktemp("verbs") / "ein Ordner"
+    folder.mkdir()
+    workspace = Workspace.init(folder)
+    yield workspace
+    try:
+        with Client.connect(workspace, start=False) as client:
+            client.shutdown()
+    except WorkbenchError:
+        pass
+    address = read_address(workspace)
+    if address is not None:
+        address.process.stop(grace=20)
+
+
+@pytest.fixture(scope="module")
+def kernel(home: Workspace) -> Iterator[Kernel]:
+    kernel = Kernel(home.root)
+    yield kernel
+    kernel.close()
+
+
+def test_loading_the_extension_imports_nothing_heavy(kernel: Kernel) -> None:
+    said = kernel.text(
+        "import sys; before = set(sys.modules)\n%load_ext mlops_workbench\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules and name not in before])"
+    )
+    assert said.strip() == "[]"
+
+
+def test_verbs_answer_with_text_and_static_html(kernel: Kernel) -> None:
+    kernel.run("%load_ext mlops_workbench")
+    kernel.run("%mlops experiment <b>wörk</b>")
+    for name, value in (("one", 1), ("two", 2)):
+        card = kernel.run(f"%%track {name}\ndepth = {value}\nfrom mlops_workbench import log\nlog(mae={value}.5)")
+        assert any("text/html" in output.get("data", {}) for output in card)
+    [*figures, table] = kernel.run("%mlops compare")
+    assert set(table["data"]) == {"text/plain", "text/html"}
+    assert "depth" in table["data"]["text/plain"]
+    assert "<script" not in table["data"]["text/html"]
+    assert "<b>wörk</b>" not in table["data"]["text/html"]
+    [figure] = figures
+    assert {"application/vnd.plotly.v1+json", "text/html", "text/plain"} == set(figure["data"])
+    json.dumps(figure["data"])
+    assert "one" in kernel.text("%mlops runs")
+    assert "1.500" in kernel.text("%mlops show one")
+
+
+def test_a_result_is_a_value_that_programs_can_use(kernel: Kernel) -> None:
+    kernel.run("%load_ext mlops_workbench")
+    assert "DataFrame" in kernel.text("answer = %mlops runs\nprint(type(answer.frame()).__name__, type(answer.data))")
+
+
+def test_an_error_ends_the_cell_in_plain_words(kernel: Kernel) -> None:
+    kernel.run("%load_ext mlops_workbench")
+    for line, part in (("rnus", "runs"), ("show nothing-like-this", "no run"), ("register two", "--as")):
+        outputs = kernel.run(f"%mlops {line}")
+        assert outputs[-1]["type"] == "error", line
+        said = shown(outputs[-1])
+        assert part in said
+        assert "Traceback" not in said
+        assert "hint" in said
+
+
+def test_help_lists_the_verbs(kernel: Kernel) -> None:
+    kernel.run("%load_ext mlops_workbench")
+    assert "register" in kernel.text("%mlops --help")
+    assert "%mlops register" in kernel.text("%mlops register --help")
+
+
+def test_verbs_and_names_are_completed(kernel: Kernel) -> None:
+    kernel.run("%load_ext mlops_workbench")
+    assert {"register"} <= set(kernel.complete("%mlops reg"))
+    assert "--gate" in kernel.complete("%mlops register one --g")
+    assert "one" in kernel.complete("%mlops show o")
