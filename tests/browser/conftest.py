@@ -73,6 +73,14 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
     stop(workspace)
 
 
+@pytest.fixture
+def untouched(tmp_path: Path) -> Iterator[Workspace]:
+    """A workspace whose control plane nobody has asked for anything."""
+    workspace = Workspace.init(tmp_path)
+    yield workspace
+    stop(workspace)
+
+
 @pytest.fixture(scope="session")
 def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Workspace], str]]:
     """Start JupyterLab on a workspace, once for each; gives its URL."""
@@ -103,6 +111,10 @@ def _start_lab(root: Path, home: Path) -> tuple[subprocess.Popen[bytes], str]:
     notices.parent.mkdir(parents=True)
     # Otherwise it asks whether it may fetch news, over the corner of every picture.
     notices.write_text('{"fetchNews": "false", "checkForUpdates": false}')
+    ours = home / "settings" / "mlops-workbench" / "settings.jupyterlab-settings"
+    ours.parent.mkdir(parents=True)
+    # What shows up does so because an event said so, not because it was time to look again.
+    ours.write_text('{"refreshSeconds": 0}')
     log = home / "lab.log"
     options = {
         "ServerApp.root_dir": str(root),

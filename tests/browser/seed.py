@@ -138,6 +138,8 @@ stages:
 
 def seed(folder: Path) -> None:
     """Fill the workspace in `folder`; its control plane and endpoint keep running."""
+    # Windows here are small; that many rows are enough to act upon.
+    (folder / "workbench.toml").write_text(f"[monitoring]\nact_rows = {ROWS}\n")
     workspace = Workspace.init(folder)
     (folder / "flights.py").write_text(SOURCE.read_text())
     _pipeline(workspace)
@@ -163,12 +165,16 @@ def _notebook(folder: Path) -> None:
     cells = [nbformat.v4.new_code_cell(source) for source in FIRST]
     # The last one fails, as a cell does now and then.
     cells[-1].metadata["tags"] = ["raises-exception"]
-    kernelspec = {"name": "python3", "language": "python", "display_name": "Python 3"}
-    notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernelspec})
+    notebook = _document(cells)
     path = folder / "flight_delays.ipynb"
     nbformat.write(notebook, path)
     nbclient.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(folder)}}).execute()
     nbformat.write(notebook, path)
+
+
+def _document(cells: list[nbformat.NotebookNode]) -> nbformat.NotebookNode:
+    kernelspec = {"name": "python3", "language": "python", "display_name": "Python 3"}
+    return nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernelspec})
 
 
 def _pipeline(workspace: Workspace) -> None:
@@ -182,10 +188,7 @@ def _pipeline(workspace: Workspace) -> None:
             nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]}),
             nbformat.v4.new_code_cell(source),
         ]
-        kernelspec = {"name": "python3", "language": "python", "display_name": "Python 3"}
-        nbformat.write(
-            nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernelspec}), specs / f"{name}.ipynb"
-        )
+        nbformat.write(_document(cells), specs / f"{name}.ipynb")
 
 
 def _serve(client: Client) -> None:

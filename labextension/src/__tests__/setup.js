@@ -8,3 +8,4 @@ globalThis.matchMedia ??= () => ({
   addEventListener() {},
   removeEventListener() {}
 });
+globalThis.requestIdleCallback ??= callback => setTimeout(callback, 0);

@@ -2,19 +2,21 @@ import { type ISignal } from '@lumino/signaling';
 import * as React from 'react';
 
 import type { ISnapshot, Resource } from '../model/resource';
+import { useShown } from './shown';
 
-/** Watch a resource for as long as the component is shown. */
+/** A resource, watched for as long as the component can be seen. */
 export function useResource<T>(resource: Resource<T>): ISnapshot<T> {
+  const shown = useShown();
   const subscribe = React.useCallback(
     (notify: () => void) => {
       resource.changed.connect(notify);
-      const release = resource.watch();
+      const release = shown ? resource.watch() : null;
       return () => {
-        release();
+        release?.();
         resource.changed.disconnect(notify);
       };
     },
-    [resource]
+    [resource, shown]
   );
   return React.useSyncExternalStore(subscribe, () => resource.snapshot);
 }

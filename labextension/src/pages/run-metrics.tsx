@@ -16,15 +16,7 @@ export function RunMetrics({ detail }: { detail: RunDetail }): React.ReactElemen
   const single = names.filter(name => !curves.includes(name));
   return (
     <Section title={trans.__('Metrics')} count={names.length}>
-      {names.length === 0 && (
-        <EmptyState
-          icon={runIcon}
-          title={trans.__('No metric yet')}
-          code={'from mlops_workbench import log\n\nlog(loss=0.25, step=1)'}
-        >
-          {trans.__('Scores that a cell assigns are captured on their own; log() adds others.')}
-        </EmptyState>
-      )}
+      {names.length === 0 && <NoMetric cut={detail.run.status !== 'FINISHED'} />}
       {single.length > 0 && (
         <div className="mw-metrics">
           {single.map(name => (
@@ -50,6 +42,22 @@ export function RunMetrics({ detail }: { detail: RunDetail }): React.ReactElemen
         </div>
       )}
     </Section>
+  );
+}
+
+function NoMetric({ cut }: { cut: boolean }): React.ReactElement {
+  const { trans } = useWorkbench();
+  // A run that goes on, or that was cut off, says nothing about how metrics are logged.
+  return cut ? (
+    <p className="mw-quiet">{trans.__('None.')}</p>
+  ) : (
+    <EmptyState
+      icon={runIcon}
+      title={trans.__('No metric yet')}
+      code={'from mlops_workbench import log\n\nlog(loss=0.25, step=1)'}
+    >
+      {trans.__('Scores that a cell assigns are captured on their own; log() adds others.')}
+    </EmptyState>
   );
 }
 

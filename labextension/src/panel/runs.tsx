@@ -31,7 +31,7 @@ export function RunsSection(): React.ReactElement {
           title={trans.__('No runs yet')}
           code={'%load_ext mlops_workbench\n\n%%track my-first-run\nmodel.fit(X_train, y_train)'}
         >
-          {trans.__('Put %%track on the first line of a cell and run it.')}
+          {trans.__('Put %1 on the first line of a cell and run it.', '%%track')}
         </EmptyState>
       ) : (
         <List label={trans.__('Runs')}>

@@ -3,13 +3,14 @@ import {
   type JupyterFrontEnd,
   type JupyterFrontEndPlugin
 } from '@jupyterlab/application';
-import { MainAreaWidget, ReactWidget, WidgetTracker } from '@jupyterlab/apputils';
+import { MainAreaWidget, WidgetTracker } from '@jupyterlab/apputils';
 import { IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 import { DisposableDelegate, type IDisposable } from '@lumino/disposable';
 import * as React from 'react';
 
 import { type IWorkbenchContext, WorkbenchContext } from '../components/context';
+import { ShownWidget } from '../components/shown';
 import type { WorkbenchModel } from '../model/workbench';
 import { type IDocumentKind, IWorkbenchDocuments, IWorkbenchModel, type Noun } from '../tokens';
 
@@ -98,7 +99,7 @@ class Documents implements IWorkbenchDocuments {
     const setTitle = (title: string): void => {
       widget.title.label = title;
     };
-    const content = ReactWidget.create(this.surround(kind.page(id, setTitle)));
+    const content = new ShownWidget(this.surround(kind.page(id, setTitle)));
     content.addClass('mw-document');
     const widget = new MainAreaWidget({ content });
     // It has no tools of its own, and an empty bar is a line for nothing.

@@ -13,6 +13,11 @@ export const launcherPlugin: JupyterFrontEndPlugin<void> = {
   optional: [ITranslator],
   activate: (_, launcher: ILauncher, _panel: IWorkbenchPanel, translator: ITranslator | null) => {
     const trans = (translator ?? nullTranslator).load('mlops_workbench');
-    launcher.add({ command: CommandIDs.showPanel, category: trans.__('Other'), rank: 5 });
+    launcher.add({
+      command: CommandIDs.showPanel,
+      args: { isLauncher: true },
+      category: trans.__('Other'),
+      rank: 5
+    });
   }
 };

@@ -1,10 +1,11 @@
 import { ILayoutRestorer, type JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
-import { PanelWithToolbar, ReactWidget, refreshIcon, SidePanel } from '@jupyterlab/ui-components';
+import { PanelWithToolbar, refreshIcon, SidePanel } from '@jupyterlab/ui-components';
 import { DisposableDelegate, type IDisposable } from '@lumino/disposable';
 import type { AccordionPanel } from '@lumino/widgets';
 import * as React from 'react';
 
+import { ShownWidget } from '../components/shown';
 import { workbenchIcon } from '../icons';
 import type { WorkbenchModel } from '../model/workbench';
 import { PanelHeader } from '../panel/header';
@@ -40,14 +41,14 @@ export const panelPlugin: JupyterFrontEndPlugin<IWorkbenchPanel> = {
     widget.node.setAttribute('aria-label', trans.__('Workbench'));
     widget.addClass('mw-panel');
 
-    const header = ReactWidget.create(documents.surround(<PanelHeader />));
+    const header = new ShownWidget(documents.surround(<PanelHeader />));
     header.addClass('mw-panel-top');
     widget.header.addWidget(header);
     app.shell.add(widget, 'left', { rank: 450, type: 'Workbench' });
     restorer?.add(widget, widget.id);
 
     app.commands.addCommand(CommandIDs.showPanel, {
-      label: trans.__('Show the Workbench'),
+      label: args => (args.isLauncher ? trans.__('Workbench') : trans.__('Show the Workbench')),
       caption: trans.__('Runs, models, endpoints and pipelines of this workspace'),
       icon: workbenchIcon,
       describedBy: { args: NO_ARGS },
@@ -74,7 +75,7 @@ class Panel implements IWorkbenchPanel {
     const part = new PanelWithToolbar();
     part.id = `mlops-workbench-section-${section.id}`;
     part.title.label = section.label;
-    part.addWidget(ReactWidget.create(this._documents.surround(section.body)));
+    part.addWidget(new ShownWidget(this._documents.surround(section.body)));
     section.toolbar?.(part.toolbar);
     this.widget.insertWidget(place, part);
     this._ranks.splice(place, 0, section.rank);
