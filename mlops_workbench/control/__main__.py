@@ -112,7 +112,9 @@ def _bind(host: str, port: int) -> socket.socket:
 
 
 def _shown(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
+    # Clients on this machine go by this address, and nothing can be reached at a wildcard.
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    return f"[{reachable}]" if ":" in reachable else reachable
 
 
 if __name__ == "__main__":

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import httpx
 import msgspec
@@ -31,6 +32,8 @@ from mlops_workbench.core.runs import Experiment, Run, RunDetail
 from mlops_workbench.core.workspace import Workspace
 
 Noun = TypeVar("Noun")
+
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 class Client:
@@ -132,11 +135,11 @@ class Client:
 
     def endpoints(self) -> list[Endpoint]:
         """Endpoints as they are."""
-        return self._get("/endpoints", list[Endpoint])
+        return [self._reachable(endpoint) for endpoint in self._get("/endpoints", list[Endpoint])]
 
     def endpoint(self, name: str) -> Endpoint:
         """One endpoint as it is."""
-        return self._get(f"/endpoints/{_part(name)}", Endpoint)
+        return self._reachable(self._get(f"/endpoints/{_part(name)}", Endpoint))
 
     def deploy(self, name: str, request: DeployRequest, *, timeout: float = 120.0) -> Endpoint:
         """Serve a model version and wait until it answers; `timeout` in seconds, 0 does not wait."""
@@ -252,6 +255,14 @@ class Client:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _reachable(self, endpoint: Endpoint) -> Endpoint:
+        # An endpoint names itself as its own machine sees it; from another one it is where the control plane is.
+        there = urlsplit(self.url).hostname
+        here = urlsplit(endpoint.url)
+        if not endpoint.url or there in _LOOPBACK or here.hostname not in _LOOPBACK:
+            return endpoint
+        return dataclasses.replace(endpoint, url=f"{here.scheme}://{there}:{here.port}")
 
     def _get(self, path: str, kind: type[Noun], query: Mapping[str, Any] | None = None) -> Noun:
         return self._answer(self._send("GET", path, params=query), kind)

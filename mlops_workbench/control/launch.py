@@ -9,6 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -83,10 +84,17 @@ def read_address(workspace: Workspace) -> Address | None:
         return None
 
 
-def ensure_running(workspace: Workspace) -> tuple[str, str]:
+def ensure_running(workspace: Workspace, options: Sequence[str] = ()) -> tuple[str, str]:
     """URL and token of the workspace's control plane, started if need be.
 
     Two callers at once end up with one control plane.
+
+    Parameters
+    ----------
+    workspace : Workspace
+        The one it is to serve.
+    options : sequence of str
+        For a control plane that has to be started: ``--host``, ``--port``.
 
     Raises
     ------
@@ -107,7 +115,7 @@ def ensure_running(workspace: Workspace) -> tuple[str, str]:
             if found is not None and answers(*found):
                 return found
             if process is None:
-                process = _spawn(workspace)
+                process = _spawn(workspace, options)
             elif process.poll() is not None:
                 # Another one that holds the lock is about to write its address.
                 if process.returncode != ALREADY_RUNNING:
@@ -136,14 +144,14 @@ def answers(url: str, token: str) -> bool:
         return False
 
 
-def _spawn(workspace: Workspace) -> subprocess.Popen[bytes]:
+def _spawn(workspace: Workspace, options: Sequence[str]) -> subprocess.Popen[bytes]:
     log = log_file(workspace)
     try:
         log.parent.mkdir(exist_ok=True)
         with open(log, "ab") as output:
             return subprocess.Popen(
                 # -P: the working folder must not shadow installed packages.
-                [sys.executable, "-P", "-m", "mlops_workbench.control", str(workspace.root)],
+                [sys.executable, "-P", "-m", "mlops_workbench.control", str(workspace.root), *options],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from mlops_workbench.control.client import Client
-from mlops_workbench.control.launch import log_file, read_address
+from mlops_workbench.control.launch import ensure_running, find_running, log_file, read_address
 from mlops_workbench.core.errors import Unavailable, WorkbenchError
 from mlops_workbench.core.events import WorkspaceStatus
 from mlops_workbench.core.workspace import FILE, Workspace
@@ -32,11 +32,19 @@ def init(folder: Path) -> View:
 
 
 @click.command()
+@click.option("--host", help="Address to listen on; anything but loopback is for a team.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 is any free one.")
 @click.pass_obj
-def up(face: Face) -> View:
+def up(face: Face, host: str | None, port: int | None) -> View:
     """Start the control plane, unless it runs; its endpoints come back with it."""
+    options = [f"--{name}={value}" for name, value in (("host", host), ("port", port)) if value is not None]
+    running = find_running(face.workspace) is not None
+    ensure_running(face.workspace, options)
     with face.client() as client:
-        return status_view(client.status())
+        view = status_view(client.status())
+    if running and options:
+        view.notes = ["it ran already: 'mlops down' first to let it listen elsewhere"]
+    return view
 
 
 @click.command()
