@@ -73,10 +73,11 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
     stop(workspace)
 
 
-@pytest.fixture
-def untouched(tmp_path: Path) -> Iterator[Workspace]:
-    """A workspace whose control plane nobody has asked for anything."""
-    workspace = Workspace.init(tmp_path)
+@pytest.fixture(scope="session")
+def untouched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+    """A workspace whose control plane nobody has asked for anything; for one test."""
+    # It ends with the session: an open page would start the control plane again.
+    workspace = Workspace.init(tmp_path_factory.mktemp("untouched"))
     yield workspace
     stop(workspace)
 
