@@ -8,8 +8,9 @@ artifacts by their paths.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -29,7 +30,9 @@ from mlops_workbench.tracking.journal_files import (
 from mlops_workbench.tracking.mlflow_errors import PERMANENT
 from mlops_workbench.tracking.mlflow_store import RUN_UID, TrackingStore
 from mlops_workbench.tracking.run_delivery import RunDelivery, RunRecord
-from mlops_workbench.tracking.values import as_text, clip
+from mlops_workbench.tracking.values import UNUSABLE, as_text, clip
+
+_log = logging.getLogger(__name__)
 
 PARENT = "mlflow.parentRunId"
 
@@ -127,13 +130,26 @@ class Delivery:
                 deferred += [(uid, end, number, payload) for end, number, payload, _ in found]
                 continue
             ids, earlier = self._waiting(uid)
-            self._runs.deliver(run, [*earlier, *items])
+            self._deliver_run(run, [*earlier, *items])
             delivered += ids
         with self.log.transaction():
             for uid, end, number, payload in deferred:
                 self.log.defer(uid, file.name, end, number, payload)
             self.log.drop_deferred(delivered)
             self.log.set_cursor(file.name, batch.cursor, done=done)
+
+    def _deliver_run(self, run: DeliveredRun, items: Sequence[RunRecord]) -> None:
+        try:
+            self._runs.deliver(run, items)
+        except UNUSABLE as error:
+            # One record that cannot be used must not keep all later ones waiting; the journal still has it.
+            if len(items) == 1:
+                _log.exception("a record of run %s cannot be delivered", run.uid)
+                what = f"{type(items[0].record).__name__} at {items[0].place}"
+                self.log.note_problem(run.uid, what, f"{type(error).__name__}: {error}")
+                return
+            for item in items:
+                self._deliver_run(run, [item])
 
     def _waiting(self, uid: str) -> tuple[list[int], list[RunRecord]]:
         ids, items = [], []

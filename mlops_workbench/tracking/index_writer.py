@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from functools import singledispatchmethod
@@ -29,7 +30,9 @@ from mlops_workbench.core.runs import Run
 from mlops_workbench.tracking.index_schema import connect, remove
 from mlops_workbench.tracking.journal_files import REAPER, Batch, Cursor, JournalFile
 from mlops_workbench.tracking.model_folder import model_uid
-from mlops_workbench.tracking.values import as_text, metric_number
+from mlops_workbench.tracking.values import UNUSABLE, as_text, metric_number, step_for_store
+
+_log = logging.getLogger(__name__)
 
 _STATUSES = {"RUNNING", "FINISHED", "FAILED", "KILLED"}
 
@@ -92,14 +95,30 @@ class IndexWriter:
     def apply(self, file: JournalFile, batch: Batch, *, done: bool) -> None:
         """Take in a batch of a file and remember how far it was read."""
         self._file = file
+        try:
+            self._apply_all(file, batch, self._apply, done=done)
+        except UNUSABLE:
+            self._apply_all(file, batch, self._apply_or_skip, done=done)
+
+    def _apply_all(self, file: JournalFile, batch: Batch, take: Callable[[Record], None], *, done: bool) -> None:
         with self.transaction():
             for entry in batch.entries:
                 if entry.record is not None:
-                    self._apply(entry.record)
+                    take(entry.record)
             self._connection.execute(
                 "INSERT OR REPLACE INTO cursors VALUES (?, ?, ?, ?)",
                 (file.name, batch.cursor.offset, batch.cursor.sequence, done),
             )
+
+    def _apply_or_skip(self, record: Record) -> None:
+        # One record that cannot be used must not keep all later ones waiting; the journal still has it.
+        self._connection.execute("SAVEPOINT record")
+        try:
+            self._apply(record)
+        except UNUSABLE:
+            self._connection.execute("ROLLBACK TO record")
+            _log.exception("a %s in %s is left out of the index", type(record).__name__, self._file.name)
+        self._connection.execute("RELEASE record")
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -245,7 +264,7 @@ class IndexWriter:
     def _(self, record: Metrics) -> None:
         self._seen(record.run_uid, record.at_ms)
         rows = [
-            (record.run_uid, name, record.step, record.at_ms, metric_number(value))
+            (record.run_uid, name, step_for_store(record.step), record.at_ms, metric_number(value))
             for name, value in record.values.items()
         ]
         self._connection.executemany("INSERT INTO points VALUES (?, ?, ?, ?, ?)", rows)

@@ -43,10 +43,9 @@ from mlops_workbench.tracking.values import (
     clip,
     metric_for_store,
     safe_path,
+    step_for_store,
     store_name,
 )
-
-_MAX_INT = 2**63 - 1
 
 Item = TypeVar("Item")
 
@@ -154,7 +153,7 @@ class RunDelivery:
         for item in items:
             if not isinstance(item.record, Metrics):
                 continue
-            step = max(-_MAX_INT, min(item.record.step, _MAX_INT))
+            step = step_for_store(item.record.step)
             for name, value in item.record.values.items():
                 key = _named(name, tags)
                 number, true_value = metric_for_store(value)

@@ -10,6 +10,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from mlops_workbench.core.records import Number, as_float
+
 #: Limits of MLflow's API (``mlflow.utils.validation``).
 MAX_NAME = 250
 #: Length that a changed name is cut to, so that a prefix still fits.
@@ -18,6 +20,12 @@ MAX_PARAM = 6000
 MAX_TAG = 8000
 #: Largest finite double, which MLflow stores for an infinity.
 MAX_FLOAT = 1.7976931348623157e308
+#: Largest step that a database keeps.
+MAX_STEP = 2**63 - 1
+#: Python refuses to write an int of more than 4300 digits in decimal.
+_DECIMAL_BITS = 14_000
+#: What reading or converting a value can raise. Trouble with files, memory or a database is none of these.
+UNUSABLE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
 _FORBIDDEN = re.compile(r"[^/\w.\- :]")
 
@@ -54,7 +62,7 @@ def as_text(value: Any) -> str:
     elif isinstance(value, (Mapping, list, tuple, set, frozenset)):
         text = json.dumps(_plain(value), ensure_ascii=False, default=repr)
     else:
-        text = str(value)
+        text = str(_plain(value))
     return text.replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode()
 
 
@@ -65,6 +73,8 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if isinstance(value, (set, frozenset)):
         return sorted((_plain(item) for item in value), key=repr)
+    if isinstance(value, int) and value.bit_length() > _DECIMAL_BITS:
+        return hex(value)
     return value
 
 
@@ -73,19 +83,27 @@ def clip(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def metric_number(value: float) -> float | None:
-    """A metric for a table or JSON: None for NaN and infinities."""
-    return float(value) if math.isfinite(value) else None
+def metric_number(value: Number) -> float | None:
+    """A metric for a table or JSON: None for NaN, infinities and ints beyond the floats."""
+    number = as_float(value)
+    return number if math.isfinite(number) else None
 
 
-def metric_for_store(value: float) -> tuple[float, str]:
+def metric_for_store(value: Number) -> tuple[float, str]:
     """A metric as MLflow takes it, and the true value as text when it cannot keep that.
 
-    NaN is kept by MLflow; infinities become the largest double.
+    NaN is kept by MLflow; infinities, and ints beyond the floats, become the largest double.
     """
-    if math.isinf(value):
-        return math.copysign(MAX_FLOAT, value), "inf" if value > 0 else "-inf"
-    return float(value), ""
+    number = as_float(value)
+    if math.isinf(number):
+        told = as_text(value)
+        return math.copysign(MAX_FLOAT, number), told
+    return number, ""
+
+
+def step_for_store(step: int) -> int:
+    """The step, or the nearest one that a database keeps."""
+    return max(-MAX_STEP, min(step, MAX_STEP))
 
 
 def safe_path(path: str) -> str:

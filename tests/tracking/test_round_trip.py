@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from pathlib import Path
 
 import mlflow
@@ -13,7 +14,7 @@ from mlflow import MlflowClient
 from recorder import Recorder
 
 from mlops_workbench.core.ids import now_ms
-from mlops_workbench.core.records import Column, Dataset, Metrics, Params, Tags
+from mlops_workbench.core.records import Column, Dataset, Metrics, Params, Tags, big_int
 from mlops_workbench.tracking import Ingest
 
 
@@ -106,6 +107,39 @@ def test_values_that_mlflow_refuses_lose_nothing_and_block_nothing(ingest: Inges
         assert Path(client.download_artifacts(run.info.run_id, path)).read_text() == long * (size // 7000)
     assert run.info.status == "FINISHED"
     assert ingest.refused() == []
+
+
+def test_numbers_beyond_every_database_are_told_and_block_nothing(ingest: Ingest, client: MlflowClient) -> None:
+    recorder = Recorder(ingest.workspace)
+    uid = recorder.start()
+    huge, astronomic = big_int(-(10**400)), big_int(10**5000)
+    recorder.put(
+        Metrics(uid, 1, 2**64 - 1, {"huge": huge, "good": 1.0}),
+        Params(uid, {"seed": astronomic, "seeds": [astronomic]}),
+    )
+    recorder.end(uid)
+    ingest.drain(uid)
+
+    seen = ingest.index.find(uid)
+    data = client.get_run(seen.run_id).data
+    assert (data.metrics["huge"], data.metrics["good"]) == (-sys.float_info.max, 1.0)
+    assert int(data.tags["mlops.metric.huge"]) == -(10**400)
+    assert int(data.params["seed"], 16) == 10**5000
+    assert seen.metrics["good"] == 1.0
+    assert ingest.refused() == []
+
+
+def test_a_record_that_no_one_can_use_is_noted_and_the_rest_arrives(ingest: Ingest, client: MlflowClient) -> None:
+    recorder = Recorder(ingest.workspace)
+    uid = recorder.start()
+    recorder.put(Metrics(uid, 1, 0, {"odd": "no number"}), Metrics(uid, 1, 0, {"good": 1.0}))
+    recorder.end(uid)
+    ingest.drain(uid)
+
+    seen = ingest.index.find(uid)
+    assert (seen.status, seen.metrics) == ("FINISHED", {"good": 1.0})
+    assert client.get_run(seen.run_id).data.metrics == {"good": 1.0}
+    assert [(run, what.partition(" ")[0]) for run, what, _ in ingest.refused()] == [(uid, "Metrics")]
 
 
 def test_an_artifact_without_its_bytes_is_noted_and_the_rest_arrives(ingest: Ingest, client: MlflowClient) -> None:
