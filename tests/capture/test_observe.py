@@ -172,6 +172,11 @@ def test_settings_of_one_estimator_keep_their_names_those_of_several_get_the_var
     assert estimator_params([("m", Ridge(alpha=3.0))], taken)["m.alpha"] == 3.0
 
 
+def test_a_wrapper_is_named_with_the_estimator_in_it():
+    search = estimator_params([("search", GridSearchCV(Ridge(alpha=3.0), {"alpha": [1, 2]}))], {})
+    assert search["estimator"] == "GridSearchCV(Ridge)" and search["estimator__alpha"] == 3.0
+
+
 def test_steps_of_a_pipeline_are_listed_once():
     tree, names = run(
         "scale = StandardScaler()\nlogit = LogisticRegression(C=0.5)\npipe = make_pipeline(scale, logit)",
@@ -227,6 +232,36 @@ def test_the_model_and_its_data_are_found(source, name, X, y):
     assert fit.model.n_features_in_ == (fit.X.value.shape[1] if fit.X else 1)
     if y is not None:
         assert fit.y.name == y and list(fit.y.value) == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("X", "y"),
+    [
+        ("df[:2][columns]", "df['c'][:2]"),
+        ("df[mask]", "y[mask]"),
+        ("df.iloc[0:rows, :2]", "y.iloc[:rows]"),
+        ("df.loc[mask, 'a':'b']", "df.loc[mask, 'c']"),
+        ("matrix[index, 1:]", "vector[index]"),
+        ("matrix[-rows:]", "vector[-2:]"),
+    ],
+)
+def test_rows_that_were_selected_from_a_table_are_the_data(X, y):
+    frame = pd.DataFrame({"a": [1.0, 2, 3], "b": [4.0, 5, 7], "c": [1.0, 2, 3]})
+    values = {
+        "Ridge": Ridge,
+        "df": frame,
+        "y": frame["c"],
+        "columns": ["a", "b"],
+        "rows": 2,
+        "mask": frame["a"] < 3,
+        "index": np.array([0, 2]),
+        "matrix": frame.to_numpy(),
+        "vector": frame["c"].to_numpy(),
+    }
+    tree, names = run(f"model = Ridge().fit({X}, {y})\ngiven, target = {X}, {y}", **values)
+    (fit,) = cell_fits(tree, names)
+    assert (fit.X.name, fit.y.name) == (X, y)
+    assert np.array_equal(fit.X.value, names["given"]) and np.array_equal(fit.y.value, names["target"])
 
 
 def test_a_search_is_one_fit():

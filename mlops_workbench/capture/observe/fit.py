@@ -8,7 +8,7 @@ from typing import Any
 
 from mlops_workbench.capture.observe.estimators import is_estimator
 from mlops_workbench.capture.observe.scope import Names, assignments, expressions, resolve, statements
-from mlops_workbench.capture.schema import is_frame, is_table
+from mlops_workbench.capture.schema import is_array, is_frame, is_series, is_table
 
 _FITS = {"fit", "fit_transform", "fit_predict", "partial_fit"}
 
@@ -36,7 +36,7 @@ def cell_fits(tree: ast.Module | None, names: Names) -> list[CellFit]:
 
     The model is the receiver of the call (``model.fit(X, y)``) or the variable that its result was assigned
     to (``model = LinearRegression().fit(X, y)``). The data is looked up after the cell ran: names, columns
-    selected from a DataFrame, and ``drop``; nothing else is evaluated.
+    and rows selected from a table, and ``drop``; nothing else is evaluated.
     """
     found: dict[int, CellFit] = {}
     for statement in statements(tree):
@@ -70,8 +70,8 @@ def _data(node: ast.expr, names: Names) -> Any:
     if value is not None:
         return value
     try:
-        if isinstance(node, ast.Subscript) and is_frame(frame := _data(node.value, names)):
-            return frame[_literal(node.slice, names)]
+        if isinstance(node, ast.Subscript):
+            return _selected(node, names)
         if isinstance(node, ast.Attribute) and node.attr == "values":
             return _data(node.value, names)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
@@ -87,8 +87,32 @@ def _data(node: ast.expr, names: Names) -> Any:
     return None
 
 
+def _selected(node: ast.Subscript, names: Names) -> Any:
+    """Rows or columns of a table: ``df[:300]``, ``X[train, 1:]``, ``df.loc[mask]``."""
+    owner = node.value
+    if isinstance(owner, ast.Attribute) and owner.attr in ("loc", "iloc"):
+        table = _data(owner.value, names)
+        return getattr(table, owner.attr)[_place(node.slice, names)] if is_frame(table) or is_series(table) else None
+    table = _data(owner, names)
+    return table[_place(node.slice, names)] if is_table(table) else None
+
+
+def _place(node: ast.expr, names: Names) -> Any:
+    """Where in a table: labels, numbers, ranges of them, and masks or indices that have a name."""
+    if isinstance(node, ast.Tuple):
+        return tuple(_place(part, names) for part in node.elts)
+    if isinstance(node, ast.Slice):
+        return slice(*(part and _literal(part, names) for part in (node.lower, node.upper, node.step)))
+    value = resolve(node, names)
+    return value if is_array(value) or is_series(value) else _literal(node, names)
+
+
 def _literal(node: ast.expr, names: Names) -> Any:
-    value = resolve(node, names) if isinstance(node, ast.Name) else ast.literal_eval(node)
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Name):
+        negative = names.get(node.operand.id)
+        value = -negative if isinstance(negative, int) else None
+    else:
+        value = resolve(node, names) if isinstance(node, ast.Name) else ast.literal_eval(node)
     if not isinstance(value, str | int | list | tuple) or (
         isinstance(value, list | tuple) and not all(isinstance(item, str | int) for item in value)
     ):

@@ -75,7 +75,11 @@ def estimator_params(estimators: Iterable[tuple[str, Any]], taken: dict[str, Any
     defaults: dict[str, Any] = {}
     for variable, estimator in estimators:
         own_defaults = _defaults(estimator)
-        for name, value in {"estimator": type(estimator).__name__, **_settings(estimator)}.items():
+        settings = _settings(estimator)
+        # A search or a wrapper calls what it wraps 'estimator' too: the run's is the outer one, with the inner in it.
+        inner = settings.pop("estimator", None)
+        kind = type(estimator).__name__ if inner is None else f"{type(estimator).__name__}({inner})"
+        for name, value in {"estimator": kind, **settings}.items():
             clash = name in taken and taken[name] != value
             group = defaults if name in own_defaults and _same(value, own_defaults[name]) else changed
             group[f"{variable}.{name}" if clash or len(estimators) > 1 else name] = value
