@@ -68,7 +68,7 @@ class CellRun:
         if error is not None:
             self.run.end(
                 "FAILED" if isinstance(error, Exception) else "KILLED",
-                error=_last_line(error),
+                error=error,
                 traceback=_trace(error),
                 output=self._output.text(),
             )
@@ -117,10 +117,6 @@ def _quietly(what: str, observe: Callable[[], Any], *, each: bool = True) -> Non
         if os.environ.get("MLOPS_DEBUG"):
             tracebacks.print_exc()
         notify(f"{what} could not be observed ({type(error).__name__}: {error}); the cell itself is not affected")
-
-
-def _last_line(error: BaseException) -> str:
-    return "".join(tracebacks.format_exception_only(error)).strip().splitlines()[-1]
 
 
 def _trace(error: BaseException) -> str:

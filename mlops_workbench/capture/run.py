@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 STATUSES = ("FINISHED", "FAILED", "KILLED")
 _TAIL = 64 * 1024
+_MAX_STEP = 2**63 - 1
 
 
 class ActiveRun:
@@ -107,7 +108,7 @@ class ActiveRun:
             for name in metrics:
                 if name in steps and steps[name] >= step:
                     step = steps[name] + 1
-        elif type(step) is not int:
+        elif type(step) is not int or not -_MAX_STEP <= step <= _MAX_STEP:
             step = _whole(step)
         for name in metrics:
             steps[name] = step
@@ -250,7 +251,7 @@ class ActiveRun:
             return
         if isinstance(error, BaseException):
             traceback = traceback or "".join(tracebacks.format_exception(error))
-            error = "".join(tracebacks.format_exception_only(error)).strip().splitlines()[-1]
+            error = _headline(error)
         self.ended = True
         self.status = status
         self.error = error or ""
@@ -316,6 +317,12 @@ def _named(values: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]
     return named
 
 
+def _headline(error: BaseException) -> str:
+    """What a traceback says of the error itself, without the notes and further lines of its message."""
+    lines = "".join(tracebacks.format_exception_only(error)).splitlines()
+    return next((line for line in lines if line and not line[0].isspace()), type(error).__name__)
+
+
 def _numbered(path: str, mark: str) -> str:
     folder, slash, name = path.rpartition("/")
     stem, dot, endings = name.partition(".")
@@ -324,6 +331,9 @@ def _numbered(path: str, mark: str) -> str:
 
 def _whole(step: Any) -> int:
     try:
-        return step.__index__()  # type: ignore[no-any-return]
+        whole: int = step.__index__()
     except (AttributeError, TypeError):
         raise InvalidInput(f"step must be a whole number, not {step!r}") from None
+    if not -_MAX_STEP <= whole <= _MAX_STEP:
+        raise InvalidInput(f"step is a whole number of about 2^{whole.bit_length()}, more than a database keeps")
+    return whole

@@ -94,6 +94,16 @@ def test_a_decorated_function_is_a_run_per_call(session, records):
     assert records.values(Metrics, starts[1].run_uid) == {"score": 4}
 
 
+def test_an_error_of_many_lines_is_told_by_its_first(session, records):
+    error = InvalidInput("'auc' is not a number", hint="use log_param")
+    error.add_note("seen in the last epoch")
+    with pytest.raises(InvalidInput), track("r"):
+        raise error
+    end = records.end("r")
+    assert end.error.endswith("InvalidInput: 'auc' is not a number")
+    assert "use log_param" in end.traceback and "last epoch" in end.traceback
+
+
 def test_a_decorator_takes_a_name_and_sees_errors(session, records):
     @track("named", tags={"k": "v"}, params={"p": 1}, note="why")
     def fails(x):
