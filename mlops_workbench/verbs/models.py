@@ -106,10 +106,21 @@ def version_view(version: ModelVersion, done: str) -> View:
         f"{done} {version.name}/{version.version}",
         facts=facts,
         sections=[section for section in sections if section.rows],
-        notes=[f"next: %mlops deploy {version.name}@{version.aliases[0]}" if version.aliases
-               else f"next: %mlops promote {version.name}/{version.version}"],
+        notes=[_next(version)],
         data=version,
-    )  # fmt: skip
+    )
+
+
+def _next(version: ModelVersion) -> str:
+    if not version.inputs:
+        # An endpoint would refuse it; the moment to say so is now, while the model is in memory.
+        return (
+            "it cannot be deployed: what it was trained on was not seen. Run the cell again with "
+            "log_model(model, X=X, y=y) after fit, and register that run"
+        )
+    if version.aliases:
+        return f"next: %mlops deploy {version.name}@{version.aliases[0]}"
+    return f"next: %mlops promote {version.name}/{version.version}"
 
 
 def _gate(version: ModelVersion) -> str | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import click
 
 from mlops_workbench.core.errors import InvalidInput, NotFound
@@ -13,6 +15,7 @@ from mlops_workbench.verbs.formats import Cell, duration, moment
 from mlops_workbench.verbs.view import View
 
 _SHOWN_METRICS = 6
+_ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 
 
 @click.command()
@@ -135,6 +138,9 @@ def run_view(detail: RunDetail) -> View:
         ),
         View("files", ("path", "kind", "bytes"), [(a.path, a.kind, a.size) for a in detail.artifacts]),
         View("stages and nested runs", ("run", "status"), [(c.name, c.status) for c in detail.children]),
+        View("source", block=detail.source.rstrip()),
+        View("output", block=_plain(detail.output)),
+        View("traceback", block=_plain(detail.traceback)),
     ]
     facts: list[tuple[str, Cell]] = [
         ("status", run.status),
@@ -148,7 +154,11 @@ def run_view(detail: RunDetail) -> View:
         facts.append(("notebook", run.notebook))
     if run.error:
         facts.append(("error", run.error))
-    return View(f"run {run.name}", facts=facts, sections=[s for s in sections if s.rows], data=detail)
+    return View(f"run {run.name}", facts=facts, sections=[s for s in sections if s.rows or s.block], data=detail)
+
+
+def _plain(text: str) -> str:
+    return _ANSI.sub("", text).strip("\n")
 
 
 COMMANDS = (experiment, runs, show, compare)

@@ -38,6 +38,8 @@ class View:
         Shown below it: what to do next.
     sections : sequence of View
         Further tables.
+    block : str
+        Text that keeps its lines, such as source code.
     data : object
         The nouns behind it, for programs and for ``--json``.
     figure : callable, optional
@@ -50,6 +52,7 @@ class View:
     facts: Sequence[tuple[str, Cell]] = ()
     notes: Sequence[str] = ()
     sections: Sequence[View] = ()
+    block: str = ""
     data: Any = None
     figure: Callable[[], Figure] | None = field(default=None, repr=False)
 
@@ -103,6 +106,8 @@ class View:
             for row in self.rows:
                 table.add_row(*(Text(cell(value)) for value in row))
             console.print(table)
+        if self.block:
+            console.print(Text(self.block))
         for section in self.sections:
             console.print()
             section._print(console)
@@ -135,6 +140,11 @@ class View:
             parts.append(
                 '<table style="border-collapse:collapse;font-variant-numeric:tabular-nums">'
                 f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+            )
+        if self.block:
+            parts.append(
+                '<pre style="margin:2px 0;font-family:var(--jp-code-font-family,monospace);color:inherit;'
+                f'white-space:pre-wrap">{html.escape(self.block)}</pre>'
             )
         parts += [section._html() for section in self.sections]
         parts += [f'<div style="opacity:.7;margin-top:4px">{html.escape(note)}</div>' for note in self.notes]

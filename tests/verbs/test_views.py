@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_workbench.core.runs import Run
+from mlops_workbench.core.models import ModelVersion, SignatureColumn
+from mlops_workbench.core.runs import Run, RunDetail
 from mlops_workbench.verbs.comparison import compare_view, newest_of_each_name
 from mlops_workbench.verbs.formats import duration, number
+from mlops_workbench.verbs.models import version_view
+from mlops_workbench.verbs.runs import run_view
 from mlops_workbench.verbs.view import View
 
 
@@ -59,6 +63,27 @@ def test_html_is_static_and_escaped() -> None:
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
     assert "ü &amp; ö" in html
     assert "<b>x</b>" not in html
+
+
+def test_a_failed_run_is_shown_with_its_code_output_and_traceback() -> None:
+    failed = Run("u", "", "e", "boom", "run", "FAILED", 0, 1, error="ZeroDivisionError: division by zero")
+    detail = RunDetail(
+        failed, source="x = 1 / 0\n", output="\x1b[31mhalf <b way\x1b[0m\n", traceback="Traceback\n  line 1"
+    )
+    shown = run_view(detail)
+    text, html = shown.text(), shown.html()
+    for part in ("x = 1 / 0", "half <b way", "Traceback\n  line 1"):
+        assert part in text
+        assert part.replace("<", "&lt;") in html
+    assert "\x1b" not in text + html
+    assert "traceback" not in run_view(RunDetail(failed, source="x")).text()
+
+
+def test_a_version_that_no_endpoint_can_serve_says_so_at_once() -> None:
+    version = ModelVersion("wine", 1, "u", "r", ["champion"], 0)
+    assert "cannot be deployed" in version_view(version, "registered").text()
+    typed = replace(version, inputs=[SignatureColumn("a", "double")])
+    assert "next: %mlops deploy wine@champion" in version_view(typed, "registered").text()
 
 
 def test_a_notebook_gets_both_and_a_program_a_frame() -> None:
