@@ -66,7 +66,8 @@ class ParamsBody extends ReactWidget {
             key={param.name}
             param={param}
             text={this._texts[param.name]}
-            wrong={this._wrong.includes(param.name) ? trans.__('This is not: %1', param.type) : ''}
+            wrong={this._wrong.includes(param.name)}
+            trans={trans}
             onChange={text => {
               this._texts[param.name] = text;
             }}
@@ -81,20 +82,28 @@ function ParamRow({
   param,
   text,
   wrong,
+  trans,
   onChange
 }: {
   param: PipelineParam;
   text: string;
-  wrong: string;
+  wrong: boolean;
+  trans: TranslationBundle;
   onChange: (text: string) => void;
 }): React.ReactElement {
+  // Once a field was marked it says with every key whether it is right now.
+  const [marked, setMarked] = React.useState(wrong);
+  const enter = (value: string) => {
+    setMarked(wrong && readParams([param], { [param.name]: value }).wrong.length > 0);
+    onChange(value);
+  };
   const id = `mw-param-${param.name}`;
   const input = inputOf(param);
   const shared = {
     id,
     className: 'jp-mod-styled',
     'aria-describedby': `${id}-help`,
-    'aria-invalid': wrong !== ''
+    'aria-invalid': marked
   };
   return (
     <div className="mw-form-row">
@@ -106,10 +115,10 @@ function ParamRow({
           {...shared}
           type="checkbox"
           defaultChecked={text === 'true'}
-          onChange={event => onChange(String(event.target.checked))}
+          onChange={event => enter(String(event.target.checked))}
         />
       ) : input === 'choice' ? (
-        <select {...shared} defaultValue={text} onChange={event => onChange(event.target.value)}>
+        <select {...shared} defaultValue={text} onChange={event => enter(event.target.value)}>
           {choicesOf(param).map(choice => (
             <option key={choice}>{choice}</option>
           ))}
@@ -121,11 +130,11 @@ function ParamRow({
           inputMode={input === 'text' ? 'text' : input === 'integer' ? 'numeric' : 'decimal'}
           defaultValue={text}
           spellCheck={false}
-          onChange={event => onChange(event.target.value)}
+          onChange={event => enter(event.target.value)}
         />
       )}
-      <small id={`${id}-help`} className={wrong ? 'mw-form-wrong' : ''}>
-        {wrong || param.help}
+      <small id={`${id}-help`} className={marked ? 'mw-form-wrong' : ''}>
+        {marked ? trans.__('This is not: %1', param.type) : param.help}
       </small>
     </div>
   );
