@@ -21,8 +21,9 @@ from mlops_workbench.control.requests import (
     RegisterRequest,
     ShutdownRequest,
 )
+from mlops_workbench.control.transport import Transport
 from mlops_workbench.core.endpoints import Endpoint
-from mlops_workbench.core.errors import Conflict, Unavailable, WorkbenchError
+from mlops_workbench.core.errors import Conflict, Unavailable
 from mlops_workbench.core.events import WorkspaceStatus
 from mlops_workbench.core.ids import check_name
 from mlops_workbench.core.models import ModelVersion, RegisteredModel
@@ -48,9 +49,7 @@ class Client:
     """
 
     def __init__(self, url: str, token: str, workspace: Workspace | None = None) -> None:
-        self.url = url
-        self.workspace = workspace
-        self._http = _session(url, token)
+        self._transport = Transport(url, token, workspace)
 
     @classmethod
     def connect(cls, workspace: Workspace | None = None, *, start: bool = True) -> Client:
@@ -248,7 +247,7 @@ class Client:
 
     def close(self) -> None:
         """Give the connection back."""
-        self._http.close()
+        self._transport.close()
 
     def __enter__(self) -> Client:
         return self
@@ -258,7 +257,7 @@ class Client:
 
     def _reachable(self, endpoint: Endpoint) -> Endpoint:
         # An endpoint names itself as its own machine sees it; from another one it is where the control plane is.
-        there = urlsplit(self.url).hostname
+        there = urlsplit(self._transport.url).hostname
         here = urlsplit(endpoint.url)
         if not endpoint.url or there in _LOOPBACK or here.hostname not in _LOOPBACK:
             return endpoint
@@ -272,32 +271,7 @@ class Client:
         return self._answer(self._send("POST", path, content=content), kind)
 
     def _send(self, method: str, path: str, **given: Any) -> httpx.Response:
-        if method == "POST" and self.workspace is not None and find_running(self.workspace) is None:
-            # Not found out by sending: what a POST asks for must not happen twice.
-            self._reconnect(self.workspace)
-        try:
-            response = self._http.request(method, f"/api{path}", **given)
-        except (httpx.NetworkError, httpx.RemoteProtocolError) as error:
-            if self.workspace is None:
-                raise Unavailable(
-                    f"the control plane does not answer at {self.url}: {error}", hint="start it with 'mlops up'"
-                ) from error
-            if method == "POST" and not isinstance(error, httpx.ConnectError):
-                raise Unavailable(
-                    "the control plane went away while it was asked", hint="'mlops status' shows whether it was done"
-                ) from error
-            self._reconnect(self.workspace)
-            response = self._http.request(method, f"/api{path}", **given)
-        except httpx.TimeoutException as error:
-            raise Unavailable(f"the control plane is too slow to answer {path}", hint="try again") from error
-        if response.is_success:
-            return response
-        raise _error(response)
-
-    def _reconnect(self, workspace: Workspace) -> None:
-        self.url, token = ensure_running(workspace)
-        self._http.close()
-        self._http = _session(self.url, token)
+        return self._transport.send(method, path, **given)
 
     @staticmethod
     def _answer(response: httpx.Response, kind: type[Noun]) -> Noun:
@@ -385,23 +359,8 @@ def feedback(endpoint: str, predictions: Any, labels: Any) -> int:
     return send_feedback(found, predictions, labels, token=home.settings.serving.token)
 
 
-def _session(url: str, token: str) -> httpx.Client:
-    # Proxies of the environment are for the world outside; this is loopback or a team's own host.
-    timeout = httpx.Timeout(180.0, connect=5.0)
-    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-    return httpx.Client(base_url=url, headers=headers, timeout=timeout, trust_env=False)
-
-
 def _part(name: str) -> str:
     return quote(name, safe="@")
-
-
-def _error(response: httpx.Response) -> WorkbenchError:
-    try:
-        body = msgspec.json.decode(response.content, type=dict[str, Any])
-    except msgspec.DecodeError:
-        body = {"message": f"{response.request.url} answered {response.status_code}: {response.text[:200]}"}
-    return WorkbenchError.from_dict(body, response.status_code)
 
 
 def _wait(look: Callable[[], Noun | None], timeout: float, problem: str) -> Noun:

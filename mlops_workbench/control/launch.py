@@ -24,6 +24,9 @@ ALREADY_RUNNING = 75
 
 _START_SECONDS = 60.0
 
+# Proxies of the environment are for the world outside; a control plane is on loopback or a team's own host.
+_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
 
 class Address(msgspec.Struct, frozen=True):
     """Where a running control plane listens, and which process it is."""
@@ -138,7 +141,7 @@ def answers(url: str, token: str) -> bool:
     """Whether a control plane answers at `url` with this token."""
     request = urllib.request.Request(f"{url}/api/health", headers={"Authorization": f"Bearer {token}"})  # noqa: S310
     try:
-        with urllib.request.urlopen(request, timeout=5) as response:  # noqa: S310 - the URL is our own
+        with _opener.open(request, timeout=5) as response:
             return bool(response.status == 200)
     except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError):
         return False
