@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 
 from sqlalchemy import select
@@ -31,7 +30,6 @@ class EndpointService:
         self._supervisor = supervisor
         self._hub = hub
         self._seen: dict[str, tuple[object, ...]] = {}
-        self._changed = threading.Event()
         self._stopped = False
 
     def all(self) -> list[Endpoint]:
@@ -77,7 +75,6 @@ class EndpointService:
                 row.generation += 1
             spec = _spec(row)
         self._hub.publish("endpoints", name)
-        self._changed.set()
         return self._supervisor.observe(spec)
 
     def rollback(self, name: str) -> Endpoint:
@@ -97,7 +94,6 @@ class EndpointService:
             if not spec.previous:
                 raise Conflict(f"endpoint '{name}' has served no other version", hint="deploy the version you want")
             self._switch(spec, spec.previous, "rollback", model=f"{model.split('/')[0]}/{spec.previous}")
-        self._changed.set()
         return self.get(name)
 
     def remove(self, name: str) -> None:
@@ -109,7 +105,6 @@ class EndpointService:
                 row.wanted = False
                 row.generation += 1
         self._hub.publish("endpoints", name)
-        self._changed.set()
 
     def follow(self) -> None:
         """Move endpoints whose alias stands for another version now."""
@@ -147,11 +142,6 @@ class EndpointService:
         """Stop the processes; what is wanted stays, so they come back with the next control plane."""
         self._stopped = True
         self._supervisor.stop_all()
-
-    @property
-    def changed(self) -> threading.Event:
-        """Set when a reconciliation should not wait."""
-        return self._changed
 
     def _folder(self, name: str, version: int) -> Path:
         return self._models.export(name, version)

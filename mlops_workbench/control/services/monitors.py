@@ -17,7 +17,7 @@ from mlops_workbench.control.services.endpoints import EndpointService
 from mlops_workbench.control.services.models import ModelService
 from mlops_workbench.control.services.pipelines import PipelineService
 from mlops_workbench.control.tables import AlertRow, MonitorRow
-from mlops_workbench.core.errors import InvalidInput, NotFound, SpecError, did_you_mean
+from mlops_workbench.core.errors import InvalidInput, NotFound, SpecError, WorkbenchError, did_you_mean
 from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.monitors import Alert, MonitorReport, MonitorSpec, Window
 from mlops_workbench.core.workspace import Workspace
@@ -110,6 +110,7 @@ class MonitorService:
     def evaluate(self, endpoint: str) -> MonitorReport:
         """Evaluate now: windows, alerts, and the pipeline that an alert starts."""
         before = self.report(endpoint)
+        serving = self._endpoints.get(endpoint).version or None
         settings = self._workspace.settings.monitoring
         # Loaded here, on first use: the statistics bring SciPy and DuckDB, which cost seconds at start.
         windows = monitoring.evaluate(
@@ -126,9 +127,7 @@ class MonitorService:
             if row is None:
                 raise NotFound(f"the monitor of '{endpoint}' was removed meanwhile")
             row.windows, row.evaluated_ms = [_plain(window) for window in windows], now_ms()
-        for alert in monitoring.decide(
-            windows, before.alerts, settings, endpoint=endpoint, serving=self._endpoints.get(endpoint).version or None
-        ):
+        for alert in monitoring.decide(windows, before.alerts, settings, endpoint=endpoint, serving=serving):
             self._keep(alert, trigger=bool(before.spec.pipeline) and monitoring.should_trigger(alert))
             changed = True
         self._trigger()
@@ -137,11 +136,21 @@ class MonitorService:
         return self.report(endpoint)
 
     def step(self) -> None:
-        """Evaluate every monitor that is on."""
-        self._trigger()
+        """Evaluate every monitor that is on and whose endpoint is there; one that fails keeps no other waiting."""
+        problems: list[WorkbenchError] = []
+        try:
+            self._trigger()
+        except WorkbenchError as error:
+            problems.append(error)
+        there = {spec.name for spec in self._endpoints.specs() if spec.wanted}
         for report in self.reports():
-            if report.spec.enabled:
-                self.evaluate(report.spec.endpoint)
+            if report.spec.enabled and report.spec.endpoint in there:
+                try:
+                    self.evaluate(report.spec.endpoint)
+                except WorkbenchError as error:
+                    problems.append(error)
+        if problems:
+            raise problems[0]
 
     def _keep(self, alert: Alert, *, trigger: bool) -> None:
         with self._database.session() as session:
@@ -162,11 +171,14 @@ class MonitorService:
         # The reason names the alert: after a crash between start and commit, the run is found by it.
         reason = f"alert:{alert.id}"
         run = self._pipelines.started_for(reason)
-        if run is None and self._cooling(alert):
+        if run is None and not alert.resolved_ms and self._cooling(alert):
             return
         report = self.report(alert.endpoint)
         outcome, run_id, message = "done", "", alert.message
-        if run is None:
+        if run is None and alert.resolved_ms:
+            # What it spoke of passed while it waited its turn.
+            outcome = "none"
+        elif run is None:
             try:
                 run = self._pipelines.start(report.spec.pipeline, _parameters(report, alert), reason)
             except (InvalidInput, NotFound) as error:

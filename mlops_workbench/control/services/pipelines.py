@@ -83,8 +83,15 @@ class PipelineService:
                 self._hub.publish("pipelines", run.id)
         with self._database.session() as session:
             pending = session.scalars(select(PipelineRunRow.id).where(PipelineRunRow.publish == "pending")).all()
+        problem: Unavailable | None = None
         for run_id in pending:
-            self._settle(run_id)
+            try:
+                self._settle(run_id)
+            except Unavailable as error:
+                # It stays pending and is tried again; another run's model need not wait for it.
+                problem = error
+        if problem is not None:
+            raise problem
 
     def _settle(self, run_id: str) -> None:
         try:
@@ -102,7 +109,7 @@ class PipelineService:
         except GateFailed as error:
             self._close(run_id, "refused", message=error.message)
         except Unavailable:
-            raise  # the tracking server is away: stays pending, tried again
+            raise
         except WorkbenchError as error:
             self._close(run_id, "failed", message=str(error))
         else:

@@ -1,0 +1,113 @@
+"""The background jobs: what one of them cannot do keeps no other waiting."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from mlops_workbench.capture import Session
+from mlops_workbench.control.plane import ControlPlane
+from mlops_workbench.control.services import pipelines
+from mlops_workbench.control.tables import AlertRow, EndpointRow, MonitorRow, PipelineRunRow
+from mlops_workbench.core.errors import NotFound, Unavailable
+from mlops_workbench.core.ids import new_id, now_ms
+from mlops_workbench.core.monitors import MonitorSpec
+from mlops_workbench.core.workspace import Workspace
+from mlops_workbench.pipelines.events import RunEnded, StageEnded, StageStarted, append_event
+from mlops_workbench.pipelines.run_folder import PublishTarget, RunFolder, RunRequest, StageRequest, write_struct
+
+
+@pytest.fixture
+def plane(stored_workspace: Workspace) -> Iterator[ControlPlane]:
+    """A control plane whose jobs run when a test says so."""
+    made = ControlPlane(stored_workspace, on_shutdown=lambda: None)
+    yield made
+    made._database.close()
+    made.ingest.close()
+
+
+def watched(plane: ControlPlane, name: str, model: str, *, wanted: bool) -> None:
+    spec = MonitorSpec(name)
+    with plane._database.session() as session:
+        session.add(EndpointRow(name=name, model=model, version=1, wanted=wanted))
+        session.add(
+            MonitorRow(
+                endpoint=name,
+                spec={"endpoint": name, "window": spec.window, "metric": spec.metric, "params": {}},
+                windows=[],
+                evaluated_ms=0,
+            )
+        )
+
+
+def test_a_removed_endpoint_or_one_that_fails_keeps_no_other_monitor_waiting(plane: ControlPlane) -> None:
+    watched(plane, "a-removed", "sizes@champion", wanted=False)
+    watched(plane, "b-broken", "sizes@champion", wanted=True)
+    watched(plane, "c-fine", "sizes@champion", wanted=True)
+    with plane._database.session() as session:
+        row = session.get(MonitorRow, "b-broken")
+        assert row is not None
+        row.spec = {**row.spec, "metric": "none"}
+    with pytest.raises(Exception, match="none"):
+        plane.monitors.step()
+    assert plane.monitors.report("a-removed").evaluated_ms == 0
+    assert plane.monitors.report("c-fine").evaluated_ms > 0
+    with pytest.raises(NotFound, match="a-removed"):
+        plane.monitors.evaluate("a-removed")
+
+
+def test_an_alert_that_passed_while_it_waited_starts_nothing(plane: ControlPlane) -> None:
+    watched(plane, "sizes", "sizes@champion", wanted=True)
+    alert = {"endpoint": "sizes", "kind": "quality", "window": "2024-05", "message": "worse", "version": 1}
+    with plane._database.session() as session:
+        session.add(AlertRow(id="1" * 32, at_ms=now_ms(), pipeline_run="f" * 32, trigger="done", **alert))
+        session.add(
+            AlertRow(id="2" * 32, at_ms=now_ms(), pipeline_run="", resolved_ms=now_ms(), trigger="pending", **alert)
+        )
+        session.add(AlertRow(id="3" * 32, at_ms=now_ms(), pipeline_run="", trigger="pending", **alert))
+    plane.monitors.step()
+    with plane._database.session() as session:
+        states = {row.id[0]: row.trigger for row in session.query(AlertRow)}
+    # The last one waits for the pause after the first.
+    assert states == {"1": "done", "2": "none", "3": "pending"}
+
+
+def succeeded(workspace: Workspace, run_uid: str, publish: PublishTarget | None) -> str:
+    folder = RunFolder(workspace.pipeline_runs / new_id())
+    stage = StageRequest("train", "train.ipynb", "train.ipynb", "python3", [], 0, 1, {}, {}, {}, None, 0)
+    request = RunRequest(
+        folder.path.name, "retrain", "", "manual", str(workspace.root), "x", now_ms(), 1, {}, [stage], publish
+    )
+    write_struct(folder.request, request)
+    for event in (
+        StageStarted(now_ms(), "train", 1, run_uid),
+        StageEnded(now_ms(), "train", "succeeded"),
+        RunEnded(now_ms(), "succeeded"),
+    ):
+        append_event(folder.events, event)
+    return folder.path.name
+
+
+def test_a_model_that_cannot_be_delivered_keeps_no_other_run_waiting(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipelines, "_PATIENCE_SECONDS", 0.2)
+    (workspace.root / "workbench.toml").write_text("[tracking]\nuri = 'http://127.0.0.1:9'\n")
+    away = Workspace.open(workspace.root)
+    session = Session(away)
+    run = session.start_run("train")
+    run.end("FINISHED")
+    session.close()
+    first = succeeded(away, run.uid, PublishTarget("train", "train", "sizes", "champion", []))
+    second = succeeded(away, run.uid, None)
+    plane = ControlPlane(away, on_shutdown=lambda: None)
+    try:
+        with pytest.raises(Unavailable):
+            plane.pipelines.step()
+        with plane._database.session() as session_:
+            states = {row.id: row.publish for row in session_.query(PipelineRunRow)}
+        assert states == {first: "pending", second: "none"}
+    finally:
+        plane._database.close()
+        plane.ingest.close()
