@@ -61,8 +61,12 @@ class Database:
 
     def _migrate(self) -> None:
         config = Config()
-        config.set_main_option("script_location", str(MIGRATIONS))
+        config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
         with self.engine.begin() as connection:
+            if self.engine.dialect.name == "sqlite":
+                # Python's driver begins no transaction for CREATE TABLE: killed between two of them, the next start
+                # would find half a schema and no version.
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from mlops_workbench.core.events import Event, Topic
 
@@ -38,16 +39,17 @@ class EventHub:
         for queue, loop in listeners:
             loop.call_soon_threadsafe(_offer, queue, event)
 
-    async def listen(self) -> AsyncIterator[Event]:
-        """Events from now on, until the hub closes."""
+    @contextmanager
+    def listen(self) -> Iterator[asyncio.Queue[Event | None]]:
+        """Queue of the events from now on; None tells that the hub has closed."""
         queue: asyncio.Queue[Event | None] = asyncio.Queue(_QUEUE)
         with self._lock:
             if self._closed:
-                return
-            self._listeners[queue] = asyncio.get_running_loop()
+                queue.put_nowait(None)
+            else:
+                self._listeners[queue] = asyncio.get_running_loop()
         try:
-            while (event := await queue.get()) is not None:
-                yield event
+            yield queue
         finally:
             with self._lock:
                 self._listeners.pop(queue, None)

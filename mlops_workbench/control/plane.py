@@ -89,12 +89,14 @@ class ControlPlane:
 
     def shut_down(self, *, keep_endpoints: bool) -> None:
         """End the process, and the endpoints' processes unless they are kept."""
-        if not keep_endpoints:
-            reconciler = self._worker("endpoints")
-            reconciler.stop()
-            reconciler.join(_STOP_SECONDS)
-            self.endpoints.stop_all()
-        self._on_shutdown()
+        try:
+            if not keep_endpoints:
+                reconciler = self._worker("endpoints")
+                reconciler.stop()
+                reconciler.join(_STOP_SECONDS)
+                self.endpoints.stop_all()
+        finally:
+            self._on_shutdown()
 
     def deploy(self, name: str, request: DeployRequest) -> Endpoint:
         """Deploy, and watch what is deployed."""

@@ -28,6 +28,8 @@ _log = logging.getLogger(__name__)
 
 #: Pause after a failed delivery: doubled each time up to the second number, in seconds.
 _PAUSE, _LONGEST_PAUSE = 0.5, 15.0
+#: What a delivery that is under way gets at the end; the rest is delivered again by the next process.
+_STOP_SECONDS = 3.0
 
 
 class Ingest:
@@ -100,7 +102,7 @@ class Ingest:
         )
         deliverer.start()
         self._loop(stop, self._index_step)
-        deliverer.join()
+        deliverer.join(_STOP_SECONDS)
 
     def drain(self, run_uid: str | None = None, timeout: float = 30.0, patience: float | None = None) -> None:
         """Wait until everything journalled so far (of one run) is in MLflow.
@@ -265,8 +267,9 @@ class Ingest:
 
     def _targets(self, run_uid: str | None) -> dict[str, int]:
         targets: dict[str, int] = {}
+        cursors = self.log.cursors()
         for file in journal_files(self.workspace.journal):
-            cursor = self.log.cursors().get(file.name, Cursor())
+            cursor = cursors.get(file.name, Cursor())
             while not cursor.done:
                 batch = read_batch(file.path, cursor)
                 for entry in batch.entries:

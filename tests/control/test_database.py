@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import alembic.op
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.operations import Operations
 
 from mlops_workbench.control.database import Database
 from mlops_workbench.control.tables import Base, EndpointRow
@@ -30,6 +32,33 @@ def test_opening_twice_keeps_what_is_there(tmp_path: Path) -> None:
     with second.session() as session:
         assert session.get(EndpointRow, "e") is not None
     second.close()
+
+
+def test_a_migration_that_was_cut_short_is_done_by_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"sqlite:///{tmp_path / 'control.db'}"
+    make, made = Operations.create_table, []
+
+    def cut_short(self: Operations, name: str, *columns: object, **options: object) -> object:
+        if len(made) == 2:
+            raise OSError("the process ends here")
+        made.append(name)
+        return make(self, name, *columns, **options)
+
+    monkeypatch.setattr("alembic.op.create_table", lambda *args, **options: cut_short(_operations(), *args, **options))
+    with pytest.raises(StorageError):
+        Database(url)
+    assert len(made) == 2
+    monkeypatch.undo()
+    database = Database(url)
+    with database.session() as session:
+        assert session.get(EndpointRow, "e") is None
+    database.close()
+
+
+def _operations() -> Operations:
+    return alembic.op._proxy
 
 
 def test_a_block_that_raises_changes_nothing(tmp_path: Path) -> None:

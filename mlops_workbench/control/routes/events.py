@@ -31,19 +31,15 @@ async def stream_events(plane: Plane) -> EventStream:
 
 
 async def _frames(hub: EventHub) -> AsyncIterator[bytes]:
-    events = hub.listen()
-    yield b": connected\n\n"
-    pending = asyncio.ensure_future(anext(events, None))
-    try:
+    # Listening begins before the listener is told that it does: what it fetches then is older than no event.
+    with hub.listen() as events:
+        yield b": connected\n\n"
         while True:
-            done, _ = await asyncio.wait({pending}, timeout=_KEEP_ALIVE_SECONDS)
-            if not done:
+            try:
+                event = await asyncio.wait_for(events.get(), _KEEP_ALIVE_SECONDS)
+            except TimeoutError:
                 yield b": still here\n\n"  # also finds out that the listener is gone
                 continue
-            event = pending.result()
             if event is None:
                 return
             yield b"event: change\ndata: " + msgspec.json.encode(event) + b"\n\n"
-            pending = asyncio.ensure_future(anext(events, None))
-    finally:
-        pending.cancel()
