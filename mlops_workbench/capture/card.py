@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
+from mlops_workbench.capture.encoding import text
 from mlops_workbench.capture.run import ActiveRun
 
 _MAX_METRICS = 12
@@ -18,7 +19,7 @@ _MUTED = "color:var(--jp-ui-font-color2,#777)"
 
 def card(run: ActiveRun) -> dict[str, str]:
     """MIME bundle of a run that ended: plain text, and HTML that needs no script and suits light and dark."""
-    return {"text/plain": card_text(run), "text/html": card_html(run)}
+    return {"text/plain": text(card_text(run)), "text/html": text(card_html(run))}
 
 
 def card_text(run: ActiveRun) -> str:
@@ -74,13 +75,13 @@ def _shown(title: str, values: Mapping[str, Any], limit: int) -> tuple[str, list
 
 def _text(value: Any) -> str:
     if isinstance(value, float) and math.isfinite(value):
-        text = f"{value:.6g}"
+        shown = f"{value:.6g}"
     elif isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 200:
-        text = f"about 2^{value.bit_length() - 1}"
+        shown = f"about 2^{value.bit_length() - 1}"
     else:
-        text = str(value)
-    text = " ".join(text.split())
-    return text if len(text) <= 48 else text[:47] + "…"
+        shown = str(value)
+    shown = " ".join(shown.split())
+    return shown if len(shown) <= 48 else shown[:47] + "…"
 
 
 def _seconds(run: ActiveRun) -> str:

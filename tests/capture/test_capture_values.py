@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mlops_workbench.capture import log, log_param, log_params, tag, track
+from mlops_workbench.capture.card import card
 from mlops_workbench.core.errors import InvalidInput
 from mlops_workbench.core.records import Metrics, Params, Tags, as_float
 
@@ -90,6 +91,23 @@ def test_names_of_any_kind_are_kept(session, records):
 def test_a_bad_name_is_refused(session, values):
     with track("r"), pytest.raises(InvalidInput):
         log(values)
+
+
+@pytest.mark.parametrize("step", [2**63, -(2**70), 1.5, "1", float("nan")])
+def test_a_step_that_no_database_keeps_is_refused_where_it_is_given(session, records, step):
+    with track("r"):
+        log(loss=1.0, step=7)
+        with pytest.raises(InvalidInput, match="step"):
+            log(loss=2.0, step=step)
+    assert [record.step for record in records.of(Metrics, "r")] == [7]
+
+
+def test_a_card_can_be_sent_whatever_the_names_and_values_are(session):
+    with track("half \ud800") as run:
+        log({"half \ud800": 10**400})
+        log_param("p\ud800", "\ud800")
+    for shown in card(run).values():
+        assert "\\ud800" in shown.encode().decode()
 
 
 def test_steps_count_on_by_themselves_and_can_be_given(session, records):
