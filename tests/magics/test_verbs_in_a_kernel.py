@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,24 @@ def test_an_error_ends_the_cell_in_plain_words(kernel: Kernel) -> None:
         assert part in said
         assert "Traceback" not in said
         assert "hint" in said
+
+
+def test_an_error_in_a_cell_ends_at_the_users_line(kernel: Kernel) -> None:
+    kernel.run("%load_ext mlops_workbench\nfrom mlops_workbench import feedback, log, log_model, track")
+    for source, line, message in (
+        ("%%track bad\nlog(loss='high')", "log(loss='high')", "metric 'loss' is not a number"),
+        ("feedback('nobody', 1, 1)", "feedback('nobody', 1, 1)", "no endpoint 'nobody'"),
+        ("@track\ndef fit(depth):\n    log(depth=depth)\nfit('deep')", "log(depth=depth)", "metric 'depth'"),
+        (
+            "from sklearn.linear_model import Ridge\nwith track('unfit'):\n    log_model(Ridge())",
+            "log_model(Ridge())",
+            "this Ridge is not fitted",
+        ),
+    ):
+        [error] = [shown(output) for output in kernel.run(source) if output["type"] == "error"]
+        text = re.sub(r"\x1b\[[0-9;]*m", "", error)
+        assert line in text and message in text
+        assert "File " not in text, text
 
 
 def test_help_lists_the_verbs(kernel: Kernel) -> None:
