@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from mlops_workbench.registry.gates import check_conditions, evaluate
-from mlops_workbench.registry.registry import Registry
+from mlops_workbench.registry.registry import Registry, check_alias
 
-__all__ = ["Registry", "check_conditions", "evaluate"]
+__all__ = ["Registry", "check_alias", "check_conditions", "evaluate"]

@@ -27,6 +27,7 @@ PREVIOUS = "previous"
 #: Tag of a registered model while an alias is being moved: who finds it finishes the move.
 PENDING = "mlops.pending_move"
 
+_LARGEST_VERSION = 2**31 - 1
 _ALIAS = re.compile(r"[A-Za-z][\w-]{0,200}\Z")
 
 
@@ -96,7 +97,7 @@ class Registry:
             return name, model.aliases[alias]
         if "/" in text:
             name, _, number = text.partition("/")
-            if not number.isascii() or not number.isdecimal():
+            if not number.isascii() or not number.isdecimal() or len(number) > 10:
                 raise InvalidInput(f"'{ref}' names no version", hint="use name@alias, name/3 or name")
             model = self._model(name)
             return name, self._stored(model, int(number)).version
@@ -198,7 +199,7 @@ class Registry:
         InvalidInput
             The alias is not usable.
         """
-        _check_alias(alias)
+        check_alias(alias)
         with self._lock():
             model = self._settled(name)
             self._stored(model, version)
@@ -259,12 +260,16 @@ class Registry:
             raise NotFound(f"no registered model '{name}'", hint=hint) from error
 
     def _stored(self, model: StoredModel, version: int) -> StoredVersion:
+        missing = NotFound(
+            f"model '{model.name}' has no version {version}", hint=f"its newest version is {model.latest}"
+        )
+        # A number beyond a database's integers would be answered with a failure.
+        if not 0 < version <= _LARGEST_VERSION:
+            raise missing
         try:
             return self.store.version(model.name, version)
         except (NotFound, InvalidInput) as error:
-            raise NotFound(
-                f"model '{model.name}' has no version {version}", hint=f"its newest version is {model.latest}"
-            ) from error
+            raise missing from error
 
     def _shown(self, stored: StoredVersion, aliases: Mapping[str, int]) -> ModelVersion:
         run = None
@@ -305,7 +310,14 @@ def _previous(alias: str) -> str:
     return PREVIOUS if alias == CHAMPION else f"{alias}-{PREVIOUS}"
 
 
-def _check_alias(alias: str) -> None:
+def check_alias(alias: str) -> None:
+    """Check that a version can have this alias.
+
+    Raises
+    ------
+    InvalidInput
+        It cannot; the message says which can.
+    """
     if not _ALIAS.match(alias) or alias == "latest" or re.fullmatch(r"[vV]\d+", alias):
         raise InvalidInput(
             f"'{alias}' cannot be an alias", hint="use letters, digits, '_' and '-', for example champion"

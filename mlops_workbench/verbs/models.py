@@ -81,7 +81,7 @@ def register(face: Face, run: str, name: str, model: str, alias: str, gate: tupl
 def promote(face: Face, reference: str, alias: str, gate: tuple[str, ...], baseline: str) -> View:
     """Give a model version an alias, if the gate allows it; the champion before becomes 'previous'."""
     name, slash, number = reference.partition("/")
-    if not slash or not number.isdecimal():
+    if not slash or not number.isdecimal() or len(number) > 10:
         raise InvalidInput(f"'{reference}' is no model version", hint="write it as MODEL/VERSION, for example churn/3")
     with face.client() as client:
         version = client.promote(name, int(number), PromoteRequest(alias, list(gate), baseline))

@@ -119,6 +119,10 @@ def test_mistakes_are_answered_with_what_would_be_right(running: Client, recorde
         (NotFound, "endpoint", lambda: running.rollback("nothing")),
         (InvalidInput, "mae <", lambda: running.promote("sizes", 1, PromoteRequest(gate=["mae <"]))),
         (GateFailed, "mae", lambda: running.promote("sizes", 1, PromoteRequest(gate=["mea < 3"]))),
+        (InvalidInput, "mae <", lambda: running.register("other", RegisterRequest("line", gate=["mae <"]))),
+        (InvalidInput, "alias", lambda: running.register("other", RegisterRequest("line", alias="a b"))),
+        (NotFound, "lnie", lambda: running.register("other", RegisterRequest("line", gate=["1<2"], baseline="lnie"))),
+        (NotFound, "newest", lambda: running.promote("sizes", 10**20, PromoteRequest("champion"))),
         (Conflict, "go back", lambda: running.rollback_model("sizes")),
         (NotFound, "pipeline", lambda: running.start_pipeline("none")),
     ]
@@ -127,6 +131,7 @@ def test_mistakes_are_answered_with_what_would_be_right(running: Client, recorde
             mistake()
         assert part in str(raised.value), raised.value
         assert raised.value.__dict__.get("hint"), raised.value
+    assert [model.name for model in running.models()] == ["sizes"], "a mistake leaves no version behind"
 
 
 def test_with_the_tracking_server_away_runs_are_shown_and_nothing_is_lost(

@@ -131,8 +131,12 @@ def test_references_resolve_or_name_the_nearest(house: House) -> None:
     }.items():  # fmt: skip
         with pytest.raises(NotFound, match=told):
             resolve(ref)
-    with pytest.raises(InvalidInput, match="name/3"):
-        resolve("flights/x")
+    for wrong in ("flights/x", "flights/" + "9" * 5000):
+        with pytest.raises(InvalidInput, match="name/3"):
+            resolve(wrong)
+    for version in (0, -1, 10**20):
+        with pytest.raises(NotFound, match="newest version is 2"):
+            house.registry.version("flights", version)
 
 
 def test_a_gate_is_kept_with_the_version(house: House) -> None:

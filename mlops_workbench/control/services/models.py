@@ -12,7 +12,7 @@ from mlops_workbench.core.errors import GateFailed
 from mlops_workbench.core.models import GateResult, ModelVersion, RegisteredModel
 from mlops_workbench.core.runs import Run
 from mlops_workbench.core.workspace import Workspace
-from mlops_workbench.registry import Registry
+from mlops_workbench.registry import Registry, check_alias, check_conditions
 from mlops_workbench.tracking import Ingest, ReadIndex, TrackingStore
 
 _DELIVERY_SECONDS = 120.0
@@ -92,7 +92,12 @@ class ModelService:
         GateFailed
             The gate said no; the version is registered all the same.
         """
+        # A version is for good: what is asked of it is looked at before it is made.
+        check_conditions(request.gate)
+        if request.alias:
+            check_alias(request.alias)
         self._ingest.catch_up()
+        self._baseline(request.baseline)
         run = self.index.find(request.run, request.experiment or None)
         self._ingest.drain(run.uid, _DELIVERY_SECONDS, _PATIENCE_SECONDS)
         run = self.index.find(run.uid)
