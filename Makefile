@@ -58,6 +58,7 @@ test-typescript: setup
 	$(JLPM) test
 
 test-browser: setup
+	@.ci/browser
 	$(BIN)/pytest -m browser $(ARGS)
 
 lint: setup ## ruff, mypy, import-linter, eslint, prettier
