@@ -14,14 +14,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from lab_page import TOKEN, Lab
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from mlops_workbench.control.client import Client
 from mlops_workbench.control.launch import read_address
 from mlops_workbench.core.workspace import Workspace
 
 HERE = Path(__file__).parent
-SCREENSHOTS = HERE / "screenshots"
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -31,8 +31,6 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-TOKEN = "browser-test"
-
 expect.set_options(timeout=30_000)
 
 
@@ -150,9 +148,10 @@ def _start_lab(root: Path, home: Path) -> tuple[subprocess.Popen[bytes], str]:
             time.sleep(0.3)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Debian's Chromium."""
+    # Not for the session: Playwright keeps an event loop running, which other tests have no use for.
     path = shutil.which("chromium") or shutil.which("chromium-browser")
     if path is None:
         pytest.skip("no chromium here: apt-get install chromium")
@@ -160,54 +159,6 @@ def browser() -> Iterator[Browser]:
         instance = playwright.chromium.launch(executable_path=path, args=FLAGS)
         yield instance
         instance.close()
-
-
-class Lab:
-    """A page of JupyterLab, and what the tests do with it."""
-
-    def __init__(self, page: Page, url: str) -> None:
-        self.page = page
-        self.url = url
-
-    def open(self, *, reset: bool = True) -> None:
-        """Load the application and wait until it stands."""
-        self.page.goto(f"{self.url}/lab{'?reset' if reset else ''}{'&' if reset else '?'}token={TOKEN}")
-        self.page.locator("#jp-main-dock-panel").wait_for(timeout=60_000)
-        self.page.wait_for_function("() => window.jupyterapp?.restored.then(() => true)", timeout=60_000)
-
-    def run(self, command: str, **arguments: object) -> None:
-        """Run a command of the application."""
-        self.page.evaluate(
-            "([command, args]) => window.jupyterapp.commands.execute(command, args).then(() => null)",
-            [command, arguments],
-        )
-
-    def theme(self, name: str) -> None:
-        """Change the theme and wait until it shows."""
-        self.run("apputils:change-theme", theme=name)
-        light = "false" if "Dark" in name else "true"
-        self.page.locator(f'body[data-jp-theme-light="{light}"]').wait_for(state="attached")
-
-    def panel(self) -> Locator:
-        """Show the panel."""
-        self.run("mlops-workbench:show-panel")
-        panel = self.page.get_by_role("region", name="Workbench")
-        panel.wait_for()
-        return panel
-
-    def section(self, name: str) -> Locator:
-        """A list of the panel."""
-        return self.page.get_by_role("region", name="Workbench").get_by_role("list", name=name)
-
-    def document(self, kind: str, name: str) -> Locator:
-        """An open document."""
-        return self.page.get_by_role("article", name=f"{kind} {name}")
-
-    def shoot(self, name: str) -> None:
-        """Take a picture of the window."""
-        SCREENSHOTS.mkdir(exist_ok=True)
-        self.page.mouse.move(0, 0)
-        self.page.screenshot(path=SCREENSHOTS / f"{name}.png")
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 
 import pytest
-from conftest import Lab
+from lab_page import Lab
 from playwright.sync_api import expect
 
 from mlops_workbench.control.launch import find_running

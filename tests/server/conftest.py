@@ -13,9 +13,9 @@ from pytest_jupyter.jupyter_core import *  # noqa: F403
 from pytest_jupyter.jupyter_core import pytest_pycollect_makeitem, pytest_pyfunc_call  # noqa: F401
 from pytest_jupyter.jupyter_server import *  # noqa: F403
 from pytest_jupyter.pytest_tornasync import *  # noqa: F403
+from stopping import stop
 
-from mlops_workbench.control.launch import ensure_running, find_running, read_address
-from mlops_workbench.core.processes import ProcessIdentity
+from mlops_workbench.control.launch import ensure_running
 from mlops_workbench.core.workspace import Workspace
 
 
@@ -33,16 +33,6 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
 def control(root: Workspace) -> tuple[str, str]:
     """URL and token of the workspace's running control plane."""
     return ensure_running(root)
-
-
-def stop(workspace: Workspace) -> ProcessIdentity | None:
-    """End the workspace's control plane and wait until it is gone."""
-    address = read_address(workspace)
-    if address is None:
-        return None
-    assert address.process.stop(grace=20)
-    assert find_running(workspace) is None
-    return address.process
 
 
 @pytest.fixture

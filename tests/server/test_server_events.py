@@ -8,7 +8,7 @@ import subprocess
 import sys
 from typing import Any
 
-from conftest import stop
+from stopping import stop
 
 from mlops_workbench.control.launch import ensure_running, find_running
 from mlops_workbench.core.workspace import Workspace

@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 import pytest
-from conftest import stop
+from stopping import stop
 from tornado.httpclient import HTTPClientError, HTTPResponse
 
 from mlops_workbench import __version__
