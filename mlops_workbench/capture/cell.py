@@ -57,7 +57,7 @@ class CellRun:
     def end(self, error: BaseException | None) -> None:
         """Observe what the cell left and end the run."""
         _quietly("its output", self._output.stop)
-        _quietly("its figures", lambda: self.run.put_figures(self._output.figures, renumber=True), each=False)
+        _quietly("its figures", lambda: self.run.put_figures(self._output.figures, renumber=True))
         fits: list[CellFit] = []
         if error is None:
             # After an error nobody knows which of the calls were reached.
@@ -109,7 +109,7 @@ class CellRun:
         self._session.remember(remembered, self.run)
 
 
-def _quietly(what: str, observe: Callable[[], Any], *, each: bool = True) -> None:
+def _quietly(what: str, observe: Callable[[], Any]) -> None:
     """Observe something; the cell has run, and whatever goes wrong now is not the user's affair."""
     try:
         observe()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import threading
 from collections import deque
 from collections.abc import Mapping
 from typing import Any
@@ -29,6 +30,8 @@ class OutputTail:
     """
 
     def __init__(self, shell: Any) -> None:
+        # Threads of a cell print too; reentrant, because a finaliser may print in the middle of a print.
+        self._lock = threading.RLock()
         self._pieces: deque[str] = deque()
         self._length = 0
         self._streams: dict[str, _Tee] = {}
@@ -60,14 +63,17 @@ class OutputTail:
 
     def text(self) -> str:
         """The tail of the text, with lines that were overwritten (progress bars) as they ended up."""
-        lines = "".join(self._pieces)[-TAIL:].replace("\r\n", "\n").split("\n")
+        with self._lock:
+            heard = "".join(self._pieces)
+        lines = heard[-TAIL:].replace("\r\n", "\n").split("\n")
         return "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in lines)
 
     def _heard(self, text: str) -> None:
-        self._pieces.append(text[-TAIL:])
-        self._length += len(self._pieces[-1])
-        while self._length - len(self._pieces[0]) >= TAIL:
-            self._length -= len(self._pieces.popleft())
+        with self._lock:
+            self._pieces.append(text[-TAIL:])
+            self._length += len(self._pieces[-1])
+            while self._length - len(self._pieces[0]) >= TAIL:
+                self._length -= len(self._pieces.popleft())
 
     def _shown(self, message: dict[str, Any]) -> dict[str, Any]:
         # A hook in the path of the user's own display: whatever it meets, the message goes on.

@@ -122,10 +122,15 @@ class JournalWriter:
         with self._lock:
             if self._stopped is not None:
                 return
-            self._dirty = False
             path = self._segment.path
-            # A descriptor of its own: the next append may rotate and close the file's.
-            file = os.dup(self._segment.file)
+            try:
+                # A descriptor of its own: the next append may rotate and close the file's.
+                file = os.dup(self._segment.file)
+            except OSError as error:
+                # The process has too many files open. The journal is as good as before; the syncer tries again.
+                self._wake.set()
+                raise trouble(error, path) from error
+            self._dirty = False
         try:
             # Not mmap.flush, which keeps the interpreter's lock while it waits for the disk.
             fdatasync(file)
@@ -213,7 +218,7 @@ def _sync_now_and_then(owner: weakref.ref[JournalWriter], wake: threading.Event,
         writer = owner()
         if writer is None or writer._stopped is not None:
             return
-        # The writer remembers the failure, and the next append raises it.
+        # The writer remembers a failure that is for good, and the next append raises it.
         with contextlib.suppress(StorageError):
             writer.sync()
         del writer

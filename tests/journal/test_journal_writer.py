@@ -163,6 +163,25 @@ def test_a_deleted_file_is_noticed_when_it_is_synced(tmp_path):
     writer.close()
 
 
+def test_a_process_with_too_many_files_open_is_synced_later(tmp_path):
+    writer = JournalWriter(tmp_path, "s", segment_bytes=1 << 20, fsync_seconds=0.05)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        writer.append(1, b"x")
+        with pytest.raises(StorageError, match="Too many open files"):
+            writer.sync()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    deadline = time.monotonic() + 30
+    while writer._dirty and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not writer._dirty
+    writer.append(1, b"y", sync=True)
+    writer.close()
+    assert [frame.payload for frame in read_frames(writer.path)] == [b"x", b"y"]
+
+
 def test_a_full_disk_is_an_error_and_what_was_written_stays(tmp_path):
     # The largest file size a process may write stands for the full disk: reserving room fails the same way.
     script = f"""
