@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,8 @@ from mlops_workbench.core.ids import new_id
 from mlops_workbench.serving.errors import InvalidRequest
 from mlops_workbench.serving.prediction_log import TIMESTAMP, write_parquet
 from mlops_workbench.serving.values import parse_time
+
+log = logging.getLogger("mlops_workbench.serving")
 
 _FIELDS = ("request_id", "row", "label", "observed_at")
 _LARGEST_ROW = 2**31 - 1
@@ -139,13 +142,17 @@ class FeedbackLog:
             for text in (False, True):
                 self._write([entry for entry in taken if entry is not None and entry[0].text is text])
 
-    def _write(self, entries: Sequence[tuple[Outcomes, Future[None]]]) -> None:
+    def _write(self, waiting: Sequence[tuple[Outcomes, Future[None]]]) -> None:
+        # A request that was cancelled meanwhile is not told, and its future would refuse to be.
+        entries = [entry for entry in waiting if entry[1].set_running_or_notify_cancel()]
         if not entries:
             return
         try:
             table = feedback_table([outcomes for outcomes, _ in entries], datetime.now(UTC))
             write_parquet(self._folder / f"{new_id()}.parquet", table)
-        except (OSError, pa.ArrowException) as error:
+        except Exception as error:
+            # Whatever it was: whoever waits must be told, and the thread must live for the next ones.
+            log.exception("feedback cannot be stored")
             problem = StorageError(
                 f"the feedback cannot be stored: {error}", where=str(self._folder), hint="send it again later"
             )

@@ -87,6 +87,10 @@ class Follower:
         except WorkbenchError as error:
             log.warning("version %s cannot be served: %s", desired.version, error)
             self.error = str(error)
+        except Exception as error:
+            # Else the endpoint would be "updating" for ever, and nobody told why.
+            log.exception("version %s cannot be served", desired.version)
+            self.error = f"version {desired.version} cannot be served: {type(error).__name__}: {error}"
         self.generation = desired.generation
         self._changed()
         if desired.previous and desired.previous_folder and not self.error:

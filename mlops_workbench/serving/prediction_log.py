@@ -162,8 +162,16 @@ class PredictionLog:
 
         for (day, _, _), group in groupby(taken, key=segment_of):
             members = list(group)
+            rows = sum(member.batch.rows for member in members)
             try:
-                write_parquet(self._folder / f"date={day}" / f"{new_id()}.parquet", segment(members))
+                table = segment(members)
+            except Exception:
+                # No later attempt would fare better, and all that comes after would wait behind these rows.
+                log.exception("%s predicted rows cannot be logged and are dropped", rows)
+                self._settle(members, dropped=rows)
+                continue
+            try:
+                write_parquet(self._folder / f"date={day}" / f"{new_id()}.parquet", table)
                 problem = ""
             except (OSError, pa.ArrowException) as error:
                 problem = f"{type(error).__name__}: {error}"
@@ -172,12 +180,15 @@ class PredictionLog:
             self.problem = problem
             if problem:
                 return
-            rows = sum(member.batch.rows for member in members)
-            with self._condition:
-                for _ in members:
-                    self._waiting.popleft()
-                self._waiting_rows -= rows
-                self.written += rows
+            self._settle(members, written=rows)
+
+    def _settle(self, members: Sequence[Answered], *, written: int = 0, dropped: int = 0) -> None:
+        with self._condition:
+            for _ in members:
+                self._waiting.popleft()
+            self._waiting_rows -= written + dropped
+            self.written += written
+            self.dropped += dropped
 
 
 def segment(members: Sequence[Answered]) -> pa.Table:

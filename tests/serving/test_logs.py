@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,7 @@ from model_folders import Case, Endpoint
 from test_v2 import tensors
 
 from mlops_workbench.serving.batch import Batch
+from mlops_workbench.serving.feedback import FeedbackLog, Outcomes
 from mlops_workbench.serving.prediction_log import Answered, PredictionLog
 from mlops_workbench.serving.runtime import Prediction
 from mlops_workbench.serving.signature import Column, Signature
@@ -181,6 +183,27 @@ def test_a_full_segment_is_written_without_waiting_for_the_clock(tmp_path: Path)
 
 def feedback(endpoint: Endpoint) -> list[dict[str, Any]]:
     return pq.read_table(endpoint.folder / "feedback").to_pylist()
+
+
+def test_rows_that_no_table_can_hold_cost_the_log_only_themselves(tmp_path: Path) -> None:
+    log = PredictionLog(tmp_path, seconds=0.1, rows=1000)
+    too_large = Prediction({"predict": np.array([2**64 - 1, 1], dtype=np.uint64)})
+    log.append(dataclasses.replace(answered(2, "odd"), prediction=too_large, version=2))
+    log.append(answered(3, "fine"))
+    log.close()
+    assert (log.written, log.dropped) == (3, 2)
+    assert set(pq.read_table(tmp_path)["request_id"].to_pylist()) == {"fine"}
+
+
+def test_feedback_of_a_request_that_was_given_up_stops_no_other(tmp_path: Path) -> None:
+    log = FeedbackLog(tmp_path)
+    outcomes = Outcomes(["r"], [0], [1.0], [datetime(2024, 5, 1)])
+    given_up = [log.submit(outcomes) for _ in range(20)]
+    for future in given_up:
+        future.cancel()
+    log.submit(outcomes).result(timeout=60)
+    log.close()
+    assert log.written == 1 + sum(not future.cancelled() for future in given_up)
 
 
 def test_feedback_is_on_disk_when_it_is_acknowledged(cases: Cases, serve: Serve) -> None:
