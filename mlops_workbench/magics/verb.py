@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from html import escape
 from typing import TYPE_CHECKING
 
 from mlops_workbench.core.errors import InvalidInput, WorkbenchError
@@ -66,7 +67,7 @@ def _show_figure(view: View) -> None:
     display(
         {
             "application/vnd.plotly.v1+json": figure.to_plotly_json(),
-            "text/html": f"<em>interactive figure: {view.title}</em>",
+            "text/html": f"<em>interactive figure: {escape(view.title)}</em>",
             "text/plain": f"[figure: {view.title}]",
         },
         raw=True,
