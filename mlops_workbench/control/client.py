@@ -51,6 +51,11 @@ class Client:
     def __init__(self, url: str, token: str, workspace: Workspace | None = None) -> None:
         self._transport = Transport(url, token, workspace)
 
+    @property
+    def url(self) -> str:
+        """Where the control plane answers now."""
+        return self._transport.url
+
     @classmethod
     def connect(cls, workspace: Workspace | None = None, *, start: bool = True) -> Client:
         """Connect to the workspace's control plane and, unless `start` is False, start it if need be.
@@ -257,7 +262,7 @@ class Client:
 
     def _reachable(self, endpoint: Endpoint) -> Endpoint:
         # An endpoint names itself as its own machine sees it; from another one it is where the control plane is.
-        there = urlsplit(self._transport.url).hostname
+        there = urlsplit(self.url).hostname
         here = urlsplit(endpoint.url)
         if not endpoint.url or there in _LOOPBACK or here.hostname not in _LOOPBACK:
             return endpoint
