@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from mlops_workbench.core.runs import Run
@@ -12,9 +12,9 @@ from mlops_workbench.verbs.view import View
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-#: So many runs stand beside each other; more are rows, with this many of their parameters.
+#: So many runs stand beside each other; more are rows, with this many of their metrics and parameters.
 _BESIDE = 6
-_MANY_PARAMS = 8
+_MANY_METRICS, _MANY_PARAMS = 6, 8
 
 
 def newest_of_each_name(runs: Sequence[Run]) -> list[Run]:
@@ -48,7 +48,8 @@ def compare_view(runs: Sequence[Run]) -> View:
 
 def _rows_of_runs(runs: Sequence[Run], metrics: Sequence[str], params: Sequence[str]) -> list[list[Cell]]:
     if len(runs) > _BESIDE:
-        params = params[:_MANY_PARAMS]
+        metrics = _commonest([run.metrics for run in runs], metrics)[:_MANY_METRICS]
+        params = _commonest([run.params for run in runs], params)[:_MANY_PARAMS]
     head: list[Cell] = ["run", "status", "duration", *metrics, *params]
     return [head] + [
         [run.name, run.status, duration(run.seconds), *(cell(run.metrics.get(name)) for name in metrics),
@@ -100,6 +101,11 @@ def _as_number(value: str | float | None) -> float | None:
 
 def _differs(runs: Sequence[Run], name: str) -> bool:
     return len({run.params.get(name) for run in runs}) > 1
+
+
+def _commonest(values: Sequence[Mapping[str, object]], names: Sequence[str]) -> list[str]:
+    """Names that most runs have first: those of a single run compare nothing."""
+    return sorted(names, key=lambda name: -sum(name in known for known in values))
 
 
 def _ordered(names: Iterable[str]) -> list[str]:

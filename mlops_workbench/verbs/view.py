@@ -19,6 +19,8 @@ _STYLE = (
     "font-family:var(--jp-ui-font-family,system-ui,sans-serif);font-size:13px;"
     "color:var(--jp-content-font-color1,inherit);line-height:1.5"
 )
+#: Characters that a column of text keeps in a narrow terminal, and between two columns.
+_NARROWEST, _GAP = 10, 3
 _RULE = "border-bottom:1px solid var(--jp-border-color2,#8884)"
 
 
@@ -101,11 +103,14 @@ class View:
                 console.print(Text(f"  {name:<{wide}}  {cell(value)}"))
         if self.rows:
             table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-            for number, name in enumerate(self.columns):
+            shown = self._fitting(console.width)
+            for number, name in enumerate(self.columns[:shown]):
                 table.add_column(Text(name), justify="right" if self._numeric(number) else "left", overflow="fold")
             for row in self.rows:
-                table.add_row(*(Text(cell(value)) for value in row))
+                table.add_row(*(Text(cell(value)) for value in row[:shown]))
             console.print(table)
+            if shown < len(self.columns):
+                console.print(Text(f"no room for {', '.join(self.columns[shown:])}", style="dim"))
         if self.block:
             console.print(Text(self.block))
         for section in self.sections:
@@ -149,6 +154,16 @@ class View:
         parts += [section._html() for section in self.sections]
         parts += [f'<div style="opacity:.7;margin-top:4px">{html.escape(note)}</div>' for note in self.notes]
         return "".join(parts)
+
+    def _fitting(self, width: int) -> int:
+        """How many columns a table of this width can have without folding words letter by letter."""
+        used = 0
+        for number, name in enumerate(self.columns):
+            natural = max(len(name), *(len(cell(row[number])) for row in self.rows))
+            used += min(natural, _NARROWEST) + (_GAP if number else 0)
+            if used > width:
+                return max(1, number)
+        return len(self.columns)
 
     def _numeric(self, column: int) -> bool:
         values = [row[column] for row in self.rows if row[column] is not None]

@@ -117,6 +117,20 @@ def test_many_runs_are_rows() -> None:
     assert len(found.rows) == 9
 
 
+def test_many_runs_show_what_most_of_them_have() -> None:
+    runs = [run(str(n), {f"only{n}": "1", "depth": str(n)}, {f"m{n}": 1.0, "mae": float(n)}) for n in range(20)]
+    columns = list(compare_view(runs).columns)
+    assert columns[3] == "mae" and "depth" in columns and len(columns) == 3 + 6 + 8
+
+
+def test_a_narrow_terminal_drops_columns_and_names_them() -> None:
+    wide = View("t", columns=[f"parameter_{n}" for n in range(9)], rows=[["a rather long value"] * 9])
+    text = wide.text(width=40)
+    assert "no room for parameter_3, parameter_4" in text
+    assert max(map(len, text.splitlines())) <= 40
+    assert "no room" not in wide.text(width=400)
+
+
 def test_the_newest_run_of_each_name_is_compared() -> None:
     newest = run("a", {"n": "2"}, {})
     assert newest_of_each_name([newest, run("b", {}, {}), run("a", {"n": "1"}, {})])[0] is newest
