@@ -136,7 +136,14 @@ class ReadIndex:
                 more,
             )
             where = f" in experiment '{experiment}'" if experiment else ""
-            raise NotFound(f"no run '{ref}'{where}", hint=did_you_mean(ref, {name for (name,) in names if name}))
+            elsewhere = self._query(
+                "SELECT DISTINCT r.experiment FROM runs r WHERE r.started = 1 AND r.name = ?",
+                (ref,) if within else ("",),
+            )
+            hint = did_you_mean(ref, {name for (name,) in names if name})
+            if found := ", ".join(sorted(f"'{name}'" for (name,) in elsewhere)):
+                hint = f"there is one in experiment {found}: switch to it with '%mlops experiment NAME', or give the id"
+            raise NotFound(f"no run '{ref}'{where}", hint=hint)
         return self._with_values(rows)[0]
 
     def detail(self, uid: str) -> RunDetail:
@@ -216,7 +223,10 @@ class ReadIndex:
                 raise NotFound(
                     f"run '{run.name}' logged no model '{name}'", hint=did_you_mean(name, {r[0] for r in rows})
                 )
-            raise NotFound(f"run '{run.name}' logged no model", hint="log one in the run: log_model(model)")
+            raise NotFound(
+                f"run '{run.name}' logged no model",
+                hint="run its cell again and register it in the same session, or log_model(model) in the cell",
+            )
         return LoggedModel(uid, msgspec.msgpack.decode(chosen[-1][1], type=Model), chosen[-1][2])
 
     def counts(self) -> dict[str, int]:
