@@ -271,9 +271,9 @@ def _condition(node: YamlNode) -> str:
     hint = "compare metrics and numbers, for example 'mae < baseline_mae' or 'mae < 0.9 * champion.mae'"
     try:
         tree = ast.parse(_QUOTED_NAME.sub("quoted", text), mode="eval").body
-    except (SyntaxError, ValueError) as error:
-        raise node.error(f"'{text}' is not a condition", hint) from error
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise node.error(f"'{text[:80]}' is not a condition", hint) from error
     known = all(isinstance(part, _IN_CONDITIONS) for part in ast.walk(tree))
     if not known or not isinstance(tree, (ast.Compare, ast.BoolOp)):
-        raise node.error(f"'{text}' is not a condition", hint)
+        raise node.error(f"'{text[:80]}' is not a condition", hint)
     return text

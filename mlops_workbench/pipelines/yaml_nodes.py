@@ -109,6 +109,8 @@ class YamlNode:
             raise self.error(f"cannot be read: {error.problem}") from error
         except ValueError as error:  # a timestamp such as 2026-13-01
             raise self.error(f"cannot be read: {error}") from error
+        except RecursionError as error:
+            raise self.error("is nested too deeply") from error
         finally:
             loader.dispose()
 
@@ -131,6 +133,8 @@ def read_yaml(path: Path) -> YamlNode:
         raise SpecError(f"is not valid YAML: {reason}", where=f"{path}:{line}", hint="check the indentation") from error
     except yaml.YAMLError as error:
         raise SpecError(f"is not valid YAML: {error}", where=str(path)) from error
+    except RecursionError as error:
+        raise SpecError("is nested too deeply", where=str(path), hint="a pipeline needs five levels") from error
     if root is None:
         raise SpecError("is empty", where=f"{path}:1", hint="begin with 'version: 1' and 'stages:'")
     return YamlNode(root, str(path), root.start_mark.line + 1)

@@ -150,6 +150,23 @@ def test_what_is_wrong_is_named_with_its_line(tmp_path: Path, text: str, line: i
     assert caught.value.where == f"{tmp_path / 'flights.yaml'}:{line}"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "version: 1\nstages: " + "[" * 5000 + "]" * 5000,
+        "version: 1\nstages: {a: {notebook: a.ipynb}}\n"
+        "publish: {stage: a, as: m, gate: ['" + "-" * 50_000 + "mae < 1']}",
+    ],
+)
+def test_what_is_nested_without_end_is_refused_in_few_words(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "deep.yaml"
+    file.write_text(text)
+    with pytest.raises(SpecError, match=r"nested|condition") as raised:
+        read_spec(file)
+    assert str(file) in str(raised.value.where)
+    assert len(str(raised.value.message)) < 200
+
+
 def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "x.yaml"
     file.write_bytes(b"\xff\xfe\x00")
