@@ -136,10 +136,7 @@ class ReadIndex:
                 more,
             )
             where = f" in experiment '{experiment}'" if experiment else ""
-            elsewhere = self._query(
-                "SELECT DISTINCT r.experiment FROM runs r WHERE r.started = 1 AND r.name = ?",
-                (ref,) if within else ("",),
-            )
+            elsewhere = self._query("SELECT DISTINCT experiment FROM runs WHERE started = 1 AND name = ?", (ref,))
             hint = did_you_mean(ref, {name for (name,) in names if name})
             if found := ", ".join(sorted(f"'{name}'" for (name,) in elsewhere)):
                 hint = f"there is one in experiment {found}: switch to it with '%mlops experiment NAME', or give the id"

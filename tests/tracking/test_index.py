@@ -63,7 +63,7 @@ def test_a_run_is_found_by_any_of_its_names(filled: Ingest) -> None:
         index.find("bb")
     with pytest.raises(NotFound, match="no run"):
         index.find("%" * 8)
-    with pytest.raises(NotFound, match="no run 'a' in experiment 'three'.*there is one in experiment 'one'"):
+    with pytest.raises(NotFound, match="there is one in experiment 'one'"):
         index.find("a", "three")
     with pytest.raises(InvalidInput, match="more than one"):
         index.find(run.uid[:6])
