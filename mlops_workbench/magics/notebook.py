@@ -6,12 +6,12 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.core.errors import InvalidInput
-from mlops_workbench.core.workspace import Workspace
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from mlops_workbench.control.client import Client
+    from mlops_workbench.core.workspace import Workspace
 
 
 class Notebook:
@@ -29,6 +29,9 @@ class Notebook:
     @property
     def workspace(self) -> Workspace:
         """Workspace of the notebook's folder."""
+        # Settings and their parsers cost more than all else that loading the extension imports.
+        from mlops_workbench.core.workspace import Workspace
+
         return Workspace.find()
 
     def client(self) -> Client:

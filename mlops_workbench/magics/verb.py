@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import sys
-from html import escape
 from typing import TYPE_CHECKING
 
 from mlops_workbench.core.errors import InvalidInput, WorkbenchError
@@ -59,6 +58,8 @@ def split(line: str) -> list[str]:
 
 
 def _show_figure(view: View) -> None:
+    from html import escape
+
     from IPython.display import display
 
     assert view.figure is not None

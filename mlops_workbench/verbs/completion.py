@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 import click
 
-from mlops_workbench.control.client import Client
 from mlops_workbench.core.errors import WorkbenchError
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.verbs.face import Face
+
+if TYPE_CHECKING:
+    from mlops_workbench.control.client import Client
 
 Completer = Callable[[click.Context, click.Parameter, str], list[str]]
 
@@ -18,6 +21,9 @@ def names(find: Callable[[Client], Iterable[str]]) -> Completer:
     """A completer over names from the control plane; without one there is nothing to offer."""
 
     def complete(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+        # An HTTP client takes longer to import than all of the verbs; --help and the names of verbs need none.
+        from mlops_workbench.control.client import Client
+
         face: Face | None = context.find_object(object)  # type: ignore[assignment]
         try:
             workspace = face.workspace if face is not None else Workspace.find()

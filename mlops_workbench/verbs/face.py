@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from mlops_workbench.control.client import Client
 from mlops_workbench.core.workspace import Workspace
+
+if TYPE_CHECKING:
+    from mlops_workbench.control.client import Client
 
 
 class Face(Protocol):

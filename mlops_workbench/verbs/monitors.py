@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 import click
 
-from mlops_workbench.control.client import Client
 from mlops_workbench.core.monitors import Alert, MonitorReport, MonitorSpec, Window
 from mlops_workbench.verbs.completion import endpoint_names, pipeline_names
 from mlops_workbench.verbs.face import Face
 from mlops_workbench.verbs.formats import Cell, moment
 from mlops_workbench.verbs.values import parse_assignments
 from mlops_workbench.verbs.view import View
+
+if TYPE_CHECKING:
+    from mlops_workbench.control.client import Client
 
 
 @click.command()

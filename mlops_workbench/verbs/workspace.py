@@ -7,7 +7,6 @@ from pathlib import Path
 
 import click
 
-from mlops_workbench.control.client import Client
 from mlops_workbench.control.launch import ensure_running, find_running, log_file, read_address
 from mlops_workbench.core.errors import Unavailable, WorkbenchError
 from mlops_workbench.core.events import WorkspaceStatus
@@ -52,6 +51,8 @@ def up(face: Face, host: str | None, port: int | None) -> View:
 @click.pass_obj
 def down(face: Face, keep_endpoints: bool) -> View:
     """Stop the control plane and the endpoints; everything that is wanted is remembered for 'up'."""
+    from mlops_workbench.control.client import Client
+
     address = read_address(face.workspace)
     try:
         client = Client.connect(face.workspace, start=False)
@@ -77,6 +78,8 @@ def down(face: Face, keep_endpoints: bool) -> View:
 @click.pass_obj
 def status(face: Face) -> View:
     """Show the processes, what waits to be delivered, and counts."""
+    from mlops_workbench.control.client import Client
+
     try:
         with Client.connect(face.workspace, start=False) as client:
             return status_view(client.status())
