@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 from sqlalchemy import select
@@ -31,6 +32,7 @@ class EndpointService:
         self._hub = hub
         self._seen: dict[str, tuple[object, ...]] = {}
         self._stopped = False
+        self._starting = threading.Lock()
 
     def all(self) -> list[Endpoint]:
         """Every wanted endpoint as it is."""
@@ -126,7 +128,11 @@ class EndpointService:
             # With the registry out of reach, endpoints go on with the version they have.
             problem = error
         specs = self.specs()
-        self._supervisor.reconcile(specs, self._folder)
+        with self._starting:
+            # The registry may have been slow, and the end have come meanwhile: what was stopped stays so.
+            if self._stopped:
+                return
+            self._supervisor.reconcile(specs, self._folder)
         for spec in specs:
             endpoint = self._supervisor.observe(spec)
             state = (endpoint.state, endpoint.version, endpoint.pid, endpoint.message, endpoint.requests)
@@ -140,7 +146,8 @@ class EndpointService:
 
     def stop_all(self) -> None:
         """Stop the processes; what is wanted stays, so they come back with the next control plane."""
-        self._stopped = True
+        with self._starting:
+            self._stopped = True
         self._supervisor.stop_all()
 
     def _folder(self, name: str, version: int) -> Path:
