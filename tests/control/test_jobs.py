@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from mlops_workbench.capture import Session
 from mlops_workbench.control.plane import ControlPlane
+from mlops_workbench.control.requests import DeployRequest
 from mlops_workbench.control.services import pipelines
 from mlops_workbench.control.tables import AlertRow, EndpointRow, MonitorRow, PipelineRunRow
 from mlops_workbench.core.errors import NotFound, Unavailable
@@ -71,6 +73,30 @@ def test_an_alert_that_passed_while_it_waited_starts_nothing(plane: ControlPlane
         states = {row.id[0]: row.trigger for row in session.query(AlertRow)}
     # The last one waits for the pause after the first.
     assert states == {"1": "done", "2": "none", "3": "pending"}
+
+
+def test_an_endpoint_whose_model_is_gone_keeps_no_other_from_following(plane: ControlPlane) -> None:
+    client = plane.models._registry.tracking.client
+    client.create_registered_model("sizes")
+    for _ in range(2):
+        client.create_model_version("sizes", "models")
+    client.set_registered_model_alias("sizes", "champion", "2")
+    watched(plane, "a", "gone@champion", wanted=True)
+    watched(plane, "b", "sizes@champion", wanted=True)
+    with pytest.raises(NotFound, match="gone"):
+        plane.endpoints.follow()
+    assert {spec.name: (spec.version, spec.previous) for spec in plane.endpoints.specs()} == {"a": (1, 0), "b": (2, 1)}
+
+
+def test_deployed_by_many_at_once_an_endpoint_is_deployed(plane: ControlPlane) -> None:
+    client = plane.models._registry.tracking.client
+    client.create_registered_model("sizes")
+    client.create_model_version("sizes", "models")
+    with ThreadPoolExecutor(8) as many:
+        answers = list(many.map(lambda _: plane.endpoints.deploy("sizes", DeployRequest("sizes/1")), range(8)))
+    assert {answer.wanted_version for answer in answers} == {1}
+    [spec] = plane.endpoints.specs()
+    assert spec.generation == 8
 
 
 def succeeded(workspace: Workspace, run_uid: str, publish: PublishTarget | None) -> str:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from mlops_workbench.control.database import Database
 from mlops_workbench.control.events import EventHub
@@ -13,7 +16,7 @@ from mlops_workbench.control.requests import DeployRequest
 from mlops_workbench.control.services.models import ModelService
 from mlops_workbench.control.tables import EndpointRow, ReleaseRow
 from mlops_workbench.core.endpoints import Endpoint, EndpointSpec
-from mlops_workbench.core.errors import Conflict, NotFound, WorkbenchError, did_you_mean
+from mlops_workbench.core.errors import Conflict, NotFound, Unavailable, WorkbenchError, did_you_mean
 from mlops_workbench.core.ids import check_name, now_ms
 from mlops_workbench.deployments import Supervisor
 
@@ -33,6 +36,8 @@ class EndpointService:
         self._seen: dict[str, tuple[object, ...]] = {}
         self._stopped = False
         self._starting = threading.Lock()
+        # A change reads a row and writes it: one at a time.
+        self._changing = threading.Lock()
 
     def all(self) -> list[Endpoint]:
         """Every wanted endpoint as it is."""
@@ -52,7 +57,7 @@ class EndpointService:
         check_name("endpoint", name)
         _, version = self._models.resolve(request.model)
         reason = f"deploy {request.model}"
-        with self._database.session() as session:
+        with self._change() as session:
             row = session.get(EndpointRow, name)
             if row is None:
                 row = EndpointRow(
@@ -91,7 +96,7 @@ class EndpointService:
         model, _, alias = spec.model.partition("@")
         if alias:
             self._models.rollback(model)
-            self.follow()
+            self._follow(spec)
         else:
             if not spec.previous:
                 raise Conflict(f"endpoint '{name}' has served no other version", hint="deploy the version you want")
@@ -101,7 +106,7 @@ class EndpointService:
     def remove(self, name: str) -> None:
         """Stop an endpoint for good."""
         self._spec(name)
-        with self._database.session() as session:
+        with self._change() as session:
             row = session.get(EndpointRow, name)
             if row is not None:
                 row.wanted = False
@@ -109,13 +114,24 @@ class EndpointService:
         self._hub.publish("endpoints", name)
 
     def follow(self) -> None:
-        """Move endpoints whose alias stands for another version now."""
+        """Move endpoints whose alias stands for another version now.
+
+        Raises
+        ------
+        WorkbenchError
+            A model or alias is not there any more; the other endpoints have been moved.
+        """
+        problem: WorkbenchError | None = None
         for spec in self.specs():
-            if "@" not in spec.model or not spec.wanted:
-                continue
-            _, version = self._models.resolve(spec.model)
-            if version != spec.version:
-                self._switch(spec, version, f"{spec.model} is now version {version}")
+            try:
+                self._follow(spec)
+            except Unavailable:
+                # Asking for each of them would take as long as all of them together.
+                raise
+            except WorkbenchError as error:
+                problem = error
+        if problem is not None:
+            raise problem
 
     def step(self) -> None:
         """Follow aliases, make what is wanted so, and tell what changed."""
@@ -153,8 +169,15 @@ class EndpointService:
     def _folder(self, name: str, version: int) -> Path:
         return self._models.export(name, version)
 
+    def _follow(self, spec: EndpointSpec) -> None:
+        if "@" not in spec.model or not spec.wanted:
+            return
+        _, version = self._models.resolve(spec.model)
+        if version != spec.version:
+            self._switch(spec, version, f"{spec.model} is now version {version}")
+
     def _switch(self, spec: EndpointSpec, version: int, reason: str, model: str | None = None) -> None:
-        with self._database.session() as session:
+        with self._change() as session:
             row = session.get(EndpointRow, spec.name)
             if row is None or row.version == version:
                 return
@@ -164,8 +187,13 @@ class EndpointService:
             row.generation += 1
         self._hub.publish("endpoints", spec.name)
 
+    @contextmanager
+    def _change(self) -> Iterator[Session]:
+        with self._changing, self._database.session() as session:
+            yield session
+
     def _forget(self, name: str) -> None:
-        with self._database.session() as session:
+        with self._change() as session:
             row = session.get(EndpointRow, name)
             if row is not None and not row.wanted:
                 session.delete(row)
