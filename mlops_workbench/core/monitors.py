@@ -5,6 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from mlops_workbench.core.errors import InvalidInput, did_you_mean
+
+#: Error metrics of numbers, and of labels; of these, the ones that are better when larger.
+NUMBER_METRICS = ("mae", "rmse", "r2")
+LABEL_METRICS = ("accuracy", "f1")
+LARGER_IS_BETTER = frozenset({"r2", "accuracy", "f1"})
+
+
+def check_metric(metric: str) -> None:
+    """Raise :class:`InvalidInput` for a metric that is not known."""
+    known = NUMBER_METRICS + LABEL_METRICS
+    if metric not in known:
+        raise InvalidInput(f"'{metric}' is no metric of a monitor", hint=did_you_mean(metric, known))
+
 
 @dataclass(frozen=True)
 class MonitorSpec:
@@ -17,7 +31,7 @@ class MonitorSpec:
     window : str
         ``month``, ``day``, ``hour`` of the event time, or a number of rows as text.
     metric : str
-        Error metric once truth is in: ``mae``, ``rmse`` or ``accuracy``, ``f1``.
+        Error metric once truth is in: one of `NUMBER_METRICS` or `LABEL_METRICS`.
     max_degradation : float
         Relative loss of quality against the reference that counts (0.1: ten percent).
     pipeline : str

@@ -13,13 +13,11 @@ import pyarrow.parquet as pq
 
 from mlops_workbench.core.errors import StorageError
 from mlops_workbench.core.ids import now_ms
-from mlops_workbench.core.monitors import FeatureDrift, MonitorSpec, Window
+from mlops_workbench.core.monitors import LABEL_METRICS, FeatureDrift, MonitorSpec, Window, check_metric
 from mlops_workbench.core.settings import MonitoringSettings
 from mlops_workbench.monitoring.drift import find_drift
 from mlops_workbench.monitoring.quality import (
-    LABEL_METRICS,
     Outcomes,
-    check_metric,
     is_degraded,
     metric_for,
     outcomes,

@@ -16,13 +16,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from mlops_workbench.core.errors import InvalidInput, did_you_mean
+from mlops_workbench.core.monitors import LABEL_METRICS, LARGER_IS_BETTER, NUMBER_METRICS, check_metric
 from mlops_workbench.monitoring.columns import is_numeric, texts
 
-#: Metrics of numbers, and of labels; of these, the ones that are better when larger.
-NUMBER_METRICS = ("mae", "rmse", "r2")
-LABEL_METRICS = ("accuracy", "f1")
-_LARGER_IS_BETTER = frozenset({"r2", "accuracy", "f1"})
 _RESAMPLES = 400
 
 
@@ -69,13 +65,6 @@ def metric_for(metric: str, truth: pa.ChunkedArray, prediction: pa.ChunkedArray)
     return metric
 
 
-def check_metric(metric: str) -> None:
-    """Raise :class:`InvalidInput` for a metric that is not known."""
-    known = NUMBER_METRICS + LABEL_METRICS
-    if metric not in known:
-        raise InvalidInput(f"'{metric}' is no metric of a monitor", hint=did_you_mean(metric, known))
-
-
 def score(rows: Outcomes, metric: str) -> float | None:
     """Value of a metric.
 
@@ -105,7 +94,7 @@ def score(rows: Outcomes, metric: str) -> float | None:
 
 def relative_loss(value: float, reference: float, metric: str) -> float:
     """Loss of quality relative to the reference: 0.1 is ten percent worse, below 0 is better."""
-    worse = reference - value if metric in _LARGER_IS_BETTER else value - reference
+    worse = reference - value if metric in LARGER_IS_BETTER else value - reference
     if worse == 0:
         return 0.0
     return worse / abs(reference) if reference else float(np.copysign(np.inf, worse))

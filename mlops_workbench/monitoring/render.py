@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlops_workbench.core.monitors import FeatureDrift, MonitorReport, Window
+from mlops_workbench.core.monitors import LARGER_IS_BETTER, FeatureDrift, MonitorReport, Window
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -134,7 +134,7 @@ def _strength(feature: FeatureDrift) -> float:
 def _limit(window: Window, max_degradation: float) -> float | None:
     if window.reference_quality is None:
         return None
-    sign = -1 if window.metric in ("r2", "accuracy", "f1") else 1
+    sign = -1 if window.metric in LARGER_IS_BETTER else 1
     return window.reference_quality + sign * max_degradation * abs(window.reference_quality)
 
 

@@ -170,6 +170,10 @@ def test_settings_of_one_estimator_keep_their_names_those_of_several_get_the_var
     assert two["a.alpha"] == 3.0 and two["b.alpha"] == 1.0 and two["a.estimator"] == "Ridge"
     taken = {"alpha": 1, "solver": "auto"}
     assert estimator_params([("m", Ridge(alpha=3.0))], taken)["m.alpha"] == 3.0
+    # A setting that is an array has no one truth when it is compared.
+    weights = estimator_params([("m", Ridge(alpha=np.array([1.0, 2.0])))], {"alpha": [1.0, 2.0]})
+    assert "m.alpha" not in weights
+    assert "m.alpha" in estimator_params([("m", Ridge(alpha=np.array([1.0, 2.0])))], {"alpha": [1.0, 3.0]})
 
 
 def test_a_wrapper_is_named_with_the_estimator_in_it():

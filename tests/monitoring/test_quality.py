@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from sklearn import metrics
 
 from mlops_workbench.core.errors import InvalidInput
-from mlops_workbench.monitoring.quality import check_metric, is_degraded, metric_for, outcomes, relative_loss, score
+from mlops_workbench.core.monitors import check_metric
+from mlops_workbench.monitoring.quality import is_degraded, metric_for, outcomes, relative_loss, score
 
 
 def column(values: object) -> pa.ChunkedArray:

@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Iterable
 from typing import Any
 
+from mlops_workbench.capture.encoding import plain
 from mlops_workbench.capture.observe.scope import assignments, bound_names, statements
 
 _LOGGING = ("log_param", "log_params")
@@ -80,7 +81,7 @@ def estimator_params(estimators: Iterable[tuple[str, Any]], taken: dict[str, Any
         inner = settings.pop("estimator", None)
         kind = type(estimator).__name__ if inner is None else f"{type(estimator).__name__}({inner})"
         for name, value in {"estimator": kind, **settings}.items():
-            clash = name in taken and taken[name] != value
+            clash = name in taken and not _same(value, taken[name]) and plain(value) != taken[name]
             group = defaults if name in own_defaults and _same(value, own_defaults[name]) else changed
             group[f"{variable}.{name}" if clash or len(estimators) > 1 else name] = value
     return changed | defaults

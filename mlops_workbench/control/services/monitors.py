@@ -19,7 +19,7 @@ from mlops_workbench.control.services.pipelines import PipelineService
 from mlops_workbench.control.tables import AlertRow, MonitorRow
 from mlops_workbench.core.errors import InvalidInput, NotFound, SpecError, WorkbenchError, did_you_mean
 from mlops_workbench.core.ids import now_ms
-from mlops_workbench.core.monitors import Alert, MonitorReport, MonitorSpec, Window
+from mlops_workbench.core.monitors import Alert, MonitorReport, MonitorSpec, Window, check_metric
 from mlops_workbench.core.workspace import Workspace
 
 
@@ -231,9 +231,7 @@ def _check(spec: MonitorSpec) -> None:
         raise InvalidInput(
             f"'{spec.window}' is no window", hint="use 'hour', 'day', 'month' or a number of rows such as '5000'"
         )
-    known = ("mae", "rmse", "r2", "accuracy", "f1")
-    if spec.metric not in known:
-        raise InvalidInput(f"'{spec.metric}' is no metric of a monitor", hint=did_you_mean(spec.metric, known))
+    check_metric(spec.metric)
     if not spec.max_degradation > 0:
         raise InvalidInput("max_degradation must be above 0", hint="0.1 stands for ten percent")
 
