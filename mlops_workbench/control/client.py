@@ -49,6 +49,7 @@ class Client:
     """
 
     def __init__(self, url: str, token: str, workspace: Workspace | None = None) -> None:
+        self.workspace = workspace
         self._transport = Transport(url, token, workspace)
 
     @property
