@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from playwright.sync_api import Locator, Page
+from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 
 SCREENSHOTS = Path(__file__).parent / "screenshots"
 TOKEN = "browser-test"
@@ -29,6 +30,17 @@ class Lab:
             "([command, args]) => window.jupyterapp.commands.execute(command, args).then(() => null)",
             [command, arguments],
         )
+
+    def press_until(self, keys: str, wanted: Locator) -> None:
+        """Press a shortcut until what it shows is there: shortcuts are read a while after the page stands."""
+        for _ in range(20):
+            self.page.keyboard.press(keys)
+            try:
+                wanted.wait_for(timeout=3000)
+                return
+            except PlaywrightTimeoutError:
+                continue
+        raise AssertionError(f"{keys} does nothing")
 
     def theme(self, name: str) -> None:
         """Change the theme and wait until it shows."""

@@ -54,8 +54,7 @@ def test_the_panel_is_reached_by_launcher_menu_and_keyboard(lab_on: Start, fresh
     expect(region).to_be_visible()
     lab.run("application:toggle-left-area")
     expect(region).to_be_hidden()
-    lab.page.keyboard.press("Control+Shift+M")
-    expect(region).to_be_visible()
+    lab.press_until("Control+Shift+M", region)
     lab.run("application:toggle-left-area")
     lab.page.get_by_role("menuitem", name="View").click()
     lab.page.get_by_role("menuitem", name="Show the Workbench").click()
@@ -64,8 +63,9 @@ def test_the_panel_is_reached_by_launcher_menu_and_keyboard(lab_on: Start, fresh
 
 def test_the_palette_finds_a_run_by_name(lab_on: Start, filled: Workspace) -> None:
     lab = lab_on(filled)
-    lab.page.keyboard.press("Control+Shift+C")
-    lab.page.locator(".lm-CommandPalette-input").fill("Find a Run")
+    search = lab.page.locator(".lm-CommandPalette-input")
+    lab.press_until("Control+Shift+C", search)
+    search.fill("Find a Run")
     lab.page.locator(".lm-CommandPalette-item", has_text="Find a Run").click()
     dialog = lab.page.get_by_role("dialog")
     choices = dialog.locator("select")
