@@ -907,7 +907,7 @@ export interface components {
      *     window : str
      *         ``month``, ``day``, ``hour`` of the event time, or a number of rows as text.
      *     metric : str
-     *         Error metric once truth is in: ``mae``, ``rmse`` or ``accuracy``, ``f1``.
+     *         Error metric once truth is in: one of `NUMBER_METRICS` or `LABEL_METRICS`.
      *     max_degradation : float
      *         Relative loss of quality against the reference that counts (0.1: ten percent).
      *     pipeline : str
