@@ -154,7 +154,7 @@ class Delivery:
             segment_bytes=settings.segment_mb << 20,
             fsync_seconds=settings.fsync_seconds,
         )
-        writer.append(TYPE_NUMBERS[SessionStart], encode(_session_start(session)))
+        writer.append(TYPE_NUMBERS[SessionStart], encode(session_start(session, notebook_path())))
         return writer
 
     def _trouble(self, error: WorkbenchError | OSError) -> None:
@@ -178,7 +178,8 @@ class Delivery:
         )
 
 
-def _session_start(session: str) -> SessionStart:
+def session_start(session: str, notebook: str = "") -> SessionStart:
+    """First record of a journal that this process writes."""
     identity = ProcessIdentity.of()
     return SessionStart(
         session=session,
@@ -187,7 +188,7 @@ def _session_start(session: str) -> SessionStart:
         host=platform.node(),
         user=_user(),
         started_ms=now_ms(),
-        notebook=notebook_path(),
+        notebook=notebook,
         python=platform.python_version(),
         # The root package is there for sure; importing it would tie this one to the faces it loads on demand.
         workbench=sys.modules[__name__.partition(".")[0]].__version__,

@@ -16,7 +16,6 @@ from mlops_workbench.serving.errors import InvalidModel
 from mlops_workbench.serving.signature import Signature, parse_signature
 
 MANIFEST = "mlops/manifest.json"
-REFERENCE = "mlops/reference.parquet"
 
 
 class ManifestEntry(msgspec.Struct, frozen=True):

@@ -298,15 +298,6 @@ class TrackingStore:
                 client.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
             client.finalize_logged_model(model_id, "READY")
 
-    def run_models(self, run_id: str) -> list[tuple[str, str]]:
-        """Logged models of a run as ``(model_id, name)``, newest last."""
-        client = self.client
-        with translated(self.uri):
-            outputs = client.get_run(run_id).outputs
-            ids = [output.model_id for output in (outputs.model_outputs if outputs else [])]
-            models = sorted((client.get_logged_model(i) for i in ids), key=lambda m: m.creation_timestamp)
-            return [(str(model.model_id), str(model.name)) for model in models]
-
     # Reading back ----------------------------------------------------------------------------------------------
 
     def recorded_runs(self) -> Iterator[Run]:

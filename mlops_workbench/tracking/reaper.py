@@ -9,18 +9,15 @@ pipeline that started the run, and the pipeline's process may die while the kern
 
 from __future__ import annotations
 
-import getpass
-import os
 import platform
-import socket
 import sqlite3
 
 import msgspec
 
-from mlops_workbench import __version__
+from mlops_workbench.capture.delivery import session_start
 from mlops_workbench.core.ids import new_id, now_ms
 from mlops_workbench.core.processes import ProcessIdentity
-from mlops_workbench.core.records import TYPE_NUMBERS, Record, RunEnd, RunStart, SessionEnd, SessionStart
+from mlops_workbench.core.records import TYPE_NUMBERS, Record, RunEnd, RunStart, SessionEnd
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.journal import JournalWriter
 from mlops_workbench.tracking.journal_files import REAPER
@@ -35,7 +32,7 @@ ERROR = "the process of this run ended without closing it"
 
 def dead_sessions(connection: sqlite3.Connection) -> set[str]:
     """Sessions that have ended, or whose process is gone, and were not known to be so before."""
-    here, now = socket.gethostname(), now_ms()
+    here, now = platform.node(), now_ms()
     dead = set()
     for session, pid, started, host, due_ms, last_ms, ended in connection.execute(
         "SELECT session, pid, process_started, host, due_ms, last_ms, ended FROM sessions WHERE gone = 0"
@@ -67,7 +64,7 @@ def write_ends(workspace: Workspace, runs: list[tuple[str, bool, int]]) -> None:
     session = REAPER + new_id()
     writer = JournalWriter(workspace.journal, session, segment_bytes=1 << 22, fsync_seconds=60.0)
     try:
-        _append(writer, _session_start(session))
+        _append(writer, session_start(session))
         for uid, started, last_ms in runs:
             if not started:
                 experiment = workspace.settings.tracking.experiment
@@ -81,25 +78,3 @@ def write_ends(workspace: Workspace, runs: list[tuple[str, bool, int]]) -> None:
 
 def _append(writer: JournalWriter, record: Record) -> None:
     writer.append(TYPE_NUMBERS[type(record)], msgspec.msgpack.encode(record))
-
-
-def _session_start(session: str) -> SessionStart:
-    identity = ProcessIdentity.of()
-    return SessionStart(
-        session=session,
-        pid=os.getpid(),
-        process_started=identity.started if identity else 0.0,
-        host=socket.gethostname(),
-        user=_user(),
-        started_ms=now_ms(),
-        notebook="",
-        python=platform.python_version(),
-        workbench=__version__,
-    )
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return ""
