@@ -31,6 +31,7 @@ $(STAMPS)/python: .ci/requirements.lock
 	@touch $@
 
 $(STAMPS)/npm: $(STAMPS)/python labextension/package.json labextension/yarn.lock
+	YARN_PREFER_AGGREGATE_CACHE_INFO=true YARN_ENABLE_PROGRESS_BARS=false; export YARN_PREFER_AGGREGATE_CACHE_INFO YARN_ENABLE_PROGRESS_BARS; \
 	$(JLPM) install --immutable
 	@touch $@
 
@@ -39,7 +40,7 @@ $(STAMPS)/labextension: $(STAMPS)/npm $(LABEXT_SOURCES)
 	@touch $@
 
 $(STAMPS)/package: $(STAMPS)/labextension pyproject.toml $(shell find mlops_workbench/etc -type f 2>/dev/null)
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --link-mode copy --editable .
 	@touch $@
 
 demo: setup ## run the main job end to end on real flights (KEEP=1 leaves the endpoint up)

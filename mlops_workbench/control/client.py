@@ -23,7 +23,7 @@ from mlops_workbench.control.requests import (
 )
 from mlops_workbench.control.transport import Transport
 from mlops_workbench.core.endpoints import Endpoint
-from mlops_workbench.core.errors import Conflict, Unavailable
+from mlops_workbench.core.errors import Conflict, NotFound, Unavailable
 from mlops_workbench.core.events import WorkspaceStatus
 from mlops_workbench.core.ids import check_name
 from mlops_workbench.core.models import ModelVersion, RegisteredModel
@@ -178,7 +178,7 @@ class Client:
                 still = f"; version {endpoint.version} still answers" if endpoint.version and endpoint.url else ""
                 raise Conflict(
                     f"endpoint '{name}' could not serve version {version}: {endpoint.message}{still}",
-                    hint="deploy another version, or 'mlops rollback'",
+                    hint=f"deploy another version, or take it away: 'mlops endpoints {name} --remove'",
                 )
             return endpoint if endpoint.state == "ready" and endpoint.version == version else None
 
@@ -366,6 +366,9 @@ def feedback(endpoint: str, predictions: Any, labels: Any) -> int:
 
 
 def _part(name: str) -> str:
+    # In a URL these would lead to another place, and to an answer about that.
+    if name in ("", ".", "..") or "/" in name:
+        raise NotFound(f"nothing is named '{name}'", hint="names are made of letters, digits, '_', '-' and '.'")
     return quote(name, safe="@")
 
 

@@ -78,7 +78,7 @@ class Supervisor:
         """
         with self._reconciling:
             wanted = {spec.name: spec for spec in specs}
-            for name in self._running_names() - wanted.keys():
+            for name in self.running() - wanted.keys():
                 wanted[name] = self._leftover(name)
             for spec in wanted.values():
                 memory = self._memories.setdefault(spec.name, _Memory(spec))
@@ -146,7 +146,7 @@ class Supervisor:
         """End every endpoint process and wait for it; what is wanted stays as it is."""
         with self._reconciling:
             running = []
-            for name in sorted(self._running_names()):
+            for name in sorted(self.running()):
                 process = self._process_of(name, self._memories.get(name))
                 if process is not None:
                     send(process, signal.SIGTERM)
@@ -284,7 +284,8 @@ class Supervisor:
                 return process
         return None
 
-    def _running_names(self) -> set[str]:
+    def running(self) -> set[str]:
+        """Names of the endpoints whose process lives, wanted or not."""
         try:
             names = [path.name for path in self._workspace.endpoints.iterdir() if path.is_dir()]
         except OSError:

@@ -21,7 +21,10 @@ from mlops_workbench.verbs.view import View
 )
 @click.version_option(__version__, prog_name="mlops")
 def app() -> None:
-    """The machine-learning life cycle from the notebook: runs, models, pipelines, endpoints, monitors."""
+    """The machine-learning life cycle from the notebook: runs, models, pipelines, endpoints, monitors.
+
+    In a shell, --json after any verb prints its data instead of a table.
+    """
 
 
 for module in (workspace, runs, models, endpoints, pipelines, monitors):

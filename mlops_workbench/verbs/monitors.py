@@ -76,7 +76,7 @@ def report_view(report: MonitorReport) -> View:
     ]  # fmt: skip
     return View(
         f"monitor of {spec.endpoint}: by {spec.window if not spec.window.isdecimal() else spec.window + ' rows'}",
-        facts=[("starts", f"pipeline {spec.pipeline}" if spec.pipeline else "nothing"),
+        facts=[("on alert", f"pipeline {spec.pipeline} starts" if spec.pipeline else "nothing starts"),
                ("evaluated", moment(report.evaluated_ms))],
         columns=("window", "rows", "version", spec.metric, "reference", "truth", "quality", "drift", "note"),
         rows=rows,

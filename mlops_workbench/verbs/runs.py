@@ -92,6 +92,9 @@ def compare(face: Face, names: tuple[str, ...], experiment_name: str | None, lim
     """Compare runs: what differs first. Without names, the newest run of each name."""
     chosen = experiment_name or face.experiment()
     with face.client() as client:
+        if not chosen and not names:
+            # Runs of different tasks have nothing to compare: the experiment that was worked on last.
+            chosen = next((item.name for item in client.experiments()), None)
         if names:
             found = [client.run(name).run for name in names]
         else:

@@ -57,7 +57,7 @@ def down(face: Face, keep_endpoints: bool) -> View:
     try:
         client = Client.connect(face.workspace, start=False)
     except Unavailable:
-        return View("no control plane runs", data={"stopped": False})
+        return _end_leftovers(face, keep_endpoints)
     with client:
         running = [run for run in client.pipeline_runs(50) if run.state in ("pending", "running")]
         client.shutdown(keep_endpoints=keep_endpoints)
@@ -72,6 +72,19 @@ def down(face: Face, keep_endpoints: bool) -> View:
     return View(
         "control plane stopped" + (", endpoints go on" if keep_endpoints else ""), notes=notes, data={"stopped": True}
     )
+
+
+def _end_leftovers(face: Face, keep_endpoints: bool) -> View:
+    # A control plane that was killed leaves its endpoints serving, as it should; 'down' still means all of it.
+    from mlops_workbench.deployments import Supervisor
+
+    supervisor = Supervisor(face.workspace)
+    left = sorted(supervisor.running())
+    if left and not keep_endpoints:
+        supervisor.stop_all()
+        return View(f"no control plane runs; stopped its endpoints: {', '.join(left)}", data={"stopped": True})
+    note = [f"endpoints that go on: {', '.join(left)}"] if left else []
+    return View("no control plane runs", notes=note, data={"stopped": False})
 
 
 @click.command()
