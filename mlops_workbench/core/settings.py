@@ -25,6 +25,7 @@ RUNTIME_VARIABLES = frozenset(
         "MLOPS_EXPERIMENT",  # experiment of that run
         "MLOPS_URL",  # control plane on another host
         "MLOPS_TOKEN",  # token for it
+        "MLOPS_DEBUG",  # anything: a failed observation of a cell shows its traceback
     }
 )
 

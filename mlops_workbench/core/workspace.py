@@ -49,7 +49,7 @@ class Workspace:
         Raises
         ------
         NotFound
-            ``MLOPS_WORKSPACE`` names no folder.
+            ``MLOPS_WORKSPACE`` names no folder, or the working folder is gone.
         SettingsError
             ``workbench.toml`` is broken.
         """
@@ -60,7 +60,13 @@ class Workspace:
                     f"MLOPS_WORKSPACE names no folder: {named}", hint="run 'mlops init' there, or unset the variable"
                 )
             return cls.open(Path(named), arguments)
-        here = Path(os.path.abspath(start or Path.cwd()))
+        try:
+            here = Path(os.path.abspath(start or Path.cwd()))
+        except FileNotFoundError as error:
+            raise NotFound(
+                "the working folder of this process was deleted",
+                hint="make it again and change into it (%cd in a notebook), or restart the kernel",
+            ) from error
         for folder in (here, *here.parents):
             if (folder / FILE).is_file():
                 return cls.open(folder, arguments)

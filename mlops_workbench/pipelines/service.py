@@ -38,6 +38,8 @@ from mlops_workbench.pipelines.spec import PipelineSpec
 from mlops_workbench.pipelines.spec_file import read_spec
 
 _ENDINGS = (".yaml", ".yml")
+#: Ids are 32 digits; what is longer than a file name may be is none.
+_LONGEST_ID = 64
 
 
 @dataclass(frozen=True)
@@ -262,7 +264,7 @@ def _facts(path: Path) -> NotebookFacts | WorkbenchError:
 
 def _folder(workspace: Workspace, run_id: str) -> RunFolder:
     folder = RunFolder(workspace.pipeline_runs / run_id)
-    if not run_id.isalnum() or not folder.request.exists():
+    if len(run_id) > _LONGEST_ID or not run_id.isalnum() or not folder.request.exists():
         raise NotFound(f"there is no pipeline run '{run_id}'", hint="see 'mlops pipeline runs'")
     return folder
 

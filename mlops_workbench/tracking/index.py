@@ -23,6 +23,7 @@ from mlops_workbench.core.runs import (
     RunModel,
 )
 from mlops_workbench.tracking.index_schema import connect
+from mlops_workbench.tracking.values import MAX_INT
 
 _ORDERS = {
     "start": "r.start_ms",
@@ -100,7 +101,7 @@ class ReadIndex:
                 values.append(value)
         rows = self._query(
             f"SELECT {_RUN_COLUMNS} FROM runs r {join} WHERE {' AND '.join(clauses)} ORDER BY {order} LIMIT ? OFFSET ?",
-            (*join_values, *values, limit, offset),
+            (*join_values, *values, min(limit, MAX_INT), min(offset, MAX_INT)),
         )
         return self._with_values(rows)
 

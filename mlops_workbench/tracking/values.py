@@ -20,8 +20,8 @@ MAX_PARAM = 6000
 MAX_TAG = 8000
 #: Largest finite double, which MLflow stores for an infinity.
 MAX_FLOAT = 1.7976931348623157e308
-#: Largest step that a database keeps.
-MAX_STEP = 2**63 - 1
+#: Largest whole number that a database keeps.
+MAX_INT = 2**63 - 1
 #: Python refuses to write an int of more than 4300 digits in decimal.
 _DECIMAL_BITS = 14_000
 #: What reading or converting a value can raise. Trouble with files, memory or a database is none of these.
@@ -103,7 +103,7 @@ def metric_for_store(value: Number) -> tuple[float, str]:
 
 def step_for_store(step: int) -> int:
     """The step, or the nearest one that a database keeps."""
-    return max(-MAX_STEP, min(step, MAX_STEP))
+    return max(-MAX_INT, min(step, MAX_INT))
 
 
 def safe_path(path: str) -> str:

@@ -32,6 +32,16 @@ def test_a_variable_names_the_workspace(tmp_path: Path, monkeypatch: pytest.Monk
         Workspace.find()
 
 
+def test_a_working_folder_that_was_deleted_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(NotFound, match="was deleted") as raised:
+        Workspace.find()
+    assert raised.value.hint
+
+
 def test_init_keeps_a_file_that_is_there(tmp_path: Path) -> None:
     file = tmp_path / "workbench.toml"
     file.write_text("[control]\nport = 4321\n")
