@@ -45,6 +45,6 @@ def check_name(kind: str, name: str) -> str:
         return name
     plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-._")[:128]
     raise InvalidInput(
-        f"'{name}' cannot be the name of a {kind}",
+        f"'{name}' cannot be the name of {'an' if kind[0] in 'aeiou' else 'a'} {kind}",
         hint="use letters, digits, '_', '-' and '.'" + (f", for example '{plain}'" if plain else ""),
     )

@@ -125,6 +125,9 @@ def test_mistakes_are_answered_with_what_would_be_right(running: Client, recorde
         (NotFound, "newest", lambda: running.promote("sizes", 10**20, PromoteRequest("champion"))),
         (Conflict, "go back", lambda: running.rollback_model("sizes")),
         (NotFound, "pipeline", lambda: running.start_pipeline("none")),
+        (NotFound, "''", lambda: running.deploy("", DeployRequest("sizes"))),
+        (NotFound, "../x", lambda: running.start_pipeline("../x")),
+        (NotFound, "..", lambda: running.endpoint("..")),
     ]
     for kind, part, mistake in cases:
         with pytest.raises(kind) as raised:
