@@ -222,8 +222,8 @@ def test_an_alert_retrains_and_the_endpoint_switches(
         report = running.evaluate_monitor("sizes")
     assert [window.label for window in report.windows] == ["2024-05-01", "2024-05-02"]
     assert all(window.drifted and window.degraded for window in report.windows)
-    [alert] = report.alerts
-    assert alert.kind == "drift+quality"
+    # Evaluated while the log was still coming in, there may be an earlier one that only informs.
+    [alert] = [alert for alert in report.alerts if alert.kind == "drift+quality"]
     assert alert.pipeline_run
 
     # Killed while the pipeline trains: the run goes on, its model is published by the next control plane.
