@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import httpx
@@ -10,6 +11,9 @@ import msgspec
 from mlops_workbench.control.launch import ensure_running, find_running
 from mlops_workbench.core.errors import InvalidInput, Unavailable, WorkbenchError
 from mlops_workbench.core.workspace import Workspace
+
+
+_DYING_SECONDS = 10.0
 
 
 class _NotSent(Unavailable):
@@ -55,8 +59,7 @@ class Transport:
         except _NotSent:
             if self._workspace is None:
                 raise
-            self._reconnect(self._workspace)
-            response = self._request(method, path, given)
+            response = self._retry(self._workspace, method, path, given)
         if response.is_success:
             return response
         raise _error(response)
@@ -64,6 +67,18 @@ class Transport:
     def close(self) -> None:
         """Give the connection back."""
         self._http.close()
+
+    def _retry(self, workspace: Workspace, method: str, path: str, given: dict[str, Any]) -> httpx.Response:
+        # A process that was just killed answers no more but is still there for a moment.
+        deadline = time.monotonic() + _DYING_SECONDS
+        while True:
+            self._reconnect(workspace)
+            try:
+                return self._request(method, path, given)
+            except _NotSent:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
 
     def _request(self, method: str, path: str, given: dict[str, Any]) -> httpx.Response:
         try:
