@@ -12,7 +12,6 @@ from mlops_workbench.control.launch import ensure_running, find_running
 from mlops_workbench.core.errors import InvalidInput, Unavailable, WorkbenchError
 from mlops_workbench.core.workspace import Workspace
 
-
 _DYING_SECONDS = 10.0
 
 
