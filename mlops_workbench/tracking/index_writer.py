@@ -70,13 +70,16 @@ class IndexWriter:
             same = self.path.stat().st_ino == self._inode
         except FileNotFoundError:
             same = False
-        if same:
-            return False
+        if not same:
+            self.replace()
+        return not same
+
+    def replace(self) -> None:
+        """Begin a new index in the place of this one."""
         self._connection.close()
         # The write-ahead log of a deleted file must not be replayed into its successor.
         remove(self.path)
         self._connection = self._open()
-        return True
 
     @property
     def connection(self) -> sqlite3.Connection:
@@ -130,7 +133,8 @@ class IndexWriter:
             self._connection.execute("COMMIT")
         except BaseException:
             self._touched.clear()
-            self._connection.execute("ROLLBACK")
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
             raise
 
     def _note_changes(self) -> None:

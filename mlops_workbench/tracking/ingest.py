@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -174,14 +175,25 @@ class Ingest:
         with self._index_lock:
             writer = self._index_writer()
             writer.reopen_if_deleted()
-            # Before reading: what a process wrote that is dead by now is in its files by now.
-            dead = dead_sessions(writer.connection)
-            moved = self._feed(writer, dead)
-            orphans = orphaned_runs(writer.connection)
-            if orphans:
-                write_ends(self.workspace, orphans)
-                moved = self._feed(writer, set()) or moved
-            return moved
+            try:
+                return self._read_journals(writer)
+            except sqlite3.DatabaseError as error:
+                # Its subclasses speak of a lock, a full disk or a wrong statement; the class itself of a damaged file.
+                if type(error) is not sqlite3.DatabaseError:
+                    raise
+                _log.warning("the read index is damaged (%s) and built anew", error)
+                writer.replace()
+                return self._read_journals(writer)
+
+    def _read_journals(self, writer: IndexWriter) -> bool:
+        # Before reading: what a process wrote that is dead by now is in its files by now.
+        dead = dead_sessions(writer.connection)
+        moved = self._feed(writer, dead)
+        orphans = orphaned_runs(writer.connection)
+        if orphans:
+            write_ends(self.workspace, orphans)
+            moved = self._feed(writer, set()) or moved
+        return moved
 
     def _feed(self, writer: IndexWriter, dead: set[str]) -> bool:
         moved = False

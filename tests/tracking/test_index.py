@@ -105,6 +105,19 @@ def test_a_broken_index_is_replaced(stored_workspace: Workspace) -> None:
         assert _names(ingest.index) == "a"
 
 
+@pytest.mark.parametrize("damage", [b"", b"no database " * 2000])
+def test_an_index_damaged_while_it_is_used_is_built_anew(filled: Ingest, damage: bytes) -> None:
+    before = filled.index.runs()
+    # In place: the file that is open everywhere, not another one of its name.
+    with filled.workspace.index.open("r+b") as file:
+        file.truncate(0)
+        file.write(damage)
+    Recorder(filled.workspace).start("later")
+    while filled.step():
+        pass
+    assert {run.name for run in filled.index.runs()} == {run.name for run in before} | {"later"}
+
+
 def test_runs_whose_journals_are_gone_come_back_from_mlflow(filled: Ingest) -> None:
     filled.drain()
     before = filled.index.runs()
