@@ -11,19 +11,22 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import msgspec
 import uvicorn
 from fastapi import FastAPI
 
 from mlops_workbench import __version__
 from mlops_workbench.control.app import create_app
 from mlops_workbench.control.auth import TokenAuth, read_or_make_token
-from mlops_workbench.control.launch import ALREADY_RUNNING, Address, address_file, lock_file, token_file
+from mlops_workbench.control.launch import ALREADY_RUNNING, Address, lock_file, token_file
 from mlops_workbench.control.plane import ControlPlane
+from mlops_workbench.control.presence import Presence
+from mlops_workbench.control.worker import Worker
 from mlops_workbench.core.errors import Conflict, WorkbenchError
-from mlops_workbench.core.files import file_lock, write_atomic
+from mlops_workbench.core.files import file_lock
 from mlops_workbench.core.processes import ProcessIdentity
 from mlops_workbench.core.workspace import Workspace
+
+_STOP_SECONDS = 3.0
 
 
 def main() -> int:
@@ -64,11 +67,16 @@ def _serve(workspace: Workspace) -> None:
         identity = ProcessIdentity.of()
         assert identity is not None
         address = Address(url, identity.pid, identity.started, __version__)
-        write_atomic(address_file(workspace), msgspec.json.encode(address), mode=0o600)
+        presence = Presence(workspace, address, token, on_lost=lambda: plane.shut_down(keep_endpoints=False))
+        presence.keep()
+        keeper = Worker("presence", presence.keep, 1.0)
+        keeper.start()
         try:
             yield
         finally:
-            address_file(workspace).unlink(missing_ok=True)
+            keeper.stop()
+            keeper.join(_STOP_SECONDS)
+            presence.withdraw()
             plane.stop()
 
     app.router.lifespan_context = lifespan

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -18,7 +19,7 @@ import pytest
 
 from mlops_workbench.control.app import create_app
 from mlops_workbench.control.client import Client
-from mlops_workbench.control.launch import ALREADY_RUNNING, ensure_running, read_address, token_file
+from mlops_workbench.control.launch import ALREADY_RUNNING, address_file, ensure_running, read_address, token_file
 from mlops_workbench.core.errors import Unauthorized, Unavailable
 from mlops_workbench.core.workspace import Workspace
 
@@ -113,6 +114,40 @@ def test_killed_it_is_started_again_by_the_next_request(running: Client) -> None
     assert eventually(lambda: not first.process.alive())
     assert running.status().root == str(running.workspace.root)
     second = read_address(running.workspace)
+    assert second is not None
+    assert second.pid != first.pid
+
+
+def test_it_is_found_again_when_its_files_are_deleted_or_changed(running: Client) -> None:
+    home = running.workspace
+    assert home is not None
+    first = read_address(home)
+    token = token_file(home).read_text()
+    for harm in (
+        lambda: token_file(home).unlink(),
+        lambda: token_file(home).write_text("another"),
+        lambda: token_file(home).chmod(0o644),
+        lambda: address_file(home).write_text("{broken"),
+        lambda: address_file(home).unlink(),
+    ):
+        harm()
+        assert eventually(lambda: token_file(home).is_file() and token_file(home).read_text() == token)
+        assert eventually(lambda: read_address(home) == first)
+        assert eventually(lambda: stat.S_IMODE(token_file(home).stat().st_mode) == 0o600)
+        with Client.connect(home) as client:
+            assert client.status().root == str(home.root)
+
+
+def test_it_ends_when_the_state_of_its_workspace_is_deleted(running: Client) -> None:
+    home = running.workspace
+    assert home is not None
+    first = read_address(home)
+    assert first is not None
+    shutil.rmtree(home.run)
+    assert eventually(lambda: not first.process.alive())
+    with Client.connect(home) as client:
+        assert client.status().root == str(home.root)
+    second = read_address(home)
     assert second is not None
     assert second.pid != first.pid
 
