@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from mlops_workbench.core.errors import StorageError, Unavailable
+from mlops_workbench.core.errors import StorageError, Unauthorized, Unavailable
 from mlops_workbench.core.files import file_lock
 from mlops_workbench.core.processes import ProcessIdentity
 from mlops_workbench.core.workspace import Workspace
@@ -66,10 +66,22 @@ def find_running(workspace: Workspace) -> tuple[str, str] | None:
     """URL and token of the control plane, None if none runs.
 
     ``MLOPS_URL`` and ``MLOPS_TOKEN`` name one on another host.
+
+    Raises
+    ------
+    Unauthorized
+        ``MLOPS_URL`` is there without ``MLOPS_TOKEN``.
     """
     remote = os.environ.get("MLOPS_URL")
     if remote:
-        return remote.rstrip("/"), os.environ.get("MLOPS_TOKEN", "")
+        token = os.environ.get("MLOPS_TOKEN", "").strip()
+        if not token:
+            raise Unauthorized(
+                "MLOPS_URL names a control plane, but MLOPS_TOKEN is not set",
+                where="environment",
+                hint="set it to what .mlops/run/token holds on that host, or unset MLOPS_URL",
+            )
+        return remote.rstrip("/"), token
     address = read_address(workspace)
     if address is None or not address.process.alive():
         return None

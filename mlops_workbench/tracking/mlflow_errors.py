@@ -77,7 +77,13 @@ def translated(uri: str) -> Iterator[None]:
             hint="start it, or check tracking.uri",
         ) from error
     except SQLAlchemyError as error:
-        raise Unavailable(f"the tracking database does not answer: {_redacted(error)}", where=shown) from error
+        # What the driver said; around it SQLAlchemy puts the statement and a link.
+        reason = getattr(error, "orig", None) or error
+        raise Unavailable(
+            f"the tracking database does not answer: {_redacted(reason).partition(chr(10))[0]}",
+            where=shown,
+            hint="see that it runs, has room and is whole; runs wait in the journals until it answers",
+        ) from error
     except OSError as error:
         if error.errno in _BAD_PATH:
             raise InvalidInput(f"not a path for an artifact: {error.strerror}", where=str(error.filename)) from error

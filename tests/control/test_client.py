@@ -17,6 +17,7 @@ def test_a_control_plane_elsewhere_that_cannot_be_reached_is_named(
     url: str, kind: type[WorkbenchError], workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLOPS_URL", url)
+    monkeypatch.setenv("MLOPS_TOKEN", "token")
     with pytest.raises(kind) as raised, Client.connect(workspace) as client:
         client.runs()
     assert url in str(raised.value)

@@ -198,6 +198,13 @@ def test_without_starting_one_a_client_says_that_none_runs(workspace: Workspace)
         Client.connect(workspace, start=False)
 
 
+def test_an_address_without_a_token_is_told(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLOPS_URL", "http://127.0.0.1:9")
+    monkeypatch.delenv("MLOPS_TOKEN", raising=False)
+    with pytest.raises(Unauthorized, match="MLOPS_TOKEN is not set"):
+        Client.connect(workspace)
+
+
 def test_a_stale_address_is_not_believed(workspace: Workspace) -> None:
     file = workspace.run / "control.json"
     file.write_text('{"url":"http://127.0.0.1:9","pid":1,"started":1.0,"version":"0"}')

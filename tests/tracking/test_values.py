@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
+import pytest
+import sqlalchemy
 from hypothesis import given
 from hypothesis import strategies as st
 from mlflow.utils.validation import _validate_param, _validate_tag
 
-from mlops_workbench.tracking.mlflow_errors import without_credentials
+from mlops_workbench.core.errors import Unavailable
+from mlops_workbench.tracking.mlflow_errors import translated, without_credentials
 from mlops_workbench.tracking.values import as_text, is_store_name, metric_for_store, safe_path, store_name
 
 
@@ -44,6 +48,16 @@ def test_artifact_paths_stay_below_their_run(path: str) -> None:
     assert safe
     assert not safe.startswith("/")
     assert ".." not in safe.split("/")
+
+
+def test_a_damaged_database_is_told_in_one_line_without_the_statement(tmp_path: Path) -> None:
+    file = tmp_path / "mlflow.db"
+    file.write_bytes(b"no database " * 500)
+    engine = sqlalchemy.create_engine(f"sqlite:///{file}")
+    with pytest.raises(Unavailable) as raised, translated(f"sqlite:///{file}"), engine.connect() as connection:
+        connection.execute(sqlalchemy.text("SELECT 1\nFROM runs"))
+    assert raised.value.message == "the tracking database does not answer: file is not a database"
+    assert raised.value.hint
 
 
 def test_a_uri_is_shown_without_credentials() -> None:
