@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from textwrap import dedent
@@ -22,6 +24,7 @@ from mlops_workbench.control.prediction import request_predictions, send_feedbac
 from mlops_workbench.control.requests import DeployRequest, PromoteRequest, RegisterRequest
 from mlops_workbench.core.errors import Conflict, GateFailed, InvalidInput, NotFound, Unavailable
 from mlops_workbench.core.monitors import MonitorSpec
+from mlops_workbench.core.processes import ProcessIdentity
 from mlops_workbench.core.workspace import Workspace
 
 pytestmark = pytest.mark.timeout(300)
@@ -234,3 +237,17 @@ def test_an_alert_retrains_and_the_endpoint_switches(
     endpoint = running.wait_endpoint("sizes", 2)
     assert endpoint.previous == 1
     assert len(running.pipeline_runs()) == 1
+
+    # 'down' means all of it, also when only the endpoint is left.
+    process = ProcessIdentity.of(endpoint.pid)
+    assert process is not None
+    address = read_address(workspace)
+    assert address is not None
+    assert address.process.stop(grace=0)
+    assert process.alive()
+    done = subprocess.run(
+        [sys.executable, "-m", "mlops_workbench.cli", "down"],
+        cwd=workspace.root, capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    assert "stopped its endpoints: sizes" in done.stdout
+    assert not process.alive()
