@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import ast
 import os
 import traceback as tracebacks
-from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any
 
 from mlops_workbench.capture.api import finish
+from mlops_workbench.capture.deferred import Deferred, quietly
+from mlops_workbench.capture.execution import Execution
 from mlops_workbench.capture.fits import Fit
-from mlops_workbench.capture.notices import notify
 from mlops_workbench.capture.observe.estimators import built_estimators, outermost
 from mlops_workbench.capture.observe.fit import CellFit, cell_fits
 from mlops_workbench.capture.observe.metrics import observed_metrics
@@ -31,40 +29,42 @@ class CellRun:
         Where it is recorded.
     run : ActiveRun
         The run, begun.
-    tree : ast.Module or None
-        Syntax tree of the cell, None when it is not Python.
-    names : mapping
-        The notebook's namespace.
+    execution : Execution
+        The cell that runs.
     output : OutputTail
         Listens to the cell.
+    deferred : Deferred
+        Takes what may wait for the reply.
     """
 
     def __init__(
-        self, session: Session, run: ActiveRun, tree: ast.Module | None, names: Mapping[str, Any], output: OutputTail
+        self, session: Session, run: ActiveRun, execution: Execution, output: OutputTail, deferred: Deferred
     ) -> None:
         self.run = run
+        self.execution = execution
         self._session = session
-        self._tree = tree
-        self._names = names
+        self._tree = execution.tree
+        self._names = execution.names
         self._output = output
+        self._deferred = deferred
         self._before: dict[str, int] = {}
 
     def begin(self) -> None:
         """Record what the source alone tells, so that it is kept even if the kernel dies."""
-        _quietly("its parameters", self._literals)
-        _quietly("its output", self._output.start)
+        quietly("its parameters", self._literals)
+        quietly("its output", self._output.start)
 
     def end(self, error: BaseException | None) -> None:
         """Observe what the cell left and end the run."""
-        _quietly("its output", self._output.stop)
-        _quietly("its figures", lambda: self.run.put_figures(self._output.figures, renumber=True))
+        quietly("its output", self._output.stop)
+        quietly("its figures", lambda: self.run.put_figures(self._output.figures, renumber=True))
         fits: list[CellFit] = []
         if error is None:
             # After an error nobody knows which of the calls were reached.
-            _quietly("its models", lambda: fits.extend(cell_fits(self._tree, self._names)))
-        _quietly("its parameters", lambda: self._estimators(fits))
-        _quietly("its metrics", lambda: self.run.observe_metrics(self._metrics()))
-        _quietly("its data", lambda: self._data(fits))
+            quietly("its models", lambda: fits.extend(cell_fits(self._tree, self._names)))
+        quietly("its parameters", lambda: self._estimators(fits))
+        quietly("its metrics", lambda: self.run.observe_metrics(self._metrics()))
+        quietly("its data", lambda: self._data(fits))
         if error is not None:
             self.run.end(
                 "FAILED" if isinstance(error, Exception) else "KILLED",
@@ -107,16 +107,6 @@ class CellRun:
             X, y = (None if given is None else given.value for given in (fit.X, fit.y))
             remembered.append(Fit(fit.name, fit.model, None if X is None else sample_fit_data(X, y)))
         self._session.remember(remembered, self.run)
-
-
-def _quietly(what: str, observe: Callable[[], Any]) -> None:
-    """Observe something; the cell has run, and whatever goes wrong now is not the user's affair."""
-    try:
-        observe()
-    except Exception as error:  # noqa: BLE001 this runs in the user's cell
-        if os.environ.get("MLOPS_DEBUG"):
-            tracebacks.print_exc()
-        notify(f"{what} could not be observed ({type(error).__name__}: {error}); the cell itself is not affected")
 
 
 def _trace(error: BaseException) -> str:

@@ -76,7 +76,7 @@ class Metrics(Record, frozen=True):
     at_ms: int
     step: int
     values: dict[str, Number]
-    origin: str = "logged"
+    origin: str = "logged"  # logged | observed | system (resources used, named system/... as MLflow names them)
 
 
 class Tags(Record, frozen=True):
@@ -94,7 +94,7 @@ class Artifact(Record, frozen=True):
     digest: str  # SHA-256
     size: int
     media_type: str = "application/octet-stream"
-    kind: str = "file"  # file | figure | table | notebook | code | log
+    kind: str = "file"  # file | figure | table | notebook | code | log | environment | schema
 
 
 class Column(msgspec.Struct, frozen=True):
@@ -146,7 +146,10 @@ class Dataset(Record, frozen=True):
     rows: int
     columns: list[Column] = []
     source: str = ""
-    profile: dict[str, Value] = {}
+    profile: dict[str, Value] = {}  # kind, missing counts, and per column what a comparison of two versions needs
+    covers: str = "content"  # what the digest was made of: content | sampled | shape
+    snapshot: str = ""  # blob digest of the data itself as Parquet, when a snapshot was asked for
+    schema: str = ""  # blob digest of the inferred pandera schema (its JSON form)
 
 
 class RunEnd(Record, frozen=True):
@@ -159,6 +162,46 @@ class RunEnd(Record, frozen=True):
     traceback: str = ""
     output: str = ""  # tail of stdout and stderr
     complete: bool = True  # False when records had to be dropped
+
+
+class CellExecuted(Record, frozen=True):
+    """One execution of a cell in the session, tracked or not, failed ones included.
+
+    Slicing and replay build on these: the journal keeps them in order of execution, each with the source as
+    it was executed.
+    """
+
+    uid: str  # of this execution
+    count: int  # execution count, In[count]; 0 when it was not counted
+    cell_id: str
+    source: str  # as typed, with magics; secrets masked
+    started_ms: int
+    duration_us: int
+    status: str  # ok | failed | interrupted
+    error: str = ""
+    notebook: str = ""
+    reads: list[str] = []  # names whose values it used; those used by notebook functions that it calls included
+    writes: list[str] = []  # names that it bound
+    deletes: list[str] = []
+    kills: list[str] = []  # those of `writes` that were bound, whatever path was taken, before they were read
+    effects: list[str] = []  # what lies outside of the namespace: @cwd, @environ, @packages, @shell, @file:<path> ...
+    run_uids: list[str] = []  # runs that were begun in it
+    random_state: str = ""  # digest of the `RandomState` at its start
+
+
+class RandomState(Record, frozen=True):
+    """State of the random number generators at the start of a cell, written when it differs from the last one."""
+
+    digest: str
+    states: dict[str, Value]  # random | numpy | torch -> what that library takes back, as plain values
+
+
+class Provenance(Record, frozen=True):
+    """Where a run comes from: the executions it rests on, and what speaks against repeating it."""
+
+    run_uid: str
+    cells: list[str]  # uids of `CellExecuted`, in order of execution, that of the run itself last
+    warnings: list[str] = []  # plain words: why the notebook on disk, run top to bottom, is not this code
 
 
 class SessionEnd(Record, frozen=True):
@@ -180,6 +223,9 @@ RECORD_TYPES: dict[int, type[Record]] = {
     9: Dataset,
     10: RunEnd,
     11: SessionEnd,
+    12: CellExecuted,
+    13: RandomState,
+    14: Provenance,
 }
 TYPE_NUMBERS: dict[type[Record], int] = {kind: number for number, kind in RECORD_TYPES.items()}
 

@@ -89,6 +89,24 @@ class RunDataset:
     digest: str
     rows: int
     columns: int
+    covers: str = "content"  # what the digest was made of: content | sampled | shape
+    snapshot: str = ""  # blob digest of the data as Parquet, empty when none was kept
+    schema: str = ""  # blob digest of its pandera schema, empty when none was inferred
+
+
+@dataclass(frozen=True)
+class RunCell:
+    """An execution of a cell that a run rests on."""
+
+    uid: str
+    count: int
+    cell_id: str
+    source: str
+    status: str  # ok | failed | interrupted
+    started_ms: int
+    seconds: float
+    reads: list[str] = field(default_factory=list)
+    writes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -112,6 +130,8 @@ class RunDetail:
     models: list[RunModel] = field(default_factory=list)
     datasets: list[RunDataset] = field(default_factory=list)
     history: dict[str, list[MetricPoint]] = field(default_factory=dict)
+    cells: list[RunCell] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)  # why the notebook on disk does not repeat this run
     children: list[Run] = field(default_factory=list)
 
 

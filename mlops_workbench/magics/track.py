@@ -6,16 +6,14 @@ import ast
 import re
 import shlex
 import sys
-import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.core.errors import did_you_mean
+from mlops_workbench.magics.watching import watching
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
-
-    from mlops_workbench.capture.cell import CellRun
 
 USAGE = '%%track [NAME] [--tag K=V]... [--param K=V]... [--note "..."] [--nested]'
 
@@ -117,16 +115,8 @@ def transform_track(lines: list[str]) -> list[str]:
     return [call + "\n", *body[:first], *cell_magic(body[first:])]
 
 
-@dataclass
-class _Execution:
-    """A cell that executes now, and its run if it has one."""
-
-    info: Any
-    cell: CellRun | None = None
-
-
-class Tracker:
-    """Begins a run when ``%track`` is reached and ends it with the cell.
+class TrackMagic:
+    """The magic: begins a run when ``%track`` is reached; the watch ends it with the cell.
 
     Parameters
     ----------
@@ -136,7 +126,6 @@ class Tracker:
 
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell = shell
-        self._local = threading.local()
 
     def track(self, line: str, cell: str | None = None) -> None:
         """Make the cell a run; see ``%%track --help``."""
@@ -153,114 +142,20 @@ class Tracker:
         if options.help:
             sys.stdout.write(_HELP)
             return
-        executions = self._executions()
-        if not executions:
-            # The extension was loaded by this very cell, after its beginning was announced.
-            executions.append(_Execution(None))
-        if executions[-1].cell is None:
-            executions[-1].cell = _begin(self._shell, executions[-1].info, options)
+        from mlops_workbench.capture.watch import CellOptions
 
-    def before(self, info: Any) -> None:
-        """A cell begins."""
-        self._executions().append(_Execution(info))
-
-    def after(self, result: Any = None) -> None:
-        """A cell ended."""
-        execution = self._take(result)
-        if execution is None or execution.cell is None:
-            return
-        _end(self._shell, execution.cell, _error(result))
-
-    def _executions(self) -> list[_Execution]:
-        # Subshells of a kernel execute cells in threads of their own.
-        if not hasattr(self._local, "executions"):
-            self._local.executions = []
-        return self._local.executions  # type: ignore[no-any-return]
-
-    def _take(self, result: Any) -> _Execution | None:
-        executions = self._executions()
-        info = getattr(result, "info", None)
-        for i in range(len(executions) - 1, -1, -1):
-            if executions[i].info is info:
-                found = executions[i]
-                del executions[i:]
-                return found
-        if not executions:
-            return None
-        top = executions[-1].info
-        # An interrupted cell comes with no result, or with one made anew.
-        if info is None or top is None or info.raw_cell == top.raw_cell:
-            return executions.pop()
-        return None
+        chosen = CellOptions(options.name, options.tags, options.params, options.nested)
+        watching(self._shell).watch.track(chosen)
 
 
 def register_track(shell: InteractiveShell) -> None:
     """Add ``%%track`` to an IPython session; doing it twice changes nothing."""
-    if any(getattr(transform, "__name__", "") == transform_track.__name__ for transform in _transforms(shell)):
+    transforms: list[Any] = shell.input_transformers_cleanup
+    if any(getattr(transform, "__name__", "") == transform_track.__name__ for transform in transforms):
         return
-    tracker = Tracker(shell)
-    shell.register_magic_function(tracker.track, "line_cell", "track")
-    _transforms(shell).append(transform_track)
-    shell.events.register("pre_run_cell", tracker.before)
-    shell.events.register("post_run_cell", tracker.after)
-
-
-def _transforms(shell: InteractiveShell) -> list[Any]:
-    return shell.input_transformers_cleanup  # type: ignore[no-any-return]
-
-
-def _begin(shell: Any, info: Any, options: TrackOptions) -> CellRun | None:
-    from mlops_workbench.capture.cell import CellRun
-    from mlops_workbench.capture.notices import notify
-    from mlops_workbench.capture.observe.scope import parse_cell, unwrap_magics
-    from mlops_workbench.capture.output import OutputTail
-    from mlops_workbench.capture.place import cell_source
-    from mlops_workbench.capture.session import current_session
-
-    try:
-        session = current_session()
-        raw = info.raw_cell if info is not None else cell_source()
-        around = session.current_run()
-        # In a pipeline's stage every run belongs to the stage.
-        parent = around if around is not None and (options.nested or around.joined) else None
-        if options.nested and parent is None:
-            notify("%%track --nested: no run is active, so this one has no parent")
-        run = session.start_run(
-            options.name,
-            experiment=parent.experiment if parent is not None else "",
-            parent_uid=parent.uid if parent is not None else "",
-            cell_id=getattr(info, "cell_id", None) or "",
-            tags=options.tags,
-            source=raw,
-        )
-        if options.params:
-            run.log_params(options.params)
-        tree = unwrap_magics(parse_cell(shell.transform_cell(raw)), shell.transform_cell)
-        cell = CellRun(session, run, tree, shell.user_ns, OutputTail(shell))
-        cell.begin()
-    except Exception as error:  # noqa: BLE001 this runs in the user's cell, which goes on without us
-        notify(f"this cell could not be tracked ({type(error).__name__}: {error})")
-        return None
-    return cell
-
-
-def _end(shell: Any, cell: CellRun, error: BaseException | None) -> None:
-    from mlops_workbench.capture.card import card
-    from mlops_workbench.capture.notices import notify
-
-    try:
-        cell.end(error)
-        if cell.run.ended:
-            shell.display_pub.publish(card(cell.run))
-    except Exception as problem:  # noqa: BLE001 this runs in the user's cell, which is done
-        notify(f"the end of this run could not be recorded ({type(problem).__name__}: {problem})")
-
-
-def _error(result: Any) -> BaseException | None:
-    if result is not None:
-        return result.error_before_exec or result.error_in_exec  # type: ignore[no-any-return]
-    # IPython gives no result for an `await` that was interrupted; the exception is on its way.
-    return sys.exc_info()[1] or KeyboardInterrupt()
+    shell.register_magic_function(TrackMagic(shell).track, "line_cell", "track")
+    transforms.append(transform_track)
+    watching(shell).register()
 
 
 def _literal(text: str) -> Any:

@@ -12,12 +12,13 @@ from typing import Any
 import msgspec
 
 from mlops_workbench.core.errors import InvalidInput, NotFound, StorageError, did_you_mean
-from mlops_workbench.core.records import Model
+from mlops_workbench.core.records import CellExecuted, Model
 from mlops_workbench.core.runs import (
     Experiment,
     MetricPoint,
     Run,
     RunArtifact,
+    RunCell,
     RunDataset,
     RunDetail,
     RunModel,
@@ -175,13 +176,42 @@ class ReadIndex:
             datasets=[
                 RunDataset(*row)
                 for row in self._query(
-                    "SELECT name, context, digest, rows, columns FROM datasets WHERE uid = ? ORDER BY context, name",
+                    "SELECT name, context, digest, rows, columns, covers, snapshot, schema FROM datasets"
+                    " WHERE uid = ? ORDER BY context, name",
                     (uid,),
                 )
             ],
             history=history,
+            cells=self._cells(uid),
+            warnings=self._warnings(uid),
             children=self.runs(parent=uid, descending=False, limit=1000),
         )
+
+    def _cells(self, uid: str) -> list[RunCell]:
+        rows = self._query(
+            "SELECT c.record FROM provenance p, json_each(p.cells) e JOIN cells c ON c.cell_uid = e.value"
+            " WHERE p.uid = ? ORDER BY e.key",
+            (uid,),
+        )
+        records = [msgspec.msgpack.decode(row[0], type=CellExecuted) for row in rows]
+        return [
+            RunCell(
+                uid=record.uid,
+                count=record.count,
+                cell_id=record.cell_id,
+                source=record.source,
+                status=record.status,
+                started_ms=record.started_ms,
+                seconds=record.duration_us / 1e6,
+                reads=record.reads,
+                writes=record.writes,
+            )
+            for record in records
+        ]
+
+    def _warnings(self, uid: str) -> list[str]:
+        rows = self._query("SELECT warnings FROM provenance WHERE uid = ?", (uid,))
+        return list(msgspec.json.decode(rows[0][0])) if rows else []
 
     def experiments(self) -> list[Experiment]:
         """Experiments with their number of runs, the one used last first."""

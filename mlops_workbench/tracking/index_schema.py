@@ -10,7 +10,7 @@ from pathlib import Path
 from mlops_workbench.core.errors import StorageError
 
 #: Raised with every change of the tables below.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _SCHEMA = """
 CREATE TABLE state (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
@@ -68,8 +68,19 @@ CREATE INDEX models_by_run ON models (uid, name);
 CREATE INDEX models_undelivered ON models (model_uid) WHERE model_id = '';
 CREATE TABLE datasets (
     uid TEXT, name TEXT, context TEXT, digest TEXT, rows INTEGER NOT NULL, columns INTEGER NOT NULL,
+    covers TEXT NOT NULL DEFAULT 'content', snapshot TEXT NOT NULL DEFAULT '', schema TEXT NOT NULL DEFAULT '',
+    profile TEXT NOT NULL DEFAULT '{}',
     PRIMARY KEY (uid, name, context, digest)
 ) WITHOUT ROWID;
+CREATE INDEX datasets_by_digest ON datasets (digest);
+
+-- Executions of cells, in order of the rowid within a session.
+CREATE TABLE cells (
+    cell_uid TEXT PRIMARY KEY, session TEXT NOT NULL, count INTEGER NOT NULL, cell_id TEXT NOT NULL,
+    status TEXT NOT NULL, started_ms INTEGER NOT NULL, duration_us INTEGER NOT NULL, record BLOB NOT NULL
+);
+CREATE INDEX cells_by_session ON cells (session, started_ms);
+CREATE TABLE provenance (uid TEXT PRIMARY KEY, cells TEXT NOT NULL, warnings TEXT NOT NULL) WITHOUT ROWID;
 
 CREATE TABLE changes (topic TEXT, id TEXT, revision INTEGER NOT NULL, PRIMARY KEY (topic, id)) WITHOUT ROWID;
 CREATE INDEX changes_by_revision ON changes (revision);

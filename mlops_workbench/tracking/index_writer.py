@@ -14,11 +14,13 @@ import msgspec
 from mlops_workbench.core.errors import StorageError
 from mlops_workbench.core.records import (
     Artifact,
+    CellExecuted,
     Dataset,
     Heartbeat,
     Metrics,
     Model,
     Params,
+    Provenance,
     Record,
     RunEnd,
     RunStart,
@@ -307,8 +309,29 @@ class IndexWriter:
     def _(self, record: Dataset) -> None:
         self._seen(record.run_uid)
         self._connection.execute(
-            "INSERT OR REPLACE INTO datasets VALUES (?, ?, ?, ?, ?, ?)",
-            (record.run_uid, record.name, record.context, record.digest, record.rows, len(record.columns)),
+            "INSERT OR REPLACE INTO datasets VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                record.run_uid, record.name, record.context, record.digest, record.rows, len(record.columns),
+                record.covers, record.snapshot, record.schema, as_text(record.profile),
+            ),
+        )  # fmt: skip
+
+    @_apply.register
+    def _(self, record: CellExecuted) -> None:
+        self._connection.execute(
+            "INSERT OR REPLACE INTO cells VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                record.uid, self._file.session, record.count, record.cell_id, record.status, record.started_ms,
+                record.duration_us, msgspec.msgpack.encode(record),
+            ),
+        )  # fmt: skip
+
+    @_apply.register
+    def _(self, record: Provenance) -> None:
+        self._seen(record.run_uid)
+        self._connection.execute(
+            "INSERT OR REPLACE INTO provenance VALUES (?, ?, ?)",
+            (record.run_uid, as_text(record.cells), as_text(record.warnings)),
         )
 
     @_apply.register

@@ -12,24 +12,23 @@ FORBIDDEN = {
     *("httpx", "requests", "aiohttp", "flask", "rich", "typer", "click", "psutil"),
 }
 
-SCRIPT = """
+SCRIPT = r"""
 import sys
 import mlops_workbench
 from mlops_workbench import track, log, log_param, log_params, log_artifact, tag
 from mlops_workbench.capture import set_experiment, current_session
-from mlops_workbench.capture.cell import CellRun
-from mlops_workbench.capture.output import OutputTail
-from mlops_workbench.capture.observe.scope import parse_cell
+from IPython.core.interactiveshell import InteractiveShell
 set_experiment("e")
 with track("r", tags={"a": 1}) as run:
     log(auc=0.9)
     log_params(depth=3)
     log_artifact(b"x", "x.txt")
     tag(b=2)
-source = "depth = 3\\nmodel = fit(X)\\nscore = f1(y)"
-cell = CellRun(current_session(), current_session().start_run("cell"), parse_cell(source), {}, OutputTail(None))
-cell.begin()
-cell.end(None)
+shell = InteractiveShell.instance()
+shell.run_line_magic("load_ext", "mlops_workbench")
+done = shell.run_cell("%%track cell\ndepth = 3\nmodel = dict(a=depth)\nscore = max(model)", store_history=True)
+done.raise_error()
+assert current_session().current_run() is None
 print(" ".join(sorted({name.partition(".")[0] for name in sys.modules})))
 """
 
@@ -42,6 +41,7 @@ def test_tracking_imports_none_of_the_libraries_of_the_field(workspace):
         text=True,
         check=True,
     )
-    loaded = set(done.stdout.split())
+    loaded = set(done.stdout.splitlines()[-1].split())
+    assert "run cell - FINISHED" in done.stdout
     assert "mlops_workbench" in loaded and not loaded & FORBIDDEN
     assert done.stderr == ""

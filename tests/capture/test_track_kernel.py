@@ -9,7 +9,7 @@ import time
 import nbclient
 import nbformat
 import pytest
-from conftest import Kernel, Records, until
+from kernels import Kernel, Records, until
 
 from mlops_workbench.core.records import Artifact, Dataset, Heartbeat, Metrics, Model, Params, RunEnd, RunStart
 from mlops_workbench.core.workspace import Workspace

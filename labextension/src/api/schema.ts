@@ -1262,6 +1262,30 @@ export interface components {
       size: number;
     };
     /**
+     * RunCell
+     * @description An execution of a cell that a run rests on.
+     */
+    RunCell: {
+      /** Cell Id */
+      cell_id: string;
+      /** Count */
+      count: number;
+      /** Reads */
+      reads?: string[];
+      /** Seconds */
+      seconds: number;
+      /** Source */
+      source: string;
+      /** Started Ms */
+      started_ms: number;
+      /** Status */
+      status: string;
+      /** Uid */
+      uid: string;
+      /** Writes */
+      writes?: string[];
+    };
+    /**
      * RunDataset
      * @description Data that went into a run.
      */
@@ -1270,12 +1294,27 @@ export interface components {
       columns: number;
       /** Context */
       context: string;
+      /**
+       * Covers
+       * @default content
+       */
+      covers: string;
       /** Digest */
       digest: string;
       /** Name */
       name: string;
       /** Rows */
       rows: number;
+      /**
+       * Schema
+       * @default
+       */
+      schema: string;
+      /**
+       * Snapshot
+       * @default
+       */
+      snapshot: string;
     };
     /**
      * RunDetail
@@ -1284,6 +1323,8 @@ export interface components {
     RunDetail: {
       /** Artifacts */
       artifacts?: components['schemas']['RunArtifact'][];
+      /** Cells */
+      cells?: components['schemas']['RunCell'][];
       /** Children */
       children?: components['schemas']['Run'][];
       /** Datasets */
@@ -1310,6 +1351,8 @@ export interface components {
        * @default
        */
       traceback: string;
+      /** Warnings */
+      warnings?: string[];
     };
     /**
      * RunModel

@@ -1,0 +1,85 @@
+"""Work that waits until the reply to a cell was sent."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from mlops_workbench.capture.notices import notify
+
+#: Seconds after a cell, when its reply is long under way.
+_PAUSE = 0.02
+
+
+class Deferred:
+    """A queue of observations that are too slow to be made before a cell's reply.
+
+    They are made in the kernel's own thread: shortly after the reply when the kernel is idle, and in any case
+    before the next cell begins, so that they see what the cell left and not what the next one made of it.
+    Without an event loop (a plain IPython terminal) they are made at once.
+
+    Parameters
+    ----------
+    shell : InteractiveShell
+        The IPython session.
+    """
+
+    def __init__(self, shell: Any) -> None:
+        self._shell = shell
+        self._waiting: deque[tuple[str, Callable[[], Any], Any]] = deque()
+        self._pid = os.getpid()
+
+    def add(self, what: str, work: Callable[[], Any]) -> None:
+        """Do `work` after the reply.
+
+        Parameters
+        ----------
+        what : str
+            What is observed, for the message when it fails.
+        work : callable
+            Whatever it raises is told and goes no further.
+        """
+        kernel = getattr(self._shell, "kernel", None)
+        loop = getattr(getattr(kernel, "io_loop", None), "asyncio_loop", None)
+        if loop is None or not loop.is_running():
+            quietly(what, work)
+            return
+        # What is shown later still belongs below the cell that caused it.
+        self._waiting.append((what, work, getattr(self._shell, "parent_header", None)))
+        loop.call_later(_PAUSE, self.flush)
+
+    def flush(self) -> None:
+        """Do what waits now."""
+        if self._pid != os.getpid():
+            # A forked child has no business with what its parent saw.
+            self._waiting.clear()
+        while self._waiting:
+            what, work, parent = self._waiting.popleft()
+            current = getattr(self._shell, "parent_header", None)
+            if parent is not None and parent is not current:
+                quietly(what, lambda parent=parent: self._shell.set_parent(parent))
+            quietly(what, work)
+            if parent is not None and parent is not current and current is not None:
+                quietly(what, lambda current=current: self._shell.set_parent(current))
+
+
+def quietly(what: str, observe: Callable[[], Any]) -> None:
+    """Observe something; the cell has run, and whatever goes wrong now is not the user's affair.
+
+    Parameters
+    ----------
+    what : str
+        What is observed, for the message when it fails.
+    observe : callable
+        Whatever it raises is told and goes no further; ``MLOPS_DEBUG`` shows its traceback.
+    """
+    try:
+        observe()
+    except Exception as error:  # noqa: BLE001 this runs in the user's kernel
+        if os.environ.get("MLOPS_DEBUG"):
+            traceback.print_exc(file=sys.stderr)
+        notify(f"{what} could not be observed ({type(error).__name__}: {error}); the cell itself is not affected")

@@ -1,0 +1,75 @@
+"""One execution of a cell, from before it runs until what it left was looked at."""
+
+from __future__ import annotations
+
+import ast
+import time
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from mlops_workbench.capture.observe.scope import parse_cell, unwrap_magics
+from mlops_workbench.core.ids import new_id, now_ms
+
+if TYPE_CHECKING:
+    from mlops_workbench.capture.cell import CellRun
+
+
+class Execution:
+    """What is known of a cell that runs, or has just run.
+
+    Parameters
+    ----------
+    shell : InteractiveShell
+        The IPython session.
+    info : object or None
+        IPython's ``ExecutionInfo``; None when the extension was loaded by this very cell.
+    source : str
+        The cell as typed, with its magics.
+
+    Attributes
+    ----------
+    uid : str
+        Id of this execution.
+    count : int
+        Execution count, 0 when it is not counted.
+    cell_id : str
+        Id of the cell in the notebook, empty when the client does not send it.
+    started_ms : int
+        When it began, ms since the epoch.
+    seconds : float
+        How long it ran; 0 while it runs.
+    error : BaseException or None
+        What ended it.
+    run : CellRun or None
+        The run it is, when it is tracked.
+    """
+
+    def __init__(self, shell: Any, info: Any, source: str) -> None:
+        self.uid = new_id()
+        self.info = info
+        self.source = source
+        self.count = int(getattr(shell, "execution_count", 0)) if getattr(info, "store_history", True) else 0
+        self.cell_id: str = getattr(info, "cell_id", None) or ""
+        self.started_ms = now_ms()
+        self.seconds = 0.0
+        self.error: BaseException | None = None
+        self.run: CellRun | None = None
+        self._shell = shell
+        self._began = time.perf_counter()
+
+    @property
+    def names(self) -> Mapping[str, Any]:
+        """The notebook's namespace."""
+        return self._shell.user_ns  # type: ignore[no-any-return]
+
+    @cached_property
+    def tree(self) -> ast.Module | None:
+        """Syntax tree of the cell, magics transformed and unwrapped; None when it is not Python."""
+        transform = self._shell.transform_cell
+        return unwrap_magics(parse_cell(transform(self.source)), transform)
+
+    def ended(self, error: BaseException | None) -> None:
+        """Note that the cell's code is done."""
+        self.seconds = time.perf_counter() - self._began
+        self.error = error

@@ -1,0 +1,61 @@
+"""The watch over a session's cells, made when the first one runs."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from mlops_workbench.capture.cell import CellRun
+    from mlops_workbench.capture.watch import Watch
+
+_watched: WeakKeyDictionary[InteractiveShell, Watching] = WeakKeyDictionary()
+
+
+class Watching:
+    """Ties a `Watch` to the events of an IPython session.
+
+    Loading the extension imports nothing of capture; the reply to the cell that loads it does not wait for it.
+
+    Parameters
+    ----------
+    shell : InteractiveShell
+        The IPython session.
+    """
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        self._shell = shell
+
+    @cached_property
+    def watch(self) -> Watch:
+        """The watch over the cells."""
+        from mlops_workbench.capture.session import current_session
+        from mlops_workbench.capture.watch import Watch
+
+        return Watch(self._shell, current_session(), self._show)
+
+    def register(self) -> None:
+        """Listen to the session's events."""
+        self._shell.events.register("pre_run_cell", self._before)
+        self._shell.events.register("post_run_cell", self._after)
+
+    def _before(self, info: Any) -> None:
+        self.watch.before(info)
+
+    def _after(self, result: Any = None) -> None:
+        self.watch.after(result)
+
+    def _show(self, cell: CellRun) -> None:
+        from mlops_workbench.capture.card import card
+
+        self._shell.display_pub.publish(card(cell.run))
+
+
+def watching(shell: InteractiveShell) -> Watching:
+    """What watches this session, made at the first call."""
+    if shell not in _watched:
+        _watched[shell] = Watching(shell)
+    return _watched[shell]
