@@ -76,7 +76,7 @@ format: setup ## let ruff, eslint and prettier mend what they can
 
 bench: setup ## run a benchmark beside the peers (NAME=serving)
 	@test -n "$(NAME)" || { echo "which one? make bench NAME=..."; ls tests/benchmarks/bench_*.py | sed 's/.*bench_\(.*\).py/  \1/'; exit 2; }
-	@$(BIN)/python tests/benchmarks/bench_$(NAME).py
+	@$(BIN)/python tests/benchmarks/bench_$(NAME).py $(ARGS)
 
 lock: ## resolve the dependencies anew into .ci/requirements.lock
 	$(BIN)/uv pip compile pyproject.toml --extra dev --extra examples --extra onnx --extra postgres \

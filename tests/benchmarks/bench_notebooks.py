@@ -1,0 +1,212 @@
+"""Notebooks of other people, run with and without capture: same outputs, and what it costs.
+
+``make bench NAME=notebooks ARGS="FOLDER_OR_NOTEBOOK..."``. Each notebook runs in turns without capture, with
+it, and without it again, each time in a fresh kernel and in a copy of its folder. Capture is switched on as
+JupyterLab does it, by the kernel's configuration; every cell that fits a model becomes a run (autotrack).
+
+An output counts as different only where the two executions without capture agree with each other, and when
+it is not the workbench's own (those are marked in their metadata). The time of a cell runs from its start to the
+start of the next one, so that work after the reply counts; the start of the kernel does not. The machine's noise
+hits some cells of some executions: of each cell the shortest time on either side is taken. The last line is JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import re
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
+
+#: Seconds that one cell may take.
+CELL_SECONDS = 300
+_ADDRESS = re.compile(r"0x[0-9a-fA-F]{6,}|<ipython-input-[^>]*>|/tmp/\S+")
+
+
+@dataclass
+class Execution:
+    """One execution of a notebook."""
+
+    cells: list[float] = field(default_factory=list)
+    outputs: list[list[Any]] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    own: int = 0
+    died: str = ""
+
+    @property
+    def seconds(self) -> float:
+        """Time of all cells."""
+        return sum(self.cells)
+
+
+def fastest(executions: list[Execution]) -> float:
+    """Seconds of a notebook, of each cell the shortest."""
+    return sum(map(min, zip(*(one.cells for one in executions), strict=True)))
+
+
+def main() -> None:
+    """Run what was named and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("paths", nargs="+", type=Path)
+    parser.add_argument("--rounds", type=int, default=2, help="rounds of two executions a notebook, after a first one")
+    parser.add_argument("--limit", type=float, default=600.0, help="leave out notebooks that take more seconds")
+    chosen = parser.parse_args()
+    overheads: list[float] = []
+    ran = different = broken = cards = 0
+    seconds_without = seconds_with = 0.0
+    for notebook in notebooks(chosen.paths):
+        plain = [execute(notebook, capture=False)]
+        if plain[0].died or plain[0].seconds > chosen.limit:
+            tell(notebook, f"left out: {plain[0].died or 'too long'}")
+            continue
+        captured = []
+        for _ in range(chosen.rounds):
+            captured.append(execute(notebook, capture=True))
+            plain.append(execute(notebook, capture=False))
+        ran += 1
+        faults = [difference for one in captured for difference in differences(plain[0], plain[1], one)]
+        dead = [one.died for one in captured if one.died]
+        # As many executions on either side, or the side with more would have the better of the noise.
+        without, with_capture = fastest(plain[1:]), fastest(captured)
+        overheads.append(with_capture / without - 1)
+        seconds_without += without
+        seconds_with += with_capture
+        broken += bool(dead)
+        different += bool(faults)
+        cards += sum(one.own for one in captured)
+        tell(
+            notebook,
+            f"{without:.2f} s, with capture {with_capture:.2f} s ({overheads[-1]:+.1%}), {captured[0].own} cards"
+            + "".join(f"\n    {fault}" for fault in [*dead, *faults[:5]]),
+        )
+    figures = {
+        "notebooks": ran,
+        "different": different,
+        "broken": broken,
+        "cards": cards,
+        "overhead_median": round(statistics.median(overheads), 4) if overheads else None,
+        "overhead_total": round(seconds_with / seconds_without - 1, 4) if seconds_without else None,
+        "seconds_without": round(seconds_without, 1),
+    }
+    print(json.dumps(figures))
+
+
+def notebooks(paths: list[Path]) -> Iterator[Path]:
+    """Notebooks in the folders, and those named."""
+    for path in paths:
+        found = sorted(path.rglob("*.ipynb")) if path.is_dir() else [path]
+        yield from (one for one in found if ".ipynb_checkpoints" not in one.parts)
+
+
+def tell(notebook: Path, text: str) -> None:
+    """A line of progress."""
+    sys.stderr.write(f"{notebook.parent.name}/{notebook.name}: {text}\n")
+    sys.stderr.flush()
+
+
+def execute(path: Path, *, capture: bool) -> Execution:
+    """Run a notebook in a copy of its folder; cells that fail do not end it."""
+    with tempfile.TemporaryDirectory(prefix="bench-notebook-") as scratch:
+        folder = Path(scratch) / "work" / path.parent.name
+        shutil.copytree(path.parent, folder, symlinks=True, ignore=shutil.ignore_patterns(".git"))
+        # Notebooks reach for data beside their own folder.
+        for beside in path.parent.parent.iterdir():
+            if beside.is_dir() and beside.name != path.parent.name and not beside.name.startswith("."):
+                (folder.parent / beside.name).symlink_to(beside)
+        environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("MLOPS_")},
+            "IPYTHONDIR": str(_profile(Path(scratch), capture)),
+            "MLOPS_WORKSPACE": str(_workspace(Path(scratch))),
+            "PYTHONHASHSEED": "0",
+        }
+        document = nbformat.read(path, as_version=4)
+        starts: list[float] = []
+        client = NotebookClient(
+            document,
+            timeout=CELL_SECONDS,
+            allow_errors=True,
+            resources={"metadata": {"path": str(folder)}},
+            on_cell_execute=lambda **_: starts.append(time.perf_counter()),
+        )
+        found = Execution()
+        try:
+            client.execute(env=environment)
+        except (DeadKernelError, CellTimeoutError, RuntimeError) as error:
+            found.died = f"{type(error).__name__}: {str(error).splitlines()[0]}"
+        starts.append(time.perf_counter())
+        found.cells = [after - before for before, after in itertools.pairwise(starts)]
+    for cell in document.cells:
+        if cell.cell_type == "code":
+            found.outputs.append(shown(cell.outputs, found))
+    return found
+
+
+def _profile(scratch: Path, capture: bool) -> Path:
+    profile = scratch / "ipython" / "profile_default"
+    profile.mkdir(parents=True)
+    lines = ["c = get_config()", "c.HistoryManager.enabled = False"]
+    if capture:
+        lines.append("c.InteractiveShellApp.extensions = ['mlops_workbench']")
+    (profile / "ipython_kernel_config.py").write_text("\n".join(lines) + "\n")
+    return profile.parent
+
+
+def _workspace(scratch: Path) -> Path:
+    folder = scratch / "workspace"
+    folder.mkdir()
+    (folder / "workbench.toml").write_text("[capture]\nautotrack = true\n")
+    return folder
+
+
+def shown(outputs: list[Any], execution: Execution) -> list[Any]:
+    """What a cell shows, in a form that can be compared; adjacent texts of a stream are one."""
+    found: list[Any] = []
+    for output in outputs:
+        kind = output["output_type"]
+        if "mlops_workbench" in output.get("metadata", {}):
+            execution.own += 1
+        elif kind == "stream":
+            text = _ADDRESS.sub("", output["text"])
+            if found and found[-1][0] == "stream" and found[-1][1] == output["name"]:
+                found[-1] = ("stream", output["name"], found[-1][2] + text)
+            else:
+                found.append(("stream", output["name"], text))
+        elif kind == "error":
+            found.append(("error", output["ename"], _ADDRESS.sub("", output["evalue"])))
+        else:
+            bundle = {kind: _ADDRESS.sub("", str(value)) for kind, value in sorted(output["data"].items())}
+            found.append((kind, bundle))
+    return found
+
+
+def differences(one: Execution, again: Execution, captured: Execution) -> list[str]:
+    """Cells whose outputs are the same twice without capture, and other ones with it."""
+    return [
+        f"code cell {number}: {_short(first)} became {_short(with_capture)}"
+        for number, (first, second, with_capture) in enumerate(
+            zip(one.outputs, again.outputs, captured.outputs, strict=True)
+        )
+        if first == second and first != with_capture
+    ]
+
+
+def _short(outputs: list[Any]) -> str:
+    text = repr(outputs)
+    return text if len(text) < 400 else f"{text[:200]} ... {text[-200:]}"
+
+
+if __name__ == "__main__":
+    main()
