@@ -27,8 +27,9 @@ from mlops_workbench.tracking.journal_files import (
     journal_files,
     read_batch,
 )
+from mlops_workbench.tracking.mlflow_connection import RUN_UID
 from mlops_workbench.tracking.mlflow_errors import PERMANENT
-from mlops_workbench.tracking.mlflow_store import RUN_UID, TrackingStore
+from mlops_workbench.tracking.mlflow_store import TrackingStore
 from mlops_workbench.tracking.run_delivery import RunDelivery, RunRecord
 from mlops_workbench.tracking.values import UNUSABLE, as_text, clip
 
@@ -200,7 +201,7 @@ class Delivery:
             tags[PARENT] = parent_id
         if run_id is None:
             try:
-                run_id = self.store.create_run(experiment_id, clip(as_text(start.name), 250), start.start_ms, tags)
+                run_id = self.store.create_run(uid, experiment_id, clip(as_text(start.name), 250), start.start_ms, tags)
             except PERMANENT as error:
                 # Refused since its experiment was deleted meanwhile: the next attempt brings that back.
                 self.store.forget_experiments()

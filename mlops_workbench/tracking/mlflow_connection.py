@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
     from mlops_workbench.core.workspace import Workspace
+    from mlops_workbench.tracking.mlflow_database import MlflowDatabase
 
 #: Set before MLflow is imported, unless the user set them. With MLflow's own defaults (7 tries of 120
 #: seconds) a dead server would be noticed after minutes; the journal keeps what cannot be delivered.
@@ -30,6 +31,10 @@ _ENVIRONMENT = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
+
+#: Tags that tie what is in MLflow to what is in the journal.
+RUN_UID = "mlops.run_uid"
+MODEL_UID = "mlops.model_uid"
 
 #: Tag of experiment 0 of a workspace's own store: tells it from a later one in the same place.
 STORE_TAG = "mlops.store"
@@ -65,6 +70,22 @@ class Connection:
         """
         with self._lock:
             return self._client
+
+    @property
+    def database(self) -> MlflowDatabase | None:
+        """Direct way to the tracking database; None when a server is before it, or its tables are not known."""
+        if self.remote:
+            return None
+        with self._lock:
+            return self._database
+
+    @cached_property
+    def _database(self) -> MlflowDatabase | None:
+        client = self._client
+        from mlops_workbench.tracking.mlflow_database import MlflowDatabase
+
+        with translated(self.uri):
+            return MlflowDatabase.of(client, RUN_UID)
 
     @cached_property
     def _client(self) -> MlflowClient:

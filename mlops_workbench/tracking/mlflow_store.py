@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple, get_args
 from mlops_workbench.core.errors import NotFound
 from mlops_workbench.core.records import Dataset
 from mlops_workbench.core.runs import Run, RunStatus
-from mlops_workbench.tracking.mlflow_connection import Connection
+from mlops_workbench.tracking.mlflow_connection import MODEL_UID, RUN_UID, Connection
+from mlops_workbench.tracking.mlflow_database import is_run_id
 from mlops_workbench.tracking.mlflow_errors import translated
 from mlops_workbench.tracking.values import as_text, metric_number, safe_path
 
@@ -22,10 +23,6 @@ if TYPE_CHECKING:
 
     from mlops_workbench.core.workspace import Workspace
     from mlops_workbench.tracking.mlflow_registry import RegistryStore
-
-#: Tags that tie what is in MLflow to what is in the journal.
-RUN_UID = "mlops.run_uid"
-MODEL_UID = "mlops.model_uid"
 
 #: MLflow's limits for one call.
 METRICS_PER_CALL = 1000
@@ -126,6 +123,10 @@ class TrackingStore:
 
     def find_run(self, experiment_id: str, run_uid: str) -> str | None:
         """MLflow's id of the run with this uid, None when it has not heard of it."""
+        database = self.connection.database
+        if database is not None:
+            with translated(self.uri):
+                return database.find_run(run_uid)
         from mlflow.entities import ViewType
 
         client = self.client
@@ -139,8 +140,15 @@ class TrackingStore:
             )
         return str(found[0].info.run_id) if found else None
 
-    def create_run(self, experiment_id: str, name: str, start_ms: int, tags: Mapping[str, str]) -> str:
-        """Make a run and return MLflow's id; the one call here that must not be repeated blindly."""
+    def create_run(self, uid: str, experiment_id: str, name: str, start_ms: int, tags: Mapping[str, str]) -> str:
+        """Make a run and return MLflow's id: `uid` itself, unless a server chooses it.
+
+        With a server this is the one call here that must not be repeated blindly.
+        """
+        database = self.connection.database
+        if database is not None and is_run_id(uid):
+            with translated(self.uri):
+                return database.create_run(uid, experiment_id, name, max(start_ms, 1), tags)
         client = self.client
         with translated(self.uri):
             run = client.create_run(experiment_id, start_time=max(start_ms, 1), tags=dict(tags), run_name=name or None)

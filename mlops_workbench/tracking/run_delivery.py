@@ -25,12 +25,11 @@ from mlops_workbench.core.records import (
 from mlops_workbench.core.store import BlobStore
 from mlops_workbench.tracking.delivery_log import DeliveredRun, DeliveryLog
 from mlops_workbench.tracking.journal_files import REAPER
+from mlops_workbench.tracking.mlflow_connection import MODEL_UID, RUN_UID
 from mlops_workbench.tracking.mlflow_errors import PERMANENT
 from mlops_workbench.tracking.mlflow_store import (
     METRICS_PER_CALL,
-    MODEL_UID,
     PARAMS_PER_CALL,
-    RUN_UID,
     TAGS_PER_CALL,
     MetricRow,
     TrackingStore,

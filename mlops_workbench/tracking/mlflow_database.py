@@ -1,0 +1,117 @@
+"""An MLflow database written to directly, where its tables are known.
+
+MLflow's interface gives every run an id of its own making, and writes a metric in some thirty microseconds of
+Python and several commits. Where the store is a database that this process opens itself, and its schema is a
+revision known here, a run is inserted through MLflow's own classes with *our* id, as ``mlflow migrate-filestore``
+does it. Any other store, and any other revision, is written to through :class:`mlflow.MlflowClient` alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+#: Schema revisions whose tables ``experiments runs tags params metrics latest_metrics`` are as written here.
+#: MLflow 3.17: ``dc11669786a5``.
+KNOWN_REVISIONS = frozenset({"dc11669786a5"})
+
+#: A uid that can be an MLflow run id: UUID in hexadecimal, as `core.ids.new_id` and MLflow make them.
+_RUN_ID = re.compile(r"[0-9a-f]{32}\Z")
+
+
+def is_run_id(uid: str) -> bool:
+    """Whether a run's uid can be its id in MLflow."""
+    return _RUN_ID.match(uid) is not None
+
+
+class MlflowDatabase:
+    """Tables of a tracking database of a known revision.
+
+    Parameters
+    ----------
+    store : SqlAlchemyStore
+        MLflow's store of that database.
+    uid_tag : str
+        Tag with the uid of runs that MLflow gave an id of its own.
+    """
+
+    def __init__(self, store: SqlAlchemyStore, uid_tag: str) -> None:
+        self.store = store
+        self._uid_tag = uid_tag
+        self._other_ids: dict[str, str] | None = None
+
+    @classmethod
+    def of(cls, client: MlflowClient, uid_tag: str) -> MlflowDatabase | None:
+        """The database behind `client`; None for a server, and for a schema that is not known here."""
+        from mlflow.store.db.utils import _get_schema_version
+        from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+        store = client._tracking_client.store
+        # A subclass (MLflow's workspaces) has columns and rules of its own.
+        if type(store) is not SqlAlchemyStore or _get_schema_version(store.engine) not in KNOWN_REVISIONS:
+            return None
+        return cls(store, uid_tag)
+
+    def find_run(self, uid: str) -> str | None:
+        """MLflow's id of the run with this uid, deleted ones included."""
+        from mlflow.store.tracking.dbmodels.models import SqlRun, SqlTag
+
+        with self.store.ManagedSessionMaker() as session:
+            if is_run_id(uid) and session.get(SqlRun, uid) is not None:
+                return uid
+            if self._other_ids is None:
+                # Runs of earlier versions, and those delivered while the schema was not known: read once, since
+                # the table has no index for the value of a tag.
+                rows = session.query(SqlTag.value, SqlTag.run_uuid).filter(
+                    SqlTag.key == self._uid_tag, SqlTag.value != SqlTag.run_uuid
+                )
+                self._other_ids = {str(value): str(run_id) for value, run_id in rows}
+        return self._other_ids.get(uid)
+
+    def create_run(self, uid: str, experiment_id: str, name: str, start_ms: int, tags: Mapping[str, str]) -> str:
+        """Insert a run with `uid` as its id; one that is there already stays as it is.
+
+        Raises
+        ------
+        MlflowException
+            Its experiment is deleted.
+        """
+        from mlflow.entities import LifecycleStage, RunStatus, SourceType
+        from mlflow.exceptions import MlflowException
+        from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
+        from mlflow.store.tracking.dbmodels.models import SqlExperiment, SqlRun, SqlTag
+        from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME, MLFLOW_USER
+        from mlflow.utils.name_utils import _generate_random_name
+        from mlflow.utils.uri import append_to_uri_path
+
+        with self.store.ManagedSessionMaker(read_only=False) as session:
+            if session.get(SqlRun, uid) is not None:
+                return uid
+            experiment: Any = session.get(SqlExperiment, int(experiment_id))
+            if experiment is None or experiment.lifecycle_stage != LifecycleStage.ACTIVE:
+                raise MlflowException(f"experiment {experiment_id} is deleted", INVALID_PARAMETER_VALUE)
+            shown = name or tags.get(MLFLOW_RUN_NAME) or _generate_random_name()
+            run = SqlRun(
+                run_uuid=uid,
+                name=shown,
+                experiment_id=int(experiment_id),
+                artifact_uri=append_to_uri_path(experiment.artifact_location, uid, self.store.ARTIFACTS_FOLDER_NAME),
+                source_type=SourceType.to_string(SourceType.UNKNOWN),
+                source_name="",
+                entry_point_name="",
+                source_version="",
+                user_id=tags.get(MLFLOW_USER, "unknown"),
+                status=RunStatus.to_string(RunStatus.RUNNING),
+                start_time=start_ms,
+                end_time=None,
+                deleted_time=None,
+                lifecycle_stage=LifecycleStage.ACTIVE,
+            )
+            run.tags = [SqlTag(key=key, value=value) for key, value in {**tags, MLFLOW_RUN_NAME: shown}.items()]
+            session.add(run)
+        return uid
