@@ -10,7 +10,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -52,6 +52,17 @@ class JournalSettings(_Section, frozen=True):
         float, Meta(ge=0, le=60, description="longest time that a power cut can lose; 0: every record")
     ] = 1.0
     segment_mb: Annotated[int, Meta(ge=1, le=1024, description="size in MiB at which a journal file rotates")] = 16
+
+
+class CaptureSettings(_Section, frozen=True):
+    """What is observed of a cell."""
+
+    digest_seconds: Annotated[
+        float, Meta(gt=0, le=3600, description="longest time for the version of one data set; beyond: of a sample")
+    ] = 2.0
+    snapshot: Annotated[
+        Literal["never", "training"], Meta(description="keep training data as Parquet: never or training")
+    ] = "never"
 
 
 class ControlSettings(_Section, frozen=True):
@@ -111,6 +122,7 @@ class Settings(_Section, frozen=True):
 
     tracking: TrackingSettings = TrackingSettings()
     journal: JournalSettings = JournalSettings()
+    capture: CaptureSettings = CaptureSettings()
     control: ControlSettings = ControlSettings()
     pipelines: PipelineSettings = PipelineSettings()
     serving: ServingSettings = ServingSettings()
