@@ -1,0 +1,60 @@
+"""What the name of a metric says: whether more of it is better."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+#: ``lower`` or ``higher`` is better; empty when the name does not tell.
+Direction = Literal["lower", "higher", ""]
+
+_LOWER_WORDS = """
+loss losses error errors err mae mse rmse mape smape wape wmape mase msle rmsle mdae medae mad rmspe logloss nll
+deviance brier crps pinball perplexity ppl wer cer ter fid aic bic inertia bouldin ece fpr fnr fdr hamming
+misclassification distance regret latency time seconds duration cost
+"""
+_HIGHER_WORDS = """
+score accuracy acc auc auroc auprc roc ap map f1 f2 fbeta precision recall r2 d2 sensitivity specificity tpr tnr ppv npv
+jaccard iou dice kappa mcc matthews corrcoef correlation spearman pearson silhouette calinski harabasz homogeneity
+completeness ndcg dcg mrr hit hits top bleu rouge meteor likelihood elbo gain lift gini ks explained psnr ssim reward
+return throughput concordance
+"""
+#: A spread or a number of things is neither good nor bad.
+_NEITHER_WORDS = "std stdev variance sd count support n rows steps step epoch lr samples rank"
+
+_LOWER = frozenset(_LOWER_WORDS.split())
+_HIGHER = frozenset(_HIGHER_WORDS.split())
+_NEITHER = frozenset(_NEITHER_WORDS.split())
+_WORDS = re.compile(r"[A-Z]+(?![a-z])\d*|[A-Z]?[a-z]+\d*|\d+")
+
+
+def metric_direction(name: str) -> Direction:
+    """Whether lower or higher values of a metric are better, as far as its name says.
+
+    The conventions are those of scikit-learn (``*_error``, ``*_loss`` and ``*_deviance`` are to be small,
+    ``*_score`` and everything that begins with ``neg_`` large) and of MLflow's autologging
+    (``training_log_loss``, ``val_accuracy``).
+
+    Parameters
+    ----------
+    name : str
+        ``mae``, ``val/roc_auc``, ``test meanSquaredError``.
+
+    Returns
+    -------
+    {"lower", "higher", ""}
+        Empty when the name does not tell.
+    """
+    words = [word.lower() for word in _WORDS.findall(name)]
+    # "loss1" and "loss2" are losses; "f1" and "r2" are words of their own.
+    words += [word.rstrip("0123456789") for word in words]
+    if "neg" in words or "negative" in words or "d2" in words:
+        # "negative log likelihood" is a loss; scikit-learn's "neg_" turns one into a score.
+        return "lower" if "likelihood" in words else "higher"
+    if "explained" not in words and _NEITHER & set(words):
+        return ""
+    if any(word in _LOWER or word.endswith(("loss", "error")) for word in words):
+        return "lower"
+    if any(word in _HIGHER or word.endswith(("auc", "accuracy", "score")) for word in words):
+        return "higher"
+    return ""
