@@ -150,6 +150,7 @@ class Dataset(Record, frozen=True):
     covers: str = "content"  # what the digest was made of: content | sampled | shape
     snapshot: str = ""  # blob digest of the data itself as Parquet, when a snapshot was asked for
     schema: str = ""  # blob digest of the inferred pandera schema (its JSON form)
+    entity: dict[str, str] = {}  # source_type source schema profile tags, word for word as MLflow code logged them
 
 
 class RunEnd(Record, frozen=True):
@@ -204,6 +205,18 @@ class Provenance(Record, frozen=True):
     warnings: list[str] = []  # plain words: why the notebook on disk, run top to bottom, is not this code
 
 
+class ModelMetrics(Record, frozen=True):
+    """Metrics that MLflow code logged for a model in MLflow, beside the run's own `Metrics`."""
+
+    run_uid: str
+    at_ms: int
+    step: int
+    values: dict[str, Number]
+    model_id: str  # of MLflow
+    dataset_name: str = ""
+    dataset_digest: str = ""
+
+
 class SessionEnd(Record, frozen=True):
     """The writer closed the journal in good order."""
 
@@ -226,6 +239,7 @@ RECORD_TYPES: dict[int, type[Record]] = {
     12: CellExecuted,
     13: RandomState,
     14: Provenance,
+    15: ModelMetrics,
 }
 TYPE_NUMBERS: dict[type[Record], int] = {kind: number for number, kind in RECORD_TYPES.items()}
 
