@@ -11,7 +11,7 @@ from typing import Any
 from mlops_workbench.capture.notices import notify
 from mlops_workbench.capture.place import cell_source, execution
 from mlops_workbench.capture.run import ActiveRun
-from mlops_workbench.capture.session import current_session, enter_run, leave_run
+from mlops_workbench.capture.session import current_session, enter_run, leave_run, run_of_context
 from mlops_workbench.core.errors import InvalidInput
 
 _NOTE = "mlflow.note.content"
@@ -152,11 +152,13 @@ def log(values: Mapping[str, Any] | None = None, /, *, step: int | None = None, 
 
     See `ActiveRun.log`. Outside a run nothing is recorded, and a warning says so.
     """
-    run = current_session().current_run()
-    if run is None:
-        _outside("log")
-    else:
-        run.log(values, step=step, **metrics)
+    run = run_of_context()
+    if run is None or run.ended:
+        run = current_session().current_run()
+        if run is None:
+            _outside("log")
+            return
+    run.put_metrics(values, step, metrics)
 
 
 def log_param(name: str, value: Any) -> None:

@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from mlops_workbench.capture.encoding import encode
+from mlops_workbench.capture.encoding import UNSTORABLE, encode, encode_quickly
 from mlops_workbench.capture.notices import forget, notify
 from mlops_workbench.capture.place import notebook_path
 from mlops_workbench.core.errors import WorkbenchError
@@ -65,14 +65,17 @@ class Delivery:
         self._retry_at = 0.0
         self._lock = threading.RLock()
 
-    def write(self, record: Record, *, sync: bool = False) -> None:
+    def write(self, record: Record, sync: bool = False) -> None:
         """Record something; never raises on disk trouble."""
         number = TYPE_NUMBERS[type(record)]
-        payload = encode(record)
+        try:
+            payload = encode_quickly(record)
+        except UNSTORABLE:
+            payload = encode(record)
         writer = self._writer
         if writer is not None and not self._buffer:
             try:
-                writer.append(number, payload, sync=sync)
+                writer.append(number, payload, sync)
                 return
             except (WorkbenchError, OSError) as error:
                 self._trouble(error)

@@ -18,16 +18,18 @@ _MAX_DEPTH = 12
 _MAX_ITEMS = 10_000
 _MAX_REPR = 100_000
 
-_encode = msgspec.msgpack.Encoder().encode
+#: Payload of a record's frame; one of `UNSTORABLE` for rare values, which `encode` knows how to keep.
+encode_quickly = msgspec.msgpack.Encoder().encode
+UNSTORABLE = (TypeError, ValueError, OverflowError, RecursionError)
 
 
 def encode(record: Record) -> bytes:
-    """Payload of a record's frame."""
+    """Payload of a record's frame, whatever it holds."""
     try:
-        return _encode(record)
-    except (TypeError, ValueError, OverflowError, RecursionError):
-        # Rare values (an int beyond 64 bits, half of a surrogate pair): build a record that can be written.
-        return _encode([_storable(getattr(record, name)) for name in record.__struct_fields__])
+        return encode_quickly(record)
+    except UNSTORABLE:
+        # An int beyond 64 bits, half of a surrogate pair: build a record that can be written.
+        return encode_quickly([_storable(getattr(record, name)) for name in record.__struct_fields__])
 
 
 def plain(value: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import traceback as tracebacks
 from collections.abc import Iterable, Mapping
+from time import time_ns
 from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.capture.artifacts import artifact_path, media_type_of, read_artifact
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 STATUSES = ("FINISHED", "FAILED", "KILLED")
 _TAIL = 64 * 1024
 _MAX_STEP = 2**63 - 1
+_MIN_STEP = -_MAX_STEP
 
 
 class ActiveRun:
@@ -95,6 +97,11 @@ class ActiveRun:
         InvalidInput
             A value is no number, a name no text, the step no whole number.
         """
+        self.put_metrics(values, step, metrics)
+
+    def put_metrics(self, values: Mapping[str, Any] | None, step: int | None, metrics: dict[str, Any]) -> None:
+        """What `log` does; `metrics` becomes the run's own."""
+        # Every metric of every step of the user's loop comes this way: no call, no object more than it takes.
         if values is not None:
             metrics = _named(values, metrics)
         for value in metrics.values():
@@ -108,12 +115,12 @@ class ActiveRun:
             for name in metrics:
                 if name in steps and steps[name] >= step:
                     step = steps[name] + 1
-        elif type(step) is not int or not -_MAX_STEP <= step <= _MAX_STEP:
+        elif type(step) is not int or not _MIN_STEP <= step <= _MAX_STEP:
             step = _whole(step)
         for name in metrics:
             steps[name] = step
         self.metrics.update(metrics)
-        self._write(Metrics(self.uid, now_ms(), step, metrics))
+        self._write(Metrics(self.uid, time_ns() // 1_000_000, step, metrics))
 
     def log_param(self, name: str, value: Any) -> None:
         """Log one parameter."""
@@ -231,6 +238,7 @@ class ActiveRun:
         error: BaseException | str | None = None,
         traceback: str = "",
         output: str = "",
+        end_ms: int = 0,
     ) -> None:
         """End the run; ending it again, or from a forked child, does nothing.
 
@@ -244,6 +252,8 @@ class ActiveRun:
             Traceback as text.
         output : str, optional
             Tail of what was printed.
+        end_ms : int, optional
+            When it ended, ms since the epoch; by default now.
         """
         if status not in STATUSES:
             raise InvalidInput(f"'{status}' is no status of a run", hint=f"one of {', '.join(STATUSES)}")
@@ -255,7 +265,7 @@ class ActiveRun:
         self.ended = True
         self.status = status
         self.error = error or ""
-        self.end_ms = now_ms()
+        self.end_ms = end_ms or now_ms()
         self._session.ended(self)
         self._write(
             RunEnd(
@@ -334,6 +344,6 @@ def _whole(step: Any) -> int:
         whole: int = step.__index__()
     except (AttributeError, TypeError):
         raise InvalidInput(f"step must be a whole number, not {step!r}") from None
-    if not -_MAX_STEP <= whole <= _MAX_STEP:
+    if not _MIN_STEP <= whole <= _MAX_STEP:
         raise InvalidInput(f"step is a whole number of about 2^{whole.bit_length()}, more than a database keeps")
     return whole

@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from mlops_workbench.capture.place import notebook_path
 from mlops_workbench.capture.run import ActiveRun
 from mlops_workbench.core.errors import InvalidInput, WorkbenchError
 from mlops_workbench.core.ids import new_id, now_ms
-from mlops_workbench.core.records import Heartbeat, Record, RunStart
+from mlops_workbench.core.records import Heartbeat, RunStart
 from mlops_workbench.core.workspace import Workspace
 
 #: Seconds between two signs of life while a run is active.
@@ -28,6 +28,8 @@ BEAT_SECONDS = 5.0
 DUE_MS = 20_000
 
 _current: ContextVar[ActiveRun | None] = ContextVar("mlops_run", default=None)
+#: The run of this context, which may have ended; `Session.current_run` looks further.
+run_of_context = _current.get
 _sessions: weakref.WeakSet[Session] = weakref.WeakSet()
 _session: Session | None = None
 _session_lock = threading.Lock()
@@ -47,11 +49,16 @@ class Session:
     ----------
     fits : Fits
         Models that tracked cells fitted, as long as they are in memory.
+    run_ended : list of callable
+        Called with each run of this process that ends, before its end is recorded; they must not raise.
+    write : callable
+        ``write(record, sync=False)`` records something; it never raises on disk trouble. See `Delivery.write`.
     """
 
     def __init__(self, workspace: Workspace | None = None) -> None:
         find = Workspace.find if workspace is None else lambda: workspace
         self._delivery = Delivery(find, self._running, self._close_at_exit)
+        self.write = self._delivery.write
         self._experiment = ""
         self._active: list[ActiveRun] = []
         # Runs of the parent process, in a forked child: records join them, but they are not ours to end.
@@ -62,6 +69,7 @@ class Session:
         self._lock = threading.RLock()
         self._exit_registered = False
         self.fits = Fits()
+        self.run_ended: list[Callable[[ActiveRun], None]] = []
         _sessions.add(self)
 
     @property
@@ -94,10 +102,6 @@ class Session:
                 f"{name!r} cannot be the name of an experiment", hint="use a line of text of at most 250 characters"
             )
         self._experiment = name.strip()
-
-    def write(self, record: Record, *, sync: bool = False) -> None:
-        """Record something; never raises on disk trouble."""
-        self._delivery.write(record, sync=sync)
 
     def store(self, run_uid: str, data: bytes | Path) -> str | None:
         """Put bytes or a file into the blob store.
@@ -173,6 +177,14 @@ class Session:
             None if ambient else threading.get_ident(),
         )
 
+    def begin(self, start: RunStart) -> ActiveRun:
+        """Begin the run that `start` describes, or carry it on in this process; whoever does so ends it."""
+        return self._begin(start, None)
+
+    def find_run(self, uid: str) -> ActiveRun | None:
+        """The active run with this uid, when it is one of this process."""
+        return next((run for run in self._active if run.uid == uid), None)
+
     def current_run(self) -> ActiveRun | None:
         """The run that `log` writes to.
 
@@ -183,11 +195,9 @@ class Session:
         run = _current.get()
         if run is not None and not run.ended:
             return run
-        if self._active:
-            main = threading.main_thread().ident
-            for run in reversed(self._active):
-                if run.thread is None or run.thread == main != threading.get_ident():
-                    return run
+        for run in reversed(self._active):
+            if run.thread is None or run.thread == threading.main_thread().ident != threading.get_ident():
+                return run
         return self._inherited[-1] if self._inherited else self._joined_run()
 
     def ended(self, run: ActiveRun) -> None:
@@ -195,6 +205,8 @@ class Session:
         with self._lock:
             if run in self._active:
                 self._active.remove(run)
+        for told in self.run_ended:
+            told(run)
 
     def remember(self, fits: Iterable[Fit], run: ActiveRun) -> None:
         """Keep weak references to the models that a run fitted."""

@@ -70,6 +70,8 @@ FRAME_BYTES = _PREFIX.size + _BODY.size
 
 pack_body = _BODY.pack
 pack_crc = struct.Struct("<I").pack
+#: Marker and salt as one, and the CRC: what the writer puts before a body.
+pack_prefix = struct.Struct(f"<{len(MARK) + SALT_BYTES}sI").pack
 
 
 class Frame(NamedTuple):

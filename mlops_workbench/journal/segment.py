@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from mlops_workbench.core.errors import StorageError
@@ -31,9 +32,10 @@ class Segment:
     Attributes
     ----------
     map : mmap.mmap
-        The file in memory.
-    position : int
-        Where the next frame goes.
+        The file in memory; its own position is where the next frame goes.
+    write : callable
+        Puts a frame there, in one step that neither a signal nor another thread can fall into; a
+        ``ValueError`` when there is no room for it, or the segment is closed.
     reserved : int
         Bytes that can be written without growing.
     prefix : bytes
@@ -47,7 +49,7 @@ class Segment:
         It cannot be made.
     """
 
-    __slots__ = ("file", "limit", "map", "path", "position", "prefix", "reserved")
+    __slots__ = ("file", "limit", "map", "path", "prefix", "reserved", "write")
 
     def __init__(self, path: Path, *, room: int, limit: int) -> None:
         try:
@@ -58,7 +60,6 @@ class Segment:
             raise trouble(error, path) from error
         self.path = path
         self.limit = max(limit, HEADER_BYTES + room)
-        self.position = HEADER_BYTES
         self.reserved = min(self.limit, _round_up(HEADER_BYTES + room))
         salt = os.urandom(SALT_BYTES)
         self.prefix = MARK + salt
@@ -70,7 +71,13 @@ class Segment:
             with contextlib.suppress(OSError):
                 os.unlink(path)
             raise trouble(error, path) from error
-        self.map[:HEADER_BYTES] = pack_header(salt)
+        self.write: Callable[[bytes], object] = self.map.write
+        self.write(pack_header(salt))
+
+    @property
+    def position(self) -> int:
+        """Offset at which the next frame goes."""
+        return self.map.tell()
 
     def grow(self, end: int) -> bool:
         """Make room up to offset `end`; False when the file would pass its limit."""
@@ -85,7 +92,10 @@ class Segment:
                 self.map.resize(size)
             except SystemError:
                 # This system cannot move a map: make another one, the old one goes with its object.
+                position = self.map.tell()
                 self.map = mmap.mmap(self.file, size)
+                self.map.seek(position)
+                self.write = self.map.write
         except OSError as error:
             raise trouble(error, self.path) from error
         self.reserved = size
@@ -97,9 +107,10 @@ class Segment:
         Nothing is raised: the frames are in the page cache whatever fails here, and a tail of zeros
         hurts no reader.
         """
+        position = self.map.tell()
         self.map.close()
         with contextlib.suppress(OSError):
-            os.ftruncate(self.file, self.position)
+            os.ftruncate(self.file, position)
         with contextlib.suppress(OSError):
             fdatasync(self.file)
         with contextlib.suppress(OSError):

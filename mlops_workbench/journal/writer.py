@@ -7,10 +7,11 @@ import os
 import threading
 import weakref
 from pathlib import Path
+from typing import NoReturn
 from zlib import crc32
 
 from mlops_workbench.core.errors import StorageError
-from mlops_workbench.journal.format import FRAME_BYTES, MAX_PAYLOAD, SUFFIX, pack_body, pack_crc
+from mlops_workbench.journal.format import FRAME_BYTES, MAX_PAYLOAD, SUFFIX, pack_body, pack_prefix
 from mlops_workbench.journal.segment import Segment, fdatasync, trouble
 
 _writers: weakref.WeakSet[JournalWriter] = weakref.WeakSet()
@@ -25,8 +26,8 @@ class ForkedWriter(StorageError):
 class JournalWriter:
     """Append-only log of one session, in files ``<session>-<nnnn>.mlj`` of a folder.
 
-    Any thread may append. A process made by ``fork`` may not: it gets `ForkedWriter`, and the parent's
-    file stays as it is.
+    Any thread may append, and so may the handler of a signal that interrupts an append. A process made by
+    ``fork`` may not: it gets `ForkedWriter`, and the parent's file stays as it is.
 
     Parameters
     ----------
@@ -58,7 +59,9 @@ class JournalWriter:
         self.sequence = 0
         self._segment_bytes = segment_bytes
         self._fsync_seconds = fsync_seconds
-        self._lock = threading.Lock()
+        self._sync_each = fsync_seconds <= 0
+        # A handler of a signal may append while this very thread does.
+        self._lock = threading.RLock()
         self._dirty = False
         self._wake = threading.Event()
         self._syncer: threading.Thread | None = None
@@ -78,7 +81,7 @@ class JournalWriter:
         """Whether it takes no more frames: closed, forked, or its file is lost."""
         return self._stopped is not None
 
-    def append(self, type_number: int, payload: bytes, *, sync: bool = False) -> None:
+    def append(self, type_number: int, payload: bytes, sync: bool = False) -> None:
         """Append a frame; when this returns, the death of the process cannot lose it.
 
         Parameters
@@ -90,25 +93,32 @@ class JournalWriter:
         sync : bool, default=False
             Also wait until it is on the disk.
         """
+        size = len(payload)
         with self._lock:
-            segment = self._segment
-            end = segment.position + FRAME_BYTES + len(payload)
-            if end > segment.reserved or self._stopped is not None:
-                segment = self._make_room(len(payload))
-                end = segment.position + FRAME_BYTES + len(payload)
-            start = segment.position
-            sequence = self.sequence
-            body = pack_body(len(payload), type_number, sequence) + payload
-            frame = segment.prefix + pack_crc(crc32(body)) + body
-            # First the place, then the bytes: an interrupt between the two leaves a hole that readers skip.
-            # The other way round, the next frame would overwrite one that a reader may have seen.
-            segment.position = end
-            self.sequence = sequence + 1
-            segment.map[start:end] = frame
+            while size <= MAX_PAYLOAD:
+                segment = self._segment
+                sequence = self.sequence
+                body = pack_body(size, type_number, sequence) + payload
+                frame = pack_prefix(segment.prefix, crc32(body)) + body
+                if sequence != self.sequence:
+                    # A signal came, and its handler appended: this frame comes after those.
+                    continue
+                # The interpreter takes signals after calls, so none comes between these two lines.
+                self.sequence = sequence + 1
+                try:
+                    segment.write(frame)
+                    break
+                except ValueError:
+                    self.sequence = sequence
+                self._make_room(FRAME_BYTES + size)
+            else:
+                raise StorageError(
+                    f"a record of {size} bytes is too long for the journal", hint="log it as an artifact"
+                )
             if not self._dirty:
                 self._dirty = True
                 self._wake_syncer()
-        if sync or self._fsync_seconds == 0:
+        if sync or self._sync_each:
             self.sync()
 
     def sync(self) -> None:
@@ -141,11 +151,9 @@ class JournalWriter:
                     hint="leave the files in .mlops/journal alone while a kernel runs",
                 )
         except OSError as error:
-            self._stopped = trouble(error, path)
-            raise self._stopped from error
+            raise self._stop(trouble(error, path)) from error
         except StorageError as error:
-            self._stopped = error
-            raise
+            raise self._stop(error) from None
         finally:
             os.close(file)
 
@@ -158,18 +166,19 @@ class JournalWriter:
             self._segment.finish()
         self._wake.set()
 
-    def _make_room(self, payload_bytes: int) -> Segment:
+    def _stop(self, reason: StorageError) -> StorageError:
+        with self._lock:
+            self._stopped = reason
+            self._segment.write = _refuse
+        return reason
+
+    def _make_room(self, room: int) -> None:
         if self._stopped is not None:
             raise self._stopped
-        if payload_bytes > MAX_PAYLOAD:
-            raise StorageError(
-                f"a record of {payload_bytes} bytes is too long for the journal", hint="log it as an artifact"
-            )
         old = self._segment
-        if not old.grow(old.position + FRAME_BYTES + payload_bytes):
-            self._segment = self._new_segment(FRAME_BYTES + payload_bytes)
+        if not old.grow(old.position + room):
+            self._segment = self._new_segment(room)
             old.finish()
-        return self._segment
 
     def _new_segment(self, room: int) -> Segment:
         while True:
@@ -183,7 +192,7 @@ class JournalWriter:
             return segment
 
     def _wake_syncer(self) -> None:
-        if self._fsync_seconds <= 0:
+        if self._sync_each:
             return
         if self._syncer is None:
             self._syncer = threading.Thread(
@@ -201,12 +210,16 @@ class JournalWriter:
 
     def _abandon(self) -> None:
         # Runs in a forked child, where another thread of the parent may have held the lock.
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         if self._stopped is None:
             self._stopped = ForkedWriter(
                 "this journal belongs to the parent process", where=str(self.path), hint="open one in the child"
             )
             self._segment.abandon()
+
+
+def _refuse(_: bytes) -> NoReturn:
+    raise ValueError("the segment takes no more frames")
 
 
 def _sync_now_and_then(owner: weakref.ref[JournalWriter], wake: threading.Event, seconds: float) -> None:
