@@ -48,6 +48,11 @@ class ActiveRun:
         Parameters.
     tags : dict
         Tags.
+    datasets : list of Dataset
+        Data that went into it.
+    notes : list of str
+        What its card is to warn of, one sentence each; whoever observes the run may add to it until the card is
+        shown.
     ended : bool
         Whether it was ended here.
     status : str
@@ -70,6 +75,8 @@ class ActiveRun:
         self.metrics: dict[str, float | int] = {}
         self.params: dict[str, Any] = {}
         self.tags: dict[str, Any] = dict(start.tags)
+        self.datasets: list[Dataset] = []
+        self.notes: list[str] = []
         self._session = session
         self._write = session.write
         self._steps: dict[str, int] = {}
@@ -207,7 +214,7 @@ class ActiveRun:
         """
         from mlops_workbench.capture.datasets import describe_dataset
 
-        self._write(describe_dataset(self.uid, data, name, context=context, source=source))
+        self.observe_dataset(describe_dataset(self.uid, data, name, context=context, source=source))
 
     def log_model(self, model: Any, name: str = "model", *, X: Any = None, y: Any = None) -> None:
         """Save a fitted scikit-learn model with its signature, so that it can be registered and served.
@@ -293,6 +300,12 @@ class ActiveRun:
 
     def observe_dataset(self, dataset: Dataset) -> None:
         """Record data that was seen to go into the run."""
+        # The same data described again, by now in full, takes the place of what was known of it.
+        known = [(data.name, data.context) for data in self.datasets]
+        if (dataset.name, dataset.context) in known:
+            self.datasets[known.index((dataset.name, dataset.context))] = dataset
+        else:
+            self.datasets.append(dataset)
         self._write(dataset)
 
     def put_figures(self, files: Iterable[FigureFile], *, renumber: bool) -> None:

@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 import weakref
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from pathlib import Path
@@ -26,6 +27,8 @@ from mlops_workbench.core.workspace import Workspace
 BEAT_SECONDS = 5.0
 #: A sign of life promises the next one within this many milliseconds.
 DUE_MS = 20_000
+#: Ended runs that a session remembers, to compare the next one with.
+_REMEMBERED = 500
 
 _current: ContextVar[ActiveRun | None] = ContextVar("mlops_run", default=None)
 #: The run of this context, which may have ended; `Session.current_run` looks further.
@@ -49,6 +52,8 @@ class Session:
     ----------
     fits : Fits
         Models that tracked cells fitted, as long as they are in memory.
+    finished : deque of ActiveRun
+        The last runs that ended here, the latest last.
     run_ended : list of callable
         Called with each run of this process that ends, before its end is recorded; they must not raise.
     write : callable
@@ -61,6 +66,7 @@ class Session:
         self.write = self._delivery.write
         self._experiment = ""
         self._active: list[ActiveRun] = []
+        self.finished: deque[ActiveRun] = deque(maxlen=_REMEMBERED)
         # Runs of the parent process, in a forked child: records join them, but they are not ours to end.
         self._inherited: list[ActiveRun] = []
         self._joined: ActiveRun | None = None
@@ -205,6 +211,7 @@ class Session:
         with self._lock:
             if run in self._active:
                 self._active.remove(run)
+            self.finished.append(run)
         for told in self.run_ended:
             told(run)
 
