@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -28,6 +30,7 @@ class Watching:
 
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell = shell
+        self._told = False
 
     @cached_property
     def watch(self) -> Watch:
@@ -43,10 +46,21 @@ class Watching:
         self._shell.events.register("post_run_cell", self._after)
 
     def _before(self, info: Any) -> None:
-        self.watch.before(info)
+        self._quietly(lambda: self.watch.before(info))
 
     def _after(self, result: Any = None) -> None:
-        self.watch.after(result)
+        self._quietly(lambda: self.watch.after(result))
+
+    def _quietly(self, look: Callable[[], None]) -> None:
+        try:
+            look()
+        except Exception as error:  # noqa: BLE001 IPython would show it below the user's cell, in each cell again
+            if not self._told:
+                self._told = True
+                sys.stderr.write(
+                    f"mlops: cells cannot be watched in this session ({type(error).__name__}: {error});\n"
+                    "  they run as they would without the extension\n"
+                )
 
     def _show(self, cell: CellRun) -> None:
         from mlops_workbench.capture.card import card
