@@ -1,0 +1,92 @@
+"""Names that a function's body takes from the module when it is called."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+COMPREHENSIONS = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
+
+
+def free_names(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> set[str]:
+    """Names that a function loads and that are neither its own nor those of a function in it.
+
+    Parameters
+    ----------
+    node : ast.FunctionDef, ast.AsyncFunctionDef or ast.Lambda
+        The function. Its decorators, defaults and annotations, which run where it is defined, do not count.
+    """
+    body = [node.body] if isinstance(node, ast.Lambda) else node.body
+    return _free(body, {argument.arg for argument in arguments(node.args)})
+
+
+def arguments(args: ast.arguments) -> Iterator[ast.arg]:
+    """All arguments of a function."""
+    yield from args.posonlyargs
+    yield from args.args
+    yield from args.kwonlyargs
+    for argument in (args.vararg, args.kwarg):
+        if argument is not None:
+            yield argument
+
+
+def _free(body: list[ast.stmt] | list[ast.expr], bound: set[str]) -> set[str]:
+    loads: set[str] = set()
+    own = set(bound)
+    outer: set[str] = set()
+    stack: list[ast.AST] = list(body)
+    while stack:
+        node = stack.pop()
+        if isinstance(node, ast.Name):
+            (loads if isinstance(node.ctx, ast.Load) else own).add(node.id)
+        elif isinstance(node, ast.Global):
+            outer.update(node.names)
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            loads |= free_names(node)
+            if not isinstance(node, ast.Lambda):
+                own.add(node.name)
+                stack.extend(node.decorator_list)
+            stack.extend(default for default in (*node.args.defaults, *node.args.kw_defaults) if default is not None)
+        elif isinstance(node, ast.ClassDef):
+            own.add(node.name)
+            stack.extend((*node.decorator_list, *node.bases, *(keyword.value for keyword in node.keywords)))
+            loads |= _free(node.body, set())
+        elif isinstance(node, COMPREHENSIONS):
+            inner, walrus = _comprehension(node)
+            loads |= inner
+            own |= walrus
+        else:
+            own |= named(node)
+            stack.extend(ast.iter_child_nodes(node))
+    return (loads - own) | (loads & outer)
+
+
+def _comprehension(node: ast.AST) -> tuple[set[str], set[str]]:
+    """Names that a comprehension takes from around it, and those that it binds there."""
+    targets: set[str] = set()
+    walrus: set[str] = set()
+    parts: list[ast.expr] = []
+    for generator in getattr(node, "generators", []):
+        targets |= {name.id for name in ast.walk(generator.target) if isinstance(name, ast.Name)}
+        parts += [generator.iter, *generator.ifs]
+    parts += [getattr(node, field) for field in ("elt", "key", "value") if hasattr(node, field)]
+    for part in parts:
+        walrus |= {inner.target.id for inner in ast.walk(part) if isinstance(inner, ast.NamedExpr)}
+    return _free(parts, targets), walrus
+
+
+def named(node: ast.AST) -> set[str]:
+    """Names that a node binds by a plain text field: imports, handlers and patterns."""
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        return {(alias.asname or alias.name).partition(".")[0] for alias in node.names if alias.name != "*"}
+    if isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar):
+        return {node.name} if node.name else set()
+    if isinstance(node, ast.MatchMapping):
+        return {node.rest} if node.rest else set()
+    return set()
+
+
+def expression_names(node: ast.expr) -> set[str]:
+    """Names that an expression takes from around it, those in lambdas and comprehensions included."""
+    return _free([node], set())
