@@ -30,7 +30,7 @@ class Watching:
 
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell = shell
-        self._told = False
+        self._broken = False
 
     @cached_property
     def watch(self) -> Watch:
@@ -52,15 +52,16 @@ class Watching:
         self._quietly(lambda: self.watch.after(result))
 
     def _quietly(self, look: Callable[[], None]) -> None:
+        if self._broken:
+            return
         try:
             look()
         except Exception as error:  # noqa: BLE001 IPython would show it below the user's cell, in each cell again
-            if not self._told:
-                self._told = True
-                sys.stderr.write(
-                    f"mlops: cells cannot be watched in this session ({type(error).__name__}: {error});\n"
-                    "  they run as they would without the extension\n"
-                )
+            self._broken = True
+            sys.stderr.write(
+                f"mlops: cells cannot be watched in this session ({type(error).__name__}: {error});\n"
+                "  they run as they would without the extension\n"
+            )
 
     def _show(self, cell: CellRun) -> None:
         from mlops_workbench.capture.card import card

@@ -71,6 +71,8 @@ def one_call(folder: Path) -> dict[str, Any]:
         "WANDB_DIR": str(folder),
         "DVC_NO_ANALYTICS": "1",
     }
+    # DVCLive writes into the repository of the working folder.
+    os.chdir(folder)
     import dvclive
     import mlflow
     import wandb
