@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import sys
 import threading
@@ -15,18 +16,16 @@ from typing import Any
 
 from mlops_workbench.capture.delivery import Delivery
 from mlops_workbench.capture.fits import Fit, Fits
+from mlops_workbench.capture.heart import Heart
 from mlops_workbench.capture.notices import notify
 from mlops_workbench.capture.place import notebook_path
+from mlops_workbench.capture.published_runs import PublishedRun, RunsForChildren, RunsOfParents
 from mlops_workbench.capture.run import ActiveRun
 from mlops_workbench.core.errors import InvalidInput, WorkbenchError
 from mlops_workbench.core.ids import new_id, now_ms
-from mlops_workbench.core.records import Heartbeat, RunStart
+from mlops_workbench.core.records import RunStart
 from mlops_workbench.core.workspace import Workspace
 
-#: Seconds between two signs of life while a run is active.
-BEAT_SECONDS = 5.0
-#: A sign of life promises the next one within this many milliseconds.
-DUE_MS = 20_000
 #: Ended runs that a session remembers, to compare the next one with.
 _REMEMBERED = 500
 
@@ -68,10 +67,12 @@ class Session:
         self._active: list[ActiveRun] = []
         self.finished: deque[ActiveRun] = deque(maxlen=_REMEMBERED)
         # Runs of the parent process, in a forked child: records join them, but they are not ours to end.
+        # The last one is that of the context that forked.
         self._inherited: list[ActiveRun] = []
+        self._for_children = RunsForChildren()
+        self._of_parents = RunsOfParents()
         self._joined: ActiveRun | None = None
-        self._beat: threading.Thread | None = None
-        self._rest = threading.Event()
+        self._heart = Heart(self.write, lambda: bool(self._active))
         self._lock = threading.RLock()
         self._exit_registered = False
         self.fits = Fits()
@@ -195,8 +196,8 @@ class Session:
         """The run that `log` writes to.
 
         That is the one of this context (a block, a task). A thread begins with an empty context: there it is
-        the last one begun by the main thread. Else it is the last ambient one, else the one in
-        ``MLOPS_RUN_UID``.
+        the last one begun by the main thread. Else it is the last ambient one, else that of the process which
+        started this one, else the one in ``MLOPS_RUN_UID``.
         """
         run = _current.get()
         if run is not None and not run.ended:
@@ -204,13 +205,14 @@ class Session:
         for run in reversed(self._active):
             if run.thread is None or run.thread == threading.main_thread().ident != threading.get_ident():
                 return run
-        return self._inherited[-1] if self._inherited else self._joined_run()
+        return self._run_of_parents() or self._joined_run()
 
     def ended(self, run: ActiveRun) -> None:
         """Take a run off the active ones; called by the run."""
         with self._lock:
             if run in self._active:
                 self._active.remove(run)
+            self._publish()
             self.finished.append(run)
         for told in self.run_ended:
             told(run)
@@ -245,10 +247,7 @@ class Session:
         """End this process's runs that are still active as KILLED, and the journal in good order."""
         for run in reversed(self._active):
             run.end("KILLED", error="the process ended before the run did")
-        with self._lock:
-            self._rest.set()
-            self._rest = threading.Event()
-            self._beat = None
+        self._heart.rest()
         self._delivery.close()
 
     def _begin(self, start: RunStart, thread: int | None) -> ActiveRun:
@@ -256,44 +255,48 @@ class Session:
         with self._lock:
             self._active.append(run)
         self.write(start, sync=True)
-        self._live()
+        with self._lock:
+            self._publish()
+        self._heart.beat()
         return run
+
+    def _publish(self) -> None:
+        """Tell child processes which runs are active, the one they join last."""
+        if self is not _session:
+            return
+        runs = list(self._active)
+        main = threading.main_thread().ident
+        # Which thread gave a child its work is not known to the child; mostly it is the main one.
+        runs.sort(key=lambda run: run.thread is None or run.thread == main)
+        with contextlib.suppress(WorkbenchError):
+            self._for_children.publish(
+                self.workspace, [PublishedRun(run.uid, run.name, run.experiment) for run in runs]
+            )
+
+    def _run_of_parents(self) -> ActiveRun | None:
+        try:
+            found = self._of_parents.find(self.workspace)
+        except WorkbenchError:
+            found = None
+        inherited = self._inherited[-1] if self._inherited else None
+        # Work that outlives the run it was forked in still belongs to that run.
+        if found is None or (inherited is not None and any(run.uid == inherited.uid for run in found.runs)):
+            return inherited
+        last = found.runs[-1]
+        return self._join(last.uid, last.name, last.experiment)
 
     def _joined_run(self) -> ActiveRun | None:
         uid = os.environ.get("MLOPS_RUN_UID")
-        if not uid:
-            return None
+        return self._join(uid, "", self.experiment) if uid else None
+
+    def _join(self, uid: str, name: str, experiment: str) -> ActiveRun:
         if self._joined is None or self._joined.uid != uid:
-            start = RunStart(run_uid=uid, name="", experiment=self.experiment, start_ms=now_ms())
+            start = RunStart(run_uid=uid, name=name, experiment=experiment, start_ms=now_ms())
             self._joined = ActiveRun(self, start, joined=True)
         return self._joined
 
     def _running(self) -> list[RunStart]:
         return [run.start for run in self._active]
-
-    def _live(self) -> None:
-        """Show signs of life as long as a run of this process is active."""
-        now = now_ms()
-        self.write(Heartbeat(now, now + DUE_MS))
-        with self._lock:
-            if self._beat is None:
-                self._beat = threading.Thread(
-                    target=self._beat_on, args=(self._rest,), name="mlops-heartbeat", daemon=True
-                )
-                try:
-                    self._beat.start()
-                except RuntimeError:
-                    # The interpreter is shutting down; close() ends the run in a moment.
-                    self._beat = None
-
-    def _beat_on(self, rest: threading.Event) -> None:
-        while not rest.wait(BEAT_SECONDS):
-            with self._lock:
-                if not self._active:
-                    self._beat = None
-                    return
-            now = now_ms()
-            self.write(Heartbeat(now, now + DUE_MS))
 
     def _close_at_exit(self) -> None:
         if not self._exit_registered:
@@ -302,10 +305,13 @@ class Session:
 
     def _after_fork(self) -> None:
         self._lock = threading.RLock()
-        self._rest = threading.Event()
-        self._beat = None
+        self._heart.after_fork()
         self._inherited += self._active
+        if (run := _current.get()) is not None and run in self._inherited:
+            self._inherited.remove(run)
+            self._inherited.append(run)
         self._active = []
+        self._of_parents = RunsOfParents()
         self._exit_registered = False
         self._delivery.after_fork()
 
@@ -356,6 +362,8 @@ def _after_fork_in_child() -> None:
     _session_lock = threading.Lock()
     for session in list(_sessions):
         session._after_fork()
+    # A child may live longer than the run it was forked in: from now on it asks which one its work belongs to.
+    _current.set(None)
 
 
 if hasattr(os, "register_at_fork"):

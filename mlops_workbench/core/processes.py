@@ -52,16 +52,31 @@ class ProcessIdentity(msgspec.Struct, frozen=True):
         return not self.alive()
 
 
+def parent_of(pid: int) -> int:
+    """Id of the parent of process `pid`; 0 when it has none or the system does not tell."""
+    if pid == os.getpid():
+        return os.getppid()
+    try:
+        return int(_stat_fields(pid)[1])
+    except OSError:
+        return 0
+
+
 def _start_time(pid: int) -> float | None:
     try:
-        text = Path(f"/proc/{pid}/stat").read_text()
+        fields = _stat_fields(pid)
     except FileNotFoundError:
         return None if Path("/proc/self/stat").exists() else _start_time_elsewhere(pid)
     except (ProcessLookupError, PermissionError):
         return None
-    # The command may hold spaces and brackets; the fields after the last bracket are fixed.
-    fields = text[text.rindex(")") + 2 :].split()
     return None if fields[0] in "ZX" else float(fields[19])
+
+
+def _stat_fields(pid: int) -> list[str]:
+    """State, parent and the rest of what Linux tells of a process in one line."""
+    text = Path(f"/proc/{pid}/stat").read_text()
+    # The command may hold spaces and brackets; the fields after the last bracket are fixed.
+    return text[text.rindex(")") + 2 :].split()
 
 
 def _start_time_elsewhere(pid: int) -> float | None:
