@@ -10,6 +10,7 @@ from typing import Any
 
 from mlops_workbench.capture.notices import notify
 from mlops_workbench.capture.place import cell_source, execution
+from mlops_workbench.capture.progress import progress
 from mlops_workbench.capture.run import ActiveRun
 from mlops_workbench.capture.session import current_session, enter_run, leave_run, run_of_context
 from mlops_workbench.core.errors import InvalidInput
@@ -42,6 +43,9 @@ class track:
     >>> with track("baseline", tags={"team": "ops"}) as run:
     ...     run.log(mae=12.5)
     """
+
+    #: ``for item in track.progress(items):`` shows how far the loop is, inside a run or outside of one.
+    progress = staticmethod(progress)
 
     def __new__(cls, name: Any = "", /, **options: Any) -> Any:
         """Decorate at once when used without brackets."""
