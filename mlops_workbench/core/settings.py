@@ -63,6 +63,26 @@ class CaptureSettings(_Section, frozen=True):
     snapshot: Annotated[
         Literal["never", "training"], Meta(description="keep training data as Parquet: never or training")
     ] = "never"
+    environment: Annotated[
+        bool, Meta(description="record git, packages, machine and environment variables of a run")
+    ] = True
+    resources: Annotated[bool, Meta(description="sample processor, memory, disk, network and GPU of a run")] = True
+
+
+class PriceSettings(_Section, frozen=True):
+    """What computing costs, for the money and the energy of a run."""
+
+    machine: Annotated[Text, Meta(description="kind of machine this is, one of those in per_hour")] = ""
+    per_hour: Annotated[
+        dict[str, Annotated[float, Meta(ge=0)]],
+        Meta(description="price of an hour of each kind of machine, like { laptop = 0.05, a100 = 3.2 }"),
+    ] = {}
+    per_kwh: Annotated[float, Meta(ge=0, description="price of a kilowatt-hour; 0: not counted")] = 0.0
+    idle_watts: Annotated[float, Meta(ge=0, description="power of the machine when it does nothing")] = 0.0
+    busy_watts: Annotated[
+        float, Meta(ge=0, description="power when all its processors work; 0: energy only where it can be measured")
+    ] = 0.0
+    currency: Annotated[str, Meta(max_length=8, description="currency of the prices")] = "EUR"
 
 
 class ControlSettings(_Section, frozen=True):
@@ -123,6 +143,7 @@ class Settings(_Section, frozen=True):
     tracking: TrackingSettings = TrackingSettings()
     journal: JournalSettings = JournalSettings()
     capture: CaptureSettings = CaptureSettings()
+    prices: PriceSettings = PriceSettings()
     control: ControlSettings = ControlSettings()
     pipelines: PipelineSettings = PipelineSettings()
     serving: ServingSettings = ServingSettings()
