@@ -1,0 +1,495 @@
+"""MLflow's tracking store interface before the journal: the store of the scheme ``mlops``."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import weakref
+from collections.abc import Sequence
+from concurrent.futures import Future
+from typing import Any
+
+from mlflow.entities import (
+    DatasetInput,
+    Experiment,
+    LifecycleStage,
+    LoggedModelInput,
+    LoggedModelOutput,
+    Metric,
+    Param,
+    Run,
+    RunInfo,
+    RunStatus,
+    RunTag,
+)
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST, ErrorCode
+from mlflow.store.entities.paged_list import PagedList
+from mlflow.store.tracking.abstract_store import AbstractStore
+from mlflow.utils.async_logging.run_operations import RunOperations
+from mlflow.utils.mlflow_tags import MLFLOW_LOGGED_MODELS, MLFLOW_PARENT_RUN_ID
+from mlflow.utils.search_utils import SearchUtils
+from mlflow.utils.validation import (
+    _validate_batch_log_data,
+    _validate_batch_log_limits,
+    _validate_dataset_inputs,
+    _validate_metric,
+    _validate_param,
+    _validate_param_keys_unique,
+    _validate_run_id,
+    _validate_tag,
+)
+
+from mlops_workbench.capture.session import Session
+from mlops_workbench.core.errors import Unavailable
+from mlops_workbench.core.workspace import Workspace
+from mlops_workbench.tracking.plugin import joining
+from mlops_workbench.tracking.plugin.delegation import delegate
+from mlops_workbench.tracking.plugin.live_run import LiveRun
+from mlops_workbench.tracking.plugin.live_runs import LiveRuns
+from mlops_workbench.tracking.plugin.real_store import RealStore, told_to_mlflow
+from mlops_workbench.tracking.plugin.run_log import RunLog
+
+_log = logging.getLogger(__name__)
+_stores: weakref.WeakSet[JournalStore] = weakref.WeakSet()
+_MISSING = ErrorCode.Name(RESOURCE_DOES_NOT_EXIST)
+
+
+class JournalStore(AbstractStore):
+    """Runs of this process go to the journal and are read from memory; all else is the workspace's own store's.
+
+    Errors are those of MLflow's SQL store, from MLflow's own validation.
+
+    Parameters
+    ----------
+    workspace : Workspace
+        Where to record.
+    session : Session
+        The session that records there.
+    """
+
+    def __init__(self, workspace: Workspace, session: Session) -> None:
+        super().__init__()
+        self.real = RealStore(workspace)
+        self.runs = LiveRuns(session, self.real)
+        self._journal = RunLog(session)
+        self._live = self.runs.by_id
+        _stores.add(self)
+
+    def __getattr__(self, name: str) -> Any:
+        # What only some of MLflow's stores have, such as get_metric_history_bulk.
+        if name.startswith("__") or name == "real":
+            raise AttributeError(name)
+        return getattr(self.real.store, name)
+
+    @property
+    def supports_workspaces(self) -> bool:
+        """MLflow's workspaces are those of a server; this store is of one workspace."""
+        return False
+
+    @property
+    def supports_trace_archival(self) -> bool:
+        """As the store behind."""
+        return bool(self.real.store.supports_trace_archival)
+
+    # Logging ----------------------------------------------------------------------------------------------------
+
+    def log_metric(self, run_id: str, metric: Metric) -> None:
+        """Log a metric."""
+        _validate_metric(metric.key, metric.value, metric.timestamp, metric.step)
+        live = self._live.get(run_id) or self._find(run_id)
+        if live is None:
+            self._directly("log_metric", run_id, metric)
+            return
+        live.check_active()
+        self._journal.metrics(live, (metric,))
+
+    def log_param(self, run_id: str, param: Param) -> None:
+        """Log a parameter."""
+        param = _validate_param(param.key, param.value)
+        live = self._find(run_id)
+        if live is None:
+            self._directly("log_param", run_id, param)
+            return
+        live.check_active()
+        for key, old, new in live.changed_params([param]):
+            raise MlflowException(
+                f"Changing param values is not allowed. Param with key='{key}' was already"
+                f" logged with value='{old}' for run ID='{run_id}'. Attempted logging new value"
+                f" '{new}'.",
+                INVALID_PARAMETER_VALUE,
+            )
+        self._journal.params(live, [param])
+
+    def set_tag(self, run_id: str, tag: RunTag) -> None:
+        """Set a tag; that of the name renames the run."""
+        tag = _validate_tag(tag.key, tag.value)
+        live = self._find(run_id)
+        if live is None:
+            self._directly("set_tag", run_id, tag)
+            return
+        live.check_active()
+        self._journal.tags(live, [tag])
+
+    def delete_tag(self, run_id: str, key: str) -> None:
+        """Delete a tag."""
+        live = self._find(run_id)
+        if live is not None:
+            live.check_active()
+            if key not in live.run.tags:
+                raise MlflowException(
+                    f"No tag with name: {key} in run with id {run_id}", error_code=RESOURCE_DOES_NOT_EXIST
+                )
+        self._settled("delete_tag", run_id, key)
+        if live is not None:
+            del live.run.tags[key]
+
+    def log_batch(
+        self, run_id: str, metrics: Sequence[Metric], params: Sequence[Param], tags: Sequence[RunTag]
+    ) -> None:
+        """Log metrics, parameters and tags."""
+        _validate_run_id(run_id)
+        metrics, params, tags = _validate_batch_log_data(metrics, params, tags)
+        _validate_batch_log_limits(metrics, params, tags)
+        _validate_param_keys_unique(params)
+        live = self._find(run_id)
+        if live is None:
+            self._directly("log_batch", run_id, metrics, params, tags)
+            return
+        live.check_active()
+        if changed := live.changed_params(params):
+            told = [{"key": key, "old_value": old, "new_value": new} for key, old, new in changed]
+            raise MlflowException(
+                f"Changing param values is not allowed. Params were already logged='{told}' for run ID='{run_id}'.",
+                INVALID_PARAMETER_VALUE,
+            )
+        self._journal.params(live, params)
+        self._journal.metrics(live, metrics)
+        self._journal.tags(live, tags)
+
+    def log_batch_async(
+        self, run_id: str, metrics: Sequence[Metric], params: Sequence[Param], tags: Sequence[RunTag]
+    ) -> RunOperations:
+        """Log at once: the journal is faster than a queue, and keeps what was logged when the process dies."""
+        future: Future[None] = Future()
+        try:
+            future.set_result(self.log_batch(run_id, metrics, params, tags))
+        except MlflowException as error:
+            future.set_exception(error)
+        return RunOperations([future])
+
+    def log_inputs(
+        self, run_id: str, datasets: list[DatasetInput] | None = None, models: list[LoggedModelInput] | None = None
+    ) -> None:
+        """Note data and models that the run used."""
+        _validate_run_id(run_id)
+        if datasets is not None:
+            if not isinstance(datasets, list):
+                raise TypeError(f"Argument 'datasets' should be a list, got '{type(datasets)}'")
+            _validate_dataset_inputs(datasets)
+        live = self._find(run_id)
+        if live is None:
+            self._directly("log_inputs", run_id, datasets, models)
+            return
+        live.check_active()
+        self._journal.datasets(live, datasets or [])
+        if models:
+            self._settled("log_inputs", run_id, None, models)
+            live.model_inputs += models
+
+    def log_outputs(self, run_id: str, models: list[LoggedModelOutput]) -> None:
+        """Note models that the run made."""
+        live = self._find(run_id)
+        if live is not None:
+            live.check_active()
+        self._settled("log_outputs", run_id, models)
+        if live is not None:
+            live.model_outputs += models
+
+    def record_logged_model(self, run_id: str, mlflow_model: Any) -> None:
+        """Note a model in the tag that old versions of MLflow look at."""
+        from mlflow.models import Model
+
+        if not isinstance(mlflow_model, Model):
+            raise TypeError(f"Argument 'mlflow_model' should be mlflow.models.Model, got '{type(mlflow_model)}'")
+        live = self._find(run_id)
+        if live is None:
+            self._directly("record_logged_model", run_id, mlflow_model)
+            return
+        live.check_active()
+        known = json.loads(live.run.tags.get(MLFLOW_LOGGED_MODELS, "[]"))
+        value = json.dumps([*known, mlflow_model.get_tags_dict()])
+        self._journal.tags(live, [_validate_tag(MLFLOW_LOGGED_MODELS, value)])
+
+    # Runs -------------------------------------------------------------------------------------------------------
+
+    def create_run(
+        self, experiment_id: str, user_id: str, start_time: int, tags: list[RunTag] | None, run_name: str | None
+    ) -> Run:
+        """Begin a run; one that MLflow begins by itself in a tracked cell is the run of that cell."""
+        given = list(tags or [])
+        with told_to_mlflow():
+            if (tracked := self.runs.joinable(given)) is not None:
+                live = self.runs.join(tracked)
+                self._journal.tags(live, [tag for tag in given if not tag.key.startswith(joining.ORIGIN)])
+                return live.entity()
+            experiment = self.get_experiment(experiment_id)
+            if experiment.lifecycle_stage != LifecycleStage.ACTIVE:
+                raise MlflowException(
+                    f"The experiment {experiment.experiment_id} must be in the 'active' state. "
+                    f"Current state is {experiment.lifecycle_stage}.",
+                    INVALID_PARAMETER_VALUE,
+                )
+            parent = self.runs.parent_of_asked()
+            if parent and all(tag.key != MLFLOW_PARENT_RUN_ID for tag in given):
+                given.append(RunTag(MLFLOW_PARENT_RUN_ID, parent))
+            return self.runs.begin(experiment, user_id, start_time, given, run_name).entity()
+
+    def get_run(self, run_id: str) -> Run:
+        """A run as it is now."""
+        live = self._find(run_id)
+        return live.entity() if live is not None else self._stored(run_id)
+
+    def update_run_info(
+        self, run_id: str, run_status: int | None, end_time: int | None, run_name: str | None
+    ) -> RunInfo:
+        """End a run, take its end back, rename it."""
+        live = self._find(run_id)
+        with told_to_mlflow():
+            if live is None and run_status == RunStatus.RUNNING:
+                live = self.runs.carry_on(self._stored(run_id))
+            if live is None:
+                return self._directly("update_run_info", run_id, run_status, end_time, run_name)  # type: ignore[no-any-return]
+            live.check_active()
+            if run_name:
+                self._journal.rename(live, run_name)
+            if run_status is not None:
+                self.runs.set_status(live, RunStatus.to_string(run_status), end_time)
+        return live.info()
+
+    def delete_run(self, run_id: str) -> None:
+        """Delete a run; it can be restored."""
+        live = self._find(run_id)
+        self._settled("delete_run", run_id)
+        if live is not None:
+            live.deleted = True
+
+    def restore_run(self, run_id: str) -> None:
+        """Restore a deleted run."""
+        live = self._find(run_id)
+        self._settled("restore_run", run_id)
+        if live is not None:
+            live.deleted = False
+
+    def get_metric_history(
+        self, run_id: str, metric_key: str, max_results: int | None = None, page_token: str | None = None
+    ) -> PagedList[Metric]:
+        """Every value of a metric."""
+        live = self._find(run_id)
+        points = live.history(metric_key) if live is not None else None
+        if points is None:
+            self._settle(run_id)
+            with told_to_mlflow():
+                run = self.real.run_id(run_id)
+                return self.real.store.get_metric_history(run, metric_key, max_results, page_token)
+        start = SearchUtils.parse_start_offset_from_page_token(page_token)
+        end = len(points) if max_results is None else start + max_results
+        token = SearchUtils.create_page_token(end) if end < len(points) else None
+        return PagedList(points[start:end], token)
+
+    def _search_runs(
+        self,
+        experiment_ids: list[str],
+        filter_string: str | None,
+        run_view_type: int,
+        max_results: int,
+        order_by: list[str] | None,
+        page_token: str | None,
+    ) -> tuple[list[Run], str | None]:
+        query = (experiment_ids, self._filter(filter_string), run_view_type, max_results, order_by, page_token)
+        try:
+            self.real.deliver()
+            with told_to_mlflow():
+                found, token = self.real.store._search_runs(*query)
+            return [self.real.shown_run(run) for run in found], token
+        except Unavailable as error:
+            _log.warning("only runs of this process are searched in full, since the store is behind: %s", error)
+        try:
+            found, _ = self.real.store._search_runs(*query)
+        except Exception as error:  # noqa: BLE001 whatever keeps the store from answering: this process's runs are known
+            _log.warning("runs of other processes are missing: %s", error)
+            found = []
+        own = self._own_runs([str(number) for number in experiment_ids], run_view_type)
+        ids = {run.info.run_id for run in own}
+        merged = SearchUtils.filter(own, filter_string) + [
+            shown for run in found if (shown := self.real.shown_run(run)).info.run_id not in ids
+        ]
+        return SearchUtils.sort(merged, order_by)[:max_results], None
+
+    def _own_runs(self, experiment_ids: list[str], view: int) -> list[Run]:
+        stages = set(LifecycleStage.view_type_to_stages(view))
+        runs = [live.entity() for live in list(self._live.values()) if live.experiment_id in experiment_ids]
+        return [run for run in runs if run.info.lifecycle_stage in stages]
+
+    def _filter(self, filter_string: str | None) -> str | None:
+        return self.real.in_store_words(filter_string) if filter_string else filter_string
+
+    # Experiments and models -------------------------------------------------------------------------------------
+
+    def get_experiment(self, experiment_id: str) -> Experiment:
+        """An experiment."""
+        with told_to_mlflow():
+            return self.real.experiment(experiment_id)
+
+    def create_experiment(self, name: str, artifact_location: str | None = None, tags: list[Any] | None = None) -> str:
+        """Make an experiment; its artifacts go where the workspace keeps them."""
+        with told_to_mlflow():
+            place = artifact_location
+            if not place and isinstance(name, str) and name:
+                place = self.real.tracking.connection.artifact_location(name)
+            return str(self.real.store.create_experiment(name, place, tags or []))
+
+    def delete_experiment(self, experiment_id: str) -> None:
+        """Delete an experiment with its runs."""
+        self._all_settled("delete_experiment", experiment_id)
+        self._mark(experiment_id, deleted=True)
+
+    def restore_experiment(self, experiment_id: str) -> None:
+        """Restore a deleted experiment with its runs."""
+        self._all_settled("restore_experiment", experiment_id)
+        self._mark(experiment_id, deleted=False)
+
+    def rename_experiment(self, experiment_id: str, new_name: str) -> None:
+        """Rename an experiment; its runs are delivered first, since a journal knows experiments by name."""
+        self._all_settled("rename_experiment", experiment_id, new_name)
+        for live in list(self._live.values()):
+            if live.experiment_id == str(experiment_id):
+                live.run.experiment = new_name
+
+    def _mark(self, experiment_id: str, *, deleted: bool) -> None:
+        for live in list(self._live.values()):
+            if live.experiment_id == str(experiment_id):
+                live.deleted = deleted
+
+    def create_logged_model(self, *args: Any, **kwargs: Any) -> Any:
+        """Make a logged model; its run is delivered first."""
+        if source := kwargs.get("source_run_id") or (args[2] if len(args) > 2 else None):
+            self._settle(source)
+            args = (*args[:2], *args[3:])
+            if len(args) > 2:
+                raise TypeError("give what follows source_run_id by name")
+            kwargs["source_run_id"] = self.real.run_id(source)
+        with told_to_mlflow():
+            return self.real.shown_model(self.real.store.create_logged_model(*args, **kwargs))
+
+    def get_logged_model(self, model_id: str, allow_deleted: bool = False) -> Any:
+        """A logged model, with the metrics that were logged for it until now."""
+        self._models_settled(model_id)
+        with told_to_mlflow():
+            model = (
+                self.real.store.get_logged_model(model_id, allow_deleted=True)
+                if allow_deleted
+                else self.real.store.get_logged_model(model_id)
+            )
+            return self.real.shown_model(model)
+
+    def search_logged_models(self, *args: Any, **kwargs: Any) -> Any:
+        """Logged models, with the metrics that were logged for them until now."""
+        self._models_settled(None)
+        with told_to_mlflow():
+            found = self.real.store.search_logged_models(*args, **kwargs)
+            return PagedList([self.real.shown_model(model) for model in found], found.token)
+
+    def link_traces_to_run(self, trace_ids: list[str], run_id: str) -> None:
+        """Link traces to a run."""
+        self._settle(run_id)
+        self.real.store.link_traces_to_run(trace_ids, self.real.run_id(run_id))
+
+    def unlink_traces_from_run(self, trace_ids: list[str], run_id: str) -> None:
+        """Unlink traces from a run."""
+        self.real.store.unlink_traces_from_run(trace_ids, self.real.run_id(run_id))
+
+    # The store behind -------------------------------------------------------------------------------------------
+
+    def _find(self, run_id: str) -> LiveRun | None:
+        with told_to_mlflow():
+            return self.runs.find(run_id)
+
+    def _stored(self, run_id: str) -> Run:
+        """A run that this process does not write."""
+        with told_to_mlflow():
+            self._settle(run_id)
+            try:
+                run = self.real.store.get_run(self.real.run_id(run_id))
+            except MlflowException as error:
+                if error.error_code != _MISSING:
+                    raise
+                # Journalled, and nobody has delivered it yet.
+                self.real.try_to_deliver(run_id)
+                run = self.real.store.get_run(self.real.run_id(run_id))
+            return self.real.shown_run(run)
+
+    def _settle(self, run_id: str) -> None:
+        """See that what is known of a run that still goes on is in the store."""
+        with told_to_mlflow():
+            known = self.real.delivered(run_id)
+            if run_id in self._live or (known is not None and not known.ended):
+                self.real.try_to_deliver(run_id)
+
+    def _models_settled(self, model_id: str | None) -> None:
+        for live in list(self._live.values()):
+            if live.model_metrics and (model_id is None or model_id in live.model_metrics):
+                with told_to_mlflow():
+                    self.real.deliver(live.uid)
+                live.model_metrics.clear()
+
+    def _directly(self, name: str, run_id: str, *args: Any) -> Any:
+        """Call the store behind for a run that is not of this process."""
+        with told_to_mlflow():
+            try:
+                return getattr(self.real.store, name)(self.real.run_id(run_id), *args)
+            except MlflowException as error:
+                if error.error_code != _MISSING:
+                    raise
+                self.real.try_to_deliver(run_id)
+                return getattr(self.real.store, name)(self.real.run_id(run_id), *args)
+
+    def _settled(self, name: str, run_id: str, *args: Any) -> Any:
+        """Call the store behind when it knows all that was logged to the run."""
+        with told_to_mlflow():
+            if run_id in self._live:
+                self.real.deliver(run_id)
+        return self._directly(name, run_id, *args)
+
+    def _all_settled(self, name: str, experiment_id: str, *args: Any) -> None:
+        with told_to_mlflow():
+            self.real.deliver()
+            getattr(self.real.store, name)(experiment_id, *args)
+            self.real.tracking.forget_experiments()
+
+
+delegate(
+    JournalStore,
+    AbstractStore,
+    lambda store: store.real.store,
+    keep=(
+        "search_runs",
+        "log_metric_async",
+        "log_param_async",
+        "set_tag_async",
+        "end_async_logging",
+        "flush_async_logging",
+        "shut_down_async_logging",
+    ),
+)
+
+
+def _after_fork_in_child() -> None:
+    for store in list(_stores):
+        store.real.after_fork()
+        store.runs.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

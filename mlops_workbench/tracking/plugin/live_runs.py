@@ -1,0 +1,248 @@
+"""The runs that MLflow code of this process writes: begun, joined, carried on, ended."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import sys
+import threading
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from mlflow.entities import LifecycleStage
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME, MLFLOW_USER
+from mlflow.utils.name_utils import _generate_random_name
+
+from mlops_workbench.capture.place import cell_source, notebook_path
+from mlops_workbench.capture.run import STATUSES, ActiveRun
+from mlops_workbench.capture.session import Session
+from mlops_workbench.core.ids import new_id, now_ms
+from mlops_workbench.core.records import RunEnd, RunStart
+from mlops_workbench.tracking.plugin import joining
+from mlops_workbench.tracking.plugin.live_run import LiveRun
+from mlops_workbench.tracking.plugin.real_store import RealStore
+
+if TYPE_CHECKING:
+    from mlflow.entities import Experiment, Run, RunTag
+
+#: Runs that ended and are kept to be read from memory.
+_KEPT = 64
+
+
+class LiveRuns:
+    """Runs of this process, by the id that MLflow code knows them by.
+
+    Parameters
+    ----------
+    session : Session
+        Where they are recorded.
+    real : RealStore
+        Where they end up.
+    """
+
+    def __init__(self, session: Session, real: RealStore) -> None:
+        self.session = session
+        self.real = real
+        self.by_id: dict[str, LiveRun] = {}
+        self._lock = threading.RLock()
+        self._at_exit = False
+        session.run_ended.append(self._ended_elsewhere)
+
+    def after_fork(self) -> None:
+        """In a forked child: locks of the parent are not ours."""
+        self._lock = threading.RLock()
+
+    def find(self, run_id: str) -> LiveRun | None:
+        """The run when it is read from memory: one that this process writes and that is not settled in the store."""
+        live = self.by_id.get(run_id)
+        if live is not None:
+            if live.ended and self._settled(live):
+                del self.by_id[run_id]
+                return None
+            return live
+        run = self.session.find_run(run_id)
+        if run is None:
+            current = self.session.current_run()
+            run = current if current is not None and current.uid == run_id else None
+        return None if run is None else self.join(run)
+
+    def begin(
+        self, experiment: Experiment, user_id: str, start_ms: int, tags: Iterable[RunTag], run_name: str | None
+    ) -> LiveRun:
+        """Begin a run as MLflow does."""
+        given = {tag.key: tag.value for tag in tags}
+        tagged = given.get(MLFLOW_RUN_NAME)
+        if run_name and tagged and run_name != tagged:
+            raise MlflowException(
+                "Both 'run_name' argument and 'mlflow.runName' tag are specified, but with "
+                f"different values (run_name='{run_name}', mlflow.runName='{tagged}').",
+                INVALID_PARAMETER_VALUE,
+            )
+        name = run_name or tagged or _generate_random_name()
+        given[MLFLOW_RUN_NAME] = name
+        uid = new_id()
+        start = RunStart(
+            run_uid=uid,
+            name=name,
+            experiment=experiment.name,
+            start_ms=start_ms,
+            parent_uid=self._parent(given),
+            notebook=notebook_path(),
+            source=cell_source(),
+            tags=given,
+        )
+        live = self._add(
+            LiveRun(
+                self.session.begin(start),
+                experiment.experiment_id,
+                user_id,
+                start_ms,
+                self.real.artifact_location(experiment, uid),
+            )
+        )
+        self._end_at_exit()
+        return live
+
+    def joinable(self, tags: Iterable[RunTag]) -> ActiveRun | None:
+        """The tracked run that a run which MLflow begins by itself is to join, if there is one."""
+        run = self.session.current_run()
+        if run is None:
+            return None
+        known = self.by_id.get(run.uid)
+        return run if (known is None or known.joined) and joining.begun_unasked(tags) else None
+
+    def join(self, run: ActiveRun) -> LiveRun:
+        """Let MLflow code log to a run that a tracked cell, a block or a pipeline began."""
+        with self._lock:
+            if run.uid not in self.by_id:
+                experiment = self.real.store.get_experiment(self.real.tracking.experiment_id(run.experiment))
+                self.by_id[run.uid] = LiveRun(
+                    run,
+                    experiment.experiment_id,
+                    str(run.tags.get(MLFLOW_USER, "unknown")),
+                    run.start.start_ms,
+                    self.real.artifact_location(experiment, run.uid),
+                    joined=True,
+                    whole=not run.joined,
+                )
+            return self.by_id[run.uid]
+
+    def parent_of_asked(self) -> str:
+        """Uid of the tracked run around a run that the user's code begins; empty when there is none."""
+        run = self.session.current_run()
+        if run is None:
+            return ""
+        known = self.by_id.get(run.uid)
+        return run.uid if known is None or known.joined else ""
+
+    def carry_on(self, run: Run) -> LiveRun | None:
+        """Go on with a run of the workbench that began in another process, or ended; None for a foreign one."""
+        uid = run.info.run_id
+        known = self.real.delivered(uid)
+        if known is None or run.info.lifecycle_stage != LifecycleStage.ACTIVE:
+            return None
+        experiment = self.real.store.get_experiment(run.info.experiment_id)
+        active = self.session.begin(
+            RunStart(uid, run.info.run_name or "", experiment.name, now_ms(), parent_uid=known.parent_uid)
+        )
+        active.params.update(run.data.params)
+        active.tags.update(run.data.tags)
+        active.metrics.update(run.data.metrics)
+        live = LiveRun(
+            active,
+            run.info.experiment_id,
+            run.info.user_id,
+            run.info.start_time,
+            run.info.artifact_uri or "",
+            whole=False,
+        )
+        live.end_ms = run.info.end_time
+        live.earlier = {metric.key: metric for metric in run.data._metric_objs}
+        if run.inputs is not None:
+            live.dataset_inputs = list(run.inputs.dataset_inputs)
+            live.model_inputs = list(run.inputs.model_inputs)
+        if run.outputs is not None:
+            live.model_outputs = list(run.outputs.model_outputs)
+        self._end_at_exit()
+        return self._add(live)
+
+    def set_status(self, live: LiveRun, status: str, end_ms: int | None) -> None:
+        """End a run, or take its end back; runs that are joined are ended by who began them."""
+        if live.joined:
+            return
+        if status == "SCHEDULED":
+            self.real.deliver(live.uid)
+            self.real.store.update_run_info(self.real.run_id(live.uid), 2, end_ms, None)
+            live.scheduled = True
+            return
+        live.scheduled = False
+        if status not in STATUSES:
+            if live.ended:
+                self._reopen(live)
+            return
+        live.end_ms = end_ms if end_ms is not None else live.end_ms
+        if live.ended:
+            live.run.status = status
+            live.after_end = True
+            self.session.write(RunEnd(live.uid, live.end_ms or now_ms(), status), sync=True)
+        else:
+            error = sys.exc_info()[1] if status == "FAILED" else None
+            live.run.end(status, error=error, end_ms=live.end_ms or 0)
+        self._forget_some()
+
+    def _reopen(self, live: LiveRun) -> None:
+        before = live.run
+        live.run = self.session.begin(
+            RunStart(live.uid, live.name, before.experiment, now_ms(), parent_uid=before.start.parent_uid)
+        )
+        live.run.params, live.run.tags, live.run.metrics = before.params, before.tags, before.metrics
+        live.after_end = False
+
+    def _add(self, live: LiveRun) -> LiveRun:
+        with self._lock:
+            self.by_id[live.uid] = live
+        return live
+
+    def _parent(self, tags: dict[str, str]) -> str:
+        """Uid of the parent; the tag stays where the store has the same ids, else delivery writes it."""
+        parent = tags.get(MLFLOW_PARENT_RUN_ID, "")
+        if not parent:
+            return ""
+        uid = self.real.uid(parent)
+        if uid not in self.by_id and self.session.find_run(uid) is None and self.real.delivered(uid) is None:
+            return ""
+        if self.real.remote:
+            del tags[MLFLOW_PARENT_RUN_ID]
+        return uid
+
+    def _settled(self, live: LiveRun) -> bool:
+        """Whether all of an ended run is in the store, where others may have changed it since."""
+        if live.after_end:
+            with contextlib.suppress(Exception):
+                self.real.deliver(live.uid)
+                return True
+            return False
+        known = self.real.delivered(live.uid)
+        return known is not None and known.ended == "run"
+
+    def _forget_some(self) -> None:
+        with self._lock:
+            ended = [live for live in self.by_id.values() if live.ended]
+            for live in ended[:-_KEPT] if len(ended) > _KEPT else []:
+                if not live.after_end and self._settled(live):
+                    del self.by_id[live.uid]
+
+    def _ended_elsewhere(self, run: ActiveRun) -> None:
+        live = self.by_id.get(run.uid)
+        if live is not None and live.joined:
+            # The tracked cell is over: what MLflow logs from here on is not part of it.
+            with contextlib.suppress(Exception):
+                joining.let_go(run.uid, run.status)
+
+    def _end_at_exit(self) -> None:
+        # After the session's own, and so before it: MLflow ends its runs as FINISHED, the session as KILLED.
+        if not self._at_exit:
+            self._at_exit = True
+            atexit.register(joining.end_all)

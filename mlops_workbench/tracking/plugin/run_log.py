@@ -1,0 +1,137 @@
+"""What MLflow code logs to a live run, as records."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from mlflow.entities import DatasetInput, Metric, Param, RunTag
+from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_RUN_NAME
+
+from mlops_workbench.capture.session import Session
+from mlops_workbench.core.records import Column, Dataset, Metrics, ModelMetrics
+
+if TYPE_CHECKING:
+    from mlops_workbench.tracking.plugin.live_run import LiveRun
+
+
+class RunLog:
+    """Writes to the journal first and to the memory of the run then.
+
+    Parameters
+    ----------
+    session : Session
+        Where to record.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._write = session.write
+
+    def metrics(self, live: LiveRun, metrics: Iterable[Metric]) -> None:
+        """Log metrics; those of one time and step go into one record."""
+        record: tuple[int, int] | None = None
+        values: dict[str, float] = {}
+        for metric in metrics:
+            key, value = metric.key, float(metric.value)
+            at_ms, step = int(metric.timestamp), int(metric.step)
+            if record != (at_ms, step) or key in values:
+                if record is not None and values:
+                    self._write(Metrics(live.uid, record[0], record[1], values))
+                record, values = (at_ms, step), {}
+            values[key] = value
+            live.add(key, value, at_ms, step)
+            if metric.model_id is not None:
+                self._model_metric(live, metric, value)
+        if record is not None:
+            self._write(Metrics(live.uid, record[0], record[1], values))
+            live.after_end = live.ended or live.after_end
+
+    def params(self, live: LiveRun, params: Iterable[Param]) -> None:
+        """Log parameters that are new."""
+        new = {param.key: param.value for param in params}
+        if new:
+            live.run.log_params(new)
+            live.after_end = live.ended or live.after_end
+
+    def tags(self, live: LiveRun, tags: Iterable[RunTag]) -> None:
+        """Set tags; that of the name renames the run."""
+        new = {tag.key: tag.value for tag in tags}
+        if new:
+            live.name = new.get(MLFLOW_RUN_NAME, live.name)
+            live.run.name = live.name
+            live.run.tag(new)
+            live.after_end = live.ended or live.after_end
+
+    def rename(self, live: LiveRun, name: str) -> None:
+        """Rename the run."""
+        self.tags(live, [RunTag(MLFLOW_RUN_NAME, name)])
+
+    def datasets(self, live: LiveRun, inputs: Iterable[DatasetInput]) -> None:
+        """Note data that the run used; a second time changes nothing."""
+        known = {(item.dataset.name, item.dataset.digest) for item in live.dataset_inputs}
+        for item in inputs:
+            if (item.dataset.name, item.dataset.digest) not in known:
+                known.add((item.dataset.name, item.dataset.digest))
+                self._write(_record(live.uid, item))
+                live.dataset_inputs.append(item)
+                live.after_end = live.ended or live.after_end
+
+    def _model_metric(self, live: LiveRun, metric: Metric, value: float) -> None:
+        live.model_metrics.add(metric.model_id)
+        self._write(
+            ModelMetrics(
+                live.uid,
+                int(metric.timestamp),
+                int(metric.step),
+                {metric.key: value},
+                metric.model_id,
+                metric.dataset_name or "",
+                metric.dataset_digest or "",
+            )
+        )
+
+
+def _record(uid: str, item: DatasetInput) -> Dataset:
+    data, tags = item.dataset, {tag.key: tag.value for tag in item.tags or []}
+    profile, schema = _json(data.profile), _json(data.schema)
+    columns = schema.get("mlflow_colspec")
+    source = _json(data.source)
+    return Dataset(
+        run_uid=uid,
+        name=data.name,
+        context=tags.get(MLFLOW_DATASET_CONTEXT, ""),
+        digest=data.digest,
+        rows=_count(profile.get("num_rows")),
+        columns=[_column(column) for column in columns if isinstance(column, Mapping)]
+        if isinstance(columns, list)
+        else [],
+        source=str(source.get("uri") or source.get("url") or source.get("path") or ""),
+        covers="sampled",
+        entity={
+            "source_type": data.source_type or "",
+            "source": data.source or "",
+            **({"schema": data.schema} if data.schema is not None else {}),
+            **({"profile": data.profile} if data.profile is not None else {}),
+            "tags": json.dumps(tags),
+        },
+    )
+
+
+def _column(column: Mapping[str, Any]) -> Column:
+    return Column(str(column.get("name", "")), str(column.get("type", "")), bool(column.get("required", True)))
+
+
+def _count(value: Any) -> int:
+    if isinstance(value, Mapping):
+        # MLflow's profile of several arrays: one count for each.
+        value = next(iter(value.values()), 0)
+    return value if isinstance(value, int) else 0
+
+
+def _json(text: str | None) -> dict[str, Any]:
+    try:
+        found = json.loads(text) if text else {}
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
