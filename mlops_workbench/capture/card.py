@@ -1,95 +1,228 @@
-"""The card below a tracked cell: what was recorded, and what can be done with it."""
+"""The card below a tracked cell: what was recorded, how it stands, and what can be done with it."""
 
 from __future__ import annotations
 
-import math
+import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
-from typing import Any
 
+from mlops_workbench.capture.card_parts import (
+    change_text,
+    dataset_text,
+    duration_text,
+    main_metrics,
+    shown_value,
+    usage_text,
+)
 from mlops_workbench.capture.encoding import text
 from mlops_workbench.capture.run import ActiveRun
+from mlops_workbench.capture.sparkline import sparkline
+from mlops_workbench.core.standing import MetricChange, ParamChange, Standing
 
-_MAX_METRICS = 12
-_MAX_PARAMS = 10
-_COLOURS = {"FINISHED": "#2e7d32", "FAILED": "#c62828", "KILLED": "#b26a00"}
-_MUTED = "color:var(--jp-ui-font-color2,#777)"
+_MAX_METRICS = 8
+_MAX_PARAMS = 8
+_MAX_NOTES = 4
+_MAX_DATA = 4
+_MORE = 200
+_COLOURS = {
+    "FINISHED": "var(--jp-success-color1,#3a9d40)",
+    "FAILED": "var(--jp-error-color1,#d9453d)",
+    "KILLED": "var(--jp-warn-color1,#c77a00)",
+}
+_GOOD, _BAD, _WARN = _COLOURS["FINISHED"], _COLOURS["FAILED"], _COLOURS["KILLED"]
+_MUTED = "opacity:.65"
+_OPEN_RUN = "mlops-workbench:open-run"
 
 
-def card(run: ActiveRun) -> dict[str, str]:
-    """MIME bundle of a run that ended: plain text, and HTML that needs no script and suits light and dark."""
-    return {"text/plain": text(card_text(run)), "text/html": text(card_html(run))}
+Curves = Mapping[str, Sequence[float]]
 
 
-def card_text(run: ActiveRun) -> str:
+def card(run: ActiveRun, standing: Standing | None = None, curves: Curves | None = None) -> dict[str, str]:
+    """MIME bundle of a run that ended.
+
+    Parameters
+    ----------
+    run : ActiveRun
+        The run.
+    standing : Standing, optional
+        How it compares with other runs; by default its metrics are shown alone.
+    curves : mapping, optional
+        Values of metrics over time, as far as they were seen.
+
+    Returns
+    -------
+    dict
+        ``text/plain``, and ``text/html`` that needs no script and suits light and dark.
+    """
+    stands = standing or Standing()
+    return {"text/plain": text(card_text(run, stands)), "text/html": text(card_html(run, stands, curves or {}))}
+
+
+def card_text(run: ActiveRun, standing: Standing) -> str:
     """The card as text."""
-    lines = [f"run {run.name} - {run.status} in {_seconds(run)} - experiment {run.experiment}"]
+    seconds = duration_text((run.end_ms - run.start.start_ms) / 1000)
+    lines = [f"run {run.name} - {run.status} in {seconds} - experiment {run.experiment}"]
     if run.error:
-        lines.append(f"  error    {run.error}")
-    for title, shown, left in (_metrics(run), _params(run)):
-        if shown:
-            more = f", and {left} more" if left else ""
-            lines.append(f"  {title:<8} {', '.join(f'{name}={value}' for name, value in shown)}{more}")
+        lines.append(f"  error    {shown_value(run.error, 160)}")
+    title = "metrics"
+    metrics = main_metrics(run, standing)
+    if any(change_text(change, standing) for change in metrics):
+        for change in metrics[:_MAX_METRICS]:
+            beside = change_text(change, standing, run.name)
+            lines.append(f"  {title:<8} {change.name}={_value(run, change)}" + (f"  {beside}" if beside else ""))
+            title = ""
+        lines += _left(len(metrics) - _MAX_METRICS, "metrics")
+    elif metrics:
+        shown = ", ".join(f"{change.name}={_value(run, change)}" for change in metrics[:_MAX_METRICS])
+        lines.append(f"  {title:<8} {shown}{_and_more(len(metrics) - _MAX_METRICS)}")
+    if standing.params:
+        shown = ", ".join(_changed_text(change) for change in standing.params[:_MAX_PARAMS])
+        lines.append(f"  changed  {shown}{_and_more(len(standing.params) - _MAX_PARAMS)}")
+    others = _other_params(run, standing)
+    if others:
+        shown = ", ".join(f"{name}={value}" for name, value in list(others.items())[:_MAX_PARAMS])
+        lines.append(f"  params   {shown}{_and_more(len(others) - _MAX_PARAMS)}")
+    if run.datasets:
+        shown = "; ".join(dataset_text(data) for data in run.datasets[:_MAX_DATA])
+        lines.append(f"  data     {shown}{_and_more(len(run.datasets) - _MAX_DATA)}")
+    if used := usage_text(run):
+        lines.append(f"  used     {used}")
+    lines += [f"  warning  {shown_value(note, 240)}" for note in run.notes[:_MAX_NOTES]]
+    lines += _left(len(run.notes) - _MAX_NOTES, "warnings")
     lines.append(f"  next     {_next(run)}")
     return "\n".join(lines)
 
 
-def card_html(run: ActiveRun) -> str:
+def card_html(run: ActiveRun, standing: Standing, curves: Curves) -> str:
     """The card as HTML."""
-    rows = "".join(_row(title, shown, left) for title, shown, left in (_metrics(run), _params(run)) if shown)
-    error = f'<div style="color:{_COLOURS["FAILED"]}">{escape(run.error)}</div>' if run.error else ""
+    seconds = duration_text((run.end_ms - run.start.start_ms) / 1000)
     colour = _COLOURS.get(run.status, "inherit")
+    parts = [
+        f'<div>{_name(run)} <span style="color:{colour};font-weight:600">{escape(run.status)}</span> '
+        f'<span style="{_MUTED}">in {seconds}, experiment {escape(run.experiment)}</span></div>'
+    ]
+    if run.error:
+        parts.append(f'<div style="color:{_BAD};overflow-wrap:anywhere">{escape(shown_value(run.error, 240))}</div>')
+    metrics = main_metrics(run, standing)
+    if metrics:
+        parts.append(_metrics_html(run, metrics[:_MAX_METRICS], standing, curves))
+    if standing.params:
+        items = [
+            _item(
+                change.name,
+                shown_value(change.value),
+                "new" if change.before is None else f"was {shown_value(change.before)}",
+            )
+            for change in standing.params[:_MAX_PARAMS]
+        ]
+        parts.append(_row("changed", items, len(standing.params) - _MAX_PARAMS))
+    for note in run.notes[:_MAX_NOTES]:
+        parts.append(
+            f'<div style="overflow-wrap:anywhere"><span style="color:{_WARN};font-weight:600">warning</span> '
+            f"{escape(shown_value(note, 400))}</div>"
+        )
+    parts.append(_rest_html(run, standing, metrics))
+    parts.append(f'<div style="{_MUTED}">next: {escape(_next(run))}</div>')
     return (
-        '<div style="border:1px solid var(--jp-border-color2,rgba(128,128,128,.4));border-radius:4px;'
-        'padding:6px 10px;margin:4px 0;font-size:13px;line-height:1.6;display:inline-block;max-width:100%">'
-        f'<div><strong>{escape(run.name)}</strong> <span style="color:{colour}">{run.status}</span> '
-        f'<span style="{_MUTED}">in {_seconds(run)}, experiment {escape(run.experiment)}</span></div>'
-        f'{error}{rows}<div style="{_MUTED}">next: {escape(_next(run))}</div></div>'
+        '<div style="border:1px solid var(--jp-border-color2,rgba(128,128,128,.4));border-left:3px solid '
+        f"{colour};border-radius:3px;padding:5px 10px;margin:4px 0;display:inline-block;max-width:100%;"
+        "box-sizing:border-box;font-family:var(--jp-ui-font-family,system-ui,sans-serif);font-size:13px;line-height:1.55;"
+        f'color:var(--jp-content-font-color1,inherit)">{"".join(parts)}</div>'
     )
 
 
-def _row(title: str, shown: list[tuple[str, str]], left: int) -> str:
-    items = " ".join(
-        f'<span style="margin-right:12px;white-space:nowrap"><span style="{_MUTED}">{escape(name)}</span> '
-        f"{escape(value)}</span>"
-        for name, value in shown
+def _name(run: ActiveRun) -> str:
+    # JupyterLab opens the run's page at a click; anywhere else this is its name in bold.
+    arguments = escape(json.dumps({"id": run.uid}))
+    return (
+        f'<button data-commandlinker-command="{_OPEN_RUN}" data-commandlinker-args="{arguments}" '
+        f'title="{escape(run.uid)}" style="all:unset;cursor:pointer;font-weight:600;overflow-wrap:anywhere">'
+        f"{escape(run.name)}</button>"
     )
-    more = f'<span style="{_MUTED}">and {left} more</span>' if left else ""
-    return f'<div style="overflow-wrap:anywhere"><span style="{_MUTED}">{title}:</span> {items}{more}</div>'
 
 
-def _metrics(run: ActiveRun) -> tuple[str, list[tuple[str, str]], int]:
-    return _shown("metrics", run.metrics, _MAX_METRICS)
+def _metrics_html(run: ActiveRun, metrics: list[MetricChange], standing: Standing, curves: Curves) -> str:
+    if not any(change_text(change, standing) or len(curves.get(change.name, ())) > 1 for change in metrics):
+        return _row("metrics", [_item(change.name, _value(run, change)) for change in metrics], 0)
+    cell = "padding:0 14px 0 0;text-align:left;border:none;background:none"
+    rows = []
+    for change in metrics:
+        colour = {True: _GOOD, False: _BAD, None: "inherit"}[change.improved]
+        beside = escape(change_text(change, standing, run.name))
+        rows.append(
+            f'<tr style="background:none"><td style="{cell};{_MUTED}">{escape(change.name)}</td>'
+            f'<td style="{cell};text-align:right;font-weight:600">{escape(_value(run, change))}</td>'
+            f'<td style="{cell}">{sparkline(curves.get(change.name, ()), label=f"{change.name} while it ran")}</td>'
+            f'<td style="{cell};color:{colour}">{beside}</td></tr>'
+        )
+    style = "border-collapse:collapse;border:none;margin:1px 0;font-size:inherit;font-variant-numeric:tabular-nums"
+    return f'<table style="{style}"><tbody>{"".join(rows)}</tbody></table>'
 
 
-def _params(run: ActiveRun) -> tuple[str, list[tuple[str, str]], int]:
+def _rest_html(run: ActiveRun, standing: Standing, metrics: list[MetricChange]) -> str:
+    """What need not be seen at once, folded away."""
+    others = _other_params(run, standing)
+    rows, words = [], []
+    if len(metrics) > _MAX_METRICS:
+        more = metrics[_MAX_METRICS : _MAX_METRICS + _MORE]
+        rows.append(_row("metrics", [_item(c.name, _value(run, c)) for c in more], len(metrics) - _MAX_METRICS - _MORE))
+        words.append(f"{len(metrics) - _MAX_METRICS} more metrics")
+    if left := standing.params[_MAX_PARAMS : _MAX_PARAMS + _MORE]:
+        rows.append(_row("changed", [_item(c.name, shown_value(c.value)) for c in left], 0))
+    if others:
+        items = [_item(name, value) for name, value in list(others.items())[:_MORE]]
+        rows.append(_row("params", items, len(others) - _MORE))
+        words.append(f"{len(others)} {'other ' if standing.params else ''}parameter{'s' if len(others) > 1 else ''}")
+    if run.datasets:
+        items = [f"<span>{escape(dataset_text(data))}</span>" for data in run.datasets[:_MORE]]
+        rows.append(_row("data", items, len(run.datasets) - _MORE))
+        words.append(" and ".join(dataset_text(data) for data in run.datasets[:2]))
+        if len(run.datasets) > 2:
+            words.append(f"{len(run.datasets) - 2} more tables")
+    if len(run.notes) > _MAX_NOTES:
+        rows.append(_row("warnings", [escape(shown_value(note, 400)) for note in run.notes[_MAX_NOTES:_MORE]], 0))
+        words.append(f"{len(run.notes) - _MAX_NOTES} more warnings")
+    if used := usage_text(run):
+        words.append(used)
+        rows.append(_row("used", [escape(used)], 0))
+    if not words:
+        return ""
+    summary = f'<summary style="{_MUTED};cursor:pointer">{escape(", ".join(words))}</summary>'
+    return f'<details style="margin:0">{summary}{"".join(rows)}</details>'
+
+
+def _row(title: str, items: list[str], left: int) -> str:
+    more = f'<span style="{_MUTED}">and {left} more</span>' if left > 0 else ""
+    return f'<div style="overflow-wrap:anywhere"><span style="{_MUTED}">{title}:</span> {" ".join(items)}{more}</div>'
+
+
+def _item(name: str, value: str, aside: str = "") -> str:
+    extra = f' <span style="{_MUTED}">({escape(aside)})</span>' if aside else ""
+    return f'<span style="margin-right:10px"><span style="{_MUTED}">{escape(name)}</span> {escape(value)}{extra}</span>'
+
+
+def _value(run: ActiveRun, change: MetricChange) -> str:
+    return shown_value(run.metrics.get(change.name))
+
+
+def _other_params(run: ActiveRun, standing: Standing) -> Mapping[str, str]:
     # What is None is mostly a default; it is recorded, and need not fill the card.
-    return _shown("params", {name: value for name, value in run.params.items() if value is not None}, _MAX_PARAMS)
+    changed = {change.name for change in standing.params}
+    return {name: shown_value(value) for name, value in run.params.items() if value is not None and name not in changed}
 
 
-def _shown(title: str, values: Mapping[str, Any], limit: int) -> tuple[str, list[tuple[str, str]], int]:
-    shown = [(name, _text(value)) for name, value in list(values.items())[:limit]]
-    return title, shown, max(0, len(values) - limit)
+def _changed_text(change: ParamChange) -> str:
+    before = "new" if change.before is None else f"was {shown_value(change.before)}"
+    return f"{change.name}={shown_value(change.value)} ({before})"
 
 
-def _text(value: Any) -> str:
-    if isinstance(value, float) and math.isfinite(value):
-        shown = f"{value:.6g}"
-    elif isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 200:
-        shown = f"about 2^{value.bit_length() - 1}"
-    else:
-        shown = str(value)
-    shown = " ".join(shown.split())
-    return shown if len(shown) <= 48 else shown[:47] + "…"
+def _and_more(left: int) -> str:
+    return f", and {left} more" if left > 0 else ""
 
 
-def _seconds(run: ActiveRun) -> str:
-    seconds = (run.end_ms - run.start.start_ms) / 1000
-    if seconds < 60:
-        return f"{seconds:.3g} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+def _left(left: int, what: str) -> list[str]:
+    return [f"           and {left} more {what}"] if left > 0 else []
 
 
 def _next(run: ActiveRun) -> str:

@@ -81,6 +81,39 @@ class ParamChange:
     before: str | None
 
 
+@dataclass(frozen=True)
+class Standing:
+    """Where a run stands among the others of its experiment.
+
+    Attributes
+    ----------
+    metrics : list of MetricChange
+        Its metrics, in the order they were logged.
+    params : list of ParamChange
+        Parameters that differ from those of run `than`.
+    previous : str
+        Name of the run before it, empty when there is none.
+    than : str
+        Name of the run that the parameters are compared with.
+    """
+
+    metrics: list[MetricChange] = field(default_factory=list)
+    params: list[ParamChange] = field(default_factory=list)
+    previous: str = ""
+    than: str = ""
+
+
+def standing_of(run: Run, past: Past) -> Standing:
+    """A run seen against its past."""
+    than = past.namesake or past.previous
+    return Standing(
+        metric_changes(run, past),
+        param_changes(run, past),
+        past.previous.name if past.previous is not None else "",
+        than.name if than is not None else "",
+    )
+
+
 def past_of(run: Run, others: Iterable[Run]) -> Past:
     """What other runs say about one; those of other experiments, parents, or that did not finish say nothing."""
     known = [other for other in others if _comparable(run, other)]

@@ -145,7 +145,7 @@ class TrackMagic:
         from mlops_workbench.capture.watch import CellOptions
 
         chosen = CellOptions(options.name, options.tags, options.params, options.nested)
-        watching(self._shell).watch.track(chosen)
+        watching(self._shell).track(chosen)
 
 
 def register_track(shell: InteractiveShell) -> None:

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from mlops_workbench.capture.cell import CellRun
-    from mlops_workbench.capture.watch import Watch
+    from mlops_workbench.capture.watch import CellOptions, Watch
+    from mlops_workbench.magics.showing import Showing
 
 _watched: WeakKeyDictionary[InteractiveShell, Watching] = WeakKeyDictionary()
 
@@ -40,16 +41,40 @@ class Watching:
 
         return Watch(self._shell, current_session(), self._show)
 
+    @cached_property
+    def showing(self) -> Showing:
+        """What shows the runs of the cells."""
+        from mlops_workbench.magics.showing import Showing
+
+        return Showing(self._shell, self.watch.session, self.watch.current)
+
+    def track(self, options: CellOptions) -> None:
+        """Make the cell that is under way a run."""
+        self.watch.track(options)
+        self.showing.begun(self.watch.current())
+
     def register(self) -> None:
         """Listen to the session's events."""
         self._shell.events.register("pre_run_cell", self._before)
         self._shell.events.register("post_run_cell", self._after)
 
     def _before(self, info: Any) -> None:
-        self._quietly(lambda: self.watch.before(info))
+        self._quietly(lambda: self._look_before(info))
 
     def _after(self, result: Any = None) -> None:
-        self._quietly(lambda: self.watch.after(result))
+        self._quietly(lambda: self._look_after(result))
+
+    def _look_before(self, info: Any) -> None:
+        self.watch.before(info)
+        # Loops of any cell are shown, also of those that are no runs.
+        self.showing  # noqa: B018 made now
+
+    def _look_after(self, result: Any) -> None:
+        self.showing.ending()
+        try:
+            self.watch.after(result)
+        finally:
+            self.showing.ended(self.watch.deferred)
 
     def _quietly(self, look: Callable[[], None]) -> None:
         if self._broken:
@@ -64,9 +89,7 @@ class Watching:
             )
 
     def _show(self, cell: CellRun) -> None:
-        from mlops_workbench.capture.card import card
-
-        self._shell.display_pub.publish(card(cell.run))
+        self.showing.show(cell)
 
 
 def watching(shell: InteractiveShell) -> Watching:

@@ -1,0 +1,258 @@
+"""The live view of a cell that takes longer than a moment, and the static output that takes its place."""
+
+from __future__ import annotations
+
+import contextvars
+import os
+import queue
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from mlops_workbench.capture.card_parts import SYSTEM
+from mlops_workbench.capture.progress import Bar, open_bars
+from mlops_workbench.magics.live_drawing import Snapshot, bars_html, bars_text, live_html, live_text
+from mlops_workbench.magics.live_resources import Resources
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from mlops_workbench.capture.execution import Execution
+    from mlops_workbench.capture.run import ActiveRun
+
+#: Seconds that a cell runs before anything is shown of it.
+DELAY = 1.0
+#: Seconds between two looks at its metrics, and between two drawings.
+_LOOK, _DRAW = 0.1, 0.4
+_MAX_POINTS, _MAX_BARS = 240, 12
+_VIEW = "application/vnd.jupyter.widget-view+json"
+
+
+class LiveView:
+    """The output of one execution, from its first second to its end.
+
+    Parameters
+    ----------
+    shell : InteractiveShell
+        The IPython session.
+    execution : Execution
+        The cell that runs.
+    run : ActiveRun or None
+        The run it is, if it is one.
+
+    Attributes
+    ----------
+    curves : dict
+        Values of metrics over time, as far as they were seen.
+    """
+
+    def __init__(self, shell: InteractiveShell, execution: Execution, run: ActiveRun | None) -> None:
+        self.run = run
+        self.execution = execution
+        self.curves: dict[str, list[float]] = {}
+        self.done = threading.Event()
+        # Bound now: `%%capture` and its kin put another one in its place while the cell runs.
+        self._publisher = shell.display_pub
+        self._watched = is_watched(shell, execution)
+        # In this context the kernel knows which cell a message belongs to.
+        self._context = contextvars.copy_context()
+        self._display_id = f"mlops-{execution.uid}"
+        self._began = time.perf_counter()
+        self._bars: dict[tuple[int, int, str], Bar] = {}
+        self._lock = threading.Lock()
+        self._shown = False
+        self._widget: Any = None
+        self._resources = Resources()
+
+    @property
+    def bars(self) -> list[Bar]:
+        """Loops of the cell, in the order they began."""
+        return list(self._bars.values())
+
+    def add(self, bar: Bar) -> None:
+        """Draw a loop too; the next one in the same place takes its place."""
+        depth = sum(other.thread == bar.thread for other in open_bars())
+        key = (bar.thread, depth, bar.desc)
+        self._bars.pop(key, None)
+        if len(self._bars) >= _MAX_BARS:
+            self._bars.pop(next(iter(self._bars)), None)
+        self._bars[key] = bar
+
+    def draw_until_done(self) -> None:
+        """Show the cell until it is done; runs in a thread."""
+        if self._watched:
+            self._context.run(self._draw_until_done)
+
+    def end(self, bundle: Mapping[str, str] | None) -> None:
+        """Put the static output in the place of the live one, or show it where nothing was shown.
+
+        Parameters
+        ----------
+        bundle : mapping or None
+            MIME bundle; None when there is none to show.
+        """
+        self.done.set()
+        with self._lock:
+            if bundle is None and self._shown:
+                bundle = {"text/plain": bars_text(self.bars), "text/html": bars_html(self.bars)}
+            if bundle is not None:
+                self._publish(bundle, update=self._shown)
+                self._shown = True
+        if self._widget is not None:
+            # The view is gone from the page by now; its models would stay in the kernel and in the notebook.
+            for part in (self._widget, self._widget.layout, self._widget.style):
+                part.close()
+            self._widget = None
+
+    def refresh(self, bundle: Mapping[str, str]) -> None:
+        """Show another static output in the place of the one that :meth:`end` showed."""
+        with self._lock:
+            self._publish(bundle, update=True)
+
+    def _draw_until_done(self) -> None:
+        html = live_html(self._snapshot())
+        self._widget = _html_widget(html)
+        with self._lock:
+            if self.done.is_set():
+                return
+            bundle: dict[str, Any] = {"text/plain": live_text(self._snapshot()), "text/html": html}
+            if self._widget is not None:
+                bundle[_VIEW] = {"version_major": 2, "version_minor": 0, "model_id": self._widget.model_id}
+            self._publish(bundle, update=False)
+            self._shown = True
+        drawn, pause = time.perf_counter(), _DRAW
+        while not self.done.wait(_LOOK):
+            self._look()
+            now = time.perf_counter()
+            if now - drawn < pause:
+                continue
+            with self._lock:
+                if self.done.is_set():
+                    return
+                html = live_html(self._snapshot())
+                if self._widget is not None:
+                    self._widget.value = html
+                else:
+                    self._publish({"text/plain": live_text(self._snapshot()), "text/html": html}, update=True)
+            drawn = time.perf_counter()
+            # Drawing may take a twentieth of the time, on a machine that is busy too.
+            pause = max(_DRAW, 20 * (drawn - now))
+
+    def _publish(self, bundle: Mapping[str, Any], *, update: bool) -> None:
+        self._publisher.publish(dict(bundle), transient={"display_id": self._display_id}, update=update)
+
+    def _look(self) -> None:
+        if self.run is None:
+            return
+        for name, value in _metrics(self.run).items():
+            curve = self.curves.setdefault(name, [])
+            if not curve or curve[-1] != value:
+                curve.append(value)
+                if len(curve) > _MAX_POINTS:
+                    del curve[1::2]
+
+    def _snapshot(self) -> Snapshot:
+        self._look()
+        run = self.run
+        return Snapshot(
+            run.name if run is not None else "",
+            run.experiment if run is not None else "",
+            time.perf_counter() - self._began,
+            _metrics(run) if run is not None else {},
+            self.curves,
+            self.bars,
+            self._resources.text(),
+        )
+
+
+class LiveViews:
+    """The live views of a session: one for each cell that runs, drawn by one thread.
+
+    Parameters
+    ----------
+    shell : InteractiveShell
+        The IPython session.
+    """
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        self._shell = shell
+        self._waiting: queue.SimpleQueue[LiveView] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._pid = os.getpid()
+        # Subshells of a kernel execute cells in threads of their own.
+        self._open: dict[int, LiveView] = {}
+
+    def begin(self, execution: Execution, run: ActiveRun | None) -> LiveView:
+        """Watch an execution that has just begun."""
+        view = LiveView(self._shell, execution, run)
+        old = self._open.get(threading.get_ident())
+        if old is not None and old.execution is execution:
+            # A loop was shown before the cell became a run.
+            old.run = run
+            return old
+        self._open[threading.get_ident()] = view
+        if self._pid == os.getpid():
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._draw, name="mlops-live", daemon=True)
+                self._thread.start()
+            self._waiting.put(view)
+        return view
+
+    def take(self) -> LiveView | None:
+        """The view of this thread's execution, which is over."""
+        return self._open.pop(threading.get_ident(), None)
+
+    def paint(self, bar: Bar, execution: Execution | None) -> bool:
+        """Take a loop that begins; False when there is no place but the terminal's line to show it."""
+        if not hasattr(self._shell, "kernel"):
+            return False
+        if self._pid != os.getpid():
+            return True
+        # A loop in a thread of the cell belongs to the cell.
+        view = self._open.get(threading.get_ident()) or next(iter(self._open.values()), None)
+        if view is None and execution is not None:
+            view = self.begin(execution, None)
+        if view is not None:
+            view.add(bar)
+        return True
+
+    def _draw(self) -> None:
+        while True:
+            view = self._waiting.get()
+            try:
+                if not view.done.wait(DELAY):
+                    view.draw_until_done()
+            except Exception as error:  # noqa: BLE001 a view must never be what a user's cell fails from
+                if os.environ.get("MLOPS_DEBUG"):
+                    sys.__stderr__ and sys.__stderr__.write(f"mlops: the live view failed: {error!r}\n")
+
+
+def is_watched(shell: Any, execution: Execution) -> bool:
+    """Whether somebody looks at the outputs of this execution as they come.
+
+    Notebook applications name the cell in their request, and show widgets; nbclient and papermill, which run a
+    notebook for the file that it becomes, do not.
+    """
+    return hasattr(shell, "kernel") and bool(execution.cell_id or "__vsc_ipynb_file__" in shell.user_ns)
+
+
+def _html_widget(value: str) -> Any:
+    try:
+        # Imported here, in a thread and a second after the cell began: it takes longer than most cells.
+        from ipywidgets import HTML
+
+        return HTML(value=value)
+    except Exception:  # noqa: BLE001 without widgets the output itself is drawn anew
+        return None
+
+
+def _metrics(run: ActiveRun) -> dict[str, float | int]:
+    # A copy first: the cell goes on logging.
+    return {name: value for name, value in dict(run.metrics).items() if not name.startswith(SYSTEM)}
+
+
+def curves_of(view: LiveView | None) -> Mapping[str, Sequence[float]]:
+    """Metrics over time, as far as the live view saw them."""
+    return view.curves if view is not None else {}

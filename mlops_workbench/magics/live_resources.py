@@ -1,0 +1,33 @@
+"""What the kernel's process uses while a cell runs, for the eye; the record of it is made elsewhere."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+
+class Resources:
+    """CPU and memory of this process since it was made."""
+
+    def __init__(self) -> None:
+        self._wall = time.perf_counter()
+        self._cpu = time.process_time()
+
+    def text(self) -> str:
+        """``CPU 98%, 1.2 GB``."""
+        wall, cpu = time.perf_counter(), time.process_time()
+        took = wall - self._wall
+        words = [f"CPU {(cpu - self._cpu) / took:.0%}"] if took > 0 else []
+        self._wall, self._cpu = wall, cpu
+        if memory := resident_bytes():
+            words.append(f"{memory / 1e9:.2g} GB" if memory >= 1e9 else f"{memory / 1e6:.0f} MB")
+        return ", ".join(words)
+
+
+def resident_bytes() -> int:
+    """Memory of this process in bytes; 0 where the system does not tell it in a file."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        return 0

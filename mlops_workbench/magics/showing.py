@@ -1,0 +1,98 @@
+"""What the cells of a session show of themselves: a live view while they run, a card when they are done."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from mlops_workbench.capture.card import card
+from mlops_workbench.capture.progress import Bar, paint_with
+from mlops_workbench.core.standing import Standing
+from mlops_workbench.magics.live import LiveView, LiveViews
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from mlops_workbench.capture.cell import CellRun
+    from mlops_workbench.capture.deferred import Deferred
+    from mlops_workbench.capture.execution import Execution
+    from mlops_workbench.capture.session import Session
+
+
+class Showing:
+    """Shows the runs of an IPython session.
+
+    Parameters
+    ----------
+    shell : InteractiveShell
+        The IPython session.
+    session : Session
+        Where its runs are recorded.
+    current : callable
+        Gives the execution under way.
+    """
+
+    def __init__(self, shell: InteractiveShell, session: Session, current: Callable[[], Execution]) -> None:
+        self._shell = shell
+        self._session = session
+        self._current = current
+        self._live = LiveViews(shell)
+        # Subshells of a kernel execute cells in threads of their own.
+        self._local = threading.local()
+        paint_with(self._paint)
+
+    def begun(self, execution: Execution) -> None:
+        """A cell has become a run."""
+        if execution.run is not None:
+            self._live.begin(execution, execution.run.run)
+
+    def ending(self) -> None:
+        """A cell is done; what is to be shown of it waits until all observers have had their say."""
+        self._local.cells = []
+
+    def show(self, cell: CellRun) -> None:
+        """The run of a cell has ended."""
+        cells = getattr(self._local, "cells", None)
+        if cells is None:
+            self._put(cell, None)
+        else:
+            cells.append(cell)
+
+    def ended(self, deferred: Deferred) -> None:
+        """Show the card of the cell that is done, and once more when what was deferred has changed it."""
+        cells: list[CellRun] = getattr(self._local, "cells", None) or []
+        self._local.cells = None
+        view = self._live.take()
+        try:
+            for cell in cells:
+                again = self._put(cell, view if view is not None and view.execution is cell.execution else None)
+                deferred.add("its card", again)
+        finally:
+            if view is not None and not view.done.is_set():
+                view.end(None)
+
+    def _put(self, cell: CellRun, view: LiveView | None) -> Callable[[], None]:
+        """Show a card; gives what shows it again if it has changed."""
+        shown = view or LiveView(self._shell, cell.execution, cell.run)
+        bundle = self._card(cell, shown)
+        shown.end(bundle)
+
+        def again() -> None:
+            if (later := self._card(cell, shown)) != bundle:
+                shown.refresh(later)
+
+        return again
+
+    def _card(self, cell: CellRun, view: LiveView) -> dict[str, str]:
+        return card(cell.run, self._standing(cell), view.curves)
+
+    def _standing(self, cell: CellRun) -> Standing | None:
+        if cell.run.status != "FINISHED":
+            return None
+        from mlops_workbench.magics.standing import standing
+
+        return standing(self._session, cell.run)
+
+    def _paint(self, bar: Bar) -> bool:
+        return self._live.paint(bar, self._current() if hasattr(self._shell, "kernel") else None)
