@@ -1,0 +1,12 @@
+"""The death of a process, however sudden, loses nothing that a call returned from."""
+
+from __future__ import annotations
+
+from kill_trials import run_trials
+
+
+def test_killing_a_process_at_any_moment_loses_doubles_and_invents_nothing(tmp_path):
+    counts = run_trials(24, tmp_path, seed=11)
+    assert (counts.lost, counts.duplicated, counts.false) == (0, 0, 0), sorted(tmp_path.iterdir())
+    assert counts.trials == 24 and counts.calls > 5_000
+    assert counts.rotated >= 3, "files were changed while processes were killed"
