@@ -59,7 +59,7 @@ def columns_of(data: Any) -> list[Column]:
     if is_series(data):
         return [_series_column(data, names[0])]
     parts = [data] if data.ndim == 1 else [data[:, i] for i in range(data.shape[1])]
-    return [Column(name, array_type(part), not _array_missing(part)) for name, part in zip(names, parts, strict=True)]
+    return [Column(name, array_type(part), not any_missing(part)) for name, part in zip(names, parts, strict=True)]
 
 
 def array_type(values: Any) -> str:
@@ -81,8 +81,20 @@ def missing(series: Any) -> int:
     return int(series.isna().sum())
 
 
+def any_missing(values: Any) -> bool:
+    """Whether a Series, or an array of one dimension, misses a value; of numbers told in one pass without a copy."""
+    kind = getattr(values.dtype, "kind", "O") if type(values.dtype).__module__.startswith("numpy") else "O"
+    if kind in "iubUS":
+        return False
+    if kind == "f" and len(values):
+        # The least of values with a NaN among them is NaN.
+        least = (values.to_numpy() if hasattr(values, "to_numpy") else values).min()
+        return bool(least != least)
+    return bool(missing(values)) if hasattr(values, "isna") else _array_missing(values)
+
+
 def _series_column(series: Any, name: str) -> Column:
-    return Column(name, _series_type(series), not missing(series))
+    return Column(name, _series_type(series), not any_missing(series))
 
 
 def _series_type(series: Any) -> str:

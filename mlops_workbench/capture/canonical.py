@@ -1,0 +1,138 @@
+"""Python objects as bytes: equal bytes for equal objects of the same type, and only for them."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import enum
+import fractions
+import sys
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+_PLAIN = frozenset({str, int, float, bool, bytes, type(None)})
+#: Objects are encoded by so many at a time; part of the form, so it never changes.
+_CHUNK = 65_536
+_encode = msgspec.msgpack.Encoder().encode
+#: Nesting beyond which a value counts as opaque.
+_DEEPEST = 40
+
+
+class Opaque(Exception):
+    """An object has no content that can be read."""
+
+
+def encoded(values: list[Any]) -> Iterator[bytes]:
+    """A list of objects as bytes, in pieces.
+
+    Text, numbers, dates, and lists, dicts, sets and arrays of them are told apart by type and value: ``1``,
+    ``1.0``, ``True`` and ``"1"`` differ, and so do ``None`` and NaN.
+
+    Raises
+    ------
+    Opaque
+        An object of another kind is among them.
+    """
+    for start in range(0, len(values), _CHUNK):
+        part = values[start : start + _CHUNK]
+        try:
+            if set(map(type, part)) <= _PLAIN:
+                yield _encode(part)
+                continue
+        except (OverflowError, UnicodeEncodeError):
+            # An int beyond 64 bits, or half a surrogate pair: told in another form.
+            pass
+        yield _encode([_form(value, 0) for value in part])
+
+
+def encode_one(value: Any) -> bytes:
+    """One object as bytes; one without readable content by its type alone."""
+    try:
+        return b"".join(encoded([value]))
+    except Opaque:
+        return _encode(["opaque", _type_name(value)])
+
+
+def _form(value: Any, depth: int) -> Any:
+    """What msgpack takes; everything that is not plain is a list that begins with its type."""
+    kind = type(value)
+    if kind in _PLAIN:
+        return _plain(value)
+    if depth > _DEEPEST:
+        raise Opaque
+    if kind in (list, tuple):
+        return [kind.__name__, [_form(item, depth + 1) for item in value]]
+    if kind is dict:
+        pairs = [(_form(key, depth + 1), _form(item, depth + 1)) for key, item in value.items()]
+        # Equal dicts may have been filled in another order.
+        return ["dict", sorted(pairs, key=lambda pair: _encode(pair[0]))]
+    if kind in (set, frozenset):
+        return [kind.__name__, sorted((_form(item, depth + 1) for item in value), key=_encode)]
+    text = _as_text(value)
+    if text is not None:
+        return [_type_name(value), text]
+    return _of_arrays(value, depth)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, str):
+        return value if value.isascii() or _is_unicode(value) else ["str", value.encode("utf-8", "surrogatepass")]
+    if isinstance(value, int) and not isinstance(value, bool) and not -(2**63) <= value < 2**64:
+        return ["int", hex(value)]
+    return value
+
+
+def _as_text(value: Any) -> Any:
+    """Text that tells the whole of a value, None when its type is not known."""
+    if isinstance(value, datetime.datetime):
+        # `isoformat` of pandas' Timestamp has the nanoseconds.
+        return [value.isoformat(), str(value.tzinfo), value.fold]
+    if isinstance(value, datetime.date | datetime.time):
+        return value.isoformat()
+    if isinstance(value, datetime.timedelta):
+        return getattr(value, "isoformat", value.__repr__)()
+    if isinstance(value, decimal.Decimal | fractions.Fraction | uuid.UUID | complex | range):
+        return repr(value)
+    if isinstance(value, enum.Enum):
+        return value.name
+    if isinstance(value, str):
+        return _plain(str(value))
+    if isinstance(value, bytearray | memoryview):
+        return bytes(value)
+    if _is_of_pandas(value) and type(value).__name__ in ("NAType", "NaTType", "Period"):
+        return f"{value!r}"
+    return None
+
+
+def _of_arrays(value: Any, depth: int) -> Any:
+    numpy: Any = sys.modules.get("numpy")
+    if numpy is None:
+        raise Opaque
+    if isinstance(value, numpy.generic) and value.dtype.kind != "O":
+        return [_type_name(value), value.tobytes()]
+    if isinstance(value, numpy.ndarray):
+        if value.dtype.kind == "O":
+            return ["ndarray", value.shape, [_form(item, depth + 1) for item in value.ravel().tolist()]]
+        return ["ndarray", value.shape, value.dtype.str, value.tobytes()]
+    if _is_of_pandas(value) and type(value).__name__ == "Interval":
+        return ["Interval", value.closed, _form(value.left, depth + 1), _form(value.right, depth + 1)]
+    raise Opaque
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _type_name(value: Any) -> str:
+    return f"{type(value).__module__}.{type(value).__qualname__}"
+
+
+def _is_of_pandas(value: Any) -> bool:
+    return type(value).__module__.partition(".")[0] == "pandas"

@@ -1,0 +1,133 @@
+"""Data in files: the digest of a file's or a folder's content, and a table out of Parquet or CSV."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from xxhash import xxh3_128
+
+from mlops_workbench.core.errors import InvalidInput
+
+_PIECE = 1 << 20
+#: Reading is as slow as a disk.
+_BYTES_PER_SECOND = 0.5e9
+_BLOCKS = 128
+#: Larger files are not read as tables for a profile.
+PROFILED_BYTES = 64 << 20
+_TABLES = (".parquet", ".csv")
+
+
+def digest_path(path: Path, seconds: float = float("inf")) -> tuple[str, str, int]:
+    """Digest of a file, or of all files in a folder with their names.
+
+    Parameters
+    ----------
+    path : Path
+        File or folder; hidden files in a folder do not count.
+    seconds : float
+        About the longest time to spend; a larger one is digested by its size and evenly spaced blocks.
+
+    Returns
+    -------
+    digest : str
+        32 hexadecimal digits; that of a file is XXH3-128 of its bytes.
+    covers : {"content", "sampled"}
+        What was read.
+    size : int
+        Bytes.
+
+    Raises
+    ------
+    InvalidInput
+        It cannot be read.
+    """
+    try:
+        files = _files(path)
+        sizes = [file.stat().st_size for file in files]
+        share = seconds * _BYTES_PER_SECOND / max(1, sum(sizes))
+        digests = [_digest_file(file, size, share) for file, size in zip(files, sizes, strict=True)]
+    except OSError as error:
+        raise InvalidInput(
+            f"the file cannot be read: {error.strerror or error}", where=str(path), hint="give an existing file"
+        ) from error
+    covers = "content" if share >= 1 else "sampled"
+    if not path.is_dir():
+        return digests[0], covers, sizes[0]
+    state = xxh3_128(b"folder")
+    for file, digest in zip(files, digests, strict=True):
+        state.update(f"{file.relative_to(path).as_posix()}\0{digest}\n".encode("utf-8", "surrogateescape"))
+    return state.hexdigest(), covers, sum(sizes)
+
+
+def path_seconds(path: Path) -> float:
+    """Expected time of the digest in seconds; 0 for what cannot be read."""
+    try:
+        return sum(file.stat().st_size for file in _files(path)) / _BYTES_PER_SECOND
+    except OSError:
+        return 0.0
+
+
+def read_path(path: Path) -> Any:
+    """A table out of a Parquet file or folder, or a CSV file, as a pyarrow Table; None for other or large files.
+
+    pyarrow is imported for it: the user asked to record a file.
+    """
+    suffix = path.suffix.lower()
+    if path.is_dir():
+        suffix = ".parquet" if any(file.suffix.lower() == ".parquet" for file in _files(path)) else ""
+    if suffix not in _TABLES or sum(file.stat().st_size for file in _files(path)) > PROFILED_BYTES:
+        return None
+    import pyarrow as pa
+
+    try:
+        if suffix == ".csv":
+            from pyarrow import csv
+
+            return csv.read_csv(path)
+        from pyarrow import parquet
+
+        return parquet.read_table(path)
+    except (pa.ArrowException, OSError, ValueError):
+        # Whatever it holds, its bytes have a version.
+        return None
+
+
+def parquet_size(path: Path) -> tuple[int, int] | None:
+    """Rows and columns of a Parquet file of any size; None for other files."""
+    if path.is_dir() or path.suffix.lower() != ".parquet":
+        return None
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        with parquet.ParquetFile(path) as file:
+            return file.metadata.num_rows, file.metadata.num_columns
+    except (pa.ArrowException, OSError):
+        return None
+
+
+def _files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    found = []
+    for folder, folders, names in os.walk(path):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [Path(folder) / name for name in sorted(names) if not name.startswith(".")]
+    return found
+
+
+def _digest_file(path: Path, size: int, share: float) -> str:
+    state = xxh3_128()
+    with open(path, "rb") as file:
+        if share >= 1 or size <= _BLOCKS * _PIECE // 16:
+            while piece := file.read(_PIECE):
+                state.update(piece)
+        else:
+            block = max(4096, int(size * share) // _BLOCKS)
+            state.update(f"sampled {size} {block}".encode())
+            for i in range(_BLOCKS):
+                file.seek((size - block) * i // (_BLOCKS - 1))
+                state.update(file.read(block))
+    return state.hexdigest()

@@ -1,0 +1,228 @@
+"""Profile of a table: what is kept of each version, so that two versions can be compared when the data is gone.
+
+Missing values and extremes are those of all rows; mean, deviation, quantiles and most frequent values those of evenly
+spaced rows. Everything is plain values that fit into JSON.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections import Counter
+from typing import Any
+
+from mlops_workbench.capture.digest import Digest, len_of
+from mlops_workbench.capture.digest_cost import sample_rows, take_rows
+from mlops_workbench.capture.kinds import kind_of, name_of_kind
+from mlops_workbench.capture.schema import any_missing, column_names
+
+#: Columns that are profiled; of more, the first ones.
+COLUMNS = 200
+#: Rows that quantiles and frequent values come from.
+SAMPLED_ROWS = 20_000
+#: Quantiles at equal distances, extremes included.
+QUANTILES = 21
+#: Most frequent values that are kept.
+TOP = 20
+#: A column with at most so many distinct values is known by all of them.
+FEW_VALUES = 50
+_LONGEST = 200
+
+
+def profile_table(data: Any, digest: Digest) -> dict[str, Any]:
+    """Profile of a table.
+
+    Returns
+    -------
+    dict
+        ``kind``; ``digest``: what the digest covers; ``missing``: counts of the columns that have any;
+        ``examined``: rows that missing values and extremes were taken from, all unless the digest is sampled;
+        ``sampled``: rows that the rest was taken from; ``columns``: a dict per column, the first 200;
+        ``left_out``: number of columns beyond.
+    """
+    columns, examined = _columns(data, digest)
+    sampled = min(examined, SAMPLED_ROWS)
+    profiled = [
+        {**profile_column(name, values), **({"digest": digest.columns[name]} if name in digest.columns else {})}
+        for name, values in columns[:COLUMNS]
+    ]
+    return {
+        "kind": name_of_kind(data),
+        "digest": digest.covers,
+        "examined": examined,
+        "sampled": sampled,
+        "missing": {column["name"]: column["missing"] for column in profiled if column["missing"]},
+        "columns": profiled,
+        "left_out": max(0, len(columns) - COLUMNS),
+    }
+
+
+def profile_column(name: str, values: Any) -> dict[str, Any]:
+    """Profile of one column: a Series, or an array of shape (rows,).
+
+    Returns
+    -------
+    dict
+        ``name dtype kind missing``; of numbers and dates (in seconds since the epoch) ``min max mean std quantiles``;
+        of everything else, and of numbers with few values, ``distinct`` (in the sampled rows) and ``top`` (pairs of
+        value and count); ``values``: all distinct values of all rows where they are few.
+    """
+    kind, numbers = _numbers(values)
+    found: dict[str, Any] = {"name": name, "dtype": str(values.dtype), "kind": kind, "missing": _missing(values)}
+    some = _thinned(values)
+    if numbers is not None:
+        found.update(_distribution(numbers, _thinned(numbers)))
+        if numbers.dtype.kind != "f" and kind == "numeric":
+            counts = Counter(_thinned(numbers).tolist())
+            if len(counts) <= FEW_VALUES:
+                found.update(_frequencies(counts))
+        return found
+    counts = _counted(some.tolist())
+    found.update(_frequencies(counts))
+    if len(counts) <= FEW_VALUES and (complete := _all_values(values, counts, len(some))) is not None:
+        found["values"] = complete
+    return found
+
+
+def _columns(data: Any, digest: Digest) -> tuple[list[tuple[str, Any]], int]:
+    kind = kind_of(data)
+    rows = len_of(data)
+    if kind in ("frame", "series", "array") and (getattr(data, "ndim", 1) > 2 or not rows):
+        return [], rows
+    if kind in ("arrow", "polars", "records", "sparse", "lazy"):
+        data = _as_frame(data, kind)
+        if data is None:
+            return [], rows
+    elif digest.covers == "sampled":
+        data = take_rows(data, sample_rows(rows, SAMPLED_ROWS / rows))
+    names = column_names(data)
+    if hasattr(data, "columns"):
+        parts = [data.iloc[:, i] if i < COLUMNS else None for i in range(len(names))]
+    elif hasattr(data, "iloc") or data.ndim == 1:
+        parts = [data]
+    else:
+        parts = [data[:, i] for i in range(data.shape[1])]
+    return list(zip(names, parts, strict=True)), len(data)
+
+
+def _as_frame(data: Any, kind: str) -> Any:
+    """A pandas frame of at most the sampled rows; None where there are no columns to speak of."""
+    if kind in ("sparse", "lazy"):
+        return None
+    rows = len_of(data)
+    if rows > SAMPLED_ROWS:
+        data = take_rows(data, sample_rows(rows, SAMPLED_ROWS / rows))
+    if kind == "arrow":
+        return data.to_pandas()
+    if kind == "polars":
+        return (data.to_frame() if not hasattr(data, "get_columns") else data).to_arrow().to_pandas()
+    pandas: Any = sys.modules.get("pandas")
+    return pandas.DataFrame(list(data)) if pandas is not None and rows else None
+
+
+def _numbers(values: Any) -> tuple[str, Any]:
+    """``numeric`` or ``datetime`` and the numbers, missing ones as NaN; ``categorical`` and None for the rest."""
+    numpy: Any = sys.modules["numpy"]
+    dtype = values.dtype
+    plain = dtype if isinstance(dtype, numpy.dtype) else getattr(dtype, "numpy_dtype", None)
+    name = type(dtype).__name__
+    if name == "SparseDtype":
+        return _numbers(values.array.to_dense())
+    if name == "DatetimeTZDtype" or getattr(plain, "kind", "") in ("m", "M"):
+        stamps = numpy.asarray(values, dtype=None if isinstance(dtype, numpy.dtype) else "datetime64[us]")
+        unit = numpy.timedelta64(1, "s")
+        origin = numpy.datetime64(0, "s") if stamps.dtype.kind == "M" else numpy.timedelta64(0, "s")
+        return "datetime" if stamps.dtype.kind == "M" else "numeric", (stamps - origin) / unit
+    if getattr(plain, "kind", "") not in ("i", "u", "f"):
+        return "categorical", None
+    if isinstance(dtype, numpy.dtype):
+        return "numeric", values.to_numpy() if hasattr(values, "to_numpy") else values
+    if plain.kind in "iu" and not values.isna().any():
+        return "numeric", values.to_numpy(dtype=plain)
+    return "numeric", values.to_numpy(dtype=numpy.float64, na_value=numpy.nan)
+
+
+def _distribution(numbers: Any, some: Any) -> dict[str, Any]:
+    numpy: Any = sys.modules["numpy"]
+    if not len(numbers):
+        return {"min": None, "max": None, "mean": None, "std": None, "quantiles": []}
+    # These leave NaN out, and need no copy for it.
+    low, high = numpy.fmin.reduce(numbers), numpy.fmax.reduce(numbers)
+    there = some[numpy.isfinite(some)].astype(numpy.float64)
+    grid = numpy.linspace(0, 1, QUANTILES)
+    return {
+        "min": _finite(low),
+        "max": _finite(high),
+        "infinite": bool(numpy.isinf(low) or numpy.isinf(high)),
+        "mean": _finite(there.mean()) if len(there) else None,
+        "std": _finite(there.std()) if len(there) else None,
+        "quantiles": [_finite(value) for value in numpy.quantile(there, grid)] if len(there) else [],
+    }
+
+
+def _counted(values: list[Any]) -> Counter[Any]:
+    try:
+        raw = Counter(values)
+    except TypeError:
+        # Lists and dicts count by their text.
+        raw = Counter(map(_label, values))
+    counts: Counter[Any] = Counter()
+    for value, count in raw.items():
+        if not _is_missing(value):
+            counts[_label(value)] += count
+    return counts
+
+
+def _frequencies(counts: Counter[Any]) -> dict[str, Any]:
+    return {"distinct": len(counts), "top": [[value, count] for value, count in counts.most_common(TOP)]}
+
+
+def _all_values(values: Any, counts: Counter[Any], looked_at: int) -> list[Any] | None:
+    if looked_at < len(values):
+        if not hasattr(values, "unique"):
+            return None
+        try:
+            distinct = values.unique()
+        except TypeError:
+            return None
+        found = [_label(value) for value in distinct.tolist() if not _is_missing(value)]
+    else:
+        found = list(counts)
+    if len(found) > FEW_VALUES or any(isinstance(value, str) and len(value) >= _LONGEST for value in found):
+        return None
+    return sorted(found, key=lambda value: (str(type(value)), value))
+
+
+def _thinned(values: Any) -> Any:
+    if len(values) <= SAMPLED_ROWS:
+        return values
+    rows = sample_rows(len(values), SAMPLED_ROWS / len(values))
+    return values.iloc[rows] if hasattr(values, "iloc") else values[rows]
+
+
+def _missing(values: Any) -> int:
+    if not any_missing(values):
+        return 0
+    if hasattr(values, "isna"):
+        return int(values.isna().sum())
+    if values.dtype.kind in "fcMm":
+        return int((values != values).sum())
+    return sum(map(_is_missing, values.tolist())) if values.dtype.kind == "O" else 0
+
+
+def _is_missing(value: Any) -> bool:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return True
+    return type(value).__name__ in ("NAType", "NaTType")
+
+
+def _label(value: Any) -> Any:
+    kind = type(value)
+    if kind is bool or (kind is int and abs(value) < 2**63) or (kind is float and math.isfinite(value)):
+        return value
+    return str(value)[:_LONGEST].encode("utf-8", "replace").decode()
+
+
+def _finite(value: Any) -> float | int | None:
+    plain = value.item() if hasattr(value, "item") else value
+    return plain if isinstance(plain, int) or math.isfinite(plain) else None
