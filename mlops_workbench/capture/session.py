@@ -49,6 +49,8 @@ class Session:
 
     Attributes
     ----------
+    closing : list of callable
+        What is to be done before the session closes; none of it may raise.
     fits : Fits
         Models that tracked cells fitted, as long as they are in memory.
     finished : deque of ActiveRun
@@ -75,6 +77,7 @@ class Session:
         self._heart = Heart(self.write, lambda: bool(self._active))
         self._lock = threading.RLock()
         self._exit_registered = False
+        self.closing: list[Callable[[], object]] = []
         self.fits = Fits()
         self.run_ended: list[Callable[[ActiveRun], None]] = []
         _sessions.add(self)
@@ -244,7 +247,9 @@ class Session:
         return model is not None and save_model(self, uid, model, "model", fit.data)
 
     def close(self) -> None:
-        """End this process's runs that are still active as KILLED, and the journal in good order."""
+        """Do what waited, end this process's runs that are still active as KILLED, and the journal in good order."""
+        for work in self.closing:
+            work()
         for run in reversed(self._active):
             run.end("KILLED", error="the process ended before the run did")
         self._heart.rest()

@@ -74,6 +74,8 @@ class Watch:
         self.session = session
         self.observers: list[CellObserver] = []
         self.deferred = Deferred(shell)
+        # A kernel may be told to end before it was idle for a moment.
+        session.closing.append(self.deferred.flush)
         self._shell = shell
         self._show = show
         # Subshells of a kernel execute cells in threads of their own.
