@@ -19,6 +19,7 @@ _EXPORTS = {
     "log_param": "mlops_workbench.capture",
     "log_params": "mlops_workbench.capture",
     "log_figure": "mlops_workbench.capture",
+    "log_table": "mlops_workbench.capture",
     "log_artifact": "mlops_workbench.capture",
     "log_model": "mlops_workbench.capture",
     "log_dataset": "mlops_workbench.capture",

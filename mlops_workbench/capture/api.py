@@ -183,6 +183,12 @@ def log_figure(figure: Any, name: str = "") -> None:
         run.log_figure(figure, name)
 
 
+def log_table(data: Any, name: str = "table") -> None:
+    """Keep a table with the current run; see `ActiveRun.log_table`."""
+    if run := _run("log_table"):
+        run.log_table(data, name)
+
+
 def log_artifact(source: Any, name: str = "", *, kind: str = "file", media_type: str = "") -> None:
     """Keep a file, a folder or bytes with the current run; see `ActiveRun.log_artifact`."""
     if run := _run("log_artifact"):
@@ -195,10 +201,12 @@ def log_model(model: Any, name: str = "model", *, X: Any = None, y: Any = None) 
         run.log_model(model, name, X=X, y=y)
 
 
-def log_dataset(data: Any, name: str = "", *, context: str = "training", source: str = "") -> None:
+def log_dataset(
+    data: Any, name: str = "", *, context: str = "training", source: str = "", snapshot: bool | None = None
+) -> None:
     """Record which data the current run used; see `ActiveRun.log_dataset`."""
     if run := _run("log_dataset"):
-        run.log_dataset(data, name, context=context, source=source)
+        run.log_dataset(data, name, context=context, source=source, snapshot=snapshot)
 
 
 def tag(values: Mapping[str, Any] | str | None = None, value: Any = None, /, **tags: Any) -> None:

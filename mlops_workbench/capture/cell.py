@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import os
 import traceback as tracebacks
+from functools import partial
 from types import TracebackType
 
 from mlops_workbench.capture.api import finish
 from mlops_workbench.capture.deferred import Deferred, quietly
 from mlops_workbench.capture.execution import Execution
 from mlops_workbench.capture.fits import Fit
-from mlops_workbench.capture.observe.estimators import built_estimators, outermost
-from mlops_workbench.capture.observe.fit import CellFit, cell_fits
+from mlops_workbench.capture.observe.data import NamedData
+from mlops_workbench.capture.observe.estimators import built_estimators, is_estimator, is_search, outermost
+from mlops_workbench.capture.observe.fit import CellFit, CellUse, cell_use, fitted_elsewhere
 from mlops_workbench.capture.observe.metrics import observed_metrics
-from mlops_workbench.capture.observe.params import estimator_params, literal_params, logged_names
-from mlops_workbench.capture.observe.scope import identities
+from mlops_workbench.capture.observe.params import attribute_params, literal_params, logged_names
+from mlops_workbench.capture.observe.scope import Before, look_before
+from mlops_workbench.capture.observe.settings import estimator_params, structure
 from mlops_workbench.capture.output import OutputTail
 from mlops_workbench.capture.run import ActiveRun
+from mlops_workbench.capture.searches import Search, record_candidates
 from mlops_workbench.capture.session import Session
+from mlops_workbench.capture.tables import read_table
 
 
 class CellRun:
@@ -47,7 +52,7 @@ class CellRun:
         self._names = execution.names
         self._output = output
         self._deferred = deferred
-        self._before: dict[str, int] = {}
+        self._before = Before()
 
     def begin(self) -> None:
         """Record what the source alone tells, so that it is kept even if the kernel dies."""
@@ -57,14 +62,15 @@ class CellRun:
     def end(self, error: BaseException | None) -> None:
         """Observe what the cell left and end the run."""
         quietly("its output", self._output.stop)
-        quietly("its figures", lambda: self.run.put_figures(self._output.figures, renumber=True))
-        fits: list[CellFit] = []
+        quietly("its warnings", self._warnings)
+        use = CellUse()
         if error is None:
             # After an error nobody knows which of the calls were reached.
-            quietly("its models", lambda: fits.extend(cell_fits(self._tree, self._names)))
-        quietly("its parameters", lambda: self._estimators(fits))
-        quietly("its metrics", lambda: self.run.observe_metrics(self._metrics()))
-        quietly("its data", lambda: self._data(fits))
+            quietly("its models", lambda: vars(use).update(vars(cell_use(self._tree, self._names))))
+            quietly("its models", lambda: use.fits.extend(self._fitted_elsewhere(use.fits)))
+        quietly("its parameters", lambda: self._settings(use.fits))
+        quietly("its metrics", lambda: self._metrics(use.fits, complete=error is None))
+        quietly("its data", lambda: self._data(use))
         if error is not None:
             self.run.end(
                 "FAILED" if isinstance(error, Exception) else "KILLED",
@@ -74,39 +80,106 @@ class CellRun:
             )
         else:
             finish(self.run, None, self._output.text())
+        if self._output.figures:
+            self._deferred.add("its figures", lambda: self.run.put_shown_figures(self._output.figures))
+        if self._output.tables:
+            self._deferred.add("its tables", self._tables)
+
+    def _fitted_elsewhere(self, fits: list[CellFit]) -> list[CellFit]:
+        return fitted_elsewhere(self._tree, self._names, self._before, fits)
 
     def _literals(self) -> None:
-        self._before = identities(self._tree, self._names)
-        logged = logged_names(self._tree)
+        self._before = look_before(self._tree, self._names)
         literals = literal_params(self._tree)
-        self.run.observe_params({name: value for name, value in literals.items() if name not in logged})
+        if literals:
+            logged = logged_names(self._tree)
+            self.run.observe_params({name: value for name, value in literals.items() if name not in logged})
 
-    def _metrics(self) -> dict[str, float | int]:
-        return observed_metrics(self._tree, self._names, self._before)
-
-    def _estimators(self, fits: list[CellFit]) -> None:
+    def _settings(self, fits: list[CellFit]) -> None:
+        self.run.observe_params(attribute_params(self._tree, self._names))
         built = built_estimators(self._tree, self._names, self._before)
         fitted = [(fit.name, fit.model) for fit in fits]
         # The variable's own name is the better one for a model that was built here and fitted.
-        self.run.observe_params(estimator_params(outermost(built + fitted), self.run.params))
-
-    def _data(self, fits: list[CellFit]) -> None:
-        if not fits:
-            return
-        from mlops_workbench.capture.datasets import describe_dataset
-        from mlops_workbench.capture.reference import sample_fit_data
-        from mlops_workbench.capture.schema import is_table
-
-        described: set[int] = set()
-        remembered = []
+        estimators = outermost(built + fitted)
+        settings = estimator_params(estimators, self.run.params)
+        self.run.observe_params(settings.chosen)
         for fit in fits:
-            for given in (fit.X, fit.y):
-                if given is not None and id(given.value) not in described and is_table(given.value):
-                    described.add(id(given.value))
-                    self.run.observe_dataset(describe_dataset(self.run.uid, given.value, given.name))
-            X, y = (None if given is None else given.value for given in (fit.X, fit.y))
-            remembered.append(Fit(fit.name, fit.model, None if X is None else sample_fit_data(X, y)))
-        self._session.remember(remembered, self.run)
+            if not is_estimator(fit.model):
+                self.run.observe_params({"estimator": type(fit.model).__name__, **fit.settings})
+        self.run.observe_params(settings.defaults, "default")
+        structures = [(name, text) for name, part in estimators if is_estimator(part) and (text := structure(part))]
+        if structures:
+            told = "\n\n".join(text if len(structures) == 1 else f"{name} = {text}" for name, text in structures)
+            self.run.tag({"mlops.structure": told})
+
+    def _metrics(self, fits: list[CellFit], *, complete: bool) -> None:
+        found = observed_metrics(self._tree, self._names, self._before, complete=complete)
+        for fit in fits:
+            found.learning_curves(self._names.get(fit.result))
+        searches = [Search(fit.name, fit.model) for fit in fits if is_search(fit.model)]
+        self.run.observe_metrics(found.values)
+        self.run.observe_histories(found.histories)
+        for search in searches:
+            self.run.observe_params(search.best_params())
+            self.run.observe_metrics(search.best_metrics())
+            self._deferred.add(
+                f"the candidates of '{search.name}'",
+                lambda search=search: record_candidates(self._session, self.run, search, alone=len(searches) == 1),
+            )
+        for name, value in found.tables.items():
+            table = read_table(value)
+            self._deferred.add(f"the table '{name}'", partial(self.run.put_table, table, name.replace("/", "_")))
+
+    def _tables(self) -> None:
+        for table in self._output.tables:
+            self.run.put_table(table, "table", renumber=True)
+
+    def _warnings(self) -> None:
+        if self._output.warnings:
+            lines = [f"{count} x {warning}" for warning, count in self._output.warnings.items()]
+            self.run.tag({"mlops.warnings": "\n".join(lines)})
+
+    def _data(self, use: CellUse) -> None:
+        if not use.fits and not use.data:
+            return
+        from mlops_workbench.capture.observed_data import SeenData, observe_data
+
+        seen, later, unknown = [], [], []
+        for data in use.data:
+            if not data.known:
+                unknown.append(data)
+            else:
+                (seen if data.quick else later).append(data)
+
+        def observe(some: list[NamedData]) -> None:
+            given = [SeenData(data.name, data.value, data.context) for data in some if data.value is not None]
+            observe_data(self._session, self.run, given, self._deferred)
+            unknown.extend(data for data in some if data.value is None)
+            if unknown:
+                told = "; ".join(dict.fromkeys(f"{data.name} ({data.context})" for data in unknown))
+                self.run.tag({"mlops.data.unknown": told})
+
+        observe(seen)
+        if later:
+            self._deferred.add("its data", lambda: observe(later))
+        self._remember(use.fits)
+
+    def _remember(self, fits: list[CellFit]) -> None:
+        from mlops_workbench.capture.datasets import description_seconds
+        from mlops_workbench.capture.observed_data import BEFORE_REPLY
+        from mlops_workbench.capture.reference import sample_fit_data
+
+        def remember() -> None:
+            remembered = []
+            for fit in fits:
+                X, y = (None if given is None else given.value for given in (fit.X, fit.y))
+                remembered.append(Fit(fit.name, fit.model, None if X is None else sample_fit_data(X, y)))
+            self._session.remember(remembered, self.run)
+
+        if sum(description_seconds(fit.X.value) for fit in fits if fit.X is not None) < BEFORE_REPLY:
+            remember()
+        else:
+            self._deferred.add("its models", remember)
 
 
 def _trace(error: BaseException) -> str:

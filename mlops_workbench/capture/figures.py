@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import json
-from collections.abc import Mapping
+import weakref
+from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -33,8 +35,8 @@ def render_figure(figure: Any, name: str) -> list[FigureFile]:
     InvalidInput
         It is none of these, or the format is not known.
     """
-    drawing = figure if hasattr(figure, "savefig") else getattr(figure, "figure", None)
-    if hasattr(drawing, "savefig"):
+    drawing = drawing_of(figure)
+    if drawing is not None:
         return [_matplotlib(drawing, name)]
     if hasattr(figure, "to_plotly_json") and hasattr(figure, "to_json"):
         return _plotly(figure, name)
@@ -55,11 +57,77 @@ def displayed_figures(bundle: Mapping[str, Any]) -> list[FigureFile]:
     if _PLOTLY in bundle:
         content = {key: bundle[_PLOTLY][key] for key in ("data", "layout", "frames") if key in bundle[_PLOTLY]}
         return [("figure.plotly.json", json.dumps(content).encode(), _PLOTLY)]
+    vega = next((media_type for media_type in bundle if media_type.startswith("application/vnd.vega")), None)
+    if vega is not None and isinstance(bundle[vega], dict):
+        ending = ".vl.json" if "lite" in vega else ".vg.json"
+        return [(f"figure{ending}", json.dumps(bundle[vega]).encode(), vega)]
     for media_type, ending in (("image/png", ".png"), ("image/svg+xml", ".svg"), ("image/jpeg", ".jpg")):
         if isinstance(content := bundle.get(media_type), str | bytes):
             data = content if isinstance(content, bytes) else _text_or_base64(content, media_type)
             return [(f"figure{ending}", data, media_type)]
     return []
+
+
+def drawing_of(figure: Any) -> Any:
+    """The matplotlib figure that something is or is drawn on, None for other figures."""
+    drawing = figure if hasattr(figure, "savefig") else getattr(figure, "figure", None)
+    return drawing if hasattr(drawing, "savefig") else None
+
+
+class KeptFigures:
+    """Figures that a run has: which names are taken, and what they show."""
+
+    def __init__(self) -> None:
+        self._paths: set[str] = set()
+        self._content: set[str] = set()
+        self._drawings: list[weakref.ref[Any]] = []
+
+    def add(self, files: Iterable[FigureFile], *, renumber: bool, drawing: Any = None) -> list[FigureFile]:
+        """Take up the files of a figure.
+
+        Parameters
+        ----------
+        files : iterable of (name, content, media type)
+            The files.
+        renumber : bool
+            Give them the next free number instead of replacing those of the same name.
+        drawing : object, optional
+            The matplotlib figure.
+
+        Returns
+        -------
+        list of (name, content, media type)
+            The files with the names to keep them under.
+        """
+        files = list(files)
+        mark = ""
+        while renumber and any(_numbered(path, mark) in self._paths for path, _, _ in files):
+            mark = f"-{int(mark[1:] or 1) + 1}"
+        named = [(_numbered(path, mark), content, media_type) for path, content, media_type in files]
+        self._paths |= {path for path, _, _ in named}
+        self._content |= {_fingerprint(content, media_type) for _, content, media_type in named}
+        if drawing is not None:
+            self._drawings.append(weakref.ref(drawing))
+        return named
+
+    def known(self, files: Iterable[FigureFile], drawing: Any = None) -> bool:
+        """Whether this very figure is kept already, perhaps in another size."""
+        if drawing is not None and any(kept() is drawing for kept in self._drawings):
+            return True
+        return any(_fingerprint(content, media_type) in self._content for _, content, media_type in files)
+
+
+def _fingerprint(content: bytes, media_type: str) -> str:
+    if media_type == _PLOTLY:
+        figure = json.loads(content)
+        content = json.dumps({key: figure.get(key) for key in ("data", "layout")}, sort_keys=True).encode()
+    return hashlib.sha256(content).hexdigest()
+
+
+def _numbered(path: str, mark: str) -> str:
+    folder, slash, name = path.rpartition("/")
+    stem, dot, endings = name.partition(".")
+    return f"{folder}{slash}{stem}{mark}{dot}{endings}"
 
 
 def _matplotlib(figure: Any, name: str) -> FigureFile:

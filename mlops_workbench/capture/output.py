@@ -1,20 +1,39 @@
-"""The end of what a cell prints, and the figures it shows."""
+"""What a cell shows while it runs: the end of its text, its warnings, figures and tables."""
 
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 import threading
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from mlops_workbench.capture.figures import FigureFile, displayed_figures
+from mlops_workbench.capture.tables import SHOWN_COLUMNS, SHOWN_ROWS, Table, is_shown_table, read_table
 
 #: Characters that are kept.
 TAIL = 32 * 1024
+#: Key in the metadata of what the workbench itself shows, so that it can be told from the user's.
+OWN = "mlops_workbench"
 _MAX_FIGURES = 50
 _MAX_FIGURE_BYTES = 64 << 20
+_MAX_TABLES = 20
+_MAX_WARNINGS = 50
+#: As Python's `warnings.formatwarning` writes it.
+_WARNING = re.compile(r"^\S.*?:\d+: (\w*Warning): (.*)$", re.MULTILINE)
+#: Where IPython holds the very object that it is about to show.
+_SHOWING = {("IPython.core.display_functions", "display"): "obj", ("IPython.core.displayhook", "__call__"): "result"}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A figure that was shown: its files, and the object behind it when that is known."""
+
+    files: list[FigureFile]
+    source: Any = None
 
 
 class OutputTail:
@@ -27,6 +46,15 @@ class OutputTail:
     ----------
     shell : InteractiveShell
         The IPython session.
+
+    Attributes
+    ----------
+    figures : list of Shown
+        Figures, in the order in which they were shown.
+    tables : list of Table
+        Tables, with the values that they had when they were shown.
+    warnings : dict
+        Kind and first line of each distinct warning, and how often it was shown.
     """
 
     def __init__(self, shell: Any) -> None:
@@ -38,13 +66,15 @@ class OutputTail:
         self._hooked: list[Any] = []
         self._shell = shell
         self._figure_bytes = 0
-        self.figures: list[FigureFile] = []
+        self.figures: list[Shown] = []
+        self.tables: list[Table] = []
+        self.warnings: dict[str, int] = {}
 
     def start(self) -> None:
         """Begin to listen."""
-        for name in ("stdout", "stderr"):
+        for name, heard in (("stdout", self._heard), ("stderr", self._heard_error)):
             if (stream := getattr(sys, name, None)) is not None:
-                self._streams[name] = _Tee(stream, self._heard)
+                self._streams[name] = _Tee(stream, heard)
                 setattr(sys, name, self._streams[name])
         publishers: list[Any] = [getattr(self._shell, name, None) for name in ("display_pub", "displayhook")]
         for publisher in publishers:
@@ -75,16 +105,34 @@ class OutputTail:
             while self._length - len(self._pieces[0]) >= TAIL:
                 self._length -= len(self._pieces.popleft())
 
+    def _heard_error(self, text: str) -> None:
+        self._heard(text)
+        if "Warning: " in text:
+            for kind, line in _WARNING.findall(text[:TAIL]):
+                warning = f"{kind}: {line.strip()[:300]}"
+                with self._lock:
+                    if warning in self.warnings or len(self.warnings) < _MAX_WARNINGS:
+                        self.warnings[warning] = self.warnings.get(warning, 0) + 1
+
     def _shown(self, message: dict[str, Any]) -> dict[str, Any]:
         # A hook in the path of the user's own display: whatever it meets, the message goes on.
         with contextlib.suppress(Exception):
-            if message.get("msg_type") != "update_display_data" and len(self.figures) < _MAX_FIGURES:
-                bundle = message.get("content", {}).get("data")
-                for figure in displayed_figures(bundle) if isinstance(bundle, Mapping) else ():
-                    self._figure_bytes += len(figure[1])
-                    if self._figure_bytes <= _MAX_FIGURE_BYTES:
-                        self.figures.append(figure)
+            content = message.get("content", {})
+            bundle = content.get("data")
+            own = OWN in (content.get("metadata") or {})
+            if message.get("msg_type") != "update_display_data" and isinstance(bundle, Mapping) and not own:
+                self._keep(bundle, _object_shown())
         return message
+
+    def _keep(self, bundle: Mapping[str, Any], source: Any) -> None:
+        if is_shown_table(source):
+            if len(self.tables) < _MAX_TABLES:
+                self.tables.append(read_table(source, rows=SHOWN_ROWS, columns=SHOWN_COLUMNS))
+            return
+        files = displayed_figures(bundle) if len(self.figures) < _MAX_FIGURES else []
+        self._figure_bytes += sum(len(file[1]) for file in files)
+        if files and self._figure_bytes <= _MAX_FIGURE_BYTES:
+            self.figures.append(Shown(files, source if hasattr(source, "savefig") else None))
 
 
 class _Tee:
@@ -109,3 +157,20 @@ class _Tee:
 
     def __iter__(self) -> Any:
         return iter(self.stream)
+
+
+def _object_shown() -> Any:
+    """The object that is being shown; None when it is shown in a way that is not known.
+
+    The message holds a table as a page of its first and last rows with rounded numbers; the object itself is only
+    in the frames of IPython that lead here.
+    """
+    frame = sys._getframe(2)
+    for _ in range(12):
+        frame = frame.f_back  # type: ignore[assignment]
+        if frame is None:
+            return None
+        local = _SHOWING.get((frame.f_globals.get("__name__", ""), frame.f_code.co_name))
+        if local is not None:
+            return frame.f_locals.get(local)
+    return None

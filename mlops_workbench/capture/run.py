@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.capture.artifacts import artifact_path, media_type_of, read_artifact
 from mlops_workbench.capture.encoding import number, plain
+from mlops_workbench.capture.figures import KeptFigures
+from mlops_workbench.capture.tables import MEDIA_TYPE, KeptTables, read_table
 from mlops_workbench.core.errors import InvalidInput
 from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.records import Artifact, Dataset, Metrics, Params, RunEnd, RunStart, Tags
 
 if TYPE_CHECKING:
     from mlops_workbench.capture.figures import FigureFile
+    from mlops_workbench.capture.output import Shown
     from mlops_workbench.capture.session import Session
+    from mlops_workbench.capture.tables import Table
 
 STATUSES = ("FINISHED", "FAILED", "KILLED")
 _TAIL = 64 * 1024
@@ -46,6 +50,8 @@ class ActiveRun:
         Last value of each metric.
     params : dict
         Parameters.
+    defaults : set of str
+        Those of `params` that are defaults of an estimator's class, to be shown last.
     tags : dict
         Tags.
     datasets : list of Dataset
@@ -80,7 +86,9 @@ class ActiveRun:
         self._session = session
         self._write = session.write
         self._steps: dict[str, int] = {}
-        self._figures: set[str] = set()
+        self.defaults: set[str] = set()
+        self._figures = KeptFigures()
+        self._tables = KeptTables()
         self._pid = os.getpid()
 
     def __repr__(self) -> str:
@@ -189,32 +197,59 @@ class ActiveRun:
         InvalidInput
             It is not a figure.
         """
-        from mlops_workbench.capture.figures import render_figure
+        from mlops_workbench.capture.figures import drawing_of, render_figure
 
-        self.put_figures(render_figure(figure, artifact_path(name) if name else ""), renumber=not name)
+        files = render_figure(figure, artifact_path(name) if name else "")
+        self._put_figures(self._figures.add(files, renumber=not name, drawing=drawing_of(figure)))
 
-    def log_dataset(self, data: Any, name: str = "", *, context: str = "training", source: str = "") -> None:
-        """Record which data the run used: shape, columns and a digest of the content, not the data itself.
+    def log_table(self, data: Any, name: str = "table") -> None:
+        """Keep a table with the run, in the form that ``mlflow.load_table`` reads.
 
         Parameters
         ----------
-        data : DataFrame, Series, ndarray or path
-            A table or a file.
+        data : table
+            A DataFrame or Series of pandas or polars, an array, a dict of columns, or a list of dicts or rows.
+            The index is kept as columns, unless it only counts the rows.
+        name : str, default="table"
+            File name under the run; ``.json`` is added. A table of the same name is replaced.
+
+        Raises
+        ------
+        InvalidInput
+            It is no table, or the name leads out of the run.
+        """
+        self.put_table(read_table(data), artifact_path(name))
+
+    def log_dataset(
+        self, data: Any, name: str = "", *, context: str = "training", source: str = "", snapshot: bool | None = None
+    ) -> None:
+        """Record which data the run used: version, shape, columns and a profile.
+
+        Parameters
+        ----------
+        data : table or path
+            A DataFrame, Series, ndarray, scipy sparse matrix, polars or pyarrow table, list of rows, or the path
+            of a file or folder.
         name : str, optional
             Name, by default the file's name or ``data``.
         context : str, default="training"
             What it was used for: ``training``, ``validation``, ``test``, ...
         source : str, optional
             Where it came from.
+        snapshot : bool, optional
+            Keep the data itself as Parquet; by default as ``capture.snapshot`` in ``workbench.toml`` says.
 
         Raises
         ------
         InvalidInput
-            It is neither a table nor an existing file.
+            It is neither a table nor an existing file, or a snapshot was asked for and it has no form as Parquet.
         """
-        from mlops_workbench.capture.datasets import describe_dataset
+        from mlops_workbench.capture.datasets import describe_dataset, digest_seconds, keep_with_run
 
-        self.observe_dataset(describe_dataset(self.uid, data, name, context=context, source=source))
+        session = self._session
+        seconds = digest_seconds(session)
+        dataset = describe_dataset(self.uid, data, name, context=context, source=source, seconds=seconds)
+        self.observe_dataset(keep_with_run(session, dataset, data, snapshot=snapshot))
 
     def log_model(self, model: Any, name: str = "model", *, X: Any = None, y: Any = None) -> None:
         """Save a fitted scikit-learn model with its signature, so that it can be registered and served.
@@ -287,9 +322,12 @@ class ActiveRun:
             sync=True,
         )
 
-    def observe_params(self, values: Mapping[str, Any]) -> None:
+    def observe_params(self, values: Mapping[str, Any], origin: str = "observed") -> None:
         """Record parameters that were seen, not logged; a logged one of the same name stands."""
-        self._put_params({name: value for name, value in values.items() if name not in self.params}, "observed")
+        new = {name: value for name, value in values.items() if name not in self.params}
+        if origin == "default":
+            self.defaults |= new.keys()
+        self._put_params(new, origin)
 
     def observe_metrics(self, values: Mapping[str, float | int]) -> None:
         """Record metrics that were seen, not logged; a logged one of the same name stands."""
@@ -298,26 +336,47 @@ class ActiveRun:
             self.metrics.update(new)
             self._write(Metrics(self.uid, now_ms(), 0, new, "observed"))
 
+    def observe_histories(self, histories: Mapping[str, tuple[int, list[float | int]]]) -> None:
+        """Record successive steps of metrics that were seen, each from the step on that is given with it."""
+        now = now_ms()
+        steps: dict[int, dict[str, float | int]] = {}
+        for name, (start, values) in histories.items():
+            if name not in self.metrics:
+                for step, value in enumerate(values, start):
+                    steps.setdefault(step, {})[name] = value
+        for step, values_of_step in sorted(steps.items()):
+            self.metrics.update(values_of_step)
+            self._write(Metrics(self.uid, now, step, values_of_step, "observed"))
+
     def observe_dataset(self, dataset: Dataset) -> None:
         """Record data that was seen to go into the run."""
+        self.expect_dataset(dataset)
+        self._write(dataset)
+
+    def expect_dataset(self, dataset: Dataset) -> None:
+        """Know of data that is recorded later, when its version was computed; until then its digest is empty."""
         # The same data described again, by now in full, takes the place of what was known of it.
         known = [(data.name, data.context) for data in self.datasets]
         if (dataset.name, dataset.context) in known:
             self.datasets[known.index((dataset.name, dataset.context))] = dataset
         else:
             self.datasets.append(dataset)
-        self._write(dataset)
 
-    def put_figures(self, files: Iterable[FigureFile], *, renumber: bool) -> None:
-        """Keep rendered figures; `renumber` gives them the next free number instead of replacing one."""
-        files = list(files)
-        mark = ""
-        while renumber and any(_numbered(path, mark) in self._figures for path, _, _ in files):
-            mark = f"-{int(mark[1:] or 1) + 1}"
+    def put_shown_figures(self, shown: Iterable[Shown]) -> None:
+        """Keep figures that were displayed, unless they were logged too; a name that is taken gets a number."""
+        for figure in shown:
+            if not self._figures.known(figure.files, figure.source):
+                self._put_figures(self._figures.add(figure.files, renumber=True, drawing=figure.source))
+
+    def put_table(self, table: Table, name: str, *, renumber: bool = False) -> None:
+        """Keep a table; `renumber` gives it the next free number instead of replacing one."""
+        path = self._tables.add(name, renumber=renumber)
+        self.log_artifact(table.to_json(), path, kind="table", media_type=MEDIA_TYPE)
+        self.tag(self._tables.tags(path, table))
+
+    def _put_figures(self, files: Iterable[FigureFile]) -> None:
         for path, content, media_type in files:
-            free = _numbered(path, mark)
-            self._figures.add(free)
-            self.log_artifact(content, free, kind="figure", media_type=media_type)
+            self.log_artifact(content, path, kind="figure", media_type=media_type)
 
     def _put_params(self, values: Mapping[str, Any], origin: str) -> None:
         new = {name: plain(value) for name, value in values.items()}
@@ -344,12 +403,6 @@ def _headline(error: BaseException) -> str:
     """What a traceback says of the error itself, without the notes and further lines of its message."""
     lines = "".join(tracebacks.format_exception_only(error)).splitlines()
     return next((line for line in lines if line and not line[0].isspace()), type(error).__name__)
-
-
-def _numbered(path: str, mark: str) -> str:
-    folder, slash, name = path.rpartition("/")
-    stem, dot, endings = name.partition(".")
-    return f"{folder}{slash}{stem}{mark}{dot}{endings}"
 
 
 def _whole(step: Any) -> int:

@@ -66,7 +66,7 @@ class Params(Record, frozen=True):
 
     run_uid: str
     values: dict[str, Value]
-    origin: str = "logged"  # logged | observed
+    origin: str = "logged"  # logged | observed | default (of the class of an estimator that was seen)
 
 
 class Metrics(Record, frozen=True):

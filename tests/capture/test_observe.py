@@ -16,8 +16,9 @@ from mlops_workbench.capture.digest import content_digest
 from mlops_workbench.capture.observe.estimators import built_estimators, outermost
 from mlops_workbench.capture.observe.fit import cell_fits
 from mlops_workbench.capture.observe.metrics import observed_metrics
-from mlops_workbench.capture.observe.params import estimator_params, literal_params, logged_names
-from mlops_workbench.capture.observe.scope import identities, parse_cell, unwrap_magics
+from mlops_workbench.capture.observe.params import literal_params, logged_names
+from mlops_workbench.capture.observe.scope import look_before, parse_cell, unwrap_magics
+from mlops_workbench.capture.observe.settings import estimator_params
 from mlops_workbench.capture.schema import columns_of
 from mlops_workbench.core.records import Column
 
@@ -68,7 +69,7 @@ with open("x") as handle:
 @pytest.mark.parametrize("source", ["", "x = = 1", "!ls\n%time x"])
 def test_what_is_not_python_shows_nothing(source):
     tree = parse_cell(source)
-    assert literal_params(tree) == {} and observed_metrics(tree, {}) == {} and cell_fits(tree, {}) == []
+    assert literal_params(tree) == {} and observed_metrics(tree, {}).values == {} and cell_fits(tree, {}) == []
 
 
 def test_names_that_the_cell_logs_itself_are_known():
@@ -109,7 +110,7 @@ def f():
 f()
 """
     )
-    found = observed_metrics(tree, names)
+    found = observed_metrics(tree, names).values
     first = ["mae", "f1", "auc", "mse", "rmse", "rmse2", "rounded", "percent", "minus"]
     assert list(found) == [*first, "in_dict", "later", "in_block"]
     assert found["mae"] == names["mae"] == 0.2 and found["rmse"] == pytest.approx(0.2**0.5)
@@ -137,12 +138,12 @@ goals = game.score()
         y=y,
         game=Game(),
     )
-    assert observed_metrics(tree, names) == {"r2": 1.0, "chained": 1.0}
+    assert observed_metrics(tree, names).values == {"r2": 1.0, "chained": 1.0}
 
 
 def test_a_function_that_only_looks_like_a_metric_is_none():
     tree, names = run("mae = mean_absolute_error(1)", mean_absolute_error=lambda x: 0.5)
-    assert observed_metrics(tree, names) == {}
+    assert observed_metrics(tree, names).values == {}
 
 
 def test_values_of_an_older_execution_are_not_taken_for_new_ones():
@@ -156,28 +157,34 @@ def test_values_of_an_older_execution_are_not_taken_for_new_ones():
         "Ridge": Ridge,
     }
     names["model"] = Ridge()
-    before = identities(parse_cell(source), names)
+    before = look_before(parse_cell(source), names)
     tree, after = run(source, **names)
-    assert observed_metrics(tree, after, before) == {"other": 1.0}
+    assert observed_metrics(tree, after, before).values == {"other": 1.0}
     assert built_estimators(tree, after, before) == []
+
+
+def settings_of(estimators, taken=()):
+    found = estimator_params(estimators, dict(taken))
+    assert not found.chosen.keys() & found.defaults.keys()
+    return found.chosen | found.defaults
 
 
 def test_settings_of_one_estimator_keep_their_names_those_of_several_get_the_variables():
     one = estimator_params([("model", Ridge(alpha=3.0))], {})
-    assert one["alpha"] == 3.0 and one["estimator"] == "Ridge" and one["fit_intercept"] is True
-    assert list(one)[:2] == ["estimator", "alpha"], "what differs from the default comes first"
-    two = estimator_params([("a", Ridge(alpha=3.0)), ("b", Ridge())], {})
+    assert one.chosen == {"estimator": "Ridge", "alpha": 3.0}, "what differs from the default is apart"
+    assert one.defaults["fit_intercept"] is True
+    two = settings_of([("a", Ridge(alpha=3.0)), ("b", Ridge())])
     assert two["a.alpha"] == 3.0 and two["b.alpha"] == 1.0 and two["a.estimator"] == "Ridge"
     taken = {"alpha": 1, "solver": "auto"}
-    assert estimator_params([("m", Ridge(alpha=3.0))], taken)["m.alpha"] == 3.0
+    assert settings_of([("m", Ridge(alpha=3.0))], taken)["m.alpha"] == 3.0
     # A setting that is an array has no one truth when it is compared.
-    weights = estimator_params([("m", Ridge(alpha=np.array([1.0, 2.0])))], {"alpha": [1.0, 2.0]})
+    weights = settings_of([("m", Ridge(alpha=np.array([1.0, 2.0])))], {"alpha": [1.0, 2.0]})
     assert "m.alpha" not in weights
-    assert "m.alpha" in estimator_params([("m", Ridge(alpha=np.array([1.0, 2.0])))], {"alpha": [1.0, 3.0]})
+    assert "m.alpha" in settings_of([("m", Ridge(alpha=np.array([1.0, 2.0])))], {"alpha": [1.0, 3.0]})
 
 
 def test_a_wrapper_is_named_with_the_estimator_in_it():
-    search = estimator_params([("search", GridSearchCV(Ridge(alpha=3.0), {"alpha": [1, 2]}))], {})
+    search = settings_of([("search", GridSearchCV(Ridge(alpha=3.0), {"alpha": [1, 2]}))])
     assert search["estimator"] == "GridSearchCV(Ridge)" and search["estimator__alpha"] == 3.0
 
 
@@ -190,9 +197,15 @@ def test_steps_of_a_pipeline_are_listed_once():
     )
     outer = outermost(built_estimators(tree, names))
     assert [name for name, _ in outer] == ["pipe"]
-    params = estimator_params(outer, {})
-    assert params["logisticregression__C"] == 0.5 and params["standardscaler"] == "StandardScaler"
-    assert "steps" not in params
+    found = estimator_params(outer, {})
+    assert found.chosen == {
+        "estimator": "Pipeline",
+        "steps": ["standardscaler", "logisticregression"],
+        "standardscaler": "StandardScaler",
+        "logisticregression": "LogisticRegression",
+        "logisticregression__C": 0.5,
+    }
+    assert found.defaults["logisticregression__max_iter"] == 100
 
 
 @pytest.mark.parametrize(
@@ -204,7 +217,12 @@ def test_steps_of_a_pipeline_are_listed_once():
         ("old.fit(X, y)", "old", "X", "y"),
         ("models['a'].fit(X, y)", "models['a']", "X", "y"),
         ("model = Ridge().fit(df[['a', 'b']], df['c'])", "model", "df[['a', 'b']]", "df['c']"),
-        ("model = Ridge().fit(df[columns], df.drop(columns=columns)['c'])", "model", "df[columns]", None),
+        (
+            "model = Ridge().fit(df[columns], df.drop(columns=columns)['c'])",
+            "model",
+            "df[columns]",
+            "df.drop(columns=columns)['c']",
+        ),
         (
             "model = Ridge().fit(df.drop(columns='c'), df['c'].values)",
             "model",
@@ -232,10 +250,11 @@ def test_the_model_and_its_data_are_found(source, name, X, y):
     }
     tree, names = run(source, **values)
     (fit,) = cell_fits(tree, names)
-    assert (fit.name, fit.X.name if fit.X else None) == (name, X)
-    assert fit.model.n_features_in_ == (fit.X.value.shape[1] if fit.X else 1)
+    assert (fit.name, fit.X.name if fit.X.value is not None else None) == (name, X)
+    assert fit.model.n_features_in_ == (fit.X.value.shape[1] if X else 1)
+    assert (fit.y.name if fit.y.value is not None else None) == y
     if y is not None:
-        assert fit.y.name == y and list(fit.y.value) == [1, 2, 3]
+        assert list(fit.y.value) == [1, 2, 3]
 
 
 @pytest.mark.parametrize(
@@ -374,11 +393,11 @@ def test_arrays_have_a_digest_of_their_content(data):
     assert content_digest(strided) == content_digest(strided.copy())
 
 
-def test_cells_that_hold_lists_are_digested_by_shape_and_it_is_said():
-    frame = pd.DataFrame({"l": [[1], [2]]})
+def test_cells_without_content_are_digested_by_shape_and_it_is_said():
+    frame = pd.DataFrame({"l": [object(), object()]})
     assert content_digest(frame)[1] == "shape"
 
 
 def test_a_forest_has_readable_settings():
-    params = estimator_params([("m", RandomForestClassifier(n_estimators=5))], {})
+    params = settings_of([("m", RandomForestClassifier(n_estimators=5))])
     assert params["n_estimators"] == 5 and params["estimator"] == "RandomForestClassifier"

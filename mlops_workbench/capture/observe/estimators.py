@@ -1,35 +1,95 @@
-"""Estimators that a cell built or fitted."""
+"""Estimators and models: what they are, and which of them a cell built."""
 
 from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Mapping
 from typing import Any
 
-from mlops_workbench.capture.observe.scope import Names, assignments, is_new, statements
+from mlops_workbench.capture.observe.scope import Before, Names, assignments, is_new, statements
 
 
 def is_estimator(value: Any) -> bool:
-    """Whether it is an instance of a scikit-learn estimator; False as long as nobody imported scikit-learn."""
+    """Whether it has settings and can be fitted: scikit-learn's estimators and those made in their likeness."""
+    if value is None or isinstance(value, type):
+        return False
     base = getattr(sys.modules.get("sklearn.base"), "BaseEstimator", None)
-    return base is not None and isinstance(value, base)
+    if base is not None and isinstance(value, base):
+        return True
+    kind = type(value)
+    return _method(kind, "get_params") and _method(kind, "fit")
 
 
-def built_estimators(
-    tree: ast.Module | None, names: Names, before: Mapping[str, int] | None = None
-) -> list[tuple[str, Any]]:
-    """Variables that the cell assigned and that hold a new estimator, in the order of the source."""
+def is_model(value: Any) -> bool:
+    """Whether it is something that learns and predicts, of whatever library; a pure transformer is none."""
+    if value is None or isinstance(value, type):
+        return False
+    kind = type(value)
+    if _predicts(kind) and (_method(kind, "fit") or is_fitted_result(value)):
+        # The methods of a pipeline or a search are there only when those of the estimator in it are.
+        inner = final_estimator(value)
+        return True if inner is value else _predicts(type(inner))
+    return False
+
+
+def is_model_class(value: Any) -> bool:
+    """Whether it is a class whose instances learn and predict."""
+    return isinstance(value, type) and _predicts(value) and _method(value, "fit")
+
+
+def is_fitted_result(value: Any) -> bool:
+    """Whether it is what another object's ``fit`` or a function ``train`` gave: it predicts and cannot be fitted."""
+    kind = type(value)
+    root = kind.__module__.partition(".")[0]
+    return _method(kind, "predict") and root in ("statsmodels", "xgboost", "lightgbm", "catboost", "linearmodels")
+
+
+def final_estimator(value: Any) -> Any:
+    """The last step of a pipeline and the estimator in a search; anything else is its own."""
+    for _ in range(8):
+        steps = getattr(value, "steps", None)
+        inner = getattr(value, "estimator", None) if hasattr(type(value), "get_params") else None
+        if isinstance(steps, list) and steps and isinstance(steps[-1], tuple) and len(steps[-1]) == 2:
+            value = steps[-1][1]
+        elif _is_search(value) and inner is not None:
+            value = inner
+        else:
+            break
+    return value
+
+
+def is_search(value: Any) -> bool:
+    """Whether it has tried candidates: a fitted ``GridSearchCV`` or its kin."""
+    return is_estimator(value) and isinstance(vars(value).get("cv_results_") if hasattr(value, "__dict__") else 0, dict)
+
+
+def is_fitted(value: Any) -> bool:
+    """Whether an estimator has learned: it has attributes with a trailing underscore, or a step that has."""
+    own = getattr(value, "__dict__", {})
+    if any(name.endswith("_") and not name.endswith("__") for name in own):
+        return True
+    steps = own.get("steps")
+    return isinstance(steps, list) and any(isinstance(step, tuple) and is_fitted(step[-1]) for step in steps)
+
+
+def built_estimators(tree: ast.Module | None, names: Names, before: Before | None = None) -> list[tuple[str, Any]]:
+    """Variables that the cell assigned and that hold new estimators, in the order of the source.
+
+    Estimators in a new list or dict are named by their place in it: ``models['forest']``.
+    """
+    before = before or Before()
     found: dict[str, Any] = {}
     for statement in statements(tree):
         for target, _ in assignments(statement):
             for node in ast.walk(target):
-                if (
-                    isinstance(node, ast.Name)
-                    and is_estimator(names.get(node.id))
-                    and is_new(node.id, names, before or {})
-                ):
-                    found[node.id] = names[node.id]
+                if not isinstance(node, ast.Name):
+                    continue
+                if is_new(node.id, names, before) and (isinstance(node.ctx, ast.Store) or node.id in before.items):
+                    found.update(_estimators_in(node.id, names[node.id]))
+                elif type(value := names.get(node.id)) is dict:
+                    known = before.items.get(node.id, {})
+                    fresh = {key: item for key, item in value.items() if known.get(key) != id(item)}
+                    found.update(_estimators_in(node.id, fresh))
     return list(found.items())
 
 
@@ -37,8 +97,8 @@ def outermost(estimators: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
     """Leave out estimators that are a part of another one (steps of a pipeline), and second names of one."""
     inside: set[int] = set()
     for _, estimator in estimators:
-        for part in estimator.get_params(deep=True).values():
-            inside.add(id(part))
+        if is_estimator(estimator):
+            inside |= {id(part) for part in parts_of(estimator) if part is not estimator}
     seen: set[int] = set()
     kept = []
     for name, estimator in estimators:
@@ -46,3 +106,41 @@ def outermost(estimators: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
             seen.add(id(estimator))
             kept.append((name, estimator))
     return kept
+
+
+def parts_of(estimator: Any) -> list[Any]:
+    """An estimator, the estimators among its settings, and the best one of a search."""
+    parts = [estimator]
+    for value in estimator.get_params(deep=True).values():
+        if hasattr(value, "get_params") and not isinstance(value, type):
+            parts.append(value)
+    best = getattr(estimator, "__dict__", {}).get("best_estimator_")
+    return [*parts, best] if best is not None else parts
+
+
+def _estimators_in(name: str, value: Any) -> dict[str, Any]:
+    if is_estimator(value):
+        return {name: value}
+    items: list[tuple[Any, Any]] = []
+    if type(value) is dict and len(value) <= 100:
+        items = list(value.items())
+    elif type(value) in (list, tuple) and len(value) <= 100:
+        items = list(enumerate(value))
+    found = {f"{name}[{key!r}]": item for key, item in items if is_estimator(item)}
+    for key, item in items:
+        # ``models = [("forest", RandomForestClassifier()), ...]``
+        if type(item) is tuple and len(item) == 2 and isinstance(item[0], str) and is_estimator(item[1]):
+            found[f"{name}[{key!r}][1]"] = item[1]
+    return found
+
+
+def _predicts(kind: type) -> bool:
+    return hasattr(kind, "predict") or hasattr(kind, "fit_predict")
+
+
+def _method(kind: type, name: str) -> bool:
+    return callable(getattr(kind, name, None))
+
+
+def _is_search(value: Any) -> bool:
+    return hasattr(type(value), "best_score_") or "SearchCV" in type(value).__name__

@@ -1,120 +1,259 @@
-"""Calls of ``fit`` in a cell: which model, on which data."""
+"""Calls that fit and use models in a cell: which model, on which data."""
 
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
-from mlops_workbench.capture.observe.estimators import is_estimator
-from mlops_workbench.capture.observe.scope import Names, assignments, expressions, resolve, statements
-from mlops_workbench.capture.schema import is_array, is_frame, is_series, is_table
+from mlops_workbench.capture.observe.data import NamedData
+from mlops_workbench.capture.observe.estimators import (
+    built_estimators,
+    is_estimator,
+    is_fitted,
+    is_fitted_result,
+    is_model,
+    outermost,
+)
+from mlops_workbench.capture.observe.loops import candidates
+from mlops_workbench.capture.observe.scope import (
+    Before,
+    Loop,
+    Names,
+    Placed,
+    assignments,
+    bound_names,
+    called_name,
+    changed_in_place,
+    placed,
+    resolve,
+)
 
 _FITS = {"fit", "fit_transform", "fit_predict", "partial_fit"}
-
-
-@dataclass(frozen=True)
-class NamedData:
-    """Data and the expression it was given as."""
-
-    name: str
-    value: Any
+_USES = {"score", "predict", "predict_proba", "predict_log_proba", "decision_function", "evaluate"}
+_CROSS = {"cross_val_score", "cross_validate", "cross_val_predict", "learning_curve", "validation_curve"}
+_LATER = {"eval_set", "validation_data", "valid_sets", "evals"}
+_TRAINERS = ("xgboost", "lightgbm", "catboost")
+_NESTED = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda
+_COMPREHENSIONS = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
+_VALIDATION = re.compile(r"(^|_|\b)(val|valid|validation|dev|eval)(_|\b|$|[A-Z])", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class CellFit:
-    """A model that was fitted: its variable, the model, and the data as far as it can be told."""
+    """A model that was fitted.
+
+    Attributes
+    ----------
+    name : str
+        Its variable, or the expression it was found by.
+    model : object
+        The model.
+    X, y : NamedData or None
+        What it was fitted on, as far as the source tells.
+    settings : dict
+        Literal keyword arguments of ``fit``.
+    result : str
+        Variable that ``fit`` was assigned to, when that is not the model itself (the history of a network).
+    """
 
     name: str
     model: Any
-    X: NamedData | None
-    y: NamedData | None
+    X: NamedData | None = None
+    y: NamedData | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    result: str = ""
+
+
+@dataclass
+class CellUse:
+    """What a cell fitted and used.
+
+    Attributes
+    ----------
+    fits : list of CellFit
+        In order of the source, the last one of each model; transformers before models.
+    data : list of NamedData
+        Data in order of the source, that which models were fitted on first; each expression once.
+    """
+
+    fits: list[CellFit] = field(default_factory=list)
+    data: list[NamedData] = field(default_factory=list)
 
 
 def cell_fits(tree: ast.Module | None, names: Names) -> list[CellFit]:
-    """Fits of estimators in the cell's own scope, in order; the last one of each model.
+    """Fits of estimators in a cell; see `cell_use`."""
+    return cell_use(tree, names).fits
 
-    The model is the receiver of the call (``model.fit(X, y)``) or the variable that its result was assigned
-    to (``model = LinearRegression().fit(X, y)``). The data is looked up after the cell ran: names, columns
-    and rows selected from a table, and ``drop``; nothing else is evaluated.
+
+def fitted_elsewhere(tree: ast.Module | None, names: Names, before: Before, fits: list[CellFit]) -> list[CellFit]:
+    """Models that a cell assigned and that were fitted out of its sight, by a function or in another process."""
+    known = {id(fit.model) for fit in fits}
+    built = [(name, value) for name, value in built_estimators(tree, names, before) if is_fitted(value)]
+    return [CellFit(name, value) for name, value in outermost(built) if id(value) not in known and is_model(value)]
+
+
+def cell_use(tree: ast.Module | None, names: Names) -> CellUse:
+    """Fits of models in a cell's own scope, and the data that went into fitting, scoring and predicting.
+
+    The model is the receiver of the call (``model.fit(X, y)``), each value that the receiver took in a loop, or the
+    variable that the call's result was assigned to (``model = LinearRegression().fit(X, y)``).
     """
-    found: dict[int, CellFit] = {}
-    for statement in statements(tree):
-        targets = [(target, value) for target, value in assignments(statement) if isinstance(target, ast.Name)]
-        for node in expressions(statement):
-            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _FITS):
-                continue
-            name, model = ast.unparse(node.func.value), resolve(node.func.value, names)
-            if model is None and node.func.attr in ("fit", "partial_fit"):
-                assigned = [target for target, value in targets if value is node]
-                if assigned:
-                    name, model = assigned[0].id, names.get(assigned[0].id)
-            if is_estimator(model):
-                found.pop(id(model), None)
-                found[id(model)] = CellFit(name, model, _argument(node, 0, "X", names), _argument(node, 1, "y", names))
-    return list(found.values())
+    if tree is None:
+        return CellUse()
+    here = list(placed(tree.body))
+    reader = _Reader(names)
+    later: set[str] = set()
+    changed = []
+    for one in reversed(here):
+        # A name that the statement itself binds is bound after the calls in it.
+        later |= bound_names(one.statement) - _loop_names(one.statement) | changed_in_place(one.statement)
+        changed.append(frozenset(later))
+        later |= _loop_names(one.statement)
+    for one, names_changed in zip(here, reversed(changed), strict=True):
+        reader.read(one, names_changed)
+    fits = sorted(reader.fits.values(), key=lambda fit: is_model(fit.model))
+    data: dict[str, NamedData] = {}
+    for used in sorted(reader.data, key=lambda used: used.context != "training"):
+        data.setdefault(used.name, used)
+    return CellUse(fits, list(data.values()))
 
 
-def _argument(call: ast.Call, place: int, keyword: str, names: Names) -> NamedData | None:
-    node = next((item.value for item in call.keywords if item.arg == keyword), None)
-    if node is None and len(call.args) > place and not any(isinstance(a, ast.Starred) for a in call.args[: place + 1]):
-        node = call.args[place]
-    if node is None:
-        return None
-    value = _data(node, names)
-    return NamedData(ast.unparse(node), value) if is_table(value) or isinstance(value, list) else None
+class _Reader:
+    """Goes through the calls of a cell."""
+
+    def __init__(self, names: Names) -> None:
+        self.fits: dict[int, CellFit] = {}
+        self.data: list[NamedData] = []
+        self._names = names
+
+    def read(self, here: Placed, changed: frozenset[str]) -> None:
+        targets = [(target, value) for target, value in assignments(here.statement)]
+        for call, loops in calls(here.statement, here.loops):
+            name = called_name(call)
+            if isinstance(call.func, ast.Attribute) and name in _FITS | {"train"}:
+                self._fit(call, call.func.value, loops, targets, changed)
+            elif isinstance(call.func, ast.Attribute) and name in _USES:
+                if self._is_model(call.func.value, loops):
+                    self._used(call, 0, self._context(call, 0), changed)
+            elif name in _CROSS:
+                self._used(call, 1, "cross-validation", changed)
+            elif name == "train_test_split":
+                for part in call.args:
+                    self._given(part, "split", "X", changed)
+
+    def _fit(
+        self,
+        call: ast.Call,
+        receiver: ast.expr,
+        loops: tuple[Loop, ...],
+        targets: list[tuple[ast.expr, ast.expr]],
+        changed: frozenset[str],
+    ) -> None:
+        name = ast.unparse(receiver)
+        assigned = [target for target, value in targets if value is call]
+        models = [(name, value) for value in candidates(receiver, self._names, loops) if _can_fit(value, call)]
+        if not models and called_name(call) in ("fit", "partial_fit", "train"):
+            for target in assigned:
+                value = resolve(target, self._names)
+                if is_estimator(value) or is_model(value) or is_fitted_result(value):
+                    models.append((ast.unparse(target), value))
+        if not models:
+            if isinstance(receiver, ast.Call) and called_name(call) in _FITS:
+                # ``Ridge().fit(X, y).score(X, y)``: the model is gone, its data is not.
+                self._used(call, 0, "training", changed)
+            return
+        X, y = self._used(call, 0, "training", changed)
+        for word in call.keywords:
+            if word.arg in _LATER:
+                self._later(word.value, changed)
+        settings = {word.arg: word.value.value for word in call.keywords if word.arg and _setting(word.value)}
+        result = assigned[0].id if assigned and isinstance(assigned[0], ast.Name) else ""
+        for variable, model in models:
+            self.fits.pop(id(model), None)
+            self.fits[id(model)] = CellFit(variable, model, X, y, settings, result if result != variable else "")
+
+    def _used(
+        self, call: ast.Call, first: int, context: str, changed: frozenset[str]
+    ) -> tuple[NamedData | None, NamedData | None]:
+        nodes = (_argument(call, first, ("X", "x", "data", "X_train")), _argument(call, first + 1, ("y", "Y")))
+        X, y = (
+            None if node is None else self._given(node, context, role, changed)
+            for node, role in zip(nodes, ("X", "y"), strict=True)
+        )
+        if X is None and any(isinstance(part, ast.Starred) for part in call.args):
+            starred = next(part for part in call.args if isinstance(part, ast.Starred))
+            self.data.append(NamedData(ast.unparse(starred), starred, self._names, context, "X", changed=True))
+        return X, y
+
+    def _given(self, node: ast.expr, context: str, role: str, changed: frozenset[str]) -> NamedData | None:
+        if isinstance(node, ast.Constant | ast.List | ast.Starred):
+            return None
+        used = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+        if isinstance(node, ast.Name) and resolve(node, self._names) is None and node.id not in changed:
+            return None
+        data = NamedData(ast.unparse(node), node, self._names, context, role, bool(used & changed))
+        self.data.append(data)
+        return data
+
+    def _later(self, node: ast.expr, changed: frozenset[str]) -> None:
+        """``eval_set=[(X_val, y_val)]`` and ``validation_data=(X_val, y_val)``."""
+        pairs = node.elts if isinstance(node, ast.List | ast.Tuple) else []
+        if pairs and not isinstance(pairs[0], ast.Tuple):
+            pairs = [node] if isinstance(node, ast.Tuple) else pairs
+        for pair in pairs:
+            parts = pair.elts if isinstance(pair, ast.Tuple) else [pair]
+            for part, role in zip(parts, ("X", "y"), strict=False):
+                self._given(part, "validation", role, changed)
+
+    def _is_model(self, node: ast.expr, loops: tuple[Loop, ...]) -> bool:
+        if any(is_model(value) for value in candidates(node, self._names, loops)):
+            return True
+        return isinstance(node, ast.Call) and called_name(node) == "fit"
+
+    def _context(self, call: ast.Call, place: int) -> str:
+        node = _argument(call, place, ("X",))
+        return "validation" if node is not None and _VALIDATION.search(ast.unparse(node)) else "test"
 
 
-def _data(node: ast.expr, names: Names) -> Any:
-    value = resolve(node, names)
-    if value is not None:
-        return value
-    try:
-        if isinstance(node, ast.Subscript):
-            return _selected(node, names)
-        if isinstance(node, ast.Attribute) and node.attr == "values":
-            return _data(node.value, names)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            owner = _data(node.func.value, names)
-            if node.func.attr in ("to_numpy", "ravel") and is_table(owner):
-                return owner
-            if node.func.attr == "drop" and is_frame(owner):
-                words = {item.arg: _literal(item.value, names) for item in node.keywords if item.arg == "columns"}
-                return owner.drop(*(_literal(item, names) for item in node.args), **words)
-    except (ValueError, TypeError, LookupError, SyntaxError):
-        # A column that is gone by now, or an argument that is no literal: the data stays unknown.
-        return None
-    return None
+def calls(node: ast.AST, loops: tuple[Loop, ...] = ()) -> Iterator[tuple[ast.Call, tuple[Loop, ...]]]:
+    """Calls in a statement's own expressions, inner ones first, with the loops of comprehensions around them."""
+    if isinstance(node, _COMPREHENSIONS):
+        inner = (*loops, *((part.target, part.iter) for part in node.generators))
+        for part in node.generators:
+            yield from calls(part.iter, loops)
+        for element in (node.key, node.value) if isinstance(node, ast.DictComp) else (node.elt,):
+            yield from calls(element, inner)
+        return
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, ast.stmt | ast.ExceptHandler | ast.match_case | _NESTED):
+            yield from calls(child, loops)
+    if isinstance(node, ast.Call):
+        yield node, loops
 
 
-def _selected(node: ast.Subscript, names: Names) -> Any:
-    """Rows or columns of a table: ``df[:300]``, ``X[train, 1:]``, ``df.loc[mask]``."""
-    owner = node.value
-    if isinstance(owner, ast.Attribute) and owner.attr in ("loc", "iloc"):
-        table = _data(owner.value, names)
-        return getattr(table, owner.attr)[_place(node.slice, names)] if is_frame(table) or is_series(table) else None
-    table = _data(owner, names)
-    return table[_place(node.slice, names)] if is_table(table) else None
+def _argument(call: ast.Call, place: int, words: tuple[str, ...]) -> ast.expr | None:
+    found = next((word.value for word in call.keywords if word.arg in words), None)
+    if found is None and len(call.args) > place:
+        starred = any(isinstance(part, ast.Starred) for part in call.args[: place + 1])
+        found = None if starred else call.args[place]
+    return found
 
 
-def _place(node: ast.expr, names: Names) -> Any:
-    """Where in a table: labels, numbers, ranges of them, and masks or indices that have a name."""
-    if isinstance(node, ast.Tuple):
-        return tuple(_place(part, names) for part in node.elts)
-    if isinstance(node, ast.Slice):
-        return slice(*(part and _literal(part, names) for part in (node.lower, node.upper, node.step)))
-    value = resolve(node, names)
-    return value if is_array(value) or is_series(value) else _literal(node, names)
+def _can_fit(value: Any, call: ast.Call) -> bool:
+    if called_name(call) == "train":
+        # ``train`` of a network only switches its mode; of a library's model it learns.
+        return is_model(value) or (not isinstance(value, type) and hasattr(type(value), "predict"))
+    return is_estimator(value) or is_model(value)
 
 
-def _literal(node: ast.expr, names: Names) -> Any:
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Name):
-        negative = names.get(node.operand.id)
-        value = -negative if isinstance(negative, int) else None
-    else:
-        value = resolve(node, names) if isinstance(node, ast.Name) else ast.literal_eval(node)
-    if not isinstance(value, str | int | list | tuple) or (
-        isinstance(value, list | tuple) and not all(isinstance(item, str | int) for item in value)
-    ):
-        raise ValueError("not a choice of columns")
-    return value
+def _setting(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, bool | int | float | str)
+
+
+def _loop_names(statement: ast.stmt) -> set[str]:
+    if not isinstance(statement, ast.For | ast.AsyncFor):
+        return set()
+    return {node.id for node in ast.walk(statement.target) if isinstance(node, ast.Name)}

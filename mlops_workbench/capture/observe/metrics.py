@@ -1,27 +1,39 @@
-"""Metrics of a cell: numbers that it assigns from scikit-learn's metrics and scores."""
+"""Metrics of a cell: numbers that it assigns from metrics, scores and cross-validations."""
 
 from __future__ import annotations
 
 import ast
-import numbers
-from collections.abc import Mapping
 from typing import Any
 
-from mlops_workbench.capture.observe.estimators import is_estimator
-from mlops_workbench.capture.observe.scope import Names, assignments, is_new, resolve, statements
+from mlops_workbench.capture.observe.measures import Kind, Measures, put_into
+from mlops_workbench.capture.observe.metric_values import Measurements
+from mlops_workbench.capture.observe.scope import (
+    Before,
+    Loop,
+    Names,
+    Placed,
+    assignments,
+    called_name,
+    is_new,
+    placed,
+    resolve,
+    root_name,
+)
 
-#: Calls that leave a metric a metric.
-_WRAPPERS = {"float", "int", "round", "abs", "sqrt", "mean", "item", "log", "exp", "nanmean", "median", "std"}
+_CONTAINERS = ast.Dict | ast.DictComp
 
 
 def observed_metrics(
-    tree: ast.Module | None, names: Names, before: Mapping[str, int] | None = None
-) -> dict[str, float | int]:
-    """Names assigned from calls of ``sklearn.metrics`` or ``.score``, and from these by arithmetic.
+    tree: ast.Module | None, names: Names, before: Before | None = None, *, complete: bool = False
+) -> Measurements:
+    """What a cell assigned from calls of ``sklearn.metrics``, scores and cross-validations, and made of these.
 
     ``mae = mean_absolute_error(y, p)`` gives ``mae``; ``rmse = mse ** 0.5`` gives ``rmse`` if ``mse`` is one;
-    ``scores["mae"] = ...`` and ``scores = {"mae": ...}`` give ``mae``. The function is recognised by what it
-    is, under whatever name it was imported. Numbers that are only printed or displayed are not guessed at.
+    ``scores["mae"] = ...`` and ``scores = {"mae": ...}`` give ``mae``; ``report = classification_report(...,
+    output_dict=True)`` gives ``report/weighted avg/f1-score`` and so on. ``cv = cross_val_score(...)`` gives the
+    mean as ``cv``, the deviation as ``cv_std`` and the folds as steps of ``cv_fold``; a list that is filled in a loop
+    gives steps too. A function is recognised by what it is, under whatever name it was imported, and one of the
+    user's own by what it returns. Numbers that are only printed or displayed are not guessed at.
 
     Parameters
     ----------
@@ -29,82 +41,174 @@ def observed_metrics(
         The cell.
     names : mapping
         The namespace after it ran.
-    before : mapping, optional
-        ``id`` of the values that names had before it ran. A name that still has its value was not reached
-        (an ``if`` not taken, an error before it) and its value is an older run's.
+    before : Before, optional
+        What names stood for before it ran. A name that still has its value was not reached (an ``if`` not taken,
+        an error before it) and its value is an older run's.
+    complete : bool, default=False
+        The cell ended without an error, so that what stands at its top level was reached.
 
     Returns
     -------
-    dict
-        Names to single numbers, in the order of the source.
+    Measurements
+        Numbers, histories and tables, in the order of the source.
     """
-    before = before or {}
-    found: dict[str, float | int] = {}
-    known: set[str] = set()
-    for statement in statements(tree):
-        for target, value in assignments(statement):
-            if isinstance(target, ast.Name) and _is_metric(value, names, known):
-                known.add(target.id)
-                if is_new(target.id, names, before):
-                    _keep(found, target.id, names[target.id])
-            elif isinstance(target, ast.Subscript) and _is_metric(value, names, known):
-                key = _text_key(target.slice)
-                if key:
-                    _keep(found, key, resolve(target, names))
-            elif isinstance(target, ast.Name) and isinstance(value, ast.Dict):
-                owner = names.get(target.id) if is_new(target.id, names, before) else None
-                for key_node, item in zip(value.keys, value.values, strict=True):
-                    key = _text_key(key_node)
-                    if key and isinstance(owner, dict) and _is_metric(item, names, known):
-                        _keep(found, key, owner.get(key))
-    return found
+    reader = _Reader(names, before or Before(), complete)
+    for here in placed(tree.body) if tree is not None else ():
+        reader.read(here)
+    return reader.found
 
 
-def _is_metric(node: ast.expr, names: Names, known: set[str]) -> bool:
-    if isinstance(node, ast.Name):
-        return node.id in known
-    if isinstance(node, ast.UnaryOp):
-        return _is_metric(node.operand, names, known)
-    if isinstance(node, ast.BinOp):
-        return _is_metric(node.left, names, known) or _is_metric(node.right, names, known)
-    if isinstance(node, ast.Await):
-        return _is_metric(node.value, names, known)
-    if not isinstance(node, ast.Call):
-        return False
-    if _is_metric_function(node.func, names):
-        return True
-    called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-    if called not in _WRAPPERS:
-        return False
-    receiver = [node.func.value] if isinstance(node.func, ast.Attribute) else []
-    return any(_is_metric(part, names, known) for part in (*receiver, *node.args))
+class _Reader:
+    """Goes through the statements of a cell and collects what they measured."""
+
+    def __init__(self, names: Names, before: Before, complete: bool) -> None:
+        self.found = Measurements()
+        self._names = names
+        self._before = before
+        self._complete = complete
+        self._measures = Measures(names)
+
+    def read(self, here: Placed) -> None:
+        for target, value in assignments(here.statement):
+            self._assigned(target, value, here)
+        statement = here.statement
+        if isinstance(statement, ast.AugAssign):
+            kind = self._measures.kind(statement.value, here.loops)
+            if kind is not None:
+                self._measures.learn(statement.target, kind)
+                self._target(statement.target, kind, here)
+        for target, value in put_into(statement):
+            kind = self._measures.kind(value, here.loops)
+            if kind is not None and isinstance(target, ast.Name | ast.Subscript):
+                self._filled(target, kind)
+
+    def _assigned(self, target: ast.expr, value: ast.expr, here: Placed) -> None:
+        if isinstance(target, ast.Tuple | ast.List):
+            self._unpacked(target, value, here)
+            return
+        kind = self._measures.kind(value, here.loops)
+        self._measures.learn(target, kind)
+        if kind is None:
+            return
+        if isinstance(target, ast.Name) and (_is_dict(value) or isinstance(value, ast.DictComp)):
+            self._dictionary(target, value, kind, here)
+        else:
+            self._target(target, kind, here)
+
+    def _unpacked(self, target: ast.Tuple | ast.List, value: ast.expr, here: Placed) -> None:
+        """``p, r, f, _ = precision_recall_fscore_support(...)``."""
+        parts: dict[str, Any] = {}
+        for i, part in enumerate(target.elts):
+            kind = self._measures.kind(value, here.loops, i)
+            self._measures.learn(part, kind)
+            if kind is None:
+                continue
+            if isinstance(part, ast.Name) and kind == "metric" and _is_list(self._value(part, here)):
+                parts[part.id] = self._value(part, here)
+            else:
+                self._target(part, kind, here)
+        if parts:
+            # The parts of a curve belong together.
+            name = called_name(value) if isinstance(value, ast.Call) else ""
+            self.found.curve(name or next(iter(parts)), parts)
+
+    def _target(self, target: ast.expr, kind: Kind, here: Placed) -> None:
+        if isinstance(target, ast.Name):
+            self._put(target.id, self._value(target, here), kind)
+        elif isinstance(target, ast.Attribute):
+            self._put(target.attr, _attribute(target, self._names), kind, otherwise=ast.unparse(target))
+        elif isinstance(target, ast.Subscript):
+            self._item(target, kind, here.loops)
+
+    def _item(self, target: ast.Subscript, kind: Kind, loops: tuple[Loop, ...]) -> None:
+        """``scores["mae"] = ...``, and ``scores[name] = ...`` in a loop over the names."""
+        root, keys = root_name(target), _keys(target)
+        if keys is not None:
+            value = resolve(target, self._names)
+            self._put("/".join(keys), value, kind, otherwise="/".join([root, *keys]))
+            return
+        value = self._names.get(root)
+        if type(value) is dict:
+            known = {} if is_new(root, self._names, self._before) else self._before.items.get(root, {})
+            for key, item in value.items():
+                if isinstance(key, str | int) and known.get(key) != id(item):
+                    self._put(str(key), item, kind, otherwise=f"{root}/{key}")
+
+    def _filled(self, target: ast.expr, kind: Kind) -> None:
+        """``scores.append(...)``: a step each."""
+        root = root_name(target)
+        value = resolve(target, self._names)
+        self._measures.known.setdefault(root, kind)
+        if isinstance(target, ast.Subscript) and value is None:
+            owner = self._names.get(root)
+            for key, item in owner.items() if type(owner) is dict else ():
+                if isinstance(key, str | int) and type(item) is list:
+                    self.found.history(f"{root}/{key}", item)
+        elif type(value) is list:
+            fresh = is_new(root, self._names, self._before)
+            start = 0 if fresh or not isinstance(target, ast.Name) else self._before.lengths.get(root, 0)
+            keys = _keys(target) if isinstance(target, ast.Subscript) else None
+            self.found.history("/".join([root, *(keys or [])]), value, start)
+        elif type(value) is dict:
+            self._put(root, value, kind)
+
+    def _dictionary(self, target: ast.Name, value: ast.expr, kind: Kind, here: Placed) -> None:
+        """``scores = {"mae": ...}``: those of its items that are measurements, under their own names."""
+        owner = self._value(target, here)
+        if type(owner) is not dict:
+            return
+        if isinstance(value, ast.DictComp):
+            chosen = list(owner)
+        else:
+            chosen = [key for key, item in _items(value) if key is not None and self._measures.kind(item, here.loops)]
+        for key in chosen:
+            if key in owner and isinstance(key, str | int):
+                self._put(str(key), owner[key], kind, otherwise=f"{target.id}/{key}")
+
+    def _value(self, target: ast.Name, here: Placed) -> Any:
+        reached = is_new(target.id, self._names, self._before) or (self._complete and here.certain)
+        return self._names.get(target.id) if reached else None
+
+    def _put(self, name: str, value: Any, kind: Kind, otherwise: str = "") -> None:
+        if value is not None and not name.startswith("_"):
+            self.found.put(name, value, kind, otherwise)
 
 
-def _is_metric_function(function: ast.expr, names: Names) -> bool:
-    module = getattr(resolve(function, names), "__module__", None) or ""
-    if module.startswith("sklearn.metrics"):
-        return True
-    if isinstance(function, ast.Attribute) and function.attr == "score":
-        receiver = resolve(function.value, names)
-        return is_estimator(receiver) if receiver is not None else _fits(function.value)
-    return False
+def _is_list(value: Any) -> bool:
+    """Whether it is a one-dimensional array of more than one number."""
+    return getattr(value, "ndim", None) == 1 and hasattr(value, "dtype")
 
 
-def _fits(node: ast.expr) -> bool:
-    """Whether an expression ends in ``.fit(...)``, as in ``LinearRegression().fit(X, y).score(X, y)``."""
-    return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "fit"
+def _is_dict(node: ast.expr) -> bool:
+    return isinstance(node, ast.Dict) or (
+        isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict" and not node.args
+    )
 
 
-def _text_key(node: ast.expr | None) -> str:
-    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+def _items(node: ast.expr) -> list[tuple[str | None, ast.expr]]:
+    if isinstance(node, ast.Dict):
+        return [
+            (key.value if isinstance(key, ast.Constant) and isinstance(key.value, str) else None, value)
+            for key, value in zip(node.keys, node.values, strict=True)
+        ]
+    return [(word.arg, word.value) for word in node.keywords] if isinstance(node, ast.Call) else []
 
 
-def _keep(found: dict[str, float | int], name: str, value: Any) -> None:
-    if name.startswith("_") or isinstance(value, bool):
-        return
-    if hasattr(value, "dtype") and getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
-        value = value.item()
-    if isinstance(value, numbers.Integral):
-        found[name] = int(value)
-    elif isinstance(value, numbers.Real):
-        found[name] = float(value)
+def _keys(node: ast.expr) -> list[str] | None:
+    """Keys of ``results["train"]["mae"]``, None when one of them is no literal."""
+    keys: list[str] = []
+    while isinstance(node, ast.Subscript):
+        if not isinstance(node.slice, ast.Constant) or not isinstance(node.slice.value, str | int):
+            return None
+        keys.append(str(node.slice.value))
+        node = node.value
+    return keys[::-1] if isinstance(node, ast.Name) else None
+
+
+def _attribute(node: ast.Attribute, names: Names) -> Any:
+    """Value of an attribute that the cell has set: from the object's own, so that nothing is computed."""
+    owner = names.get(node.value.id) if isinstance(node.value, ast.Name) else None
+    try:
+        return vars(owner).get(node.attr) if owner is not None else None
+    except TypeError:
+        return None

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import ast
-import inspect
-from collections.abc import Iterable
+from collections.abc import Mapping
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
-from mlops_workbench.capture.encoding import plain
-from mlops_workbench.capture.observe.scope import assignments, bound_names, statements
+from mlops_workbench.capture.observe.literals import bounded, literal
+from mlops_workbench.capture.observe.scope import Names, assignments, bound_names, called_name, statements
 
 _LOGGING = ("log_param", "log_params")
-_PLAIN = (bool, int, float, str)
 
 
 def literal_params(tree: ast.Module | None) -> dict[str, Any]:
     """Names that the cell assigns a literal at its top level and nothing else anywhere in its scope.
 
     A name that is assigned again, counted up or used as a loop variable is a working variable, and so is an
-    empty container: it is there to be filled. Names with a leading underscore are private.
+    empty container: it is there to be filled. Names with a leading underscore are private. Literals in the body
+    of a class without methods (``class Config: lr = 0.1``) are named ``Config.lr``.
     """
     if tree is None:
         return {}
@@ -29,23 +29,38 @@ def literal_params(tree: ast.Module | None) -> dict[str, Any]:
         literals: dict[str, Any] = {}
         if id(statement) in top:
             for target, value in assignments(statement):
-                if isinstance(target, ast.Name) and not target.id.startswith("_"):
-                    try:
-                        literal = ast.literal_eval(value)
-                    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-                        continue
-                    if literal or not isinstance(literal, list | dict | set | tuple):
-                        literals[target.id] = literal
+                if isinstance(target, ast.Name):
+                    literals.update(_literal(target.id, value))
+                elif isinstance(target, ast.Subscript):
+                    _change_item(found, target, value)
+            if isinstance(statement, ast.ClassDef):
+                found.update(_class_settings(statement))
         worked |= bound_names(statement) - literals.keys()
         found.update(literals)
-    return {name: value for name, value in found.items() if name not in worked}
+    return {name: bounded(value) for name, value in found.items() if name not in worked}
+
+
+def attribute_params(tree: ast.Module | None, names: Names) -> dict[str, Any]:
+    """Literals that the cell assigns to attributes of configurations: ``cfg.lr = 0.1``, ``cfg.model.depth = 3``.
+
+    A configuration is a namespace, an attribute dict, a dataclass and its like, or an object or class of the
+    notebook; axes and tables, whose attributes are set too, are none.
+    """
+    if tree is None:
+        return {}
+    found: dict[str, Any] = {}
+    for statement in tree.body:
+        for target, value in assignments(statement):
+            if isinstance(target, ast.Attribute) and _is_configuration(_owner(target.value, names)):
+                found.update(_literal(ast.unparse(target), value))
+    return {name: bounded(value) for name, value in found.items()}
 
 
 def logged_names(tree: ast.Module | None) -> set[str]:
     """Names that the cell itself logs as parameters, as far as its source tells."""
     names: set[str] = set()
     for node in ast.walk(tree) if tree is not None else ():
-        if isinstance(node, ast.Call) and _called(node) in _LOGGING:
+        if isinstance(node, ast.Call) and called_name(node) in _LOGGING:
             names |= {keyword.arg for keyword in node.keywords if keyword.arg}
             for argument in node.args[:1]:
                 parts = argument.keys if isinstance(argument, ast.Dict) else [argument]
@@ -55,69 +70,58 @@ def logged_names(tree: ast.Module | None) -> set[str]:
     return names
 
 
-def estimator_params(estimators: Iterable[tuple[str, Any]], taken: dict[str, Any]) -> dict[str, Any]:
-    """``get_params()`` of estimators, with the variable's name in front when there are several.
-
-    Parameters
-    ----------
-    estimators : iterable of (name, estimator)
-        Variables of the cell.
-    taken : dict
-        Parameters known already. One that has the same name and another value keeps the name, and the
-        estimator's is called ``variable.name``.
-
-    Returns
-    -------
-    dict
-        What differs from the class's default comes first.
-    """
-    estimators = list(estimators)
-    changed: dict[str, Any] = {}
-    defaults: dict[str, Any] = {}
-    for variable, estimator in estimators:
-        own_defaults = _defaults(estimator)
-        settings = _settings(estimator)
-        # A search or a wrapper calls what it wraps 'estimator' too: the run's is the outer one, with the inner in it.
-        inner = settings.pop("estimator", None)
-        kind = type(estimator).__name__ if inner is None else f"{type(estimator).__name__}({inner})"
-        for name, value in {"estimator": kind, **settings}.items():
-            clash = name in taken and not _same(value, taken[name]) and plain(value) != taken[name]
-            group = defaults if name in own_defaults and _same(value, own_defaults[name]) else changed
-            group[f"{variable}.{name}" if clash or len(estimators) > 1 else name] = value
-    return changed | defaults
-
-
-def _settings(estimator: Any) -> dict[str, Any]:
-    settings = {}
-    for name, value in estimator.get_params(deep=True).items():
-        if hasattr(value, "get_params"):
-            settings[name] = type(value).__name__
-        elif not _holds_estimators(value):
-            settings[name] = value
-    return settings
-
-
-def _defaults(estimator: Any) -> dict[str, Any]:
-    try:
-        parameters = inspect.signature(type(estimator)).parameters
-    except (TypeError, ValueError):
+def _literal(name: str, node: ast.expr) -> dict[str, Any]:
+    if name.startswith("_"):
         return {}
-    return {name: parameter.default for name, parameter in parameters.items()}
+    try:
+        value = literal(node)
+    except (ValueError, TypeError, MemoryError, RecursionError):
+        return {}
+    return {name: value} if value or not isinstance(value, list | dict | set | tuple) else {}
 
 
-def _same(value: Any, default: Any) -> bool:
-    # Arrays among settings do not compare to one truth value.
-    return value is default or (type(value) is type(default) and isinstance(value, _PLAIN) and value == default)
+def _change_item(found: dict[str, Any], target: ast.Subscript, node: ast.expr) -> None:
+    """``params["lr"] = 0.1`` after ``params = {...}`` in the same cell."""
+    owner = found.get(target.value.id) if isinstance(target.value, ast.Name) else None
+    if not isinstance(owner, dict) or not isinstance(target.slice, ast.Constant):
+        return
+    assert isinstance(target.value, ast.Name)
+    try:
+        found[target.value.id] = {**owner, target.slice.value: literal(node)}
+    except (ValueError, TypeError, MemoryError, RecursionError):
+        # What it holds is not known from the source any more.
+        del found[target.value.id]
 
 
-def _holds_estimators(value: Any) -> bool:
-    """Steps of a pipeline: their settings are listed on their own."""
-    return isinstance(value, list | tuple) and any(
-        hasattr(part, "get_params") for item in value if isinstance(item, list | tuple) for part in item
+def _class_settings(definition: ast.ClassDef) -> dict[str, Any]:
+    if any(isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) for part in definition.body):
+        return {}
+    found: dict[str, Any] = {}
+    for statement in definition.body:
+        for target, value in assignments(statement):
+            if isinstance(target, ast.Name):
+                found.update(_literal(target.id, value))
+    return {f"{definition.name}.{name}": value for name, value in found.items()}
+
+
+def _owner(node: ast.expr, names: Names) -> Any:
+    if isinstance(node, ast.Name):
+        return names.get(node.id)
+    if isinstance(node, ast.Attribute):
+        owner = _owner(node.value, names)
+        if _is_configuration(owner):
+            attributes = owner if isinstance(owner, Mapping) else getattr(owner, "__dict__", {})
+            return attributes.get(node.attr)
+    return None
+
+
+def _is_configuration(value: Any) -> bool:
+    if value is None or isinstance(value, ModuleType):
+        return False
+    kind = value if isinstance(value, type) else type(value)
+    fields = ("__dataclass_fields__", "__attrs_attrs__", "model_fields", "__struct_fields__")
+    return (
+        isinstance(value, Mapping | SimpleNamespace)
+        or kind.__module__ in ("__main__", "argparse")
+        or any(name in vars(base) for base in kind.__mro__ for name in fields)
     )
-
-
-def _called(call: ast.Call) -> str:
-    if isinstance(call.func, ast.Attribute):
-        return call.func.attr
-    return call.func.id if isinstance(call.func, ast.Name) else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
@@ -12,6 +13,9 @@ _COMPREHENSIONS = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 
 #: Cell magics that run their cell in the notebook's own namespace.
 _TRANSPARENT = ("time", "capture", "prun")
+
+_MAX_ITEMS = 1000
+_CHANGING = ("append", "extend", "update", "insert", "pop", "sort", "remove", "clear")
 
 #: Names a value is looked up in.
 Names = Mapping[str, Any]
@@ -45,20 +49,54 @@ def unwrap_magics(tree: ast.Module | None, transform: Callable[[str], str]) -> a
     return ast.Module(body=body, type_ignores=[])
 
 
-def statements(tree: ast.Module | None) -> Iterator[ast.stmt]:
-    """Statements that run in the cell's own scope, in order of the source; bodies of blocks included."""
-    stack = list(reversed(tree.body)) if tree is not None else []
+#: Target and iterable of a ``for``, of a statement or of a comprehension.
+Loop = tuple[ast.expr, ast.expr]
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A statement and where it stands.
+
+    Attributes
+    ----------
+    statement : ast.stmt
+        The statement.
+    loops : tuple of Loop
+        The loops around it, the innermost last.
+    certain : bool
+        Whether it was reached if the cell ended without an error.
+    """
+
+    statement: ast.stmt
+    loops: tuple[Loop, ...] = ()
+    certain: bool = True
+
+
+def placed(body: list[ast.stmt]) -> Iterator[Placed]:
+    """Statements that run in one scope, in order of the source; bodies of blocks included."""
+    stack = [Placed(statement) for statement in reversed(body)]
     while stack:
-        statement = stack.pop()
-        yield statement
+        here = stack.pop()
+        yield here
+        statement, loops = here.statement, here.loops
         if isinstance(statement, _NESTED):
             continue
-        inner: list[ast.stmt] = []
-        for field in ("body", "orelse", "finalbody"):
-            inner += getattr(statement, field, [])
+        inside = loops
+        if isinstance(statement, ast.For | ast.AsyncFor):
+            inside = (*loops, (statement.target, statement.iter))
+        certain = here.certain and isinstance(statement, ast.With | ast.AsyncWith)
+        inner = [Placed(part, inside, certain) for part in getattr(statement, "body", [])]
+        for field_name in ("orelse", "finalbody"):
+            inner += [Placed(part, loops, False) for part in getattr(statement, field_name, [])]
         for part in (*getattr(statement, "handlers", []), *getattr(statement, "cases", [])):
-            inner += part.body
+            inner += [Placed(one, loops, False) for one in part.body]
         stack.extend(reversed(inner))
+
+
+def statements(tree: ast.Module | None) -> Iterator[ast.stmt]:
+    """Statements that run in the cell's own scope, in order of the source; bodies of blocks included."""
+    for here in placed(tree.body) if tree is not None else ():
+        yield here.statement
 
 
 def expressions(node: ast.AST) -> Iterator[ast.AST]:
@@ -81,6 +119,9 @@ def assignments(statement: ast.stmt) -> Iterator[tuple[ast.expr, ast.expr]]:
             yield from _pairs(target, statement.value)
     elif isinstance(statement, ast.AnnAssign) and statement.value is not None:
         yield statement.target, statement.value
+    for node in expressions(statement):
+        if isinstance(node, ast.NamedExpr):
+            yield node.target, node.value
 
 
 def bound_names(statement: ast.stmt) -> set[str]:
@@ -99,19 +140,79 @@ def bound_names(statement: ast.stmt) -> set[str]:
     return bound
 
 
-def identities(tree: ast.Module | None, names: Names) -> dict[str, int]:
-    """``id`` of the values that the names a cell binds have now.
+@dataclass(frozen=True)
+class Before:
+    """What the names of a cell stood for before it ran.
 
     Ids and not values: a reference would keep the old table in memory while the new one is made. As a new value
     is made before its name lets go of the old one, the two never share an id.
+
+    Attributes
+    ----------
+    ids : mapping
+        ``id`` of the value of each name that the cell binds.
+    lengths : mapping
+        Length of each list that the cell may add to.
+    items : mapping
+        For each dict that the cell may change: key to ``id`` of its value.
     """
-    bound = {name for statement in statements(tree) for name in bound_names(statement)}
-    return {name: id(names[name]) for name in bound if name in names}
+
+    ids: Mapping[str, int] = field(default_factory=dict)
+    lengths: Mapping[str, int] = field(default_factory=dict)
+    items: Mapping[str, Mapping[Any, int]] = field(default_factory=dict)
 
 
-def is_new(name: str, names: Names, before: Mapping[str, int]) -> bool:
+def look_before(tree: ast.Module | None, names: Names) -> Before:
+    """Note what the names of a cell stand for before it runs."""
+    ids: dict[str, int] = {}
+    lengths: dict[str, int] = {}
+    items: dict[str, Mapping[Any, int]] = {}
+    for statement in statements(tree):
+        for name in bound_names(statement):
+            if name in names:
+                ids[name] = id(names[name])
+        for name in changed_in_place(statement):
+            value = names.get(name)
+            if type(value) is list:
+                lengths[name] = len(value)
+            elif type(value) is dict and len(value) <= _MAX_ITEMS:
+                items[name] = {key: id(item) for key, item in value.items()}
+    return Before(ids, lengths, items)
+
+
+def is_new(name: str, names: Names, before: Before) -> bool:
     """Whether a name has a value that it did not have before."""
-    return name in names and id(names[name]) != before.get(name)
+    return name in names and id(names[name]) != before.ids.get(name)
+
+
+def changed_in_place(statement: ast.stmt) -> set[str]:
+    """Names whose values a statement changes without binding the name: ``scores["a"] = 1``, ``scores.append(1)``."""
+    changed: set[str] = set()
+    for node in expressions(statement):
+        if isinstance(node, ast.Subscript | ast.Attribute) and isinstance(node.ctx, ast.Store | ast.Del):
+            changed.add(root_name(node))
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            inplace = any(
+                word.arg == "inplace" and isinstance(word.value, ast.Constant) and word.value.value is True
+                for word in node.keywords
+            )
+            if inplace or node.func.attr in _CHANGING:
+                changed.add(root_name(node.func))
+    return changed - {""}
+
+
+def root_name(node: ast.expr) -> str:
+    """The name that an expression begins with: ``scores`` of ``scores["a"].append``; empty when with none."""
+    while isinstance(node, ast.Attribute | ast.Subscript):
+        node = node.value
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def called_name(call: ast.Call) -> str:
+    """Last part of the name of what is called: ``fit`` of ``model.fit(X)``."""
+    if isinstance(call.func, ast.Attribute):
+        return call.func.attr
+    return call.func.id if isinstance(call.func, ast.Name) else ""
 
 
 def resolve(node: ast.expr, names: Names) -> Any:

@@ -1,0 +1,218 @@
+"""Data that went into a call: the expression, and its value as far as it can be known afterwards."""
+
+from __future__ import annotations
+
+import ast
+import math
+import operator
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+from mlops_workbench.capture.observe.scope import Names, resolve
+
+#: Cells of a table up to which a selection is made again: some tens of milliseconds.
+_MAX_CELLS = 1 << 25
+_QUICK_CELLS = 1 << 17
+_LIBRARIES = {"pandas", "numpy", "polars", "scipy", "pyarrow", "geopandas"}
+#: Methods that leave their table as it is, and cost no more than a copy.
+_PURE = {
+    *("drop", "to_numpy", "ravel", "flatten", "astype", "copy", "head", "tail", "isin", "isna", "isnull", "notna"),
+    *("notnull", "reset_index", "to_frame", "squeeze", "reshape", "select_dtypes", "filter", "between", "tocsr"),
+    *(
+        "to_pandas",
+        "set_index",
+        "select",
+        "to_series",
+        "toarray",
+        "dropna",
+        "fillna",
+        "eq",
+        "ne",
+        "gt",
+        "lt",
+        "transpose",
+    ),
+}
+_ATTRIBUTES = {"values", "T", "array", "index"}
+_COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+}
+_JOINED: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
+    ast.BitAnd: operator.and_,
+    ast.BitOr: operator.or_,
+    ast.BitXor: operator.xor,
+}
+
+
+class NamedData:
+    """Data and the expression it was given as.
+
+    Parameters
+    ----------
+    name : str
+        The expression.
+    node : ast.expr
+        Its syntax tree.
+    names : mapping
+        The namespace after the cell ran.
+    context : str, default="training"
+        What it was used for: ``training``, ``validation``, ``test``, ``cross-validation``.
+    role : {"X", "y"}, default="X"
+        Inputs or target.
+    changed : bool, default=False
+        A name in it was bound to something else since, so that its value is not known any more.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        node: ast.expr,
+        names: Names,
+        context: str = "training",
+        role: str = "X",
+        changed: bool = False,
+    ) -> None:
+        self.name = name
+        self.context = context
+        self.role = role
+        self._node = node
+        self._names = names
+        self._changed = changed
+
+    @property
+    def known(self) -> bool:
+        """Whether its value may be known."""
+        return not self._changed
+
+    @property
+    def quick(self) -> bool:
+        """Whether to learn its value costs next to nothing: it has a name, or is selected from small tables."""
+        if isinstance(self._node, ast.Name):
+            return True
+        used = (self._names.get(part.id) for part in ast.walk(self._node) if isinstance(part, ast.Name))
+        return all(math.prod(getattr(value, "shape", ()) or ()) <= _QUICK_CELLS for value in used)
+
+    @cached_property
+    def value(self) -> Any:
+        """The data, None when it is not known; looked up, or selected again, when it is first asked for."""
+        if self._changed:
+            return None
+        value = evaluate(self._node, self._names)
+        return value if is_data(value) else None
+
+
+def is_data(value: Any) -> bool:
+    """Whether it can be data: a table, an array, a sparse matrix, a list of rows."""
+    if isinstance(value, list | tuple):
+        return len(value) > 0 and not isinstance(value[0], str | bytes)
+    return bool(getattr(value, "shape", ())) and not callable(value)
+
+
+def evaluate(node: ast.expr, names: Names) -> Any:
+    """Value of an expression that only selects from tables; None when it does anything else or costs too much.
+
+    Names are looked up; columns and rows selected; values compared; and methods called that leave a table as it
+    is, such as ``drop``. Functions of the user are never called.
+    """
+    try:
+        return _value(node, names)
+    except Exception:  # noqa: BLE001 a column that is gone by now, a comparison that is none: it stays unknown
+        return None
+
+
+def _value(node: ast.expr, names: Names) -> Any:
+    found = resolve(node, names)
+    if found is not None:
+        return found
+    if isinstance(node, ast.Subscript):
+        owner = node.value
+        if isinstance(owner, ast.Attribute) and owner.attr in ("loc", "iloc"):
+            return getattr(_table(owner.value, names), owner.attr)[_argument(node.slice, names)]
+        return _table(owner, names)[_argument(node.slice, names)]
+    if isinstance(node, ast.Attribute):
+        table = _table(node.value, names)
+        # ``df.age`` is a column; any other attribute may be computed by somebody's code.
+        column = node.attr in getattr(table, "columns", ())
+        return getattr(table, node.attr) if column or node.attr in _ATTRIBUTES else None
+    if isinstance(node, ast.Call):
+        return _called(node, names)
+    if isinstance(node, ast.Compare) and len(node.ops) == 1:
+        return _COMPARISONS[type(node.ops[0])](_table(node.left, names), _argument(node.comparators[0], names))
+    if isinstance(node, ast.BinOp) and type(node.op) in _JOINED:
+        return _JOINED[type(node.op)](_table(node.left, names), _table(node.right, names))
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Invert):
+        return ~_table(node.operand, names)
+    return None
+
+
+def _called(node: ast.Call, names: Names) -> Any:
+    words = {word.arg: _argument(word.value, names) for word in node.keywords}
+    if not isinstance(node.func, ast.Attribute) or None in words or words.get("inplace"):
+        return None
+    if node.func.attr in ("array", "asarray") and len(node.args) == 1 and not words:
+        function = resolve(node.func, names)
+        return function(_table(node.args[0], names)) if getattr(function, "__module__", "") == "numpy" else None
+    if node.func.attr not in _PURE:
+        return None
+    table = _table(node.func.value, names)
+    return getattr(table, node.func.attr)(*(_argument(part, names) for part in node.args), **words)
+
+
+def _table(node: ast.expr, names: Names) -> Any:
+    """Value of an expression, which must be a table of a known library and of moderate size.
+
+    Raises
+    ------
+    ValueError
+        It is not.
+    """
+    value = _value(node, names)
+    shape = getattr(value, "shape", None)
+    if type(value).__module__.partition(".")[0] not in _LIBRARIES or not shape:
+        raise ValueError("no table")
+    cells = 1
+    for side in shape:
+        cells *= side
+    if cells > _MAX_CELLS:
+        raise ValueError("too large to be selected from again")
+    return value
+
+
+def _argument(node: ast.expr, names: Names) -> Any:
+    """Labels, numbers, ranges, types, lists of these, masks and indices.
+
+    Raises
+    ------
+    ValueError
+        It is something else.
+    """
+    if isinstance(node, ast.Tuple):
+        return tuple(_argument(part, names) for part in node.elts)
+    if isinstance(node, ast.List):
+        return [_argument(part, names) for part in node.elts]
+    if isinstance(node, ast.Slice):
+        return slice(
+            *(None if part is None else _argument(part, names) for part in (node.lower, node.upper, node.step))
+        )
+    if isinstance(node, ast.Constant):
+        return node.value
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        return -_argument(node.operand, names)
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        left, right = _argument(node.left, names), _argument(node.right, names)
+        if type(left) is type(right) and type(left) in (int, str, list, tuple):
+            return left + right
+        raise ValueError("no choice of rows or columns")
+    if isinstance(node, ast.Name) and node.id in ("float", "int", "str", "bool") and node.id not in names:
+        return {"float": float, "int": int, "str": str, "bool": bool}[node.id]
+    value = _value(node, names)
+    plain = isinstance(value, str | int | float | slice | list | tuple | type)
+    if not plain and not hasattr(value, "dtype") and not hasattr(value, "isoformat"):
+        raise ValueError("no choice of rows or columns")
+    return value

@@ -1,0 +1,236 @@
+"""Which expressions are measurements: calls of metrics, scores and cross-validations, and what is made of them."""
+
+from __future__ import annotations
+
+import ast
+import functools
+from collections.abc import Iterable
+from types import FunctionType, ModuleType
+from typing import Any, Literal
+
+from mlops_workbench.capture.observe.estimators import is_model
+from mlops_workbench.capture.observe.loops import candidates
+from mlops_workbench.capture.observe.own_functions import (
+    definition,
+    global_names,
+    own_function,
+    own_method,
+    reached_codes,
+)
+from mlops_workbench.capture.observe.scope import Loop, Names, assignments, called_name, placed, root_name
+
+#: ``metric``: of a function of metrics or a score; ``folds``: of a cross-validation; ``own``: what a function of the
+#: user's own returns, of which only floats count; ``none``: known to be something else.
+Kind = Literal["metric", "folds", "own", "none"]
+
+_METRICS = ("sklearn.metrics", "imblearn.metrics", "sksurv.metrics", "torchmetrics", "statsmodels.tools.eval_measures")
+_FOLDS = {"cross_val_score", "cross_validate"}
+#: Attributes of fitted models that are results.
+_RESULTS = {"best_score_", "oob_score_", "rsquared", "rsquared_adj", "aic", "bic", "llf", "prsquared", "best_score"}
+#: Calls that leave a measurement one.
+_WRAPPERS = {
+    *("float", "int", "round", "abs", "sqrt", "mean", "item", "log", "exp", "nanmean", "median", "std", "nanstd"),
+    *("min", "max", "sum", "array", "asarray", "list", "tuple", "dict", "Series", "DataFrame", "to_dict", "tolist"),
+    *("get", "average", "negative", "absolute", "pop", "sorted", "var", "Decimal", "float64", "float32", "astype"),
+}
+_COMPREHENSIONS = ast.ListComp | ast.SetComp | ast.GeneratorExp
+
+
+class Measures:
+    """Tells which expressions of a scope are measurements.
+
+    Parameters
+    ----------
+    names : mapping
+        What names stand for.
+    inside : bool, default=False
+        The scope is a function: its arguments are unknown, and what has a ``score`` may be a model.
+
+    Attributes
+    ----------
+    known : dict
+        Names that hold measurements, put there by who goes through the statements.
+    """
+
+    def __init__(self, names: Names, *, inside: bool = False) -> None:
+        self.names = names
+        self.known: dict[str, Kind] = {}
+        self._inside = inside
+        self._returns: dict[FunctionType, list[ast.expr] | None] = {}
+        self._scopes: dict[FunctionType, Measures] = {}
+
+    def kind(self, node: ast.expr, loops: Iterable[Loop] = (), place: int | None = None) -> Kind | None:
+        """Kind of measurement that an expression is, None when it is none.
+
+        Parameters
+        ----------
+        node : ast.expr
+            The expression.
+        loops : iterable of Loop
+            Loops around it.
+        place : int, optional
+            The part of it that is meant, when it is unpacked.
+        """
+        loops = tuple(loops)
+        if isinstance(node, ast.Name):
+            return self.known.get(node.id)
+        if isinstance(node, ast.Subscript):
+            return self.known.get(root_name(node)) or self.kind(node.value, loops)
+        if isinstance(node, ast.Attribute):
+            if node.attr in _RESULTS and self._model(node.value, loops):
+                return "metric"
+            return self.known.get(root_name(node)) if node.attr in ("values", "T") else None
+        if isinstance(node, ast.UnaryOp | ast.Await | ast.Starred):
+            inner = node.operand if isinstance(node, ast.UnaryOp) else node.value
+            return None if isinstance(getattr(node, "op", None), ast.Not) else self.kind(inner, loops)
+        if isinstance(node, ast.BinOp):
+            return self.kind(node.left, loops) or self.kind(node.right, loops)
+        if isinstance(node, ast.IfExp):
+            return self.kind(node.body, loops) or self.kind(node.orelse, loops)
+        if isinstance(node, ast.NamedExpr):
+            return self.kind(node.value, loops)
+        if isinstance(node, _COMPREHENSIONS | ast.DictComp):
+            element = node.value if isinstance(node, ast.DictComp) else node.elt
+            return self.kind(element, (*loops, *((part.target, part.iter) for part in node.generators)))
+        if isinstance(node, ast.List | ast.Tuple):
+            return next((kind for part in node.elts if (kind := self.kind(part, loops))), None)
+        if isinstance(node, ast.Dict):
+            return next((kind for part in node.values if (kind := self.kind(part, loops))), None)
+        return self._call(node, loops, place) if isinstance(node, ast.Call) else None
+
+    def learn(self, target: ast.expr, kind: Kind | None) -> None:
+        """Note that a target was given a measurement; a container that one was put into holds measurements."""
+        if isinstance(target, ast.Name):
+            if kind is None:
+                self.known.pop(target.id, None)
+            else:
+                self.known[target.id] = kind
+        elif kind is not None and (root := root_name(target)):
+            self.known.setdefault(root, kind)
+
+    def _call(self, node: ast.Call, loops: tuple[Loop, ...], place: int | None) -> Kind | None:
+        kind = self._function(node, loops, place)
+        if kind is not None:
+            return None if kind == "none" else kind
+        if called_name(node) not in _WRAPPERS:
+            return None
+        receiver = [node.func.value] if isinstance(node.func, ast.Attribute) else []
+        parts = [*receiver, *node.args, *(word.value for word in node.keywords)]
+        return next((kind for part in parts if (kind := self.kind(part, loops))), None)
+
+    def _function(self, call: ast.Call, loops: tuple[Loop, ...], place: int | None) -> Kind | None:
+        function = call.func
+        if isinstance(function, ast.Call):
+            # ``get_scorer("f1")(model, X, y)``
+            return "metric" if self._function(function, loops, None) == "metric" else None
+        for value in candidates(function, self.names, loops):
+            while isinstance(value, functools.partial):
+                value = value.func
+            if kind := _library_kind(value):
+                return kind
+            if (own := own_function(value)) is not None:
+                return self._own(own, place)
+        if (method := own_method(function, self.names)) is not None:
+            return self._own(method, place)
+        if isinstance(function, ast.Attribute) and function.attr in ("score", "evaluate"):
+            if self._model(function.value, loops):
+                return "metric"
+            unknown = self._inside and not candidates(function.value, self.names, loops)
+            return "metric" if unknown and len(call.args) + len(call.keywords) >= 2 else None
+        return None
+
+    def _model(self, node: ast.expr, loops: tuple[Loop, ...]) -> bool:
+        """Whether an expression is a model, or ends in ``.fit(...)``."""
+        if any(is_model(value) for value in candidates(node, self.names, loops)):
+            return True
+        return isinstance(node, ast.Call) and called_name(node) == "fit"
+
+    def _own(self, function: FunctionType, place: int | None) -> Kind:
+        if function not in self._returns:
+            self._returns[function] = self._returned(function)
+        returns = self._returns[function]
+        if returns is None:
+            return "own" if measures_something(function) else "none"
+        scope = self._scopes.get(function, self)
+        for value in returns:
+            part = (
+                value.elts[place]
+                if place is not None and isinstance(value, ast.Tuple | ast.List) and place < len(value.elts)
+                else value
+            )
+            if scope.kind(part):
+                return "own"
+        return "none"
+
+    def _returned(self, function: FunctionType) -> list[ast.expr] | None:
+        """Expressions that a function returns, after its measurements became known; None without its source."""
+        self._returns[function] = []  # a function that calls itself
+        if not measures_something(function):
+            return []
+        tree = definition(function)
+        if tree is None:
+            return None
+        scope = Measures(global_names(function), inside=True)
+        scope._returns = self._returns
+        self._scopes[function] = scope
+        found = []
+        for here in placed(tree.body):
+            scope.follow(here.statement, here.loops)
+            if isinstance(here.statement, ast.Return) and here.statement.value is not None:
+                found.append(here.statement.value)
+        return found
+
+    def follow(self, statement: ast.stmt, loops: tuple[Loop, ...]) -> None:
+        """Learn what one statement makes known."""
+        for target, value in assignments(statement):
+            if isinstance(target, ast.Tuple | ast.List):
+                for i, part in enumerate(target.elts):
+                    self.learn(part, self.kind(value, loops, i))
+            else:
+                self.learn(target, self.kind(value, loops))
+        if isinstance(statement, ast.AugAssign) and (kind := self.kind(statement.value, loops)):
+            self.learn(statement.target, kind)
+        for target, value in put_into(statement):
+            if kind := self.kind(value, loops):
+                self.known.setdefault(root_name(target), kind)
+
+
+def put_into(statement: ast.stmt) -> list[tuple[ast.expr, ast.expr]]:
+    """Container and value of ``scores.append(value)`` and ``results.update(value)``."""
+    call = statement.value if isinstance(statement, ast.Expr) else None
+    if (
+        isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Attribute)
+        and call.func.attr in ("append", "extend", "update")
+        and len(call.args) == 1
+    ):
+        return [(call.func.value, call.args[0])]
+    return []
+
+
+def measures_something(function: FunctionType) -> bool:
+    """Whether a function's code, or that of own functions it calls, names a metric or a score."""
+    for code, scope in reached_codes(function):
+        modules = [scope[name] for name in code.co_names if isinstance(scope.get(name), ModuleType)]
+        for name in code.co_names:
+            if name.startswith(_METRICS) or name in _FOLDS or (name in ("score", "evaluate") and name not in scope):
+                return True
+            if any(_library_kind(value) in ("metric", "folds") for value in _meant(name, scope, modules)):
+                return True
+    return False
+
+
+def _meant(name: str, scope: Names, modules: list[ModuleType]) -> list[Any]:
+    return [value for space in (scope, *map(vars, modules)) if (value := space.get(name)) is not None]
+
+
+def _library_kind(value: Any) -> Kind | None:
+    module = getattr(value, "__module__", None)
+    if not isinstance(module, str):
+        return None
+    if module.startswith(_METRICS):
+        # Distances between rows are features more often than results, and their matrices are large.
+        return "none" if module.startswith("sklearn.metrics.pairwise") or isinstance(value, type) else "metric"
+    if module.startswith("sklearn.model_selection") and getattr(value, "__name__", "") in _FOLDS:
+        return "folds"
+    return None

@@ -1,0 +1,136 @@
+"""What a measurement holds: numbers, steps, or a table."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mlops_workbench.capture.observe.measures import Kind
+
+_MAX_ITEMS = 300
+_MAX_DEPTH = 4
+_MAX_STEPS = 100_000
+_MAX_CURVE = 5_000
+_MAX_SIDE = 200
+
+
+class Measurements:
+    """What was measured in a cell, by name.
+
+    Attributes
+    ----------
+    values : dict
+        Single numbers.
+    histories : dict
+        Step of the first, and numbers of successive steps.
+    tables : dict
+        Arrays with one or two dimensions, tables, and curves as columns by name.
+    """
+
+    def __init__(self) -> None:
+        self.values: dict[str, float | int] = {}
+        self.histories: dict[str, tuple[int, list[float | int]]] = {}
+        self.tables: dict[str, Any] = {}
+        self._owners: dict[str, str] = {}
+
+    def put(self, name: str, value: Any, kind: Kind, otherwise: str = "") -> None:
+        """Keep what is in `value`.
+
+        Parameters
+        ----------
+        name : str
+            Its name.
+        value : object
+            A number, a container of numbers, or anything else, which is passed over.
+        kind : str
+            Where it comes from: an array of folds is summed up, and from a function of the user's own only floats
+            count.
+        otherwise : str, optional
+            Name to use if the first one belongs to something else.
+        """
+        if otherwise and self._owners.setdefault(name, otherwise) != otherwise:
+            name = otherwise
+        self._spread(name, value, kind, 0)
+
+    def history(self, name: str, values: Sequence[Any], start: int = 0) -> None:
+        """Keep numbers as successive steps, from the one at `start` on; those that are no numbers are left out."""
+        found = [number(value) for value in values[start : start + _MAX_STEPS]]
+        if found and all(value is not None for value in found) and not name.startswith("_"):
+            self.histories[name] = (start, [value for value in found if value is not None])
+
+    def curve(self, name: str, columns: Mapping[str, Any]) -> None:
+        """Keep arrays that belong together, such as those of ``roc_curve``."""
+        if all(len(column) <= _MAX_CURVE for column in columns.values()) and not name.startswith("_"):
+            self.tables[name] = dict(columns)
+
+    def learning_curves(self, result: Any) -> None:
+        """Keep what the training of a network returned: numbers by name and epoch (``result.history``)."""
+        curves = getattr(result, "history", None) if hasattr(result, "__dict__") else None
+        for name, values in curves.items() if isinstance(curves, dict) else ():
+            if isinstance(name, str) and isinstance(values, list):
+                self.history(name, values)
+
+    def _spread(self, name: str, value: Any, kind: Kind, depth: int) -> None:
+        single = number(value)
+        if single is not None:
+            if kind != "own" or isinstance(single, float):
+                self.values.pop(name, None)
+                self.values[name] = single
+        elif depth > _MAX_DEPTH:
+            return
+        elif isinstance(value, Mapping):
+            self._items(name, value.items(), kind, depth)
+        elif type(value) in (list, tuple):
+            self._sequence(name, value, kind, depth)
+        elif hasattr(value, "columns") and hasattr(value, "items") and hasattr(value, "shape"):
+            if kind == "folds":
+                self._items(name, value.items(), kind, depth)
+            elif kind == "metric" and value.shape[0] <= _MAX_CURVE and value.shape[1] <= _MAX_SIDE:
+                self.tables[name] = value
+        elif getattr(value, "ndim", None) == 1 and hasattr(value, "dtype"):
+            if kind == "folds":
+                self._folds(name, value)
+            elif hasattr(value, "index") and hasattr(value, "items"):
+                self._items(name, value.items(), kind, depth)
+            elif kind == "metric" and len(value) <= _MAX_SIDE:
+                self.tables[name] = value
+        elif getattr(value, "ndim", None) == 2 and kind == "metric" and max(value.shape) <= _MAX_SIDE:
+            self.tables[name] = value
+
+    def _items(self, name: str, items: Any, kind: Kind, depth: int) -> None:
+        items = list(items)
+        for key, item in items if len(items) <= _MAX_ITEMS else ():
+            if isinstance(key, str | int | float | tuple) and not isinstance(key, bool):
+                self._spread(f"{name}/{key}", item, kind, depth + 1)
+
+    def _sequence(self, name: str, value: Sequence[Any], kind: Kind, depth: int) -> None:
+        if kind == "folds":
+            self._folds(name, value)
+        elif type(value) is list:
+            self.history(name, value)
+        elif len(value) <= _MAX_ITEMS:
+            for i, item in enumerate(value):
+                self._spread(f"{name}/{i}", item, kind, depth + 1)
+
+    def _folds(self, name: str, values: Any) -> None:
+        found = [number(value) for value in (values.tolist() if hasattr(values, "tolist") else list(values))]
+        numbers_ = [float(value) for value in found if value is not None]
+        if not numbers_ or len(numbers_) != len(found):
+            return
+        mean = math.fsum(numbers_) / len(numbers_) if all(map(math.isfinite, numbers_)) else sum(numbers_) / len(found)
+        self.values[name] = mean
+        self.values[f"{name}_std"] = math.sqrt(sum((value - mean) ** 2 for value in numbers_) / len(numbers_))
+        self.histories[f"{name}_fold"] = (0, list(numbers_))
+
+
+def number(value: Any) -> float | int | None:
+    """A single number as Python's own; None for anything else, booleans included."""
+    if hasattr(value, "dtype") and getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    return float(value) if isinstance(value, numbers.Real) else None

@@ -1,0 +1,87 @@
+"""Functions of the notebook and of the user's own modules: what they call, and what they return."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import sys
+import sysconfig
+import textwrap
+from collections.abc import Iterator
+from types import CodeType, FunctionType, MethodType, ModuleType
+from typing import Any
+
+from mlops_workbench.capture.observe.scope import Names, parse_cell
+
+_LIBRARIES = tuple({sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib", "purelib", "platlib")})
+_MAX_FUNCTIONS = 100
+_MAX_SOURCE = 50_000
+
+
+def own_function(value: Any) -> FunctionType | None:
+    """The Python function behind a value, if the user wrote it: in the notebook or in a module of a project."""
+    while isinstance(value, MethodType) or hasattr(value, "__wrapped__"):
+        value = value.__func__ if isinstance(value, MethodType) else value.__wrapped__
+    if not isinstance(value, FunctionType):
+        return None
+    file = value.__code__.co_filename
+    if value.__module__ == "__main__":
+        return value
+    return None if file.startswith((*_LIBRARIES, "<")) else value
+
+
+def own_method(node: ast.expr, names: Names) -> FunctionType | None:
+    """The method in ``trainer.evaluate`` when the class of ``trainer`` is the user's own; nothing is called."""
+    if not isinstance(node, ast.Attribute) or not isinstance(node.value, ast.Name):
+        return None
+    owner = names.get(node.value.id)
+    kind = owner if isinstance(owner, type) else type(owner)
+    if owner is None or isinstance(owner, ModuleType) or _library_class(kind):
+        return None
+    found = inspect.getattr_static(kind, node.attr, None)
+    return own_function(found.__func__ if isinstance(found, classmethod | staticmethod) else found)
+
+
+def reached_codes(function: FunctionType) -> Iterator[tuple[CodeType, Names]]:
+    """Code of a function, of functions within it, and of own functions that it names, each with its globals."""
+    waiting: list[tuple[CodeType, dict[str, Any]]] = [(function.__code__, function.__globals__)]
+    seen: set[CodeType] = set()
+    while waiting and len(seen) < _MAX_FUNCTIONS:
+        code, scope = waiting.pop()
+        if code in seen:
+            continue
+        seen.add(code)
+        yield code, scope
+        waiting += [(part, scope) for part in code.co_consts if isinstance(part, CodeType)]
+        for name in code.co_names:
+            inner = own_function(scope.get(name))
+            if inner is not None:
+                waiting.append((inner.__code__, inner.__globals__))
+
+
+def definition(function: FunctionType) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
+    """Syntax tree of a function, None when its source is not known."""
+    try:
+        source = textwrap.dedent(inspect.getsource(function))
+    except (OSError, TypeError, IndexError, SyntaxError):
+        return None
+    tree = parse_cell(source) if len(source) <= _MAX_SOURCE else None
+    first = tree.body[0] if tree is not None and tree.body else None
+    return first if isinstance(first, ast.FunctionDef | ast.AsyncFunctionDef) else None
+
+
+def global_names(function: FunctionType) -> Names:
+    """Globals that a function can mean; its arguments and other local names are not among them."""
+    local = {*function.__code__.co_varnames, *function.__code__.co_cellvars}
+    return {
+        name: function.__globals__[name]
+        for name in function.__code__.co_names
+        if name in function.__globals__ and name not in local
+    }
+
+
+def _library_class(kind: type) -> bool:
+    if kind.__module__ == "__main__":
+        return False
+    file = getattr(sys.modules.get(kind.__module__), "__file__", None)
+    return file is None or file.startswith(_LIBRARIES)

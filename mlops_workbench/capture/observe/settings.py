@@ -1,0 +1,159 @@
+"""Settings of estimators, and how pipelines are built."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from mlops_workbench.capture.encoding import plain
+from mlops_workbench.capture.observe.estimators import is_estimator
+from mlops_workbench.capture.observe.literals import bounded
+
+_PLAIN = (bool, int, float, str)
+_MAX_LINES = 100
+
+
+@dataclass
+class Settings:
+    """Settings of estimators, apart by whether they were chosen.
+
+    Attributes
+    ----------
+    chosen : dict
+        Kinds of estimators, steps and columns, and what differs from the default of its class.
+    defaults : dict
+        The others.
+    """
+
+    chosen: dict[str, Any] = field(default_factory=dict)
+    defaults: dict[str, Any] = field(default_factory=dict)
+
+
+def estimator_params(estimators: Iterable[tuple[str, Any]], taken: dict[str, Any]) -> Settings:
+    """``get_params()`` of estimators, with the variable's name in front when there are several.
+
+    Parameters
+    ----------
+    estimators : iterable of (name, estimator)
+        Variables of the cell.
+    taken : dict
+        Parameters known already. One that has the same name and another value keeps the name, and the
+        estimator's is called ``variable.name``.
+
+    Returns
+    -------
+    Settings
+        Estimators within others appear by their class; the order of a pipeline's steps as ``steps``, and the
+        columns of a part of a column transformer as ``<part>__columns``.
+    """
+    estimators = [(name, estimator) for name, estimator in estimators if is_estimator(estimator)]
+    found = Settings()
+    for variable, estimator in estimators:
+        settings, default = _settings(estimator)
+        for name, value in settings.items():
+            clash = name in taken and not _same(value, taken[name]) and plain(value) != taken[name]
+            group = found.defaults if name in default else found.chosen
+            group[f"{variable}.{name}" if clash or len(estimators) > 1 else name] = value
+    return found
+
+
+def structure(estimator: Any) -> str:
+    """How a pipeline, a column transformer or a search is built, a line for each part; empty for a plain estimator."""
+    lines: list[str] = []
+    _describe(estimator, "", 0, lines)
+    return "\n".join(lines) if len(lines) > 1 else ""
+
+
+def _settings(estimator: Any) -> tuple[dict[str, Any], set[str]]:
+    """Settings, and which of them are their class's defaults."""
+    values = dict(estimator.get_params(deep=True))
+    owners = {"": estimator, **{name: value for name, value in values.items() if _is_part(value)}}
+    defaults = {name: _defaults(owner) for name, owner in owners.items()}
+    settings: dict[str, Any] = {}
+    default: set[str] = set()
+    # A search or a wrapper calls what it wraps 'estimator' too: the run's is the outer one, with the inner in it.
+    inner = values.pop("estimator", None)
+    kind = type(estimator).__name__
+    settings["estimator"] = f"{kind}({type(inner).__name__})" if _is_part(inner) else kind
+    for name, value in values.items():
+        owner, _, own = name.rpartition("__")
+        if _is_part(value):
+            settings[name] = type(value).__name__
+        elif _holds_parts(value):
+            settings[name] = [part[0] for part in value if isinstance(part, tuple | list)]
+            settings.update(_columns(f"{owner}__" if owner else "", own, value))
+        else:
+            settings[name] = bounded(value)
+            known = defaults.get(owner, {})
+            if own in known and _same(value, known[own]):
+                default.add(name)
+    return settings, default
+
+
+def _columns(prefix: str, name: str, value: Any) -> dict[str, Any]:
+    """Columns of each part of a column transformer, and parts that are only words (``passthrough``)."""
+    if name not in ("transformers", "transformer_list"):
+        return {}
+    found = {}
+    for part in value:
+        if isinstance(part, tuple | list) and len(part) == 3:
+            found[f"{prefix}{part[0]}__columns"] = _selection(part[2])
+    return found
+
+
+def _selection(columns: Any) -> Any:
+    if callable(columns):
+        # ``make_column_selector``: what it selects by.
+        chosen = {name: value for name, value in getattr(columns, "__dict__", {}).items() if value is not None}
+        return bounded(f"{type(columns).__name__}({', '.join(f'{k}={v!r}' for k, v in chosen.items())})")
+    if isinstance(columns, slice):
+        return repr(columns)
+    return bounded(columns.tolist() if hasattr(columns, "tolist") else columns)
+
+
+def _describe(part: Any, name: str, depth: int, lines: list[str]) -> None:
+    if len(lines) >= _MAX_LINES:
+        return
+    kind = part if isinstance(part, str) else type(part).__name__
+    lines.append(f"{'  ' * depth}{name + ': ' if name else ''}{kind}")
+    own = getattr(part, "__dict__", {})
+    for key in ("steps", "transformers", "transformer_list", "estimators"):
+        value = own.get(key)
+        for item in value if isinstance(value, list) else ():
+            if isinstance(item, tuple) and len(item) >= 2 and isinstance(item[0], str):
+                columns = f" {_selection(item[2])}" if len(item) == 3 else ""
+                _describe(item[1], item[0], depth + 1, lines)
+                lines[-1] += columns if _is_leaf(item[1]) else ""
+    for key in ("estimator", "final_estimator", "base_estimator"):
+        if _is_part(own.get(key)):
+            _describe(own[key], key, depth + 1, lines)
+
+
+def _is_leaf(part: Any) -> bool:
+    return not any(isinstance(getattr(part, "__dict__", {}).get(key), list) for key in ("steps", "transformers"))
+
+
+def _is_part(value: Any) -> bool:
+    return hasattr(value, "get_params") and not isinstance(value, type)
+
+
+def _holds_parts(value: Any) -> bool:
+    """Steps of a pipeline, parts of a column transformer: their settings are listed on their own."""
+    return isinstance(value, list | tuple) and any(
+        _is_part(part) for item in value if isinstance(item, list | tuple) for part in item
+    )
+
+
+def _defaults(estimator: Any) -> dict[str, Any]:
+    try:
+        parameters = inspect.signature(type(estimator)).parameters
+    except (TypeError, ValueError):
+        return {}
+    return {name: parameter.default for name, parameter in parameters.items()}
+
+
+def _same(value: Any, default: Any) -> bool:
+    # Arrays among settings do not compare to one truth value.
+    return value is default or (type(value) is type(default) and isinstance(value, _PLAIN) and value == default)

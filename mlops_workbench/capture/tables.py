@@ -1,0 +1,216 @@
+"""Tables as files, in the form in which MLflow keeps tables and reads them again."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mlops_workbench.core.errors import InvalidInput
+
+#: Tag of a run in which MLflow looks for its tables.
+LOGGED_TABLES = "mlflow.loggedArtifacts"
+MEDIA_TYPE = "application/json"
+#: Rows and columns of a table that a cell shows, up to which it is kept.
+SHOWN_ROWS = 1000
+SHOWN_COLUMNS = 200
+_MAX_TEXT = 10_000
+#: As many as a tag holds.
+_MAX_LISTED = 60
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns and rows of plain values.
+
+    Attributes
+    ----------
+    columns : list of str
+        Names, each one once.
+    rows : list of list
+        Values that JSON can hold.
+    note : str
+        What is missing, empty when nothing is.
+    """
+
+    columns: list[str]
+    rows: list[list[Any]]
+    note: str = ""
+
+    def to_json(self) -> bytes:
+        """JSON in pandas' ``split`` form, which ``mlflow.load_table`` reads."""
+        text = json.dumps({"columns": self.columns, "data": self.rows}, ensure_ascii=False, allow_nan=False)
+        return text.encode("utf-8", "backslashreplace")
+
+
+class KeptTables:
+    """Tables that a run has."""
+
+    def __init__(self) -> None:
+        self._paths: list[str] = []
+
+    def add(self, name: str, *, renumber: bool) -> str:
+        """Path to keep a table under; `renumber` gives it the next free number instead of replacing one."""
+        stem = name.removesuffix(".json")
+        path, count = f"{stem}.json", 1
+        while renumber and path in self._paths:
+            count += 1
+            path = f"{stem}-{count}.json"
+        if path not in self._paths:
+            self._paths.append(path)
+        return path
+
+    def tags(self, path: str, table: Table) -> dict[str, str]:
+        """Tags that tell MLflow of the tables, and a reader what the one at `path` lacks."""
+        known = json.dumps([{"path": one, "type": "table"} for one in self._paths[:_MAX_LISTED]])
+        return {LOGGED_TABLES: known, **({f"mlops.table.{path}": table.note} if table.note else {})}
+
+
+def read_table(data: Any, *, rows: int | None = None, columns: int | None = None) -> Table:
+    """A table with plain values.
+
+    Parameters
+    ----------
+    data : object
+        A DataFrame or Series of pandas or polars, an array with one or two dimensions, a dict of columns, a list of
+        dicts or of rows.
+    rows, columns : int, optional
+        How many to keep at most; what is left out is noted.
+
+    Raises
+    ------
+    InvalidInput
+        It is none of these, or its columns differ in length.
+    """
+    names, parts, height = _columns(data, rows)
+    width = len(parts)
+    if columns is not None and width > columns:
+        names, parts = names[:columns], parts[:columns]
+    kept = height if rows is None else min(rows, height)
+    if any(len(part) < kept for part in parts):
+        raise InvalidInput("the columns of the table differ in length", hint="give each column a value for each row")
+    notes = [f"the first {kept:,} of {height:,} rows"] if kept < height else []
+    notes += [f"the first {len(parts):,} of {width:,} columns"] if len(parts) < width else []
+    cells = [[_plain(value) for value in part[:kept]] for part in parts]
+    body = [list(row) for row in zip(*cells, strict=True)] if cells else []
+    return Table(_unique(names), body, ", ".join(notes))
+
+
+def is_shown_table(value: Any) -> bool:
+    """Whether it is a table that a notebook shows as one: a DataFrame, of whatever library, or its style."""
+    kind = type(value)
+    root = kind.__module__.partition(".")[0]
+    return root in ("pandas", "polars", "geopandas", "modin") and kind.__name__ in (
+        "DataFrame",
+        "GeoDataFrame",
+        "Styler",
+    )
+
+
+def _columns(data: Any, limit: int | None) -> tuple[list[Any], list[Any], int]:
+    """Names, columns and the number of rows; only as many rows as are needed are turned into values."""
+    if type(data).__name__ == "Styler" and hasattr(data, "data"):
+        data = data.data
+    if hasattr(data, "iloc") and hasattr(data, "index"):
+        return _pandas(data, limit)
+    if hasattr(data, "get_columns") and hasattr(data, "columns"):
+        part = data if limit is None else data.head(limit)
+        return list(data.columns), [column.to_list() for column in part.get_columns()], len(data)
+    if hasattr(data, "to_list") and hasattr(data, "name") and not hasattr(data, "columns"):
+        part = data if limit is None else data.head(limit)
+        return [data.name or "value"], [part.to_list()], len(data)
+    if hasattr(data, "column_names") and hasattr(data, "to_pydict"):
+        part = data if limit is None else data.slice(0, limit)
+        return list(data.column_names), list(part.to_pydict().values()), data.num_rows
+    if hasattr(data, "ndim") and hasattr(data, "tolist") and data.ndim in (1, 2):
+        part = (data if limit is None else data[:limit]).tolist()
+        if data.ndim == 1:
+            return ["value"], [part], len(data)
+        return list(range(data.shape[1])), [[row[i] for row in part] for i in range(data.shape[1])], len(data)
+    if isinstance(data, Mapping):
+        parts = [_listed(column) for column in data.values()]
+        if not any(isinstance(column, list) for column in parts):
+            return list(data), [[value] for value in parts], 1
+        if not all(isinstance(column, list) for column in parts):
+            raise InvalidInput("a table needs a list for each column", hint='{"name": ["a", "b"], "auc": [0.9, 0.8]}')
+        return list(data), parts, max((len(part) for part in parts), default=0)
+    if isinstance(data, Sequence) and not isinstance(data, str | bytes):
+        return _rows(data, limit)
+    raise InvalidInput(
+        f"{type(data).__name__} is not a table",
+        hint="give a DataFrame, a dict of columns or a list of dicts",
+    )
+
+
+def _pandas(data: Any, limit: int | None) -> tuple[list[Any], list[Any], int]:
+    part = data if limit is None else data.iloc[:limit]
+    names: list[Any] = []
+    parts: list[Any] = []
+    index = part.index
+    if type(index).__name__ != "RangeIndex" or index.name is not None:
+        # The index of a summary says what each row is.
+        levels = range(getattr(index, "nlevels", 1))
+        names += [
+            index.names[i] if index.names[i] is not None else ("index", f"level_{i}")[len(levels) > 1] for i in levels
+        ]
+        parts += [index.get_level_values(i).tolist() for i in levels]
+    if hasattr(part, "columns"):
+        names += list(part.columns)
+        parts += [part.iloc[:, i].tolist() for i in range(part.shape[1])]
+    else:
+        names.append(part.name if part.name is not None else "value")
+        parts.append(part.tolist())
+    return names, parts, len(data)
+
+
+def _rows(data: Sequence[Any], limit: int | None) -> tuple[list[Any], list[Any], int]:
+    part = list(data if limit is None else data[:limit])
+    if part and all(isinstance(row, Mapping) for row in part):
+        names = list(dict.fromkeys(name for row in part for name in row))
+        return names, [[row.get(name) for row in part] for name in names], len(data)
+    if part and all(isinstance(row, list | tuple) for row in part):
+        width = max(len(row) for row in part)
+        return list(range(width)), [[row[i] if i < len(row) else None for row in part] for i in range(width)], len(data)
+    return ["value"], [part], len(data)
+
+
+def _listed(column: Any) -> Any:
+    if hasattr(column, "tolist"):
+        column = column.tolist()
+    elif hasattr(column, "to_list"):
+        column = column.to_list()
+    return list(column) if isinstance(column, tuple | range) else column
+
+
+def _unique(names: Sequence[Any]) -> list[str]:
+    """Names as text; a second column of the same name gets a number."""
+    seen: dict[str, int] = {}
+    found = []
+    for name in names:
+        text = " ".join(map(str, name)) if isinstance(name, tuple) else str(name)
+        seen[text] = seen.get(text, 0) + 1
+        found.append(text if seen[text] == 1 else f"{text}.{seen[text]}")
+    return found
+
+
+def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, str):
+        return value if len(value) <= _MAX_TEXT else f"{value[:_MAX_TEXT]}… ({len(value):,} characters)"
+    if isinstance(value, float):
+        # JSON has no infinity; pandas reads these words as numbers.
+        return value if math.isfinite(value) else None if math.isnan(value) else ("-Infinity", "Infinity")[value > 0]
+    if isinstance(value, datetime.date | datetime.time):
+        return None if str(value) == "NaT" else value.isoformat()
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if hasattr(value, "tolist") and hasattr(value, "dtype"):
+        return _plain(value.tolist())
+    text = str(value)
+    return None if text in ("<NA>", "NaT", "nan") else text[:_MAX_TEXT]
