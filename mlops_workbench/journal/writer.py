@@ -12,7 +12,10 @@ from zlib import crc32
 
 from mlops_workbench.core.errors import StorageError
 from mlops_workbench.journal.format import FRAME_BYTES, MAX_PAYLOAD, SUFFIX, pack_body, pack_prefix
-from mlops_workbench.journal.segment import Segment, fdatasync, trouble
+from mlops_workbench.journal.segment import Segment, fdatasync, sync_folder, trouble
+
+#: Full segments that may be open at a time.
+_MAX_FULL = 8
 
 _writers: weakref.WeakSet[JournalWriter] = weakref.WeakSet()
 
@@ -62,12 +65,16 @@ class JournalWriter:
         self._sync_each = fsync_seconds <= 0
         # A handler of a signal may append while this very thread does.
         self._lock = threading.RLock()
+        self._syncing = threading.RLock()
         self._dirty = False
         self._wake = threading.Event()
         self._syncer: threading.Thread | None = None
         # Why no more frames can be taken: closed, forked, or a fault seen in the background.
         self._stopped: StorageError | None = None
         self._number = 0
+        # Full segments that wait for being closed, which waits for the disk and so is no work for `append`.
+        self._full: list[Segment] = []
+        self._new_file = False
         self._segment = self._new_segment(0)
         _writers.add(self)
 
@@ -129,6 +136,10 @@ class JournalWriter:
         StorageError
             The disk failed, or the file was deleted. The writer takes no more frames then.
         """
+        with self._syncing:
+            self._sync()
+
+    def _sync(self) -> None:
         with self._lock:
             if self._stopped is not None:
                 return
@@ -140,8 +151,13 @@ class JournalWriter:
                 # The process has too many files open. The journal is as good as before; the syncer tries again.
                 self._wake.set()
                 raise trouble(error, path) from error
+            full, self._full = self._full, []
+            new_file, self._new_file = self._new_file, False
             self._dirty = False
+        done = False
         try:
+            while full:
+                full.pop(0).finish()
             # Not mmap.flush, which keeps the interpreter's lock while it waits for the disk.
             fdatasync(file)
             if os.fstat(file).st_nlink == 0:
@@ -150,20 +166,32 @@ class JournalWriter:
                     where=str(path),
                     hint="leave the files in .mlops/journal alone while a kernel runs",
                 )
+            if new_file:
+                sync_folder(self.folder)
+            done = True
         except OSError as error:
             raise self._stop(trouble(error, path)) from error
         except StorageError as error:
             raise self._stop(error) from None
         finally:
             os.close(file)
+            if not done:
+                # Failed, or interrupted by the user: the syncer does it later, if it can be done at all.
+                with self._lock:
+                    self._full[:0] = full
+                    self._new_file = self._new_file or new_file
+                    self._dirty = True
+                self._wake.set()
 
     def close(self) -> None:
         """Cut the file to what was written and close it; appending afterwards is an error."""
-        with self._lock:
+        with self._syncing, self._lock:
             if isinstance(self._stopped, ForkedWriter) or self._segment.map.closed:
                 return
             self._stopped = StorageError("the journal is closed", where=str(self._segment.path))
-            self._segment.finish()
+            for segment in (*self._full, self._segment):
+                segment.finish()
+            self._full.clear()
         self._wake.set()
 
     def _stop(self, reason: StorageError) -> StorageError:
@@ -178,7 +206,9 @@ class JournalWriter:
         old = self._segment
         if not old.grow(old.position + room):
             self._segment = self._new_segment(room)
-            old.finish()
+            self._full.append(old)
+            if len(self._full) > _MAX_FULL:
+                self._full.pop(0).finish()
 
     def _new_segment(self, room: int) -> Segment:
         while True:
@@ -189,6 +219,7 @@ class JournalWriter:
                 self._number += 1
                 continue
             self._number += 1
+            self._new_file = True
             return segment
 
     def _wake_syncer(self) -> None:
@@ -211,6 +242,10 @@ class JournalWriter:
     def _abandon(self) -> None:
         # Runs in a forked child, where another thread of the parent may have held the lock.
         self._lock = threading.RLock()
+        self._syncing = threading.RLock()
+        for segment in self._full:
+            segment.abandon()
+        self._full.clear()
         if self._stopped is None:
             self._stopped = ForkedWriter(
                 "this journal belongs to the parent process", where=str(self.path), hint="open one in the child"
