@@ -133,6 +133,7 @@ class RunDetail:
     cells: list[RunCell] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)  # why the notebook on disk does not repeat this run
     children: list[Run] = field(default_factory=list)
+    points: dict[str, int] = field(default_factory=dict)  # of each metric; `history` has fewer when these are many
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,12 @@ artifacts by their paths.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import msgspec
 
@@ -39,6 +42,18 @@ PARENT = "mlflow.parentRunId"
 
 #: Failures of one batch, while the store answers otherwise, after which it is delivered piece by piece.
 _PATIENCE = 5
+
+
+_Deliver: TypeAlias = Callable[[DeliveredRun, Sequence[RunRecord]], bool | None]
+
+
+@dataclass
+class _Round:
+    """What is left to do of a batch: records without their run, waiting ones that were delivered, files."""
+
+    deferred: list[tuple[str, int]] = field(default_factory=list)
+    delivered: list[int] = field(default_factory=list)
+    files: list[tuple[DeliveredRun, Sequence[RunRecord]]] = field(default_factory=list)
 
 
 class Delivery:
@@ -110,47 +125,83 @@ class Delivery:
         self._failures.pop(place, None)
 
     def _deliver(self, file: JournalFile, batch: Batch, *, done: bool) -> None:
-        by_run: dict[str, list[tuple[int, int, bytes, RunRecord]]] = {}
+        by_run: dict[str, list[RunRecord]] = {}
+        payloads: dict[int, tuple[int, bytes]] = {}
         for entry in batch.entries:
             record = entry.record
             if isinstance(record, SessionStart):
                 self.log.set_session(file.session, record.user, record.python)
             uid = getattr(record, "run_uid", "")
             if record is not None and uid:
-                item = RunRecord(record, file.session, f"{file.name}:{entry.end}")
-                by_run.setdefault(uid, []).append((entry.end, entry.type, entry.payload, item))
+                by_run.setdefault(uid, []).append(RunRecord(record, file.session, file.name, entry.end))
+                payloads[entry.end] = (entry.type, entry.payload)
         for number, problem in enumerate(batch.problems):
             self.log.note_problem("", f"{file.name} at {batch.cursor.offset} ({number})", problem)
 
-        deferred: list[tuple[str, int, int, bytes]] = []
-        delivered: list[int] = []
-        for uid, found in by_run.items():
-            items = [item for *_, item in found]
-            run = self._ensure(uid, items, file)
-            if run is None:
-                deferred += [(uid, end, number, payload) for end, number, payload, _ in found]
-                continue
-            ids, earlier = self._waiting(uid)
-            self._deliver_run(run, [*earlier, *items])
-            delivered += ids
-        with self.log.transaction():
-            for uid, end, number, payload in deferred:
-                self.log.defer(uid, file.name, end, number, payload)
-            self.log.drop_deferred(delivered)
-            self.log.set_cursor(file.name, batch.cursor, done=done)
+        round_ = _Round()
+        self._make_experiments(by_run)
+        with self._together():
+            for uid, items in by_run.items():
+                self._deliver_values(uid, items, file, round_)
+            if not round_.files:
+                self._finish(file, batch, round_, payloads, done=done)
+        if round_.files:
+            for run, items in round_.files:
+                self._deliver_run(run, items, self._runs.deliver_files)
+            with self.log.transaction():
+                self._finish(file, batch, round_, payloads, done=done)
 
-    def _deliver_run(self, run: DeliveredRun, items: Sequence[RunRecord]) -> None:
+    @contextlib.contextmanager
+    def _together(self) -> Iterator[None]:
+        """Values of a batch in one transaction, where the store has such; else each call is for itself.
+
+        The acknowledgements are written after what they acknowledge: a stop between the two finds runs by their
+        ids and writes the same rows once more, which changes nothing.
+        """
+        if self._runs.patient and self.store.batches():
+            with self.log.transaction(), self.store.transaction():
+                yield
+        else:
+            yield
+
+    def _make_experiments(self, by_run: Mapping[str, Sequence[RunRecord]]) -> None:
+        # Beforehand: MLflow makes them itself, which would wait for the end of a transaction.
+        for uid, items in by_run.items():
+            start = _start(items)
+            if start is not None and not self.log.run_id(uid):
+                with contextlib.suppress(*PERMANENT):
+                    self.store.experiment_id(self._experiment(start))
+
+    def _deliver_values(self, uid: str, items: list[RunRecord], file: JournalFile, round_: _Round) -> None:
+        run = self._ensure(uid, items, file)
+        if run is None:
+            round_.deferred += [(uid, item.end) for item in items]
+            return
+        ids, earlier = self._waiting(uid)
+        round_.delivered += ids
+        together = [*earlier, *items] if earlier else items
+        if self._deliver_run(run, together, self._runs.deliver_values):
+            round_.files.append((run, together))
+
+    def _finish(
+        self, file: JournalFile, batch: Batch, round_: _Round, payloads: dict[int, tuple[int, bytes]], *, done: bool
+    ) -> None:
+        for uid, end in round_.deferred:
+            self.log.defer(uid, file.name, end, *payloads[end])
+        self.log.drop_deferred(round_.delivered)
+        self.log.set_cursor(file.name, batch.cursor, done=done)
+
+    def _deliver_run(self, run: DeliveredRun, items: Sequence[RunRecord], deliver: _Deliver) -> bool:
         try:
-            self._runs.deliver(run, items)
+            return bool(deliver(run, items))
         except UNUSABLE as error:
             # One record that cannot be used must not keep all later ones waiting; the journal still has it.
             if len(items) == 1:
                 _log.exception("a record of run %s cannot be delivered", run.uid)
                 what = f"{type(items[0].record).__name__} at {items[0].place}"
                 self.log.note_problem(run.uid, what, f"{type(error).__name__}: {error}")
-                return
-            for item in items:
-                self._deliver_run(run, [item])
+                return False
+            return any([self._deliver_run(run, [item], deliver) for item in items])
 
     def _waiting(self, uid: str) -> tuple[list[int], list[RunRecord]]:
         ids, items = [], []
@@ -162,13 +213,13 @@ class Delivery:
                 continue
             if record is not None:
                 session = waiting.file.rpartition("-")[0]
-                items.append(RunRecord(record, session, f"{waiting.file}:{waiting.place}"))
+                items.append(RunRecord(record, session, waiting.file, waiting.place))
         return ids, items
 
     def _ensure(self, uid: str, items: Iterable[RunRecord], file: JournalFile) -> DeliveredRun | None:
         """The run in MLflow, made if its start is among `items`; None while its start is unknown."""
         run = self.log.run(uid)
-        start = next((item.record for item in items if isinstance(item.record, RunStart)), None)
+        start = _start(items)
         if run is None or not (run.run_id or run.abandoned):
             if start is None:
                 return None
@@ -187,8 +238,11 @@ class Delivery:
             self._adopt_children(uid)
         return self.log.run(uid)
 
+    def _experiment(self, start: RunStart) -> str:
+        return clip(as_text(start.experiment).strip(), 500) or self.workspace.settings.tracking.experiment
+
     def _make(self, uid: str, start: RunStart, file: JournalFile, *, intended: DeliveredRun | None) -> None:
-        experiment = clip(as_text(start.experiment).strip(), 500) or self.workspace.settings.tracking.experiment
+        experiment = self._experiment(start)
         experiment_id = intended.experiment_id if intended else self.store.experiment_id(experiment)
         self.log.intend_run(uid, experiment_id, start.parent_uid)
         run_id = None
@@ -205,7 +259,6 @@ class Delivery:
             except PERMANENT as error:
                 # Refused since its experiment was deleted meanwhile: the next attempt brings that back.
                 self.store.forget_experiments()
-                self.store.experiment_id(experiment)
                 raise Unavailable(f"MLflow refused to make a run: {error.message}", where=error.where) from error
         elif parent_id:
             self.store.set_tags(run_id, {PARENT: parent_id})
@@ -236,3 +289,7 @@ class Delivery:
             "mlflow.source.type": "NOTEBOOK" if start.notebook else "LOCAL",
         }
         return {key: clip(as_text(value), 5000) for key, value in tags.items() if value}
+
+
+def _start(items: Iterable[RunRecord]) -> RunStart | None:
+    return next((item.record for item in items if type(item.record) is RunStart), None)

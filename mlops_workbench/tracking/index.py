@@ -23,20 +23,14 @@ from mlops_workbench.core.runs import (
     RunDetail,
     RunModel,
 )
+from mlops_workbench.tracking.index_history import history, points_of
 from mlops_workbench.tracking.index_schema import connect
-from mlops_workbench.tracking.values import MAX_INT
+from mlops_workbench.tracking.run_filter import parse_filter
+from mlops_workbench.tracking.run_search import RUN_COLUMNS, clause, column_clause, search
 
-_ORDERS = {
-    "start": "r.start_ms",
-    "end": "r.end_ms",
-    "name": "r.name",
-    "status": "r.status",
-    "experiment": "r.experiment",
-    "duration": "CASE WHEN r.end_ms > 0 THEN r.end_ms - r.start_ms END",
-}
-_RUN_COLUMNS = (
-    "r.uid, r.run_id, r.experiment, r.name, r.kind, r.status, r.start_ms, r.end_ms, r.parent_uid, r.notebook, r.error"
-)
+#: Points of a metric that a page about a run gets, and points of all its metrics together.
+PAGE_POINTS, _ALL_PAGE_POINTS = 1000, 40_000
+_RUN_COLUMNS = RUN_COLUMNS
 _MIN_PREFIX = 6
 
 
@@ -73,6 +67,7 @@ class ReadIndex:
         limit: int = 100,
         offset: int = 0,
         parent: str | None = None,
+        filter: str | None = None,
     ) -> list[Run]:
         """Runs in order, those without the value they are ordered by last.
 
@@ -81,29 +76,27 @@ class ReadIndex:
         experiment, status, kind : str, optional
             Only runs with this experiment, status or kind.
         order_by : str
-            ``start end name status experiment duration``, ``metrics.<name>`` or ``params.<name>``.
+            ``start end name status experiment duration`` or another attribute, ``metrics.<name>``,
+            ``params.<name>`` (numbers before text) or ``tags.<name>``.
         descending : bool
             Highest first.
         limit, offset : int
             Page.
         parent : str, optional
             Only children of this run; an empty string gives runs without a parent.
+        filter : str, optional
+            A filter of MLflow's language, for example ``metrics.auc > 0.8 and params.depth = 6``; see
+            :mod:`mlops_workbench.tracking.run_filter`.
 
         Raises
         ------
         InvalidInput
-            `order_by` is not known.
+            `order_by` is not known, or `filter` is none.
         """
-        join, join_values, order = _order(order_by, descending)
-        clauses, values = ["r.started = 1"], []
-        for column, value in (("experiment", experiment), ("status", status), ("kind", kind), ("parent_uid", parent)):
-            if value is not None:
-                clauses.append(f"r.{column} = ?")
-                values.append(value)
-        rows = self._query(
-            f"SELECT {_RUN_COLUMNS} FROM runs r {join} WHERE {' AND '.join(clauses)} ORDER BY {order} LIMIT ? OFFSET ?",
-            (*join_values, *values, min(limit, MAX_INT), min(offset, MAX_INT)),
-        )
+        columns = {"experiment": experiment, "status": status, "kind": kind, "parent_uid": parent}
+        clauses = [column_clause(column, value) for column, value in columns.items() if value is not None]
+        clauses += [clause(condition) for condition in parse_filter(filter or "")]
+        rows = search(self._query, clauses, order_by, descending=descending, limit=limit, offset=offset)
         return self._with_values(rows)
 
     def find(self, ref: str, experiment: str | None = None) -> Run:
@@ -156,11 +149,8 @@ class ReadIndex:
         run = self._run(uid)
         texts = self._query("SELECT source, output, traceback FROM run_texts WHERE uid = ?", (uid,))
         source, output, traceback = texts[0] if texts else ("", "", "")
-        history: dict[str, list[MetricPoint]] = {}
-        for name, step, at_ms, value in self._query(
-            "SELECT name, step, at_ms, value FROM points WHERE uid = ? ORDER BY name, step, at_ms, rowid", (uid,)
-        ):
-            history.setdefault(name, []).append(MetricPoint(step, at_ms, value))
+        points = points_of(self._query, uid)
+        shown = min(PAGE_POINTS, max(_ALL_PAGE_POINTS // max(len(points), 1), 20))
         return RunDetail(
             run=run,
             source=source,
@@ -181,11 +171,25 @@ class ReadIndex:
                     (uid,),
                 )
             ],
-            history=history,
+            history={name: history(self._query, uid, name, shown) for name in points},
+            points=points,
             cells=self._cells(uid),
             warnings=self._warnings(uid),
             children=self.runs(parent=uid, descending=False, limit=1000),
         )
+
+    def history(self, uid: str, name: str, max_points: int | None = None) -> list[MetricPoint]:
+        """Points of a metric in order of step and time: all of them, or about `max_points` evenly spread.
+
+        Raises
+        ------
+        NotFound
+            The run does not exist, or has no such metric.
+        """
+        run = self._run(uid)
+        if name not in run.metrics:
+            raise NotFound(f"run '{run.name}' has no metric '{name}'", hint=did_you_mean(name, run.metrics))
+        return history(self._query, uid, name, max_points)
 
     def _cells(self, uid: str) -> list[RunCell]:
         rows = self._query(
@@ -309,8 +313,10 @@ class ReadIndex:
             for start in range(0, len(uids), 500):
                 some = uids[start : start + 500]
                 marks = ",".join("?" * len(some))
+                # A metric that is no finite number has a text that tells which.
+                shown = "CASE WHEN text IS NULL THEN value END" if table == "metrics" else "value"
                 for uid, name, value in self._query(
-                    f"SELECT uid, name, value FROM {table} WHERE uid IN ({marks}) ORDER BY uid, name", some
+                    f"SELECT uid, name, {shown} FROM {table} WHERE uid IN ({marks}) ORDER BY uid, name", some
                 ):
                     found[uid][name] = value
         return [
@@ -360,21 +366,3 @@ class ReadIndex:
         connection = connect(self.path)
         self._local.connection, self._local.inode = connection, self.path.stat().st_ino
         return connection
-
-
-def _order(order_by: str, descending: bool) -> tuple[str, tuple[str, ...], str]:
-    direction = "DESC" if descending else "ASC"
-    tail = f"r.start_ms {direction}, r.uid {direction}"
-    if order_by in _ORDERS:
-        column = _ORDERS[order_by]
-        return "", (), f"{column} IS NULL, {column} {direction}, {tail}"
-    table, _, name = order_by.partition(".")
-    if table == "metrics" and name:
-        join = "LEFT JOIN metrics o ON o.uid = r.uid AND o.name = ?"
-        return join, (name,), f"o.value IS NULL, o.value {direction}, {tail}"
-    if table == "params" and name:
-        join = "LEFT JOIN params o ON o.uid = r.uid AND o.name = ?"
-        return join, (name,), f"o.value IS NULL, o.number IS NULL, o.number {direction}, o.value {direction}, {tail}"
-    raise InvalidInput(
-        f"runs cannot be ordered by '{order_by}'", hint=f"use {', '.join(_ORDERS)}, metrics.<name> or params.<name>"
-    )

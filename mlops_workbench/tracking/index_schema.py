@@ -10,11 +10,11 @@ from pathlib import Path
 from mlops_workbench.core.errors import StorageError
 
 #: Raised with every change of the tables below.
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 _SCHEMA = """
 CREATE TABLE state (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-INSERT INTO state VALUES ('revision', 0), ('restored', 0);
+INSERT INTO state VALUES ('revision', 0), ('restored', 0), ('series', 0), ('points', 0);
 
 CREATE TABLE cursors (
     file TEXT PRIMARY KEY, offset INTEGER NOT NULL, sequence INTEGER NOT NULL, done INTEGER NOT NULL
@@ -22,16 +22,19 @@ CREATE TABLE cursors (
 
 CREATE TABLE sessions (
     session TEXT PRIMARY KEY, pid INTEGER NOT NULL, process_started REAL NOT NULL, host TEXT NOT NULL,
+    user TEXT NOT NULL DEFAULT '',
     due_ms INTEGER NOT NULL, last_ms INTEGER NOT NULL, ended INTEGER NOT NULL, gone INTEGER NOT NULL
 ) WITHOUT ROWID;
 
--- A row is there with the first record of a run, `started` once its RunStart was read.
+-- A row is there with the first record of a run. `started` is 1 once its RunStart was read, and -1 when it was deleted
+-- in MLflow. `origin` is empty for runs of the journals here, 'mlflow' for those that were read from MLflow.
 CREATE TABLE runs (
     uid TEXT PRIMARY KEY, started INTEGER NOT NULL DEFAULT 0, run_id TEXT NOT NULL DEFAULT '',
     experiment TEXT NOT NULL DEFAULT '', name TEXT NOT NULL DEFAULT '', kind TEXT NOT NULL DEFAULT 'run',
     status TEXT NOT NULL DEFAULT 'RUNNING', start_ms INTEGER NOT NULL DEFAULT 0, end_ms INTEGER NOT NULL DEFAULT 0,
     last_ms INTEGER NOT NULL DEFAULT 0, parent_uid TEXT NOT NULL DEFAULT '', notebook TEXT NOT NULL DEFAULT '',
-    error TEXT NOT NULL DEFAULT '', reaped INTEGER NOT NULL DEFAULT 0
+    error TEXT NOT NULL DEFAULT '', reaped INTEGER NOT NULL DEFAULT 0, user TEXT NOT NULL DEFAULT '',
+    origin TEXT NOT NULL DEFAULT ''
 ) WITHOUT ROWID;
 CREATE INDEX runs_by_start ON runs (start_ms, uid);
 CREATE INDEX runs_by_experiment ON runs (experiment, start_ms);
@@ -48,13 +51,21 @@ CREATE TABLE run_sessions (uid TEXT, session TEXT, PRIMARY KEY (uid, session)) W
 CREATE INDEX run_sessions_by_session ON run_sessions (session);
 
 CREATE TABLE params (uid TEXT, name TEXT, value TEXT NOT NULL, number REAL, PRIMARY KEY (uid, name)) WITHOUT ROWID;
+CREATE INDEX params_by_value ON params (name, value);
+CREATE INDEX params_by_number ON params (name, number, value);
 CREATE TABLE tags (uid TEXT, name TEXT, value TEXT NOT NULL, PRIMARY KEY (uid, name)) WITHOUT ROWID;
--- Last value of each metric: that of the highest (step, time).
+CREATE INDEX tags_by_value ON tags (name, value);
+-- Last value of each metric: that of the highest (step, time, value). See index_metrics for `value` and `text`.
 CREATE TABLE metrics (
-    uid TEXT, name TEXT, step INTEGER NOT NULL, at_ms INTEGER NOT NULL, value REAL, PRIMARY KEY (uid, name)
+    uid TEXT, name TEXT, step INTEGER NOT NULL, at_ms INTEGER NOT NULL, value REAL, text TEXT,
+    points INTEGER NOT NULL, series INTEGER NOT NULL, PRIMARY KEY (uid, name)
 ) WITHOUT ROWID;
-CREATE TABLE points (uid TEXT NOT NULL, name TEXT NOT NULL, step INTEGER NOT NULL, at_ms INTEGER NOT NULL, value REAL);
-CREATE INDEX points_by_run ON points (uid, name, step, at_ms);
+CREATE INDEX metrics_by_value ON metrics (name, value, uid);
+-- Points of a series, those of one step and time in order of reading.
+CREATE TABLE points (
+    series INTEGER, step INTEGER, at_ms INTEGER, ordinal INTEGER, value REAL, text TEXT,
+    PRIMARY KEY (series, step, at_ms, ordinal)
+) WITHOUT ROWID;
 
 CREATE TABLE artifacts (
     uid TEXT, path TEXT, size INTEGER NOT NULL, media_type TEXT NOT NULL, kind TEXT NOT NULL, digest TEXT NOT NULL,
@@ -101,6 +112,8 @@ def connect(path: Path) -> sqlite3.Connection:
         try:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=NORMAL")
+            # LIKE tells case apart and ILIKE does not, as in MLflow's filter language.
+            connection.execute("PRAGMA case_sensitive_like=ON")
             _make(connection, path)
         except BaseException:
             connection.close()

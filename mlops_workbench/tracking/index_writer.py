@@ -29,10 +29,11 @@ from mlops_workbench.core.records import (
     Tags,
 )
 from mlops_workbench.core.runs import Run
+from mlops_workbench.tracking.index_metrics import MetricRows, put_last_values
 from mlops_workbench.tracking.index_schema import connect, remove
 from mlops_workbench.tracking.journal_files import REAPER, Batch, Cursor, JournalFile
 from mlops_workbench.tracking.model_folder import model_uid
-from mlops_workbench.tracking.values import UNUSABLE, as_text, metric_number, step_for_store
+from mlops_workbench.tracking.values import UNUSABLE, as_text
 
 _log = logging.getLogger(__name__)
 
@@ -53,6 +54,7 @@ class IndexWriter:
         self._inode = 0
         self._connection = self._open()
         self._touched: set[tuple[str, str]] = set()
+        self._metrics = MetricRows()
         self._file = JournalFile(path, "", "")
 
     def _open(self) -> sqlite3.Connection:
@@ -101,29 +103,46 @@ class IndexWriter:
         """Take in a batch of a file and remember how far it was read."""
         self._file = file
         try:
-            self._apply_all(file, batch, self._apply, done=done)
+            self._apply_all(file, batch, self._take, done=done)
         except UNUSABLE:
-            self._apply_all(file, batch, self._apply_or_skip, done=done)
+            self._apply_all(file, batch, self._take_or_skip, done=done)
 
     def _apply_all(self, file: JournalFile, batch: Batch, take: Callable[[Record], None], *, done: bool) -> None:
         with self.transaction():
             for entry in batch.entries:
-                if entry.record is not None:
-                    take(entry.record)
+                record = entry.record
+                if record is not None:
+                    take(record)
+            self._write_metrics()
             self._connection.execute(
                 "INSERT OR REPLACE INTO cursors VALUES (?, ?, ?, ?)",
                 (file.name, batch.cursor.offset, batch.cursor.sequence, done),
             )
 
-    def _apply_or_skip(self, record: Record) -> None:
+    def _take(self, record: Record) -> None:
+        # The record that comes by the million, before all others.
+        if type(record) is Metrics:
+            self._metrics.add(record)
+        else:
+            self._apply(record)
+
+    def _take_or_skip(self, record: Record) -> None:
         # One record that cannot be used must not keep all later ones waiting; the journal still has it.
         self._connection.execute("SAVEPOINT record")
         try:
-            self._apply(record)
+            self._take(record)
+            self._write_metrics()
         except UNUSABLE:
+            self._metrics.clear()
             self._connection.execute("ROLLBACK TO record")
             _log.exception("a %s in %s is left out of the index", type(record).__name__, self._file.name)
         self._connection.execute("RELEASE record")
+
+    def _write_metrics(self) -> None:
+        for uid, at_ms in self._metrics.seen.items():
+            self._seen(uid, at_ms)
+        self._metrics.write(self._connection)
+        self._metrics.clear()
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -135,6 +154,7 @@ class IndexWriter:
             self._connection.execute("COMMIT")
         except BaseException:
             self._touched.clear()
+            self._metrics.clear()
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             raise
@@ -201,10 +221,8 @@ class IndexWriter:
         connection.executemany(
             "INSERT OR REPLACE INTO tags VALUES (?, ?, ?)", [(run.uid, *t) for t in run.tags.items()]
         )
-        connection.executemany(
-            "INSERT OR REPLACE INTO metrics VALUES (?, ?, 0, ?, ?)",
-            [(run.uid, name, run.end_ms or run.start_ms, value) for name, value in run.metrics.items()],
-        )
+        at_ms = run.end_ms or run.start_ms
+        put_last_values(connection, run.uid, ((name, 0, at_ms, value) for name, value in run.metrics.items()))
         self._touched.add(("runs", run.uid))
 
     # Records ----------------------------------------------------------------------------------------------------
@@ -216,10 +234,14 @@ class IndexWriter:
     @_apply.register
     def _(self, record: SessionStart) -> None:
         self._connection.execute(
-            "INSERT INTO sessions VALUES (?, ?, ?, ?, 0, ?, 0, 0) ON CONFLICT (session) DO UPDATE SET pid=excluded.pid,"
-            " process_started=excluded.process_started, host=excluded.host, ended=0, gone=0",
-            (self._file.session, record.pid, record.process_started, record.host, record.started_ms),
-        )
+            "INSERT INTO sessions VALUES (?, ?, ?, ?, ?, 0, ?, 0, 0) ON CONFLICT (session) DO UPDATE SET"
+            " pid=excluded.pid, process_started=excluded.process_started, host=excluded.host, user=excluded.user,"
+            " ended=0, gone=0",
+            (
+                self._file.session, record.pid, record.process_started, record.host, as_text(record.user),
+                record.started_ms,
+            ),
+        )  # fmt: skip
 
     @_apply.register
     def _(self, record: Heartbeat) -> None:
@@ -244,11 +266,11 @@ class IndexWriter:
                 (record.run_uid,),
             )
         self._connection.execute(
-            "UPDATE runs SET started=1, experiment=?, name=?, kind=?, start_ms=?, parent_uid=?, notebook=?"
-            " WHERE uid=? AND started=0",
+            "UPDATE runs SET started=1, experiment=?, name=?, kind=?, start_ms=?, parent_uid=?, notebook=?, origin='',"
+            " user=coalesce((SELECT user FROM sessions WHERE session=?), '') WHERE uid=? AND started=0",
             (
                 record.experiment, record.name, record.kind, record.start_ms, record.parent_uid, record.notebook,
-                record.run_uid,
+                self._file.session, record.run_uid,
             ),
         )  # fmt: skip
         if record.source:
@@ -265,20 +287,6 @@ class IndexWriter:
     def _(self, record: Params) -> None:
         self._seen(record.run_uid)
         self._put_params(record.run_uid, ((name, as_text(value)) for name, value in record.values.items()))
-
-    @_apply.register
-    def _(self, record: Metrics) -> None:
-        self._seen(record.run_uid, record.at_ms)
-        rows = [
-            (record.run_uid, name, step_for_store(record.step), record.at_ms, metric_number(value))
-            for name, value in record.values.items()
-        ]
-        self._connection.executemany("INSERT INTO points VALUES (?, ?, ?, ?, ?)", rows)
-        self._connection.executemany(
-            "INSERT INTO metrics VALUES (?, ?, ?, ?, ?) ON CONFLICT (uid, name) DO UPDATE SET step=excluded.step,"
-            " at_ms=excluded.at_ms, value=excluded.value WHERE (excluded.step, excluded.at_ms) >= (step, at_ms)",
-            rows,
-        )
 
     @_apply.register
     def _(self, record: Tags) -> None:

@@ -127,8 +127,9 @@ class Ingest:
         targets = self._targets(run_uid)
         while True:
             if self._own():
-                self._index_step()
-                self._delivery_step(at_once=True)
+                while self._index_step() or self._delivery_step(at_once=True):
+                    if time.monotonic() >= deadline:
+                        break
             cursors = self.log.cursors()
             behind = any(cursors.get(name, Cursor()).offset < end for name, end in targets.items())
             if not behind and not (run_uid and self.log.deferred(run_uid)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -15,7 +16,7 @@ from mlops_workbench.journal.format import SUFFIX
 #: Sessions with this prefix belong to ingest itself: they hold the ends of runs whose process died.
 REAPER = "reaper-"
 
-_BATCH_FRAMES = 2000
+_BATCH_FRAMES = 20_000
 _BATCH_BYTES = 4 << 20
 
 
@@ -33,8 +34,7 @@ class JournalFile:
         return self.path.name
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """A frame of a journal file; `record` is None when it is of a newer type or cannot be decoded."""
 
     record: Record | None
@@ -96,10 +96,12 @@ def read_batch(path: Path, cursor: Cursor, *, frames: int = _BATCH_FRAMES, size:
         for frame in read_frames(path, offset, after=sequence):
             if sequence >= 0 and frame.sequence != sequence + 1:
                 problems.append(f"{frame.sequence - sequence - 1} records lost to damage before byte {frame.end}")
-            entry = _entry(frame.type, frame.payload, frame.end)
-            if entry.problem:
-                problems.append(entry.problem)
-            entries.append(entry)
+            try:
+                record, problem = decode(frame.type, frame.payload), ""
+            except msgspec.DecodeError as error:
+                record, problem = None, f"record of type {frame.type} cannot be read: {error}"
+                problems.append(problem)
+            entries.append(Entry(record, frame.type, frame.payload, frame.end, problem))
             total += len(frame.payload)
             offset, sequence = frame.end, frame.sequence
             if len(entries) >= frames or total >= size:
@@ -109,10 +111,3 @@ def read_batch(path: Path, cursor: Cursor, *, frames: int = _BATCH_FRAMES, size:
         if path.exists():
             problems.append(str(error))
     return Batch(entries, Cursor(offset, sequence), exhausted, problems)
-
-
-def _entry(number: int, payload: bytes, end: int) -> Entry:
-    try:
-        return Entry(decode(number, payload), number, payload, end)
-    except msgspec.DecodeError as error:
-        return Entry(None, number, payload, end, f"record of type {number} cannot be read: {error}")

@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from mlops_workbench.tracking.mlflow_transaction import SqliteWriter
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -44,6 +47,9 @@ class MlflowDatabase:
         self.store = store
         self._uid_tag = uid_tag
         self._other_ids: dict[str, str] | None = None
+        file = store.engine.url.database if store.engine.dialect.name == "sqlite" else None
+        #: Writes many rows at once; None for other databases than a file of SQLite.
+        self.writer = SqliteWriter(Path(file), KNOWN_REVISIONS, uid_tag) if file and file != ":memory:" else None
 
     @classmethod
     def of(cls, client: MlflowClient, uid_tag: str) -> MlflowDatabase | None:

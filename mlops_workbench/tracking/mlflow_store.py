@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, get_args
+from typing import TYPE_CHECKING, get_args
 
 from mlops_workbench.core.errors import NotFound
 from mlops_workbench.core.records import Dataset
 from mlops_workbench.core.runs import Run, RunStatus
+from mlops_workbench.tracking.metric_rows import MetricRow
 from mlops_workbench.tracking.mlflow_connection import MODEL_UID, RUN_UID, Connection
 from mlops_workbench.tracking.mlflow_database import is_run_id
 from mlops_workbench.tracking.mlflow_errors import translated
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from mlops_workbench.core.workspace import Workspace
     from mlops_workbench.tracking.mlflow_registry import RegistryStore
+    from mlops_workbench.tracking.mlflow_transaction import SqliteTransaction
 
 #: MLflow's limits for one call.
 METRICS_PER_CALL = 1000
@@ -30,15 +33,6 @@ PARAMS_PER_CALL = 100
 TAGS_PER_CALL = 100
 
 _PAGE = 500
-
-
-class MetricRow(NamedTuple):
-    """A metric as MLflow stores it: time in milliseconds, a finite value or NaN."""
-
-    key: str
-    value: float
-    at_ms: int
-    step: int
 
 
 class TrackingStore:
@@ -62,6 +56,7 @@ class TrackingStore:
         self.connection = Connection(workspace)
         self._experiments: dict[str, str] = {}
         self._experiments_lock = threading.Lock()
+        self._local = threading.local()
 
     @property
     def uri(self) -> str:
@@ -81,6 +76,33 @@ class TrackingStore:
     def calls(self) -> object:
         """Context in which MLflow's exceptions become workbench errors."""
         return translated(self.uri)
+
+    def batches(self) -> bool:
+        """Whether :meth:`transaction` is to be had: the store is an SQLite file of a schema known here."""
+        database = self.connection.database
+        return database is not None and database.writer is not None
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Runs, parameters, metrics, tags and ends written inside, by this thread, are one transaction.
+
+        Files, models, data sets and experiments are not among them: MLflow itself writes those, and would wait for
+        the end of the transaction.
+        """
+        database = self.connection.database
+        if database is None or database.writer is None:
+            raise AssertionError("no transactions with this store")
+        with database.writer.transaction() as opened:
+            self._local.transaction = opened
+            try:
+                yield
+            finally:
+                self._local.transaction = None
+
+    @property
+    def _open(self) -> SqliteTransaction | None:
+        """The transaction that this thread is in."""
+        return getattr(self._local, "transaction", None)
 
     @cached_property
     def registry(self) -> RegistryStore:
@@ -123,6 +145,8 @@ class TrackingStore:
 
     def find_run(self, experiment_id: str, run_uid: str) -> str | None:
         """MLflow's id of the run with this uid, None when it has not heard of it."""
+        if self._open:
+            return self._open.find_run(run_uid)
         database = self.connection.database
         if database is not None:
             with translated(self.uri):
@@ -145,6 +169,8 @@ class TrackingStore:
 
         With a server this is the one call here that must not be repeated blindly.
         """
+        if self._open and is_run_id(uid):
+            return self._open.create_run(uid, experiment_id, name, max(start_ms, 1), tags)
         database = self.connection.database
         if database is not None and is_run_id(uid):
             with translated(self.uri):
@@ -156,6 +182,8 @@ class TrackingStore:
 
     def run_is_open(self, run_id: str) -> bool:
         """Whether MLflow has the run and it is not deleted."""
+        if self._open:
+            return self._open.run_is_open(run_id)
         client = self.client
         try:
             with translated(self.uri):
@@ -165,12 +193,16 @@ class TrackingStore:
 
     def run_params(self, run_id: str) -> dict[str, str]:
         """Parameters that MLflow has of a run."""
+        if self._open:
+            return self._open.run_params(run_id)
         client = self.client
         with translated(self.uri):
             return dict(client.get_run(run_id).data.params)
 
     def log_params(self, run_id: str, params: Mapping[str, str]) -> None:
         """Write at most 100 parameters; MLflow refuses the whole call if one has another value already."""
+        if self._open:
+            return self._open.log_params(run_id, params)
         from mlflow.entities import Param
 
         client = self.client
@@ -182,6 +214,8 @@ class TrackingStore:
 
         With `model_id` they are also shown with that logged model.
         """
+        if self._open and model_id is None:
+            return self._open.log_metrics(run_id, rows)
         from mlflow.entities import Metric
 
         client = self.client
@@ -194,6 +228,8 @@ class TrackingStore:
 
     def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
         """Set at most 100 tags; the last value wins."""
+        if self._open:
+            return self._open.set_tags(run_id, tags)
         from mlflow.entities import RunTag
 
         client = self.client
@@ -249,12 +285,16 @@ class TrackingStore:
 
     def end_run(self, run_id: str, status: str, end_ms: int) -> None:
         """Set status and end time of a run."""
+        if self._open:
+            return self._open.end_run(run_id, status, end_ms)
         client = self.client
         with translated(self.uri):
             client.set_terminated(run_id, status=status, end_time=end_ms)
 
     def reopen_run(self, run_id: str) -> None:
         """Set a run that was given up to RUNNING again."""
+        if self._open:
+            return self._open.reopen_run(run_id)
         client = self.client
         with translated(self.uri):
             client.update_run(run_id, status="RUNNING")

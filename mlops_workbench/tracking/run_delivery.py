@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from mlops_workbench.core.errors import StorageError, WorkbenchError
 from mlops_workbench.core.records import (
@@ -21,17 +20,18 @@ from mlops_workbench.core.records import (
     RunEnd,
     RunStart,
     Tags,
+    Value,
 )
 from mlops_workbench.core.store import BlobStore
 from mlops_workbench.tracking.delivery_log import DeliveredRun, DeliveryLog
 from mlops_workbench.tracking.journal_files import REAPER
+from mlops_workbench.tracking.metric_rows import metric_rows, named
 from mlops_workbench.tracking.mlflow_connection import MODEL_UID, RUN_UID
 from mlops_workbench.tracking.mlflow_errors import PERMANENT
 from mlops_workbench.tracking.mlflow_store import (
     METRICS_PER_CALL,
     PARAMS_PER_CALL,
     TAGS_PER_CALL,
-    MetricRow,
     TrackingStore,
 )
 from mlops_workbench.tracking.model_folder import model_uid, store_model_name, write_model_folder
@@ -40,22 +40,25 @@ from mlops_workbench.tracking.values import (
     MAX_TAG,
     as_text,
     clip,
-    metric_for_store,
     safe_path,
-    step_for_store,
     store_name,
 )
 
 Item = TypeVar("Item")
 
 
-@dataclass(frozen=True)
-class RunRecord:
-    """A record of a run with its place: the session, and file and offset as one text."""
+class RunRecord(NamedTuple):
+    """A record of a run with where it stands: session, file, and offset of its end."""
 
     record: Record
     session: str
-    place: str
+    file: str
+    end: int
+
+    @property
+    def place(self) -> str:
+        """File and offset as one text."""
+        return f"{self.file}:{self.end}"
 
 
 class _Abandoned(Exception):
@@ -86,8 +89,13 @@ class RunDelivery:
         #: promises nothing counts as a refusal.
         self.patient = True
 
-    def deliver(self, run: DeliveredRun, items: Sequence[RunRecord]) -> None:
-        """Deliver records of `run`: parameters, metrics, tags, artifacts, models, datasets, the end.
+    def deliver_values(self, run: DeliveredRun, items: Sequence[RunRecord]) -> bool:
+        """Deliver parameters, metrics and tags of `run`, and its end when no file comes before that.
+
+        Returns
+        -------
+        bool
+            Whether :meth:`deliver_files` has work with the same records.
 
         Raises
         ------
@@ -95,23 +103,38 @@ class RunDelivery:
             The store does not answer; nothing is lost, the same records are to be delivered again.
         """
         if run.abandoned:
-            return
+            return False
+        others = [item for item in items if type(item.record) is not Metrics]
         try:
             tags: dict[str, str] = {}
-            self._params(run, items, tags)
+            self._params(run, others, tags)
             self._metrics(run, items, tags)
-            self._tags(run, items, tags)
-            for item in items:
-                self._files(run, item.record)
-            for item in items:
+            self._tags(run, others, tags)
+            if any(self._makes_file(run, item) for item in others):
+                return True
+            self._ends(run, others)
+        except _Abandoned:
+            self.log.abandon(run.uid)
+        return False
+
+    def deliver_files(self, run: DeliveredRun, items: Sequence[RunRecord]) -> None:
+        """Deliver artifacts, models and data sets of `run`, then its end: what :meth:`deliver_values` left.
+
+        Raises
+        ------
+        Unavailable
+            As there.
+        """
+        others = [item for item in items if type(item.record) is not Metrics]
+        try:
+            for item in others:
+                self._files(run, item)
+            for item in others:
                 if isinstance(item.record, Model):
                     self._model(run, item.record, self.log.session(item.session)[1])
-            self._datasets(run, [item.record for item in items if isinstance(item.record, Dataset)])
-            for item in items:
-                if isinstance(item.record, RunEnd):
-                    self._end(run, item.record, reaped=item.session.startswith(REAPER))
-            if any(isinstance(item.record, (Model, RunEnd)) for item in items):
-                self._show_metrics_with_models(run)
+            self._datasets(run, [item.record for item in others if isinstance(item.record, Dataset)])
+            self._ends(run, others)
+            self._show_metrics_with_models(run)
         except _Abandoned:
             self.log.abandon(run.uid)
 
@@ -123,14 +146,12 @@ class RunDelivery:
             if not isinstance(item.record, Params):
                 continue
             for name, value in item.record.values.items():
-                key, text = _named(name, tags), as_text(value)
+                key, text = named(name, tags), as_text(value)
                 ordinal = self.log.param_ordinal(run.uid, key, item.place, text)
                 if ordinal > 1:
                     tags[store_name(f"mlops.param.{key}.{ordinal}")] = text
                 elif ordinal == 1:
                     first[key] = clip(text, MAX_PARAM)
-                    if len(text) > MAX_PARAM:
-                        self._text(run, text, f"mlops/params/{key}.txt")
         for some in _chunks(list(first.items()), PARAMS_PER_CALL):
             try:
                 self.store.log_params(run.run_id, dict(some))
@@ -148,17 +169,7 @@ class RunDelivery:
             self._attempt(run, f"param {key}", partial(self.store.log_params, run.run_id, {key: text}))
 
     def _metrics(self, run: DeliveredRun, items: Sequence[RunRecord], tags: dict[str, str]) -> None:
-        rows = []
-        for item in items:
-            if not isinstance(item.record, Metrics):
-                continue
-            step = step_for_store(item.record.step)
-            for name, value in item.record.values.items():
-                key = _named(name, tags)
-                number, true_value = metric_for_store(value)
-                if true_value:
-                    tags[store_name(f"mlops.metric.{key}")] = true_value
-                rows.append(MetricRow(key, number, max(item.record.at_ms, 0), step))
+        rows = metric_rows((item.record for item in items if isinstance(item.record, Metrics)), tags)
         for some in _chunks(rows, METRICS_PER_CALL):
             self._bisect(run, "metric", some, lambda part: self.store.log_metrics(run.run_id, part))
 
@@ -174,17 +185,50 @@ class RunDelivery:
                     tags.update(_end_tags(record))
                 continue
             for name, value in given.items():
-                tags[_named(name, tags)] = as_text(value)
+                tags[named(name, tags)] = as_text(value)
                 if name == "note":
                     tags["mlflow.note.content"] = as_text(value)
-        for key, text in tags.items():
-            if len(text) > MAX_TAG:
-                self._text(run, text, f"mlops/tags/{key}.txt")
         short = [(key, clip(text, MAX_TAG)) for key, text in tags.items()]
         for some in _chunks(short, TAGS_PER_CALL):
             self._bisect(run, "tag", some, lambda part: self.store.set_tags(run.run_id, dict(part)))
 
-    def _files(self, run: DeliveredRun, record: Record) -> None:
+    def _makes_file(self, run: DeliveredRun, item: RunRecord) -> bool:
+        record = item.record
+        if isinstance(record, RunEnd) and (record.output or record.traceback or self.log.models_of(run.uid)):
+            return True
+        if isinstance(record, (Artifact, Model, Dataset)) or (isinstance(record, RunStart) and record.source):
+            return True
+        return any(True for _ in self._long_texts(run, item))
+
+    def _long_texts(self, run: DeliveredRun, item: RunRecord) -> Iterator[tuple[str, str]]:
+        """Values of which MLflow keeps the beginning only, whole, as ``(artifact path, text)``."""
+        record = item.record
+        tags: dict[str, Value] = {}
+        if isinstance(record, Params):
+            for name, value in record.values.items():
+                key, text = store_name(name), as_text(value)
+                if len(text) <= MAX_PARAM:
+                    continue
+                ordinal = self.log.param_ordinal(run.uid, key, item.place, text)
+                if ordinal == 1:
+                    yield f"mlops/params/{key}.txt", text
+                elif ordinal > 1:
+                    tags[f"mlops.param.{key}.{ordinal}"] = text
+        elif isinstance(record, Tags):
+            tags = record.values
+        elif isinstance(record, RunStart):
+            tags = record.tags
+        elif isinstance(record, RunEnd):
+            tags = _end_tags(record)
+        for name, value in tags.items():
+            text = as_text(value)
+            if len(text) > MAX_TAG:
+                yield f"mlops/tags/{store_name(name)}.txt", text
+
+    def _files(self, run: DeliveredRun, item: RunRecord) -> None:
+        record = item.record
+        for path, text in self._long_texts(run, item):
+            self._text(run, text, path)
         if isinstance(record, RunStart) and record.source:
             self._text(run, record.source, "code/cell.py")
         elif isinstance(record, RunEnd):
@@ -243,6 +287,11 @@ class RunDelivery:
     def _datasets(self, run: DeliveredRun, datasets: list[Dataset]) -> None:
         if datasets:
             self._bisect(run, "dataset", datasets, lambda part: self.store.log_datasets(run.run_id, part))
+
+    def _ends(self, run: DeliveredRun, items: Sequence[RunRecord]) -> None:
+        for item in items:
+            if isinstance(item.record, RunEnd):
+                self._end(run, item.record, reaped=item.session.startswith(REAPER))
 
     def _end(self, run: DeliveredRun, end: RunEnd, *, reaped: bool) -> None:
         now = self.log.run(run.uid)
@@ -312,13 +361,6 @@ class RunDelivery:
         if not self.store.run_is_open(run.run_id):
             self.log.note_problem(run.uid, "run", f"MLflow has deleted the run: {error}")
             raise _Abandoned
-
-
-def _named(name: str, tags: dict[str, str]) -> str:
-    key = store_name(name)
-    if key != name:
-        tags[store_name(f"mlops.name.{key}")] = as_text(name)
-    return key
 
 
 def _end_tags(end: RunEnd) -> dict[str, str]:

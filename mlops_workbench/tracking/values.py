@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import math
@@ -30,6 +31,7 @@ UNUSABLE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeEr
 _FORBIDDEN = re.compile(r"[^/\w.\- :]")
 
 
+@functools.lru_cache(10_000)
 def store_name(name: str) -> str:
     """The name under which MLflow takes a parameter, metric or tag.
 

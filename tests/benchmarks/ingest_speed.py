@@ -1,0 +1,112 @@
+"""How fast metrics get from the journal into MLflow's database and the read index, beside MLflow's own batches."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import msgspec
+
+#: Points of a run among many; as many in one batch as MLflow's `log_batch` takes.
+POINTS_A_RUN = 1000
+#: `log_batch` is measured over fewer points: its speed does not depend on their number.
+PEER_POINTS = 50_000
+
+
+def ingest_speed(points: int, folder: Path | str) -> dict[str, float]:
+    """Deliver `points` metric points, half of them of one run and half of runs with 1000 each.
+
+    Parameters
+    ----------
+    points : int
+        Number of points, one record each, as ``log(loss=...)`` in a loop journals them.
+    folder : Path or str
+        Where the workspace and the peer's database are made.
+
+    Returns
+    -------
+    dict
+        ``ingest_metrics_per_s``: from the journal to the end, read index included;
+        ``ingest_one_run_per_s`` and ``ingest_many_runs_per_s``: of each half;
+        ``mlflow_log_batch_per_s``: MLflow's client on a database of its own, 1000 metrics a call.
+    """
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    from mlops_workbench.core.workspace import Workspace
+    from mlops_workbench.tracking import Ingest
+
+    home = Path(folder)
+    workspace = Workspace.init(home / "workspace")
+    half = max(points // 2, 1)
+    with Ingest(workspace) as ingest:
+        ingest.store.ping()
+        one = _timed(workspace, ingest, runs=1, points=half)
+        runs = max(half // POINTS_A_RUN, 1)
+        many = _timed(workspace, ingest, runs=runs, points=half // runs)
+        if problem := ingest.refused():
+            raise AssertionError(f"refused: {problem[0]}")
+    done = half + runs * (half // runs)
+    return {
+        "ingest_metrics_per_s": round(done / (one + many)),
+        "ingest_one_run_per_s": round(half / one),
+        "ingest_many_runs_per_s": round((done - half) / many),
+        "mlflow_log_batch_per_s": round(_log_batch_per_s(min(points, PEER_POINTS), home)),
+    }
+
+
+def _timed(workspace: object, ingest: object, *, runs: int, points: int) -> float:
+    """Seconds that the delivery of new runs takes."""
+    _journal(workspace, runs, points)
+    started = time.perf_counter()
+    ingest.drain(timeout=3600)  # type: ignore[attr-defined]
+    return time.perf_counter() - started
+
+
+def _journal(workspace: object, runs: int, points: int) -> None:
+    from mlops_workbench.capture.delivery import session_start
+    from mlops_workbench.core.ids import new_id, now_ms
+    from mlops_workbench.core.records import TYPE_NUMBERS, Metrics, Params, Record, RunEnd, RunStart, SessionEnd
+    from mlops_workbench.journal import JournalWriter
+
+    session = new_id()
+    writer = JournalWriter(workspace.journal, session, segment_bytes=16 << 20, fsync_seconds=60.0)  # type: ignore[attr-defined]
+
+    def put(record: Record) -> None:
+        writer.append(TYPE_NUMBERS[type(record)], msgspec.msgpack.encode(record))
+
+    put(session_start(session))
+    at = now_ms()
+    for number in range(runs):
+        uid = new_id()
+        put(RunStart(uid, f"run {number}", "ingest speed", at))
+        put(Params(uid, {"depth": number % 7, "rate": 0.1}))
+        for step in range(points):
+            put(Metrics(uid, at + step, step, {"loss": 1.0 / (step + 1)}))
+        put(RunEnd(uid, at + points, "FINISHED"))
+    put(SessionEnd(now_ms()))
+    writer.close()
+
+
+def _log_batch_per_s(points: int, folder: Path) -> float:
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric
+
+    uri = f"sqlite:///{folder / 'peer.db'}"
+    client = MlflowClient(uri, uri)
+    run_id = client.create_run("0").info.run_id
+    at = int(time.time() * 1000)
+    started = time.perf_counter()
+    for first in range(0, points, 1000):
+        metrics = [
+            Metric("loss", 1.0 / (step + 1), at + step, step) for step in range(first, min(first + 1000, points))
+        ]
+        client.log_batch(run_id, metrics=metrics)
+    return points / (time.perf_counter() - started)
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as scratch:
+        print(json.dumps(ingest_speed(int(sys.argv[1]) if len(sys.argv) > 1 else 200_000, scratch)))
