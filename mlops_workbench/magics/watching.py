@@ -36,10 +36,17 @@ class Watching:
     @cached_property
     def watch(self) -> Watch:
         """The watch over the cells."""
+        from mlops_workbench.capture.cells import CellLog
+        from mlops_workbench.capture.provenance import ProvenanceLog
         from mlops_workbench.capture.session import current_session
         from mlops_workbench.capture.watch import Watch
 
-        return Watch(self._shell, current_session(), self._show)
+        session = current_session()
+        watch = Watch(self._shell, session, self._show)
+        cells = CellLog(self._shell, session, watch.deferred)
+        # Where a run comes from is read from the log of the cells, which has to know the cell by then.
+        watch.observers += [cells, ProvenanceLog(session, cells, watch.deferred)]
+        return watch
 
     @cached_property
     def showing(self) -> Showing:
@@ -70,6 +77,9 @@ class Watching:
         self.showing  # noqa: B018 made now
 
     def _look_after(self, result: Any) -> None:
+        if "watch" not in self.__dict__:
+            # The cell that loaded the extension, and did no more with it: the next one takes it in.
+            return
         self.showing.ending()
         try:
             self.watch.after(result)

@@ -1,0 +1,283 @@
+"""The log of a session's cells: every execution, tracked or not, with what it did to names."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from mlops_workbench.capture.deferred import Deferred
+from mlops_workbench.capture.execution import Execution
+from mlops_workbench.capture.live_names import used_names
+from mlops_workbench.capture.mutations import mutations
+from mlops_workbench.capture.observe.scope import parse_cell, unwrap_magics
+from mlops_workbench.capture.place import notebook_path
+from mlops_workbench.capture.randomness import Randomness
+from mlops_workbench.capture.session import Session
+from mlops_workbench.core.ids import new_id
+from mlops_workbench.core.records import CellExecuted
+from mlops_workbench.core.secrets import mask
+from mlops_workbench.notebooks.lineage import DRAWN, RANDOM, Lineage, Step
+from mlops_workbench.notebooks.names import CellNames, FunctionNames, cell_names
+
+#: Characters of a source that are kept.
+MAX_SOURCE = 1_000_000
+#: Characters of the sign that a cell runs, which is written before it does.
+_MAX_SIGN = 2_000
+_MAX_NAMES = 10_000
+_MAX_HISTORY = 2_000
+
+#: Names that IPython keeps for itself. Outputs by their number are followed: they are another cell's.
+_IPYTHONS = re.compile(r"_+|_i+|_i\d+|_\d+|_[iod]h|In|Out|exit|quit|get_ipython|open|__\w+__|__vsc_ipynb_file__")
+_OUTPUT = re.compile(r"_+|_\d+")
+
+
+@dataclass
+class _Entry:
+    """An execution between its beginning and its record."""
+
+    execution: Execution
+    before: dict[str, int]
+    random_state: str
+    sign: CellExecuted
+    run_uids: list[str] = field(default_factory=list)
+    done: bool = False
+
+
+class CellLog:
+    """Writes a `CellExecuted` for every execution.
+
+    A sign that the cell runs is in the journal before it does, so that a cell that takes the kernel with it is
+    known; the record that follows under the same uid, shortly after the reply, tells how it ended and what it did.
+
+    Parameters
+    ----------
+    shell : InteractiveShell
+        The IPython session.
+    session : Session
+        Where records go.
+    deferred : Deferred
+        Takes what may wait for the reply.
+
+    Attributes
+    ----------
+    lineage : Lineage
+        What is known so far; sources in it are as typed.
+    given : frozenset of str
+        Names that were there before the first cell and that no cell made.
+    """
+
+    what = "what this cell did to names"
+
+    def __init__(self, shell: Any, session: Session, deferred: Deferred) -> None:
+        self.lineage = Lineage()
+        self.given: frozenset[str] = frozenset()
+        self._shell = shell
+        self._session = session
+        self._deferred = deferred
+        self._functions: dict[str, FunctionNames] = {}
+        self._randomness = Randomness()
+        self._begun = False
+        # Subshells of a kernel execute cells in threads of their own.
+        self._local = threading.local()
+        self._lock = threading.RLock()
+        session.run_ended.append(self._run_ended)
+
+    def before(self, execution: Execution) -> None:
+        """Write the sign that a cell runs."""
+        if not self._begun:
+            self._begun = True
+            self._catch_up(execution)
+        digest, state = self._randomness.look()
+        if state is not None:
+            self._session.write(state)
+        sign = CellExecuted(
+            uid=execution.uid,
+            count=execution.count,
+            cell_id=execution.cell_id,
+            source=mask(execution.source[:_MAX_SIGN]),
+            started_ms=execution.started_ms,
+            duration_us=0,
+            status="running",
+            notebook=notebook_path(),
+            random_state=digest,
+        )
+        self._session.write(sign)
+        names = execution.names
+        self._entries().append(_Entry(execution, dict(zip(names, map(id, names.values()), strict=False)), digest, sign))
+
+    def after(self, execution: Execution) -> None:
+        """Look at what a cell did, now if its run is to be judged by it, else after the reply."""
+        entries = self._entries()
+        entry = next((entry for entry in reversed(entries) if entry.execution is execution), None)
+        if entry is None:
+            # It loaded the extension itself: what was before it is not known.
+            self.before(execution)
+            entry = entries[-1]
+            if execution.run is not None:
+                entry.run_uids.append(execution.run.run.uid)
+        del entries[entries.index(entry) :]
+        self._local.last = entry
+        if entry.run_uids or entries:
+            # Inside another cell, what follows in that one must not be taken for its doing.
+            self._finish(entry)
+        else:
+            self._deferred.add(self.what, lambda: self._finish(entry))
+
+    def runs_of(self, execution: Execution) -> list[str]:
+        """Uids of the runs of an execution that has just ended, whose record is written by now."""
+        last: _Entry | None = getattr(self._local, "last", None)
+        return list(last.run_uids) if last is not None and last.execution is execution and last.done else []
+
+    def names_of(self, source: str) -> CellNames:
+        """What a source alone tells."""
+        return cell_names(self._tree(source), self._parse)
+
+    def _finish(self, entry: _Entry) -> None:
+        with self._lock:
+            if entry.done:
+                return
+            entry.done = True
+            record, step = self._record(entry)
+            self._session.write(msgspec.structs.replace(record, source=self._masked(entry)))
+            self.lineage.add(step)
+
+    def _record(self, entry: _Entry) -> tuple[CellExecuted, Step]:
+        execution, values = entry.execution, entry.execution.names
+        status, error = _outcome(execution.error)
+        names = cell_names(execution.tree, self._parse, lambda name: _path(values.get(name)))
+        self._functions = {**self._functions, **names.functions} if names.functions else self._functions
+        for name in list(names.reads):
+            if name in values:
+                names.use(name, used_names(values[name], values))
+        changed = mutations(names, values, self._functions)
+        new, gone, rebound = _difference(entry.before, values)
+        effects = [*names.effects]
+        if self._randomness.digest == entry.random_state and self._randomness.moved():
+            effects.append(DRAWN)
+        bound = {name for name in names.writes if name in values}
+        made = bound | changed.sure | changed.maybe | new | rebound
+        writes = {name for name in made | self._aliases(changed.sure | names.updates, values) if _is_users(name)}
+        kills = names.kills & writes
+        if status != "ok":
+            # It is not known how far it came: what holds another object was bound.
+            kills &= new | rebound
+        reads = [name for name in names.reads if _is_users(name) and (name in values or name in entry.before)]
+        reads += [name for name in names.reads if _OUTPUT.fullmatch(name) and name in values]
+        record = msgspec.structs.replace(
+            entry.sign,
+            source=execution.source[:MAX_SOURCE],
+            duration_us=max(0, round(execution.seconds * 1e6)),
+            status=status,
+            error=error,
+            reads=sorted(reads)[:_MAX_NAMES],
+            writes=sorted(writes)[:_MAX_NAMES],
+            deletes=sorted(name for name in gone if _is_users(name))[:_MAX_NAMES],
+            kills=sorted(kills)[:_MAX_NAMES],
+            effects=effects[:_MAX_NAMES],
+            run_uids=entry.run_uids,
+        )
+        in_place = names.updates | changed.sure
+        step = Step(
+            record,
+            rebound=frozenset(rebound | new),
+            unsure=frozenset(
+                (changed.maybe - names.writes - rebound)
+                | (names.writes - in_place - names.kills - rebound - new if status == "ok" else writes - rebound - new)
+            ),
+            slots={name: frozenset(keys) for name, keys in self._slots(names, changed.slots).items()},
+            repeats=frozenset((names.repeats & (in_place | rebound | new)) | changed.repeats | {RANDOM}),
+        )
+        return record, step
+
+    def _slots(self, names: CellNames, called: Mapping[str, set[object]]) -> dict[str, set[object]]:
+        slots = {name: set(keys) for name, keys in names.slots.items()}
+        for name, keys in called.items():
+            if name not in slots:
+                slots[name] = keys
+            elif slots[name]:
+                slots[name] |= keys
+        return slots
+
+    def _aliases(self, names: set[str], values: Mapping[str, Any]) -> set[str]:
+        """Other names of objects that were changed in place."""
+        changed = {id(values[name]) for name in names if name in values}
+        return {name for name, value in list(values.items()) if id(value) in changed} if changed else set()
+
+    def _masked(self, entry: _Entry) -> str:
+        source = entry.execution.source
+        return entry.sign.source if len(source) <= _MAX_SIGN else mask(source[:MAX_SOURCE])
+
+    def _catch_up(self, execution: Execution) -> None:
+        """Take in the cells that ran before the extension was there; IPython kept their sources."""
+        history = getattr(getattr(self._shell, "history_manager", None), "input_hist_raw", None) or []
+        earlier = list(enumerate(history))[1:][-_MAX_HISTORY:]
+        made: set[str] = set()
+        for count, source in earlier:
+            if not source or (execution.count and count >= execution.count):
+                continue
+            names = self.names_of(source)
+            self._functions.update(names.functions)
+            record = CellExecuted(
+                uid=new_id(), count=count, cell_id="", source=source[:MAX_SOURCE], started_ms=execution.started_ms,
+                duration_us=0, status="unknown", notebook=notebook_path(), reads=sorted(names.reads)[:_MAX_NAMES],
+                writes=sorted(names.writes)[:_MAX_NAMES], deletes=sorted(names.deletes)[:_MAX_NAMES],
+                kills=sorted(names.kills)[:_MAX_NAMES], effects=names.effects[:_MAX_NAMES],
+            )  # fmt: skip
+            made |= names.writes
+            self._session.write(msgspec.structs.replace(record, source=mask(record.source)))
+            self.lineage.add(Step(record, repeats=frozenset(names.repeats)))
+        hidden = getattr(self._shell, "user_ns_hidden", {})
+        self.given = frozenset(
+            name for name in execution.names if _is_users(name) and name not in made and name not in hidden
+        )
+
+    def _run_ended(self, run: Any) -> None:
+        entries = self._entries()
+        if entries:
+            entries[-1].run_uids.append(run.uid)
+
+    def _parse(self, source: str) -> Any:
+        return parse_cell(self._shell.transform_cell(source))
+
+    def _tree(self, source: str) -> Any:
+        return unwrap_magics(self._parse(source), self._shell.transform_cell)
+
+    def _entries(self) -> list[_Entry]:
+        if not hasattr(self._local, "entries"):
+            self._local.entries = []
+        return self._local.entries  # type: ignore[no-any-return]
+
+
+def _difference(before: Mapping[str, int], values: Mapping[str, Any]) -> tuple[set[str], set[str], set[str]]:
+    """Names that are new, gone, and bound to another object than before."""
+    now = dict(zip(values, map(id, values.values()), strict=False))
+    new = {name for name in now.keys() - before.keys() if _is_users(name)}
+    rebound = {name for name, _ in now.items() - before.items() if name in before and _is_users(name)}
+    return new, set(before.keys() - now.keys()), rebound
+
+
+def _is_users(name: object) -> bool:
+    return isinstance(name, str) and _IPYTHONS.fullmatch(name) is None
+
+
+def _outcome(error: BaseException | None) -> tuple[str, str]:
+    if error is None:
+        return "ok", ""
+    stopped = isinstance(error, KeyboardInterrupt | asyncio.CancelledError)
+    try:
+        text = mask(f"{type(error).__name__}: {error}"[:_MAX_SIGN])
+    except Exception:  # noqa: BLE001 the user's own __str__
+        text = type(error).__name__
+    return "interrupted" if stopped else "failed", text
+
+
+def _path(value: Any) -> str:
+    if isinstance(value, str):
+        return value if len(value) < 1000 and "\n" not in value else ""
+    return str(value) if hasattr(value, "__fspath__") and type(value).__module__.startswith("pathlib") else ""

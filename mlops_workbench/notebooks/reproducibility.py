@@ -1,0 +1,305 @@
+"""Whether a notebook, run from top to bottom, is the code that made a run: if not, why, in plain words."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+
+import msgspec
+
+from mlops_workbench.core.records import CellExecuted
+from mlops_workbench.notebooks.lineage import RANDOM, Lineage, Step
+from mlops_workbench.notebooks.names import CellNames
+
+#: How every warning begins.
+BECAUSE = "not reproducible from this notebook, because "
+
+_MAX_WARNINGS = 20
+_QUOTED = 40
+
+
+@dataclass(frozen=True)
+class SavedCell:
+    """A code cell of a notebook on disk."""
+
+    id: str
+    source: str
+
+
+@dataclass(frozen=True)
+class SavedNotebook:
+    """A notebook on disk.
+
+    Attributes
+    ----------
+    cells : tuple of SavedCell
+        Its code cells, from top to bottom.
+    saved_ms : int
+        When it was saved, ms since the epoch: what ran later may not be in it yet.
+    """
+
+    cells: tuple[SavedCell, ...]
+    saved_ms: int
+
+
+def objections(
+    lineage: Lineage,
+    uid: str,
+    notebook: SavedNotebook | None,
+    *,
+    given: frozenset[str] = frozenset(),
+    names_of: Callable[[str], CellNames] | None = None,
+) -> list[str]:
+    """What speaks against repeating an execution by running its notebook from top to bottom.
+
+    Only what is known is said: a difference to a notebook that was saved before the cell ran may just not be saved
+    yet, and says nothing.
+
+    Parameters
+    ----------
+    lineage : Lineage
+        The session, up to and with the execution.
+    uid : str
+        The execution.
+    notebook : SavedNotebook or None
+        The notebook as it is on disk; None when it is unknown.
+    given : frozenset of str
+        Names that no cell of the session made though they exist: put there from outside.
+    names_of : callable, optional
+        Names of a cell by its source, for cells that did not run.
+
+    Returns
+    -------
+    list of str
+        Sentences in the order in which to read them.
+    """
+    return _Comparison(lineage, uid, notebook, given, names_of).warnings()
+
+
+class _Comparison:
+    def __init__(
+        self,
+        lineage: Lineage,
+        uid: str,
+        notebook: SavedNotebook | None,
+        given: frozenset[str],
+        names_of: Callable[[str], CellNames] | None,
+    ) -> None:
+        self._lineage = lineage
+        self._uid = uid
+        self._links = lineage.in_effect(uid)
+        self._ran = {other: lineage.steps[other].execution for other in self._links}
+        self._given = given
+        self._names_of = names_of
+        self._notebook = notebook if notebook is not None and _belongs(notebook, self._ran.values()) else None
+        self._places = self._place() if self._notebook is not None else {}
+        self._reasons: list[str] = []
+
+    def warnings(self) -> list[str]:
+        self._given_names()
+        self._stale()
+        self._repeated()
+        if self._notebook is not None:
+            self._gone(self._notebook)
+            self._out_of_order()
+            self._skipped(self._notebook)
+        reasons = list(dict.fromkeys(self._reasons))
+        left = len(reasons) - _MAX_WARNINGS
+        if left > 0:
+            reasons[_MAX_WARNINGS:] = [f"of {left} more such reasons"]
+        return [BECAUSE + reason for reason in reasons]
+
+    # Where things are
+
+    def _place(self) -> dict[str, tuple[int, bool]]:
+        """Position in the notebook of each execution that has one, and whether its source is what stands there."""
+        assert self._notebook is not None
+        by_id = {cell.id: position for position, cell in enumerate(self._notebook.cells) if cell.id}
+        copies = Counter(_text(cell.source) for cell in self._notebook.cells)
+        places: dict[str, tuple[int, bool]] = {}
+        for uid, execution in self._ran.items():
+            source = _text(execution.source)
+            position = by_id.get(execution.cell_id)
+            if position is not None:
+                places[uid] = position, _text(self._notebook.cells[position].source) == source
+            elif copies[source] == 1:
+                found = next(i for i, cell in enumerate(self._notebook.cells) if _text(cell.source) == source)
+                places[uid] = found, True
+        return places
+
+    def _cell(self, uid: str) -> str:
+        execution = self._lineage.steps[uid].execution
+        return f"In[{execution.count}]" if execution.count else f"the code '{_line(execution.source)}'"
+
+    def _stands(self, source: str) -> bool:
+        """Whether the notebook has a cell with this source."""
+        cells = self._notebook.cells if self._notebook is not None else ()
+        return any(_text(cell.source) == _text(source) for cell in cells)
+
+    # Reasons
+
+    def _given_names(self) -> None:
+        for uid, execution in self._ran.items():
+            unknown = self._lineage.unknown(uid) & self._given
+            for name in (name for name in execution.reads if name in unknown):
+                self._reasons.append(f"{name}, which {self._cell(uid)} uses, was made by no cell of this session")
+
+    def _stale(self) -> None:
+        """A cell was edited and run again, and the run still rests on what it did before."""
+        for uid, execution in self._ran.items():
+            if not execution.cell_id or self._stands(execution.source):
+                continue
+            for other in self._lineage:
+                if (
+                    other.cell_id == execution.cell_id
+                    and other.uid not in self._ran
+                    and self._lineage.before(uid, other.uid)
+                    and self._lineage.before(other.uid, self._uid)
+                    and _text(other.source) != _text(execution.source)
+                ):
+                    self._reasons.append(
+                        f"the cell of {self._cell(uid)} was edited and run again as {self._cell(other.uid)}, "
+                        f"and the run still uses {self._made(uid)} from before"
+                    )
+                    break
+
+    def _repeated(self) -> None:
+        """A cell ran again on its own result, or an older version of it still counts."""
+        for reader, links in self._links.items():
+            for name, sources in links.items():
+                for source in sources:
+                    if source == reader or not self._same_cell(source, reader):
+                        continue
+                    one, other = self._ran[source], self._ran[reader]
+                    if _text(one.source) != _text(other.source):
+                        self._reasons.append(
+                            f"the cell of {self._cell(source)} was edited and run again as {self._cell(reader)}, "
+                            f"which went on with {_thing(name)} as it was"
+                        )
+                    elif self._lineage.builds_on_itself(reader, name):
+                        self._reasons.append(
+                            f"{self._cell(source)} and {self._cell(reader)} are the same cell, run again on its own "
+                            f"result ({_thing(name)})"
+                        )
+
+    def _gone(self, notebook: SavedNotebook) -> None:
+        """What ran is not in the notebook, or no longer as it was."""
+        with_ids = any(execution.cell_id for execution in self._ran.values())
+        for uid, execution in self._ran.items():
+            place = self._places.get(uid)
+            if self._stands(execution.source):
+                continue
+            if with_ids and not execution.cell_id:
+                self._reasons.append(f"{self._cell(uid)} was typed outside of the notebook, in a console or a program")
+            elif notebook.saved_ms < execution.started_ms:
+                continue
+            elif place is not None:
+                self._reasons.append(f"the cell of {self._cell(uid)} was edited after it ran")
+            elif with_ids and _known_ids(notebook, self._ran.values()):
+                self._reasons.append(
+                    f"{self._cell(uid)} ('{_line(execution.source)}') is no cell of the notebook: deleted since, or "
+                    "run in a console"
+                )
+            else:
+                self._reasons.append(
+                    f"the code of {self._cell(uid)} ('{_line(execution.source)}') is not in the notebook as saved"
+                )
+
+    def _out_of_order(self) -> None:
+        for reader, links in self._links.items():
+            if reader not in self._places:
+                continue
+            for name, sources in links.items():
+                for source in sources:
+                    if source in self._places and self._places[source][0] > self._places[reader][0]:
+                        self._reasons.append(
+                            f"{self._cell(source)}, which made {_thing(name)} for {self._cell(reader)}, stands below it"
+                        )
+
+    def _skipped(self, notebook: SavedNotebook) -> None:
+        """From top to bottom, another cell would have its say before a value is used."""
+        if self._uid not in self._places:
+            return
+        last = self._places[self._uid][0]
+        document = Lineage()
+        for position in range(last + 1):
+            document.add(self._step_at(position, notebook))
+        known = {position for position, _ in self._places.values()}
+        expected = document.in_effect(str(last))
+        for reader, links in self._links.items():
+            place, same = self._places.get(reader, (0, False))
+            if not same or str(place) not in expected:
+                continue
+            for name, sources in links.items():
+                actual = {self._places[source][0] for source in sources if source in self._places}
+                if not sources or len(actual) < len(sources) or max(actual) > place:
+                    continue
+                for position in map(int, expected[str(place)].get(name, ())):
+                    if position not in known and position > min(actual):
+                        self._reasons.append(
+                            f"the cell '{_line(notebook.cells[position].source)}', which stands above "
+                            f"{self._cell(reader)}, sets {_thing(name)} too, but {self._when(position, notebook)}"
+                        )
+
+    def _step_at(self, position: int, notebook: SavedNotebook) -> Step:
+        """What a cell of the notebook did when it last ran as it is saved, else what its source alone tells."""
+        cell = notebook.cells[position]
+        found = None
+        for step in self._lineage.steps.values():
+            if self._is_cell(step.execution, cell):
+                found = step
+        if found is None:
+            names = self._names_of(cell.source) if self._names_of is not None else CellNames()
+            execution = CellExecuted(
+                "", 0, cell.id, cell.source, 0, 0, "ok",
+                reads=list(names.reads), writes=sorted(names.writes), kills=sorted(names.kills),
+                deletes=sorted(names.deletes),
+            )  # fmt: skip
+            slots = {name: frozenset(keys) for name, keys in names.slots.items()}
+            found = Step(execution, slots=slots, repeats=frozenset(names.repeats))
+        return replace(found, execution=msgspec.structs.replace(found.execution, uid=str(position), count=0))
+
+    def _is_cell(self, execution: CellExecuted, cell: SavedCell) -> bool:
+        return _text(execution.source) == _text(cell.source) and execution.cell_id in ("", cell.id)
+
+    def _when(self, position: int, notebook: SavedNotebook) -> str:
+        ran = any(self._is_cell(execution, notebook.cells[position]) for execution in self._lineage)
+        return "did not run in between" if ran else "did not run"
+
+    def _same_cell(self, uid: str, other: str) -> bool:
+        one, two = self._ran[uid], self._ran[other]
+        if one.cell_id or two.cell_id:
+            return one.cell_id == two.cell_id
+        # Two cells of a notebook may hold the same code: it must be known that this one does not.
+        return _text(one.source) == _text(two.source) and uid in self._places
+
+    def _made(self, uid: str) -> str:
+        names = {name for links in self._links.values() for name, sources in links.items() if uid in sources}
+        return ", ".join(_thing(name) for name in sorted(names)) or "what it did"
+
+
+def _belongs(notebook: SavedNotebook, ran: Collection[CellExecuted]) -> bool:
+    """Whether this is the notebook that the cells ran from: a kernel may have been told of another one."""
+    if _known_ids(notebook, ran):
+        return True
+    sources = {_text(cell.source) for cell in notebook.cells}
+    return 2 * sum(_text(execution.source) in sources for execution in ran) >= len(ran)
+
+
+def _known_ids(notebook: SavedNotebook, ran: Collection[CellExecuted]) -> bool:
+    ids = {cell.id for cell in notebook.cells}
+    return any(execution.cell_id in ids for execution in ran)
+
+
+def _text(source: str) -> str:
+    return source.rstrip()
+
+
+def _thing(name: str) -> str:
+    return "the random numbers" if name == RANDOM else name.removeprefix("@file:")
+
+
+def _line(source: str) -> str:
+    line = next((line.strip() for line in source.splitlines() if line.strip()), "")
+    return line if len(line) <= _QUOTED else line[: _QUOTED - 1] + "…"
