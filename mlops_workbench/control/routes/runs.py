@@ -24,6 +24,7 @@ def list_experiments(plane: Plane) -> list[Experiment]:
 def list_runs(
     plane: Plane,
     experiment: str | None = None,
+    filter: Annotated[str, Query(max_length=10_000)] = "",
     status: RunStatus | None = None,
     kind: str | None = None,
     order_by: str = "start",
@@ -31,10 +32,20 @@ def list_runs(
     limit: Annotated[int, Query(ge=1, le=10_000)] = 100,
     offset: Annotated[int, Query(ge=0)] = 0,
 ) -> list[Run]:
-    """Runs; `order_by` is ``start``, ``name``, ``duration``, ``metrics.<name>`` or ``params.<name>``."""
+    """Runs; `order_by` is ``start``, ``name``, ``duration``, ``metrics.<name>`` or ``params.<name>``.
+
+    `filter` is in MLflow's language: ``metrics.auc > 0.8 and params.depth = 6``.
+    """
     plane.ingest.catch_up()
     return plane.index.runs(
-        experiment, status=status, kind=kind, order_by=order_by, descending=descending, limit=limit, offset=offset
+        experiment,
+        filter=filter or None,
+        status=status,
+        kind=kind,
+        order_by=order_by,
+        descending=descending,
+        limit=limit,
+        offset=offset,
     )
 
 
