@@ -15,6 +15,7 @@ from mlops_workbench.capture.tables import MEDIA_TYPE, KeptTables, read_table
 from mlops_workbench.core.errors import InvalidInput
 from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.records import Artifact, Dataset, Metrics, Params, RunEnd, RunStart, Tags
+from mlops_workbench.core.secrets import mask, mask_value
 
 if TYPE_CHECKING:
     from mlops_workbench.capture.figures import FigureFile
@@ -65,6 +66,8 @@ class ActiveRun:
         RUNNING, FINISHED, FAILED or KILLED.
     error : str
         Last line of the traceback of a failed run.
+    stopped : str
+        Why the workbench itself interrupts it, empty when it does not.
     """
 
     def __init__(self, session: Session, start: RunStart, *, joined: bool = False, thread: int | None = None) -> None:
@@ -77,6 +80,7 @@ class ActiveRun:
         self.ended = False
         self.status = "RUNNING"
         self.error = ""
+        self.stopped = ""
         self.end_ms = 0
         self.metrics: dict[str, float | int] = {}
         self.params: dict[str, Any] = {}
@@ -148,7 +152,7 @@ class ActiveRun:
     def tag(self, values: Mapping[str, Any] | str | None = None, value: Any = None, /, **tags: Any) -> None:
         """Set tags: ``tag(stage="draft")``, ``tag("stage", "draft")`` or ``tag({"a/b": 1})``; a later value wins."""
         given = {values: value} if isinstance(values, str) else values or {}
-        plain_tags = {name: plain(item) for name, item in _named(given, tags).items()}
+        plain_tags = {name: mask_value(name, plain(item)) for name, item in _named(given, tags).items()}
         if plain_tags:
             self.tags.update(plain_tags)
             self._write(Tags(self.uid, plain_tags))
@@ -304,9 +308,11 @@ class ActiveRun:
         if isinstance(error, BaseException):
             traceback = traceback or "".join(tracebacks.format_exception(error))
             error = _headline(error)
+        if self.stopped and status != "FINISHED":
+            status, error = "KILLED", self.stopped
         self.ended = True
         self.status = status
-        self.error = error or ""
+        self.error = mask(error or "")
         self.end_ms = end_ms or now_ms()
         self._session.ended(self)
         self._write(
@@ -315,8 +321,9 @@ class ActiveRun:
                 self.end_ms,
                 status,
                 error=self.error[-_TAIL:],
-                traceback=traceback[-_TAIL:],
-                output=output[-_TAIL:],
+                # What is kept is cut from what was masked: a secret that is cut in two could not be told.
+                traceback=mask(traceback[-2 * _TAIL :])[-_TAIL:],
+                output=mask(output[-2 * _TAIL :])[-_TAIL:],
                 complete=self._session.complete(self.uid),
             ),
             sync=True,
@@ -379,7 +386,7 @@ class ActiveRun:
             self.log_artifact(content, path, kind="figure", media_type=media_type)
 
     def _put_params(self, values: Mapping[str, Any], origin: str) -> None:
-        new = {name: plain(value) for name, value in values.items()}
+        new = {name: mask_value(name, plain(value)) for name, value in values.items()}
         # What is known already, with this very value, need not be said again.
         new = {name: value for name, value in new.items() if name not in self.params or self.params[name] != value}
         if new:

@@ -14,6 +14,8 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from mlops_workbench.capture.delivery import Delivery
 from mlops_workbench.capture.fits import Fit, Fits
 from mlops_workbench.capture.heart import Heart
@@ -21,9 +23,11 @@ from mlops_workbench.capture.notices import notify
 from mlops_workbench.capture.place import notebook_path
 from mlops_workbench.capture.published_runs import PublishedRun, RunsForChildren, RunsOfParents
 from mlops_workbench.capture.run import ActiveRun
+from mlops_workbench.capture.surroundings import Surroundings
 from mlops_workbench.core.errors import InvalidInput, WorkbenchError
 from mlops_workbench.core.ids import new_id, now_ms
 from mlops_workbench.core.records import RunStart
+from mlops_workbench.core.secrets import mask, mask_value
 from mlops_workbench.core.workspace import Workspace
 
 #: Ended runs that a session remembers, to compare the next one with.
@@ -59,6 +63,8 @@ class Session:
         Called with each run of this process that ends, before its end is recorded; they must not raise.
     write : callable
         ``write(record, sync=False)`` records something; it never raises on disk trouble. See `Delivery.write`.
+    surroundings : Surroundings
+        Environment and resources of the runs, and the budget.
     """
 
     def __init__(self, workspace: Workspace | None = None) -> None:
@@ -79,6 +85,7 @@ class Session:
         self._exit_registered = False
         self.closing: list[Callable[[], object]] = []
         self.fits = Fits()
+        self.surroundings = Surroundings(self)
         self.run_ended: list[Callable[[ActiveRun], None]] = []
         _sessions.add(self)
 
@@ -217,6 +224,7 @@ class Session:
                 self._active.remove(run)
             self._publish()
             self.finished.append(run)
+        self.surroundings.end(run)
         for told in self.run_ended:
             told(run)
 
@@ -252,10 +260,13 @@ class Session:
             work()
         for run in reversed(self._active):
             run.end("KILLED", error="the process ended before the run did")
+        self.surroundings.close()
         self._heart.rest()
         self._delivery.close()
 
     def _begin(self, start: RunStart, thread: int | None) -> ActiveRun:
+        tags = {name: mask_value(name, value) for name, value in start.tags.items()}
+        start = msgspec.structs.replace(start, source=mask(start.source), tags=tags)
         run = ActiveRun(self, start, thread=thread)
         with self._lock:
             self._active.append(run)
@@ -263,6 +274,7 @@ class Session:
         with self._lock:
             self._publish()
         self._heart.beat()
+        self.surroundings.begin(run)
         return run
 
     def _publish(self) -> None:
@@ -281,7 +293,7 @@ class Session:
     def _run_of_parents(self) -> ActiveRun | None:
         try:
             found = self._of_parents.find(self.workspace)
-        except WorkbenchError:
+        except (WorkbenchError, OSError):
             found = None
         inherited = self._inherited[-1] if self._inherited else None
         # Work that outlives the run it was forked in still belongs to that run.
@@ -292,7 +304,13 @@ class Session:
 
     def _joined_run(self) -> ActiveRun | None:
         uid = os.environ.get("MLOPS_RUN_UID")
-        return self._join(uid, "", self.experiment) if uid else None
+        if not uid:
+            return None
+        known = self._joined
+        run = self._join(uid, "", self.experiment)
+        if run is not known:
+            self.surroundings.join(run)
+        return run
 
     def _join(self, uid: str, name: str, experiment: str) -> ActiveRun:
         if self._joined is None or self._joined.uid != uid:
@@ -318,6 +336,7 @@ class Session:
         self._active = []
         self._of_parents = RunsOfParents()
         self._exit_registered = False
+        self.surroundings.after_fork()
         self._delivery.after_fork()
 
 

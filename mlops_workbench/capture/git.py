@@ -1,0 +1,131 @@
+"""The state of the git repository that a notebook is in."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import subprocess
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mlops_workbench.core.secrets import mask
+
+#: Bytes of a diff that are kept.
+DIFF_BYTES = 1 << 20
+_MAX_UNTRACKED = 200
+_SECONDS = 10.0
+_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]*@")
+#: Colours, pagers, external drivers and the user's own prefixes would make of a diff what nobody can apply.
+_DIFF = ("diff", "HEAD", "--no-color", "--no-ext-diff", "--no-textconv", "--src-prefix=a/", "--dst-prefix=b/")
+
+
+@dataclass(frozen=True)
+class GitState:
+    """A repository at one moment.
+
+    Attributes
+    ----------
+    root : str
+        Top folder of the working tree.
+    commit : str
+        Hash of HEAD; empty in a repository without commits.
+    branch : str
+        Empty for a detached HEAD.
+    remote : str
+        URL of the branch's remote, else of origin, without credentials.
+    dirty : bool
+        Whether tracked files differ from HEAD.
+    diff : str
+        The difference as a patch, secrets masked.
+    diff_complete : bool
+        False when it was cut at `DIFF_BYTES`.
+    untracked : list of str
+        Files that git does not know and does not ignore, at most 200.
+    """
+
+    root: str
+    commit: str = ""
+    branch: str = ""
+    remote: str = ""
+    dirty: bool = False
+    diff: str = field(default="", repr=False)
+    diff_complete: bool = True
+    untracked: list[str] = field(default_factory=list)
+
+
+def read_git(folder: Path) -> GitState | None:
+    """State of the repository that `folder` lies in; None without git or a repository.
+
+    git asks nobody for anything, takes no locks, and has ten seconds for each of five questions.
+    """
+    root = _git(folder, "rev-parse", "--show-toplevel")
+    if not root:
+        return None
+    top = Path(root.rstrip("\n"))
+    commit = (_git(top, "rev-parse", "--verify", "--quiet", "HEAD") or "").strip()
+    branch = (_git(top, "symbolic-ref", "--short", "--quiet", "HEAD") or "").strip()
+    status = _git(top, "status", "--porcelain=v1", "-z", "--untracked-files=normal", "--no-renames") or ""
+    entries = [entry for entry in status.split("\0") if entry]
+    untracked = [entry[3:] for entry in entries if entry.startswith("??")]
+    dirty = len(untracked) < len(entries)
+    diff, complete = _diff(top) if dirty and commit else ("", True)
+    return GitState(
+        root=str(top),
+        commit=commit,
+        branch=branch,
+        remote=_remote(top, branch),
+        dirty=dirty,
+        diff=mask(diff),
+        diff_complete=complete,
+        untracked=[mask(name) for name in untracked[:_MAX_UNTRACKED]],
+    )
+
+
+def _remote(top: Path, branch: str) -> str:
+    name = (_git(top, "config", "--get", f"branch.{branch}.remote") or "").strip() if branch else ""
+    url = _git(top, "config", "--get", f"remote.{name or 'origin'}.url") or ""
+    return _CREDENTIALS.sub("", url.strip())
+
+
+def _diff(top: Path) -> tuple[str, bool]:
+    # Into a file: a diff of gigabytes must neither fill the memory nor block the pipe of a process that is read late.
+    with tempfile.TemporaryFile() as file:
+        complete = _run(top, _DIFF, file.fileno()) == 0
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        text = file.read(DIFF_BYTES).decode("utf-8", "replace")
+    if size > DIFF_BYTES:
+        # A line that is cut in two might show one half of a secret.
+        return text[: text.rfind("\n") + 1], False
+    return text, complete
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    with tempfile.TemporaryFile() as file:
+        if _run(folder, arguments, file.fileno()) != 0:
+            return None
+        file.seek(0)
+        return file.read(DIFF_BYTES).decode("utf-8", "replace")
+
+
+def _run(folder: Path, arguments: tuple[str, ...], output: int) -> int:
+    """Exit code of git, -1 when there is none or it took too long."""
+    # Variables of a git hook or alias that runs the kernel would make it speak of another repository.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    environment |= {"GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "GIT_PAGER": "", "LC_ALL": "C"}
+    with contextlib.suppress(OSError, subprocess.SubprocessError, ValueError):
+        # A session of its own: the interrupt of a cell is not for git.
+        return subprocess.run(
+            ["git", "-c", "core.fsmonitor=false", "-c", "core.quotepath=false", *arguments],
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.DEVNULL,
+            timeout=_SECONDS,
+            start_new_session=True,
+            check=False,
+        ).returncode
+    return -1

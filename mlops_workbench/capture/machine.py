@@ -1,0 +1,100 @@
+"""The machine and the interpreter that a run had."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+_GPU_FIELDS = ("name", "memory.total", "driver_version")
+_GPU_SECONDS = 10.0
+
+
+def describe_python() -> dict[str, Any]:
+    """Interpreter and where it is."""
+    return {
+        "version": platform.python_version(),
+        "implementation": platform.python_implementation(),
+        "compiler": platform.python_compiler(),
+        "executable": sys.executable,
+        "prefix": sys.prefix,
+    }
+
+
+def describe_machine() -> dict[str, Any]:
+    """Platform, processors, memory in bytes, GPUs."""
+    return {
+        "platform": platform.platform(),
+        "system": platform.system(),
+        "release": platform.release(),
+        "architecture": platform.machine(),
+        "hostname": platform.node(),
+        "processor": _processor(),
+        "processors": os.cpu_count() or 0,
+        "usable_processors": _usable(),
+        "memory_bytes": _memory(),
+        "gpus": _gpus(),
+    }
+
+
+def describe_thread_pools() -> list[dict[str, Any]]:
+    """Native thread pools of the libraries that are loaded, if threadpoolctl is among them."""
+    library = sys.modules.get("threadpoolctl")
+    if library is None:
+        return []
+    kept = ("user_api", "internal_api", "version", "num_threads", "threading_layer", "architecture")
+    return [{name: pool[name] for name in kept if name in pool} for pool in library.threadpool_info()]
+
+
+def parse_gpus(listing: str) -> list[dict[str, Any]]:
+    """GPUs of a CSV listing of name, memory in MiB and driver, a line each."""
+    found = []
+    for line in listing.splitlines():
+        parts = [part.strip() for part in line.split(",")]
+        if len(parts) == len(_GPU_FIELDS):
+            memory = int(parts[1]) << 20 if parts[1].isdigit() else 0
+            found.append({"name": parts[0], "memory_bytes": memory, "driver": parts[2]})
+    return found
+
+
+def _processor() -> str:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() in ("model name", "Model", "Hardware", "cpu model"):
+                return value.strip()
+    return platform.processor()
+
+
+def _usable() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 0
+
+
+def _memory() -> int:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError, AttributeError):
+        return 0
+
+
+def _gpus() -> list[dict[str, Any]]:
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return []
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        done = subprocess.run(
+            [program, f"--query-gpu={','.join(_GPU_FIELDS)}", "--format=csv,noheader,nounits"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_GPU_SECONDS,
+            start_new_session=True,
+            check=True,
+        )
+        return parse_gpus(done.stdout)
+    return []

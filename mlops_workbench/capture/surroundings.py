@@ -1,0 +1,76 @@
+"""What a run is surrounded by: its environment, and the resources that it uses."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlops_workbench.capture.deferred import quietly
+from mlops_workbench.capture.environment import Environments
+from mlops_workbench.capture.place import shell
+from mlops_workbench.capture.resources import Resources
+from mlops_workbench.core.errors import WorkbenchError
+
+if TYPE_CHECKING:
+    from mlops_workbench.capture.run import ActiveRun
+    from mlops_workbench.capture.session import Session
+
+
+class Surroundings:
+    """Follows the runs of a session.
+
+    A child of a run of this process shares what surrounds its parent and is not looked at for itself; nor are
+    the runs of a pipeline, whose work is done by other processes. The run of a stage is looked at in its kernel.
+
+    Parameters
+    ----------
+    session : Session
+        Where it is recorded.
+
+    Attributes
+    ----------
+    environments : Environments
+        Environment of each run.
+    resources : Resources
+        Resources of each run, and the budget.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.environments = Environments(session)
+        self.resources = Resources(session)
+
+    def begin(self, run: ActiveRun) -> None:
+        """A run began."""
+        start = run.start
+        if start.kind == "run" and not (start.parent_uid and self._session.find_run(start.parent_uid)):
+            self._follow(run)
+
+    def join(self, run: ActiveRun) -> None:
+        """A run of another process is joined: the kernel of a stage follows it to its own end."""
+        if shell() is not None:
+            self._follow(run)
+
+    def end(self, run: ActiveRun) -> None:
+        """A run ended, and its end is about to be written."""
+        quietly("its environment", lambda: self.environments.end(run))
+        quietly("its resources", lambda: self.resources.end(run))
+
+    def close(self) -> None:
+        """The session is closed: write what is known, wait for nothing."""
+        quietly("its resources", self.resources.close)
+        quietly("its environment", self.environments.close)
+
+    def after_fork(self) -> None:
+        """In a forked child nothing of the parent's is followed."""
+        self.environments.after_fork()
+        self.resources.after_fork()
+
+    def _follow(self, run: ActiveRun) -> None:
+        try:
+            settings = self._session.workspace.settings.capture
+        except WorkbenchError:
+            # It was told already, and nothing can be written now.
+            return
+        if settings.environment:
+            quietly("its environment", lambda: self.environments.begin(run))
+        quietly("its resources", lambda: self.resources.begin(run))

@@ -1,0 +1,168 @@
+"""What a process with its children, and the machine, have used so far."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import sys
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+_LINUX = Path("/proc/self/stat").exists()
+_TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
+_PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
+_MAX_CHILDREN = 64
+#: Threads of the workbench: the programs that they ask are not of the user's doing.
+_own_threads: set[str] = set()
+
+
+@dataclass(frozen=True)
+class ProcessUsage:
+    """A process, with its living children.
+
+    Attributes
+    ----------
+    cpu_seconds : float
+        Processor time, that of children that have ended included.
+    resident : int
+        Bytes of memory now.
+    peak : int
+        Most bytes that this process (without children) ever had.
+    """
+
+    cpu_seconds: float
+    resident: int
+    peak: int
+
+
+@dataclass(frozen=True)
+class SystemUsage:
+    """The machine: processor seconds busy and in all, bytes of memory, bytes received and sent beyond loopback."""
+
+    busy: float
+    total: float
+    memory_used: int
+    memory: int
+    received: int
+    sent: int
+
+
+def process_usage() -> ProcessUsage:
+    """What this process and its children use."""
+    times = os.times()
+    cpu = times.user + times.system + times.children_user + times.children_system
+    if not _LINUX:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        return ProcessUsage(cpu, _resident_elsewhere(), peak)
+    resident, peak = _memory()
+    for pid in _children():
+        seconds, pages = _stat(pid)
+        cpu += seconds
+        resident += pages * _PAGE
+    return ProcessUsage(cpu, resident, peak)
+
+
+def system_usage() -> SystemUsage | None:
+    """What the machine uses; None where the system does not tell."""
+    if not _LINUX:
+        return _system_elsewhere()
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        fields = [int(field) for field in _read("/proc/stat").split("\n", 1)[0].split()[1:9]]
+        memory = dict(_sizes(_read("/proc/meminfo")))
+        total = memory["MemTotal"]
+        received = sent = 0
+        for line in _read("/proc/net/dev").split("\n")[2:]:
+            name, _, counters = line.partition(":")
+            if counters and name.strip() != "lo":
+                columns = counters.split()
+                received, sent = received + int(columns[0]), sent + int(columns[8])
+        # Fields 3 and 4 are idle and waiting for a disk.
+        busy = sum(fields) - fields[3] - fields[4]
+        return SystemUsage(
+            busy / _TICKS, sum(fields) / _TICKS, total - memory.get("MemAvailable", total), total, received, sent
+        )
+    return None
+
+
+def disk_bytes() -> tuple[int, int]:
+    """Bytes that this process had read from and written to disks; zeros where the system does not tell."""
+    with contextlib.suppress(OSError, ValueError):
+        values = dict(line.split(": ") for line in _read("/proc/self/io").splitlines())
+        return int(values.get("read_bytes", 0)), int(values.get("write_bytes", 0))
+    return 0, 0
+
+
+def ignore_children_of_this_thread() -> None:
+    """Do not count the processes that the calling thread starts."""
+    _own_threads.add(str(threading.get_native_id()))
+
+
+def _memory() -> tuple[int, int]:
+    with contextlib.suppress(OSError):
+        sizes = dict(_sizes(_read("/proc/self/status"), only=("VmHWM", "VmRSS")))
+        return sizes.get("VmRSS", 0), sizes.get("VmHWM", 0)
+    return 0, 0
+
+
+def _sizes(text: str, only: tuple[str, ...] = ("MemTotal", "MemAvailable")) -> list[tuple[str, int]]:
+    found = []
+    for name in only:
+        start = text.find(f"{name}:")
+        if start >= 0:
+            found.append((name, int(text[start + len(name) + 1 : text.find("kB", start)]) << 10))
+    return found
+
+
+def _children() -> list[int]:
+    """Living descendants, at most 64: each thread has its own list of those that it began."""
+    found: list[int] = []
+    waiting = [os.getpid()]
+    while waiting and len(found) < _MAX_CHILDREN:
+        pid = waiting.pop()
+        with contextlib.suppress(OSError, ValueError):
+            for thread in {entry.name for entry in os.scandir(f"/proc/{pid}/task")} - _own_threads:
+                # A thread may end between the two looks.
+                with contextlib.suppress(OSError):
+                    children = [int(child) for child in _read(f"/proc/{pid}/task/{thread}/children").split()]
+                    found += children
+                    waiting += children
+    return found[:_MAX_CHILDREN]
+
+
+def _stat(pid: int) -> tuple[float, int]:
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        text = _read(f"/proc/{pid}/stat")
+        fields = text[text.rindex(")") + 2 :].split()
+        return sum(int(field) for field in fields[11:15]) / _TICKS, int(fields[21])
+    return 0.0, 0
+
+
+def _read(path: str) -> str:
+    with open(path, "rb", buffering=0) as file:
+        return file.read(1 << 16).decode("utf-8", "replace")
+
+
+def _resident_elsewhere() -> int:
+    # psutil only where somebody has paid for it: the thread that samples imports it, a cell never waits for it.
+    psutil = sys.modules.get("psutil")
+    return int(psutil.Process().memory_info().rss) if psutil is not None else 0
+
+
+def _system_elsewhere() -> SystemUsage | None:
+    try:
+        import psutil
+    except ImportError:
+        return None
+    times, memory = psutil.cpu_times(), psutil.virtual_memory()
+    total = float(sum(times))
+    network = [counters for name, counters in psutil.net_io_counters(pernic=True).items() if not name.startswith("lo")]
+    return SystemUsage(
+        total - times.idle,
+        total,
+        memory.total - memory.available,
+        memory.total,
+        sum(counters.bytes_recv for counters in network),
+        sum(counters.bytes_sent for counters in network),
+    )
