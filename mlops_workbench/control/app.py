@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from mlops_workbench import __version__
 from mlops_workbench.control.requests import Problem
-from mlops_workbench.control.routes import endpoints, events, models, monitors, pipelines, runs, status
+from mlops_workbench.control.routes import data, endpoints, events, models, monitors, pipelines, runs, status
 from mlops_workbench.core.errors import InvalidInput, NotFound, WorkbenchError
 
 log = logging.getLogger("mlops_workbench.control")
@@ -30,7 +30,7 @@ def create_app() -> FastAPI:
         generate_unique_id_function=_operation_id,
         responses={"4XX": {"model": Problem, "description": "What was wrong, where, and what to do"}},
     )
-    for module in (status, runs, models, endpoints, pipelines, monitors, events):
+    for module in (status, runs, data, models, endpoints, pipelines, monitors, events):
         app.include_router(module.router, prefix="/api")
     app.add_exception_handler(WorkbenchError, _workbench_error)
     app.add_exception_handler(RequestValidationError, _validation_error)

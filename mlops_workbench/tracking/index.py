@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from mlops_workbench.core.datasets import DatasetVersion
 from mlops_workbench.core.errors import InvalidInput, NotFound, StorageError, did_you_mean
 from mlops_workbench.core.records import CellExecuted, Model
 from mlops_workbench.core.runs import (
@@ -23,6 +24,7 @@ from mlops_workbench.core.runs import (
     RunDetail,
     RunModel,
 )
+from mlops_workbench.tracking.index_datasets import datasets_of_run, versions_of_digest
 from mlops_workbench.tracking.index_history import history, points_of
 from mlops_workbench.tracking.index_schema import connect
 from mlops_workbench.tracking.run_filter import parse_filter
@@ -260,6 +262,14 @@ class ReadIndex:
                 hint="run its cell again and register it in the same session, or log_model(model) in the cell",
             )
         return LoggedModel(uid, msgspec.msgpack.decode(chosen[-1][1], type=Model), chosen[-1][2])
+
+    def datasets(self, uid: str) -> list[DatasetVersion]:
+        """Data that a run used, training data first."""
+        return datasets_of_run(self._query, uid)
+
+    def dataset_versions(self, digest: str) -> list[DatasetVersion]:
+        """Uses of a version of data, newest first; see :func:`versions_of_digest`."""
+        return versions_of_digest(self._query, digest)
 
     def counts(self) -> dict[str, int]:
         """Numbers of runs, running runs, experiments and logged models."""

@@ -1,0 +1,72 @@
+"""Versions of data in the read index: those of a run, and the runs of a version."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from mlops_workbench.core.datasets import DatasetVersion
+from mlops_workbench.core.errors import InvalidInput, NotFound
+
+Query = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
+
+_MIN_PREFIX = 6
+# A snapshot that another run kept of the same content is as good as one of its own.
+_SELECT = """
+SELECT d.uid, r.name, r.experiment, d.name, d.context, d.digest, d.rows, d.columns, d.covers,
+    CASE WHEN d.snapshot <> '' OR d.covers <> 'content' THEN d.snapshot ELSE coalesce(
+        (SELECT max(s.snapshot) FROM datasets s WHERE s.digest = d.digest AND s.covers = 'content'), '') END,
+    d.schema, r.start_ms, d.profile
+FROM datasets d JOIN runs r ON r.uid = d.uid AND r.started = 1
+"""
+_FIRST = """
+SELECT r.start_ms, r.name FROM datasets d JOIN runs r ON r.uid = d.uid AND r.started = 1
+WHERE d.digest = ? ORDER BY r.start_ms, r.uid LIMIT 1
+"""
+
+
+def datasets_of_run(query: Query, uid: str) -> list[DatasetVersion]:
+    """Data that a run used, training data first."""
+    order = "ORDER BY d.context <> 'training', d.context, d.columns DESC, d.name"
+    return _versions(query, query(f"{_SELECT} WHERE d.uid = ? {order}", (uid,)))
+
+
+def versions_of_digest(query: Query, digest: str) -> list[DatasetVersion]:
+    """Uses of a version of data, the newest first.
+
+    Parameters
+    ----------
+    query : callable
+        Runs SQL on the index.
+    digest : str
+        The version, or at least 6 digits of its beginning.
+
+    Raises
+    ------
+    NotFound
+        No run used it.
+    InvalidInput
+        More than one version begins with it.
+    """
+    if len(digest) < _MIN_PREFIX or not all(character in "0123456789abcdef" for character in digest):
+        raise NotFound(f"'{digest}' is no version of data", hint="give at least 6 hexadecimal digits of one")
+    found = query(
+        f"{_SELECT} WHERE d.digest >= ? AND d.digest < ? ORDER BY r.start_ms DESC, d.uid DESC LIMIT 1000",
+        (digest, digest + "g"),
+    )
+    if not found:
+        raise NotFound(f"no run used a version of data '{digest}'", hint="'mlops data list RUN' shows those of a run")
+    if len({row[5] for row in found}) > 1:
+        raise InvalidInput(f"more than one version of data begins with '{digest}'", hint="give more of it")
+    return _versions(query, found)
+
+
+def _versions(query: Query, rows: list[tuple[Any, ...]]) -> list[DatasetVersion]:
+    first = {digest: query(_FIRST, (digest,)) for digest in {row[5] for row in rows}}
+    found = []
+    for row in rows:
+        first_ms, first_run = first[row[5]][0] if first[row[5]] else (0, "")
+        found.append(DatasetVersion(*row[:12], first_ms, first_run, msgspec.json.decode(row[12], type=dict[str, Any])))
+    return found
