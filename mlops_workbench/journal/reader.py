@@ -13,6 +13,7 @@ from mlops_workbench.journal.format import (
     MARK,
     Frame,
     unpack_frame,
+    unpack_frames,
     unpack_header,
     unpack_prefix,
 )
@@ -72,6 +73,9 @@ def read_frames(path: Path, offset: int = 0, *, after: int = -1) -> Iterator[Fra
                 frame = window.frame(position, after) or window.next_frame(position + 1, after) or frame
             yield frame
             position, after = frame.end, frame.sequence
+            for frame in window.following(position, after):
+                yield frame
+                position, after = frame.end, frame.sequence
     except OSError as error:
         raise StorageError(f"cannot read the journal: {error.strerror or error}", where=str(path)) from error
     finally:
@@ -107,6 +111,12 @@ class _Window:
             return None
         self._salt = prefix[0]
         return frame
+
+    def following(self, position: int, after: int) -> list[Frame]:
+        """Frames from `position` on, as far as those in memory follow one another without a gap."""
+        if self._salt is None:
+            return []
+        return unpack_frames(self._data, position - self._start, self._salt, self._start, after)
 
     def next_frame(self, position: int, after: int) -> Frame | None:
         """The first whole frame at or after `position`."""
