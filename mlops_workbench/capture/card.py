@@ -17,7 +17,7 @@ from mlops_workbench.capture.card_parts import (
 )
 from mlops_workbench.capture.encoding import text
 from mlops_workbench.capture.run import ActiveRun
-from mlops_workbench.capture.sparkline import sparkline
+from mlops_workbench.core.sparkline import sparkline
 from mlops_workbench.core.standing import MetricChange, ParamChange, Standing
 
 _MAX_METRICS = 8

@@ -8,7 +8,7 @@ from html import escape
 
 from mlops_workbench.capture.card_parts import duration_text, shown_value
 from mlops_workbench.capture.progress import Bar
-from mlops_workbench.capture.sparkline import sparkline
+from mlops_workbench.core.sparkline import sparkline
 
 _MAX_METRICS, _MAX_BARS = 8, 6
 _MUTED = "opacity:.65"
