@@ -24,7 +24,7 @@ _EXPORTS = {
     "log_model": "mlops_workbench.capture",
     "log_dataset": "mlops_workbench.capture",
     "tag": "mlops_workbench.capture",
-    "runs": "mlops_workbench.control.client",
+    "runs": "mlops_workbench.control.run_frame",
     "load_model": "mlops_workbench.control.client",
     "predict": "mlops_workbench.control.client",
     "feedback": "mlops_workbench.control.client",

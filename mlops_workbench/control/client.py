@@ -82,6 +82,7 @@ class Client:
         self,
         experiment: str | None = None,
         *,
+        filter: str = "",
         status: str | None = None,
         kind: str | None = None,
         order_by: str = "start",
@@ -89,9 +90,12 @@ class Client:
         limit: int = 100,
         offset: int = 0,
     ) -> list[Run]:
-        """Runs; `order_by` is ``start``, ``name``, ``duration``, ``metrics.<name>`` or ``params.<name>``."""
+        """Runs; `order_by` is ``start``, ``name``, ``duration``, ``metrics.<name>`` or ``params.<name>``.
+
+        `filter` is in MLflow's filter language: ``metrics.auc > 0.8 and params.depth = 6``.
+        """
         query = {
-            "experiment": experiment, "status": status, "kind": kind, "order_by": order_by,
+            "experiment": experiment, "filter": filter or None, "status": status, "kind": kind, "order_by": order_by,
             "descending": descending, "limit": limit, "offset": offset,
         }  # fmt: skip
         return self._get("/runs", list[Run], {name: value for name, value in query.items() if value is not None})
@@ -284,12 +288,6 @@ class Client:
         return msgspec.json.decode(response.content, type=kind)
 
 
-def runs(experiment: str | None = None, **query: Any) -> list[Run]:
-    """Runs of the current workspace, newest first; see :meth:`Client.runs` for the arguments."""
-    with Client.connect() as client:
-        return client.runs(experiment, **query)
-
-
 def load_model(reference: str) -> Any:
     """The fitted estimator behind ``name@alias``, ``name/3`` or ``name``.
 
@@ -385,4 +383,4 @@ def _wait(look: Callable[[], Noun | None], timeout: float, problem: str) -> Noun
         pause = min(pause * 1.3, 0.5)
 
 
-__all__ = ["Client", "feedback", "load_model", "predict", "runs"]
+__all__ = ["Client", "feedback", "load_model", "predict"]

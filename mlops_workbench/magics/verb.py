@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from typing import TYPE_CHECKING
@@ -12,7 +13,10 @@ from mlops_workbench.magics.notebook import Notebook
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from mlops_workbench.verbs.view import View
+    from mlops_workbench.verbs.view import Plot, View
+
+#: Words of a filter after which a value comes.
+_COMPARES = re.compile(r"([=<>(,]|^(i?like|in))$", re.IGNORECASE)
 
 
 def register_verbs(shell: InteractiveShell) -> None:
@@ -30,8 +34,9 @@ def register_verbs(shell: InteractiveShell) -> None:
             shown = [f"{type(error).__name__}: {error}"]
             error._render_traceback_ = lambda: shown  # type: ignore[attr-defined]
             raise
-        if view is not None and view.figure is not None:
-            _show_figure(view)
+        if view is not None:
+            for plot in view.plots:
+                _show_plot(plot)
         return view
 
     shell.register_magic_function(mlops, magic_kind="line", magic_name="mlops")
@@ -41,7 +46,8 @@ def register_verbs(shell: InteractiveShell) -> None:
 def split(line: str) -> list[str]:
     """Words of a magic line.
 
-    What follows ``predict ENDPOINT`` is an expression of the notebook and keeps its quotes.
+    What follows ``predict ENDPOINT`` is an expression of the notebook, and what follows ``runs`` a filter; both keep
+    their quotes.
 
     Raises
     ------
@@ -52,24 +58,33 @@ def split(line: str) -> list[str]:
     if len(parts) == 3 and parts[0] == "predict" and not parts[2].startswith("-"):
         return ["predict", parts[1], "--", parts[2]]
     try:
-        return shlex.split(line) or ["--help"]
+        return (_filter_words(line) if parts[:1] == ["runs"] else shlex.split(line)) or ["--help"]
     except ValueError as error:
         raise InvalidInput(f"cannot read '%mlops {line}': {error}", hint="close the quote") from error
 
 
-def _show_figure(view: View) -> None:
+def _filter_words(line: str) -> list[str]:
+    lexer = shlex.shlex(line, posix=False)
+    lexer.whitespace_split, lexer.commenters = True, ""
+    words = list(lexer)
+    for i, word in enumerate(words):
+        # Quotes around a value belong to the filter; those around an option's value, or around all of it, do not.
+        if len(word) > 1 and word[0] in "'\"" and word[-1] == word[0] and not _COMPARES.search(words[i - 1]):
+            words[i] = word[1:-1]
+    return words
+
+
+def _show_plot(plot: Plot) -> None:
     from html import escape
 
     from IPython.display import display
 
-    assert view.figure is not None
-    figure = view.figure()
     # One bundle: a front end with plotly draws it, any other shows the table that follows anyway.
     display(
         {
-            "application/vnd.plotly.v1+json": figure.to_plotly_json(),
-            "text/html": f"<em>interactive figure: {escape(view.title)}</em>",
-            "text/plain": f"[figure: {view.title}]",
+            "application/vnd.plotly.v1+json": plot.make().to_plotly_json(),
+            "text/html": f"<em>interactive figure: {escape(plot.title)}</em>",
+            "text/plain": f"[figure: {plot.title}]",
         },
         raw=True,
     )

@@ -3,9 +3,26 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from html import escape
 
-Cell = str | int | float | bool | None
+from mlops_workbench.core.sparkline import blocks, sparkline
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Values over time, drawn the size of a word; `label` is for screen readers."""
+
+    values: Sequence[float | None]
+    label: str = ""
+
+    def __str__(self) -> str:
+        return blocks(self.values)
+
+
+Cell = str | int | float | bool | Curve | None
 
 
 def number(value: float | int | None) -> str:
@@ -49,3 +66,8 @@ def cell(value: Cell) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return number(value) if isinstance(value, float) else str(value)
+
+
+def cell_html(value: Cell) -> str:
+    """Any cell of a table, as HTML."""
+    return sparkline(value.values, label=value.label) if isinstance(value, Curve) else escape(cell(value))

@@ -12,7 +12,7 @@ from mlops_workbench.verbs.completion import endpoint_names, pipeline_names
 from mlops_workbench.verbs.face import Face
 from mlops_workbench.verbs.formats import Cell, moment
 from mlops_workbench.verbs.values import parse_assignments
-from mlops_workbench.verbs.view import View
+from mlops_workbench.verbs.view import Plot, View
 
 if TYPE_CHECKING:
     from mlops_workbench.control.client import Client
@@ -83,7 +83,7 @@ def report_view(report: MonitorReport) -> View:
         sections=[alerts_view(report.alerts)] if report.alerts else [],
         notes=[] if rows else ["no predictions are logged yet"],
         data=report,
-        figure=(lambda: windows_figure(report)) if rows else None,
+        plots=[Plot(f"monitor of {report.spec.endpoint}", lambda: windows_figure(report))] if rows else [],
     )  # fmt: skip
 
 

@@ -6,16 +6,21 @@ import re
 
 import click
 
+from mlops_workbench.control.run_frame import order_of
 from mlops_workbench.core.errors import InvalidInput, NotFound
-from mlops_workbench.core.runs import Run, RunDetail
 from mlops_workbench.verbs import comparison
 from mlops_workbench.verbs.completion import experiment_names, run_names
 from mlops_workbench.verbs.face import Face
-from mlops_workbench.verbs.formats import Cell, duration, moment
+from mlops_workbench.verbs.formats import moment
+from mlops_workbench.verbs.run_page import run_view
+from mlops_workbench.verbs.run_table import runs_view
 from mlops_workbench.verbs.view import View
 
-_SHOWN_METRICS = 6
-_ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
+#: Runs whose histories and sources are compared too.
+_IN_DETAIL = 12
+_NEGATIVE = re.compile(r"-\.?\d")
+#: Marks a word that is no option, in a way that no user writes.
+_PLAIN = "\x1f"
 
 
 @click.command()
@@ -43,35 +48,58 @@ def experiment(face: Face, name: str | None) -> View:
     )
 
 
-@click.command()
+class _FilterCommand(click.Command):
+    """A command whose arguments are a filter, in which a word may be a negative number."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keep ``-0.5`` from being read as options."""
+        return super().parse_args(ctx, [f"{_PLAIN}{word}" if _NEGATIVE.match(word) else word for word in args])
+
+
+@click.command(cls=_FilterCommand)
+@click.argument("words", nargs=-1, metavar="[FILTER]")
 @click.option("--experiment", "experiment_name", "-e", shell_complete=experiment_names, help="Only this experiment.")
 @click.option("--status", type=click.Choice(["RUNNING", "FINISHED", "FAILED", "KILLED"], case_sensitive=False))
 @click.option("--sort", default="start", show_default=True, help="start, name, duration, metrics.NAME or params.NAME.")
-@click.option("--ascending", is_flag=True, help="Smallest first.")
+@click.option(
+    "--ascending/--descending", default=None, help="By default newest, and best where a metric's name tells, first."
+)
+@click.option("--columns", default="", help="What to show: name,metrics.auc,params.depth,tags.team,start,id.")
 @click.option("--limit", "-n", default=20, show_default=True, type=click.IntRange(1, 10_000))
 @click.option("--all", "everything", is_flag=True, help="All experiments, and stages of pipelines too.")
 @click.pass_obj
 def runs(
     face: Face,
+    words: tuple[str, ...],
     experiment_name: str | None,
     status: str | None,
     sort: str,
-    ascending: bool,
+    ascending: bool | None,
+    columns: str,
     limit: int,
     everything: bool,
 ) -> View:
-    """List runs, newest first."""
+    """List runs, newest first; those that fit FILTER: metrics.auc > 0.8 and params.depth = 6.
+
+    The filter is in MLflow's language: metrics, params, tags, attributes; = != > >= < <=, LIKE, ILIKE, IN, IS NULL;
+    joined by AND. In a shell it stands in quotes.
+    """
     chosen = experiment_name or (None if everything else face.experiment())
+    asked = " ".join(word.removeprefix(_PLAIN) for word in words)
+    column, descends = order_of(sort)
     with face.client() as client:
         found = client.runs(
             chosen,
+            filter=asked,
             status=status.upper() if status else None,
             kind=None if everything else "run",
-            order_by=sort,
-            descending=not ascending,
+            order_by=column,
+            descending=descends if ascending is None else not ascending,
             limit=limit,
         )
-    return runs_view(found, f"runs of {chosen}" if chosen else "runs")
+    title = f"runs of {chosen}" if chosen else "runs"
+    wanted = [name.strip() for name in columns.split(",") if name.strip()]
+    return runs_view(found, f"{title} where {asked}" if asked else title, wanted, filtered=bool(asked or status))
 
 
 @click.command()
@@ -89,79 +117,28 @@ def show(face: Face, run: str) -> View:
 @click.option("--limit", "-n", default=20, show_default=True, type=click.IntRange(2, 1000))
 @click.pass_obj
 def compare(face: Face, names: tuple[str, ...], experiment_name: str | None, limit: int) -> View:
-    """Compare runs: what differs first. Without names, the newest run of each name."""
+    """Compare runs: what differs first. Without names, the newest run of each name; with one, the last of that name."""
     chosen = experiment_name or face.experiment()
     with face.client() as client:
         if not chosen and not names:
             # Runs of different tasks have nothing to compare: the experiment that was worked on last.
             chosen = next((item.name for item in client.experiments()), None)
-        if names:
+        if len(names) > 1:
             found = [client.run(name).run for name in names]
         else:
-            found = comparison.newest_of_each_name(client.runs(chosen, kind="run", limit=limit))
-    if not found:
-        raise NotFound("there are no runs to compare", hint="start a cell with %%track, or name runs")
-    if len(found) == 1 and names:
-        raise InvalidInput("one run cannot be compared", hint="name two or more")
-    return comparison.compare_view(found)
-
-
-def runs_view(found: list[Run], title: str) -> View:
-    """Runs as a table, with the metrics that most of them have."""
-    count: dict[str, int] = {}
-    for run in found:
-        for name in run.metrics:
-            count[name] = count.get(name, 0) + 1
-    metrics = sorted(count, key=lambda name: -count[name])[:_SHOWN_METRICS]
-    rows: list[list[Cell]] = [
-        [run.name, run.status, duration(run.seconds), *(run.metrics.get(name) for name in metrics),
-         moment(run.start_ms), run.uid[:12]]
-        for run in found
-    ]  # fmt: skip
-    return View(
-        title if found else f"no {title} yet",
-        columns=("run", "status", "duration", *metrics, "started", "id"),
-        rows=rows,
-        notes=[] if found else ["start a cell with %%track to make one"],
-        data=found,
-    )
-
-
-def run_view(detail: RunDetail) -> View:
-    """A run in full."""
-    run = detail.run
-    sections = [
-        View("parameters", ("name", "value"), sorted(run.params.items())),
-        View("metrics", ("name", "value"), sorted(run.metrics.items())),
-        View("models", ("name", "estimator", "format"), [(m.name, m.estimator, m.format) for m in detail.models]),
-        View(
-            "data",
-            ("name", "used for", "rows", "columns", "digest"),
-            [(d.name, d.context, d.rows, d.columns, d.digest[:12]) for d in detail.datasets],
-        ),
-        View("files", ("path", "kind", "bytes"), [(a.path, a.kind, a.size) for a in detail.artifacts]),
-        View("stages and nested runs", ("run", "status"), [(c.name, c.status) for c in detail.children]),
-        View("source", block=detail.source.rstrip()),
-        View("output", block=_plain(detail.output)),
-        View("traceback", block=_plain(detail.traceback)),
-    ]
-    facts: list[tuple[str, Cell]] = [
-        ("status", run.status),
-        ("experiment", run.experiment),
-        ("started", moment(run.start_ms)),
-        ("duration", duration(run.seconds)),
-        ("id", run.uid),
-        ("MLflow id", run.run_id or "not delivered yet"),
-    ]
-    if run.notebook:
-        facts.append(("notebook", run.notebook))
-    if run.error:
-        facts.append(("error", run.error))
-    return View(f"run {run.name}", facts=facts, sections=[s for s in sections if s.rows or s.block], data=detail)
-
-
-def _plain(text: str) -> str:
-    return _ANSI.sub("", text).strip("\n")
+            known = client.runs(chosen, kind="run", limit=limit)
+            found = [run for run in known if run.name == names[0]] if names else comparison.newest_of_each_name(known)
+            if len(found) == 1 and not names:
+                # All of one name: its runs are what there is to compare.
+                found = known[: comparison.BESIDE]
+        if not found:
+            if names:
+                client.run(names[0])
+            raise NotFound("there are no runs to compare", hint="start a cell with %%track, or name runs")
+        if len(found) == 1 and names:
+            raise InvalidInput("one run cannot be compared", hint="name two or more")
+        details = [client.run(run.uid) for run in found[:_IN_DETAIL]]
+    return comparison.compare_view(found, details)
 
 
 COMMANDS = (experiment, runs, show, compare)

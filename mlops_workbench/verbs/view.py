@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mlops_workbench.verbs.formats import Cell, cell
+from mlops_workbench.verbs.formats import Cell, cell, cell_html
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,6 +22,19 @@ _STYLE = (
 #: Characters that a column of text keeps in a narrow terminal, and between two columns.
 _NARROWEST, _GAP = 10, 3
 _RULE = "border-bottom:1px solid var(--jp-border-color2,#8884)"
+
+
+#: Colours of a diff's lines by their first character, readable on light and dark.
+_DIFF_COLOURS = {"+": ("green", "var(--jp-success-color1,#3a9d40)"), "-": ("red", "var(--jp-error-color1,#d9453d)"),
+                 "@": ("cyan", "var(--jp-info-color1,#2a7ae2)")}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A figure of a view: its title, and what makes it when one can be shown."""
+
+    title: str
+    make: Callable[[], Figure] = field(repr=False)
 
 
 @dataclass
@@ -42,10 +55,16 @@ class View:
         Further tables.
     block : str
         Text that keeps its lines, such as source code.
+    diff : bool
+        The block is a unified diff, which is coloured.
+    folded : bool
+        Notebooks show only the title of this section until it is opened.
     data : object
         The nouns behind it, for programs and for ``--json``.
-    figure : callable, optional
-        Makes a plotly figure; called only where one can be shown.
+    plots : sequence of Plot
+        Plotly figures; made only where they can be shown.
+    table : callable, optional
+        Makes the DataFrame, where that holds more than the table that is shown.
     """
 
     title: str
@@ -56,10 +75,15 @@ class View:
     sections: Sequence[View] = ()
     block: str = ""
     data: Any = None
-    figure: Callable[[], Figure] | None = field(default=None, repr=False)
+    diff: bool = False
+    folded: bool = False
+    plots: Sequence[Plot] = field(default=(), repr=False)
+    table: Callable[[], pd.DataFrame] | None = field(default=None, repr=False)
 
     def frame(self) -> pd.DataFrame:
-        """The table as a DataFrame of shape (rows, columns)."""
+        """The answer as a DataFrame of shape (rows, columns)."""
+        if self.table is not None:
+            return self.table()
         import pandas as pd
 
         return pd.DataFrame([list(row) for row in self.rows], columns=list(self.columns))
@@ -111,7 +135,10 @@ class View:
             console.print(table)
             if shown < len(self.columns):
                 console.print(Text(f"no room for {', '.join(self.columns[shown:])}", style="dim"))
-        if self.block:
+        if self.block and self.diff:
+            for line in self.block.splitlines():
+                console.print(Text(line, style=_DIFF_COLOURS.get(line[:1], ("", ""))[0]))
+        elif self.block:
             console.print(Text(self.block))
         for section in self.sections:
             console.print()
@@ -120,11 +147,17 @@ class View:
             console.print(Text(note, style="dim"))
 
     def _html(self) -> str:
-        parts = [f'<div style="font-weight:600;margin:4px 0">{html.escape(self.title)}</div>']
+        if self.folded:
+            title = f'<summary style="font-weight:600;margin:4px 0;cursor:pointer">{html.escape(self.title)}</summary>'
+            return f"<details>{title}{self._body_html()}</details>"
+        return f'<div style="font-weight:600;margin:4px 0">{html.escape(self.title)}</div>{self._body_html()}'
+
+    def _body_html(self) -> str:
+        parts = []
         if self.facts:
             rows = "".join(
                 f'<tr><td style="padding:1px 16px 1px 0;text-align:left;opacity:.7">{html.escape(name)}</td>'
-                f'<td style="padding:1px 0;text-align:left">{html.escape(cell(value))}</td></tr>'
+                f'<td style="padding:1px 0;text-align:left">{cell_html(value)}</td></tr>'
                 for name, value in self.facts
             )
             parts.append(f'<table style="border-collapse:collapse">{rows}</table>')
@@ -136,7 +169,7 @@ class View:
             body = "".join(
                 "<tr>"
                 + "".join(
-                    f'<td style="{self._align(i)};padding:2px 14px 2px 0">{html.escape(cell(value))}</td>'
+                    f'<td style="{self._align(i)};padding:2px 14px 2px 0">{cell_html(value)}</td>'
                     for i, value in enumerate(row)
                 )
                 + "</tr>"
@@ -149,11 +182,21 @@ class View:
         if self.block:
             parts.append(
                 '<pre style="margin:2px 0;font-family:var(--jp-code-font-family,monospace);color:inherit;'
-                f'white-space:pre-wrap">{html.escape(self.block)}</pre>'
+                f'white-space:pre-wrap">{self._block_html()}</pre>'
             )
         parts += [section._html() for section in self.sections]
         parts += [f'<div style="opacity:.7;margin-top:4px">{html.escape(note)}</div>' for note in self.notes]
         return "".join(parts)
+
+    def _block_html(self) -> str:
+        if not self.diff:
+            return html.escape(self.block)
+        return "\n".join(
+            f'<span style="color:{_DIFF_COLOURS[line[0]][1]}">{html.escape(line)}</span>'
+            if line[:1] in _DIFF_COLOURS
+            else html.escape(line)
+            for line in self.block.splitlines()
+        )
 
     def _fitting(self, width: int) -> int:
         """How many columns a table of this width can have without folding words letter by letter."""

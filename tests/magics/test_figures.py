@@ -6,8 +6,8 @@ import plotly.graph_objects as go
 from IPython.core.displaypub import CapturingDisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
 
-from mlops_workbench.magics.verb import _show_figure
-from mlops_workbench.verbs.view import View
+from mlops_workbench.magics.verb import _show_plot
+from mlops_workbench.verbs.view import Plot
 
 
 def test_a_figure_has_text_and_html_that_runs_nothing() -> None:
@@ -15,7 +15,7 @@ def test_a_figure_has_text_and_html_that_runs_nothing() -> None:
     shell = InteractiveShell.instance()
     usual, shell.display_pub = shell.display_pub, CapturingDisplayPublisher()
     try:
-        _show_figure(View(title, figure=go.Figure))
+        _show_plot(Plot(title, go.Figure))
         [shown] = shell.display_pub.outputs
     finally:
         shell.display_pub = usual

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 
@@ -9,12 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlops_workbench.control.run_frame import order_of
+from mlops_workbench.core.errors import InvalidInput
 from mlops_workbench.core.models import ModelVersion, SignatureColumn
-from mlops_workbench.core.runs import Run, RunDetail
+from mlops_workbench.core.runs import MetricPoint, Run, RunCell, RunDataset, RunDetail
 from mlops_workbench.verbs.comparison import compare_view, newest_of_each_name
 from mlops_workbench.verbs.formats import duration, number
 from mlops_workbench.verbs.models import version_view
-from mlops_workbench.verbs.runs import run_view
+from mlops_workbench.verbs.run_page import run_view
+from mlops_workbench.verbs.run_table import runs_view
 from mlops_workbench.verbs.view import View
 
 
@@ -105,9 +109,96 @@ def test_a_comparison_shows_what_differs_and_names_what_does_not() -> None:
     assert [row[0] for row in found.rows] == ["status", "duration", "mae", "depth"]
     assert list(found.rows[2]) == ["mae", "2.000", "–"]
     assert found.notes == ["the same in all: seed=1"]
-    assert found.figure is not None
-    figure = found.figure()
+    assert [plot.title for plot in found.plots] == ["parallel coordinates"]
+    figure = found.plots[0].make()
     assert [d["label"] for d in figure.data[0]["dimensions"]] == ["run", "depth", "mae"]
+
+
+def test_the_best_run_is_named_in_the_direction_of_the_metric() -> None:
+    runs = [run("a", {}, {"mae": 2.0, "auc": 0.7, "x": 1}), run("b", {}, {"mae": 3.0, "auc": 0.9, "x": 2})]
+    assert compare_view(runs).notes[0] == "best: mae 2.000 by a, auc 0.9000 by b"
+
+
+def test_a_metric_is_drawn_against_the_parameter_that_varies_most() -> None:
+    runs = [run(str(n), {"depth": str(n), "kind": "ab"[n % 2], "seed": "1"}, {"mae": 9.0 - n}) for n in range(4)]
+    _, points = compare_view(runs).plots
+    assert points.title == "mae by depth"
+    [trace] = points.make().data
+    assert list(trace.x) == [0, 1, 2, 3] and list(trace.y) == [9, 8, 7, 6]
+
+
+def test_learning_curves_of_runs_lie_over_each_other() -> None:
+    def detail(name: str, values: list[float | None]) -> RunDetail:
+        points = [MetricPoint(step, 0, value) for step, value in enumerate(values)]
+        return RunDetail(run(name, {}, {"loss": values[-1], "acc": 1.0}), history={"loss": points, "acc": points[:1]})
+
+    details = [detail("a", [3.0, 2.0, 1.0]), detail("b", [4.0, None, 2.0])]
+    curves = compare_view([d.run for d in details], details).plots[-1]
+    assert curves.title == "learning curves"
+    figure = curves.make()
+    assert [(trace.name, list(trace.y)) for trace in figure.data] == [("a", [3, 2, 1]), ("b", [4, None, 2])]
+    json.dumps(figure.to_plotly_json(), default=str)
+
+
+def test_a_comparison_shows_what_was_changed_in_the_code() -> None:
+    details = [
+        RunDetail(run("b", {}, {}), source="depth = 6\nfit(depth) # <b>"),
+        RunDetail(run("a", {}, {}), source="depth = 3\nfit(depth) # <b>"),
+    ]
+    view = compare_view([d.run for d in details], details)
+    text, html = view.text(), view.html()
+    assert "-depth = 3\n+depth = 6" in text
+    assert "#3a9d40" in html and "&lt;b&gt;" in html and "# <b>" not in html
+    assert not compare_view([details[0].run] * 2, [details[0]] * 2).sections
+
+
+def test_runs_are_a_data_frame_with_the_columns_of_mlflow() -> None:
+    runs = [run("a", {"depth": "3"}, {"mae": 2.0}), replace(run("b", {}, {"mae": None}), end_ms=0, status="RUNNING")]
+    frame = runs_view(runs, "runs").frame()
+    assert {"run_id", "run_name", "status", "start_time", "end_time", "metrics.mae", "params.depth"} <= set(
+        frame.columns
+    )
+    assert str(frame["start_time"].dt.tz) == "UTC" and frame["end_time"].isna().tolist() == [False, True]
+    assert frame["metrics.mae"].dtype == "float64" and math.isnan(frame["metrics.mae"][1])
+    assert frame["params.depth"][0] == "3" and frame["duration"][0] == 1.0
+    assert runs_view([], "runs").frame().shape[0] == 0
+
+
+def test_columns_are_chosen_by_name() -> None:
+    runs = [run("a", {"depth": "3"}, {"mae": 2.0, "auc": 0.5})]
+    view = runs_view(runs, "runs", ["name", "params.depth", "auc", "metric.mae"])
+    assert list(view.columns) == ["run", "params.depth", "auc", "mae"]
+    assert [list(row) for row in view.rows] == [["a", "3", 0.5, 2.0]]
+    with pytest.raises(InvalidInput, match="none of these runs has 'rmse'") as raised:
+        runs_view(runs, "runs", ["rmse"])
+    assert raised.value.hint
+    assert "no run fits" in runs_view([], "runs", ["rmse"], filtered=True).text()
+
+
+@pytest.mark.parametrize(
+    ("order", "expected"),
+    [("start", ("start", True)), ("metrics.auc", ("metrics.auc", True)), ("metrics.mae", ("metrics.mae", False)),
+     ("metrics.mae DESC", ("metrics.mae", True)), ("metrics.test mae", ("metrics.test mae", False)),
+     ("name asc", ("name", False)), ("name", ("name", False))],
+)  # fmt: skip
+def test_the_best_run_comes_first_unless_something_else_is_said(order: str, expected: tuple[str, bool]) -> None:
+    assert order_of(order) == expected
+
+
+def test_a_page_of_a_run_shows_curves_data_and_warnings() -> None:
+    shown = run_view(
+        RunDetail(
+            run("a", {"depth": "3"}, {"loss": 0.5, "system/memory_megabytes": 812.0}),
+            history={"loss": [MetricPoint(step, 0, 1 / (step + 1)) for step in range(5)]},
+            datasets=[RunDataset("X", "training", "ab" * 16, 10, 2, "sampled")],
+            warnings=["cell 3 was edited since <it ran>"],
+            cells=[RunCell(str(n), n, "", f"x{n} = 1", "ok", 0, 0.1, [], [f"x{n}"]) for n in (1, 2)],
+        )
+    )
+    text, html = shown.text(), shown.html()
+    for part in ("█▃▂▁▁", "a sample", "cell 3 was edited", "In[2]", "memory_megabytes", "not reproducible"):
+        assert part in text
+    assert "<polyline" in html and "&lt;it ran&gt;" in html and "<script" not in html
 
 
 def test_many_runs_are_rows() -> None:

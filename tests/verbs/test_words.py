@@ -102,6 +102,12 @@ def test_status_and_down_say_that_nothing_runs(nowhere: Nowhere) -> None:
         ('register boosted --as x --gate "mae < 3"', ["register", "boosted", "--as", "x", "--gate", "mae < 3"]),
         ("predict e X.query(\"a > 'b'\")[:3]", ["predict", "e", "--", "X.query(\"a > 'b'\")[:3]"]),
         ("predict --help", ["predict", "--help"]),
+        (
+            "runs params.x = 'a=b' --sort 'metrics.my mae'",
+            ["runs", "params.x", "=", "'a=b'", "--sort", "metrics.my mae"],
+        ),
+        ('runs "metrics.auc > 0.8"', ["runs", "metrics.auc > 0.8"]),
+        ("runs tags.x LIKE 'a%' -e 'my exp'", ["runs", "tags.x", "LIKE", "'a%'", "-e", "my exp"]),
         ("", ["--help"]),
     ],
 )
