@@ -11,7 +11,7 @@ from typing import Any
 
 from jupyter_client.manager import KernelManager
 
-from mlops_workbench.core.records import Record, RunEnd, RunStart, decode
+from mlops_workbench.core.records import Artifact, Record, RunEnd, RunStart, Tags, decode
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.journal import read_frames
 
@@ -29,6 +29,15 @@ def read_records(root: Path) -> list[Record]:
     return found
 
 
+def surrounds(record: Record) -> bool:
+    """Whether it tells of the resources or the environment of a run, and not of what its code did."""
+    if isinstance(record, Tags):
+        return all(name.startswith("mlflow.source.git.") or name == "mlops.energy" for name in record.values)
+    if isinstance(record, Artifact):
+        return record.path in ("environment.json", "git.diff")
+    return getattr(record, "origin", "") == "system"
+
+
 class Records:
     """Records of a workspace, by kind and run."""
 
@@ -39,8 +48,8 @@ class Records:
         return read_records(self.root)
 
     def of(self, kind: type, run: str = "") -> list[Any]:
-        """Records of a kind, of the latest run with this name or uid."""
-        found = [record for record in self.all() if isinstance(record, kind)]
+        """Records of a kind, of the latest run with this name or uid; not what is recorded around every run."""
+        found = [record for record in self.all() if isinstance(record, kind) and not surrounds(record)]
         if not run:
             return found
         uids = [start.run_uid for start in self.of(RunStart) if run in (start.name, start.run_uid)]
