@@ -152,6 +152,7 @@ class Session:
         tags: Mapping[str, Any] | None = None,
         source: str = "",
         ambient: bool = True,
+        numbered: bool = False,
     ) -> ActiveRun:
         """Begin a run; whoever begins it ends it with `ActiveRun.end`.
 
@@ -176,8 +177,12 @@ class Session:
         ambient : bool, default=True
             Whether code that knows of no other run logs to this one; False for a run that is the current one
             of a context only (see `enter_run`).
+        numbered : bool, default=False
+            Add the end of the id to the name if a run of this session has that name already.
         """
         uid = new_id()
+        if numbered and any(run.name == name for run in (*self.finished, *self._active)):
+            name = f"{name}-{uid[-6:]}"
         return self._begin(
             RunStart(
                 run_uid=uid,

@@ -42,12 +42,15 @@ class CellOptions:
         Tags and parameters to begin with.
     nested : bool
         Make it a child of the run that is active.
+    numbered : bool
+        Add the end of its id to the name if a run of this session has that name already.
     """
 
     name: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
     params: Mapping[str, Any] = field(default_factory=dict)
     nested: bool = False
+    numbered: bool = False
 
 
 class Watch:
@@ -126,6 +129,7 @@ class Watch:
             notify("%%track --nested: no run is active, so this one has no parent")
         run = self.session.start_run(
             options.name,
+            numbered=options.numbered,
             experiment=parent.experiment if parent is not None else "",
             parent_uid=parent.uid if parent is not None else "",
             cell_id=execution.cell_id,

@@ -57,6 +57,15 @@ class Shell:
         """A shell holds no fitted models."""
         return False
 
+    def autotrack(self, on: bool | None = None) -> bool:
+        """A shell has no cells; it tells what notebooks of the workspace begin with."""
+        if on is not None:
+            raise InvalidInput(
+                "cells are run in a notebook, not in a shell",
+                hint="'%mlops autotrack on' there, or autotrack = true below [capture] in workbench.toml",
+            )
+        return self.workspace.settings.capture.autotrack
+
     def progress(self, text: str) -> None:
         """Progress goes to standard error, the answer to standard output."""
         sys.stderr.write(text + "\n")
@@ -64,7 +73,7 @@ class Shell:
 
 
 def main() -> None:
-    """Run ``mlops``; exit code 1 for an error, 130 after Ctrl-C."""
+    """Run ``mlops``; exit code 1 for an error or a check that fails, 130 after Ctrl-C."""
     from mlops_workbench.verbs.app import app, run
 
     if "_MLOPS_COMPLETE" in os.environ:
@@ -84,6 +93,8 @@ def main() -> None:
         raise SystemExit(0) from None
     if view is not None:
         _print(view, as_json=as_json)
+        if view.failed:
+            raise SystemExit(1)
 
 
 def _print(view: Any, *, as_json: bool) -> None:

@@ -57,6 +57,7 @@ class JournalSettings(_Section, frozen=True):
 class CaptureSettings(_Section, frozen=True):
     """What is observed of a cell."""
 
+    autotrack: Annotated[bool, Meta(description="make every cell that fits a model a run")] = False
     digest_seconds: Annotated[
         float, Meta(gt=0, le=3600, description="longest time for the version of one data set; beyond: of a sample")
     ] = 2.0

@@ -74,6 +74,15 @@ class Notebook:
 
         return save_model_of_run(run)
 
+    def autotrack(self, on: bool | None = None) -> bool:
+        """Let cells that fit a model be runs, or not; tell how it is."""
+        from mlops_workbench.magics.watching import watching
+
+        autotrack = watching(self._shell).autotrack
+        if on is not None:
+            autotrack.on = on
+        return autotrack.on
+
     def progress(self, text: str) -> None:
         """Show a line while a verb goes on."""
         sys.stdout.write(text + "\n")

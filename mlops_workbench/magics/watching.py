@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from mlops_workbench.capture.autotrack import Autotrack
     from mlops_workbench.capture.cell import CellRun
     from mlops_workbench.capture.watch import CellOptions, Watch
     from mlops_workbench.magics.showing import Showing
@@ -45,8 +46,22 @@ class Watching:
         watch = Watch(self._shell, session, self._show)
         cells = CellLog(self._shell, session, watch.deferred)
         # Where a run comes from is read from the log of the cells, which has to know the cell by then.
-        watch.observers += [cells, ProvenanceLog(session, cells, watch.deferred)]
+        watch.observers += [cells, ProvenanceLog(session, cells, watch.deferred), self.autotrack]
         return watch
+
+    @cached_property
+    def autotrack(self) -> Autotrack:
+        """What makes runs of the cells that fit a model."""
+        from mlops_workbench.capture.autotrack import Autotrack
+        from mlops_workbench.capture.session import current_session
+        from mlops_workbench.core.errors import WorkbenchError
+
+        try:
+            on = current_session().workspace.settings.capture.autotrack
+        except WorkbenchError:
+            # Whoever needs the settings says what is wrong with them.
+            on = False
+        return Autotrack(self.track, on=on)
 
     @cached_property
     def showing(self) -> Showing:

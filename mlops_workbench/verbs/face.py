@@ -38,6 +38,10 @@ class Face(Protocol):
         """Save the fitted model of a run that is still in memory; False when this face has none."""
         ...
 
+    def autotrack(self, on: bool | None = None) -> bool:
+        """Let cells that fit a model be runs (or not, or leave it as it is), and tell how it is now."""
+        ...
+
     def progress(self, text: str) -> None:
         """Show a line while the verb goes on."""
         ...

@@ -12,6 +12,7 @@ from mlops_workbench.capture.observe.estimators import is_model
 from mlops_workbench.capture.observe.loops import candidates
 from mlops_workbench.capture.observe.own_functions import (
     definition,
+    global_loads,
     global_names,
     own_function,
     own_method,
@@ -24,6 +25,7 @@ from mlops_workbench.capture.observe.scope import Loop, Names, assignments, call
 Kind = Literal["metric", "folds", "own", "none"]
 
 _METRICS = ("sklearn.metrics", "imblearn.metrics", "sksurv.metrics", "torchmetrics", "statsmodels.tools.eval_measures")
+_SCORES = {"score", "evaluate"}
 _FOLDS = {"cross_val_score", "cross_validate"}
 #: Attributes of fitted models that are results.
 _RESULTS = {"best_score_", "oob_score_", "rsquared", "rsquared_adj", "aic", "bic", "llf", "prsquared", "best_score"}
@@ -132,7 +134,7 @@ class Measures:
                 return self._own(own, place)
         if (method := own_method(function, self.names)) is not None:
             return self._own(method, place)
-        if isinstance(function, ast.Attribute) and function.attr in ("score", "evaluate"):
+        if isinstance(function, ast.Attribute) and function.attr in _SCORES:
             if self._model(function.value, loops):
                 return "metric"
             unknown = self._inside and not candidates(function.value, self.names, loops)
@@ -211,17 +213,15 @@ def put_into(statement: ast.stmt) -> list[tuple[ast.expr, ast.expr]]:
 def measures_something(function: FunctionType) -> bool:
     """Whether a function's code, or that of own functions it calls, names a metric or a score."""
     for code, scope in reached_codes(function):
-        modules = [scope[name] for name in code.co_names if isinstance(scope.get(name), ModuleType)]
-        for name in code.co_names:
-            if name.startswith(_METRICS) or name in _FOLDS or (name in ("score", "evaluate") and name not in scope):
-                return True
-            if any(_library_kind(value) in ("metric", "folds") for value in _meant(name, scope, modules)):
-                return True
+        loaded = [scope[name] for name in global_loads(code) if name in scope]
+        modules = [value for value in loaded if isinstance(value, ModuleType)]
+        within = [space[name] for name in code.co_names for space in map(vars, modules) if name in space]
+        if any(_library_kind(value) in ("metric", "folds") for value in (*loaded, *within)):
+            return True
+        # Imported within the function, or a method of a model.
+        if any(name.startswith(_METRICS) or name in _SCORES for name in code.co_names):
+            return True
     return False
-
-
-def _meant(name: str, scope: Names, modules: list[ModuleType]) -> list[Any]:
-    return [value for space in (scope, *map(vars, modules)) if (value := space.get(name)) is not None]
 
 
 def _library_kind(value: Any) -> Kind | None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import dis
 import inspect
 import sys
 import sysconfig
 import textwrap
 from collections.abc import Iterator
+from functools import lru_cache
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -53,7 +55,7 @@ def reached_codes(function: FunctionType) -> Iterator[tuple[CodeType, Names]]:
         seen.add(code)
         yield code, scope
         waiting += [(part, scope) for part in code.co_consts if isinstance(part, CodeType)]
-        for name in code.co_names:
+        for name in global_loads(code):
             inner = own_function(scope.get(name))
             if inner is not None:
                 waiting.append((inner.__code__, inner.__globals__))
@@ -71,13 +73,22 @@ def definition(function: FunctionType) -> ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def global_names(function: FunctionType) -> Names:
-    """Globals that a function can mean; its arguments and other local names are not among them."""
-    local = {*function.__code__.co_varnames, *function.__code__.co_cellvars}
-    return {
-        name: function.__globals__[name]
-        for name in function.__code__.co_names
-        if name in function.__globals__ and name not in local
-    }
+    """Globals that a function, or one within it, looks up."""
+    scope = function.__globals__
+    found: dict[str, Any] = {}
+    waiting = [function.__code__]
+    while waiting:
+        code = waiting.pop()
+        found.update({name: scope[name] for name in global_loads(code) if name in scope})
+        waiting += [part for part in code.co_consts if isinstance(part, CodeType)]
+    return found
+
+
+@lru_cache(maxsize=2000)
+def global_loads(code: CodeType) -> tuple[str, ...]:
+    """Names that a code looks up as globals; ``co_names`` has those of attributes too."""
+    loads = ("LOAD_GLOBAL", "LOAD_NAME")
+    return tuple(dict.fromkeys(str(step.argval) for step in dis.get_instructions(code) if step.opname in loads))
 
 
 def _library_class(kind: type) -> bool:
