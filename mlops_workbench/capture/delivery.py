@@ -15,12 +15,12 @@ from collections.abc import Callable, Iterable
 from mlops_workbench.capture.encoding import UNSTORABLE, encode, encode_quickly
 from mlops_workbench.capture.notices import forget, notify
 from mlops_workbench.capture.place import notebook_path
-from mlops_workbench.core.errors import WorkbenchError
+from mlops_workbench.core.errors import StorageError, WorkbenchError
 from mlops_workbench.core.ids import new_id, now_ms
 from mlops_workbench.core.processes import ProcessIdentity
 from mlops_workbench.core.records import TYPE_NUMBERS, Record, RunEnd, RunStart, SessionEnd, SessionStart
 from mlops_workbench.core.workspace import Workspace
-from mlops_workbench.journal import JournalWriter
+from mlops_workbench.journal import JournalWriter, NotSynced
 
 #: Bytes of records that wait in memory while the disk cannot be written.
 BUFFER_BYTES = 16 << 20
@@ -40,8 +40,8 @@ class Delivery:
         Gives the workspace; asked again as long as it fails.
     running : callable
         Gives the start records of runs that are active, to be repeated should the journal be lost.
-    opened : callable
-        Called when a journal was opened, so that somebody closes it.
+    used : callable
+        Called when there is something to write, so that somebody closes this at the end.
 
     Attributes
     ----------
@@ -52,11 +52,11 @@ class Delivery:
     """
 
     def __init__(
-        self, find: Callable[[], Workspace], running: Callable[[], Iterable[RunStart]], opened: Callable[[], None]
+        self, find: Callable[[], Workspace], running: Callable[[], Iterable[RunStart]], used: Callable[[], None]
     ) -> None:
         self._find = find
         self._running = running
-        self._opened = opened
+        self._used = used
         self.workspace: Workspace | None = None
         self.incomplete: set[str] = set()
         self._writer: JournalWriter | None = None
@@ -77,6 +77,8 @@ class Delivery:
             try:
                 writer.append(number, payload, sync)
                 return
+            except NotSynced:
+                return
             except (WorkbenchError, OSError) as error:
                 self._trouble(error)
         with self._lock:
@@ -93,7 +95,10 @@ class Delivery:
             It cannot be found or its settings are broken.
         """
         if self.workspace is None:
-            self.workspace = self._find()
+            try:
+                self.workspace = self._find()
+            except OSError as error:
+                raise StorageError(f"the workspace cannot be read: {error.strerror or error}") from error
         return self.workspace
 
     def close(self) -> None:
@@ -126,22 +131,25 @@ class Delivery:
             return
         self._buffer.append((number, payload, sync))
         self._buffered += len(payload)
+        # Also when no journal can be opened: what still waits at the end is then at least told.
+        self._used()
 
     def _flush(self) -> None:
         try:
             if self._writer is None:
                 self._writer = self._open()
-                self._opened()
             writer = self._writer
             sync = False
             while self._buffer:
                 number, payload, wanted = self._buffer[0]
-                writer.append(number, payload)
+                with contextlib.suppress(NotSynced):
+                    writer.append(number, payload)
                 self._buffer.popleft()
                 self._buffered -= len(payload)
                 sync = sync or wanted
             if sync:
-                writer.sync()
+                with contextlib.suppress(NotSynced):
+                    writer.sync()
             forget("disk")
         except (WorkbenchError, OSError) as error:
             self._trouble(error)

@@ -2,6 +2,6 @@
 
 from mlops_workbench.journal.format import Frame
 from mlops_workbench.journal.reader import read_frames
-from mlops_workbench.journal.writer import ForkedWriter, JournalWriter
+from mlops_workbench.journal.writer import ForkedWriter, JournalWriter, NotSynced
 
-__all__ = ["ForkedWriter", "Frame", "JournalWriter", "read_frames"]
+__all__ = ["ForkedWriter", "Frame", "JournalWriter", "NotSynced", "read_frames"]

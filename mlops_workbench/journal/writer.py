@@ -26,6 +26,12 @@ class ForkedWriter(StorageError):
     code = "forked_writer"
 
 
+class NotSynced(StorageError):
+    """All frames are in the journal, but the disk could not be waited for now; the writer goes on."""
+
+    code = "not_synced"
+
+
 class JournalWriter:
     """Append-only log of one session, in files ``<session>-<nnnn>.mlj`` of a folder.
 
@@ -53,7 +59,8 @@ class JournalWriter:
     ------
     StorageError
         The folder is missing or read-only, or the disk is full. Also from `append` and `sync`; the frame
-        of a failed `append` is not in the journal, and appending again later may work.
+        of a failed `append` is not in the journal, and appending again later may work. `NotSynced` is the
+        exception: it is there.
     """
 
     def __init__(self, folder: Path, session: str, *, segment_bytes: int, fsync_seconds: float) -> None:
@@ -133,6 +140,8 @@ class JournalWriter:
 
         Raises
         ------
+        NotSynced
+            The process has too many files open. Nothing is lost, and it is tried again in the background.
         StorageError
             The disk failed, or the file was deleted. The writer takes no more frames then.
         """
@@ -150,7 +159,11 @@ class JournalWriter:
             except OSError as error:
                 # The process has too many files open. The journal is as good as before; the syncer tries again.
                 self._wake.set()
-                raise trouble(error, path) from error
+                raise NotSynced(
+                    f"the journal cannot be synced now: {error.strerror or error}",
+                    where=str(path),
+                    hint="close files that are not needed",
+                ) from error
             full, self._full = self._full, []
             new_file, self._new_file = self._new_file, False
             self._dirty = False

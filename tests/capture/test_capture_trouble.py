@@ -8,9 +8,11 @@ import subprocess
 import sys
 
 import pytest
+from kernels import Records
 
 from mlops_workbench.capture import delivery, log, log_artifact, log_params, track
 from mlops_workbench.core.records import Artifact, Metrics, Params, RunEnd, RunStart
+from mlops_workbench.core.workspace import Workspace
 
 
 def block(workspace):
@@ -31,7 +33,7 @@ def test_records_wait_in_memory_until_the_folder_is_there(session, records, work
         told = capsys.readouterr().err
         assert told.count("cannot be written") == 1 and "your code goes on" in told
         unblock(workspace)
-    assert [record.values["i"] for record in records.of(Metrics, "r")] == list(range(100))
+    assert logged(records) == list(range(100))
     assert records.end("r").complete, "nothing was lost"
     assert capsys.readouterr().err == ""
 
@@ -69,7 +71,7 @@ def test_a_read_only_folder_does_not_stop_a_run(tmp_path, monkeypatch, session, 
     with track("r") as run:
         log(a=1)
         log_artifact(b"x", "x.txt")
-    assert run.status == "FINISHED" and run.metrics == {"a": 1}
+    assert run.status == "FINISHED" and run.metrics["a"] == 1
     told = capsys.readouterr().err
     assert told.count("cannot be written") == 1 and told.count("could not be stored") == 1
 
@@ -136,6 +138,143 @@ print("done")
     assert len(records.values(Params, "r")) == 300
     assert records.values(Metrics, "r") == {"first": 1, "last": 1}
     assert records.end("r").complete
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A real disk of 8 MiB."""
+    folder = tmp_path / "small disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", folder], capture_output=True, text=True)
+    if mounted.returncode:
+        pytest.skip(f"nothing can be mounted here: {mounted.stderr.strip()}")
+    yield Workspace.init(folder)
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+DISK = """
+import os, time
+from pathlib import Path
+from mlops_workbench.capture import track, log, log_params, log_artifact
+
+def fill():
+    with open("filler", "wb", buffering=0) as file:
+        try:
+            while file.write(bytes(4096)):
+                pass
+        except OSError:
+            pass
+
+def free():
+    os.unlink("filler")
+"""
+
+
+def logged(records):
+    return [record.values["i"] for record in records.of(Metrics, "r") if "i" in record.values]
+
+
+def on_disk(workspace, script):
+    env = {name: value for name, value in os.environ.items() if not name.startswith("MLOPS_")}
+    return subprocess.run(
+        [sys.executable, "-c", DISK + script], env=env, cwd=workspace.root, capture_output=True, text=True, timeout=120
+    )
+
+
+def test_on_a_really_full_disk_all_is_kept_until_there_is_room(small_disk):
+    done = on_disk(
+        small_disk,
+        """
+with track("r"):
+    log(i=-1)
+    fill()
+    for i in range(40_000):
+        log(i=i)
+    log_params(p="x" * 100_000)
+    free()
+    log(i=40_000)
+print("done")
+""",
+    )
+    assert done.stdout == "done\n" and done.stderr.count("mlops:") == 1, done.stderr
+    assert "No space left" in done.stderr and "your code goes on" in done.stderr
+    records = Records(small_disk.root)
+    assert logged(records) == list(range(-1, 40_001))
+    assert records.values(Params, "r") == {"p": "x" * 100_000}
+    assert records.end("r").complete
+
+
+def test_on_a_full_disk_what_exceeds_the_memory_is_dropped_and_the_run_says_so(small_disk):
+    done = on_disk(
+        small_disk,
+        """
+from mlops_workbench.capture import delivery
+delivery.BUFFER_BYTES = 1 << 20
+with track("r"):
+    fill()
+    for i in range(40_000):
+        log(i=i)
+    log_artifact(b"x" * 10_000, "x.bin")
+    free()
+with track("next"):
+    log(i=1)
+print("done")
+""",
+    )
+    assert done.stdout == "done\n", done.stderr
+    assert done.stderr.count("cannot be written") == 1 and done.stderr.count("could not be stored") == 1
+    records = Records(small_disk.root)
+    kept = logged(records)
+    assert 0 < len(kept) < 40_000 and kept == list(range(len(kept)))
+    assert not records.end("r").complete and records.end("r").status == "FINISHED"
+    assert records.end("next").complete
+
+
+def test_a_disk_that_is_full_from_the_start_stops_nothing(small_disk):
+    done = on_disk(small_disk, "fill()\nwith track('r') as run:\n    log(a=1)\n    log(a=2)\nprint(run.status)")
+    assert done.stdout == "FINISHED\n" and done.returncode == 0, done.stderr
+    assert done.stderr.count("cannot be written") == 1 and "are lost" in done.stderr
+
+
+def test_a_disk_that_is_mounted_read_only_stops_nothing(small_disk):
+    subprocess.run(["mount", "-o", "remount,ro", small_disk.root], check=True)
+    done = on_disk(small_disk, "with track('r') as run:\n    log(a=1)\nprint(run.status)")
+    assert done.stdout == "FINISHED\n" and "Read-only" in done.stderr
+    assert done.stderr.count("cannot be written") == 1
+
+
+@pytest.mark.parametrize("when", ["before", "during"])
+def test_a_process_with_too_many_files_open_keeps_all_it_logs(workspace, records, when):
+    done = on_disk(
+        workspace,
+        f"""
+import resource
+soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+def none(): resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+def many(): resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+import mimetypes; mimetypes.init()
+with track("first"):
+    log(a=1)
+if {when == "before"}:
+    none()
+with track("r"):
+    none()
+    for i in range(30_000):
+        log(i=i)
+    log_params(p=1)
+    log_artifact(b"x", "x.txt")
+    with track("inner"):
+        log(b=2)
+    many()
+    log(i=30_000)
+print("done")
+""",
+    )
+    assert done.stdout == "done\n" and done.stderr.count("Too many open files") <= 2, done.stderr
+    assert logged(records) == list(range(30_001))
+    assert records.values(Metrics, "inner") == {"b": 2} and records.values(Params, "r") == {"p": 1}
+    assert records.end("inner").complete
+    assert not records.end("r").complete, "the artifact is missing"
 
 
 def test_a_closed_stderr_stops_nothing(session, workspace, monkeypatch):
