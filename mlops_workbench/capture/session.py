@@ -101,6 +101,11 @@ class Session:
         return self._delivery.open_workspace()
 
     @property
+    def experiment_chosen(self) -> bool:
+        """Whether somebody chose the experiment of new runs, here or by ``MLOPS_EXPERIMENT``."""
+        return bool(self._experiment or os.environ.get("MLOPS_EXPERIMENT"))
+
+    @property
     def experiment(self) -> str:
         """Experiment of new runs: set here, else ``MLOPS_EXPERIMENT``, else ``tracking.experiment``."""
         if self._experiment:
