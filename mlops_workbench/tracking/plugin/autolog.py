@@ -1,0 +1,156 @@
+"""MLflow's autologging through the journal, turned on and off in this process."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from mlops_workbench.core.errors import InvalidInput, did_you_mean
+
+URI = "mlops://"
+
+#: Frameworks that can be named, and the module of MLflow for each.
+FRAMEWORKS = {
+    "sklearn": "sklearn",
+    "xgboost": "xgboost",
+    "lightgbm": "lightgbm",
+    "lightning": "pytorch",
+    "pytorch": "pytorch",
+    "torch": "pytorch",
+    "keras": "keras",
+    "tensorflow": "tensorflow",
+    "statsmodels": "statsmodels",
+    "transformers": "transformers",
+    "spark": "spark",
+    "pyspark.ml": "pyspark.ml",
+}
+
+#: Frameworks that are on; the empty text stands for all that are imported now or later.
+_on: list[str] = []
+#: Tracking URI, and variable of the environment, that stood before.
+_before: tuple[str | None, str | None] | None = None
+
+
+def active() -> list[str]:
+    """Frameworks that autologging is on for: names, ``all``, or nothing."""
+    return [name or "all" for name in _on]
+
+
+def follows_experiment() -> bool:
+    """Whether runs that MLflow begins belong to the current experiment of the workbench."""
+    return bool(_on)
+
+
+def switch_on(frameworks: Sequence[str], *, models: bool = False) -> None:
+    """Log what frameworks do to the journal.
+
+    MLflow is imported, which takes seconds, and its tracking URI becomes ``mlops://``.
+
+    Parameters
+    ----------
+    frameworks : sequence of str
+        Names as in `FRAMEWORKS`; none for all that are installed.
+    models : bool, default=False
+        Save each fitted model too, which takes MLflow seconds a model.
+
+    Raises
+    ------
+    InvalidInput
+        A framework is unknown or not installed.
+    """
+    names = [_known(name) for name in frameworks]
+    import mlflow
+
+    modules = [(name, _module(name)) for name in names]
+    _track_here(mlflow)
+    with _quietly():
+        if not modules:
+            _call(mlflow.autolog, models=models)
+        for _, module in modules:
+            _call(module.autolog, models=models)
+    _on.extend(name for name in names or [""] if name not in _on)
+
+
+def switch_off(frameworks: Sequence[str]) -> None:
+    """Undo :func:`switch_on`, for all frameworks when none is named; the tracking URI is then as it was before.
+
+    Raises
+    ------
+    InvalidInput
+        A framework is unknown.
+    """
+    names = [_known(name) for name in frameworks]
+    mlflow = sys.modules.get("mlflow")
+    if mlflow is None or not _on:
+        return
+    gone = names or list(_on)
+    for name in gone:
+        autolog = _module(name).autolog if name else mlflow.autolog
+        autolog(disable=True, silent=True)
+        if name in _on:
+            _on.remove(name)
+    if not _on:
+        _track_as_before(mlflow)
+
+
+def _known(name: str) -> str:
+    if name not in FRAMEWORKS:
+        raise InvalidInput(f"MLflow has no autologging for '{name}'", hint=did_you_mean(name, FRAMEWORKS))
+    return FRAMEWORKS[name]
+
+
+def _module(name: str) -> Any:
+    return importlib.import_module(f"mlflow.{name}")
+
+
+def _call(autolog: Any, *, models: bool) -> None:
+    wanted = {"silent": True, "log_models": models}
+    taken = inspect.signature(autolog).parameters
+    try:
+        autolog(**{name: value for name, value in wanted.items() if name in taken})
+    except ImportError as error:
+        raise InvalidInput(
+            f"autologging cannot be turned on: {error}", hint="install the framework, or name another one"
+        ) from error
+
+
+def _track_here(mlflow: Any) -> None:
+    global _before
+    from mlflow.tracking._tracking_service import utils
+
+    if _before is None:
+        _before = (utils._tracking_uri, os.environ.get("MLFLOW_TRACKING_URI"))
+    if not mlflow.get_tracking_uri().startswith(URI):
+        mlflow.set_tracking_uri(URI)
+
+
+def _track_as_before(mlflow: Any) -> None:
+    global _before
+    if _before is None:
+        return
+    uri, variable = _before
+    _before = None
+    mlflow.set_tracking_uri(uri)
+    if variable is None:
+        os.environ.pop("MLFLOW_TRACKING_URI", None)
+    else:
+        os.environ["MLFLOW_TRACKING_URI"] = variable
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    # MLflow tells at INFO for every framework that it is on, whatever `silent` says.
+    import logging
+
+    logger = logging.getLogger("mlflow.tracking.fluent")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

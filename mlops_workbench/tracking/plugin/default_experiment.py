@@ -1,0 +1,35 @@
+"""Entry point: the experiment of MLflow runs that name none."""
+
+from __future__ import annotations
+
+from mlflow.tracking.default_experiment.abstract_context import DefaultExperimentProvider
+
+
+class CurrentExperiment(DefaultExperimentProvider):
+    """The current experiment of the workbench, where one was chosen; MLflow's own default otherwise.
+
+    It was chosen by ``%mlops experiment NAME``, by ``MLOPS_EXPERIMENT`` (a pipeline's stage), or by
+    ``%mlops autolog``, whose runs belong beside those of tracked cells.
+    """
+
+    def in_context(self) -> bool:
+        """Whether runs go to the journal, and an experiment was chosen."""
+        # Asked in every process that imports MLflow: nothing of the workbench is loaded for others.
+        from mlflow.tracking import get_tracking_uri
+
+        if not get_tracking_uri().startswith("mlops:"):
+            return False
+        from mlops_workbench.capture.session import current_session
+        from mlops_workbench.tracking.plugin import autolog
+
+        return current_session().experiment_chosen or autolog.follows_experiment()
+
+    def get_experiment_id(self) -> str:
+        """Id of that experiment, which is made if need be."""
+        from mlflow.tracking import get_tracking_uri
+
+        from mlops_workbench.capture.session import current_session
+        from mlops_workbench.tracking.plugin.stores import journal_store
+
+        store = journal_store(get_tracking_uri())
+        return store.real.tracking.experiment_id(current_session().experiment)
