@@ -64,8 +64,8 @@ def profile_column(name: str, values: Any) -> dict[str, Any]:
     -------
     dict
         ``name dtype kind missing``; of numbers and dates (in seconds since the epoch) ``min max mean std quantiles``;
-        of everything else, and of numbers with few values, ``distinct`` (in the sampled rows) and ``top`` (pairs of
-        value and count); ``values``: all distinct values of all rows where they are few.
+        of everything else, and of whole numbers with few values, ``distinct``, ``counted`` (values in the sampled
+        rows) and ``top`` (pairs of value and count); ``values``: all distinct values of all rows where they are few.
     """
     kind, numbers = _numbers(values)
     found: dict[str, Any] = {"name": name, "dtype": str(values.dtype), "kind": kind, "missing": _missing(values)}
@@ -150,14 +150,16 @@ def _distribution(numbers: Any, some: Any) -> dict[str, Any]:
     low, high = numpy.fmin.reduce(numbers), numpy.fmax.reduce(numbers)
     there = some[numpy.isfinite(some)].astype(numpy.float64)
     grid = numpy.linspace(0, 1, QUANTILES)
-    return {
-        "min": _finite(low),
-        "max": _finite(high),
-        "infinite": bool(numpy.isinf(low) or numpy.isinf(high)),
-        "mean": _finite(there.mean()) if len(there) else None,
-        "std": _finite(there.std()) if len(there) else None,
-        "quantiles": [_finite(value) for value in numpy.quantile(there, grid)] if len(there) else [],
-    }
+    # The user must not be warned of numbers that are too large for a deviation.
+    with numpy.errstate(all="ignore"):
+        return {
+            "min": _finite(low),
+            "max": _finite(high),
+            "infinite": bool(numpy.isinf(low) or numpy.isinf(high)),
+            "mean": _finite(there.mean()) if len(there) else None,
+            "std": _finite(there.std()) if len(there) else None,
+            "quantiles": [_finite(value) for value in numpy.quantile(there, grid)] if len(there) else [],
+        }
 
 
 def _counted(values: list[Any]) -> Counter[Any]:
@@ -174,7 +176,8 @@ def _counted(values: list[Any]) -> Counter[Any]:
 
 
 def _frequencies(counts: Counter[Any]) -> dict[str, Any]:
-    return {"distinct": len(counts), "top": [[value, count] for value, count in counts.most_common(TOP)]}
+    top = [[value, count] for value, count in counts.most_common(TOP)]
+    return {"distinct": len(counts), "counted": counts.total(), "top": top}
 
 
 def _all_values(values: Any, counts: Counter[Any], looked_at: int) -> list[Any] | None:

@@ -1,0 +1,186 @@
+"""Check a table against the schema that was inferred from a run's training data, with pandera."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from mlops_workbench.core.errors import InvalidInput
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_EXAMPLES = 3
+_WORDS = {
+    "column_in_dataframe": "the column is missing",
+    "not_nullable": "no value may be missing",
+    "field_uniqueness": "values must be unique",
+}
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A check that a column failed.
+
+    Attributes
+    ----------
+    column : str
+        The column.
+    check : str
+        What was expected, in words.
+    rows : int or None
+        How many rows fail; None when it is about the column as a whole.
+    examples : list of str
+        Some of the values that fail.
+    """
+
+    column: str
+    check: str
+    rows: int | None
+    examples: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class DataCheck:
+    """Outcome of a check.
+
+    Attributes
+    ----------
+    rows, columns : int
+        Rows of the table, and columns that have checks.
+    failures : list of Failure
+        Empty when the table passed.
+    aligned : list of str
+        Columns that were read in the schema's type because their own holds the same values, such as whole numbers
+        where training had decimal ones.
+    """
+
+    rows: int
+    columns: int
+    failures: list[Failure]
+    aligned: list[str]
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing failed."""
+        return not self.failures
+
+
+def check_frame(frame: pd.DataFrame, schema_json: bytes) -> tuple[DataCheck, pd.DataFrame]:
+    """Validate a table, all checks at once.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        The table; columns that the schema does not know are left alone.
+    schema_json : bytes
+        A schema in pandera's JSON form.
+
+    Returns
+    -------
+    check : DataCheck
+        The outcome.
+    cases : DataFrame
+        pandera's failure cases: ``column check failure_case index``, a row for every value that fails.
+
+    Raises
+    ------
+    InvalidInput
+        The schema cannot be read by the installed pandera.
+    """
+    import pandas as pd
+    from pandera.errors import SchemaErrors
+    from pandera.io.pandas_io import deserialize_schema
+
+    try:
+        schema = deserialize_schema(json.loads(schema_json))
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        raise InvalidInput(
+            f"the schema of the training data cannot be read: {error}", hint="run the cell again to infer a new one"
+        ) from error
+    frame, aligned = _aligned(frame, schema)
+    empty = pd.DataFrame({"column": [], "check": [], "failure_case": [], "index": []})
+    try:
+        schema.validate(frame, lazy=True)
+    except SchemaErrors as errors:
+        cases = errors.failure_cases
+        failures = _failures(cases, len(frame))
+        return DataCheck(len(frame), len(schema.columns), failures, aligned), cases[list(empty.columns)]
+    return DataCheck(len(frame), len(schema.columns), [], aligned), empty
+
+
+def _failures(cases: pd.DataFrame, rows: int) -> list[Failure]:
+    found = []
+    for (column, check), group in cases.groupby(["column", "check"], sort=False, dropna=False):
+        if check == "column_in_dataframe":
+            found += [Failure(str(name), _WORDS[check], None) for name in group["failure_case"]]
+            continue
+        whole = group["index"].isna().all()
+        examples = (
+            [] if check == "not_nullable" else [str(value) for value in group["failure_case"].unique()[:_EXAMPLES]]
+        )
+        found.append(Failure(str(column), _in_words(str(check)), None if whole else len(group), examples))
+    return sorted(found, key=lambda failure: -(rows + 1 if failure.rows is None else failure.rows))
+
+
+def _in_words(check: str) -> str:
+    if check in _WORDS:
+        return _WORDS[check]
+    name, bracket, rest = check.partition("(")
+    inside = rest.rstrip(")") if bracket else ""
+    if name == "greater_than_or_equal_to":
+        return f"at least {inside}"
+    if name == "less_than_or_equal_to":
+        return f"at most {inside}"
+    if name == "isin":
+        return f"one of {inside}"
+    if name == "dtype":
+        return f"of type {inside.strip(chr(39))}"
+    return check
+
+
+def _aligned(frame: pd.DataFrame, schema: Any) -> tuple[pd.DataFrame, list[str]]:
+    """Columns in the schema's type where theirs is another one of the same kind and every value fits."""
+    frame = frame.copy(deep=False)
+    changed = []
+    for name, column in schema.columns.items():
+        if column.dtype is None or name not in frame.columns or list(frame.columns).count(name) > 1:
+            continue
+        wanted = str(column.dtype)
+        values = frame[name]
+        if str(values.dtype) == wanted or _family(str(values.dtype)) != _family(wanted):
+            continue
+        try:
+            same = column.dtype.coerce(values)
+        except (ValueError, TypeError, OverflowError, ArithmeticError):
+            # The check itself says it better.
+            continue
+        if _loses(values, same):
+            continue
+        frame[name] = same
+        # Text is text and a date is a date however it is stored: nothing to tell.
+        if _family(wanted) == "number":
+            changed.append(str(name))
+    return frame, changed
+
+
+def _loses(before: Any, after: Any) -> bool:
+    """Whether a value is not what it was: 1.5 as a whole number, or a value that has become missing."""
+    if _family(str(before.dtype)) == "number":
+        there = before.notna()
+        return not bool((before[there].astype("float64") == after[there].astype("float64")).all())
+    return bool((before.isna() != after.isna()).any())
+
+
+def _family(dtype: str) -> str:
+    lower = dtype.lower()
+    if lower.startswith(("int", "uint", "float", "double")):
+        return "number"
+    if lower.startswith(("bool",)):
+        return "truth"
+    if lower.startswith("datetime64") or lower.startswith("timestamp"):
+        return "date with a zone" if "," in lower or "tz=" in lower else "date"
+    if lower.startswith(("str", "object", "category", "large_string")):
+        return "text"
+    return lower

@@ -1,0 +1,177 @@
+"""What a word about data means: a file, a run, a version, or a table of the notebook."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlops_workbench.core.datasets import DatasetVersion
+from mlops_workbench.core.errors import InvalidInput, NotFound
+from mlops_workbench.verbs.face import Face
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mlops_workbench.control.client import Client
+
+_FILES = (".parquet", ".csv")
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """Data to compare: what is known of it, and the rows if they are at hand.
+
+    Attributes
+    ----------
+    label : str
+        What it is, in words.
+    name : str
+        Name of the data set.
+    digest, covers : str
+        Its version.
+    rows : int
+        Number of rows.
+    profile : dict
+        See :func:`mlops_workbench.capture.profile.profile_table`.
+    frame : DataFrame or None
+        The rows: those of a table or file, or of a snapshot.
+    """
+
+    label: str
+    name: str
+    digest: str
+    covers: str
+    rows: int
+    profile: dict[str, Any] = field(repr=False)
+    frame: pd.DataFrame | None = field(default=None, repr=False)
+
+
+def find_sources(face: Face, client: Client, word: str, name: str = "") -> list[DataSource]:
+    """Data that a word stands for: an existing file, else a run or version, else a table of the notebook.
+
+    Parameters
+    ----------
+    face : Face
+        Where the word was spoken.
+    client : Client
+        Of the control plane.
+    word : str
+        The word.
+    name : str, optional
+        Only this data set of a run.
+
+    Returns
+    -------
+    list of DataSource
+        Several for a run that used several.
+
+    Raises
+    ------
+    NotFound
+        It stands for nothing.
+    """
+    if (path := as_path(word)) is not None:
+        return [_of_table(read_file(path), f"file {word}", path.name)]
+    from mlops_workbench.control.datasets import choose_version, find_versions
+
+    try:
+        versions = find_versions(client, word)
+    except NotFound as nothing:
+        return [_of_expression(face, word, nothing)]
+    if name:
+        versions = [choose_version(versions, name)]
+    return [_of_version(client, version, word) for version in versions]
+
+
+def find_table(face: Face, word: str) -> Any:
+    """The rows that a word stands for: a file, or an expression of the notebook."""
+    path = as_path(word)
+    return face.table(word) if path is None else read_file(path)
+
+
+def as_path(word: str) -> Path | None:
+    """The file or folder of that name, None when there is none with a table."""
+    path = Path(word)
+    try:
+        return path if (path.suffix.lower() in _FILES and path.is_file()) or path.is_dir() else None
+    except OSError:
+        # An expression too long for a name.
+        return None
+
+
+def read_file(path: Path) -> pd.DataFrame:
+    """A Parquet file or folder, or a CSV file, as a DataFrame.
+
+    Raises
+    ------
+    InvalidInput
+        It cannot be read.
+    """
+    import pandas as pd
+
+    try:
+        return pd.read_csv(path) if path.suffix.lower() == ".csv" else pd.read_parquet(path)
+    except (ValueError, OSError) as error:
+        raise InvalidInput(f"cannot be read as a table: {error}", where=str(path)) from error
+
+
+def as_frame(data: Any) -> pd.DataFrame | None:
+    """Any kind of table as a DataFrame with names as text; None for what has no columns."""
+    import pandas as pd
+
+    from mlops_workbench.capture.kinds import kind_of
+    from mlops_workbench.capture.schema import column_names
+
+    kind = kind_of(data)
+    if kind == "frame":
+        frame = data.copy(deep=False)
+        frame.columns = column_names(data)
+        return frame
+    if kind == "series":
+        return data.to_frame(name=column_names(data)[0])
+    if kind == "array" and data.ndim <= 2:
+        return pd.DataFrame(data if data.ndim == 2 else data.reshape(-1, 1), columns=column_names(data))
+    if kind == "arrow":
+        return data.to_pandas()
+    if kind == "polars":
+        return (data if hasattr(data, "get_columns") else data.to_frame()).to_arrow().to_pandas()
+    if kind == "records":
+        frame = pd.DataFrame(list(data))
+        frame.columns = [name if isinstance(name, str) else f"x{name}" for name in frame.columns]
+        return frame
+    return None
+
+
+def _of_expression(face: Face, word: str, nothing: NotFound) -> DataSource:
+    try:
+        data = face.table(word)
+    except InvalidInput as problem:
+        raise NotFound(
+            f"'{word}' is no file, no run, no version of data and no table", hint=nothing.hint or problem.hint
+        ) from problem
+    return _of_table(data, f"table {word}", word)
+
+
+def _of_table(data: Any, label: str, name: str) -> DataSource:
+    from mlops_workbench.capture.datasets import describe_dataset
+
+    known = describe_dataset("", data, name)
+    return DataSource(label, name, known.digest, known.covers, known.rows, known.profile, as_frame(data))
+
+
+def _of_version(client: Client, version: DatasetVersion, word: str) -> DataSource:
+    frame = None
+    if version.snapshot:
+        from mlops_workbench.control.datasets import read_snapshot
+
+        frame = as_frame(read_snapshot(client.dataset_snapshot(version.digest)))
+    label = f"{version.name} of run {version.run}" if version.run == word else f"{version.name} ({word})"
+    return DataSource(label, version.name, version.digest, version.covers, version.rows, version.profile, frame)
+
+
+def pair_sources(a: list[DataSource], b: list[DataSource]) -> list[tuple[DataSource, DataSource]]:
+    """Which data set is to be compared with which: those of one name, else the first (the widest training data)."""
+    named = {source.name: source for source in reversed(b)}
+    pairs = [(source, named[source.name]) for source in a if source.name in named]
+    return pairs if pairs and len(a) > 1 and len(b) > 1 else [pairs[0] if pairs else (a[0], b[0])]
