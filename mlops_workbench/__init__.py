@@ -25,6 +25,7 @@ _EXPORTS = {
     "log_dataset": "mlops_workbench.capture",
     "tag": "mlops_workbench.capture",
     "runs": "mlops_workbench.control.run_frame",
+    "load_dataset": "mlops_workbench.control.datasets",
     "load_model": "mlops_workbench.control.client",
     "predict": "mlops_workbench.control.client",
     "feedback": "mlops_workbench.control.client",

@@ -22,6 +22,7 @@ from mlops_workbench.control.requests import (
     ShutdownRequest,
 )
 from mlops_workbench.control.transport import Transport
+from mlops_workbench.core.datasets import DatasetVersion
 from mlops_workbench.core.endpoints import Endpoint
 from mlops_workbench.core.errors import Conflict, NotFound, Unavailable
 from mlops_workbench.core.events import WorkspaceStatus
@@ -112,6 +113,22 @@ class Client:
     def artifact(self, reference: str, path: str) -> bytes:
         """Content of a run's file."""
         return self._send("GET", f"/runs/{_part(reference)}/artifacts/{quote(path)}").content
+
+    def datasets(self, reference: str) -> list[DatasetVersion]:
+        """Data that a run used, with profiles; training data first."""
+        return self._get(f"/runs/{_part(reference)}/datasets", list[DatasetVersion])
+
+    def dataset_versions(self, digest: str) -> list[DatasetVersion]:
+        """Runs that used a version of data, newest first; `digest` may be the beginning of it."""
+        return self._get(f"/datasets/{_part(digest)}", list[DatasetVersion])
+
+    def dataset_snapshot(self, digest: str) -> bytes:
+        """The data of a version as Parquet, if a snapshot was kept."""
+        return self._send("GET", f"/datasets/{_part(digest)}/snapshot").content
+
+    def dataset_schema(self, digest: str) -> bytes:
+        """The pandera schema that was inferred from a version of data, as JSON."""
+        return self._send("GET", f"/datasets/{_part(digest)}/schema").content
 
     # -- models ----------------------------------------------------------------------------------------
 

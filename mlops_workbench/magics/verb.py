@@ -47,7 +47,7 @@ def split(line: str) -> list[str]:
     """Words of a magic line.
 
     What follows ``predict ENDPOINT`` is an expression of the notebook, and what follows ``runs`` a filter; both keep
-    their quotes.
+    their quotes. So do the words of ``data``, as in ``df["a"]``, but for quotes around a whole word.
 
     Raises
     ------
@@ -58,6 +58,8 @@ def split(line: str) -> list[str]:
     if len(parts) == 3 and parts[0] == "predict" and not parts[2].startswith("-"):
         return ["predict", parts[1], "--", parts[2]]
     try:
+        if parts[:1] == ["data"]:
+            return [_unquoted(word) for word in shlex.split(line, posix=False)]
         return (_filter_words(line) if parts[:1] == ["runs"] else shlex.split(line)) or ["--help"]
     except ValueError as error:
         raise InvalidInput(f"cannot read '%mlops {line}': {error}", hint="close the quote") from error
@@ -72,6 +74,10 @@ def _filter_words(line: str) -> list[str]:
         if len(word) > 1 and word[0] in "'\"" and word[-1] == word[0] and not _COMPARES.search(words[i - 1]):
             words[i] = word[1:-1]
     return words
+
+
+def _unquoted(word: str) -> str:
+    return word[1:-1] if len(word) > 1 and word[0] == word[-1] and word[0] in "'\"" else word
 
 
 def _show_plot(plot: Plot) -> None:

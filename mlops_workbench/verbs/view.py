@@ -63,6 +63,8 @@ class View:
         The nouns behind it, for programs and for ``--json``.
     plots : sequence of Plot
         Plotly figures; made only where they can be shown.
+    failed : bool
+        What was asked about did not pass: a shell's exit code is 1.
     table : callable, optional
         Makes the DataFrame, where that holds more than the table that is shown.
     """
@@ -79,6 +81,7 @@ class View:
     folded: bool = False
     plots: Sequence[Plot] = field(default=(), repr=False)
     table: Callable[[], pd.DataFrame] | None = field(default=None, repr=False)
+    failed: bool = False
 
     def frame(self) -> pd.DataFrame:
         """The answer as a DataFrame of shape (rows, columns)."""
