@@ -21,6 +21,7 @@ from mlops_workbench.core.errors import Unavailable, WorkbenchError
 from mlops_workbench.core.records import RunStart, SessionStart, decode
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.tracking.delivery_log import DeliveredRun, DeliveryLog
+from mlops_workbench.tracking.garbage import collection_paused
 from mlops_workbench.tracking.journal_files import (
     REAPER,
     Batch,
@@ -99,16 +100,17 @@ class Delivery:
             # Files of a session are delivered in order.
             if cursor.done or file.session in waiting:
                 continue
-            batch = read_batch(file.path, cursor)
-            if not batch.exhausted:
-                waiting.add(file.session)
-            index = finished.get(file.name, Cursor())
-            done = batch.exhausted and (file.name in closed or (index.done and index.offset <= batch.cursor.offset))
-            if batch.entries:
-                self._deliver_patiently(file, batch, done=done)
-                moved = True
-            elif done:
-                self.log.set_cursor(file.name, batch.cursor, done=True)
+            with collection_paused():
+                batch = read_batch(file.path, cursor)
+                if not batch.exhausted:
+                    waiting.add(file.session)
+                index = finished.get(file.name, Cursor())
+                done = batch.exhausted and (file.name in closed or (index.done and index.offset <= batch.cursor.offset))
+                if batch.entries:
+                    self._deliver_patiently(file, batch, done=done)
+                    moved = True
+                elif done:
+                    self.log.set_cursor(file.name, batch.cursor, done=True)
         return moved
 
     def _deliver_patiently(self, file: JournalFile, batch: Batch, *, done: bool) -> None:
@@ -284,7 +286,7 @@ class Delivery:
             "mlops.parent_uid": start.parent_uid,
             "mlops.notebook": start.notebook,
             "mlops.cell_id": start.cell_id,
-            "mlflow.user": user,
+            "mlflow.user": start.tags.get("mlflow.user") or user,
             "mlflow.source.name": start.notebook or file.session,
             "mlflow.source.type": "NOTEBOOK" if start.notebook else "LOCAL",
         }

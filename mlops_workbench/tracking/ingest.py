@@ -19,6 +19,7 @@ from mlops_workbench.core.files import file_lock
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.tracking.delivery import Delivery
 from mlops_workbench.tracking.delivery_log import DeliveryLog, delivery_log_path
+from mlops_workbench.tracking.garbage import collection_paused
 from mlops_workbench.tracking.index import ReadIndex
 from mlops_workbench.tracking.index_writer import IndexWriter
 from mlops_workbench.tracking.journal_files import Cursor, closed_files, journal_files, read_batch
@@ -206,13 +207,14 @@ class Ingest:
             cursor = cursors.get(file.name, Cursor())
             if cursor.done or file.session in unfinished:
                 continue
-            batch = read_batch(file.path, cursor)
-            if not batch.exhausted:
-                unfinished.add(file.session)
-            done = batch.exhausted and (file.name in closed or file.session in dead)
-            if batch.entries or done:
-                writer.apply(file, batch, done=done)
-                moved = moved or bool(batch.entries)
+            with collection_paused():
+                batch = read_batch(file.path, cursor)
+                if not batch.exhausted:
+                    unfinished.add(file.session)
+                done = batch.exhausted and (file.name in closed or file.session in dead)
+                if batch.entries or done:
+                    writer.apply(file, batch, done=done)
+                    moved = moved or bool(batch.entries)
         gone = dead - unfinished
         if gone:
             with writer.transaction() as connection:
