@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from mlops_workbench.capture.delivery import Delivery
+from mlops_workbench.capture.encoding import text
 from mlops_workbench.capture.fits import Fit, Fits
 from mlops_workbench.capture.heart import Heart
 from mlops_workbench.capture.notices import notify
@@ -297,7 +298,7 @@ class Session:
         runs.sort(key=lambda run: run.thread is None or run.thread == main)
         with contextlib.suppress(WorkbenchError):
             self._for_children.publish(
-                self.workspace, [PublishedRun(run.uid, run.name, run.experiment) for run in runs]
+                self.workspace, [PublishedRun(run.uid, text(run.name), text(run.experiment)) for run in runs]
             )
 
     def _run_of_parents(self) -> ActiveRun | None:
