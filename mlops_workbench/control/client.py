@@ -122,13 +122,9 @@ class Client:
         """Runs that used a version of data, newest first; `digest` may be the beginning of it."""
         return self._get(f"/datasets/{_part(digest)}", list[DatasetVersion])
 
-    def dataset_snapshot(self, digest: str) -> bytes:
-        """The data of a version as Parquet, if a snapshot was kept."""
-        return self._send("GET", f"/datasets/{_part(digest)}/snapshot").content
-
-    def dataset_schema(self, digest: str) -> bytes:
-        """The pandera schema that was inferred from a version of data, as JSON."""
-        return self._send("GET", f"/datasets/{_part(digest)}/schema").content
+    def dataset_file(self, digest: str, part: str) -> bytes:
+        """The ``snapshot`` of a version of data as Parquet, or its pandera ``schema`` as JSON."""
+        return self._send("GET", f"/datasets/{_part(digest)}/{part}").content
 
     # -- models ----------------------------------------------------------------------------------------
 

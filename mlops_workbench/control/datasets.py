@@ -75,7 +75,7 @@ def load_dataset(reference: str, name: str = "") -> Any:
     """
     with Client.connect() as client:
         version = choose_version(find_versions(client, reference), name)
-        return read_snapshot(client.dataset_snapshot(version.digest))
+        return read_snapshot(client.dataset_file(version.digest, "snapshot"))
 
 
 def read_snapshot(parquet: bytes) -> Any:

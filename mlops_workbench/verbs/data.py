@@ -89,7 +89,7 @@ def check(face: Face, expression: str, reference: str, name: str) -> View:
     with face.client() as client:
         versions = find_versions(client, reference)
         version = choose_version([v for v in versions if v.schema] or versions, name)
-        schema = client.dataset_schema(version.digest)
+        schema = client.dataset_file(version.digest, "schema")
     frame = as_frame(find_table(face, expression))
     if frame is None:
         raise InvalidInput(f"'{expression}' has no columns to check", hint="give a table or a file with one")
@@ -108,7 +108,7 @@ def get(face: Face, reference: str, name: str, output: Path | None) -> View:
 
     with face.client() as client:
         version = choose_version(find_versions(client, reference), name)
-        content = client.dataset_snapshot(version.digest)
+        content = client.dataset_file(version.digest, "snapshot")
     target = output or Path(f"{Path(version.name).name or 'data'}.parquet")
     if output is None and target.exists():
         raise InvalidInput(f"{target} exists already", hint="name another file with -o")

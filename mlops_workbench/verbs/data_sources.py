@@ -165,7 +165,7 @@ def _of_version(client: Client, version: DatasetVersion, word: str) -> DataSourc
     if version.snapshot:
         from mlops_workbench.control.datasets import read_snapshot
 
-        frame = as_frame(read_snapshot(client.dataset_snapshot(version.digest)))
+        frame = as_frame(read_snapshot(client.dataset_file(version.digest, "snapshot")))
     label = f"{version.name} of run {version.run}" if version.run == word else f"{version.name} ({word})"
     return DataSource(label, version.name, version.digest, version.covers, version.rows, version.profile, frame)
 
