@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.capture.card_parts import SYSTEM
+from mlops_workbench.capture.output import OWN
 from mlops_workbench.capture.progress import Bar, open_bars
 from mlops_workbench.magics.live_drawing import Snapshot, bars_html, bars_text, live_html, live_text
 from mlops_workbench.magics.live_resources import Resources
@@ -141,7 +142,9 @@ class LiveView:
             pause = max(_DRAW, 20 * (drawn - now))
 
     def _publish(self, bundle: Mapping[str, Any], *, update: bool) -> None:
-        self._publisher.publish(dict(bundle), transient={"display_id": self._display_id}, update=update)
+        # So that a tool, and what observes the cell, can tell it from what the user shows.
+        metadata = {OWN: {"run": self.run.uid if self.run is not None else ""}}
+        self._publisher.publish(dict(bundle), metadata, transient={"display_id": self._display_id}, update=update)
 
     def _look(self) -> None:
         if self.run is None:
