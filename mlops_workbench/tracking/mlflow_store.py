@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,13 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from mlops_workbench.core.errors import NotFound
-from mlops_workbench.core.records import Dataset
+from mlops_workbench.core.records import Dataset, ModelMetrics
 from mlops_workbench.core.runs import Run, RunStatus
+from mlops_workbench.tracking.dataset_entity import dataset_fields, dataset_tags
 from mlops_workbench.tracking.metric_rows import MetricRow
 from mlops_workbench.tracking.mlflow_connection import MODEL_UID, RUN_UID, Connection
 from mlops_workbench.tracking.mlflow_database import is_run_id
 from mlops_workbench.tracking.mlflow_errors import translated
-from mlops_workbench.tracking.values import as_text, metric_number, safe_path
+from mlops_workbench.tracking.values import metric_for_store, metric_number, safe_path, step_for_store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -226,6 +226,22 @@ class TrackingStore:
         with translated(self.uri):
             client.log_batch(run_id, metrics=metrics, synchronous=True)
 
+    def log_model_metrics(self, run_id: str, records: Sequence[ModelMetrics]) -> None:
+        """Write what MLflow code logged for models; the run's own metrics are not doubled."""
+        from mlflow.entities import Metric
+
+        metrics = [
+            Metric(
+                name, metric_for_store(value)[0], record.at_ms, step_for_store(record.step), record.model_id,
+                record.dataset_name or None, record.dataset_digest or None, run_id,
+            )
+            for record in records
+            for name, value in record.values.items()
+        ]  # fmt: skip
+        client = self.client
+        with translated(self.uri):
+            client.log_batch(run_id, metrics=metrics, synchronous=True)
+
     def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
         """Set at most 100 tags; the last value wins."""
         if self._open:
@@ -260,23 +276,7 @@ class TrackingStore:
         from mlflow.entities import DatasetInput, InputTag
 
         inputs = [
-            DatasetInput(
-                StoreDataset(
-                    name=(data.name or "data")[:500],
-                    digest=(data.digest or "unknown")[:36],
-                    source_type="local" if data.source else "code",
-                    source=json.dumps({"uri": data.source} if data.source else {"tags": {}})[:65535],
-                    schema=json.dumps(
-                        {
-                            "mlflow_colspec": [
-                                {"type": c.dtype, "name": c.name, "required": c.required} for c in data.columns[:2000]
-                            ]
-                        }
-                    ),
-                    profile=json.dumps({"num_rows": data.rows, **data.profile}, default=as_text)[:1_000_000],
-                ),
-                [InputTag("mlflow.data.context", (data.context or "training")[:500])],
-            )
+            DatasetInput(StoreDataset(**dataset_fields(data)), [InputTag(*tag) for tag in dataset_tags(data).items()])
             for data in datasets
         ]
         client = self.client

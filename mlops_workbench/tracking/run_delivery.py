@@ -15,6 +15,7 @@ from mlops_workbench.core.records import (
     Dataset,
     Metrics,
     Model,
+    ModelMetrics,
     Params,
     Record,
     RunEnd,
@@ -133,6 +134,7 @@ class RunDelivery:
                 if isinstance(item.record, Model):
                     self._model(run, item.record, self.log.session(item.session)[1])
             self._datasets(run, [item.record for item in others if isinstance(item.record, Dataset)])
+            self._model_metrics(run, [item.record for item in others if isinstance(item.record, ModelMetrics)])
             self._ends(run, others)
             self._show_metrics_with_models(run)
         except _Abandoned:
@@ -196,7 +198,9 @@ class RunDelivery:
         record = item.record
         if isinstance(record, RunEnd) and (record.output or record.traceback or self.log.models_of(run.uid)):
             return True
-        if isinstance(record, (Artifact, Model, Dataset)) or (isinstance(record, RunStart) and record.source):
+        if isinstance(record, (Artifact, Model, ModelMetrics, Dataset)):
+            return True
+        if isinstance(record, RunStart) and record.source:
             return True
         return any(True for _ in self._long_texts(run, item))
 
@@ -287,6 +291,10 @@ class RunDelivery:
     def _datasets(self, run: DeliveredRun, datasets: list[Dataset]) -> None:
         if datasets:
             self._bisect(run, "dataset", datasets, lambda part: self.store.log_datasets(run.run_id, part))
+
+    def _model_metrics(self, run: DeliveredRun, records: list[ModelMetrics]) -> None:
+        if records:
+            self._bisect(run, "metric of a model", records, lambda part: self.store.log_model_metrics(run.run_id, part))
 
     def _ends(self, run: DeliveredRun, items: Sequence[RunRecord]) -> None:
         for item in items:
