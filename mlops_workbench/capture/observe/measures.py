@@ -14,6 +14,7 @@ from mlops_workbench.capture.observe.own_functions import (
     definition,
     global_loads,
     global_names,
+    imported_within,
     own_function,
     own_method,
     reached_codes,
@@ -172,7 +173,7 @@ class Measures:
         tree = definition(function)
         if tree is None:
             return None
-        scope = Measures(global_names(function), inside=True)
+        scope = Measures({**global_names(function), **imported_within(tree)}, inside=True)
         scope._returns = self._returns
         self._scopes[function] = scope
         found = []

@@ -139,7 +139,7 @@ class _Reader:
         root = root_name(target)
         value = resolve(target, self._names)
         self._measures.known.setdefault(root, kind)
-        if isinstance(target, ast.Subscript) and value is None:
+        if isinstance(target, ast.Subscript) and _keys(target) is None:
             owner = self._names.get(root)
             for key, item in owner.items() if type(owner) is dict else ():
                 if isinstance(key, str | int) and type(item) is list:

@@ -84,6 +84,21 @@ def global_names(function: FunctionType) -> Names:
     return found
 
 
+def imported_within(tree: ast.AST) -> Names:
+    """What the import statements in a function bind, as far as it is loaded."""
+    found: dict[str, Any] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and not node.level:
+            space = vars(sys.modules.get(node.module or "") or object)
+            found.update({part.asname or part.name: space[part.name] for part in node.names if part.name in space})
+        elif isinstance(node, ast.Import):
+            for part in node.names:
+                name = part.name if part.asname else part.name.partition(".")[0]
+                if name in sys.modules:
+                    found[part.asname or name] = sys.modules[name]
+    return found
+
+
 @lru_cache(maxsize=2000)
 def global_loads(code: CodeType) -> tuple[str, ...]:
     """Names that a code looks up as globals; ``co_names`` has those of attributes too."""

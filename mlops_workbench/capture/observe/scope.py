@@ -168,10 +168,9 @@ def look_before(tree: ast.Module | None, names: Names) -> Before:
     lengths: dict[str, int] = {}
     items: dict[str, Mapping[Any, int]] = {}
     for statement in statements(tree):
-        for name in bound_names(statement):
-            if name in names:
-                ids[name] = id(names[name])
-        for name in changed_in_place(statement):
+        changed = changed_in_place(statement)
+        ids.update({name: id(names[name]) for name in bound_names(statement) | changed if name in names})
+        for name in changed:
             value = names.get(name)
             if type(value) is list:
                 lengths[name] = len(value)
