@@ -83,6 +83,7 @@ class CellLog:
         self._functions: dict[str, FunctionNames] = {}
         self._randomness = Randomness()
         self._begun = False
+        self._notebook = ""
         # Subshells of a kernel execute cells in threads of their own.
         self._local = threading.local()
         self._lock = threading.RLock()
@@ -104,7 +105,7 @@ class CellLog:
             started_ms=execution.started_ms,
             duration_us=0,
             status="running",
-            notebook=notebook_path(),
+            notebook=self._notebook,
             random_state=digest,
         )
         self._session.write(sign)
@@ -143,6 +144,8 @@ class CellLog:
             if entry.done:
                 return
             entry.done = True
+            # A client may tell where the notebook is by a cell of its own.
+            self._notebook = notebook_path()
             record, step = self._record(entry)
             self._session.write(msgspec.structs.replace(record, source=self._masked(entry)))
             self.lineage.add(step)
@@ -152,9 +155,10 @@ class CellLog:
         status, error = _outcome(execution.error)
         names = cell_names(execution.tree, self._parse, lambda name: _path(values.get(name)))
         self._functions = {**self._functions, **names.functions} if names.functions else self._functions
+        known = entry.before.keys() | values.keys()
         for name in list(names.reads):
-            if name in values:
-                names.use(name, used_names(values[name], values))
+            if name in values and _is_users(name):
+                names.use(name, used_names(values[name], values, known))
         changed = mutations(names, values, self._functions)
         new, gone, rebound = _difference(entry.before, values)
         effects = [*names.effects]
@@ -167,7 +171,7 @@ class CellLog:
         if status != "ok":
             # It is not known how far it came: what holds another object was bound.
             kills &= new | rebound
-        reads = [name for name in names.reads if _is_users(name) and (name in values or name in entry.before)]
+        reads = [name for name in names.reads if name in known and _is_users(name)]
         reads += [name for name in names.reads if _OUTPUT.fullmatch(name) and name in values]
         record = msgspec.structs.replace(
             entry.sign,
@@ -215,6 +219,7 @@ class CellLog:
 
     def _catch_up(self, execution: Execution) -> None:
         """Take in the cells that ran before the extension was there; IPython kept their sources."""
+        self._notebook = notebook_path()
         history = getattr(getattr(self._shell, "history_manager", None), "input_hist_raw", None) or []
         earlier = list(enumerate(history))[1:][-_MAX_HISTORY:]
         made: set[str] = set()
@@ -225,7 +230,7 @@ class CellLog:
             self._functions.update(names.functions)
             record = CellExecuted(
                 uid=new_id(), count=count, cell_id="", source=source[:MAX_SOURCE], started_ms=execution.started_ms,
-                duration_us=0, status="unknown", notebook=notebook_path(), reads=sorted(names.reads)[:_MAX_NAMES],
+                duration_us=0, status="unknown", notebook=self._notebook, reads=sorted(names.reads)[:_MAX_NAMES],
                 writes=sorted(names.writes)[:_MAX_NAMES], deletes=sorted(names.deletes)[:_MAX_NAMES],
                 kills=sorted(names.kills)[:_MAX_NAMES], effects=names.effects[:_MAX_NAMES],
             )  # fmt: skip
@@ -256,10 +261,11 @@ class CellLog:
 
 def _difference(before: Mapping[str, int], values: Mapping[str, Any]) -> tuple[set[str], set[str], set[str]]:
     """Names that are new, gone, and bound to another object than before."""
-    now = dict(zip(values, map(id, values.values()), strict=False))
-    new = {name for name in now.keys() - before.keys() if _is_users(name)}
-    rebound = {name for name, _ in now.items() - before.items() if name in before and _is_users(name)}
-    return new, set(before.keys() - now.keys()), rebound
+    known = before.get
+    bound = [name for name, value in list(values.items()) if known(name) != id(value)]
+    users = {name for name in bound if _is_users(name)}
+    new = {name for name in users if name not in before}
+    return new, before.keys() - values.keys(), users - new
 
 
 def _is_users(name: object) -> bool:

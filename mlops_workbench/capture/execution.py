@@ -49,7 +49,7 @@ class Execution:
         self.uid = new_id()
         self.info = info
         self.source = source
-        self.count = int(getattr(shell, "execution_count", 0)) if getattr(info, "store_history", True) else 0
+        self.count = _count(shell, begun=info is None) if getattr(info, "store_history", True) else 0
         self.cell_id: str = getattr(info, "cell_id", None) or ""
         self.started_ms = now_ms()
         self.seconds = 0.0
@@ -67,9 +67,21 @@ class Execution:
     def tree(self) -> ast.Module | None:
         """Syntax tree of the cell, magics transformed and unwrapped; None when it is not Python."""
         transform = self._shell.transform_cell
-        return unwrap_magics(parse_cell(transform(self.source)), transform)
+        # IPython 9 tells what it made of the source; to make it again would take longer than all the rest.
+        transformed = getattr(self.info, "transformed_cell", None)
+        return unwrap_magics(parse_cell(transformed or transform(self.source)), transform)
 
     def ended(self, error: BaseException | None) -> None:
         """Note that the cell's code is done."""
         self.seconds = time.perf_counter() - self._began
         self.error = error
+
+
+def _count(shell: Any, *, begun: bool) -> int:
+    """Number of the cell that begins now, or has begun.
+
+    IPython 9 raises its own counter before a cell's beginning is announced, IPython 8 after its end; the history
+    takes the cell in between, in all versions.
+    """
+    history = getattr(getattr(shell, "history_manager", None), "input_hist_raw", None)
+    return len(history) - begun if history else int(getattr(shell, "execution_count", 0))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dis
 import functools
 import types
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from typing import Any
 
 _LOADS = ("LOAD_GLOBAL", "LOAD_NAME")
@@ -16,14 +16,20 @@ _MAX_ITEMS = 40
 _MAX_CODES = 5_000
 
 _PLAIN = (int, float, complex, bool, str, bytes, bytearray, type(None), types.ModuleType, types.BuiltinFunctionType)
-#: Libraries whose objects hold data, and no functions of the notebook.
-_DATA = frozenset(("numpy", "pandas", "polars", "pyarrow", "scipy", "torch", "tensorflow", "jax", "datetime", "PIL"))
+#: Libraries whose objects hold data, or lead everywhere, and need not be looked into for functions of the notebook.
+_CLOSED = frozenset(
+    (
+        "numpy", "pandas", "polars", "pyarrow", "scipy", "torch", "tensorflow", "jax", "datetime", "PIL", "matplotlib",
+        "IPython", "ipykernel", "traitlets", "zmq", "tornado", "asyncio", "threading", "logging", "mlops_workbench",
+        "mlflow", "sqlalchemy", "sqlite3", "pathlib", "re", "io", "_io",
+    )
+)  # fmt: skip
 _FUNCTION_HOLDERS = (staticmethod, classmethod)
 
 _codes: dict[types.CodeType, frozenset[str]] = {}
 
 
-def used_names(value: Any, names: Mapping[str, Any]) -> set[str]:
+def used_names(value: Any, names: Mapping[str, Any], known: Set[str]) -> set[str]:
     """Names of the notebook that come into play when what is in `value` is called.
 
     Parameters
@@ -32,6 +38,8 @@ def used_names(value: Any, names: Mapping[str, Any]) -> set[str]:
         A function, class or instance, or a container of such. Whatever is no code of the notebook's own uses none.
     names : mapping
         The notebook's namespace, which is the functions' globals.
+    known : set of str
+        Names that there are, or were before the cell; others are built in.
 
     Returns
     -------
@@ -50,11 +58,11 @@ def used_names(value: Any, names: Mapping[str, Any]) -> set[str]:
             continue
         seen.add(id(item))
         if isinstance(item, types.FunctionType) and item.__globals__ is names:
-            for name in global_names(item.__code__) & names.keys():
+            for name in global_names(item.__code__) & known:
                 if name not in found:
                     found.add(name)
-                    stack.append((names[name], 0))
-        if depth < _MAX_DEPTH:
+                    stack.append((names.get(name), 0))
+        if depth < _MAX_DEPTH and item is not names:
             stack.extend((part, depth + 1) for part in _parts(item))
     return found
 
@@ -100,7 +108,7 @@ def _parts(item: Any) -> Iterator[Any]:
         yield from _first(item)
     elif kind is dict:
         yield from _first(item.values())
-    elif kind.__module__.partition(".")[0] not in _DATA:
+    elif kind.__module__.partition(".")[0] not in _CLOSED:
         if is_notebooks(kind):
             yield kind
         try:

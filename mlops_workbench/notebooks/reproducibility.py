@@ -132,9 +132,9 @@ class _Comparison:
         execution = self._lineage.steps[uid].execution
         return f"In[{execution.count}]" if execution.count else f"the code '{_line(execution.source)}'"
 
-    def _stands(self, source: str) -> bool:
-        """Whether the notebook has a cell with this source."""
-        cells = self._notebook.cells if self._notebook is not None else ()
+    def _stands(self, source: str, since: int = 0) -> bool:
+        """Whether the notebook, saved no earlier than `since`, has a cell with this source."""
+        cells = self._notebook.cells if self._notebook is not None and self._notebook.saved_ms >= since else ()
         return any(_text(cell.source) == _text(source) for cell in cells)
 
     # Reasons
@@ -148,7 +148,7 @@ class _Comparison:
     def _stale(self) -> None:
         """A cell was edited and run again, and the run still rests on what it did before."""
         for uid, execution in self._ran.items():
-            if not execution.cell_id or self._stands(execution.source):
+            if not execution.cell_id:
                 continue
             for other in self._lineage:
                 if (
@@ -157,6 +157,7 @@ class _Comparison:
                     and self._lineage.before(uid, other.uid)
                     and self._lineage.before(other.uid, self._uid)
                     and _text(other.source) != _text(execution.source)
+                    and not self._stands(execution.source, since=other.started_ms)
                 ):
                     self._reasons.append(
                         f"the cell of {self._cell(uid)} was edited and run again as {self._cell(other.uid)}, "

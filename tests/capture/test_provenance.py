@@ -1,0 +1,210 @@
+"""What a run rests on, and why its notebook would not repeat it: small sessions with their notebooks on disk."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
+
+from mlops_workbench.core.records import CellExecuted, Provenance
+from mlops_workbench.magics.track import register_track
+from mlops_workbench.notebooks.reproducibility import BECAUSE
+
+
+class Notebook:
+    """A notebook on disk, and an IPython session that its cells run in."""
+
+    def __init__(self, folder: Path, cells: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+        self.cells = dict(cells)
+        self.path = folder / "mein notizbuch ü.ipynb"
+        monkeypatch.setenv("JPY_SESSION_NAME", str(self.path))
+        # A session takes the place of __main__ and of the hooks of the interpreter.
+        for name in ("displayhook", "excepthook"):
+            monkeypatch.setattr(sys, name, getattr(sys, name))
+        monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+        config = Config({"HistoryManager": {"hist_file": ":memory:"}, "InteractiveShell": {"colors": "nocolor"}})
+        self.shell = InteractiveShell(config=config)
+        monkeypatch.setattr(InteractiveShell, "_instance", self.shell)
+        register_track(self.shell)
+        self.save(seconds=-60)
+
+    def save(self, *, seconds: float = 5) -> None:
+        """Save the notebook; `seconds` after now, so that what ran up to now ran before."""
+        cells = [
+            {"cell_type": "code", "id": name, "metadata": {}, "source": source, "outputs": [], "execution_count": None}
+            for name, source in self.cells.items()
+        ]
+        document = {"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+        self.path.write_text(json.dumps(document), encoding="utf-8")
+        at = time.time() + seconds
+        os.utime(self.path, (at, at))
+
+    def do(self, script: str) -> None:
+        """Run cells by their names; ``A:code`` edits, ``-A`` deletes, ``save`` saves, ``>code`` is a console's."""
+        for step in script.split(" | "):
+            if step == "save":
+                self.save()
+            elif step.startswith("-"):
+                del self.cells[step[1:]]
+            elif step.startswith(">"):
+                self.run(step[1:], "")
+            elif ":" in step:
+                name, _, source = step.partition(":")
+                self.cells[name] = source
+            else:
+                self.run(self.cells[step], step)
+
+    def run(self, source: str, cell: str) -> None:
+        self.shell.run_cell(source, store_history=True, cell_id=cell or None)
+
+
+@pytest.fixture
+def notebook(workspace, session, monkeypatch, capfd):
+    made: list[Notebook] = []
+
+    def make(cells: dict[str, str]) -> Notebook:
+        made.append(Notebook(workspace.root, cells, monkeypatch))
+        return made[-1]
+
+    yield make
+    for one in made:
+        atexit.unregister(one.shell.atexit_operations)
+        one.shell.atexit_operations()
+
+
+def provenance(records) -> Provenance:
+    return records.of(Provenance)[-1]
+
+
+def rests_on(records) -> list[str]:
+    """Sources of the executions that the last run rests on."""
+    sources = {record.uid: record.source for record in records.of(CellExecuted)}
+    return [sources[uid] for uid in provenance(records).cells]
+
+
+RUN = "%%track r\ny = x + 1"
+TWO = {"A": "x = 1", "R": RUN}
+
+#: Sessions after which the notebook repeats the run: nothing must be said.
+GOOD = {
+    "straight line": (TWO, "A | R"),
+    "saved afterwards": (TWO, "A | save | R"),
+    "a run that needs nothing": ({"R": "%%track r\ny = 1"}, "R"),
+    "a cell run twice that only binds": (TWO, "A | A | R"),
+    "the run twice": (TWO, "A | R | R"),
+    "edited and run again": (TWO, "A | A:x = 2 | A | save | R"),
+    "edited and run again, not saved yet": (TWO, "A | A:x = 2 | A | R"),
+    "a new cell that is not saved yet": (TWO, "A | B:z = 1 | B | R"),
+    "a new column computed twice": (
+        {"I": "import pandas as pd\ndf = pd.DataFrame({'a': [1, 2]})", "B": "df['b'] = df.a * 2",
+         "R": "%%track r\ny = df.b.sum()"},
+        "I | B | B | R",
+    ),
+    "a new column computed otherwise": (
+        {"I": "import pandas as pd\ndf = pd.DataFrame({'a': [1, 2]})", "B": "df['b'] = df.a * 2",
+         "R": "%%track r\ny = df.b.sum()"},
+        "I | B | B:df['b'] = df.a * 3 | B | save | R",
+    ),
+    "a model fitted twice": (
+        {"I": "from sklearn.linear_model import Ridge\nmodel = Ridge()", "F": "model.fit([[1.0], [2.0]], [1.0, 2.0])",
+         "R": "%%track r\ny = model.predict([[3.0]])[0]"},
+        "I | F | F | R",
+    ),
+    "looking at values below and going back": (
+        {"A": "xs = [1, 2]", "R": "%%track r\ny = sum(xs)", "L": "len(xs)\nprint(xs)\nxs"}, "A | L | R",
+    ),
+    "looking at a table below": (
+        {"I": "import pandas as pd\ndf = pd.DataFrame({'a': [1, 2]})", "R": "%%track r\ny = df.a.sum()",
+         "L": "df.head()\ndf.describe()\ndf.a.value_counts()"},
+        "I | L | R",
+    ),
+    "a cell below that binds other names": ({**TWO, "Z": "z = x"}, "A | Z | R"),
+    "a failed cell that changed nothing": ({**TWO, "F": "x = 1 / 0"}, "A | F | R"),
+    "commands below": ({**TWO, "L": "!echo hello"}, "A | L | R"),
+    "a console that looks": (TWO, "A | >x | R"),
+    "imports in the middle, run again": (
+        {"A": "x = 1", "I": "import math", "R": "%%track r\ny = math.floor(x)"}, "A | I | I | R",
+    ),
+    "functions defined above": (
+        {"K": "k = 2", "F": "def f(a):\n    return a * k", "R": "%%track r\ny = f(3)"}, "F | K | R",
+    ),
+    "seeded numbers": (
+        {"I": "import numpy as np", "S": "np.random.seed(0)", "D": "x = np.random.rand()", "R": RUN},
+        "I | S | D | S | D | R",
+    ),
+    "a comment that is not saved yet": (TWO, "A:x = 1  # one | A | R"),
+    "conditional, done once": ({"A": "x = 0", "B": "if x == 0:\n    x = 5", "R": RUN}, "A | B | B | R"),
+}  # fmt: skip
+
+#: Sessions after which it does not: what must be said, each of it once.
+BAD = {
+    "edited since": (TWO, "A | A:x = 2 | save | R", ["the cell of In[1] was edited after it ran"]),
+    "deleted": (TWO, "A | -A | save | R", ["In[1] ('x = 1') is no cell of the notebook"]),
+    "typed in a console": (TWO, "A | >x = 7 | R", ["In[2] was typed outside of the notebook"]),
+    "ran from below": (
+        {"A": "x = 1", "R": RUN, "Z": "x = 5"}, "A | Z | R", ["In[2], which made x for In[3], stands below it"]),
+    "a function from below": (
+        {"R": "%%track r\ny = f(3)", "F": "def f(a):\n    return a"}, "F | R",
+        ["In[1], which made f for In[2], stands below it"]),
+    "a global of a function from below": (
+        {"F": "def f(a):\n    return a * k", "R": "%%track r\ny = f(3)", "K": "k = 2"}, "F | K | R",
+        ["In[2], which made k for In[3], stands below it"]),
+    "twice on its own result": (
+        {"A": "x = 1", "B": "x += 1", "R": RUN}, "A | B | B | R",
+        ["In[2] and In[3] are the same cell, run again on its own result (x)"]),
+    "appended twice": (
+        {"A": "xs = []", "B": "xs.append(1)", "R": "%%track r\ny = len(xs)"}, "A | B | B | R",
+        ["In[2] and In[3] are the same cell, run again on its own result (xs)"]),
+    "a cell between that did not run": (
+        {"A": "x = 1", "B": "x = 2", "R": RUN}, "A | R",
+        ["the cell 'x = 2', which stands above In[2], sets x too, but did not run"]),
+    "a cell between that ran before": (
+        {"A": "x = 1", "B": "x = 2", "R": RUN}, "A | B | A | R",
+        ["the cell 'x = 2', which stands above In[4], sets x too, but did not run in between"]),
+    "an old value after an edit": (
+        {"A": "x = 1", "B": "w = x", "R": "%%track r\ny = w"}, "A | B | A:x = 2 | A | R",
+        ["the cell of In[1] was edited and run again as In[3], and the run still uses x from before"]),
+    "an edited cell that went on": (
+        {"A": "x = 1", "B": "x = x * 2", "R": RUN}, "A | B | B:x = x * 3 | B | R",
+        ["the cell of In[2] was edited and run again as In[3], which went on with x as it was"]),
+    "drawn again": (
+        {"S": "import numpy as np\nnp.random.seed(0)", "D": "x = np.random.rand()", "R": RUN}, "S | D | D | R",
+        ["In[2] and In[3] are the same cell, run again on its own result (the random numbers)"]),
+    "a generator used again": (
+        {"S": "import numpy as np\nrng = np.random.default_rng(0)", "D": "x = rng.random()", "R": RUN},
+        "S | D | D | R", ["In[2] and In[3] are the same cell, run again on its own result (rng)"]),
+    "a file written below": (
+        {"R": "%%track r\ny = open('f.txt').read()", "W": "with open('f.txt', 'w') as f:\n    f.write('1')"},
+        "W | R", ["In[1], which made f.txt for In[2], stands below it"]),
+    "a name by exec from below": (
+        {"A": "pass", "R": RUN, "Z": "exec('x = 3')"}, "Z | R", ["In[1], which made x for In[2], stands below it"]),
+    "several reasons": (
+        {"A": "x = 1", "B": "z = 2", "R": "%%track r\ny = x + z + w", "Z": "w = 3"},
+        "A | B | Z | -B | A:x = 4 | save | R",
+        ["the cell of In[1] was edited after it ran", "In[2] ('z = 2') is no cell of the notebook",
+         "In[3], which made w for In[4], stands below it"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_nothing_is_said_of_a_run_that_its_notebook_repeats(name, notebook, records):
+    cells, script = GOOD[name]
+    notebook(cells).do(script)
+    assert provenance(records).warnings == []
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_it_is_said_why_a_notebook_does_not_repeat_a_run(name, notebook, records):
+    cells, script, reasons = BAD[name]
+    notebook(cells).do(script)
+    warnings = provenance(records).warnings
+    assert len(warnings) == len(reasons), warnings
+    for reason in reasons:
+        assert [w for w in warnings if w.startswith(BECAUSE + reason)], (reason, warnings)
