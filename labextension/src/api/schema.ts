@@ -24,6 +24,66 @@ export interface paths {
     patch?: never;
     trace?: never;
   };
+  '/api/datasets/{digest}': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    /**
+     * List Dataset Uses
+     * @description Runs that used a version of data, newest first; `digest` may be the beginning of it.
+     */
+    get: operations['list_dataset_uses'];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/api/datasets/{digest}/schema': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    /**
+     * Get Dataset Schema
+     * @description The pandera schema that was inferred from the data, in pandera's JSON form.
+     */
+    get: operations['get_dataset_schema'];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/api/datasets/{digest}/snapshot': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    /**
+     * Get Dataset Snapshot
+     * @description The data itself as Parquet.
+     */
+    get: operations['get_dataset_snapshot'];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
   '/api/endpoints': {
     parameters: {
       query?: never;
@@ -450,6 +510,8 @@ export interface paths {
     /**
      * List Runs
      * @description Runs; `order_by` is ``start``, ``name``, ``duration``, ``metrics.<name>`` or ``params.<name>``.
+     *
+     *     `filter` is in MLflow's language: ``metrics.auc > 0.8 and params.depth = 6``.
      */
     get: operations['list_runs'];
     put?: never;
@@ -492,6 +554,26 @@ export interface paths {
      * @description A file of a run.
      */
     get: operations['get_artifact'];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/api/runs/{ref}/datasets': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    /**
+     * List Run Datasets
+     * @description Data that a run used, with profiles; training data first.
+     */
+    get: operations['list_run_datasets'];
     put?: never;
     post?: never;
     delete?: never;
@@ -576,6 +658,85 @@ export interface components {
       version: number;
       /** Window */
       window: string;
+    };
+    /**
+     * DatasetVersion
+     * @description Data as one run used it.
+     *
+     *     Attributes
+     *     ----------
+     *     run_uid, run, experiment : str
+     *         The run.
+     *     name, context : str
+     *         What the run called it, and used it for.
+     *     digest : str
+     *         The version: the same for the same data, whatever run used it under whatever name.
+     *     rows, columns : int
+     *         Shape.
+     *     covers : str
+     *         What the digest was made of: ``content``, ``sampled`` or ``shape``.
+     *     snapshot : str
+     *         Blob digest of the data as Parquet, empty when no run kept this version.
+     *     schema : str
+     *         Blob digest of the pandera schema, empty when none was inferred.
+     *     start_ms, first_ms : int
+     *         When this run began, and when the first run did that used this version; milliseconds since the epoch.
+     *     first_run : str
+     *         Name of that first run.
+     *     profile : dict
+     *         Types, missing values, extremes, quantiles and frequent values by column.
+     */
+    DatasetVersion: {
+      /** Columns */
+      columns: number;
+      /** Context */
+      context: string;
+      /**
+       * Covers
+       * @default content
+       */
+      covers: string;
+      /** Digest */
+      digest: string;
+      /** Experiment */
+      experiment: string;
+      /**
+       * First Ms
+       * @default 0
+       */
+      first_ms: number;
+      /**
+       * First Run
+       * @default
+       */
+      first_run: string;
+      /** Name */
+      name: string;
+      /** Profile */
+      profile?: {
+        [key: string]: unknown;
+      };
+      /** Rows */
+      rows: number;
+      /** Run */
+      run: string;
+      /** Run Uid */
+      run_uid: string;
+      /**
+       * Schema
+       * @default
+       */
+      schema: string;
+      /**
+       * Snapshot
+       * @default
+       */
+      snapshot: string;
+      /**
+       * Start Ms
+       * @default 0
+       */
+      start_ms: number;
     };
     /**
      * DeployRequest
@@ -1340,6 +1501,10 @@ export interface components {
        * @default
        */
       output: string;
+      /** Points */
+      points?: {
+        [key: string]: number;
+      };
       run: components['schemas']['Run'];
       /**
        * Source
@@ -1538,6 +1703,95 @@ export interface operations {
         content: {
           'application/json': components['schemas']['Alert'][];
         };
+      };
+      /** @description What was wrong, where, and what to do */
+      '4XX': {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
+  list_dataset_uses: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path: {
+        digest: string;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['DatasetVersion'][];
+        };
+      };
+      /** @description What was wrong, where, and what to do */
+      '4XX': {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
+  get_dataset_schema: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path: {
+        digest: string;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content?: never;
+      };
+      /** @description What was wrong, where, and what to do */
+      '4XX': {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
+  get_dataset_snapshot: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path: {
+        digest: string;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content?: never;
       };
       /** @description What was wrong, where, and what to do */
       '4XX': {
@@ -2302,6 +2556,7 @@ export interface operations {
     parameters: {
       query?: {
         experiment?: string | null;
+        filter?: string;
         status?: ('RUNNING' | 'FINISHED' | 'FAILED' | 'KILLED') | null;
         kind?: string | null;
         order_by?: string;
@@ -2386,6 +2641,37 @@ export interface operations {
           [name: string]: unknown;
         };
         content?: never;
+      };
+      /** @description What was wrong, where, and what to do */
+      '4XX': {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
+  list_run_datasets: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path: {
+        ref: string;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['DatasetVersion'][];
+        };
       };
       /** @description What was wrong, where, and what to do */
       '4XX': {
