@@ -17,7 +17,7 @@ def arrow_columns(table: Any) -> list[Column]:
 
 def polars_columns(data: Any) -> list[Column]:
     """Columns of a polars DataFrame, Series or LazyFrame; nothing is known of what a LazyFrame misses."""
-    if hasattr(data, "collect_schema") and not hasattr(data, "null_count"):
+    if hasattr(data, "collect"):
         import polars
 
         empty = polars.DataFrame(schema=data.collect_schema())

@@ -53,7 +53,9 @@ def dataset_text(data: Dataset) -> str:
     """``X 200 x 3 #1a2b3c4d``, with ``sampled`` where the digest covers only a part."""
     size = f" {data.rows:,}" + (f" x {len(data.columns):,}" if data.columns else "") if data.rows else ""
     covers = {"sampled": " sampled", "shape": " (shape only)"}.get(data.covers, "")
-    return f"{shown_value(data.name, 32)}{size} #{data.digest[:_DIGEST]}{covers}"
+    # The version of much data is computed after the reply, and the card.
+    version = f"#{data.digest[:_DIGEST]}{covers}" if data.digest else "(version follows)"
+    return f"{shown_value(data.name, 32)}{size} {version}"
 
 
 def usage_text(run: ActiveRun) -> str:

@@ -167,7 +167,7 @@ def _counted(values: list[Any]) -> Counter[Any]:
         raw = Counter(values)
     except TypeError:
         # Lists and dicts count by their text.
-        raw = Counter(map(_label, values))
+        raw = Counter(_label(value) for value in values if not _is_missing(value))
     counts: Counter[Any] = Counter()
     for value, count in raw.items():
         if not _is_missing(value):
