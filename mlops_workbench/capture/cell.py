@@ -124,7 +124,7 @@ class CellRun:
             self.run.observe_metrics(search.best_metrics())
             self._deferred.add(
                 f"the candidates of '{search.name}'",
-                lambda search=search: record_candidates(self._session, self.run, search, alone=len(searches) == 1),
+                partial(record_candidates, self._session, self.run, search, alone=len(searches) == 1),
             )
         for name, value in found.tables.items():
             table = read_table(value)
@@ -144,7 +144,9 @@ class CellRun:
             return
         from mlops_workbench.capture.observed_data import SeenData, observe_data
 
-        seen, later, unknown = [], [], []
+        seen: list[NamedData] = []
+        later: list[NamedData] = []
+        unknown: list[NamedData] = []
         for data in use.data:
             if not data.known:
                 unknown.append(data)

@@ -25,6 +25,12 @@ if TYPE_CHECKING:
     from mlops_workbench.capture.run import ActiveRun
     from mlops_workbench.capture.session import Session
 
+_MAX_COLUMNS = 10_000
+_TAKES_TEXT = {
+    *("OneHotEncoder", "OrdinalEncoder", "TargetEncoder", "LabelEncoder", "SimpleImputer", "FunctionTransformer"),
+    *("HistGradientBoostingClassifier", "HistGradientBoostingRegressor", "DummyClassifier", "DummyRegressor"),
+    *("FeatureUnion", "KBinsDiscretizer"),
+}
 _DISTRIBUTIONS = {"sklearn": "scikit-learn", "mlops_workbench": "mlops-workbench"}
 
 
@@ -71,7 +77,7 @@ def save_model(session: Session, run_uid: str, model: Any, name: str, data: FitD
             flavor="sklearn",
             format=form,
             files=digests,
-            inputs=data.columns if data is not None else [],
+            inputs=data.columns if data is not None else columns_from_model(model),
             outputs=outputs,
             estimator=f"{type(model).__module__}.{type(model).__qualname__}",
             requirements=_requirements(model, form),
@@ -82,6 +88,27 @@ def save_model(session: Session, run_uid: str, model: Any, name: str, data: FitD
     )
     session.fits.mark_saved(run_uid)
     return True
+
+
+def columns_from_model(model: Any) -> list[Column]:
+    """Input columns that a fitted model remembers, for when its data was not seen.
+
+    Names and number are the model's; that they are numbers is known of scikit-learn's own models only, and of
+    pipelines whose first step takes nothing else. What may take text is left without columns.
+    """
+    first = model
+    while isinstance(steps := getattr(first, "steps", None), list) and steps:
+        first = steps[0][1]
+    inner = getattr(first, "best_estimator_", None)
+    if inner is not None:
+        return columns_from_model(inner)
+    module, kind = type(first).__module__, type(first).__name__
+    text = module.startswith(("sklearn.compose", "sklearn.feature_extraction")) or kind in _TAKES_TEXT
+    count = getattr(model, "n_features_in_", None)
+    if not module.startswith("sklearn.") or text or not isinstance(count, int) or not 0 < count <= _MAX_COLUMNS:
+        return []
+    names = getattr(model, "feature_names_in_", None)
+    return [Column(str(name), "double") for name in (names if names is not None else [f"x{i}" for i in range(count)])]
 
 
 def _check(model: Any, name: str) -> None:

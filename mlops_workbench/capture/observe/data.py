@@ -152,8 +152,8 @@ def _value(node: ast.expr, names: Names) -> Any:
 
 
 def _called(node: ast.Call, names: Names) -> Any:
-    words = {word.arg: _argument(word.value, names) for word in node.keywords}
-    if not isinstance(node.func, ast.Attribute) or None in words or words.get("inplace"):
+    words = {word.arg: _argument(word.value, names) for word in node.keywords if word.arg is not None}
+    if not isinstance(node.func, ast.Attribute) or len(words) < len(node.keywords) or words.get("inplace"):
         return None
     if node.func.attr in ("array", "asarray") and len(node.args) == 1 and not words:
         function = resolve(node.func, names)

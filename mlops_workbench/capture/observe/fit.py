@@ -29,6 +29,7 @@ from mlops_workbench.capture.observe.scope import (
     changed_in_place,
     placed,
     resolve,
+    statements,
 )
 
 _FITS = {"fit", "fit_transform", "fit_predict", "partial_fit"}
@@ -90,8 +91,13 @@ def cell_fits(tree: ast.Module | None, names: Names) -> list[CellFit]:
 
 def fitted_elsewhere(tree: ast.Module | None, names: Names, before: Before, fits: list[CellFit]) -> list[CellFit]:
     """Models that a cell assigned and that were fitted out of its sight, by a function or in another process."""
-    known = {id(fit.model) for fit in fits}
     built = [(name, value) for name, value in built_estimators(tree, names, before) if is_fitted(value)]
+    if not built:
+        return []
+    known = {id(fit.model) for fit in fits}
+    # A second name for a model of an earlier cell is no new model.
+    bound = {name for statement in statements(tree) for name in bound_names(statement)}
+    known |= {id(value) for name, value in names.items() if name not in bound and not name.startswith("_")}
     return [CellFit(name, value) for name, value in outermost(built) if id(value) not in known and is_model(value)]
 
 
