@@ -94,7 +94,7 @@ def read_batch(path: Path, cursor: Cursor, *, frames: int = _BATCH_FRAMES, size:
     exhausted = True
     try:
         for frame in read_frames(path, offset, after=sequence):
-            if sequence >= 0 and frame.sequence != sequence + 1:
+            if 0 <= sequence < frame.sequence - 1:
                 problems.append(f"{frame.sequence - sequence - 1} records lost to damage before byte {frame.end}")
             try:
                 record, problem = decode(frame.type, frame.payload), ""
@@ -103,7 +103,7 @@ def read_batch(path: Path, cursor: Cursor, *, frames: int = _BATCH_FRAMES, size:
                 problems.append(problem)
             entries.append(Entry(record, frame.type, frame.payload, frame.end, problem))
             total += len(frame.payload)
-            offset, sequence = frame.end, frame.sequence
+            offset, sequence = frame.end, max(sequence, frame.sequence)
             if len(entries) >= frames or total >= size:
                 exhausted = False
                 break

@@ -12,7 +12,7 @@ from mlops_workbench.core.errors import StorageError
 from mlops_workbench.journal import JournalWriter, read_frames
 from mlops_workbench.journal.format import HEADER_BYTES, MARK, pack_frame, pack_header
 
-QUICK = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+QUICK = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 # Payloads that look like the format itself are the interesting ones.
 payloads = st.one_of(
@@ -94,6 +94,102 @@ def test_a_damaged_stretch_never_gives_a_false_frame(frames, data, tmp_path):
     assert all(any(frame == other for other in remaining_found) for frame in whole)
 
 
+#: Frames around the size of a page, so that pages hold some, one, or a part of one.
+long_payloads = st.one_of(payloads, st.integers(300, 9000).map(lambda size: (f"{size} ".encode() * size)[:size]))
+long_contents = st.lists(st.tuples(st.integers(0, 65535), long_payloads), min_size=4, max_size=60)
+PAGE = 4096
+
+
+def check_damage(path: Path, frames: list[tuple[int, bytes]], ends: list[int], raw: bytes) -> None:
+    """With `raw` in the place of the file: each frame whose bytes are as they were, once, and no false one."""
+    before = path.read_bytes()
+    path.write_bytes(raw)
+    found = list(read_frames(path))
+    sequences = [frame.sequence for frame in found]
+    assert len(set(sequences)) == len(sequences), "a frame came twice"
+    assert all(frames[frame.sequence] == (frame.type, frame.payload) for frame in found), "a false frame"
+    whole = {i for i in range(len(frames)) if before[ends[i] : ends[i + 1]] == raw[ends[i] : ends[i + 1]]}
+    assert whole <= set(sequences), "a whole frame is missing"
+
+
+def laid_out(path: Path) -> list[int]:
+    return [HEADER_BYTES, *(frame.end for frame in read_frames(path))]
+
+
+@QUICK
+@given(frames=long_contents, data=st.data())
+def test_bytes_changed_in_several_places_cost_no_frame_but_theirs(frames, data, tmp_path):
+    path = write(tmp_path / "j", frames)
+    raw = bytearray(path.read_bytes())
+    # One copy of the header tells what belongs to the file; see below for a file that has lost both.
+    anywhere = st.one_of(st.integers(0, HEADER_BYTES // 2 - 1), st.integers(HEADER_BYTES, len(raw) - 1))
+    places = st.tuples(anywhere, st.integers(1, 255))
+    for place, change in data.draw(st.lists(places, min_size=1, max_size=12)):
+        raw[place] ^= change
+    check_damage(path, frames, laid_out(path), bytes(raw))
+
+
+@QUICK
+@given(frames=long_contents, data=st.data())
+def test_pages_of_zeros_cost_no_frame_but_theirs(frames, data, tmp_path):
+    path = write(tmp_path / "j", frames)
+    raw = bytearray(path.read_bytes())
+    for page in data.draw(st.sets(st.integers(0, len(raw) // PAGE), min_size=1, max_size=3)):
+        raw[page * PAGE : (page + 1) * PAGE] = bytes(len(raw[page * PAGE : (page + 1) * PAGE]))
+    check_damage(path, frames, laid_out(path), bytes(raw))
+
+
+@QUICK
+@given(frames=long_contents, data=st.data())
+def test_a_page_in_the_wrong_place_costs_no_frame_but_those_it_overwrote(frames, data, tmp_path):
+    path = write(tmp_path / "j", frames)
+    raw = path.read_bytes().ljust(3 * PAGE, b"\0")
+    pages = [raw[start : start + PAGE] for start in range(0, len(raw), PAGE)]
+    numbers = st.integers(0, len(pages) - 1)
+    one, other = data.draw(numbers), data.draw(numbers)
+    what = data.draw(st.sampled_from(["copied", "swapped", "inserted"]))
+    if what == "inserted":
+        # All that follows moves: it is not where it was, but still whole.
+        path_frames = [*pages[: other + 1], pages[one], *pages[other + 1 :]]
+        moved = b"".join(path_frames)
+        ends = laid_out(path)
+        path.write_bytes(moved)
+        found = list(read_frames(path))
+        sequences = [frame.sequence for frame in found]
+        assert len(set(sequences)) == len(sequences)
+        assert all(frames[frame.sequence] == (frame.type, frame.payload) for frame in found)
+        cut = (other + 1) * PAGE
+        assert {i for i in range(len(frames)) if ends[i + 1] <= cut or ends[i] >= cut} <= set(sequences)
+        return
+    if what == "swapped":
+        pages[one], pages[other] = pages[other], pages[one]
+    else:
+        pages[other] = pages[one]
+    check_damage(path, frames, laid_out(path), b"".join(pages)[: max(len(raw), 1)])
+
+
+@QUICK
+@given(one=long_contents, two=long_contents, data=st.data())
+def test_files_that_hold_pages_of_each_other_give_only_their_own_frames(one, two, data, tmp_path):
+    paths = [write(tmp_path / name, frames) for name, frames in (("one", one), ("two", two))]
+    laid = [laid_out(path) for path in paths]
+    raws = [bytearray(path.read_bytes()) for path in paths]
+    shared = min(map(len, raws)) // PAGE
+    for page in data.draw(st.sets(st.integers(0, shared), min_size=1, max_size=4)):
+        piece = slice(page * PAGE, min((page + 1) * PAGE, *map(len, raws)))
+        raws[0][piece], raws[1][piece] = raws[1][piece], raws[0][piece]
+    if any(
+        bytes(raw[:HEADER_BYTES]) != path.read_bytes()[:HEADER_BYTES] for raw, path in zip(raws, paths, strict=True)
+    ):
+        # With the first page goes the header, and so a file's identity.
+        raws = [
+            bytearray(path.read_bytes()[:HEADER_BYTES]) + raw[HEADER_BYTES:]
+            for raw, path in zip(raws, paths, strict=True)
+        ]
+    for path, frames, ends, raw in zip(paths, (one, two), laid, raws, strict=True):
+        check_damage(path, frames, ends, bytes(raw))
+
+
 @QUICK
 @given(frames=contents, data=st.data())
 def test_reading_goes_on_where_it_stopped(frames, data, tmp_path):
@@ -109,6 +205,16 @@ def test_a_lost_header_costs_no_frame(tmp_path):
     raw = path.read_bytes()
     path.write_bytes(bytes(HEADER_BYTES) + raw[HEADER_BYTES:])
     assert read(path) == frames
+
+
+def test_a_lost_header_and_a_damaged_first_frame_cost_no_other_frame(tmp_path):
+    frames = [(1, b"one"), (2, b"two" * 1000), (3, b"")]
+    path = write(tmp_path / "j", frames)
+    raw = bytearray(path.read_bytes())
+    raw[:HEADER_BYTES] = bytes(HEADER_BYTES)
+    raw[HEADER_BYTES + len(MARK)] ^= 1  # in the salt, which no checksum covers
+    path.write_bytes(raw)
+    assert read(path) == frames[1:]
 
 
 def test_a_journal_inside_a_payload_is_not_read_even_when_the_frame_around_it_is_damaged(tmp_path):
