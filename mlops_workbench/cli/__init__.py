@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from mlops_workbench.core.budgets import Budget, BudgetState
 from mlops_workbench.core.errors import InvalidInput, WorkbenchError
 from mlops_workbench.core.workspace import Workspace
 
@@ -65,6 +66,16 @@ class Shell:
                 hint="'%mlops autotrack on' there, or autotrack = true below [capture] in workbench.toml",
             )
         return self.workspace.settings.capture.autotrack
+
+    def budget(self) -> BudgetState | None:
+        """Nothing is tracked in a shell."""
+        return None
+
+    def set_budget(self, budget: Budget | None) -> None:
+        """Refuse: every command is a process of its own."""
+        raise InvalidInput(
+            "a budget belongs to the session of a notebook", hint="run '%mlops budget 2h' in a cell of it"
+        )
 
     def progress(self, text: str) -> None:
         """Progress goes to standard error, the answer to standard output."""

@@ -11,7 +11,7 @@ from mlops_workbench.core.errors import InvalidInput
 
 _TIME = re.compile(r"(\d+(?:\.\d+)?|\.\d+)(d|h|min|m|s)")
 _SECONDS = {"d": 86_400.0, "h": 3600.0, "min": 60.0, "m": 60.0, "s": 1.0}
-_MONEY = re.compile(r"(\d+(?:[.,]\d+)?|\.\d+)\s*([^\W\d_]{1,8}|[€$£¥])\Z|([€$£¥])\s*(\d+(?:[.,]\d+)?|\.\d+)\Z")
+_MONEY = re.compile(r"(\d+(?:[.,]\d+)?|\.\d+)\s*([^\W\d_]{2,8}|[€$£¥])\Z|([€$£¥])\s*(\d+(?:[.,]\d+)?|\.\d+)\Z")
 _SIGNS = {"€": "EUR", "$": "USD", "£": "GBP", "¥": "JPY"}
 _HINT = "for example: %mlops budget 2h 5EUR --stop"
 
@@ -87,7 +87,8 @@ def parse_budget(words: Sequence[str], *, currency: str, stop: bool = False) -> 
     seconds: float | None = None
     money: float | None = None
     for word in words:
-        time, amount = _time(word), _money(word, currency)
+        time = _time(word)
+        amount = _money(word, currency) if time is None else None
         if time is not None and seconds is None:
             seconds = time
         elif amount is not None and money is None:

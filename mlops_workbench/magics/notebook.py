@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from mlops_workbench.control.client import Client
+    from mlops_workbench.core.budgets import Budget, BudgetState
     from mlops_workbench.core.workspace import Workspace
 
 
@@ -82,6 +83,19 @@ class Notebook:
         if on is not None:
             autotrack.on = on
         return autotrack.on
+
+    def budget(self) -> BudgetState | None:
+        """The budget of this session's tracked work."""
+        from mlops_workbench.capture import current_session
+
+        return current_session().surroundings.resources.budget.state()
+
+    def set_budget(self, budget: Budget | None) -> None:
+        """Begin a budget, or end it with None."""
+        from mlops_workbench.capture import current_session
+
+        resources = current_session().surroundings.resources
+        resources.budget.set(budget, active=resources.active())
 
     def progress(self, text: str) -> None:
         """Show a line while a verb goes on."""

@@ -10,7 +10,18 @@ from click.shell_completion import CompletionItem, ShellComplete
 
 from mlops_workbench import __version__
 from mlops_workbench.core.errors import InvalidInput
-from mlops_workbench.verbs import autolog, autotrack, data, endpoints, models, monitors, pipelines, runs, workspace
+from mlops_workbench.verbs import (
+    autolog,
+    autotrack,
+    budget,
+    data,
+    endpoints,
+    models,
+    monitors,
+    pipelines,
+    runs,
+    workspace,
+)
 from mlops_workbench.verbs.face import Face
 from mlops_workbench.verbs.view import View
 
@@ -27,7 +38,7 @@ def app() -> None:
     """
 
 
-for module in (workspace, autotrack, autolog, runs, data, models, endpoints, pipelines, monitors):
+for module in (workspace, autotrack, autolog, budget, runs, data, models, endpoints, pipelines, monitors):
     for command in module.COMMANDS:
         app.add_command(command)
 

@@ -8,6 +8,7 @@ from mlops_workbench.core.workspace import Workspace
 
 if TYPE_CHECKING:
     from mlops_workbench.control.client import Client
+    from mlops_workbench.core.budgets import Budget, BudgetState
 
 
 class Face(Protocol):
@@ -40,6 +41,20 @@ class Face(Protocol):
 
     def autotrack(self, on: bool | None = None) -> bool:
         """Let cells that fit a model be runs (or not, or leave it as it is), and tell how it is now."""
+        ...
+
+    def budget(self) -> BudgetState | None:
+        """The budget of this session's tracked work, None without one."""
+        ...
+
+    def set_budget(self, budget: Budget | None) -> None:
+        """Begin a budget, or end it with None.
+
+        Raises
+        ------
+        InvalidInput
+            Nothing is tracked in this place.
+        """
         ...
 
     def progress(self, text: str) -> None:
