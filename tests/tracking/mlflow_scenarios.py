@@ -23,14 +23,21 @@ _NOW = re.compile(r"(?<![\d.])\d{13}(?!\d)")
 
 
 class Seen:
-    """Takes down what a scenario sees, without what differs from run to run: ids, folders, the time of day."""
+    """Takes down what a scenario sees, without what differs from run to run: ids, folders, the time of day.
 
-    def __init__(self) -> None:
+    Before a server (`served`) places are the server's, and errors come with their code and its words.
+    """
+
+    def __init__(self, *, served: bool = False) -> None:
+        self.served = served
         self.lines: list[str] = []
         self._ids: dict[str, str] = {}
 
     def __call__(self, what: str, value: Any) -> None:
-        text = json.dumps(plain(value), sort_keys=True, default=str)
+        value = plain(value)
+        if self.served:
+            value = without_places(value)
+        text = json.dumps(value, sort_keys=True, default=str)
         self.lines.append(f"{what}: {self._anonymous(text)}")
 
     @contextmanager
@@ -39,7 +46,7 @@ class Seen:
             yield
         except Exception as error:
             code = error.error_code if isinstance(error, MlflowException) else ""
-            self(what, [type(error).__name__, code, str(error)])
+            self(what, code if self.served and code else [type(error).__name__, code, str(error)])
         else:
             self(what, "no error")
 
@@ -62,6 +69,12 @@ def plain(value: Any) -> Any:
     if isinstance(value, np.generic):
         return plain(value.item())
     return value
+
+
+def without_places(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: without_places(item) for key, item in value.items() if key != "artifacts"}
+    return [without_places(item) for item in value] if isinstance(value, list) else value
 
 
 def number(value: float) -> Any:
@@ -371,7 +384,7 @@ def artifacts(seen: Seen, folder: Path) -> None:
     (folder / "many" / "one.txt").write_text("1")
     (folder / "many" / "sub" / "two.txt").write_text("2")
     with mlflow.start_run(run_name="artifacts") as run:
-        seen("place", mlflow.get_artifact_uri().endswith(f"{run.info.run_id}/artifacts"))
+        seen("place", mlflow.get_artifact_uri().endswith("/artifacts"))
         mlflow.log_artifact(str(file))
         mlflow.log_artifacts(str(folder / "many"), "folder")
         mlflow.log_text("text", "notes/text.md")
@@ -392,6 +405,9 @@ def artifacts(seen: Seen, folder: Path) -> None:
     def walk(path: str | None = None) -> list[str]:
         found = []
         for item in client.list_artifacts(uid, path):
+            # What the workbench keeps with every run.
+            if item.path in ("environment.json", "git.diff"):
+                continue
             found += walk(item.path) if item.is_dir else [item.path]
         return sorted(found)
 

@@ -34,17 +34,21 @@ def forget() -> None:
         os.environ.pop(name, None)
 
 
-def watch(scenario: Callable[[scenarios.Seen, Path], None], uri: str, folder: Path) -> list[str]:
+def watch(
+    scenario: Callable[[scenarios.Seen, Path], None], uri: str, folder: Path, *, served: bool = False
+) -> list[str]:
     folder.mkdir()
     forget()
     mlflow.set_tracking_uri(uri)
-    seen = scenarios.Seen()
+    seen = scenarios.Seen(served=served)
     try:
         scenario(seen, folder)
     finally:
         while mlflow.active_run():
             mlflow.end_run()
     client = MlflowClient()
+    if served:
+        return seen.lines
     for experiment in sorted(
         client.search_experiments(view_type=ViewType.ALL), key=lambda item: int(item.experiment_id)
     ):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mlflow.store.entities.paged_list import PagedList
 from mlflow.store.model_registry.abstract_store import AbstractStore
 
 from mlops_workbench.tracking.plugin.delegation import delegate
@@ -37,13 +38,40 @@ class JournalRegistry(AbstractStore):
             if run_id:
                 real.try_to_deliver(run_id)
                 run_id = real.run_id(run_id)
-            return real.registry.create_model_version(name, source, run_id, *more, **named)
+            return self._shown(real.registry.create_model_version(name, source, run_id, *more, **named))
+
+    def get_model_version(self, name: str, version: str) -> Any:
+        """A version."""
+        return self._shown(self.tracking.real.registry.get_model_version(name, version))
+
+    def copy_model_version(self, src_mv: Any, dst_name: str) -> Any:
+        """Make a version of another registered model from a version."""
+        registry = self.tracking.real.registry
+        source = registry.get_model_version(src_mv.name, src_mv.version)
+        return self._shown(registry.copy_model_version(source, dst_name))
+
+    def get_model_version_by_alias(self, name: str, alias: str) -> Any:
+        """The version that an alias stands for."""
+        return self._shown(self.tracking.real.registry.get_model_version_by_alias(name, alias))
+
+    def search_model_versions(self, filter_string: str | None = None, *args: Any, **more: Any) -> Any:
+        """Versions that fit a filter."""
+        real = self.tracking.real
+        words = real.in_store_words(filter_string) if filter_string else filter_string
+        found = real.registry.search_model_versions(words, *args, **more)
+        return PagedList([self._shown(version) for version in found], found.token)
 
     def get_model_version_download_uri(self, name: str, version: str) -> str:
         """Where the files of a version are."""
         real = self.tracking.real
         with told_to_mlflow():
             return real.reachable(real.registry.get_model_version_download_uri(name, version))
+
+    def _shown(self, version: Any) -> Any:
+        # With the run's id that this process knows.
+        if version is not None and version.run_id:
+            version._run_id = self.tracking.real.uid(version.run_id)
+        return version
 
 
 delegate(JournalRegistry, AbstractStore, lambda store: store.tracking.real.registry)

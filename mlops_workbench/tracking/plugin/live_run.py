@@ -22,7 +22,7 @@ from mlflow.entities import (
 )
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
-from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 
 from mlops_workbench.capture.run import ActiveRun
 from mlops_workbench.core.records import as_float
@@ -142,6 +142,8 @@ class LiveRun:
         """The run as MLflow's own store would give it."""
         tags = {name: as_text(value) for name, value in self.run.tags.items()}
         tags.setdefault(MLFLOW_RUN_NAME, self.name)
+        if self.run.start.parent_uid:
+            tags.setdefault(MLFLOW_PARENT_RUN_ID, self.run.start.parent_uid)
         return Run(
             self.info(),
             RunData(

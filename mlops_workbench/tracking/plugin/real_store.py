@@ -151,6 +151,8 @@ class RealStore:
         if model.source_run_id:
             model._source_run_id = self.uid(model.source_run_id)
         model._artifact_location = self.reachable(model.artifact_location)
+        for metric in model.metrics or []:
+            metric._run_id = self.uid(metric.run_id)
         return model
 
     def reachable(self, uri: str | None) -> str:
