@@ -30,7 +30,9 @@ def plain_array(array: Any) -> Any:
         return array.view(numpy.int64)
     if array.dtype.kind in "fc" and numpy.finfo(array.dtype).nmant == 63:
         # Of the 16 bytes of an x87 number 6 are whatever was in memory.
-        return numpy.ascontiguousarray(array).view(numpy.uint8).reshape(*array.shape, -1, 16)[..., :10]
+        return (
+            numpy.ascontiguousarray(array).view(numpy.uint8).reshape(*array.shape, array.itemsize // 16, 16)[..., :10]
+        )
     return array
 
 

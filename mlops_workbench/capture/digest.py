@@ -20,7 +20,8 @@ import msgspec
 from xxhash import xxh3_128
 
 from mlops_workbench.capture.canonical import Opaque, encode_one, encoded
-from mlops_workbench.capture.column_content import TILE_ROWS, buffer_of, plain_array, update_array, update_column
+from mlops_workbench.capture.column_content import buffer_of, plain_array, update_array, update_column
+from mlops_workbench.capture.column_passes import tiles
 from mlops_workbench.capture.digest_cost import estimate_seconds, sample_rows, take_rows
 from mlops_workbench.capture.kinds import kind_of
 
@@ -137,11 +138,8 @@ def _columns(state: Any, columns: list[tuple[str, Any]]) -> dict[str, str]:
     for one, (_, values) in zip(states, columns, strict=True):
         _column(one, values, strided)
     # Columns of one block lie interleaved: going through them by rows reads every cache line once.
-    longest = max((len(array) for _, array in strided), default=0)
-    numpy: Any = sys.modules.get("numpy")
-    for start in range(0, longest, TILE_ROWS):
-        for one, array in strided:
-            one.update(numpy.ascontiguousarray(array[start : start + TILE_ROWS]))
+    for number, piece in tiles([array for _, array in strided]):
+        strided[number][0].update(piece)
     own = {}
     for one, (name, _) in zip(states, columns, strict=True):
         digest = one.digest()

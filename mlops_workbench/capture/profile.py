@@ -11,10 +11,11 @@ import sys
 from collections import Counter
 from typing import Any
 
+from mlops_workbench.capture.column_passes import Extremes, extremes_of
 from mlops_workbench.capture.digest import Digest, len_of
 from mlops_workbench.capture.digest_cost import sample_rows, take_rows
 from mlops_workbench.capture.kinds import kind_of, name_of_kind
-from mlops_workbench.capture.schema import any_missing, column_names
+from mlops_workbench.capture.schema import column_names
 
 #: Columns that are profiled; of more, the first ones.
 COLUMNS = 200
@@ -42,10 +43,12 @@ def profile_table(data: Any, digest: Digest) -> dict[str, Any]:
     """
     columns, examined = _columns(data, digest)
     sampled = min(examined, SAMPLED_ROWS)
-    profiled = [
-        {**profile_column(name, values), **({"digest": digest.columns[name]} if name in digest.columns else {})}
-        for name, values in columns[:COLUMNS]
-    ]
+    profiled = []
+    for (name, values), extremes in zip(columns[:COLUMNS], _interleaved(columns[:COLUMNS]), strict=True):
+        column = profile_column(name, values, extremes)
+        if name in digest.columns:
+            column["digest"] = digest.columns[name]
+        profiled.append(column)
     return {
         "kind": name_of_kind(data),
         "digest": digest.covers,
@@ -57,8 +60,17 @@ def profile_table(data: Any, digest: Digest) -> dict[str, Any]:
     }
 
 
-def profile_column(name: str, values: Any) -> dict[str, Any]:
-    """Profile of one column: a Series, or an array of shape (rows,).
+def profile_column(name: str, values: Any, extremes: Extremes | None = None) -> dict[str, Any]:
+    """Profile of one column.
+
+    Parameters
+    ----------
+    name : str
+        Its name.
+    values : Series, or ndarray of shape (rows,)
+        Its values.
+    extremes : Extremes, optional
+        What is known of its numbers already.
 
     Returns
     -------
@@ -68,15 +80,19 @@ def profile_column(name: str, values: Any) -> dict[str, Any]:
         rows) and ``top`` (pairs of value and count); ``values``: all distinct values of all rows where they are few.
     """
     kind, numbers = _numbers(values)
-    found: dict[str, Any] = {"name": name, "dtype": str(values.dtype), "kind": kind, "missing": _missing(values)}
-    some = _thinned(values)
+    found: dict[str, Any] = {"name": name, "dtype": str(values.dtype), "kind": kind}
     if numbers is not None:
-        found.update(_distribution(numbers, _thinned(numbers)))
-        if numbers.dtype.kind != "f" and kind == "numeric":
-            counts = Counter(_thinned(numbers).tolist())
+        known = extremes or extremes_of([numbers])[0]
+        some = _thinned(numbers)
+        found["missing"] = known.missing
+        found.update(_distribution(known, some))
+        if numbers.dtype.kind != "f" and len(set(some[: 20 * FEW_VALUES].tolist())) <= FEW_VALUES:
+            counts = Counter(some.tolist())
             if len(counts) <= FEW_VALUES:
                 found.update(_frequencies(counts))
         return found
+    found["missing"] = _missing(values)
+    some = _thinned(values)
     counts = _counted(some.tolist())
     found.update(_frequencies(counts))
     if len(counts) <= FEW_VALUES and (complete := _all_values(values, counts, len(some))) is not None:
@@ -142,24 +158,42 @@ def _numbers(values: Any) -> tuple[str, Any]:
     return "numeric", values.to_numpy(dtype=numpy.float64, na_value=numpy.nan)
 
 
-def _distribution(numbers: Any, some: Any) -> dict[str, Any]:
+def _interleaved(columns: list[tuple[str, Any]]) -> list[Extremes | None]:
+    """Extremes of columns whose values do not lie beside each other, found together; None for the others."""
     numpy: Any = sys.modules["numpy"]
-    if not len(numbers):
-        return {"min": None, "max": None, "mean": None, "std": None, "quantiles": []}
-    # These leave NaN out, and need no copy for it.
-    low, high = numpy.fmin.reduce(numbers), numpy.fmax.reduce(numbers)
-    there = some[numpy.isfinite(some)].astype(numpy.float64)
-    grid = numpy.linspace(0, 1, QUANTILES)
-    # The user must not be warned of numbers that are too large for a deviation.
+    found: list[Extremes | None] = [None] * len(columns)
+    arrays: dict[int, Any] = {}
+    for i, (_, values) in enumerate(columns):
+        if isinstance(values.dtype, numpy.dtype) and values.dtype.kind in "iuf":
+            array = values.to_numpy() if hasattr(values, "to_numpy") else values
+            if not array.flags.c_contiguous:
+                arrays[i] = array
+    for i, extremes in zip(arrays, extremes_of(list(arrays.values())), strict=True):
+        found[i] = extremes
+    return found
+
+
+def _distribution(known: Extremes, some: Any) -> dict[str, Any]:
+    numpy: Any = sys.modules["numpy"]
+    low, high = _finite(known.low), _finite(known.high)
+    # Wide enough for every number, and the user must not be warned of those too large for a deviation.
     with numpy.errstate(all="ignore"):
-        return {
-            "min": _finite(low),
-            "max": _finite(high),
-            "infinite": bool(numpy.isinf(low) or numpy.isinf(high)),
-            "mean": _finite(there.mean()) if len(there) else None,
-            "std": _finite(there.std()) if len(there) else None,
-            "quantiles": [_finite(value) for value in numpy.quantile(there, grid)] if len(there) else [],
-        }
+        there = some.astype(numpy.float64)
+        there = numpy.sort(there[numpy.isfinite(there)])
+        mean, std = (there.mean(), there.std()) if len(there) else (None, None)
+        places = numpy.linspace(0, max(0, len(there) - 1), QUANTILES)
+        below = places.astype(numpy.int64)
+        above = numpy.minimum(below + 1, max(0, len(there) - 1))
+        quantiles = there[below] + (there[above] - there[below]) * (places - below) if len(there) else there
+    return {
+        "min": low,
+        "max": high,
+        "infinite": any(value is not None and finite is None for value, finite in
+                        ((known.low, low), (known.high, high))),
+        "mean": _finite(mean),
+        "std": _finite(std),
+        "quantiles": [_finite(value) for value in quantiles.tolist()],
+    }  # fmt: skip
 
 
 def _counted(values: list[Any]) -> Counter[Any]:
@@ -204,8 +238,6 @@ def _thinned(values: Any) -> Any:
 
 
 def _missing(values: Any) -> int:
-    if not any_missing(values):
-        return 0
     if hasattr(values, "isna"):
         return int(values.isna().sum())
     if values.dtype.kind in "fcMm":
@@ -227,5 +259,7 @@ def _label(value: Any) -> Any:
 
 
 def _finite(value: Any) -> float | int | None:
+    if value is None:
+        return None
     plain = value.item() if hasattr(value, "item") else value
     return plain if isinstance(plain, int) or math.isfinite(plain) else None

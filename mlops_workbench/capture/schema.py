@@ -55,11 +55,15 @@ def columns_of(data: Any) -> list[Column]:
     """
     names = column_names(data)
     if is_frame(data):
-        return [_series_column(data.iloc[:, i], name) for i, name in enumerate(names)]
-    if is_series(data):
-        return [_series_column(data, names[0])]
-    parts = [data] if data.ndim == 1 else [data[:, i] for i in range(data.shape[1])]
-    return [Column(name, array_type(part), not any_missing(part)) for name, part in zip(names, parts, strict=True)]
+        parts = [data.iloc[:, i] for i in range(len(names))]
+        types = [_series_type(part) for part in parts]
+    elif is_series(data):
+        parts, types = [data], [_series_type(data)]
+    else:
+        parts = [data] if data.ndim == 1 else [data[:, i] for i in range(data.shape[1])]
+        types = [array_type(part) for part in parts]
+    gaps = _gaps(parts)
+    return [Column(name, kind, not gap) for name, kind, gap in zip(names, types, gaps, strict=True)]
 
 
 def array_type(values: Any) -> str:
@@ -81,20 +85,22 @@ def missing(series: Any) -> int:
     return int(series.isna().sum())
 
 
-def any_missing(values: Any) -> bool:
-    """Whether a Series, or an array of one dimension, misses a value; of numbers told in one pass without a copy."""
-    kind = getattr(values.dtype, "kind", "O") if type(values.dtype).__module__.startswith("numpy") else "O"
-    if kind in "iubUS":
-        return False
-    if kind == "f" and len(values):
-        # The least of values with a NaN among them is NaN.
-        least = (values.to_numpy() if hasattr(values, "to_numpy") else values).min()
-        return bool(least != least)
-    return bool(missing(values)) if hasattr(values, "isna") else _array_missing(values)
+def _gaps(parts: list[Any]) -> list[bool]:
+    """Whether each column misses a value."""
+    from mlops_workbench.capture.column_passes import have_gaps
 
-
-def _series_column(series: Any, name: str) -> Column:
-    return Column(name, _series_type(series), not any_missing(series))
+    found = [False] * len(parts)
+    floats = []
+    for i, part in enumerate(parts):
+        plain = type(part.dtype).__module__.startswith("numpy")
+        if plain and part.dtype.kind == "f":
+            floats.append(i)
+        elif not plain or part.dtype.kind not in "iubUS":
+            found[i] = bool(missing(part)) if hasattr(part, "isna") else _array_missing(part)
+    arrays = [parts[i].to_numpy() if hasattr(parts[i], "to_numpy") else parts[i] for i in floats]
+    for i, gap in zip(floats, have_gaps(arrays), strict=True):
+        found[i] = gap
+    return found
 
 
 def _series_type(series: Any) -> str:
