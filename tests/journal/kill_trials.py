@@ -186,6 +186,8 @@ def judge(root: Path, shared: memoryview, how: Plan, counts: TrialCounts) -> Non
         if isinstance(record, SessionStart | Heartbeat | RunEnd):
             counts.false += isinstance(record, RunEnd) and record.run_uid == killed
             continue
+        if surrounding(record):
+            continue
         call = true_call(record, root, how)
         if call is None or call[1] >= shared[BEGUN + call[0]]:
             counts.false += 1
@@ -196,6 +198,17 @@ def judge(root: Path, shared: memoryview, how: Plan, counts: TrialCounts) -> Non
         counts.calls += returned
         counts.lost += sum((thread, number) not in found for number in range(returned))
     counts.duplicated += sum(times - 1 for times in found.values())
+
+
+def surrounding(record: Any) -> bool:
+    """Whether a record tells of the environment or of resources, which are recorded beside what is logged."""
+    from mlops_workbench.core.records import Artifact, Metrics, Tags
+
+    if isinstance(record, Artifact):
+        return record.kind != "file"
+    if isinstance(record, Tags):
+        return not any(name.startswith("t ") for name in record.values)
+    return isinstance(record, Metrics) and record.origin == "system"
 
 
 def true_call(record: Any, root: Path, how: Plan) -> tuple[int, int] | None:

@@ -96,7 +96,13 @@ def test_a_damaged_stretch_never_gives_a_false_frame(frames, data, tmp_path):
 
 #: Frames around the size of a page, so that pages hold some, one, or a part of one.
 long_payloads = st.one_of(payloads, st.integers(300, 9000).map(lambda size: (f"{size} ".encode() * size)[:size]))
-long_contents = st.lists(st.tuples(st.integers(0, 65535), long_payloads), min_size=4, max_size=60)
+long_contents = st.one_of(
+    st.lists(st.tuples(st.integers(0, 65535), long_payloads), min_size=4, max_size=60),
+    # Many of a size, so that there are many pages.
+    st.tuples(st.integers(40, 120), st.sampled_from([30, 200, 1000, 3000])).map(
+        lambda drawn: [(i, f"{i} ".encode() * (drawn[1] // len(f"{i} "))) for i in range(drawn[0])]
+    ),
+)
 PAGE = 4096
 
 
