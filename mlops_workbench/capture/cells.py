@@ -22,7 +22,7 @@ from mlops_workbench.capture.session import Session
 from mlops_workbench.core.ids import new_id
 from mlops_workbench.core.records import CellExecuted
 from mlops_workbench.core.secrets import mask
-from mlops_workbench.notebooks.lineage import DRAWN, RANDOM, Lineage, Step
+from mlops_workbench.notebooks.lineage import DRAWN, Lineage, Step
 from mlops_workbench.notebooks.names import CellNames, FunctionNames, cell_names
 
 #: Characters of a source that are kept.
@@ -162,8 +162,8 @@ class CellLog:
         changed = mutations(names, values, self._functions)
         new, gone, rebound = _difference(entry.before, values)
         effects = [*names.effects]
-        if self._randomness.digest == entry.random_state and self._randomness.moved():
-            effects.append(DRAWN)
+        if self._randomness.digest == entry.random_state:
+            effects += [DRAWN + library for library in self._randomness.moved()]
         bound = {name for name in names.writes if name in values}
         made = bound | changed.sure | changed.maybe | new | rebound
         writes = {name for name in made | self._aliases(changed.sure | names.updates, values) if _is_users(name)}
@@ -195,7 +195,7 @@ class CellLog:
                 | (names.writes - in_place - names.kills - rebound - new if status == "ok" else writes - rebound - new)
             ),
             slots={name: frozenset(keys) for name, keys in self._slots(names, changed.slots).items()},
-            repeats=frozenset((names.repeats & (in_place | rebound | new)) | changed.repeats | {RANDOM}),
+            repeats=frozenset((names.repeats & (in_place | rebound | new)) | changed.repeats),
         )
         return record, step
 
@@ -237,6 +237,9 @@ class CellLog:
             made |= names.writes
             self._session.write(msgspec.structs.replace(record, source=mask(record.source)))
             self.lineage.add(Step(record, repeats=frozenset(names.repeats)))
+        if execution.info is None:
+            # This very cell loaded the extension: what it made itself is there already.
+            return
         hidden = getattr(self._shell, "user_ns_hidden", {})
         self.given = frozenset(
             name for name in execution.names if _is_users(name) and name not in made and name not in hidden

@@ -37,10 +37,10 @@ class Randomness:
         """Digest of the state at the last look."""
         return self._digest
 
-    def moved(self) -> bool:
-        """Whether a generator that was there at the last look has moved on since."""
+    def moved(self) -> list[str]:
+        """Libraries whose generator was there at the last look and has moved on since."""
         current = _states()
-        return any(name in current and not _equal(current[name], state) for name, state in self._known.items())
+        return [name for name, state in self._known.items() if name in current and not _equal(current[name], state)]
 
 
 def restore(states: Mapping[str, Any]) -> list[str]:

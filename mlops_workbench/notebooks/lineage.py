@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from mlops_workbench.core.records import CellExecuted
 
-#: The random numbers of the process: the effect of seeding them, and of drawing some.
-RANDOM, DRAWN = "@random", "@drawn"
+#: Effects: random numbers were seeded, and those of a library (its name follows) are not where they were.
+RANDOM, DRAWN = "@random", "@drawn:"
 
 #: Effects that anything later may rest on, though no name shows it. Files are followed by their path.
 LASTING = frozenset(("@shell", "@cwd", "@environ", "@packages", RANDOM, "@path", "@modules", "@warnings"))
@@ -54,6 +54,8 @@ class Lineage:
         self.steps: dict[str, Step] = {}
         #: For each execution, the names and files that it uses and the executions that these come from.
         self.links: dict[str, dict[str, tuple[str, ...]]] = {}
+        self._of_source: dict[str, list[str]] = {}
+        self._of_cell: dict[str, list[str]] = {}
         self._sources: dict[str, list[str]] = {}
         self._order: dict[str, int] = {}
         self._lasting: list[str] = []
@@ -64,11 +66,15 @@ class Lineage:
         uid = execution.uid
         self.steps[uid] = step
         self._order[uid] = len(self._order)
+        self._of_source.setdefault(execution.source.rstrip(), []).append(uid)
+        if execution.cell_id:
+            self._of_cell.setdefault(execution.cell_id, []).append(uid)
         written = [effect[len(_WRITE) :] for effect in execution.effects if effect.startswith(_WRITE)]
         files = [effect for effect in execution.effects if effect.startswith(_FILE)]
         read_files = [file for file in files if file[len(_FILE) :] not in written]
         # A seed makes the random numbers anew, a draw moves on those that were.
-        drawn = [RANDOM] if DRAWN in execution.effects and RANDOM not in execution.effects else []
+        moved = [effect for effect in execution.effects if effect.startswith(DRAWN)]
+        drawn = moved if RANDOM not in execution.effects else []
         kills = set(execution.kills)
         used = [name for name in execution.reads if name not in kills]
         self.links[uid] = {
@@ -82,10 +88,11 @@ class Lineage:
                 continue
             if uid not in (sources := self._sources.setdefault(name, [])):
                 sources.append(uid)
-        if RANDOM in execution.effects:
-            self._sources[RANDOM] = [uid]
-        elif drawn and RANDOM in self._sources:
-            self._sources[RANDOM].append(uid)
+        for library in moved:
+            if not drawn:
+                self._sources[library] = [uid]
+            elif library in self._sources:
+                self._sources[library].append(uid)
         for file in written:
             self._sources.setdefault(_FILE + file, []).append(uid)
         if execution.count:
@@ -93,9 +100,13 @@ class Lineage:
         if not LASTING.isdisjoint(execution.effects):
             self._lasting.append(uid)
 
-    def __iter__(self) -> Iterator[CellExecuted]:
-        """The executions in their order."""
-        return (step.execution for step in self.steps.values())
+    def of_source(self, source: str) -> list[CellExecuted]:
+        """Executions of a source, in their order; white space at its end does not matter."""
+        return [self.steps[uid].execution for uid in self._of_source.get(source.rstrip(), ())]
+
+    def of_cell(self, cell_id: str) -> list[CellExecuted]:
+        """Executions of a cell of the notebook, in their order."""
+        return [self.steps[uid].execution for uid in self._of_cell.get(cell_id, ())]
 
     def before(self, uid: str, other: str) -> bool:
         """Whether an execution came before another one."""
@@ -132,16 +143,16 @@ class Lineage:
 
     def builds_on_itself(self, uid: str, name: str) -> bool:
         """Whether an execution made the new value of a name of the old one."""
-        return name in self.steps[uid].repeats
+        return name in self.steps[uid].repeats or name.startswith(DRAWN)
 
     def _changes(self, uid: str, name: str) -> bool:
         execution = self.steps[uid].execution
-        return name in execution.writes or (name == RANDOM and DRAWN in execution.effects)
+        return name in execution.writes or (name.startswith(DRAWN) and name in execution.effects)
 
     def _replaced(self, uid: str, by: str, name: str) -> bool:
         """Whether what an execution did to what a name holds was done again, and no more than that."""
         one, other = self.steps[uid], self.steps[by]
-        if name in other.repeats:
+        if self.builds_on_itself(by, name):
             return False
         if one.execution.source == other.execution.source:
             return True

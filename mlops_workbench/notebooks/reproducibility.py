@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import msgspec
 
 from mlops_workbench.core.records import CellExecuted
-from mlops_workbench.notebooks.lineage import RANDOM, Lineage, Step
+from mlops_workbench.notebooks.lineage import DRAWN, Lineage, Step
 from mlops_workbench.notebooks.names import CellNames
 
 #: How every warning begins.
@@ -41,6 +41,19 @@ class SavedNotebook:
 
     cells: tuple[SavedCell, ...]
     saved_ms: int
+
+    @cached_property
+    def by_id(self) -> dict[str, int]:
+        """Positions of the cells that have an id."""
+        return {cell.id: position for position, cell in enumerate(self.cells) if cell.id}
+
+    @cached_property
+    def by_source(self) -> dict[str, list[int]]:
+        """Positions of the cells with a source."""
+        found: dict[str, list[int]] = {}
+        for position, cell in enumerate(self.cells):
+            found.setdefault(_text(cell.source), []).append(position)
+        return found
 
 
 def objections(
@@ -93,7 +106,7 @@ class _Comparison:
         self._given = given
         self._names_of = names_of
         self._notebook = notebook if notebook is not None and _belongs(notebook, self._ran.values()) else None
-        self._places = self._place() if self._notebook is not None else {}
+        self._places = self._place(self._notebook) if self._notebook is not None else {}
         self._reasons: list[str] = []
 
     def warnings(self) -> list[str]:
@@ -112,20 +125,16 @@ class _Comparison:
 
     # Where things are
 
-    def _place(self) -> dict[str, tuple[int, bool]]:
+    def _place(self, notebook: SavedNotebook) -> dict[str, tuple[int, bool]]:
         """Position in the notebook of each execution that has one, and whether its source is what stands there."""
-        assert self._notebook is not None
-        by_id = {cell.id: position for position, cell in enumerate(self._notebook.cells) if cell.id}
-        copies = Counter(_text(cell.source) for cell in self._notebook.cells)
         places: dict[str, tuple[int, bool]] = {}
         for uid, execution in self._ran.items():
-            source = _text(execution.source)
-            position = by_id.get(execution.cell_id)
+            position = notebook.by_id.get(execution.cell_id)
+            copies = notebook.by_source.get(_text(execution.source), [])
             if position is not None:
-                places[uid] = position, _text(self._notebook.cells[position].source) == source
-            elif copies[source] == 1:
-                found = next(i for i, cell in enumerate(self._notebook.cells) if _text(cell.source) == source)
-                places[uid] = found, True
+                places[uid] = position, position in copies
+            elif len(copies) == 1:
+                places[uid] = copies[0], True
         return places
 
     def _cell(self, uid: str) -> str:
@@ -134,8 +143,8 @@ class _Comparison:
 
     def _stands(self, source: str, since: int = 0) -> bool:
         """Whether the notebook, saved no earlier than `since`, has a cell with this source."""
-        cells = self._notebook.cells if self._notebook is not None and self._notebook.saved_ms >= since else ()
-        return any(_text(cell.source) == _text(source) for cell in cells)
+        notebook = self._notebook
+        return notebook is not None and notebook.saved_ms >= since and _text(source) in notebook.by_source
 
     # Reasons
 
@@ -150,10 +159,9 @@ class _Comparison:
         for uid, execution in self._ran.items():
             if not execution.cell_id:
                 continue
-            for other in self._lineage:
+            for other in self._lineage.of_cell(execution.cell_id):
                 if (
-                    other.cell_id == execution.cell_id
-                    and other.uid not in self._ran
+                    other.uid not in self._ran
                     and self._lineage.before(uid, other.uid)
                     and self._lineage.before(other.uid, self._uid)
                     and _text(other.source) != _text(execution.source)
@@ -191,7 +199,7 @@ class _Comparison:
             place = self._places.get(uid)
             if self._stands(execution.source):
                 continue
-            if with_ids and not execution.cell_id:
+            if with_ids and not execution.cell_id and execution.status != "unknown":
                 self._reasons.append(f"{self._cell(uid)} was typed outside of the notebook, in a console or a program")
             elif notebook.saved_ms < execution.started_ms:
                 continue
@@ -246,11 +254,10 @@ class _Comparison:
     def _step_at(self, position: int, notebook: SavedNotebook) -> Step:
         """What a cell of the notebook did when it last ran as it is saved, else what its source alone tells."""
         cell = notebook.cells[position]
-        found = None
-        for step in self._lineage.steps.values():
-            if self._is_cell(step.execution, cell):
-                found = step
-        if found is None:
+        executed = self._executed(cell, notebook)
+        if executed:
+            found = self._lineage.steps[executed[-1].uid]
+        else:
             names = self._names_of(cell.source) if self._names_of is not None else CellNames()
             execution = CellExecuted(
                 "", 0, cell.id, cell.source, 0, 0, "ok",
@@ -261,12 +268,18 @@ class _Comparison:
             found = Step(execution, slots=slots, repeats=frozenset(names.repeats))
         return replace(found, execution=msgspec.structs.replace(found.execution, uid=str(position), count=0))
 
-    def _is_cell(self, execution: CellExecuted, cell: SavedCell) -> bool:
-        return _text(execution.source) == _text(cell.source) and execution.cell_id in ("", cell.id)
+    def _executed(self, cell: SavedCell, notebook: SavedNotebook) -> list[CellExecuted]:
+        """Executions of a cell as it is saved."""
+        ids = notebook.by_id
+        return [
+            found
+            for found in self._lineage.of_source(cell.source)
+            # Some clients send no ids, or others than those in the file.
+            if found.cell_id == cell.id or found.cell_id not in ids
+        ]
 
     def _when(self, position: int, notebook: SavedNotebook) -> str:
-        ran = any(self._is_cell(execution, notebook.cells[position]) for execution in self._lineage)
-        return "did not run in between" if ran else "did not run"
+        return "did not run in between" if self._executed(notebook.cells[position], notebook) else "did not run"
 
     def _same_cell(self, uid: str, other: str) -> bool:
         one, two = self._ran[uid], self._ran[other]
@@ -284,13 +297,11 @@ def _belongs(notebook: SavedNotebook, ran: Collection[CellExecuted]) -> bool:
     """Whether this is the notebook that the cells ran from: a kernel may have been told of another one."""
     if _known_ids(notebook, ran):
         return True
-    sources = {_text(cell.source) for cell in notebook.cells}
-    return 2 * sum(_text(execution.source) in sources for execution in ran) >= len(ran)
+    return 2 * sum(_text(execution.source) in notebook.by_source for execution in ran) >= len(ran)
 
 
 def _known_ids(notebook: SavedNotebook, ran: Collection[CellExecuted]) -> bool:
-    ids = {cell.id for cell in notebook.cells}
-    return any(execution.cell_id in ids for execution in ran)
+    return any(execution.cell_id in notebook.by_id for execution in ran)
 
 
 def _text(source: str) -> str:
@@ -298,7 +309,9 @@ def _text(source: str) -> str:
 
 
 def _thing(name: str) -> str:
-    return "the random numbers" if name == RANDOM else name.removeprefix("@file:")
+    if name.startswith(DRAWN):
+        return f"the random numbers of {name.removeprefix(DRAWN)}"
+    return name.removeprefix("@file:")
 
 
 def _line(source: str) -> str:

@@ -176,7 +176,7 @@ BAD = {
         ["the cell of In[2] was edited and run again as In[3], which went on with x as it was"]),
     "drawn again": (
         {"S": "import numpy as np\nnp.random.seed(0)", "D": "x = np.random.rand()", "R": RUN}, "S | D | D | R",
-        ["In[2] and In[3] are the same cell, run again on its own result (the random numbers)"]),
+        ["In[2] and In[3] are the same cell, run again on its own result (the random numbers of numpy)"]),
     "a generator used again": (
         {"S": "import numpy as np\nrng = np.random.default_rng(0)", "D": "x = rng.random()", "R": RUN},
         "S | D | D | R", ["In[2] and In[3] are the same cell, run again on its own result (rng)"]),
@@ -208,3 +208,61 @@ def test_it_is_said_why_a_notebook_does_not_repeat_a_run(name, notebook, records
     assert len(warnings) == len(reasons), warnings
     for reason in reasons:
         assert [w for w in warnings if w.startswith(BECAUSE + reason)], (reason, warnings)
+
+
+def test_a_client_with_ids_of_its_own_is_compared_by_the_code(notebook, records):
+    session = notebook({"A": "x = 1", "B": "x = 2", "R": RUN, "Z": "x = 5"})
+    session.shell.user_ns["__vsc_ipynb_file__"] = str(session.path)
+    for name in ("A", "B", "R"):
+        session.run(session.cells[name], f"vscode-notebook-cell:/mein%20notizbuch.ipynb#{name}")
+    assert provenance(records).warnings == []
+    session.run("x = 5", "vscode-notebook-cell:/mein%20notizbuch.ipynb#Z")
+    session.run(RUN, "vscode-notebook-cell:/mein%20notizbuch.ipynb#R")
+    assert provenance(records).warnings == [f"{BECAUSE}In[4], which made x for In[5], stands below it"]
+
+
+def test_nothing_is_said_of_a_notebook_that_the_cells_are_not_of(notebook, records):
+    session = notebook({"A": "import math", "B": "other = 1"})
+    session.save()
+    for source in ("x = 1", "import math", "y = x", "z = math.floor(y)", "%%track r\nw = z"):
+        session.run(source, "")
+    assert provenance(records).warnings == []
+
+
+def test_a_notebook_that_cannot_be_read_says_nothing(notebook, records):
+    session = notebook(TWO)
+    session.path.write_text("no json", encoding="utf-8")
+    session.do("A | R")
+    assert provenance(records).warnings == []
+    session.path.unlink()
+    session.do("R")
+    assert provenance(records).warnings == [] and len(records.of(Provenance)) == 2
+
+
+def test_names_that_no_cell_made_are_told(notebook, records):
+    session = notebook({"A": "x = 1", "R": "%%track r\ny = x + seen"})
+    session.shell.user_ns["seen"] = 3
+    session.do("A | R")
+    assert provenance(records).warnings == [f"{BECAUSE}seen, which In[2] uses, was made by no cell of this session"]
+
+
+def test_cells_that_changed_something_lasting_stay_with_a_run(notebook, records):
+    session = notebook({})
+    for source in ("import os", "os.environ['A_SETTING'] = '1'", "unused = 1", "%%track r\ny = 1"):
+        session.run(source, "")
+    assert rests_on(records) == ["import os", "os.environ['A_SETTING'] = '1'", "%%track r\ny = 1"]
+
+
+def test_what_a_failed_cell_did_before_it_failed_counts(notebook, records):
+    session = notebook({})
+    for source in ("x = 1", "x = 2\nx / 0", "%%track r\ny = x"):
+        session.run(source, "")
+    assert rests_on(records) == ["x = 2\nx / 0", "%%track r\ny = x"]
+
+
+def test_training_through_a_function_of_the_notebook_counts(notebook, records):
+    session = notebook({})
+    fit = "def fit(model, values):\n    model['mean'] = sum(values)"
+    for source in (fit, "m = {}", "fit(m, [1, 2])", "len(m)", "%%track r\ny = m['mean']"):
+        session.run(source, "")
+    assert rests_on(records) == [fit, "m = {}", "fit(m, [1, 2])", "%%track r\ny = m['mean']"]

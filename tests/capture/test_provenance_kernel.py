@@ -107,7 +107,7 @@ def test_files_and_random_numbers_are_effects(kernel):
     kernel.run("np.random.seed(1)")
     assert "@random" in executed(kernel, "np.random.seed(1)").effects
     kernel.run("drawn = np.random.rand()")
-    assert executed(kernel, "drawn = np.random.rand()").effects == ["@drawn"]
+    assert executed(kernel, "drawn = np.random.rand()").effects == ["@drawn:numpy"]
 
 
 def test_secrets_in_a_source_are_masked(kernel):
