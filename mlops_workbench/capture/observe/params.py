@@ -51,7 +51,8 @@ def attribute_params(tree: ast.Module | None, names: Names) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for statement in tree.body:
         for target, value in assignments(statement):
-            if isinstance(target, ast.Attribute) and _is_configuration(_owner(target.value, names)):
+            private = isinstance(target, ast.Attribute) and target.attr.startswith("_")
+            if isinstance(target, ast.Attribute) and not private and _is_configuration(_owner(target.value, names)):
                 found.update(_literal(ast.unparse(target), value))
     return {name: bounded(value) for name, value in found.items()}
 

@@ -113,26 +113,20 @@ def _selection(columns: Any) -> Any:
     return bounded(columns.tolist() if hasattr(columns, "tolist") else columns)
 
 
-def _describe(part: Any, name: str, depth: int, lines: list[str]) -> None:
+def _describe(part: Any, name: str, depth: int, lines: list[str], columns: Any = None) -> None:
     if len(lines) >= _MAX_LINES:
         return
     kind = part if isinstance(part, str) else type(part).__name__
-    lines.append(f"{'  ' * depth}{name + ': ' if name else ''}{kind}")
+    lines.append(f"{'  ' * depth}{name + ': ' if name else ''}{kind}{'' if columns is None else f' {columns}'}")
     own = getattr(part, "__dict__", {})
     for key in ("steps", "transformers", "transformer_list", "estimators"):
         value = own.get(key)
         for item in value if isinstance(value, list) else ():
             if isinstance(item, tuple) and len(item) >= 2 and isinstance(item[0], str):
-                columns = f" {_selection(item[2])}" if len(item) == 3 else ""
-                _describe(item[1], item[0], depth + 1, lines)
-                lines[-1] += columns if _is_leaf(item[1]) else ""
+                _describe(item[1], item[0], depth + 1, lines, _selection(item[2]) if len(item) == 3 else None)
     for key in ("estimator", "final_estimator", "base_estimator"):
         if _is_part(own.get(key)):
             _describe(own[key], key, depth + 1, lines)
-
-
-def _is_leaf(part: Any) -> bool:
-    return not any(isinstance(getattr(part, "__dict__", {}).get(key), list) for key in ("steps", "transformers"))
 
 
 def _is_part(value: Any) -> bool:
