@@ -278,8 +278,9 @@ def open_workspace(root: Path) -> None:
     from mlops_workbench.core.workspace import Workspace
 
     root.mkdir()
-    # The smallest files that can be set: they are full after some 10,000 metrics or 50 long parameters.
-    (root / "workbench.toml").write_text("[journal]\nsegment_mb = 1\n")
+    # The smallest files that can be set: they are full after some 10,000 metrics or 50 long parameters. Looking at
+    # the environment takes a thread of the child for longer than most trials last.
+    (root / "workbench.toml").write_text("[journal]\nsegment_mb = 1\n[capture]\nenvironment = false\n")
     Workspace.init(root)
 
 
