@@ -37,7 +37,7 @@ _IPYTHONS = re.compile(r"_+|_i+|_i\d+|_\d+|_[iod]h|In|Out|exit|quit|get_ipython|
 _OUTPUT = re.compile(r"_+|_\d+")
 
 
-@dataclass
+@dataclass(eq=False)
 class _Entry:
     """An execution between its beginning and its record."""
 
@@ -46,6 +46,7 @@ class _Entry:
     random_state: str
     sign: CellExecuted
     run_uids: list[str] = field(default_factory=list)
+    overlaps: bool = False
     done: bool = False
 
 
@@ -86,6 +87,7 @@ class CellLog:
         self._notebook = ""
         # Subshells of a kernel execute cells in threads of their own.
         self._local = threading.local()
+        self._under_way: list[_Entry] = []
         self._lock = threading.RLock()
         session.run_ended.append(self._run_ended)
 
@@ -110,7 +112,14 @@ class CellLog:
         )
         self._session.write(sign)
         names = execution.names
-        self._entries().append(_Entry(execution, dict(zip(names, map(id, names.values()), strict=False)), digest, sign))
+        entry = _Entry(execution, dict(zip(names, map(id, names.values()), strict=False)), digest, sign)
+        mine = self._entries()
+        if others := [other for other in list(self._under_way) if other not in mine]:
+            # Another thread executes a cell: which of the two bound a name only the sources tell.
+            for each in (entry, *others):
+                each.overlaps = True
+        self._under_way.append(entry)
+        mine.append(entry)
 
     def after(self, execution: Execution) -> None:
         """Look at what a cell did, now if its run is to be judged by it, else after the reply."""
@@ -122,7 +131,9 @@ class CellLog:
             entry = entries[-1]
             if execution.run is not None:
                 entry.run_uids.append(execution.run.run.uid)
-        del entries[entries.index(entry) :]
+        for ended in entries[entries.index(entry) :]:
+            entries.remove(ended)
+            self._under_way.remove(ended)
         self._local.last = entry
         if entry.run_uids or entries:
             # Inside another cell, what follows in that one must not be taken for its doing.
@@ -161,6 +172,8 @@ class CellLog:
                 names.use(name, used_names(values[name], values, known))
         changed = mutations(names, values, self._functions)
         new, gone, rebound = _difference(entry.before, values)
+        if entry.overlaps and not names.opaque:
+            new, gone, rebound = new & names.writes, gone & names.deletes, rebound & names.writes
         effects = [*names.effects]
         if self._randomness.digest == entry.random_state:
             effects += [DRAWN + library for library in self._randomness.moved()]

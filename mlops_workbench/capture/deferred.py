@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import traceback
 from collections import deque
 from collections.abc import Callable
@@ -50,15 +51,23 @@ class Deferred:
             return
         # What is shown later still belongs below the cell that caused it.
         self._waiting.append((what, work, getattr(self._shell, "parent_header", None)))
-        loop.call_later(_PAUSE, self.flush)
+        if threading.current_thread() is threading.main_thread():
+            loop.call_later(_PAUSE, self.flush)
+        else:
+            # A subshell of the kernel: the loop is another thread's.
+            loop.call_soon_threadsafe(loop.call_later, _PAUSE, self.flush)
 
     def flush(self) -> None:
         """Do what waits now."""
         if self._pid != os.getpid():
             # A forked child has no business with what its parent saw.
             self._waiting.clear()
-        while self._waiting:
-            what, work, parent = self._waiting.popleft()
+        while True:
+            try:
+                what, work, parent = self._waiting.popleft()
+            except IndexError:
+                # Done, here or by a cell that began in another thread.
+                return
             current = getattr(self._shell, "parent_header", None)
             if parent is not None and parent is not current:
                 quietly(what, lambda parent=parent: self._shell.set_parent(parent))

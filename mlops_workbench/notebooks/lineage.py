@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mlops_workbench.core.records import CellExecuted
@@ -54,8 +54,8 @@ class Lineage:
         self.steps: dict[str, Step] = {}
         #: For each execution, the names and files that it uses and the executions that these come from.
         self.links: dict[str, dict[str, tuple[str, ...]]] = {}
-        self._of_source: dict[str, list[str]] = {}
-        self._of_cell: dict[str, list[str]] = {}
+        self._of_source: dict[str, list[CellExecuted]] = {}
+        self._of_cell: dict[str, list[CellExecuted]] = {}
         self._sources: dict[str, list[str]] = {}
         self._order: dict[str, int] = {}
         self._lasting: list[str] = []
@@ -66,9 +66,9 @@ class Lineage:
         uid = execution.uid
         self.steps[uid] = step
         self._order[uid] = len(self._order)
-        self._of_source.setdefault(execution.source.rstrip(), []).append(uid)
+        self._of_source.setdefault(execution.source.rstrip(), []).append(execution)
         if execution.cell_id:
-            self._of_cell.setdefault(execution.cell_id, []).append(uid)
+            self._of_cell.setdefault(execution.cell_id, []).append(execution)
         written = [effect[len(_WRITE) :] for effect in execution.effects if effect.startswith(_WRITE)]
         files = [effect for effect in execution.effects if effect.startswith(_FILE)]
         read_files = [file for file in files if file[len(_FILE) :] not in written]
@@ -100,13 +100,13 @@ class Lineage:
         if not LASTING.isdisjoint(execution.effects):
             self._lasting.append(uid)
 
-    def of_source(self, source: str) -> list[CellExecuted]:
+    def of_source(self, source: str) -> Sequence[CellExecuted]:
         """Executions of a source, in their order; white space at its end does not matter."""
-        return [self.steps[uid].execution for uid in self._of_source.get(source.rstrip(), ())]
+        return self._of_source.get(source.rstrip(), ())
 
-    def of_cell(self, cell_id: str) -> list[CellExecuted]:
+    def of_cell(self, cell_id: str) -> Sequence[CellExecuted]:
         """Executions of a cell of the notebook, in their order."""
-        return [self.steps[uid].execution for uid in self._of_cell.get(cell_id, ())]
+        return self._of_cell.get(cell_id, ())
 
     def before(self, uid: str, other: str) -> bool:
         """Whether an execution came before another one."""

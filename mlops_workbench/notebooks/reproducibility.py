@@ -159,10 +159,11 @@ class _Comparison:
         for uid, execution in self._ran.items():
             if not execution.cell_id:
                 continue
-            for other in self._lineage.of_cell(execution.cell_id):
+            for other in reversed(self._lineage.of_cell(execution.cell_id)):
+                if other.uid == uid:
+                    break
                 if (
                     other.uid not in self._ran
-                    and self._lineage.before(uid, other.uid)
                     and self._lineage.before(other.uid, self._uid)
                     and _text(other.source) != _text(execution.source)
                     and not self._stands(execution.source, since=other.started_ms)
@@ -255,8 +256,8 @@ class _Comparison:
         """What a cell of the notebook did when it last ran as it is saved, else what its source alone tells."""
         cell = notebook.cells[position]
         executed = self._executed(cell, notebook)
-        if executed:
-            found = self._lineage.steps[executed[-1].uid]
+        if executed is not None:
+            found = self._lineage.steps[executed.uid]
         else:
             names = self._names_of(cell.source) if self._names_of is not None else CellNames()
             execution = CellExecuted(
@@ -268,18 +269,17 @@ class _Comparison:
             found = Step(execution, slots=slots, repeats=frozenset(names.repeats))
         return replace(found, execution=msgspec.structs.replace(found.execution, uid=str(position), count=0))
 
-    def _executed(self, cell: SavedCell, notebook: SavedNotebook) -> list[CellExecuted]:
-        """Executions of a cell as it is saved."""
-        ids = notebook.by_id
-        return [
-            found
-            for found in self._lineage.of_source(cell.source)
+    def _executed(self, cell: SavedCell, notebook: SavedNotebook) -> CellExecuted | None:
+        """The last execution of a cell as it is saved."""
+        for found in reversed(self._lineage.of_source(cell.source)):
             # Some clients send no ids, or others than those in the file.
-            if found.cell_id == cell.id or found.cell_id not in ids
-        ]
+            if found.cell_id == cell.id or found.cell_id not in notebook.by_id:
+                return found
+        return None
 
     def _when(self, position: int, notebook: SavedNotebook) -> str:
-        return "did not run in between" if self._executed(notebook.cells[position], notebook) else "did not run"
+        ran = self._executed(notebook.cells[position], notebook) is not None
+        return "did not run in between" if ran else "did not run"
 
     def _same_cell(self, uid: str, other: str) -> bool:
         one, two = self._ran[uid], self._ran[other]
