@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from mlops_workbench.control.run_frame import runs_frame
 from mlops_workbench.core.runs import MetricPoint, RunCell, RunDetail
@@ -74,11 +74,18 @@ def _metrics(detail: RunDetail, *, system: bool) -> list[View]:
     curves = {name: _curve(name, detail.history.get(name, [])) for name in names}
     drawn = any(curve is not None for curve in curves.values())
     rows: list[Sequence[Cell]] = [
-        (name.removeprefix(_SYSTEM), detail.run.metrics[name], *([curves[name] or ""] if drawn else ()))
+        (_shown_name(name, detail.run.tags), detail.run.metrics[name], *([curves[name] or ""] if drawn else ()))
         for name in names
     ]
     title, columns = ("resources", "used") if system else ("metrics", "value")
     return [View(title, ("name", columns, *(["over its steps"] if drawn else ())), rows, folded=len(rows) > 2 * _LONG)]
+
+
+def _shown_name(name: str, tags: Mapping[str, str]) -> str:
+    """Name of a metric; of money and energy with what they are worth: a currency, and whether it was measured."""
+    about = {"system/cost": "mlops.currency", "system/energy_wh": "mlops.energy"}.get(name)
+    plain = name.removeprefix(_SYSTEM)
+    return f"{plain} ({tags[about]})" if about in tags else plain
 
 
 def _curve(name: str, points: Sequence[MetricPoint]) -> Curve | None:
