@@ -81,8 +81,10 @@ def card_text(run: ActiveRun, standing: Standing) -> str:
         lines.append(f"  changed  {shown}{_and_more(len(standing.params) - _MAX_PARAMS)}")
     others = _other_params(run, standing)
     if others:
-        shown = ", ".join(f"{name}={value}" for name, value in list(others.items())[:_MAX_PARAMS])
-        lines.append(f"  params   {shown}{_and_more(len(others) - _MAX_PARAMS)}")
+        telling = [f"{name}={value}" for name, value in others.items() if name not in run.defaults][:_MAX_PARAMS]
+        left = len(others) - len(telling)
+        if telling:
+            lines.append(f"  params   {', '.join(telling)}{_and_more(left)}")
     if run.datasets:
         shown = "; ".join(dataset_text(data) for data in run.datasets[:_MAX_DATA])
         lines.append(f"  data     {shown}{_and_more(len(run.datasets) - _MAX_DATA)}")

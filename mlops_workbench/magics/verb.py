@@ -13,7 +13,7 @@ from mlops_workbench.magics.notebook import Notebook
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from mlops_workbench.verbs.view import Plot, View
+    from mlops_workbench.verbs.view import View
 
 #: Words of a filter after which a value comes.
 _COMPARES = re.compile(r"([=<>(,]|^(i?like|in))$", re.IGNORECASE)
@@ -29,14 +29,15 @@ def register_verbs(shell: InteractiveShell) -> None:
         from mlops_workbench.verbs.app import run
 
         try:
-            view = run(split(line), notebook, prog="%mlops")
+            words = split(line)
+            view = run([word for word in words if word != "--json"], notebook, prog="%mlops")
         except WorkbenchError as error:
             shown = [f"{type(error).__name__}: {error}"]
             error._render_traceback_ = lambda: shown  # type: ignore[attr-defined]
             raise
-        if view is not None:
-            for plot in view.plots:
-                _show_plot(plot)
+        if view is not None and "--json" in words:
+            sys.stdout.write(view.json() + "\n")
+            return None
         return view
 
     shell.register_magic_function(mlops, magic_kind="line", magic_name="mlops")
@@ -78,22 +79,6 @@ def _filter_words(line: str) -> list[str]:
 
 def _unquoted(word: str) -> str:
     return word[1:-1] if len(word) > 1 and word[0] == word[-1] and word[0] in "'\"" else word
-
-
-def _show_plot(plot: Plot) -> None:
-    from html import escape
-
-    from IPython.display import display
-
-    # One bundle: a front end with plotly draws it, any other shows the table that follows anyway.
-    display(
-        {
-            "application/vnd.plotly.v1+json": plot.make().to_plotly_json(),
-            "text/html": f"<em>interactive figure: {escape(plot.title)}</em>",
-            "text/plain": f"[figure: {plot.title}]",
-        },
-        raw=True,
-    )
 
 
 def _complete(line: str, notebook: Notebook) -> list[str]:

@@ -9,7 +9,7 @@ from mlops_workbench.control.run_frame import runs_frame
 from mlops_workbench.core.metrics import metric_direction
 from mlops_workbench.core.runs import Run, RunDetail
 from mlops_workbench.verbs.formats import Cell, cell, duration
-from mlops_workbench.verbs.run_plots import comparison_plots
+from mlops_workbench.verbs.run_plots import comparison_plots, labels_of
 from mlops_workbench.verbs.view import View
 
 #: So many runs stand beside each other; more are rows, with this many of their metrics and parameters.
@@ -19,9 +19,9 @@ _MAX_DIFFS, _LONG_DIFF = 5, 60
 
 
 def newest_of_each_name(runs: Sequence[Run]) -> list[Run]:
-    """The first run of every name, in the order given (newest first)."""
+    """The first run of every name, in the order given (newest first); failed ones only where there is no other."""
     first: dict[str, Run] = {}
-    for run in runs:
+    for run in [run for run in runs if run.status != "FAILED"] or runs:
         first.setdefault(run.name, run)
     return list(first.values())
 
@@ -53,7 +53,9 @@ def compare_view(runs: Sequence[Run], details: Sequence[RunDetail] = ()) -> View
         notes=[*([f"best: {', '.join(best)}"] if best and len(runs) > 1 else []), *notes],
         sections=_code(details),
         data=list(runs),
-        plots=comparison_plots(runs, details, metrics, params) if len(runs) > 1 else [],
+        plots=comparison_plots(runs, details, _shared(runs, "metrics", metrics), _shared(runs, "params", params))
+        if len(runs) > 1
+        else [],
         table=lambda: runs_frame(runs),
     )
 
@@ -84,20 +86,29 @@ def _called(run: Run) -> str:
 
 def _best(runs: Sequence[Run], name: str) -> str:
     direction = metric_direction(name)
-    known = [(value, run.name) for run in runs if (value := run.metrics.get(name)) is not None]
+    labels = labels_of(runs)
+    known = [(value, labels[run.uid]) for run in runs if (value := run.metrics.get(name)) is not None]
     if not direction or len(known) < 2:
         return ""
     value, run_name = (max if direction == "higher" else min)(known)
     return f"{name} {cell(value)} by {run_name}"
 
 
+def _shared(runs: Sequence[Run], kind: str, names: Sequence[str]) -> list[str]:
+    """Those of `names` that at least half of the runs have, the commonest first: an axis for the others is empty."""
+    values = [getattr(run, kind) for run in runs]
+    common = _commonest(values, names)
+    return [name for name in common if 2 * sum(name in known for known in values) >= len(runs)] or common[:1]
+
+
 def _rows_of_runs(runs: Sequence[Run], metrics: Sequence[str], params: Sequence[str]) -> list[list[Cell]]:
     if len(runs) > BESIDE:
         metrics = _commonest([run.metrics for run in runs], metrics)[:_MANY_METRICS]
         params = _commonest([run.params for run in runs], params)[:_MANY_PARAMS]
+    labels = labels_of(runs)
     head: list[Cell] = ["run", "status", "duration", *metrics, *params]
     return [head] + [
-        [run.name, run.status, duration(run.seconds), *(cell(run.metrics.get(name)) for name in metrics),
+        [labels[run.uid], run.status, duration(run.seconds), *(cell(run.metrics.get(name)) for name in metrics),
          *(run.params.get(name, "") for name in params)]
         for run in runs
     ]  # fmt: skip

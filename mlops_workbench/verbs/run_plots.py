@@ -38,11 +38,17 @@ def comparison_plots(
     return found
 
 
+def labels_of(runs: Sequence[Run]) -> dict[str, str]:
+    """What each run is called, by uid: its name, with the end of its id where others have the same name."""
+    names = [run.name for run in runs]
+    return {run.uid: run.name if names.count(run.name) == 1 else f"{run.name} ({run.uid[-6:]})" for run in runs}
+
+
 def parallel_coordinates(runs: Sequence[Run], metrics: Sequence[str], params: Sequence[str]) -> Figure:
     """A line per run over its differing parameters and its metrics, coloured by the first metric."""
     import plotly.graph_objects as go
 
-    dimensions = [_dimension("run", [run.name for run in runs])]
+    dimensions = [_dimension("run", list(labels_of(runs).values()))]
     dimensions += [_dimension(name, [run.params.get(name, "–") for run in runs]) for name in params[:_MAX_PARAMS]]
     dimensions += [_dimension(name, [run.metrics.get(name) for run in runs]) for name in metrics[:_MAX_METRICS]]
     colours = [run.metrics.get(metrics[0]) for run in runs]
@@ -74,6 +80,7 @@ def scatter(runs: Sequence[Run], metric: str, param: str) -> Figure:
     """A point per run: a parameter across, a metric upwards."""
     import plotly.graph_objects as go
 
+    labels = labels_of(runs)
     shown = [run for run in runs if run.metrics.get(metric) is not None and param in run.params]
     numbers = [_as_number(run.params[param]) for run in shown]
     numeric = all(number is not None for number in numbers)
@@ -81,7 +88,7 @@ def scatter(runs: Sequence[Run], metric: str, param: str) -> Figure:
         go.Scatter(
             x=numbers if numeric else [run.params[param] for run in shown],
             y=[run.metrics[metric] for run in shown],
-            text=[run.name for run in shown],
+            text=[labels[run.uid] for run in shown],
             mode="markers+text" if len(shown) <= 8 else "markers",
             textposition="top center",
             marker={"size": 9},
@@ -98,6 +105,7 @@ def learning_curves(details: Sequence[RunDetail], metrics: Sequence[str]) -> Fig
     from plotly.colors import qualitative
     from plotly.subplots import make_subplots
 
+    labels = labels_of([detail.run for detail in details])
     figure = make_subplots(rows=1, cols=len(metrics), subplot_titles=list(metrics))
     for column, name in enumerate(metrics, start=1):
         for place, detail in enumerate(details):
@@ -107,7 +115,7 @@ def learning_curves(details: Sequence[RunDetail], metrics: Sequence[str]) -> Fig
             figure.add_scatter(
                 x=[point.step for point in points], y=[point.value for point in points],
                 mode="lines" if len(points) > 1 else "markers",
-                name=detail.run.name, legendgroup=detail.run.uid,
+                name=labels[detail.run.uid], legendgroup=detail.run.uid,
                 showlegend=not any(detail.history.get(other) for other in metrics[: column - 1]),
                 line={"color": qualitative.Plotly[place % len(qualitative.Plotly)]},
                 row=1, col=column,
@@ -139,7 +147,7 @@ def _dimension(name: str, values: Sequence[str | float | None]) -> dict[str, obj
     numbers = [_as_number(value) for value in values]
     if all(value is not None for value in numbers):
         return {"label": name, "values": numbers}
-    texts = ["–" if value is None else str(value) for value in values]
+    texts = ["–" if value is None else f"{value:.4g}" if isinstance(value, float) else value for value in values]
     places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
     return {
         "label": name,

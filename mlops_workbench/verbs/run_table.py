@@ -37,7 +37,8 @@ def runs_view(found: Sequence[Run], title: str, columns: Sequence[str] = (), *, 
     """
     chosen = [_column(name, found) for name in columns] if found else []
     if not chosen:
-        metrics = [f"metrics.{name}" for name in commonest_metrics(found)[:_SHOWN_METRICS]]
+        common = [name for name in commonest_metrics(found) if not name.startswith("system/")]
+        metrics = [f"metrics.{name}" for name in common[:_SHOWN_METRICS]]
         chosen = ["name", "status", "duration", *metrics, "start", "id"]
     note = "no run fits the filter" if filtered else "start a cell with %%track to make one"
     return View(

@@ -21,6 +21,8 @@ _STYLE = (
 )
 #: Characters that a column of text keeps in a narrow terminal, and between two columns.
 _NARROWEST, _GAP = 10, 3
+#: In the metadata of an output: it is the workbench's own, and no result of the cell.
+MARK = "mlops_workbench"
 _RULE = "border-bottom:1px solid var(--jp-border-color2,#8884)"
 
 
@@ -108,12 +110,36 @@ class View:
         self._print(console)
         return stream.getvalue().rstrip("\n")
 
+    def json(self) -> str:
+        """The nouns behind the view as JSON."""
+        import msgspec
+
+        plain = self.data.to_dict() if hasattr(self.data, "to_dict") else self.data
+        return msgspec.json.format(msgspec.json.encode(plain)).decode()
+
     def html(self) -> str:
         """The view as static HTML without scripts: a saved notebook shows it anywhere."""
         return f'<div style="{_STYLE}">{self._html()}</div>'
 
     def __str__(self) -> str:
         return self.text()
+
+    def _ipython_display_(self) -> None:
+        """Show the view, and the figures below it."""
+        from IPython.core.getipython import get_ipython
+        from IPython.display import display
+
+        marks = {MARK: {"view": self.title}}
+        display(self._repr_mimebundle_(), raw=True, metadata=marks)
+        # A terminal draws none.
+        for plot in self.plots if hasattr(get_ipython(), "kernel") else ():
+            # One bundle: a front end with plotly draws it, any other names it.
+            bundle = {
+                "application/vnd.plotly.v1+json": plot.make().to_plotly_json(),
+                "text/html": f"<em>interactive figure: {html.escape(plot.title)}</em>",
+                "text/plain": f"[figure: {plot.title}]",
+            }
+            display(bundle, raw=True, metadata=marks)
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         return {"text/plain": self.text(width=100), "text/html": self.html()}

@@ -95,14 +95,18 @@ def test_verbs_answer_with_text_and_static_html(kernel: Kernel) -> None:
     for name, value in (("one", 1), ("two", 2)):
         card = kernel.run(f"%%track {name}\ndepth = {value}\nfrom mlops_workbench import log\nlog(mae={value}.5)")
         assert any("text/html" in output.get("data", {}) for output in card)
-    [*figures, table] = kernel.run("%mlops compare")
+    [table, *figures] = kernel.run("%mlops compare")
     assert set(table["data"]) == {"text/plain", "text/html"}
     assert "depth" in table["data"]["text/plain"]
     assert "<script" not in table["data"]["text/html"]
     assert "<b>wörk</b>" not in table["data"]["text/html"]
-    [figure] = figures
-    assert {"application/vnd.plotly.v1+json", "text/html", "text/plain"} == set(figure["data"])
-    json.dumps(figure["data"])
+    assert [figure["data"]["text/plain"] for figure in figures] == [
+        "[figure: parallel coordinates]",
+        "[figure: mae by depth]",
+    ]
+    for figure in figures:
+        assert {"application/vnd.plotly.v1+json", "text/html", "text/plain"} == set(figure["data"])
+        json.dumps(figure["data"])
     assert "one" in kernel.text("%mlops runs")
     assert "1.500" in kernel.text("%mlops show one")
 
@@ -110,6 +114,43 @@ def test_verbs_answer_with_text_and_static_html(kernel: Kernel) -> None:
 def test_a_result_is_a_value_that_programs_can_use(kernel: Kernel) -> None:
     kernel.run("%load_ext mlops_workbench")
     assert "DataFrame" in kernel.text("answer = %mlops runs\nprint(type(answer.frame()).__name__, type(answer.data))")
+    found = json.loads(kernel.text("%mlops runs --json"))
+    assert {"one", "two"} <= {run["name"] for run in found}
+
+
+def test_runs_are_filtered_sorted_and_read_by_programs(kernel: Kernel) -> None:
+    kernel.run("%load_ext mlops_workbench")
+    kernel.run("%mlops experiment filtered")
+    for name, value in (("near", 1), ("far", 9), ("mid", 5)):
+        kernel.run(
+            f"%%track {name} --tag side='a b'\ndepth = {value}\nfrom mlops_workbench import log\n"
+            f"log({{'val mae': {value}, 'gain': -{value}}})"
+        )
+    answer = "answer = %mlops runs {}\nprint(*[run.name for run in answer.data])"
+    assert kernel.text(answer.format('metrics."val mae" > 2 and params.depth < 8')).strip() == "mid"
+    assert (
+        kernel.text(answer.format("metrics.gain > -6 and tags.side = 'a b' --sort params.depth")).strip() == "mid near"
+    )
+    assert kernel.text(answer.format("--sort 'metrics.val mae'")).strip() == "near mid far"
+    assert kernel.text(answer.format("--sort metrics.gain --ascending")).strip() == "far mid near"
+    shown = kernel.text("%mlops runs --columns name,params.depth,gain")
+    assert "params.depth" in shown and "-9" in shown
+    assert "hint" in kernel.text("%mlops runs metrics.mae >")
+    said = kernel.text(
+        "from mlops_workbench import runs\n"
+        "found = runs('params.depth > 2', 'filtered', order_by='metrics.gain DESC')\n"
+        "print(list(found['run_name']), found['metrics.gain'].tolist(), str(found['start_time'].dt.tz))"
+    )
+    assert said.strip() == "['mid', 'far'] [-5.0, -9.0] UTC"
+
+
+def test_a_name_alone_compares_its_runs_and_shows_what_was_changed(kernel: Kernel) -> None:
+    kernel.run("%load_ext mlops_workbench")
+    kernel.run("%mlops experiment repeated")
+    for rate in (1, 2):
+        kernel.run(f"%%track again\nrate = {rate}\nfrom mlops_workbench import log\nlog(loss=1 / {rate})")
+    text = kernel.text("%mlops compare again")
+    assert "-rate = 1\n+rate = 2" in text and "best: loss 0.5000 by again (" in text
 
 
 def test_an_error_ends_the_cell_in_plain_words(kernel: Kernel) -> None:
