@@ -34,20 +34,22 @@ def schema_json(profile: dict[str, Any], rows: int) -> bytes | None:
     profile : dict
         See :func:`mlops_workbench.capture.profile.profile_table`.
     rows : int
-        Rows of the training data.
+        Rows of the training data. Where the profile has seen only some of them, nothing is concluded from what was
+        not among these: values may be missing, and others than those seen may come.
     """
+    seen = profile.get("examined", rows)
     columns = profile.get("columns") or []
     names = Counter(column["name"] for column in columns)
     # Columns of one name cannot be told apart by a schema.
-    checked = {column["name"]: _column(column, rows) for column in columns if names[column["name"]] == 1}
+    checked = {c["name"]: _column(c, seen, complete=seen >= rows) for c in columns if names[c["name"]] == 1}
     if not checked:
         return None
     schema = {"schema_type": "dataframe", "api": "pandas", "columns": checked, "coerce": False, "strict": False}
     return json.dumps(schema, ensure_ascii=False, allow_nan=False, indent=1).encode("utf-8", "replace")
 
 
-def _column(column: dict[str, Any], rows: int) -> dict[str, Any]:
-    found: dict[str, Any] = {"nullable": bool(column["missing"]), "required": True}
+def _column(column: dict[str, Any], rows: int, *, complete: bool) -> dict[str, Any]:
+    found: dict[str, Any] = {"nullable": bool(column["missing"]) or not complete, "required": True}
     dtype = pandera_dtype(column["dtype"])
     if dtype:
         found["dtype"] = dtype
@@ -55,7 +57,7 @@ def _column(column: dict[str, Any], rows: int) -> dict[str, Any]:
     if column["kind"] == "numeric" and not column["dtype"].startswith("timedelta") and there >= RANGE_ROWS:
         found.update(_range(column))
     values = column.get("values")
-    named = values and all(isinstance(value, str) for value in values)
+    named = complete and values and all(isinstance(value, str) for value in values)
     if named and there >= max(VALUES_ROWS, REPEATED * len(values)):
         found["isin"] = values
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _PROFILE_BYTES_PER_SECOND = 1.0e9
 _PROFILE_COLUMN_SECONDS = 0.4e-3
 _PROFILE_CELL_SECONDS = 0.2e-6
+_IMPORT_SECONDS = 0.5  # of pandas, which the profile of an Arrow table needs
 
 
 def describe_dataset(
@@ -85,6 +87,7 @@ def description_seconds(data: Any) -> float:
     if not kind:
         return 0.0
     shape = getattr(data, "shape", (0,))
+    imports = _IMPORT_SECONDS if kind in ("arrow", "polars") and "pandas" not in sys.modules else 0.0
     columns = min(shape[1] if len(shape) == 2 else 1, 200) if kind != "sparse" else 0
     size = getattr(data, "nbytes", 0) if kind != "frame" else len(data) * 8 * shape[1]
     counted = 0.0
@@ -92,7 +95,7 @@ def description_seconds(data: Any) -> float:
         others = sum(getattr(dtype, "kind", "O") not in "iufmM" for dtype in data.dtypes[:200])
         counted = others * min(len(data), 20_000) * _PROFILE_CELL_SECONDS
     profiled = columns * _PROFILE_COLUMN_SECONDS + float(size) / _PROFILE_BYTES_PER_SECOND
-    return estimate_seconds(data) + profiled + counted
+    return estimate_seconds(data) + profiled + counted + imports
 
 
 def keep_with_run(session: Session, dataset: Dataset, data: Any, *, snapshot: bool | None = None) -> Dataset:
@@ -117,7 +120,7 @@ def keep_with_run(session: Session, dataset: Dataset, data: Any, *, snapshot: bo
     if dataset.context == "training":
         from mlops_workbench.capture.data_schema import schema_json
 
-        schema = schema_json(dataset.profile, dataset.profile.get("examined", dataset.rows))
+        schema = schema_json(dataset.profile, dataset.rows)
         blob = session.store(dataset.run_uid, schema) if schema is not None else None
         if schema is not None and blob is not None:
             path = f"schema/{_file_name(dataset.name)}.json"

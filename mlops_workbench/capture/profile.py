@@ -28,6 +28,8 @@ TOP = 20
 #: A column with at most so many distinct values is known by all of them.
 FEW_VALUES = 50
 _LONGEST = 200
+#: Arrow and polars tables up to this size are profiled by all rows.
+_CONVERTED_BYTES = 256 << 20
 
 
 def profile_table(data: Any, digest: Digest) -> dict[str, Any]:
@@ -37,7 +39,7 @@ def profile_table(data: Any, digest: Digest) -> dict[str, Any]:
     -------
     dict
         ``kind``; ``digest``: what the digest covers; ``missing``: counts of the columns that have any;
-        ``examined``: rows that missing values and extremes were taken from, all unless the digest is sampled;
+        ``examined``: rows that missing values and extremes were taken from, all of most data;
         ``sampled``: rows that the rest was taken from; ``columns``: a dict per column, the first 200;
         ``left_out``: number of columns beyond.
     """
@@ -122,11 +124,12 @@ def _columns(data: Any, digest: Digest) -> tuple[list[tuple[str, Any]], int]:
 
 
 def _as_frame(data: Any, kind: str) -> Any:
-    """A pandas frame of at most the sampled rows; None where there are no columns to speak of."""
+    """A pandas frame of all rows or, of much data, of the sampled ones; None where there are no columns to speak of."""
     if kind in ("sparse", "lazy"):
         return None
     rows = len_of(data)
-    if rows > SAMPLED_ROWS:
+    size = data.nbytes if kind == "arrow" else data.estimated_size() if kind == "polars" else 0
+    if rows > SAMPLED_ROWS and (size > _CONVERTED_BYTES or kind == "records"):
         data = take_rows(data, sample_rows(rows, SAMPLED_ROWS / rows))
     if kind == "arrow":
         return data.to_pandas()

@@ -8,6 +8,9 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
+from mlops_workbench.capture.digest import len_of
+from mlops_workbench.capture.digest_cost import take_rows
+from mlops_workbench.capture.kinds import kind_of
 from mlops_workbench.capture.schema import columns_of, is_array, is_frame, is_series, is_table
 from mlops_workbench.core.errors import InvalidInput
 from mlops_workbench.core.records import Column
@@ -52,13 +55,18 @@ def sample_fit_data(X: Any, y: Any = None) -> FitData | None:
         `X` and `y` have different lengths.
     """
     X, y = _dense(X), _target(y)
-    if not is_table(X) or not len(X):
+    kind = kind_of(X)
+    if (not is_table(X) and kind not in ("arrow", "polars")) or not len_of(X):
         return None
-    if y is not None and len(y) != len(X):
-        raise InvalidInput(f"X has {len(X)} rows and y has {len(y)}", hint="give both as they went into fit")
-    rows = len(X)
+    rows = len_of(X)
+    if y is not None and len(y) != rows:
+        raise InvalidInput(f"X has {rows} rows and y has {len(y)}", hint="give both as they went into fit")
     chosen = _chosen(rows)
-    return FitData(columns_of(X), _take(X, chosen), None if y is None else _take(y, chosen), rows)
+    if is_table(X):
+        columns, sample = columns_of(X), _take(X, chosen)
+    else:
+        columns, sample = _other_table(X, kind, chosen)
+    return FitData(columns, sample, None if y is None else _take(y, chosen), rows)
 
 
 def reference_parquet(data: FitData, prediction: Any) -> bytes:
@@ -113,6 +121,16 @@ def _take(data: Any, rows: Any) -> Any:
     return data.iloc[rows].copy() if hasattr(data, "iloc") else data[rows]
 
 
+def _other_table(X: Any, kind: str, rows: Any) -> tuple[list[Column], Any]:
+    """Columns of a pyarrow or polars table, and some of its rows as a pandas frame."""
+    from mlops_workbench.capture.arrow_schema import arrow_columns, polars_columns
+
+    some = take_rows(X, rows)
+    if kind == "arrow":
+        return arrow_columns(X), some.to_pandas()
+    return polars_columns(X), (some.to_frame() if not hasattr(some, "get_columns") else some).to_arrow().to_pandas()
+
+
 def _dense(X: Any) -> Any:
     numpy: Any = sys.modules.get("numpy")
     if numpy is not None and isinstance(X, list | tuple):
@@ -129,6 +147,8 @@ def _target(y: Any) -> Any:
         return y.iloc[:, 0] if y.shape[1] == 1 else None
     if is_array(y):
         return y if y.ndim == 1 else y[:, 0] if y.shape[1] == 1 else None
+    if kind_of(y) == "polars" and not hasattr(y, "get_columns"):
+        return y.to_numpy()
     return y if is_series(y) else None
 
 

@@ -197,7 +197,10 @@ def test_a_dataset_is_described_not_copied(session, records, tmp_path, monkeypat
     assert table.profile["missing"] == {"distance km": 1} and len(table.digest) == 32 and len(table.columns) == 4
     assert [column.name for column in series.columns] == ["größe"] and array.rows == 5
     assert from_file.name == "dätä.csv" and from_file.source == str(file) and from_file.profile["size"] == 8
-    assert sum(path.stat().st_size for path in records.root.glob(".mlops/store/**/*") if path.is_file()) == 0
+    # What is stored is what new data must look like, not the data.
+    assert {file.kind for file in records.of(Artifact, "r")} == {"schema"}
+    stored = {path.name for path in records.root.glob(".mlops/store/**/*") if path.is_file()}
+    assert stored == {data.schema for data in (series, array, from_file)} and not table.schema
 
 
 def test_figures_of_any_library_become_files(session, records):

@@ -235,3 +235,24 @@ def test_a_store_that_cannot_be_written_costs_the_snapshot_only(session, records
     found = records.of(Dataset, "full")[0]
     assert found.rows == 60 and not found.snapshot and not found.schema
     assert "could not be stored" in "".join(capsys.readouterr())
+
+
+@pytest.mark.parametrize("library", ["pyarrow", "polars"])
+def test_a_model_that_was_fitted_on_another_library_has_a_signature(library):
+    from mlops_workbench.capture.reference import reference_parquet, sample_fit_data
+
+    made = pytest.importorskip(library)
+    values = {"a": [1.5, None, 3.0], "s": ["x", "y", "z"]}
+    data = made.table(values) if library == "pyarrow" else made.DataFrame(values)
+    sample = sample_fit_data(data, np.array([0, 1, 0]))
+    assert sample is not None and sample.rows == 3
+    assert sample.columns == [Column("a", "double", False), Column("s", "string", True)]
+    stored = parquet.read_table(pa.BufferReader(reference_parquet(sample, np.array([0, 1, 1]))))
+    assert stored.column_names == ["a", "s", "__target__", "__prediction__"]
+
+
+def test_a_rare_gap_in_an_arrow_table_is_seen():
+    values = [1.0] * (2 * SAMPLED_ROWS)
+    values[777] = None
+    found = describe_dataset("u", pa.table({"a": values}))
+    assert found.profile["missing"] == {"a": 1} and found.profile["examined"] == found.rows

@@ -20,7 +20,7 @@ from mlops_workbench.verbs.data_sources import as_frame
 
 def schema_of(data) -> bytes:
     known = describe_dataset("", data)
-    schema = schema_json(known.profile, known.profile["examined"])
+    schema = schema_json(known.profile, known.rows)
     assert schema is not None
     return schema
 
@@ -125,7 +125,7 @@ def test_arrays_are_checked_by_position():
 def test_whatever_was_trained_on_passes_its_own_schema(floats, texts, ints):
     words = [text for text in texts if text != "\ud800"]  # pandas itself takes it in objects only
     for values, dtype in ((floats, "float64"), (texts, "object"), (ints, "int64"), (words, "category")):
-        frame = pd.DataFrame({"v": pd.Series(values, dtype=object).astype(dtype)})
+        frame = pd.DataFrame({"v": pd.Series(values or [None], dtype=object).astype(dtype)})
         outcome, _ = check_frame(frame, schema_of(frame))
         assert outcome.passed, outcome.failures
 
@@ -133,6 +133,13 @@ def test_whatever_was_trained_on_passes_its_own_schema(floats, texts, ints):
 def test_columns_of_one_name_cannot_be_told_apart_and_are_left_out():
     twice = pd.DataFrame([[1.0, 2.0, 3.0]] * 60, columns=["a", "a", "b"])
     assert set(json.loads(schema_of(twice))["columns"]) == {"b"}
+
+
+def test_nothing_is_concluded_from_rows_that_were_not_seen():
+    known = describe_dataset("", training())
+    part = json.loads(schema_json({**known.profile, "examined": 1000}, 5000))["columns"]
+    assert all(column["nullable"] for column in part.values()) and "isin" not in part["city"]
+    assert part["price"]["dtype"] == "float64" and "less_than_or_equal_to" in part["price"]
 
 
 @pytest.mark.parametrize("rows", [0, 1])
