@@ -260,10 +260,11 @@ class IndexWriter:
     def _(self, record: RunStart) -> None:
         self._seen(record.run_uid, record.start_ms)
         if not self._file.session.startswith(REAPER):
-            # A run that was given up for dead, and is now carried on by another process.
+            # A run that was given up for dead, or had ended, and is now carried on, by another process maybe.
             self._connection.execute(
-                "UPDATE runs SET status='RUNNING', end_ms=0, reaped=0, error='' WHERE uid=? AND reaped=1",
-                (record.run_uid,),
+                "UPDATE runs SET status='RUNNING', end_ms=0, reaped=0, error='' WHERE uid=?"
+                " AND (reaped=1 OR (end_ms > 0 AND end_ms < ?))",
+                (record.run_uid, record.start_ms),
             )
         self._connection.execute(
             "UPDATE runs SET started=1, experiment=?, name=?, kind=?, start_ms=?, parent_uid=?, notebook=?, origin='',"

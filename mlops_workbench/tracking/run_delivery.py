@@ -298,8 +298,17 @@ class RunDelivery:
 
     def _ends(self, run: DeliveredRun, items: Sequence[RunRecord]) -> None:
         for item in items:
+            reaped = item.session.startswith(REAPER)
             if isinstance(item.record, RunEnd):
-                self._end(run, item.record, reaped=item.session.startswith(REAPER))
+                self._end(run, item.record, reaped=reaped)
+            elif isinstance(item.record, RunStart) and not reaped:
+                self._carry_on(run)
+
+    def _carry_on(self, run: DeliveredRun) -> None:
+        """A start after the end: the run was given up for dead, or is carried on, by another process maybe."""
+        now = self.log.run(run.uid)
+        if now is not None and now.ended and self._attempt(run, "start", lambda: self.store.reopen_run(run.run_id)):
+            self.log.set_ended(run.uid, "")
 
     def _end(self, run: DeliveredRun, end: RunEnd, *, reaped: bool) -> None:
         now = self.log.run(run.uid)
