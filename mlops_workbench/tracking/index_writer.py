@@ -249,6 +249,13 @@ class IndexWriter:
             "UPDATE sessions SET due_ms=?, last_ms=max(last_ms, ?) WHERE session=?",
             (record.due_ms, record.at_ms, self._file.session),
         )
+        # Runs that were given up because nothing was heard of their process.
+        revived = self._connection.execute(
+            "UPDATE runs SET status='RUNNING', end_ms=0, reaped=0, error='' WHERE reaped=1 AND end_ms < ?"
+            " AND uid IN (SELECT uid FROM run_sessions WHERE session=?) RETURNING uid",
+            (record.at_ms, self._file.session),
+        ).fetchall()
+        self._touched.update(("runs", uid) for (uid,) in revived)
 
     @_apply.register
     def _(self, record: SessionEnd) -> None:

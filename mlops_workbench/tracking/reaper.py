@@ -5,6 +5,10 @@ the read index, a rebuilt index and MLflow all learn of it in the same way.
 
 A run is given up only when every session that wrote of it is gone: a stage's kernel may end long before the
 pipeline that started the run, and the pipeline's process may die while the kernel still works.
+
+Of a session on another host only its silence is known. Its runs are given up when it misses the promise of its
+last heartbeat, but it may have been suspended, or out of reach: its files are read on, and its next heartbeat
+brings its runs back.
 """
 
 from __future__ import annotations
@@ -26,6 +30,8 @@ from mlops_workbench.tracking.journal_files import REAPER
 GRACE_MS = 60_000
 #: A session on another host that never promised one is given up after a day.
 _UNPROMISED_MS = 86_400_000
+#: A session on another host is looked for no more after this long a silence.
+_FORGOTTEN_MS = 30 * 86_400_000
 
 ERROR = "the process of this run ended without closing it"
 
@@ -42,7 +48,7 @@ def dead_sessions(connection: sqlite3.Connection) -> set[str]:
         elif host == here:
             if not ProcessIdentity(pid, started).alive():
                 dead.add(session)
-        elif now > (due_ms + GRACE_MS if due_ms else last_ms + _UNPROMISED_MS):
+        elif now > max(due_ms, last_ms) + _FORGOTTEN_MS:
             dead.add(session)
     return dead
 
@@ -54,7 +60,10 @@ def orphaned_runs(connection: sqlite3.Connection) -> list[tuple[str, bool, int]]
         for uid, started, last_ms, session_ms in connection.execute(
             "SELECT r.uid, r.started, r.last_ms, max(s.last_ms) FROM runs r JOIN run_sessions rs ON rs.uid = r.uid"
             " LEFT JOIN sessions s ON s.session = rs.session WHERE r.status = 'RUNNING'"
-            " GROUP BY r.uid HAVING min(coalesce(s.gone, 0)) = 1"
+            " GROUP BY r.uid HAVING min(CASE WHEN s.session IS NULL THEN 0 WHEN s.gone = 1 THEN 1"
+            "  WHEN s.host = :here THEN 0"
+            "  ELSE :now > iif(s.due_ms > 0, s.due_ms + :grace, s.last_ms + :unpromised) END) = 1",
+            {"here": platform.node(), "now": now_ms(), "grace": GRACE_MS, "unpromised": _UNPROMISED_MS},
         ).fetchall()
     ]
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+
 import pytest
 from mlflow import MlflowClient
 from recorder import Recorder, dead_process
 
 from mlops_workbench.core.ids import now_ms
+from mlops_workbench.core.processes import ProcessIdentity
 from mlops_workbench.core.records import Heartbeat, Metrics, RunStart
 from mlops_workbench.tracking import Ingest
 
@@ -70,6 +74,50 @@ def test_another_host_is_believed_until_it_misses_its_promise(ingest: Ingest) ->
     _settle(ingest)
     assert _status(ingest, waiting) == ("RUNNING", "RUNNING")
     assert _status(ingest, lost) == ("KILLED", "KILLED")
+
+
+def test_a_process_that_was_stopped_is_not_dead_however_long_it_is_silent(ingest: Ingest) -> None:
+    process = subprocess.Popen(["sleep", "600"])
+    try:
+        process.send_signal(signal.SIGSTOP)
+        identity = ProcessIdentity.of(process.pid)
+        stopped = Recorder(ingest.workspace, identity)
+        uid = stopped.start("stopped")
+        then = now_ms() - 3_600_000
+        stopped.put(Heartbeat(then, then + 20_000))
+        _settle(ingest)
+        assert _status(ingest, uid) == ("RUNNING", "RUNNING")
+    finally:
+        process.kill()
+        process.wait()
+    _settle(ingest)
+    assert _status(ingest, uid) == ("KILLED", "KILLED")
+
+
+def test_a_session_elsewhere_that_was_silent_for_long_goes_on_where_it_was(ingest: Ingest) -> None:
+    suspended = Recorder(ingest.workspace, host="elsewhere")
+    uid = suspended.start("suspended", start_ms=now_ms() - 3_700_000)
+    then = now_ms() - 3_600_000
+    suspended.put(Metrics(uid, then, 0, {"loss": 3.0}), Heartbeat(then, then + 20_000))
+    _settle(ingest)
+    assert _status(ingest, uid) == ("KILLED", "KILLED")
+    suspended.put(Metrics(uid, now_ms(), 1, {"loss": 2.0}))
+    _settle(ingest)
+    now = now_ms()
+    suspended.put(Heartbeat(now, now + 20_000))
+    _settle(ingest)
+    assert ingest.index.find(uid).status == "RUNNING" and ingest.index.find(uid).metrics == {"loss": 2.0}
+    # A kernel without a run promises nothing, and begins another one after any time.
+    suspended.put(Metrics(uid, now_ms(), 2, {"loss": 1.0}))
+    suspended.end(uid)
+    later = suspended.start("later")
+    _settle(ingest)
+    assert _status(ingest, uid) == ("FINISHED", "FINISHED")
+    assert _status(ingest, later) == ("RUNNING", "RUNNING")
+    run = ingest.index.find(uid)
+    assert run.error == "" and run.metrics == {"loss": 1.0}
+    assert MlflowClient(ingest.store.uri).get_run(run.run_id).data.metrics == {"loss": 1.0}
+    suspended.close()
 
 
 def test_a_run_given_up_is_open_again_when_another_process_carries_it_on(ingest: Ingest) -> None:
