@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from mlops_workbench.capture.card_parts import SYSTEM
 from mlops_workbench.core.errors import WorkbenchError
 from mlops_workbench.core.records import as_float
 from mlops_workbench.core.runs import Run
@@ -32,7 +33,8 @@ def standing(session: Session, run: ActiveRun) -> Standing:
 
 
 def _noun(run: ActiveRun) -> Run:
-    metrics = {name: as_float(value) for name, value in run.metrics.items()}
+    # Resources that were used have a line of their own.
+    metrics = {name: as_float(value) for name, value in run.metrics.items() if not name.startswith(SYSTEM)}
     return Run(
         run.uid, "", run.experiment, run.name, run.start.kind,
         run.status,  # type: ignore[arg-type]

@@ -21,11 +21,17 @@ _RUN = (
     " AND experiment = ? AND status = 'FINISHED' AND kind = ? AND parent_uid = ? AND uid <> ?"
     " AND (start_ms, uid) < (?, ?)"
 )
+#: So few runs are gone through; among more, the metric's own order leads to the best.
+_FEW = 500
+_COUNT = "SELECT count(*) FROM (SELECT 1 FROM runs WHERE experiment = ? LIMIT ?)"
 _BEST = (
-    "SELECT m.value FROM metrics m JOIN runs r ON r.uid = m.uid WHERE m.name = ? AND m.value IS NOT NULL"
+    "SELECT m.value FROM {tables} WHERE r.uid = m.uid AND m.name = ?"
+    # What lies beyond stands for an infinity.
+    " AND m.value BETWEEN -1e308 AND 1e308"
     " AND r.started = 1 AND r.experiment = ? AND r.status = 'FINISHED' AND r.kind = ? AND r.parent_uid = ?"
     " AND r.uid <> ? ORDER BY m.value {order} LIMIT 1"
 )
+_RUNS_FIRST, _METRICS_FIRST = "runs r CROSS JOIN metrics m", "metrics m CROSS JOIN runs r"
 
 
 def read_past(path: Path, run: Run, *, seconds: float = 0.02) -> Past | None:
@@ -44,7 +50,7 @@ def read_past(path: Path, run: Run, *, seconds: float = 0.02) -> Past | None:
     Returns
     -------
     Past or None
-        None when the index is not there, is of another version, or takes too long.
+        None when the index is not there or is of another version; without the best values that took too long.
     """
     if not path.is_file():
         return None
@@ -76,10 +82,17 @@ def _latest(connection: sqlite3.Connection, run: Run, name: str | None = None) -
 
 def _best(connection: sqlite3.Connection, run: Run) -> dict[str, float]:
     best: dict[str, float] = {}
-    for name in list(run.metrics)[:_MAX_METRICS]:
-        if direction := metric_direction(name):
-            sql = _BEST.format(order="DESC" if direction == "higher" else "ASC")
-            row = connection.execute(sql, (name, run.experiment, run.kind, run.parent_uid, run.uid)).fetchone()
-            if row is not None:
-                best[name] = row[0]
+    try:
+        few = connection.execute(_COUNT, (run.experiment, _FEW + 1)).fetchone()[0] <= _FEW
+        for name in list(run.metrics)[:_MAX_METRICS]:
+            if direction := metric_direction(name):
+                sql = _BEST.format(
+                    tables=_RUNS_FIRST if few else _METRICS_FIRST, order="DESC" if direction == "higher" else "ASC"
+                )
+                row = connection.execute(sql, (name, run.experiment, run.kind, run.parent_uid, run.uid)).fetchone()
+                if row is not None:
+                    best[name] = row[0]
+    except sqlite3.OperationalError:
+        # The time is over: what was found until now is true all the same.
+        return best
     return best
