@@ -23,7 +23,6 @@ from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.tracking.delivery_log import DeliveredRun, DeliveryLog
 from mlops_workbench.tracking.garbage import collection_paused
 from mlops_workbench.tracking.journal_files import (
-    REAPER,
     Batch,
     Cursor,
     JournalFile,
@@ -232,10 +231,6 @@ class Delivery:
                     raise
                 self.log.note_problem(uid, "run", str(error))
                 self.log.abandon(uid)
-        elif start is not None and run.ended == "reaper" and not file.session.startswith(REAPER):
-            # A run that was given up for dead, and is now carried on by another process.
-            self.store.reopen_run(run.run_id)
-            self.log.set_ended(uid, "")
         if start is not None:
             self._adopt_children(uid)
         return self.log.run(uid)
