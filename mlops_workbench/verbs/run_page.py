@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from mlops_workbench.control.run_frame import runs_frame
 from mlops_workbench.core.runs import MetricPoint, RunCell, RunDetail
 from mlops_workbench.verbs.formats import Cell, Curve, duration, moment
+from mlops_workbench.verbs.run_environment import environment_view
 from mlops_workbench.verbs.view import View
 
 #: Metrics with this beginning are resources that were used.
@@ -17,8 +18,16 @@ _LONG = 12
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 
 
-def run_view(detail: RunDetail) -> View:
-    """A run in full."""
+def run_view(detail: RunDetail, environment: bytes = b"") -> View:
+    """A run in full.
+
+    Parameters
+    ----------
+    detail : RunDetail
+        The run.
+    environment : bytes, optional
+        Its file of kind ``environment``.
+    """
     run = detail.run
     facts: list[tuple[str, Cell]] = [
         ("status", run.status),
@@ -40,13 +49,14 @@ def run_view(detail: RunDetail) -> View:
         *_params(detail),
         View(
             "data",
-            ("name", "used for", "rows", "columns", "version", "covers", "snapshot"),
+            ("name", "used for", "rows", "columns", "version", "covers", "first seen", "snapshot"),
             [(d.name, d.context, d.rows, d.columns, d.digest[:12],
               {"content": "all of it", "sampled": "a sample", "shape": "its shape"}.get(d.covers, d.covers),
-              d.snapshot[:12] or None) for d in detail.datasets],
+              moment(d.first_ms), d.snapshot[:12] or None) for d in detail.datasets],
         ),
         View("models", ("name", "estimator", "format"), [(m.name, m.estimator, m.format) for m in detail.models]),
         *_metrics(detail, system=True),
+        *([environment_view(environment)] if environment else []),
         View(
             "tags", ("name", "value"),
             [(n, v) for n, v in sorted(run.tags.items()) if not n.startswith("mlflow.")], folded=True,
@@ -63,7 +73,7 @@ def run_view(detail: RunDetail) -> View:
     return View(
         f"run {run.name}",
         facts=facts,
-        sections=[s for s in sections if s.rows or s.block or s.sections],
+        sections=[s for s in sections if s.rows or s.block or s.facts],
         data=detail,
         table=lambda: runs_frame([run]),
     )

@@ -108,7 +108,9 @@ def runs(
 def show(face: Face, run: str) -> View:
     """Show everything about a RUN: its name (the newest), or the start of its id."""
     with face.client() as client:
-        return run_view(client.run(run))
+        detail = client.run(run)
+        told = next((file.path for file in detail.artifacts if file.kind == "environment"), None)
+        return run_view(detail, client.artifact(detail.run.uid, told) if told else b"")
 
 
 @click.command()

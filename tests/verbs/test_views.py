@@ -185,6 +185,27 @@ def test_the_best_run_comes_first_unless_something_else_is_said(order: str, expe
     assert order_of(order) == expected
 
 
+def test_the_environment_of_a_run_is_told_as_far_as_it_can_be_read() -> None:
+    document = {
+        "python": {"version": "3.11.9", "implementation": "CPython"},
+        "machine": {
+            "platform": "Linux-6",
+            "processor": "Ärm",
+            "usable_processors": 2,
+            "memory_bytes": 8 << 30,
+            "gpus": [],
+        },
+        "git": {"commit": "ab" * 20, "branch": "main", "dirty": True, "remote": "https://host/<repo>"},
+        "packages": {"installed": {"numpy": "2.1", "other": "1"}, "imported": ["numpy"]},
+    }
+    detail = RunDetail(run("a", {}, {}))
+    text = run_view(detail, json.dumps(document).encode()).text()
+    for part in ("git abababababab on main, with changes", "CPython 3.11.9", "8 GiB", "numpy 2.1", "of 2 packages"):
+        assert part in text
+    for odd in (b"[]", b"{", b'{"git": 1, "machine": null, "packages": {"imported": ["x"], "installed": []}}'):
+        assert "run a" in run_view(detail, odd).text()
+
+
 def test_a_page_of_a_run_shows_curves_data_and_warnings() -> None:
     shown = run_view(
         RunDetail(
