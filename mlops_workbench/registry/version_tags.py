@@ -41,7 +41,10 @@ def tags_of(run: Run, model: LoggedModel) -> dict[str, str]:
         MODEL_UID: model_uid(record),
         ESTIMATOR: record.estimator,
         FORMAT: record.format,
-        METRICS: json.dumps(run.metrics, ensure_ascii=False),
+        # What the run used of its machine says nothing of the model.
+        METRICS: json.dumps(
+            {name: value for name, value in run.metrics.items() if not name.startswith("system/")}, ensure_ascii=False
+        ),
         PARAMS: json.dumps(run.params, ensure_ascii=False),
         INPUTS: _columns(record.inputs),
         OUTPUTS: _columns(record.outputs),

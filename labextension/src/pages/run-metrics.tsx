@@ -5,13 +5,14 @@ import { LineChart } from '../components/chart';
 import { useWorkbench } from '../components/context';
 import { EmptyState } from '../components/notices';
 import { Section } from '../components/page';
+import { metricNames, resourceName } from '../format/metrics';
 import { formatCount, formatNumber } from '../format/numbers';
 import { runIcon } from '../icons';
 
 /** Metrics of a run: single values as figures, those with a history as curves. */
 export function RunMetrics({ detail }: { detail: RunDetail }): React.ReactElement {
   const { trans } = useWorkbench();
-  const names = Object.keys(detail.run.metrics);
+  const names = metricNames(detail.run.metrics);
   const curves = names.filter(name => (detail.history[name] ?? []).length > 1);
   const single = names.filter(name => !curves.includes(name));
   return (
@@ -38,6 +39,41 @@ export function RunMetrics({ detail }: { detail: RunDetail }): React.ReactElemen
         <div className="mw-charts">
           {curves.map(name => (
             <Curve key={name} name={name} points={detail.history[name]} />
+          ))}
+        </div>
+      )}
+    </Section>
+  );
+}
+
+/** Resources that a run used: what it took in all as figures, what was sampled as curves. */
+export function RunResources({ detail }: { detail: RunDetail }): React.ReactElement | null {
+  const { trans } = useWorkbench();
+  const names = metricNames(detail.run.metrics, true);
+  const curves = names.filter(name => (detail.history[name] ?? []).length > 1);
+  const single = names.filter(name => !curves.includes(name));
+  return names.length === 0 ? null : (
+    <Section title={trans.__('Resources')} count={names.length}>
+      <div className="mw-metrics">
+        {single.map(name => (
+          <div className="mw-metric" key={name}>
+            <span className="mw-metric-name" title={name}>
+              {resourceName(name, detail.run.tags)}
+            </span>
+            <span className="mw-metric-value mw-number">
+              {formatNumber(detail.run.metrics[name])}
+            </span>
+          </div>
+        ))}
+      </div>
+      {curves.length > 0 && (
+        <div className="mw-charts">
+          {curves.map(name => (
+            <Curve
+              key={name}
+              name={resourceName(name, detail.run.tags)}
+              points={detail.history[name]}
+            />
           ))}
         </div>
       )}

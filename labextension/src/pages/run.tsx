@@ -11,11 +11,12 @@ import { Output, Source } from '../components/rendered';
 import { Chip, StateBadge, StateDot } from '../components/status';
 import { Facts, Table } from '../components/table';
 import { Ago, Span } from '../components/times';
+import { metricNames } from '../format/metrics';
 import { formatCount, formatNumber } from '../format/numbers';
 import { basename } from '../format/text';
 import { runIcon } from '../icons';
 import { RegisterAction } from './register';
-import { RunMetrics } from './run-metrics';
+import { RunMetrics, RunResources } from './run-metrics';
 
 /** A run: what went in, what came out. */
 export function RunPage({
@@ -91,6 +92,7 @@ export function RunPage({
           <Output text={detail.output} />
         </Section>
       )}
+      <RunResources detail={detail} />
       <Files detail={detail} />
       <Tags detail={detail} />
     </Page>
@@ -263,9 +265,9 @@ function Tags({ detail }: IPart): React.ReactElement | null {
 
 /** The first metrics of a run in one line. */
 export function metricLine(metrics: Record<string, number | null>): string {
-  return Object.entries(metrics)
+  return metricNames(metrics)
     .slice(0, 3)
-    .map(([name, value]) => `${name} ${formatNumber(value)}`)
+    .map(name => `${name} ${formatNumber(metrics[name])}`)
     .join('  ·  ');
 }
 

@@ -8,6 +8,7 @@ import { List, Row } from '../components/list';
 import { EmptyState, Loading, ProblemNotice } from '../components/notices';
 import { StateDot } from '../components/status';
 import { Ago, Span } from '../components/times';
+import { metricNames } from '../format/metrics';
 import { formatNumber } from '../format/numbers';
 import { runIcon } from '../icons';
 
@@ -76,8 +77,8 @@ export function metricOf(run: Run, chosen: string): [string, number | null] {
   if (chosen !== '' && chosen in run.metrics) {
     return [chosen, run.metrics[chosen]];
   }
-  const [first] = Object.entries(run.metrics);
-  return first && chosen === '' ? first : ['', null];
+  const [first] = metricNames(run.metrics);
+  return first !== undefined && chosen === '' ? [first, run.metrics[first]] : ['', null];
 }
 
 function ExperimentFilter(): React.ReactElement | null {
