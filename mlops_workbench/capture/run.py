@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from time import time_ns
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from mlops_workbench.capture.artifacts import artifact_path, media_type_of, read_artifact
 from mlops_workbench.capture.encoding import number, plain
 from mlops_workbench.capture.figures import KeptFigures
@@ -357,6 +359,9 @@ class ActiveRun:
 
     def observe_dataset(self, dataset: Dataset) -> None:
         """Record data that was seen to go into the run."""
+        if dataset.source:
+            # A database's address, with the password in it.
+            dataset = msgspec.structs.replace(dataset, source=mask(dataset.source))
         self.expect_dataset(dataset)
         self._write(dataset)
 
