@@ -169,7 +169,13 @@ class CellExecuted(Record, frozen=True):
     """One execution of a cell in the session, tracked or not, failed ones included.
 
     Slicing and replay build on these: the journal keeps them in order of execution, each with the source as
-    it was executed.
+    it was executed. A sign with status ``running`` and no names is written before the cell runs; the record under
+    the same uid that follows takes its place, and is missing when the cell took the process with it. ``unknown`` is
+    the status of cells that ran before the extension was loaded: of these IPython kept no more than the source.
+
+    Effects are ``@shell``, ``@cwd``, ``@environ``, ``@packages``, ``@path`` (of imports), ``@modules``, ``@warnings``,
+    ``@random`` (seeded), ``@drawn:<library>`` (its random numbers are not where they were before the cell),
+    ``@file:<path>`` as written in the source, and ``@write:<path>`` too when it was written.
     """
 
     uid: str  # of this execution
@@ -178,14 +184,14 @@ class CellExecuted(Record, frozen=True):
     source: str  # as typed, with magics; secrets masked
     started_ms: int
     duration_us: int
-    status: str  # ok | failed | interrupted
+    status: str  # running | ok | failed | interrupted | unknown
     error: str = ""
     notebook: str = ""
     reads: list[str] = []  # names whose values it used; those used by notebook functions that it calls included
-    writes: list[str] = []  # names that it bound
+    writes: list[str] = []  # names that it bound, or whose value it changed or may have changed in place
     deletes: list[str] = []
     kills: list[str] = []  # those of `writes` that were bound, whatever path was taken, before they were read
-    effects: list[str] = []  # what lies outside of the namespace: @cwd, @environ, @packages, @shell, @file:<path> ...
+    effects: list[str] = []  # what it touched outside of the namespace
     run_uids: list[str] = []  # runs that were begun in it
     random_state: str = ""  # digest of the `RandomState` at its start
 
