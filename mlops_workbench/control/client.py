@@ -30,7 +30,7 @@ from mlops_workbench.core.ids import check_name
 from mlops_workbench.core.models import ModelVersion, RegisteredModel
 from mlops_workbench.core.monitors import Alert, MonitorReport, MonitorSpec
 from mlops_workbench.core.pipelines import Pipeline, PipelineRun
-from mlops_workbench.core.runs import Experiment, Run, RunDetail
+from mlops_workbench.core.runs import Experiment, MetricPoint, Run, RunDetail
 from mlops_workbench.core.workspace import Workspace
 
 Noun = TypeVar("Noun")
@@ -109,6 +109,11 @@ class Client:
             reference = named[0] if named else reference.replace("/", " ")
         query = {"experiment": experiment} if experiment else {}
         return self._get(f"/runs/{_part(reference)}", RunDetail, query)
+
+    def history(self, reference: str, metric: str, max_points: int | None = None) -> list[MetricPoint]:
+        """Points of a metric of a run: all of them, or about `max_points` evenly spread over the steps."""
+        query = {"max_points": max_points} if max_points else {}
+        return self._get(f"/runs/{_part(reference)}/metrics/{quote(metric)}", list[MetricPoint], query)
 
     def artifact(self, reference: str, path: str) -> bytes:
         """Content of a run's file."""

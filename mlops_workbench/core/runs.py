@@ -36,6 +36,11 @@ class Run:
         Tags as text.
     error : str
         Last line of the traceback of a failed run.
+    origin : str
+        Empty for a run of the journals here, ``mlflow`` for one that was read from MLflow: of plain MLflow code, or
+        of another machine.
+    user : str
+        Who ran it.
     """
 
     uid: str
@@ -52,6 +57,8 @@ class Run:
     metrics: dict[str, float | None] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     error: str = ""
+    origin: str = ""
+    user: str = ""
 
     @property
     def seconds(self) -> float | None:
@@ -92,6 +99,7 @@ class RunDataset:
     covers: str = "content"  # what the digest was made of: content | sampled | shape
     snapshot: str = ""  # blob digest of the data as Parquet, empty when none was kept
     schema: str = ""  # blob digest of its pandera schema, empty when none was inferred
+    first_ms: int = 0  # when the first run began that used this version
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,9 @@ class TrackingSettings(_Section, frozen=True):
     uri: Annotated[Text, Meta(description="MLflow tracking URI; empty: SQLite in the workspace")] = ""
     experiment: Annotated[Text, Meta(description="experiment of runs that name none")] = "default"
     poll_seconds: Annotated[float, Meta(gt=0, le=60, description="seconds between two looks at the journals")] = 0.25
+    follow_seconds: Annotated[
+        float, Meta(ge=0, le=3600, description="seconds between two looks at the runs of others in MLflow; 0: never")
+    ] = 5.0
 
 
 class JournalSettings(_Section, frozen=True):

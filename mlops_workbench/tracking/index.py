@@ -168,8 +168,10 @@ class ReadIndex:
             datasets=[
                 RunDataset(*row)
                 for row in self._query(
-                    "SELECT name, context, digest, rows, columns, covers, snapshot, schema FROM datasets"
-                    " WHERE uid = ? ORDER BY context, name",
+                    "SELECT d.name, context, digest, rows, columns, covers, snapshot, schema, coalesce(f.start_ms, 0)"
+                    " FROM datasets d LEFT JOIN runs f ON f.uid ="
+                    " (SELECT min(o.uid) FROM datasets o WHERE o.digest = d.digest)"
+                    " WHERE d.uid = ? ORDER BY context, d.name",
                     (uid,),
                 )
             ],
@@ -342,6 +344,8 @@ class ReadIndex:
                 parent_uid=row[8],
                 notebook=row[9],
                 error=row[10],
+                origin=row[11],
+                user=row[12],
                 params=values["params"][row[0]],
                 metrics=values["metrics"][row[0]],
                 tags=values["tags"][row[0]],

@@ -42,6 +42,15 @@ def history(query: Query, uid: str, name: str, max_points: int | None = None) ->
     return [_point(row) for row in _sample(query, series, count, max(max_points, 2))]
 
 
+def thinned(points: list[MetricPoint], max_points: int | None) -> list[MetricPoint]:
+    """About `max_points` of the points, every n-th and the last."""
+    if max_points is None or len(points) <= max_points:
+        return points
+    step = -(-len(points) // max(max_points - 1, 1))
+    kept = points[::step]
+    return kept if kept[-1] is points[-1] else [*kept, points[-1]]
+
+
 def _sample(query: Query, series: int, count: int, wanted: int) -> list[tuple[Any, ...]]:
     # Looking up where each part begins costs the same for a thousand points and for a hundred million.
     first = query(f"{_SERIES}{_ORDER} LIMIT 1", (series,))[0]

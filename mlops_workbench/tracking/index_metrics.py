@@ -28,6 +28,11 @@ class IndexedValue(NamedTuple):
     number: float | None
     text: str | None
 
+    @property
+    def shown(self) -> float | None:
+        """The number; None for what is no finite one."""
+        return None if self.text is not None else self.number
+
 
 def indexed_value(value: Number) -> IndexedValue:
     """A metric's value, from the journal or from MLflow, as the index keeps it."""
@@ -94,9 +99,9 @@ class MetricRows:
             found = connection.execute(
                 "SELECT step, at_ms, value, text, points, series FROM metrics WHERE uid = ? AND name = ?", (uid, name)
             ).fetchone()
-            if found is None:
+            if found is None or not found[-1]:
                 series += 1
-                last = _Last(*points[0], 0, series)
+                last = _Last(*(points[0] if found is None else found[:4]), 0, series)
             else:
                 last = _Last(*found)
             known, number = last.points, last.series

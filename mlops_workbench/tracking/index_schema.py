@@ -10,7 +10,7 @@ from pathlib import Path
 from mlops_workbench.core.errors import StorageError
 
 #: Raised with every change of the tables below.
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 _SCHEMA = """
 CREATE TABLE state (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
@@ -41,6 +41,7 @@ CREATE INDEX runs_by_experiment ON runs (experiment, start_ms);
 CREATE INDEX runs_by_parent ON runs (parent_uid) WHERE parent_uid <> '';
 CREATE INDEX runs_by_name ON runs (name, start_ms);
 CREATE INDEX runs_open ON runs (uid) WHERE status = 'RUNNING';
+CREATE INDEX runs_by_run_id ON runs (run_id) WHERE run_id <> '';
 CREATE INDEX runs_undelivered ON runs (uid) WHERE run_id = '';
 
 CREATE TABLE run_texts (

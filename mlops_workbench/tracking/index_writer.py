@@ -28,8 +28,8 @@ from mlops_workbench.core.records import (
     SessionStart,
     Tags,
 )
-from mlops_workbench.core.runs import Run
-from mlops_workbench.tracking.index_metrics import MetricRows, put_last_values
+from mlops_workbench.tracking.index_followed import number_of
+from mlops_workbench.tracking.index_metrics import MetricRows
 from mlops_workbench.tracking.index_schema import connect, remove
 from mlops_workbench.tracking.journal_files import REAPER, Batch, Cursor, JournalFile
 from mlops_workbench.tracking.model_folder import model_uid
@@ -192,38 +192,19 @@ class IndexWriter:
             self._touched.update(("runs", uid) for uid in [*(r[1] for r in runs), *(m[2] for m in models)])
 
     def restored(self) -> bool:
-        """Whether runs whose journals are gone were looked up in MLflow since this index was made."""
+        """Whether the runs that MLflow has, and no journal, were looked up since this index was made."""
         return bool(self._connection.execute("SELECT value FROM state WHERE name='restored'").fetchone()[0])
 
-    def restore(self, runs: Iterable[Run]) -> int:
-        """Add runs that no journal tells of; return how many."""
-        count = 0
-        with self.transaction() as connection:
-            for run in runs:
-                known = connection.execute("SELECT started FROM runs WHERE uid = ?", (run.uid,)).fetchone()
-                if known and known[0]:
-                    continue
-                count += 1
-                self._restore(connection, run)
-            connection.execute("UPDATE state SET value = 1 WHERE name='restored'")
-        return count
+    def set_restored(self) -> None:
+        """All runs of MLflow were seen once since this index was made."""
+        self._connection.execute("UPDATE state SET value = 1 WHERE name='restored'")
 
-    def _restore(self, connection: sqlite3.Connection, run: Run) -> None:
-        connection.execute(
-            "INSERT OR REPLACE INTO runs (uid, started, run_id, experiment, name, kind, status, start_ms, end_ms,"
-            " last_ms, parent_uid, notebook, error) VALUES (?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                run.uid, run.run_id, run.experiment, run.name, run.kind, run.status, run.start_ms, run.end_ms,
-                run.end_ms or run.start_ms, run.parent_uid, run.notebook, run.error,
-            ),
-        )  # fmt: skip
-        self._put_params(run.uid, run.params.items())
-        connection.executemany(
-            "INSERT OR REPLACE INTO tags VALUES (?, ?, ?)", [(run.uid, *t) for t in run.tags.items()]
-        )
-        at_ms = run.end_ms or run.start_ms
-        put_last_values(connection, run.uid, ((name, 0, at_ms, value) for name, value in run.metrics.items()))
-        self._touched.add(("runs", run.uid))
+    def follow(self, change: Callable[[sqlite3.Connection], list[str]]) -> int:
+        """Change runs as MLflow tells them, in one transaction; `change` gives the uids of those it changed."""
+        with self.transaction() as connection:
+            changed = change(connection)
+            self._touched.update(("runs", uid) for uid in changed)
+        return len(changed)
 
     # Records ----------------------------------------------------------------------------------------------------
 
@@ -265,6 +246,10 @@ class IndexWriter:
 
     @_apply.register
     def _(self, record: RunStart) -> None:
+        # Seen in MLflow before its journal was read, which knows more.
+        self._connection.execute(
+            "UPDATE runs SET origin='', started=0 WHERE uid=? AND origin='mlflow'", (record.run_uid,)
+        )
         self._seen(record.run_uid, record.start_ms)
         if not self._file.session.startswith(REAPER):
             # A run that was given up for dead, or had ended, and is now carried on, by another process maybe.
@@ -384,17 +369,10 @@ class IndexWriter:
         # As in MLflow, the first value of a parameter stays.
         self._connection.executemany(
             "INSERT OR IGNORE INTO params VALUES (?, ?, ?, ?)",
-            [(uid, name, value, _number(value)) for name, value in values],
+            [(uid, name, value, number_of(value)) for name, value in values],
         )
 
     def _put_tags(self, uid: str, values: Iterable[tuple[str, object]]) -> None:
         self._connection.executemany(
             "INSERT OR REPLACE INTO tags VALUES (?, ?, ?)", [(uid, name, as_text(value)) for name, value in values]
         )
-
-
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None

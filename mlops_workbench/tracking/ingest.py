@@ -11,18 +11,23 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from mlops_workbench.core.errors import Unavailable, WorkbenchError
 from mlops_workbench.core.events import IngestStatus
 from mlops_workbench.core.files import file_lock
+from mlops_workbench.core.runs import MetricPoint, RunDetail
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.tracking.delivery import Delivery
 from mlops_workbench.tracking.delivery_log import DeliveryLog, delivery_log_path
+from mlops_workbench.tracking.follow import Follower
 from mlops_workbench.tracking.garbage import collection_paused
-from mlops_workbench.tracking.index import ReadIndex
+from mlops_workbench.tracking.index import PAGE_POINTS, ReadIndex
+from mlops_workbench.tracking.index_history import thinned
 from mlops_workbench.tracking.index_writer import IndexWriter
 from mlops_workbench.tracking.journal_files import Cursor, closed_files, journal_files, read_batch
+from mlops_workbench.tracking.mlflow_runs import source_of
 from mlops_workbench.tracking.mlflow_store import TrackingStore
 from mlops_workbench.tracking.reaper import dead_sessions, orphaned_runs, write_ends
 
@@ -30,6 +35,8 @@ _log = logging.getLogger(__name__)
 
 #: Pause after a failed delivery: doubled each time up to the second number, in seconds.
 _PAUSE, _LONGEST_PAUSE = 0.5, 15.0
+#: Histories that are fetched for the page of a run that others wrote.
+_FETCHED_METRICS = 20
 #: What a delivery that is under way gets at the end; the rest is delivered again by the next process.
 _STOP_SECONDS = 3.0
 
@@ -54,6 +61,8 @@ class Ingest:
         self.log = DeliveryLog(delivery_log_path(workspace.journal, self.store.uri, local=connection.local))
         self._delivery = Delivery(workspace, self.store, self.log)
         self._writer: IndexWriter | None = None
+        self._follower: Follower | None = None
+        self._follow_lock = threading.RLock()
         self._index_lock = threading.RLock()
         self._delivery_lock = threading.RLock()
         self._held = contextlib.ExitStack()
@@ -96,6 +105,45 @@ class Ingest:
         """Read into the index what was journalled until now, so that a reader sees what it just wrote."""
         self._index_step()
 
+    @property
+    def follower(self) -> Follower:
+        """What reads the runs of others."""
+        with self._follow_lock:
+            if self._follower is None:
+                self._follower = Follower(source_of(self.store), self._writing)
+            return self._follower
+
+    def follow(self) -> bool:
+        """Look once at what others wrote to MLflow; True when more is to be had at once.
+
+        Raises
+        ------
+        Unavailable
+            MLflow does not answer.
+        """
+        with self._follow_lock:
+            return self.follower.look()
+
+    def history(self, uid: str, name: str, max_points: int | None = None) -> list[MetricPoint]:
+        """Points of a metric of a run, whoever wrote it: see :meth:`ReadIndex.history`."""
+        run = self.index.find(uid)
+        points = self.index.history(run.uid, name, max_points)
+        if not points and run.origin:
+            points = thinned(self.store.metric_history(run.run_id, name), max_points)
+        return points
+
+    def detail(self, uid: str) -> RunDetail:
+        """Everything about a run, whoever wrote it; histories that cannot be read now are left out."""
+        detail = self.index.detail(uid)
+        if not detail.run.origin:
+            return detail
+        history, points = dict(detail.history), dict(detail.points)
+        with contextlib.suppress(Unavailable):
+            for name in [name for name in detail.run.metrics if name not in points][:_FETCHED_METRICS]:
+                whole = self.store.metric_history(detail.run.run_id, name)
+                history[name], points[name] = thinned(whole, PAGE_POINTS), len(whole)
+        return replace(detail, history=history, points=points)
+
     def run_forever(self, stop: threading.Event) -> None:
         """Work until `stop` is set; waits while another process holds the lock."""
         # A daemon: a tracking server that hangs must not keep the process from ending.
@@ -103,6 +151,10 @@ class Ingest:
             target=self._loop, args=(stop, self._delivery_step), name="mlops-delivery", daemon=True
         )
         deliverer.start()
+        if seconds := self.workspace.settings.tracking.follow_seconds:
+            threading.Thread(
+                target=self._loop, args=(stop, self._follow_step, seconds), name="mlops-follow", daemon=True
+            ).start()
         self._loop(stop, self._index_step)
         deliverer.join(_STOP_SECONDS)
 
@@ -261,9 +313,23 @@ class Ingest:
         with self._index_lock:
             if self._index_writer().restored():
                 return
-        runs = list(self.store.recorded_runs())
+        while self.follow():
+            pass
+
+    def _follow_step(self) -> bool:
+        if not self._own() or self._problem:
+            return False
+        try:
+            return self.follow()
+        except WorkbenchError as error:
+            # Delivery meets the same, and tells it.
+            _log.info("runs of others cannot be read now: %s", error)
+            return False
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[IndexWriter]:
         with self._index_lock:
-            self._index_writer().restore(runs)
+            yield self._index_writer()
 
     def _note_delivered(self) -> None:
         if not self._owner:
@@ -304,8 +370,8 @@ class Ingest:
                     self._held.close()
             return self._owner
 
-    def _loop(self, stop: threading.Event, work: Callable[[], bool]) -> None:
-        poll = self.workspace.settings.tracking.poll_seconds
+    def _loop(self, stop: threading.Event, work: Callable[[], bool], seconds: float = 0.0) -> None:
+        poll = seconds or self.workspace.settings.tracking.poll_seconds
         while not stop.is_set():
             try:
                 moved = work()

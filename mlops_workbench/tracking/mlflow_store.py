@@ -8,17 +8,18 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 from mlops_workbench.core.errors import NotFound
 from mlops_workbench.core.records import Dataset, ModelMetrics
-from mlops_workbench.core.runs import Run, RunStatus
+from mlops_workbench.core.runs import MetricPoint
 from mlops_workbench.tracking.dataset_entity import dataset_fields, dataset_tags
+from mlops_workbench.tracking.index_metrics import indexed_value
 from mlops_workbench.tracking.metric_rows import MetricRow
 from mlops_workbench.tracking.mlflow_connection import MODEL_UID, RUN_UID, Connection
 from mlops_workbench.tracking.mlflow_database import is_run_id
 from mlops_workbench.tracking.mlflow_errors import translated
-from mlops_workbench.tracking.values import metric_for_store, metric_number, safe_path, step_for_store
+from mlops_workbench.tracking.values import metric_for_store, safe_path, step_for_store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 METRICS_PER_CALL = 1000
 PARAMS_PER_CALL = 100
 TAGS_PER_CALL = 100
-
-_PAGE = 500
 
 
 class TrackingStore:
@@ -348,26 +347,19 @@ class TrackingStore:
 
     # Reading back ----------------------------------------------------------------------------------------------
 
-    def recorded_runs(self) -> Iterator[Run]:
-        """Every run that a workbench delivered, oldest experiment first."""
+    def metric_history(self, run_id: str, name: str) -> list[MetricPoint]:
+        """All points of a metric of a run, in order of step and time.
+
+        Raises
+        ------
+        NotFound
+            MLflow has no such run.
+        """
         client = self.client
         with translated(self.uri):
-            experiments = {e.experiment_id: e.name for e in client.search_experiments()}
-        for experiment_id, name in sorted(experiments.items()):
-            token: str | None = None
-            while True:
-                with translated(self.uri):
-                    page = client.search_runs(
-                        [experiment_id],
-                        filter_string=f"tags.`{RUN_UID}` != ''",
-                        order_by=["attributes.start_time ASC"],
-                        max_results=_PAGE,
-                        page_token=token,
-                    )
-                yield from (_run(found, name) for found in page)
-                token = page.token
-                if not token:
-                    break
+            found = client.get_metric_history(run_id, name)
+        found.sort(key=lambda metric: (metric.step, metric.timestamp))
+        return [MetricPoint(m.step, m.timestamp, indexed_value(m.value).shown) for m in found]
 
     def download(self, run_id: str, path: str, folder: Path) -> Path:
         """Copy an artifact of a run into `folder` and return its path.
@@ -385,25 +377,3 @@ class TrackingStore:
 def _quoted(text: str) -> str:
     # Values in MLflow's filter language have no escape for a quote; our ids never hold one.
     return text.replace("'", "")
-
-
-def _run(found: object, experiment: str) -> Run:
-    info, data = found.info, found.data  # type: ignore[attr-defined]
-    tags = dict(data.tags)
-    status: RunStatus = info.status if info.status in get_args(RunStatus) else "RUNNING"
-    return Run(
-        uid=tags.get(RUN_UID, info.run_id),
-        run_id=info.run_id,
-        experiment=experiment,
-        name=info.run_name or "",
-        kind=tags.get("mlops.kind", "run"),
-        status=status,
-        start_ms=info.start_time or 0,
-        end_ms=info.end_time or 0,
-        parent_uid=tags.get("mlops.parent_uid", ""),
-        notebook=tags.get("mlops.notebook", ""),
-        params=dict(data.params),
-        metrics={key: metric_number(value) for key, value in data.metrics.items()},
-        tags={k: v for k, v in tags.items() if not k.startswith(("mlflow.", "mlops."))},
-        error=tags.get("mlops.error", ""),
-    )

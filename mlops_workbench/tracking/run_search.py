@@ -22,7 +22,8 @@ from mlops_workbench.tracking.values import MAX_INT
 Query: TypeAlias = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
 
 RUN_COLUMNS = (
-    "r.uid, r.run_id, r.experiment, r.name, r.kind, r.status, r.start_ms, r.end_ms, r.parent_uid, r.notebook, r.error"
+    "r.uid, r.run_id, r.experiment, r.name, r.kind, r.status, r.start_ms, r.end_ms, r.parent_uid, r.notebook, r.error,"
+    " r.origin, r.user"
 )
 #: So many runs are sorted sooner than looked up in order.
 RARE = 3000

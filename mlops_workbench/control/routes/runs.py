@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 from starlette.responses import FileResponse
 
 from mlops_workbench.control.routes.plane import Plane
-from mlops_workbench.core.runs import Experiment, Run, RunDetail, RunStatus
+from mlops_workbench.core.runs import Experiment, MetricPoint, Run, RunDetail, RunStatus
 
 router = APIRouter(tags=["runs"])
 
@@ -32,7 +32,7 @@ def list_runs(
     limit: Annotated[int, Query(ge=1, le=10_000)] = 100,
     offset: Annotated[int, Query(ge=0)] = 0,
 ) -> list[Run]:
-    """Runs; `order_by` is ``start``, ``name``, ``duration``, ``metrics.<name>`` or ``params.<name>``.
+    """Runs; `order_by` is ``start``, ``name``, ``duration``, ``metrics.<name>``, ``params.<name>`` or ``tags.<name>``.
 
     `filter` is in MLflow's language: ``metrics.auc > 0.8 and params.depth = 6``.
     """
@@ -53,7 +53,16 @@ def list_runs(
 def get_run(plane: Plane, ref: str, experiment: str | None = None) -> RunDetail:
     """A run by uid, start of a uid, MLflow id, or the newest with this name."""
     plane.ingest.catch_up()
-    return plane.index.detail(plane.index.find(ref, experiment).uid)
+    return plane.ingest.detail(plane.index.find(ref, experiment).uid)
+
+
+@router.get("/runs/{ref}/metrics/{name:path}")
+def get_history(
+    plane: Plane, ref: str, name: str, max_points: Annotated[int | None, Query(ge=2, le=10_000_000)] = None
+) -> list[MetricPoint]:
+    """Points of a metric in order of steps: all of them, or about `max_points` evenly spread."""
+    plane.ingest.catch_up()
+    return plane.ingest.history(plane.index.find(ref).uid, name, max_points)
 
 
 @router.get("/runs/{ref}/artifacts/{path:path}", response_class=FileResponse)

@@ -1,0 +1,121 @@
+"""Runs that were read from MLflow, in the read index."""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from mlops_workbench.core.runs import Run
+from mlops_workbench.tracking.index_metrics import put_last_values
+from mlops_workbench.tracking.values import MAX_INT
+
+_COLUMNS = (
+    "run_id", "experiment", "name", "kind", "status", "start_ms", "end_ms", "parent_uid", "notebook", "error", "user",
+)  # fmt: skip
+
+
+def number_of(text: str) -> float | None:
+    """A parameter as a number, None when it is none."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return None if math.isnan(number) else number
+
+
+def put_followed(connection: sqlite3.Connection, run: Run) -> bool:
+    """Take in a run as MLflow has it; True when that changed anything.
+
+    A run of the journals here is left as they tell it: MLflow says of it only whether it was deleted.
+    """
+    found = connection.execute("SELECT started, origin FROM runs WHERE uid = ?", (run.uid,)).fetchone()
+    if found is not None and found[0] and found[1] == "":
+        return connection.execute("UPDATE runs SET started = 1 WHERE uid = ? AND started = -1", (run.uid,)).rowcount > 0
+    if run.parent_uid:
+        parent = connection.execute(
+            "SELECT uid FROM runs WHERE run_id = ? AND run_id <> ''", (run.parent_uid,)
+        ).fetchone()
+        run = replace(run, parent_uid=parent[0] if parent else run.parent_uid)
+    wanted = tuple(getattr(run, column) for column in _COLUMNS)
+    known = connection.execute(
+        f"SELECT {', '.join(_COLUMNS)} FROM runs WHERE uid = ? AND started = 1", (run.uid,)
+    ).fetchone()
+    if known == wanted and _values(connection, run.uid) == (run.params, run.tags, run.metrics):
+        return False
+    marks = ", ".join("?" * len(_COLUMNS))
+    connection.execute(
+        f"INSERT OR REPLACE INTO runs (uid, started, origin, last_ms, {', '.join(_COLUMNS)})"
+        f" VALUES (?, 1, 'mlflow', ?, {marks})",
+        (run.uid, run.end_ms or run.start_ms, *wanted),
+    )
+    for table in ("params", "tags", "metrics"):
+        connection.execute(f"DELETE FROM {table} WHERE uid = ?", (run.uid,))
+    connection.executemany(
+        "INSERT INTO params VALUES (?, ?, ?, ?)",
+        [(run.uid, name, value, number_of(value)) for name, value in run.params.items()],
+    )
+    connection.executemany("INSERT INTO tags VALUES (?, ?, ?)", [(run.uid, *tag) for tag in run.tags.items()])
+    at_ms = run.end_ms or run.start_ms
+    put_last_values(connection, run.uid, ((name, 0, at_ms, value) for name, value in run.metrics.items()))
+    return True
+
+
+def drop_followed(connection: sqlite3.Connection, run_ids: Iterable[str]) -> list[str]:
+    """Take out runs that were deleted in MLflow; those of the journals here are hidden. Return their uids."""
+    gone = []
+    for run_id in run_ids:
+        for uid, origin in connection.execute(
+            "SELECT uid, origin FROM runs WHERE run_id = ? AND run_id <> '' AND started = 1", (run_id,)
+        ).fetchall():
+            gone.append(uid)
+            if origin == "":
+                connection.execute("UPDATE runs SET started = -1 WHERE uid = ?", (uid,))
+                continue
+            for table in ("runs", "params", "tags", "metrics"):
+                connection.execute(f"DELETE FROM {table} WHERE uid = ?", (uid,))
+    return gone
+
+
+def followed_open(connection: sqlite3.Connection, limit: int) -> list[str]:
+    """MLflow's ids of runs under way that others write, the newest first."""
+    rows = connection.execute(
+        "SELECT run_id FROM runs WHERE status = 'RUNNING' AND origin = 'mlflow' ORDER BY start_ms DESC LIMIT ?",
+        (limit,),
+    )
+    return [run_id for (run_id,) in rows]
+
+
+def missing(connection: sqlite3.Connection, runs: Sequence[Run], before: Sequence[Run], *, last: bool) -> list[str]:
+    """MLflow's ids of indexed runs that should be on a page, by when they started, and are not.
+
+    Parameters
+    ----------
+    connection : Connection
+        The index.
+    runs, before : sequence of Run
+        The page, and the one before it, empty for the first.
+    last : bool
+        There is no page after it, so that all older runs should be there too.
+    """
+    newest = before[-1].start_ms if before else MAX_INT
+    # Those that started in the same millisecond as the last one may be on the next page, which looks for them.
+    oldest = runs[-1].start_ms if runs and not last else -1
+    there = {run.run_id for run in (*before, *runs)}
+    rows = connection.execute(
+        "SELECT run_id FROM runs WHERE start_ms > ? AND start_ms <= ? AND run_id <> '' AND started = 1",
+        (oldest, newest),
+    )
+    return [run_id for (run_id,) in rows if run_id not in there]
+
+
+def _values(connection: sqlite3.Connection, uid: str) -> tuple[dict[str, str], dict[str, str], dict[str, float | None]]:
+    params, tags = (
+        dict(connection.execute(f"SELECT name, value FROM {table} WHERE uid = ?", (uid,)).fetchall())
+        for table in ("params", "tags")
+    )
+    metrics = connection.execute(
+        "SELECT name, CASE WHEN text IS NULL THEN value END FROM metrics WHERE uid = ?", (uid,)
+    ).fetchall()
+    return params, tags, dict(metrics)

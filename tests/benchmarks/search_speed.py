@@ -1,0 +1,116 @@
+"""How fast the first page of many runs is found, by a metric, beside MLflow on the same database."""
+
+from __future__ import annotations
+
+import json
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+PAGE = 100
+EXPERIMENT = "search speed"
+FILTER = "metrics.auc > 0.8 and params.depth = '6'"
+#: Looks of each kind; MLflow takes seconds for one.
+LOOKS, PEER_LOOKS = 50, 3
+
+
+def search_speed(runs: int, folder: Path | str) -> dict[str, float]:
+    """Journal and deliver `runs` runs with three metrics and four parameters each, then search them.
+
+    Parameters
+    ----------
+    runs : int
+        Number of runs.
+    folder : Path or str
+        Where the workspace is made.
+
+    Returns
+    -------
+    dict
+        Medians in milliseconds: ``search_100k_ms`` (first 100 runs by a metric) and ``mlflow_search_ms`` (the same
+        by `MlflowClient.search_runs`); ``search_filter_ms`` and ``mlflow_search_filter_ms`` with a filter besides.
+        ``build_s``: seconds that journalling, indexing and delivering took; ``rebuild_s``: seconds in which a deleted
+        index was there again.
+    """
+    from mlflow import MlflowClient
+
+    from mlops_workbench.core.workspace import Workspace
+    from mlops_workbench.tracking import Ingest
+
+    workspace = Workspace.init(Path(folder) / "workspace")
+    began = time.perf_counter()
+    _journal(workspace, runs)
+    with Ingest(workspace) as ingest:
+        ingest.drain(timeout=3600)
+        built = time.perf_counter() - began
+        index = ingest.index
+        client = MlflowClient(ingest.store.uri, ingest.store.uri)
+        experiment = client.get_experiment_by_name(EXPERIMENT).experiment_id
+
+        def ours(text: str) -> list[str]:
+            found = index.runs(EXPERIMENT, filter=text, order_by="metrics.auc", descending=True, limit=PAGE)
+            return [run.uid for run in found]
+
+        def theirs(text: str) -> list[str]:
+            found = client.search_runs([experiment], text, order_by=["metrics.auc DESC"], max_results=PAGE)
+            return [run.info.run_id for run in found]
+
+        figures = {"build_s": round(built, 1)}
+        for name, text in (("search", ""), ("search_filter", FILTER)):
+            if ours(text) != theirs(text):
+                raise AssertionError(f"not the same runs as in MLflow: {text or 'all'}")
+            figures["search_100k_ms" if name == "search" else f"{name}_ms"] = _median_ms(ours, text, LOOKS)
+            figures[f"mlflow_{name}_ms"] = _median_ms(theirs, text, PEER_LOOKS)
+    for path in workspace.index.parent.glob(workspace.index.name + "*"):
+        path.unlink()
+    with Ingest(workspace) as ingest:
+        began = time.perf_counter()
+        while ingest._index_step():
+            pass
+        figures["rebuild_s"] = round(time.perf_counter() - began, 1)
+    return figures
+
+
+def _median_ms(look: Callable[[str], object], text: str, times: int) -> float:
+    taken = []
+    for _ in range(times):
+        began = time.perf_counter()
+        look(text)
+        taken.append((time.perf_counter() - began) * 1000)
+    return round(statistics.median(taken), 2)
+
+
+def _journal(workspace: Any, runs: int) -> None:
+    import msgspec
+
+    from mlops_workbench.capture.delivery import session_start
+    from mlops_workbench.core.ids import new_id, now_ms
+    from mlops_workbench.core.records import TYPE_NUMBERS, Metrics, Params, Record, RunEnd, RunStart, SessionEnd
+    from mlops_workbench.journal import JournalWriter
+
+    writer = JournalWriter(workspace.journal, session := new_id(), segment_bytes=16 << 20, fsync_seconds=60.0)
+
+    def put(record: Record) -> None:
+        writer.append(TYPE_NUMBERS[type(record)], msgspec.msgpack.encode(record))
+
+    put(session_start(session))
+    chance = random.Random(7)
+    at = now_ms() - runs * 1000
+    for number in range(runs):
+        uid, start = new_id(), at + number * 1000
+        put(RunStart(uid, f"trial {number}", EXPERIMENT, start))
+        put(Params(uid, {"depth": number % 12, "rate": 10 ** -chance.uniform(1, 4), "loss": "log", "seed": number}))
+        put(Metrics(uid, start + 10, 0, {"auc": chance.random(), "mae": chance.expovariate(1), "seconds": 0.5}))
+        put(RunEnd(uid, start + 500, "FINISHED" if number % 10 else "FAILED"))
+    put(SessionEnd(now_ms()))
+    writer.close()
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as scratch:
+        print(json.dumps(search_speed(int(sys.argv[1]) if len(sys.argv) > 1 else 20_000, scratch)))
