@@ -10,6 +10,7 @@ from mlops_workbench.tracking.values import as_text
 #: Length that MLflow's tables have for a digest.
 _DIGEST = 36
 _SHOWN_COLUMNS = 2000
+_MAX_PROFILE = 1_000_000
 #: Fields that MLflow code gave, word for word.
 _FIELDS = ("source_type", "source", "schema", "profile")
 CONTEXT = "mlflow.data.context"
@@ -30,8 +31,16 @@ def dataset_fields(data: Dataset) -> dict[str, str | None]:
         "source_type": "local" if data.source else "code",
         "source": json.dumps({"uri": data.source} if data.source else {"tags": {}})[:65535],
         "schema": json.dumps({"mlflow_colspec": columns}),
-        "profile": json.dumps({"num_rows": data.rows, **data.profile}, default=as_text)[:1_000_000],
+        "profile": _profile(data),
     }
+
+
+def _profile(data: Dataset) -> str:
+    text = json.dumps({"num_rows": data.rows, **data.profile}, default=as_text)
+    if len(text) <= _MAX_PROFILE:
+        return text
+    # The journal and the read index have all of it.
+    return json.dumps({"num_rows": data.rows, "digest": data.covers, "left_out": "columns"})
 
 
 def dataset_tags(data: Dataset) -> dict[str, str]:

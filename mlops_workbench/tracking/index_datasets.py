@@ -21,10 +21,8 @@ SELECT d.uid, r.name, r.experiment, d.name, d.context, d.digest, d.rows, d.colum
     d.schema, r.start_ms, d.profile
 FROM datasets d JOIN runs r ON r.uid = d.uid AND r.started = 1
 """
-_FIRST = """
-SELECT r.start_ms, r.name FROM datasets d JOIN runs r ON r.uid = d.uid AND r.started = 1
-WHERE d.digest = ? ORDER BY r.start_ms, r.uid LIMIT 1
-"""
+# Ids of runs sort by time: the least is found in the index, however many runs used the same data.
+_FIRST = "SELECT start_ms, name FROM runs WHERE started = 1 AND uid = (SELECT min(uid) FROM datasets WHERE digest = ?)"
 
 
 def datasets_of_run(query: Query, uid: str) -> list[DatasetVersion]:
