@@ -97,6 +97,16 @@ class ActiveRun:
         self._tables = KeptTables()
         self._pid = os.getpid()
 
+    @property
+    def url(self) -> str:
+        """Where to look at it: its page on the MLflow server, or in the JupyterLab of this kernel; else empty."""
+        from mlops_workbench.capture.address import run_address
+
+        try:
+            return run_address(self._session.workspace, self.uid)
+        except WorkbenchError:
+            return ""
+
     def __repr__(self) -> str:
         return f"<run {self.name} ({self.uid}), {self.status}, experiment {self.experiment}>"
 
