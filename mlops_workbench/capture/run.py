@@ -14,7 +14,7 @@ from mlops_workbench.capture.artifacts import artifact_path, media_type_of, read
 from mlops_workbench.capture.encoding import number, plain
 from mlops_workbench.capture.figures import KeptFigures
 from mlops_workbench.capture.tables import MEDIA_TYPE, KeptTables, read_table
-from mlops_workbench.core.errors import InvalidInput
+from mlops_workbench.core.errors import InvalidInput, WorkbenchError
 from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.records import Artifact, Dataset, Metrics, Params, RunEnd, RunStart, Tags
 from mlops_workbench.core.secrets import mask, mask_value
