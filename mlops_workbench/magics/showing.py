@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlops_workbench.capture import address
 from mlops_workbench.capture.card import card
 from mlops_workbench.capture.progress import Bar, paint_with
 from mlops_workbench.core.standing import Standing
@@ -41,6 +43,7 @@ class Showing:
         # Subshells of a kernel execute cells in threads of their own.
         self._local = threading.local()
         paint_with(self._paint)
+        address.find_run_id = _find_run_id
 
     def begun(self, execution: Execution) -> None:
         """A cell has become a run."""
@@ -96,3 +99,9 @@ class Showing:
 
     def _paint(self, bar: Bar) -> bool:
         return self._live.paint(bar, self._current() if hasattr(self._shell, "kernel") else None)
+
+
+def _find_run_id(index: Path, uid: str) -> str:
+    from mlops_workbench.tracking.history import read_run_id
+
+    return read_run_id(index, uid)

@@ -96,3 +96,15 @@ def _best(connection: sqlite3.Connection, run: Run) -> dict[str, float]:
         # The time is over: what was found until now is true all the same.
         return best
     return best
+
+
+def read_run_id(path: Path, uid: str) -> str:
+    """MLflow's id of a run, empty as long as it was not delivered or the index cannot be read."""
+    if not path.is_file():
+        return ""
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=0)) as connection:
+            row = connection.execute("SELECT run_id FROM runs WHERE uid = ?", (uid,)).fetchone()
+    except (sqlite3.Error, OSError):
+        return ""
+    return str(row[0]) if row else ""

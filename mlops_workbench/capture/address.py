@@ -1,0 +1,52 @@
+"""Where a person can look at a run."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+from mlops_workbench.core.workspace import Workspace
+
+#: JupyterLab with the Workbench opens the page of the run that this part of its address names.
+PARAMETER = "mlops-run"
+
+#: Gives MLflow's id of a run by the index file and its uid, empty when unknown; set by whoever can read the index.
+find_run_id: Callable[[Path, str], str] | None = None
+
+
+def run_address(workspace: Workspace, uid: str) -> str:
+    """Address of a run's page.
+
+    With an MLflow server that is its page there, or the server's first page as long as the run was not delivered.
+    Otherwise it is the page in the JupyterLab that this kernel belongs to; empty when there is none.
+    """
+    uri = workspace.settings.tracking.uri
+    if uri.startswith(("http://", "https://")):
+        run_id = find_run_id(workspace.index, uid) if find_run_id is not None else ""
+        return f"{_public(uri)}/#/runs/{run_id}" if run_id else _public(uri)
+    server = jupyter_address()
+    return f"{server}lab?{PARAMETER}={uid}" if server else ""
+
+
+def jupyter_address() -> str:
+    """Address of the Jupyter server that started this process, without its token; empty when there is none."""
+    parent = os.environ.get("JPY_PARENT_PID", "")
+    if not parent.isdecimal():
+        return ""
+    try:
+        from jupyter_core.paths import jupyter_runtime_dir
+
+        told = json.loads((Path(jupyter_runtime_dir()) / f"jpserver-{parent}.json").read_text())
+        url = str(told["url"])
+    except (ImportError, OSError, ValueError, KeyError, TypeError):
+        return ""
+    return url if url.endswith("/") else f"{url}/"
+
+
+def _public(uri: str) -> str:
+    """The address without user and password."""
+    parts = urlsplit(uri)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/"), "", ""))
