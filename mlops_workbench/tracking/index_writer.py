@@ -38,6 +38,7 @@ from mlops_workbench.tracking.values import UNUSABLE, as_text
 _log = logging.getLogger(__name__)
 
 _STATUSES = {"RUNNING", "FINISHED", "FAILED", "KILLED"}
+_RUN_NAME = "mlflow.runName"
 
 
 class IndexWriter:
@@ -284,6 +285,8 @@ class IndexWriter:
     @_apply.register
     def _(self, record: Tags) -> None:
         self._seen(record.run_uid)
+        if (name := record.values.get(_RUN_NAME)) and isinstance(name, str):
+            self._connection.execute("UPDATE runs SET name=? WHERE uid=?", (name, record.run_uid))
         self._put_tags(record.run_uid, record.values.items())
 
     @_apply.register
@@ -339,6 +342,10 @@ class IndexWriter:
     def _(self, record: RunEnd) -> None:
         reaped = self._file.session.startswith(REAPER)
         self._seen(record.run_uid, record.end_ms)
+        # Should another process carry the run on, it does not live for this one's sake.
+        self._connection.execute(
+            "DELETE FROM run_sessions WHERE uid=? AND session=?", (record.run_uid, self._file.session)
+        )
         # What a run said of itself stands above what was concluded from its silence.
         changed = self._connection.execute(
             "UPDATE runs SET status=?, end_ms=?, error=?, reaped=? WHERE uid=?"
