@@ -6,7 +6,7 @@ import ast
 import sys
 from typing import Any
 
-from mlops_workbench.capture.observe.scope import Before, Names, assignments, is_new, statements
+from mlops_workbench.capture.observe.scope import Before, Names, code_of, is_new
 
 
 def is_estimator(value: Any) -> bool:
@@ -79,8 +79,8 @@ def built_estimators(tree: ast.Module | None, names: Names, before: Before | Non
     """
     before = before or Before()
     found: dict[str, Any] = {}
-    for statement in statements(tree):
-        for target, _ in assignments(statement):
+    for here in code_of(tree):
+        for target, _ in here.assigned:
             for node in ast.walk(target):
                 if not isinstance(node, ast.Name):
                     continue

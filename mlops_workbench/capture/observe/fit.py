@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,27 +17,14 @@ from mlops_workbench.capture.observe.estimators import (
     outermost,
 )
 from mlops_workbench.capture.observe.loops import candidates
-from mlops_workbench.capture.observe.scope import (
-    Before,
-    Loop,
-    Names,
-    Placed,
-    assignments,
-    bound_names,
-    called_name,
-    changed_in_place,
-    placed,
-    resolve,
-    statements,
-)
+from mlops_workbench.capture.observe.scope import Before, Loop, Names, Placed, called_name, code_of, resolve
 
 _FITS = {"fit", "fit_transform", "fit_predict", "partial_fit"}
 _USES = {"score", "predict", "predict_proba", "predict_log_proba", "decision_function", "evaluate"}
 _CROSS = {"cross_val_score", "cross_validate", "cross_val_predict", "learning_curve", "validation_curve"}
 _LATER = {"eval_set", "validation_data", "valid_sets", "evals"}
 _TRAINERS = ("xgboost", "lightgbm", "catboost")
-_NESTED = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda
-_COMPREHENSIONS = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
+_NO_DATA = (ast.Constant, ast.List, ast.Starred)
 _VALIDATION = re.compile(r"(^|_|\b)(val|valid|validation|dev|eval)(_|\b|$|[A-Z])", re.IGNORECASE)
 
 
@@ -96,7 +82,7 @@ def fitted_elsewhere(tree: ast.Module | None, names: Names, before: Before, fits
         return []
     known = {id(fit.model) for fit in fits}
     # A second name for a model of an earlier cell is no new model.
-    bound = {name for statement in statements(tree) for name in bound_names(statement)}
+    bound = {name for here in code_of(tree) for name in here.bound}
     known |= {id(value) for name, value in names.items() if name not in bound and not name.startswith("_")}
     return [CellFit(name, value) for name, value in outermost(built) if id(value) not in known and is_model(value)]
 
@@ -109,15 +95,16 @@ def cell_use(tree: ast.Module | None, names: Names) -> CellUse:
     """
     if tree is None:
         return CellUse()
-    here = list(placed(tree.body))
+    here = code_of(tree)
     reader = _Reader(names)
     later: set[str] = set()
     changed = []
     for one in reversed(here):
         # A name that the statement itself binds is bound after the calls in it.
-        later |= bound_names(one.statement) - _loop_names(one.statement) | changed_in_place(one.statement)
+        looped = _loop_names(one.statement)
+        later |= (one.bound - looped) | one.changed
         changed.append(frozenset(later))
-        later |= _loop_names(one.statement)
+        later |= looped
     for one, names_changed in zip(here, reversed(changed), strict=True):
         reader.read(one, names_changed)
     fits = sorted(reader.fits.values(), key=lambda fit: is_model(fit.model))
@@ -136,11 +123,10 @@ class _Reader:
         self._names = names
 
     def read(self, here: Placed, changed: frozenset[str]) -> None:
-        targets = [(target, value) for target, value in assignments(here.statement)]
-        for call, loops in calls(here.statement, here.loops):
+        for call, loops in here.calls:
             name = called_name(call)
             if isinstance(call.func, ast.Attribute) and name in _FITS | {"train"}:
-                self._fit(call, call.func.value, loops, targets, changed)
+                self._fit(call, call.func.value, loops, here.assigned, changed)
             elif isinstance(call.func, ast.Attribute) and name in _USES:
                 if self._is_model(call.func.value, loops):
                     self._used(call, 0, self._context(call, 0), changed)
@@ -195,7 +181,7 @@ class _Reader:
         return X, y
 
     def _given(self, node: ast.expr, context: str, role: str, changed: frozenset[str]) -> NamedData | None:
-        if isinstance(node, ast.Constant | ast.List | ast.Starred):
+        if isinstance(node, _NO_DATA):
             return None
         used = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
         if isinstance(node, ast.Name) and resolve(node, self._names) is None and node.id not in changed:
@@ -206,7 +192,7 @@ class _Reader:
 
     def _later(self, node: ast.expr, changed: frozenset[str]) -> None:
         """``eval_set=[(X_val, y_val)]`` and ``validation_data=(X_val, y_val)``."""
-        pairs = node.elts if isinstance(node, ast.List | ast.Tuple) else []
+        pairs = node.elts if isinstance(node, (ast.List, ast.Tuple)) else []
         if pairs and not isinstance(pairs[0], ast.Tuple):
             pairs = [node] if isinstance(node, ast.Tuple) else pairs
         for pair in pairs:
@@ -222,22 +208,6 @@ class _Reader:
     def _context(self, call: ast.Call, place: int) -> str:
         node = _argument(call, place, ("X",))
         return "validation" if node is not None and _VALIDATION.search(ast.unparse(node)) else "test"
-
-
-def calls(node: ast.AST, loops: tuple[Loop, ...] = ()) -> Iterator[tuple[ast.Call, tuple[Loop, ...]]]:
-    """Calls in a statement's own expressions, inner ones first, with the loops of comprehensions around them."""
-    if isinstance(node, _COMPREHENSIONS):
-        inner = (*loops, *((part.target, part.iter) for part in node.generators))
-        for part in node.generators:
-            yield from calls(part.iter, loops)
-        for element in (node.key, node.value) if isinstance(node, ast.DictComp) else (node.elt,):
-            yield from calls(element, inner)
-        return
-    for child in ast.iter_child_nodes(node):
-        if not isinstance(child, ast.stmt | ast.ExceptHandler | ast.match_case | _NESTED):
-            yield from calls(child, loops)
-    if isinstance(node, ast.Call):
-        yield node, loops
 
 
 def _argument(call: ast.Call, place: int, words: tuple[str, ...]) -> ast.expr | None:
@@ -260,6 +230,6 @@ def _setting(node: ast.expr) -> bool:
 
 
 def _loop_names(statement: ast.stmt) -> set[str]:
-    if not isinstance(statement, ast.For | ast.AsyncFor):
+    if not isinstance(statement, (ast.For, ast.AsyncFor)):
         return set()
     return {node.id for node in ast.walk(statement.target) if isinstance(node, ast.Name)}

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import FunctionType, ModuleType
 from typing import Any
 
 from mlops_workbench.capture.observe.estimators import final_estimator, is_fitted_result, is_model, is_model_class
-from mlops_workbench.capture.observe.fit import calls
 from mlops_workbench.capture.observe.loops import candidates
 from mlops_workbench.capture.observe.own_functions import global_loads, own_function, own_method, reached_codes
-from mlops_workbench.capture.observe.scope import Loop, Names, assignments, called_name, placed, root_name
+from mlops_workbench.capture.observe.scope import Loop, Names, Placed, called_name, code_of, placed, root_name
 
 _FITS = {"fit", "fit_transform", "fit_predict", "partial_fit", "train", "fit_generator", "fit_resample"}
 _CROSS = {"cross_val_score", "cross_validate", "cross_val_predict"}
@@ -47,7 +46,7 @@ def foreseen_models(tree: ast.Module | None, names: Names) -> list[str]:
     if tree is None:
         return []
     scope = _Scope(names)
-    return list(dict.fromkeys(scope.read(tree.body)))
+    return list(dict.fromkeys(scope.read(code_of(tree))))
 
 
 class _Scope:
@@ -64,22 +63,22 @@ class _Scope:
         self._defined: dict[str, ast.FunctionDef | ast.AsyncFunctionDef] = dict(outer._defined) if outer else {}
         self._depth = outer._depth + 1 if outer else 0
 
-    def read(self, body: list[ast.stmt]) -> list[str]:
+    def read(self, body: Sequence[Placed]) -> list[str]:
         found: list[str] = []
         called: set[str] = set()
         networks: list[str] = []
-        for here in placed(body):
+        for here in body:
             statement = here.statement
-            if isinstance(statement, ast.Import | ast.ImportFrom):
+            if isinstance(statement, (ast.Import, ast.ImportFrom)):
                 self._import(statement)
-            elif isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
+            elif isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)):
                 self._defined[statement.name] = statement
                 continue
-            for call, loops in calls(statement, here.loops):
+            for call, loops in here.calls:
                 called.add(called_name(call))
                 found += self._fitted(call, loops)
                 networks += self._network(call)
-            for target, value in assignments(statement):
+            for target, value in here.assigned:
                 if isinstance(target, ast.Name):
                     self._assigned[target.id] = value
         if {"backward", "step"} <= called:
@@ -108,7 +107,7 @@ class _Scope:
             given = dict(zip(words, call.args, strict=False))
             given.update({word.arg: word.value for word in call.keywords if word.arg})
             meant = {name: self.learners(value, loops) for name, value in given.items()}
-            return _Scope(self._names, meant, self).read(definition.body)
+            return _Scope(self._names, meant, self).read(placed(definition.body))
         found = next(iter(candidates(call.func, self._names, loops)), None)
         function = own_function(found) or own_method(call.func, self._names)
         if function is None and isinstance(found, type):
@@ -130,11 +129,11 @@ class _Scope:
             return self._made(node, loops, depth)
         if isinstance(node, ast.Subscript):
             value = self._assigned.get(root_name(node))
-            if isinstance(value, ast.Dict | ast.List | ast.Tuple):
+            if isinstance(value, (ast.Dict, ast.List, ast.Tuple)):
                 return self._among(value, loops, depth)
         if isinstance(node, ast.IfExp):
             return self.learners(node.body, loops, depth + 1) or self.learners(node.orelse, loops, depth + 1)
-        if isinstance(node, ast.NamedExpr | ast.Await):
+        if isinstance(node, (ast.NamedExpr, ast.Await)):
             return self.learners(node.value, loops, depth + 1)
         return _classes(candidates(node, self._names, loops))
 
@@ -160,7 +159,7 @@ class _Scope:
             return self._among(self._assigned[node.id], loops, depth + 1)
         if isinstance(node, ast.Dict):
             return [found for part in node.values for found in self._among(part, loops, depth + 1)]
-        if isinstance(node, ast.List | ast.Tuple | ast.Set):
+        if isinstance(node, (ast.List, ast.Tuple, ast.Set)):
             return [found for part in node.elts for found in self._among(part, loops, depth + 1)]
         if (
             isinstance(node, ast.Call)
@@ -198,7 +197,7 @@ class _Scope:
             steps = call.args[0] if call.args else next((w.value for w in call.keywords if w.arg == "steps"), None)
             if isinstance(steps, ast.Name):
                 steps = self._assigned.get(steps.id)
-            parts = steps.elts if isinstance(steps, ast.List | ast.Tuple) else []
+            parts = steps.elts if isinstance(steps, (ast.List, ast.Tuple)) else []
             last = parts[-1] if parts else None
             last = last.elts[-1] if isinstance(last, ast.Tuple) and last.elts else None
         else:

@@ -39,10 +39,10 @@ def literal(node: ast.expr) -> Any:
         if node.value is Ellipsis:
             raise ValueError("no literal")
         return node.value
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.UAdd)):
         value = _number(literal(node.operand))
         return -value if isinstance(node.op, ast.USub) else value
-    if isinstance(node, ast.List | ast.Tuple | ast.Set):
+    if isinstance(node, (ast.List, ast.Tuple, ast.Set)):
         values = [literal(part) for part in node.elts]
         return values if isinstance(node, ast.List) else tuple(values) if isinstance(node, ast.Tuple) else set(values)
     if isinstance(node, ast.Dict):

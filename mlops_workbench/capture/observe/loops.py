@@ -35,7 +35,7 @@ def _one(value: Any) -> list[Any]:
 
 def _elements(iterable: ast.expr, names: Names, loops: tuple[Loop, ...]) -> list[Any]:
     """What iterating over an expression gave, as far as it is plain."""
-    if isinstance(iterable, ast.List | ast.Tuple):
+    if isinstance(iterable, (ast.List, ast.Tuple)):
         return [_element(part, names, loops) for part in iterable.elts[:_MAX_ELEMENTS]]
     if isinstance(iterable, ast.Call):
         function = iterable.func
@@ -70,7 +70,7 @@ def _path(target: ast.expr, name: str) -> tuple[int, ...] | None:
     """Where in the element of a loop a name stands: ``(1, 0)`` for ``x`` in ``for i, (x, y) in ...``."""
     if isinstance(target, ast.Name):
         return () if target.id == name else None
-    if isinstance(target, ast.Tuple | ast.List):
+    if isinstance(target, (ast.Tuple, ast.List)):
         for i, part in enumerate(target.elts):
             if isinstance(part, ast.Starred):
                 return None

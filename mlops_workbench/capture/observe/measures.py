@@ -19,7 +19,7 @@ from mlops_workbench.capture.observe.own_functions import (
     own_method,
     reached_codes,
 )
-from mlops_workbench.capture.observe.scope import Loop, Names, assignments, called_name, placed, root_name
+from mlops_workbench.capture.observe.scope import Loop, Names, Placed, called_name, placed, root_name
 
 #: ``metric``: of a function of metrics or a score; ``folds``: of a cross-validation; ``own``: what a function of the
 #: user's own returns, of which only floats count; ``none``: known to be something else.
@@ -36,7 +36,7 @@ _WRAPPERS = {
     *("min", "max", "sum", "array", "asarray", "list", "tuple", "dict", "Series", "DataFrame", "to_dict", "tolist"),
     *("get", "average", "negative", "absolute", "pop", "sorted", "var", "Decimal", "float64", "float32", "astype"),
 }
-_COMPREHENSIONS = ast.ListComp | ast.SetComp | ast.GeneratorExp
+_COMPREHENDED = (ast.ListComp, ast.SetComp, ast.GeneratorExp, ast.DictComp)
 
 
 class Measures:
@@ -83,7 +83,7 @@ class Measures:
             if node.attr in _RESULTS and self._model(node.value, loops):
                 return "metric"
             return self.known.get(root_name(node)) if node.attr in ("values", "T") else None
-        if isinstance(node, ast.UnaryOp | ast.Await | ast.Starred):
+        if isinstance(node, (ast.UnaryOp, ast.Await, ast.Starred)):
             inner = node.operand if isinstance(node, ast.UnaryOp) else node.value
             return None if isinstance(getattr(node, "op", None), ast.Not) else self.kind(inner, loops)
         if isinstance(node, ast.BinOp):
@@ -92,10 +92,10 @@ class Measures:
             return self.kind(node.body, loops) or self.kind(node.orelse, loops)
         if isinstance(node, ast.NamedExpr):
             return self.kind(node.value, loops)
-        if isinstance(node, _COMPREHENSIONS | ast.DictComp):
+        if isinstance(node, _COMPREHENDED):
             element = node.value if isinstance(node, ast.DictComp) else node.elt
             return self.kind(element, (*loops, *((part.target, part.iter) for part in node.generators)))
-        if isinstance(node, ast.List | ast.Tuple):
+        if isinstance(node, (ast.List, ast.Tuple)):
             return next((kind for part in node.elts if (kind := self.kind(part, loops))), None)
         if isinstance(node, ast.Dict):
             return next((kind for part in node.values if (kind := self.kind(part, loops))), None)
@@ -158,7 +158,7 @@ class Measures:
         for value in returns:
             part = (
                 value.elts[place]
-                if place is not None and isinstance(value, ast.Tuple | ast.List) and place < len(value.elts)
+                if place is not None and isinstance(value, (ast.Tuple, ast.List)) and place < len(value.elts)
                 else value
             )
             if scope.kind(part):
@@ -178,15 +178,16 @@ class Measures:
         self._scopes[function] = scope
         found = []
         for here in placed(tree.body):
-            scope.follow(here.statement, here.loops)
+            scope.follow(here)
             if isinstance(here.statement, ast.Return) and here.statement.value is not None:
                 found.append(here.statement.value)
         return found
 
-    def follow(self, statement: ast.stmt, loops: tuple[Loop, ...]) -> None:
+    def follow(self, here: Placed) -> None:
         """Learn what one statement makes known."""
-        for target, value in assignments(statement):
-            if isinstance(target, ast.Tuple | ast.List):
+        statement, loops = here.statement, here.loops
+        for target, value in here.assigned:
+            if isinstance(target, (ast.Tuple, ast.List)):
                 for i, part in enumerate(target.elts):
                     self.learn(part, self.kind(value, loops, i))
             else:

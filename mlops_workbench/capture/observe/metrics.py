@@ -12,15 +12,14 @@ from mlops_workbench.capture.observe.scope import (
     Loop,
     Names,
     Placed,
-    assignments,
     called_name,
+    code_of,
     is_new,
-    placed,
     resolve,
     root_name,
 )
 
-_CONTAINERS = ast.Dict | ast.DictComp
+_CONTAINERS = (ast.Dict, ast.DictComp)
 
 
 def observed_metrics(
@@ -53,7 +52,7 @@ def observed_metrics(
         Numbers, histories and tables, in the order of the source.
     """
     reader = _Reader(names, before or Before(), complete)
-    for here in placed(tree.body) if tree is not None else ():
+    for here in code_of(tree):
         reader.read(here)
     return reader.found
 
@@ -69,7 +68,7 @@ class _Reader:
         self._measures = Measures(names)
 
     def read(self, here: Placed) -> None:
-        for target, value in assignments(here.statement):
+        for target, value in here.assigned:
             self._assigned(target, value, here)
         statement = here.statement
         if isinstance(statement, ast.AugAssign):
@@ -79,11 +78,11 @@ class _Reader:
                 self._target(statement.target, kind, here)
         for target, value in put_into(statement):
             kind = self._measures.kind(value, here.loops)
-            if kind is not None and isinstance(target, ast.Name | ast.Subscript):
+            if kind is not None and isinstance(target, (ast.Name, ast.Subscript)):
                 self._filled(target, kind)
 
     def _assigned(self, target: ast.expr, value: ast.expr, here: Placed) -> None:
-        if isinstance(target, ast.Tuple | ast.List):
+        if isinstance(target, (ast.Tuple, ast.List)):
             self._unpacked(target, value, here)
             return
         kind = self._measures.kind(value, here.loops)

@@ -8,7 +8,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from mlops_workbench.capture.observe.literals import bounded, literal
-from mlops_workbench.capture.observe.scope import Names, assignments, bound_names, called_name, statements
+from mlops_workbench.capture.observe.scope import Names, Placed, called_name, code_of
 
 _LOGGING = ("log_param", "log_params")
 
@@ -25,17 +25,18 @@ def literal_params(tree: ast.Module | None) -> dict[str, Any]:
     top = set(map(id, tree.body))
     found: dict[str, Any] = {}
     worked: set[str] = set()
-    for statement in statements(tree):
+    for here in code_of(tree):
+        statement = here.statement
         literals: dict[str, Any] = {}
         if id(statement) in top:
-            for target, value in assignments(statement):
+            for target, value in here.assigned:
                 if isinstance(target, ast.Name):
                     literals.update(_literal(target.id, value))
                 elif isinstance(target, ast.Subscript):
                     _change_item(found, target, value)
             if isinstance(statement, ast.ClassDef):
                 found.update(_class_settings(statement))
-        worked |= bound_names(statement) - literals.keys()
+        worked |= here.bound - literals.keys()
         found.update(literals)
     return {name: bounded(value) for name, value in found.items() if name not in worked}
 
@@ -49,8 +50,9 @@ def attribute_params(tree: ast.Module | None, names: Names) -> dict[str, Any]:
     if tree is None:
         return {}
     found: dict[str, Any] = {}
-    for statement in tree.body:
-        for target, value in assignments(statement):
+    top = set(map(id, tree.body))
+    for here in code_of(tree):
+        for target, value in here.assigned if id(here.statement) in top else ():
             private = isinstance(target, ast.Attribute) and target.attr.startswith("_")
             if isinstance(target, ast.Attribute) and not private and _is_configuration(_owner(target.value, names)):
                 found.update(_literal(ast.unparse(target), value))
@@ -95,11 +97,11 @@ def _change_item(found: dict[str, Any], target: ast.Subscript, node: ast.expr) -
 
 
 def _class_settings(definition: ast.ClassDef) -> dict[str, Any]:
-    if any(isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) for part in definition.body):
+    if any(isinstance(part, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) for part in definition.body):
         return {}
     found: dict[str, Any] = {}
     for statement in definition.body:
-        for target, value in assignments(statement):
+        for target, value in Placed(statement).assigned:
             if isinstance(target, ast.Name):
                 found.update(_literal(target.id, value))
     return {f"{definition.name}.{name}": value for name, value in found.items()}

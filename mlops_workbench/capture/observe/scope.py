@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from types import ModuleType
 from typing import Any
 
-_NESTED = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda
-_COMPREHENSIONS = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
+# Tuples and not unions: a kernel asks this for every node of every cell.
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_IMPORTS = (ast.Import, ast.ImportFrom)
+_FORS = (ast.For, ast.AsyncFor)
+_WITHS = (ast.With, ast.AsyncWith)
+_TRIES = (ast.Try, ast.TryStar)
+_PARTS = (ast.Subscript, ast.Attribute)
+_STORED = (ast.Store, ast.Del)
+_SEQUENCES = (ast.Tuple, ast.List)
+_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+_WORDLESS = (ast.expr_context, ast.operator, ast.cmpop, ast.unaryop, ast.boolop)
+_BLOCKS = (ast.stmt, ast.excepthandler, ast.match_case, ast.Lambda, *_WORDLESS)
 
 #: Cell magics that run their cell in the notebook's own namespace.
 _TRANSPARENT = ("time", "capture", "prun")
@@ -53,11 +64,13 @@ def unwrap_magics(tree: ast.Module | None, transform: Callable[[str], str]) -> a
 Loop = tuple[ast.expr, ast.expr]
 
 
-@dataclass(frozen=True)
 class Placed:
-    """A statement and where it stands.
+    """A statement, where it stands, and what is in its own expressions.
 
-    Attributes
+    Blocks, functions and comprehensions within the statement are no part of its expressions. Each is gone through
+    once, however many look at it.
+
+    Parameters
     ----------
     statement : ast.stmt
         The statement.
@@ -67,77 +80,108 @@ class Placed:
         Whether it was reached if the cell ended without an error.
     """
 
-    statement: ast.stmt
-    loops: tuple[Loop, ...] = ()
-    certain: bool = True
+    def __init__(self, statement: ast.stmt, loops: tuple[Loop, ...] = (), certain: bool = True) -> None:
+        self.statement = statement
+        self.loops = loops
+        self.certain = certain
+        self._comprehends = False
+
+    @cached_property
+    def nodes(self) -> list[ast.AST]:
+        """Nodes of its expressions."""
+        found: list[ast.AST] = []
+        stack: list[ast.AST] = [self.statement]
+        while stack:
+            node = stack.pop()
+            found.append(node)
+            for name in node._fields:
+                value = getattr(node, name, None)
+                for child in value if isinstance(value, list) else (value,):
+                    if not isinstance(child, ast.AST) or isinstance(child, _BLOCKS):
+                        continue
+                    if isinstance(child, _COMPREHENSIONS):
+                        self._comprehends = True
+                    else:
+                        stack.append(child)
+        return found
+
+    @cached_property
+    def assigned(self) -> list[tuple[ast.expr, ast.expr]]:
+        """Pairs of target and value of its assignments; ``a, b = x, y`` gives two."""
+        found: list[tuple[ast.expr, ast.expr]] = []
+        statement = self.statement
+        if isinstance(statement, ast.Assign):
+            for target in statement.targets:
+                found += _pairs(target, statement.value)
+        elif isinstance(statement, ast.AnnAssign) and statement.value is not None:
+            found.append((statement.target, statement.value))
+        return found + [(node.target, node.value) for node in self.nodes if isinstance(node, ast.NamedExpr)]
+
+    @cached_property
+    def bound(self) -> frozenset[str]:
+        """Names that it binds or deletes in the cell's scope."""
+        statement = self.statement
+        if isinstance(statement, _DEFINITIONS):
+            return frozenset((statement.name,))
+        if isinstance(statement, _IMPORTS):
+            return frozenset((alias.asname or alias.name).partition(".")[0] for alias in statement.names)
+        bound = {node.id for node in self.nodes if isinstance(node, ast.Name) and isinstance(node.ctx, _STORED)}
+        if isinstance(statement, _TRIES):
+            bound |= {handler.name for handler in statement.handlers if handler.name}
+        return frozenset(bound)
+
+    @cached_property
+    def changed(self) -> frozenset[str]:
+        """Names whose values it changes without binding them: ``scores["a"] = 1``, ``scores.append(1)``."""
+        changed: set[str] = set()
+        for node in self.nodes:
+            if isinstance(node, _PARTS):
+                if isinstance(node.ctx, _STORED):
+                    changed.add(root_name(node))
+            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                inplace = any(word.arg == "inplace" and _is_true(word.value) for word in node.keywords)
+                if inplace or node.func.attr in _CHANGING:
+                    changed.add(root_name(node.func))
+        return frozenset(changed - {""})
+
+    @cached_property
+    def calls(self) -> list[tuple[ast.Call, tuple[Loop, ...]]]:
+        """Calls in it, inner ones first, those in comprehensions too, with the loops around each."""
+        outer = [(node, self.loops) for node in reversed(self.nodes) if isinstance(node, ast.Call)]
+        if not self._comprehends:
+            return outer
+        found: list[tuple[ast.Call, tuple[Loop, ...]]] = []
+        _find_calls(self.statement, self.loops, found)
+        return found
 
 
-def placed(body: list[ast.stmt]) -> Iterator[Placed]:
+def placed(body: list[ast.stmt]) -> list[Placed]:
     """Statements that run in one scope, in order of the source; bodies of blocks included."""
+    found: list[Placed] = []
     stack = [Placed(statement) for statement in reversed(body)]
     while stack:
         here = stack.pop()
-        yield here
+        found.append(here)
         statement, loops = here.statement, here.loops
-        if isinstance(statement, _NESTED):
+        if isinstance(statement, _DEFINITIONS):
             continue
         inside = loops
-        if isinstance(statement, ast.For | ast.AsyncFor):
+        if isinstance(statement, _FORS):
             inside = (*loops, (statement.target, statement.iter))
-        certain = here.certain and isinstance(statement, ast.With | ast.AsyncWith)
-        inner = [Placed(part, inside, certain) for part in getattr(statement, "body", [])]
-        for field_name in ("orelse", "finalbody"):
-            inner += [Placed(part, loops, False) for part in getattr(statement, field_name, [])]
-        for part in (*getattr(statement, "handlers", []), *getattr(statement, "cases", [])):
+        certain = here.certain and isinstance(statement, _WITHS)
+        inner = [Placed(part, inside, certain) for part in getattr(statement, "body", ())]
+        for name in ("orelse", "finalbody"):
+            inner += [Placed(part, loops, False) for part in getattr(statement, name, ())]
+        for part in (*getattr(statement, "handlers", ()), *getattr(statement, "cases", ())):
             inner += [Placed(one, loops, False) for one in part.body]
         stack.extend(reversed(inner))
+    return found
 
 
-def statements(tree: ast.Module | None) -> Iterator[ast.stmt]:
-    """Statements that run in the cell's own scope, in order of the source; bodies of blocks included."""
-    for here in placed(tree.body) if tree is not None else ():
-        yield here.statement
-
-
-def expressions(node: ast.AST) -> Iterator[ast.AST]:
-    """Nodes of a statement's own expressions, without blocks, functions and comprehensions in it."""
-    stack: list[ast.AST] = [node]
-    while stack:
-        found = stack.pop()
-        yield found
-        stack.extend(
-            child
-            for child in ast.iter_child_nodes(found)
-            if not isinstance(child, ast.stmt | ast.ExceptHandler | ast.match_case | _NESTED | _COMPREHENSIONS)
-        )
-
-
-def assignments(statement: ast.stmt) -> Iterator[tuple[ast.expr, ast.expr]]:
-    """Pairs of target and value of an assignment; ``a, b = x, y`` gives two."""
-    if isinstance(statement, ast.Assign):
-        for target in statement.targets:
-            yield from _pairs(target, statement.value)
-    elif isinstance(statement, ast.AnnAssign) and statement.value is not None:
-        yield statement.target, statement.value
-    for node in expressions(statement):
-        if isinstance(node, ast.NamedExpr):
-            yield node.target, node.value
-
-
-def bound_names(statement: ast.stmt) -> set[str]:
-    """Names that a statement itself binds, changes or deletes in the cell's scope."""
-    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        return {statement.name}
-    if isinstance(statement, ast.Import | ast.ImportFrom):
-        return {(alias.asname or alias.name).partition(".")[0] for alias in statement.names}
-    bound = {
-        node.id
-        for node in expressions(statement)
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store | ast.Del)
-    }
-    if isinstance(statement, ast.Try | ast.TryStar):
-        bound |= {handler.name for handler in statement.handlers if handler.name}
-    return bound
+@lru_cache(maxsize=8)
+def code_of(tree: ast.Module | None) -> tuple[Placed, ...]:
+    """Statements that run in a cell's own scope; the same ones to everybody who asks about this tree."""
+    return tuple(placed(tree.body)) if tree is not None else ()
 
 
 @dataclass(frozen=True)
@@ -167,10 +211,9 @@ def look_before(tree: ast.Module | None, names: Names) -> Before:
     ids: dict[str, int] = {}
     lengths: dict[str, int] = {}
     items: dict[str, Mapping[Any, int]] = {}
-    for statement in statements(tree):
-        changed = changed_in_place(statement)
-        ids.update({name: id(names[name]) for name in bound_names(statement) | changed if name in names})
-        for name in changed:
+    for here in code_of(tree):
+        ids.update({name: id(names[name]) for name in here.bound | here.changed if name in names})
+        for name in here.changed:
             value = names.get(name)
             if type(value) is list:
                 lengths[name] = len(value)
@@ -184,25 +227,9 @@ def is_new(name: str, names: Names, before: Before) -> bool:
     return name in names and id(names[name]) != before.ids.get(name)
 
 
-def changed_in_place(statement: ast.stmt) -> set[str]:
-    """Names whose values a statement changes without binding the name: ``scores["a"] = 1``, ``scores.append(1)``."""
-    changed: set[str] = set()
-    for node in expressions(statement):
-        if isinstance(node, ast.Subscript | ast.Attribute) and isinstance(node.ctx, ast.Store | ast.Del):
-            changed.add(root_name(node))
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            inplace = any(
-                word.arg == "inplace" and isinstance(word.value, ast.Constant) and word.value.value is True
-                for word in node.keywords
-            )
-            if inplace or node.func.attr in _CHANGING:
-                changed.add(root_name(node.func))
-    return changed - {""}
-
-
 def root_name(node: ast.expr) -> str:
     """The name that an expression begins with: ``scores`` of ``scores["a"].append``; empty when with none."""
-    while isinstance(node, ast.Attribute | ast.Subscript):
+    while isinstance(node, _PARTS):
         node = node.value
     return node.id if isinstance(node, ast.Name) else ""
 
@@ -244,15 +271,34 @@ def _magic_body(statement: ast.stmt) -> str | None:
     return values[2] if len(values) == 3 and values[0] in _TRANSPARENT and isinstance(values[2], str) else None
 
 
-def _pairs(target: ast.expr, value: ast.expr) -> Iterator[tuple[ast.expr, ast.expr]]:
-    sequences = ast.Tuple | ast.List
+def _pairs(target: ast.expr, value: ast.expr) -> list[tuple[ast.expr, ast.expr]]:
     if (
-        isinstance(target, sequences)
-        and isinstance(value, sequences)
+        isinstance(target, _SEQUENCES)
+        and isinstance(value, _SEQUENCES)
         and len(target.elts) == len(value.elts)
         and not any(isinstance(element, ast.Starred) for element in (*target.elts, *value.elts))
     ):
-        for one, other in zip(target.elts, value.elts, strict=True):
-            yield from _pairs(one, other)
-    else:
-        yield target, value
+        parts = zip(target.elts, value.elts, strict=True)
+        return [pair for one, other in parts for pair in _pairs(one, other)]
+    return [(target, value)]
+
+
+def _find_calls(node: ast.AST, loops: tuple[Loop, ...], found: list[tuple[ast.Call, tuple[Loop, ...]]]) -> None:
+    if isinstance(node, _COMPREHENSIONS):
+        for part in node.generators:
+            _find_calls(part.iter, loops, found)
+        inner = (*loops, *((part.target, part.iter) for part in node.generators))
+        for element in (node.key, node.value) if isinstance(node, ast.DictComp) else (node.elt,):
+            _find_calls(element, inner, found)
+        return
+    for name in node._fields:
+        value = getattr(node, name, None)
+        for child in value if isinstance(value, list) else (value,):
+            if isinstance(child, ast.AST) and not isinstance(child, _BLOCKS):
+                _find_calls(child, loops, found)
+    if isinstance(node, ast.Call):
+        found.append((node, loops))
+
+
+def _is_true(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and node.value is True
