@@ -8,7 +8,7 @@ import time
 import nbclient
 import nbformat
 import pytest
-from kernels import Kernel, Records, until
+from kernels import DEADLINE, Kernel, Records, until
 
 from mlops_workbench.capture.randomness import Randomness, restore
 from mlops_workbench.core.records import Artifact, CellExecuted, Provenance, RandomState, RunStart
@@ -178,6 +178,38 @@ def test_runs_in_blocks_of_a_cell_know_where_they_come_from(kernel):
     assert len(cell.run_uids) == len(made) == 2
     for record in made:
         assert {"base = 3", "from mlops_workbench import track", cell.source} <= {sources[uid] for uid in record.cells}
+
+
+def test_cells_that_run_at_once_in_threads_of_the_kernel_are_told_apart(tmp_path):
+    Workspace.init(tmp_path)
+    kernel = Kernel(tmp_path)
+    try:
+        client = kernel.client
+        client.control_channel.send(client.session.msg("create_subshell_request", {}))
+        reply = client.get_control_msg(timeout=DEADLINE)["content"]
+        if reply["status"] != "ok":
+            pytest.skip("this kernel has no subshells")
+        long = "import threading\ngo = threading.Event()\nwaited = go.wait(60)"
+        kernel.send(long)
+        until(lambda: [cell for cell in kernel.records.of(CellExecuted) if cell.source == long], "the long cell")
+        for source in (
+            "while 'go' not in globals(): pass\nbeside = 1",
+            "%%track at_once\nlast = beside + 1",
+            "go.set()",
+        ):
+            content = {"code": source, "silent": False, "store_history": True, "user_expressions": {}}
+            message = client.session.msg("execute_request", {**content, "allow_stdin": False, "stop_on_error": True})
+            message["header"]["subshell_id"] = reply["subshell_id"]
+            client.shell_channel.send(message)
+        cell = executed(kernel, long)
+        assert (cell.status, cell.writes) == ("ok", ["go", "threading", "waited"])
+        run = executed(kernel, "%%track at_once\nlast = beside + 1")
+        assert run.writes == ["last"] and len(run.run_uids) == 1
+        sources = {record.uid: record.source for record in kernel.records.of(CellExecuted)}
+        (made,) = kernel.records.of(Provenance)
+        assert sources[made.cells[0]].endswith("beside = 1") and len(made.cells) == 2
+    finally:
+        kernel.close()
 
 
 def test_a_cell_that_kills_its_kernel_is_known(tmp_path):
