@@ -19,7 +19,7 @@ from mlops_workbench.core.errors import InvalidInput, WorkbenchError
 from mlops_workbench.core.records import Artifact, Column, Dataset
 
 if TYPE_CHECKING:
-    from mlops_workbench.capture.session import Session
+    from mlops_workbench.capture.recorder import Recorder
 
 _PROFILE_BYTES_PER_SECOND = 1.0e9
 _PROFILE_COLUMN_SECONDS = 0.4e-3
@@ -98,12 +98,12 @@ def description_seconds(data: Any) -> float:
     return estimate_seconds(data) + profiled + counted + imports
 
 
-def keep_with_run(session: Session, dataset: Dataset, data: Any, *, snapshot: bool | None = None) -> Dataset:
+def keep_with_run(session: Recorder, dataset: Dataset, data: Any, *, snapshot: bool | None = None) -> Dataset:
     """Store what belongs to a described data set: the schema of training data, a snapshot where one is wanted.
 
     Parameters
     ----------
-    session : Session
+    session : Recorder
         Where the run is recorded.
     dataset : Dataset
         The description.
@@ -131,7 +131,7 @@ def keep_with_run(session: Session, dataset: Dataset, data: Any, *, snapshot: bo
     return dataset
 
 
-def digest_seconds(session: Session) -> float:
+def digest_seconds(session: Recorder) -> float:
     """The setting ``capture.digest_seconds``; its default when the settings cannot be read."""
     try:
         return session.workspace.settings.capture.digest_seconds
@@ -139,14 +139,14 @@ def digest_seconds(session: Session) -> float:
         return 2.0
 
 
-def _wanted(session: Session, dataset: Dataset) -> bool:
+def _wanted(session: Recorder, dataset: Dataset) -> bool:
     try:
         return dataset.context == "training" and session.workspace.settings.capture.snapshot == "training"
     except WorkbenchError:
         return False
 
 
-def _with_snapshot(session: Session, dataset: Dataset, data: Any, *, asked: bool) -> Dataset:
+def _with_snapshot(session: Recorder, dataset: Dataset, data: Any, *, asked: bool) -> Dataset:
     from mlops_workbench.capture.snapshot import ARTIFACT_BYTES, keep_snapshot
 
     try:

@@ -18,6 +18,10 @@ _MAX_DEPTH = 12
 _MAX_ITEMS = 10_000
 _MAX_REPR = 100_000
 
+#: Steps that a database keeps.
+MAX_STEP = 2**63 - 1
+MIN_STEP = -MAX_STEP
+
 #: Payload of a record's frame; one of `UNSTORABLE` for rare values, which `encode` knows how to keep.
 encode_quickly = msgspec.msgpack.Encoder().encode
 UNSTORABLE = (TypeError, ValueError, OverflowError, RecursionError)
@@ -69,6 +73,42 @@ def number(name: str, value: Any) -> float | int:
         f"metric '{name}' is not a number: {_short(value)}",
         hint="use log_param for text and settings, and one call or name per number",
     )
+
+
+def whole_step(step: Any) -> int:
+    """A step as an int.
+
+    Raises
+    ------
+    InvalidInput
+        It is no whole number, or larger than databases keep.
+    """
+    try:
+        whole: int = step.__index__()
+    except (AttributeError, TypeError):
+        raise InvalidInput(f"step must be a whole number, not {step!r}") from None
+    if not MIN_STEP <= whole <= MAX_STEP:
+        raise InvalidInput(f"step is a whole number of about 2^{whole.bit_length()}, more than a database keeps")
+    return whole
+
+
+def named(values: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """Names and values of two mappings as one.
+
+    Raises
+    ------
+    InvalidInput
+        The first is no mapping, or a name no text.
+    """
+    if not isinstance(values, Mapping):
+        raise InvalidInput(
+            f"a mapping of names to values is needed, not {type(values).__name__}", hint="log(auc=0.9) or log({...})"
+        )
+    both = {**values, **more}
+    for name in both:
+        if not isinstance(name, str) or not name:
+            raise InvalidInput(f"a name must be text and not empty, not {name!r}")
+    return both
 
 
 def text(value: str) -> str:

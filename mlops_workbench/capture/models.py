@@ -22,8 +22,8 @@ from mlops_workbench.core.records import Column, Model
 from mlops_workbench.core.trust import TRUSTED_TYPES
 
 if TYPE_CHECKING:
+    from mlops_workbench.capture.recorder import Recorder
     from mlops_workbench.capture.run import ActiveRun
-    from mlops_workbench.capture.session import Session
 
 _MAX_COLUMNS = 10_000
 _TAKES_TEXT = {
@@ -34,7 +34,7 @@ _TAKES_TEXT = {
 _DISTRIBUTIONS = {"sklearn": "scikit-learn", "mlops_workbench": "mlops-workbench"}
 
 
-def log_model(session: Session, run: ActiveRun, model: Any, name: str, X: Any, y: Any) -> None:
+def log_model(session: Recorder, run: ActiveRun, model: Any, name: str, X: Any, y: Any) -> None:
     """Save a model into a run; see `ActiveRun.log_model`."""
     _check(model, name)
     if X is not None:
@@ -48,7 +48,7 @@ def log_model(session: Session, run: ActiveRun, model: Any, name: str, X: Any, y
     save_model(session, run.uid, model, name, data)
 
 
-def save_model(session: Session, run_uid: str, model: Any, name: str, data: FitData | None) -> bool:
+def save_model(session: Recorder, run_uid: str, model: Any, name: str, data: FitData | None) -> bool:
     """Write a model and what is known of its data into the journal and the blob store.
 
     Returns

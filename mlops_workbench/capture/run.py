@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mlops_workbench.capture.artifacts import artifact_path, media_type_of, read_artifact
-from mlops_workbench.capture.encoding import number, plain
+from mlops_workbench.capture.encoding import MAX_STEP, MIN_STEP, named, number, plain, whole_step
 from mlops_workbench.capture.figures import KeptFigures
 from mlops_workbench.capture.tables import MEDIA_TYPE, KeptTables, read_table
 from mlops_workbench.core.errors import InvalidInput, WorkbenchError
@@ -22,13 +22,11 @@ from mlops_workbench.core.secrets import mask, mask_value
 if TYPE_CHECKING:
     from mlops_workbench.capture.figures import FigureFile
     from mlops_workbench.capture.output import Shown
-    from mlops_workbench.capture.session import Session
+    from mlops_workbench.capture.recorder import Recorder
     from mlops_workbench.capture.tables import Table
 
 STATUSES = ("FINISHED", "FAILED", "KILLED")
 _TAIL = 64 * 1024
-_MAX_STEP = 2**63 - 1
-_MIN_STEP = -_MAX_STEP
 
 
 class ActiveRun:
@@ -36,7 +34,7 @@ class ActiveRun:
 
     Parameters
     ----------
-    session : Session
+    session : Recorder
         Where its records go.
     start : RunStart
         How it began.
@@ -72,7 +70,7 @@ class ActiveRun:
         Why the workbench itself interrupts it, empty when it does not.
     """
 
-    def __init__(self, session: Session, start: RunStart, *, joined: bool = False, thread: int | None = None) -> None:
+    def __init__(self, session: Recorder, start: RunStart, *, joined: bool = False, thread: int | None = None) -> None:
         self.start = start
         self.uid = start.run_uid
         self.name = start.name
@@ -134,7 +132,7 @@ class ActiveRun:
         """What `log` does; `metrics` becomes the run's own."""
         # Every metric of every step of the user's loop comes this way: no call, no object more than it takes.
         if values is not None:
-            metrics = _named(values, metrics)
+            metrics = named(values, metrics)
         for value in metrics.values():
             kind = type(value)
             if kind is not float and kind is not int:
@@ -146,8 +144,8 @@ class ActiveRun:
             for name in metrics:
                 if name in steps and steps[name] >= step:
                     step = steps[name] + 1
-        elif type(step) is not int or not _MIN_STEP <= step <= _MAX_STEP:
-            step = _whole(step)
+        elif type(step) is not int or not MIN_STEP <= step <= MAX_STEP:
+            step = whole_step(step)
         for name in metrics:
             steps[name] = step
         self.metrics.update(metrics)
@@ -159,12 +157,12 @@ class ActiveRun:
 
     def log_params(self, values: Mapping[str, Any] | None = None, /, **params: Any) -> None:
         """Log parameters: settings that a run was made with."""
-        self._put_params(_named(values or {}, params), "logged")
+        self._put_params(named(values or {}, params), "logged")
 
     def tag(self, values: Mapping[str, Any] | str | None = None, value: Any = None, /, **tags: Any) -> None:
         """Set tags: ``tag(stage="draft")``, ``tag("stage", "draft")`` or ``tag({"a/b": 1})``; a later value wins."""
         given = {values: value} if isinstance(values, str) else values or {}
-        plain_tags = {name: mask_value(name, plain(item)) for name, item in _named(given, tags).items()}
+        plain_tags = {name: mask_value(name, plain(item)) for name, item in named(given, tags).items()}
         if plain_tags:
             self.tags.update(plain_tags)
             self._write(Tags(self.uid, plain_tags))
@@ -409,29 +407,7 @@ class ActiveRun:
             self._write(Params(self.uid, new, origin))
 
 
-def _named(values: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
-    if not isinstance(values, Mapping):
-        raise InvalidInput(
-            f"a mapping of names to values is needed, not {type(values).__name__}", hint="log(auc=0.9) or log({...})"
-        )
-    named = {**values, **more}
-    for name in named:
-        if not isinstance(name, str) or not name:
-            raise InvalidInput(f"a name must be text and not empty, not {name!r}")
-    return named
-
-
 def _headline(error: BaseException) -> str:
     """What a traceback says of the error itself, without the notes and further lines of its message."""
     lines = "".join(tracebacks.format_exception_only(error)).splitlines()
     return next((line for line in lines if line and not line[0].isspace()), type(error).__name__)
-
-
-def _whole(step: Any) -> int:
-    try:
-        whole: int = step.__index__()
-    except (AttributeError, TypeError):
-        raise InvalidInput(f"step must be a whole number, not {step!r}") from None
-    if not _MIN_STEP <= whole <= _MAX_STEP:
-        raise InvalidInput(f"step is a whole number of about 2^{whole.bit_length()}, more than a database keeps")
-    return whole

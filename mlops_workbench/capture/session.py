@@ -20,9 +20,10 @@ from mlops_workbench.capture.delivery import Delivery
 from mlops_workbench.capture.encoding import text
 from mlops_workbench.capture.fits import Fit, Fits
 from mlops_workbench.capture.heart import Heart
+from mlops_workbench.capture.joined_runs import JoinedRuns
 from mlops_workbench.capture.notices import notify
 from mlops_workbench.capture.place import notebook_path
-from mlops_workbench.capture.published_runs import PublishedRun, RunsForChildren, RunsOfParents
+from mlops_workbench.capture.published_runs import PublishedRun, RunsForChildren
 from mlops_workbench.capture.run import ActiveRun
 from mlops_workbench.capture.surroundings import Surroundings
 from mlops_workbench.core.errors import InvalidInput, WorkbenchError
@@ -75,12 +76,8 @@ class Session:
         self._experiment = ""
         self._active: list[ActiveRun] = []
         self.finished: deque[ActiveRun] = deque(maxlen=_REMEMBERED)
-        # Runs of the parent process, in a forked child: records join them, but they are not ours to end.
-        # The last one is that of the context that forked.
-        self._inherited: list[ActiveRun] = []
+        self._joined = JoinedRuns(self, lambda run: self.surroundings.join(run))
         self._for_children = RunsForChildren()
-        self._of_parents = RunsOfParents()
-        self._joined: ActiveRun | None = None
         self._heart = Heart(self.write, lambda: bool(self._active))
         self._lock = threading.RLock()
         self._exit_registered = False
@@ -213,6 +210,10 @@ class Session:
         """The active run with this uid, when it is one of this process."""
         return next((run for run in self._active if run.uid == uid), None)
 
+    def joins(self, uid: str) -> bool:
+        """Whether the run with this uid is one of another process that this one works for."""
+        return self._joined.knows(uid)
+
     def current_run(self) -> ActiveRun | None:
         """The run that `log` writes to.
 
@@ -226,7 +227,7 @@ class Session:
         for run in reversed(self._active):
             if run.thread is None or run.thread == threading.main_thread().ident != threading.get_ident():
                 return run
-        return self._run_of_parents() or self._joined_run()
+        return self._joined.current()
 
     def ended(self, run: ActiveRun) -> None:
         """Take a run off the active ones; called by the run."""
@@ -301,34 +302,6 @@ class Session:
                 self.workspace, [PublishedRun(run.uid, text(run.name), text(run.experiment)) for run in runs]
             )
 
-    def _run_of_parents(self) -> ActiveRun | None:
-        try:
-            found = self._of_parents.find(self.workspace)
-        except (WorkbenchError, OSError):
-            found = None
-        inherited = self._inherited[-1] if self._inherited else None
-        # Work that outlives the run it was forked in still belongs to that run.
-        if found is None or (inherited is not None and any(run.uid == inherited.uid for run in found.runs)):
-            return inherited
-        last = found.runs[-1]
-        return self._join(last.uid, last.name, last.experiment)
-
-    def _joined_run(self) -> ActiveRun | None:
-        uid = os.environ.get("MLOPS_RUN_UID")
-        if not uid:
-            return None
-        known = self._joined
-        run = self._join(uid, "", self.experiment)
-        if run is not known:
-            self.surroundings.join(run)
-        return run
-
-    def _join(self, uid: str, name: str, experiment: str) -> ActiveRun:
-        if self._joined is None or self._joined.uid != uid:
-            start = RunStart(run_uid=uid, name=name, experiment=experiment, start_ms=now_ms())
-            self._joined = ActiveRun(self, start, joined=True)
-        return self._joined
-
     def _running(self) -> list[RunStart]:
         return [run.start for run in self._active]
 
@@ -340,12 +313,8 @@ class Session:
     def _after_fork(self) -> None:
         self._lock = threading.RLock()
         self._heart.after_fork()
-        self._inherited += self._active
-        if (run := _current.get()) is not None and run in self._inherited:
-            self._inherited.remove(run)
-            self._inherited.append(run)
+        self._joined.inherit(self._active, _current.get())
         self._active = []
-        self._of_parents = RunsOfParents()
         self._exit_registered = False
         self.surroundings.after_fork()
         self._delivery.after_fork()

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 class Surroundings:
     """Follows the runs of a session.
 
-    A child of a run of this process shares what surrounds its parent and is not looked at for itself; nor are
-    the runs of a pipeline, whose work is done by other processes. The run of a stage is looked at in its kernel.
+    A child of a run of this process, or of the one that it is a worker of, shares what surrounds its parent and is
+    not looked at for itself; nor are the runs of a pipeline, whose work is done by other processes. The run of a
+    stage is looked at in its kernel.
 
     Parameters
     ----------
@@ -42,7 +43,8 @@ class Surroundings:
     def begin(self, run: ActiveRun) -> None:
         """A run began."""
         start = run.start
-        if start.kind == "run" and not (start.parent_uid and self._session.find_run(start.parent_uid)):
+        parent = start.parent_uid
+        if start.kind == "run" and not (parent and (self._session.find_run(parent) or self._session.joins(parent))):
             self._follow(run)
 
     def join(self, run: ActiveRun) -> None:
