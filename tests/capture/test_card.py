@@ -1,0 +1,149 @@
+"""The card of a run: what it says, and that nothing in it can do harm."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mlops_workbench.capture.card import card
+from mlops_workbench.capture.card_parts import dataset_text, duration_text
+from mlops_workbench.capture.session import Session
+from mlops_workbench.core.records import Column, Dataset
+from mlops_workbench.core.standing import MetricChange, ParamChange, Standing
+from mlops_workbench.core.workspace import Workspace
+
+
+class Page(HTMLParser):
+    """Checks that tags are closed in order, and collects the text."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: set[str] = set()
+        self.text = ""
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.open.append(tag)
+        self.tags.add(tag)
+        assert not any(name.startswith("on") for name, _ in attrs), attrs
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def page(html: str) -> Page:
+    found = Page(html)
+    assert found.open == [] and not found.tags & {"script", "iframe", "img", "link", "style"}
+    return found
+
+
+def ended(session: Session, name: str = "boosted", status: str = "FINISHED", **metrics: float):
+    run = session.start_run(name)
+    run.log(metrics)
+    run.end(status)
+    return run
+
+
+def test_a_card_says_what_got_better_and_what_was_changed(session: Session) -> None:
+    run = ended(session, mae=2.0, auc=0.8, plain=1.0)
+    run.log_params(depth=6, seed=1)
+    standing = Standing(
+        [MetricChange("mae", 2.0, "lower", 2.5, 1.5), MetricChange("auc", 0.8, "higher", 0.8, 0.8),
+         MetricChange("plain", 1.0, "", 2.0)],
+        [ParamChange("depth", "6", "3")], "linear", "linear",
+    )  # fmt: skip
+    bundle = card(run, standing, {"mae": [3.0, 2.0]})
+    text = bundle["text/plain"]
+    assert "mae=2.0  -0.5 (20.0%) better than linear; best is 1.5" in text.replace("mae=2 ", "mae=2.0 ")
+    assert "as linear; best so far" in text and "-1 (50.0%) against linear" in text
+    assert "changed  depth=6 (was 3)" in text and "params   seed=1" in text
+    shown = page(bundle["text/html"])
+    assert "better than linear" in shown.text and "polyline" in shown.tags and "details" in shown.tags
+
+
+def test_data_says_which_version_it_is_and_how_that_is_known() -> None:
+    def data(covers: str) -> str:
+        return dataset_text(Dataset("u", "X", "training", "ab" * 16, 1234, [Column("a", "double")], covers=covers))
+
+    assert data("content") == "X 1,234 x 1 #abababab"
+    assert "sampled" in data("sampled") and "shape only" in data("shape")
+
+
+def test_warnings_are_on_the_card_and_may_be_many(session: Session) -> None:
+    run = ended(session)
+    run.notes += [f"warning number {number} <b>" for number in range(30)]
+    bundle = card(run)
+    assert "warning number 0 <b>" in bundle["text/plain"] and "and 26 more" in bundle["text/plain"]
+    assert "warning number 29 <b>" in page(bundle["text/html"]).text
+
+
+def test_a_card_of_very_much_stays_small(session: Session) -> None:
+    run = ended(session, **{f"metric_{n}": float(n) for n in range(1000)})
+    run.log_params({f"param_{n}": "x" * 10_000 for n in range(1000)})
+    bundle = card(run)
+    assert len(bundle["text/plain"]) < 4000 and len(bundle["text/html"]) < 120_000
+    assert "and 992 more" in bundle["text/plain"]
+
+
+def test_resources_have_a_line_of_their_own(session: Session) -> None:
+    text = card(ended(session, mae=1.0))["text/plain"]
+    assert "metrics  mae=1\n" in text and re.search(r"used     peak memory [\d,.]+ MB", text)
+
+
+def test_a_failed_run_says_what_to_do(session: Session) -> None:
+    run = session.start_run("it's broken")
+    run.end("FAILED", error=ValueError("<no> & never"))
+    bundle = card(run)
+    assert "ValueError: <no> & never" in bundle["text/plain"] and "mend the cell" in bundle["text/plain"]
+    assert "%mlops show 'it'\"'\"'s broken'" in bundle["text/plain"]
+    assert "ValueError: <no> & never" in page(bundle["text/html"]).text
+
+
+@given(st.text(min_size=1), st.floats(), st.text())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+def test_any_name_and_value_make_a_whole_page(session: Session, name: str, value: float, param: str) -> None:
+    run = session.start_run(name)
+    run.log({name: value})
+    run.log_params({name: param})
+    run.notes.append(param)
+    run.end()
+    change = MetricChange(name, value if math.isfinite(value) else None, "higher", 1.0, 2.0)
+    bundle = card(run, Standing([change], [ParamChange(name, param, None)], name, name), {name: [value, 1.0, value]})
+    page(bundle["text/html"])
+    json.dumps(bundle).encode()
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.0123, "0.0123 s"), (65, "1 min 5 s"), (7800, "2 h 10 min")])
+def test_durations_are_short(seconds: float, text: str) -> None:
+    assert duration_text(seconds) == text
+
+
+def test_a_run_tells_where_it_can_be_looked_at(
+    workspace: Workspace, session: Session, monkeypatch: pytest.MonkeyPatch, tmp_path
+) -> None:
+    run = ended(session)
+    monkeypatch.delenv("JPY_PARENT_PID", raising=False)
+    assert run.url == ""
+    monkeypatch.setenv("JPY_PARENT_PID", str(os.getpid()))
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path))
+    assert run.url == ""
+    (tmp_path / f"jpserver-{os.getpid()}.json").write_text('{"url": "http://localhost:8888/base/", "token": "x"}')
+    assert run.url == f"http://localhost:8888/base/lab?mlops-run={run.uid}"
+    remote = Session(Workspace.open(workspace.root, {"tracking.uri": "https://ann:secret@mlflow.example/ui/"}))
+    assert ended(remote).url == "https://mlflow.example/ui"
+    remote.close()
