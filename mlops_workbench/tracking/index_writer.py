@@ -254,11 +254,16 @@ class IndexWriter:
         self._seen(record.run_uid, record.start_ms)
         if not self._file.session.startswith(REAPER):
             # A run that was given up for dead, or had ended, and is now carried on, by another process maybe.
-            self._connection.execute(
+            carried_on = self._connection.execute(
                 "UPDATE runs SET status='RUNNING', end_ms=0, reaped=0, error='' WHERE uid=?"
                 " AND (reaped=1 OR (end_ms > 0 AND end_ms < ?))",
                 (record.run_uid, record.start_ms),
-            )
+            ).rowcount
+            if carried_on:
+                # It does not live for the sake of those that ended it.
+                self._connection.execute(
+                    "DELETE FROM run_sessions WHERE uid=? AND session<>?", (record.run_uid, self._file.session)
+                )
         self._connection.execute(
             "UPDATE runs SET started=1, experiment=?, name=?, kind=?, start_ms=?, parent_uid=?, notebook=?, origin='',"
             " user=coalesce((SELECT user FROM sessions WHERE session=?), '') WHERE uid=? AND started=0",
@@ -342,10 +347,6 @@ class IndexWriter:
     def _(self, record: RunEnd) -> None:
         reaped = self._file.session.startswith(REAPER)
         self._seen(record.run_uid, record.end_ms)
-        # Should another process carry the run on, it does not live for this one's sake.
-        self._connection.execute(
-            "DELETE FROM run_sessions WHERE uid=? AND session=?", (record.run_uid, self._file.session)
-        )
         # What a run said of itself stands above what was concluded from its silence.
         changed = self._connection.execute(
             "UPDATE runs SET status=?, end_ms=?, error=?, reaped=? WHERE uid=?"
