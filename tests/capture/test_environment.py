@@ -1,5 +1,6 @@
 """The environment of runs of this process."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -145,6 +146,26 @@ def test_a_process_that_ends_at_once_writes_what_is_known_and_names_what_is_miss
     assert found["python"]["version"] == sys.version.split()[0]
     assert bool(found["machine"]) == ("machine" not in found["missing"])
     assert bool(found["packages"]) == ("packages" not in found["missing"])
+
+
+def test_a_process_does_not_wait_at_its_end_for_git(records, workspace, tmp_path, monkeypatch):
+    gate, programs = tmp_path / "gate", tmp_path / "bin"
+    os.mkfifo(gate)
+    programs.mkdir()
+    (programs / "git").write_text(f'#!/bin/sh\nread word < "{gate}"\nexit 128\n')
+    (programs / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+    try:
+        script(SHORT, workspace)
+        assert "git" in environment(records, "short")["missing"]
+    finally:
+        release(gate)
+
+
+def release(gate):
+    """Let a git that was begun go on; there may be none, when its process ended before it came to it."""
+    with contextlib.suppress(OSError):
+        os.close(os.open(gate, os.O_WRONLY | os.O_NONBLOCK))
 
 
 def test_a_forked_child_records_no_environment_and_no_resources(records, workspace):

@@ -29,6 +29,7 @@ API_KEY = "letmein-source-42"
 os.environ["X_TOKEN"] = "letmein-environ-42"
 database = "postgresql://me:letmein-url-42@db/flights"
 log_params(password="letmein-param-42", depth=3)
+log_dataset(__import__("numpy").zeros((3, 2)), "flights", source=database)
 log_param("config", {"user": "me", "db_password": "letmein-dict-42"})
 tag(api_token="letmein-tag-42", team="ops")
 print("connecting with password='letmein-output-42' and", "RANDOM")
