@@ -94,13 +94,13 @@ def metric_number(value: Number) -> float | None:
 def metric_for_store(value: Number) -> tuple[float, str]:
     """A metric as MLflow takes it, and the true value as text when it cannot keep that.
 
-    NaN is kept by MLflow; infinities, and ints beyond the floats, become the largest double.
+    NaN is kept by MLflow; infinities, and ints beyond the floats, become the largest double, and other ints
+    the nearest one.
     """
     number = as_float(value)
     if math.isinf(number):
-        told = as_text(value)
-        return math.copysign(MAX_FLOAT, number), told
-    return number, ""
+        return math.copysign(MAX_FLOAT, number), as_text(value)
+    return number, "" if type(value) is float or math.isnan(number) or number == value else as_text(value)
 
 
 def step_for_store(step: int) -> int:
