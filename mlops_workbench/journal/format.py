@@ -34,10 +34,15 @@ The salt keeps a journal that is *inside* a payload (somebody logs a journal fil
 frames of this one; the sequence number does the same for a copy of the file's own frames.
 
 A frame counts when marker, length and CRC agree. Everything else (a torn tail, a damaged sector, zeros)
-is skipped up to the next frame that counts.
+is skipped up to the next frame that counts. A frame is given once, wherever a disk has put it; when both
+copies of the header are lost, the salt is that of most frames.
 
-What is promised: when `append` has returned, the frame is in the page cache, and the death of the
-process, however sudden, loses nothing. A loss of power loses what the last ``fsync`` has not covered.
+Two things are promised, and they are not the same:
+
+* *The death of the process*, however sudden, loses no frame that `append` returned from: it is in the page
+  cache, which belongs to the system.
+* *A loss of power* loses no frame that `sync` (or ``append(..., sync=True)``) returned from, and of the
+  others at most those of the last ``fsync_seconds``, which a thread brings to the disk in the background.
 """
 
 from __future__ import annotations
