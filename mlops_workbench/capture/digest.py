@@ -24,6 +24,7 @@ from mlops_workbench.capture.column_content import buffer_of, plain_array, updat
 from mlops_workbench.capture.column_passes import tiles
 from mlops_workbench.capture.digest_cost import estimate_seconds, sample_rows, take_rows
 from mlops_workbench.capture.kinds import kind_of
+from mlops_workbench.capture.schema import column_names
 
 #: Part of every digest: raised when the same data would get another one.
 _FORM = "mlops-data-1"
@@ -110,7 +111,7 @@ def _parts(data: Any) -> tuple[Any, list[tuple[str, Any]]]:
     if kind == "series":
         index = _index(data.index)
         header = [data.shape, encode_one(data.name), _dtype(data), _levels(index)]
-        return header, [*(("", level) for level in index), ("", data)]
+        return header, [*(("", level) for level in index), (column_names(data)[0], data)]
     if kind == "array":
         dtype = data.dtype if data.dtype.names else data.dtype.newbyteorder("=")
         return [data.shape, dtype.str if not dtype.names else str(dtype)], [("", data)]

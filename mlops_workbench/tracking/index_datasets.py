@@ -66,5 +66,6 @@ def _versions(query: Query, rows: list[tuple[Any, ...]]) -> list[DatasetVersion]
     found = []
     for row in rows:
         first_ms, first_run = first[row[5]][0] if first[row[5]] else (0, "")
-        found.append(DatasetVersion(*row[:12], first_ms, first_run, msgspec.json.decode(row[12], type=dict[str, Any])))
+        profile = msgspec.json.decode(row[12], type=dict[str, Any])
+        found.append(DatasetVersion(*row[:12], first_ms=first_ms, first_run=first_run, profile=profile))
     return found

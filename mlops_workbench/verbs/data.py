@@ -58,10 +58,11 @@ def diff(face: Face, a: str, b: str, name: str) -> View:
     An expression with spaces needs quotes around it.
     """
     from mlops_workbench.verbs.data_diff import diff_data
-    from mlops_workbench.verbs.data_sources import find_sources, pair_sources
+    from mlops_workbench.verbs.data_sources import find_sources, pair_sources, with_rows
 
     with face.client() as client:
         pairs = pair_sources(find_sources(face, client, a, name), find_sources(face, client, b, name))
+        pairs = [(with_rows(client, left), with_rows(client, right)) for left, right in pairs]
     settings = face.workspace.settings.monitoring
     views = [diff_view(diff_data(left, right, settings), left, right) for left, right in pairs]
     if len(views) == 1:
@@ -208,7 +209,7 @@ def _diff_frame(found: DataDiff) -> pd.DataFrame:
 
 
 def _told(source: DataSource) -> str:
-    return f"{source.label}, {source.rows:,} rows, version {source.digest[:12]} of {_COVERS[source.covers]}"
+    return f"{source.label}, {source.rows:,} rows, version {source.digest[:12]} ({_COVERS[source.covers]})"
 
 
 def _row_change(found: DataDiff) -> str:

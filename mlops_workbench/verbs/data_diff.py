@@ -126,7 +126,9 @@ def _change(
         floor = settings.numeric_effect if _is_numeric(left) else settings.categorical_effect
         # Without rows there is no test: what is large is all that can be told.
         p_value, drifted = None, effect is not None and effect >= floor
-    if left["dtype"] != right["dtype"]:
+    if a.covers == b.covers == "content" and a.digest == b.digest:
+        change = "same"
+    elif left["dtype"] != right["dtype"]:
         change = "retyped"
     elif left.get("digest") and right.get("digest"):
         change = "same" if left["digest"] == right["digest"] else "changed"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +35,9 @@ class DataSource:
     profile : dict
         See :func:`mlops_workbench.capture.profile.profile_table`.
     frame : DataFrame or None
-        The rows: those of a table or file, or of a snapshot.
+        The rows: those of a table or file, or of a snapshot once it was fetched.
+    kept : bool
+        A snapshot was kept.
     """
 
     label: str
@@ -45,6 +47,7 @@ class DataSource:
     rows: int
     profile: dict[str, Any] = field(repr=False)
     frame: pd.DataFrame | None = field(default=None, repr=False)
+    kept: bool = False
 
 
 def find_sources(face: Face, client: Client, word: str, name: str = "") -> list[DataSource]:
@@ -81,7 +84,7 @@ def find_sources(face: Face, client: Client, word: str, name: str = "") -> list[
         return [_of_expression(face, word, nothing)]
     if name:
         versions = [choose_version(versions, name)]
-    return [_of_version(client, version, word) for version in versions]
+    return [_of_version(version, word) for version in versions]
 
 
 def find_table(face: Face, word: str) -> Any:
@@ -160,18 +163,37 @@ def _of_table(data: Any, label: str, name: str) -> DataSource:
     return DataSource(label, name, known.digest, known.covers, known.rows, known.profile, as_frame(data))
 
 
-def _of_version(client: Client, version: DatasetVersion, word: str) -> DataSource:
-    frame = None
-    if version.snapshot:
-        from mlops_workbench.control.datasets import read_snapshot
-
-        frame = as_frame(read_snapshot(client.dataset_file(version.digest, "snapshot")))
+def _of_version(version: DatasetVersion, word: str) -> DataSource:
     label = f"{version.name} of run {version.run}" if version.run == word else f"{version.name} ({word})"
-    return DataSource(label, version.name, version.digest, version.covers, version.rows, version.profile, frame)
+    return DataSource(
+        label, version.name, version.digest, version.covers, version.rows, version.profile, kept=bool(version.snapshot)
+    )
+
+
+def with_rows(client: Client, source: DataSource) -> DataSource:
+    """The source with its rows, if a snapshot of them was kept."""
+    if source.frame is not None or not source.kept:
+        return source
+    from mlops_workbench.control.datasets import read_snapshot
+
+    return replace(source, frame=as_frame(read_snapshot(client.dataset_file(source.digest, "snapshot"))))
 
 
 def pair_sources(a: list[DataSource], b: list[DataSource]) -> list[tuple[DataSource, DataSource]]:
-    """Which data set is to be compared with which: those of one name, else the first (the widest training data)."""
-    named = {source.name: source for source in reversed(b)}
-    pairs = [(source, named[source.name]) for source in a if source.name in named]
-    return pairs if pairs and len(a) > 1 and len(b) > 1 else [pairs[0] if pairs else (a[0], b[0])]
+    """Which data set is to be compared with which.
+
+    Those of one name; then the same data under two names; then, when nothing matches, the first of each side, which
+    is the widest training data.
+    """
+    if len(a) == 1 or len(b) == 1:
+        same = [(x, y) for x in a for y in b if x.name == y.name or x.digest == y.digest]
+        return same[:1] or [(a[0], b[0])]
+    pairs: list[tuple[DataSource, DataSource]] = []
+    left = list(b)
+    for matches in (lambda x, y: x.name == y.name, lambda x, y: x.digest == y.digest):
+        for x in a:
+            found = next((y for y in left if matches(x, y)), None)
+            if found is not None and all(x is not paired for paired, _ in pairs):
+                pairs.append((x, found))
+                left.remove(found)
+    return pairs or [(a[0], b[0])]

@@ -142,3 +142,11 @@ def test_runs_are_compared_data_set_by_data_set():
     assert pair_sources([x, y], [y, x]) == [(x, x), (y, y)]
     assert pair_sources([x, y], [z]) == [(x, z)] and pair_sources([x, y], [y]) == [(y, y)]
     assert pair_sources([x], [z]) == [(x, z)]
+    renamed = dataclasses.replace(x, name="x2")
+    assert pair_sources([x, y], [y, renamed]) == [(y, y), (x, renamed)] and pair_sources([x, y], [z, z]) == [(x, z)]
+
+
+def test_the_only_column_of_a_series_is_told_to_have_changed():
+    a, b = (pd.Series(values, name="y") for values in ([1.0, 2.0], [1.0, 3.0]))
+    assert [column.change for column in diff(a, b).columns] == ["changed"]
+    assert [column.change for column in diff(a, a.copy()).columns] == ["same"]

@@ -105,7 +105,7 @@ def here(home: Workspace, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     return home
 
 
-def test_a_version_knows_its_runs_and_when_it_was_first_seen(say):
+def test_a_version_knows_its_runs_and_when_it_was_first_seen(say, home):
     found = say("data", "list", "first").data
     assert [v.name for v in found[:2]] == ["X", "y"] and {v.name for v in found[2:]} == {"S/ü", "A"}
     assert all(v.snapshot for v in found) and found[0].schema and not found[2].schema
@@ -115,6 +115,8 @@ def test_a_version_knows_its_runs_and_when_it_was_first_seen(say):
     uses = say("data", "list", found[0].digest[:10]).data
     assert [(v.run, v.name) for v in uses] == [("second", "late"), ("first", "X")]
     assert uses[0].first_ms == uses[1].start_ms
+    with Client.connect(home) as client:
+        assert {d.name: d.first_ms for d in client.run("second").datasets}["late"] == uses[1].start_ms
     assert found[0].profile["columns"][1]["values"] == ["Köln", "Wien"]
     for words in ("nothing", "ffffffffff"):
         with pytest.raises(NotFound):
