@@ -509,7 +509,7 @@ export interface paths {
     };
     /**
      * List Runs
-     * @description Runs; `order_by` is ``start``, ``name``, ``duration``, ``metrics.<name>`` or ``params.<name>``.
+     * @description Runs; `order_by` is ``start``, ``name``, ``duration``, ``metrics.<name>``, ``params.<name>`` or ``tags.<name>``.
      *
      *     `filter` is in MLflow's language: ``metrics.auc > 0.8 and params.depth = 6``.
      */
@@ -574,6 +574,26 @@ export interface paths {
      * @description Data that a run used, with profiles; training data first.
      */
     get: operations['list_run_datasets'];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/api/runs/{ref}/metrics/{name}': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    /**
+     * Get History
+     * @description Points of a metric in order of steps: all of them, or about `max_points` evenly spread.
+     */
+    get: operations['get_history'];
     put?: never;
     post?: never;
     delete?: never;
@@ -1354,6 +1374,11 @@ export interface components {
      *         Tags as text.
      *     error : str
      *         Last line of the traceback of a failed run.
+     *     origin : str
+     *         Empty for a run of the journals here, ``mlflow`` for one that was read from MLflow: of plain MLflow code, or
+     *         of another machine.
+     *     user : str
+     *         Who ran it.
      */
     Run: {
       /**
@@ -1381,6 +1406,11 @@ export interface components {
        * @default
        */
       notebook: string;
+      /**
+       * Origin
+       * @default
+       */
+      origin: string;
       /** Params */
       params?: {
         [key: string]: string;
@@ -1405,6 +1435,11 @@ export interface components {
       };
       /** Uid */
       uid: string;
+      /**
+       * User
+       * @default
+       */
+      user: string;
     };
     /**
      * RunArtifact
@@ -1462,6 +1497,11 @@ export interface components {
       covers: string;
       /** Digest */
       digest: string;
+      /**
+       * First Ms
+       * @default 0
+       */
+      first_ms: number;
       /** Name */
       name: string;
       /** Rows */
@@ -2671,6 +2711,40 @@ export interface operations {
         };
         content: {
           'application/json': components['schemas']['DatasetVersion'][];
+        };
+      };
+      /** @description What was wrong, where, and what to do */
+      '4XX': {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
+  get_history: {
+    parameters: {
+      query?: {
+        max_points?: number | null;
+      };
+      header?: never;
+      path: {
+        ref: string;
+        name: string;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['MetricPoint'][];
         };
       };
       /** @description What was wrong, where, and what to do */
