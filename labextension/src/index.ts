@@ -4,6 +4,7 @@ import { documentsPlugin } from './plugins/documents';
 import { endpointsPlugin } from './plugins/endpoints';
 import { handshakePlugin } from './plugins/handshake';
 import { launcherPlugin } from './plugins/launcher';
+import { linksPlugin } from './plugins/links';
 import { modelPlugin } from './plugins/model';
 import { modelsPlugin } from './plugins/models';
 import { palettePlugin } from './plugins/palette';
@@ -24,6 +25,7 @@ const plugins: JupyterFrontEndPlugin<unknown>[] = [
   endpointsPlugin,
   pipelinesPlugin,
   launcherPlugin,
+  linksPlugin,
   palettePlugin,
   handshakePlugin
 ];

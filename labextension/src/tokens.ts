@@ -17,6 +17,7 @@ export namespace CommandIDs {
   export const openEndpoint = 'mlops-workbench:open-endpoint';
   export const openPipeline = 'mlops-workbench:open-pipeline';
   export const runPipeline = 'mlops-workbench:run-pipeline';
+  export const openLink = 'mlops-workbench:open-link';
 }
 
 export const IWorkbenchPreferences = new Token<Preferences>(
