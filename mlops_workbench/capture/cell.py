@@ -22,7 +22,6 @@ from mlops_workbench.capture.output import OutputTail
 from mlops_workbench.capture.run import ActiveRun
 from mlops_workbench.capture.searches import Search, record_candidates
 from mlops_workbench.capture.session import Session
-from mlops_workbench.capture.tables import read_table
 
 
 class CellRun:
@@ -127,12 +126,11 @@ class CellRun:
                 partial(record_candidates, self._session, self.run, search, alone=len(searches) == 1),
             )
         for name, value in found.tables.items():
-            table = read_table(value)
-            self._deferred.add(f"the table '{name}'", partial(self.run.put_table, table, name.replace("/", "_")))
+            self._deferred.add(f"the table '{name}'", partial(self.run.log_table, value, name.replace("/", "_")))
 
     def _tables(self) -> None:
         for table in self._output.tables:
-            self.run.put_table(table, "table", renumber=True)
+            self.run.put_table(table.read(), "table", renumber=True)
 
     def _warnings(self) -> None:
         if self._output.warnings:

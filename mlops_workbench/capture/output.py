@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlops_workbench.capture.figures import FigureFile, displayed_figures
-from mlops_workbench.capture.tables import SHOWN_COLUMNS, SHOWN_ROWS, Table, is_shown_table, read_table
+from mlops_workbench.capture.tables import ShownTable, is_shown_table
 
 #: Characters that are kept.
 TAIL = 32 * 1024
@@ -51,7 +51,7 @@ class OutputTail:
     ----------
     figures : list of Shown
         Figures, in the order in which they were shown.
-    tables : list of Table
+    tables : list of ShownTable
         Tables, with the values that they had when they were shown.
     warnings : dict
         Kind and first line of each distinct warning, and how often it was shown.
@@ -67,7 +67,7 @@ class OutputTail:
         self._shell = shell
         self._figure_bytes = 0
         self.figures: list[Shown] = []
-        self.tables: list[Table] = []
+        self.tables: list[ShownTable] = []
         self.warnings: dict[str, int] = {}
 
     def start(self) -> None:
@@ -127,7 +127,7 @@ class OutputTail:
     def _keep(self, bundle: Mapping[str, Any], source: Any) -> None:
         if is_shown_table(source):
             if len(self.tables) < _MAX_TABLES:
-                self.tables.append(read_table(source, rows=SHOWN_ROWS, columns=SHOWN_COLUMNS))
+                self.tables.append(ShownTable.copy(source))
             return
         files = displayed_figures(bundle) if len(self.figures) < _MAX_FIGURES else []
         self._figure_bytes += sum(len(file[1]) for file in files)

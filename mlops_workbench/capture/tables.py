@@ -69,7 +69,7 @@ class KeptTables:
         return {LOGGED_TABLES: known, **({f"mlops.table.{path}": table.note} if table.note else {})}
 
 
-def read_table(data: Any, *, rows: int | None = None, columns: int | None = None) -> Table:
+def read_table(data: Any) -> Table:
     """A table with plain values.
 
     Parameters
@@ -77,26 +77,50 @@ def read_table(data: Any, *, rows: int | None = None, columns: int | None = None
     data : object
         A DataFrame or Series of pandas or polars, an array with one or two dimensions, a dict of columns, a list of
         dicts or of rows.
-    rows, columns : int, optional
-        How many to keep at most; what is left out is noted.
 
     Raises
     ------
     InvalidInput
         It is none of these, or its columns differ in length.
     """
-    names, parts, height = _columns(data, rows)
-    width = len(parts)
-    if columns is not None and width > columns:
-        names, parts = names[:columns], parts[:columns]
-    kept = height if rows is None else min(rows, height)
-    if any(len(part) < kept for part in parts):
+    names, parts = _columns(data)
+    if len({len(part) for part in parts}) > 1:
         raise InvalidInput("the columns of the table differ in length", hint="give each column a value for each row")
-    notes = [f"the first {kept:,} of {height:,} rows"] if kept < height else []
-    notes += [f"the first {len(parts):,} of {width:,} columns"] if len(parts) < width else []
-    cells = [[_plain(value) for value in part[:kept]] for part in parts]
-    body = [list(row) for row in zip(*cells, strict=True)] if cells else []
-    return Table(_unique(names), body, ", ".join(notes))
+    cells = [[_plain(value) for value in part] for part in parts]
+    return Table(_unique(names), [list(row) for row in zip(*cells, strict=True)])
+
+
+@dataclass(frozen=True)
+class ShownTable:
+    """The beginning of a table as it was when it was shown; turned into values when there is time.
+
+    Attributes
+    ----------
+    part : object
+        A copy of its first rows and columns.
+    rows, columns : int
+        Of all of it.
+    """
+
+    part: Any
+    rows: int
+    columns: int
+
+    @classmethod
+    def copy(cls, data: Any) -> ShownTable:
+        """Copy what is kept of a table that is shown."""
+        frame = data.data if type(data).__name__ == "Styler" else data
+        rows, columns = frame.shape
+        if hasattr(frame, "iloc"):
+            return cls(frame.iloc[:SHOWN_ROWS, :SHOWN_COLUMNS].copy(), rows, columns)
+        return cls(frame.head(SHOWN_ROWS)[:, :SHOWN_COLUMNS], rows, columns)
+
+    def read(self) -> Table:
+        """The table, with a note of what is missing."""
+        found = read_table(self.part)
+        notes = [f"the first {SHOWN_ROWS:,} of {self.rows:,} rows"] if self.rows > SHOWN_ROWS else []
+        notes += [f"the first {SHOWN_COLUMNS:,} of {self.columns:,} columns"] if self.columns > SHOWN_COLUMNS else []
+        return Table(found.columns, found.rows, ", ".join(notes))
 
 
 def is_shown_table(value: Any) -> bool:
@@ -110,71 +134,65 @@ def is_shown_table(value: Any) -> bool:
     )
 
 
-def _columns(data: Any, limit: int | None) -> tuple[list[Any], list[Any], int]:
-    """Names, columns and the number of rows; only as many rows as are needed are turned into values."""
+def _columns(data: Any) -> tuple[list[Any], list[Any]]:
+    """Names and columns."""
     if type(data).__name__ == "Styler" and hasattr(data, "data"):
         data = data.data
     if hasattr(data, "iloc") and hasattr(data, "index"):
-        return _pandas(data, limit)
+        return _pandas(data)
     if hasattr(data, "get_columns") and hasattr(data, "columns"):
-        part = data if limit is None else data.head(limit)
-        return list(data.columns), [column.to_list() for column in part.get_columns()], len(data)
+        return list(data.columns), [column.to_list() for column in data.get_columns()]
     if hasattr(data, "to_list") and hasattr(data, "name") and not hasattr(data, "columns"):
-        part = data if limit is None else data.head(limit)
-        return [data.name or "value"], [part.to_list()], len(data)
+        return [data.name or "value"], [data.to_list()]
     if hasattr(data, "column_names") and hasattr(data, "to_pydict"):
-        part = data if limit is None else data.slice(0, limit)
-        return list(data.column_names), list(part.to_pydict().values()), data.num_rows
+        return list(data.column_names), list(data.to_pydict().values())
     if hasattr(data, "ndim") and hasattr(data, "tolist") and data.ndim in (1, 2):
-        part = (data if limit is None else data[:limit]).tolist()
         if data.ndim == 1:
-            return ["value"], [part], len(data)
-        return list(range(data.shape[1])), [[row[i] for row in part] for i in range(data.shape[1])], len(data)
+            return ["value"], [data.tolist()]
+        return list(range(data.shape[1])), [data[:, i].tolist() for i in range(data.shape[1])]
     if isinstance(data, Mapping):
         parts = [_listed(column) for column in data.values()]
         if not any(isinstance(column, list) for column in parts):
-            return list(data), [[value] for value in parts], 1
+            return list(data), [[value] for value in parts]
         if not all(isinstance(column, list) for column in parts):
             raise InvalidInput("a table needs a list for each column", hint='{"name": ["a", "b"], "auc": [0.9, 0.8]}')
-        return list(data), parts, max((len(part) for part in parts), default=0)
+        return list(data), parts
     if isinstance(data, Sequence) and not isinstance(data, str | bytes):
-        return _rows(data, limit)
+        return _rows(data)
     raise InvalidInput(
         f"{type(data).__name__} is not a table",
         hint="give a DataFrame, a dict of columns or a list of dicts",
     )
 
 
-def _pandas(data: Any, limit: int | None) -> tuple[list[Any], list[Any], int]:
-    part = data if limit is None else data.iloc[:limit]
+def _pandas(data: Any) -> tuple[list[Any], list[Any]]:
     names: list[Any] = []
     parts: list[Any] = []
-    index = part.index
+    index = data.index
     if type(index).__name__ != "RangeIndex" or index.name is not None:
         # The index of a summary says what each row is.
         levels = range(getattr(index, "nlevels", 1))
-        names += [
-            index.names[i] if index.names[i] is not None else ("index", f"level_{i}")[len(levels) > 1] for i in levels
-        ]
+        unnamed = "index" if len(levels) == 1 else "level_{}"
+        names += [unnamed.format(i) if index.names[i] is None else index.names[i] for i in levels]
         parts += [index.get_level_values(i).tolist() for i in levels]
-    if hasattr(part, "columns"):
-        names += list(part.columns)
-        parts += [part.iloc[:, i].tolist() for i in range(part.shape[1])]
+    if hasattr(data, "columns"):
+        names += list(data.columns)
+        parts += [data.iloc[:, i].tolist() for i in range(data.shape[1])]
     else:
-        names.append(part.name if part.name is not None else "value")
-        parts.append(part.tolist())
-    return names, parts, len(data)
+        names.append(data.name if data.name is not None else "value")
+        parts.append(data.tolist())
+    return names, parts
 
 
-def _rows(data: Sequence[Any], limit: int | None) -> tuple[list[Any], list[Any], int]:
-    part = list(data if limit is None else data[:limit])
-    if part and all(isinstance(row, Mapping) for row in part):
-        names = list(dict.fromkeys(name for row in part for name in row))
-        return names, [[row.get(name) for row in part] for name in names], len(data)
-    if part and all(isinstance(row, list | tuple) for row in part):
-        width = max(len(row) for row in part)
-        return list(range(width)), [[row[i] if i < len(row) else None for row in part] for i in range(width)], len(data)
-    return ["value"], [part], len(data)
+def _rows(data: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+    rows = list(data)
+    if rows and all(isinstance(row, Mapping) for row in rows):
+        names = list(dict.fromkeys(name for row in rows for name in row))
+        return names, [[row.get(name) for row in rows] for name in names]
+    if rows and all(isinstance(row, list | tuple) for row in rows):
+        width = max(len(row) for row in rows)
+        return list(range(width)), [[row[i] if i < len(row) else None for row in rows] for i in range(width)]
+    return ["value"], [rows]
 
 
 def _listed(column: Any) -> Any:

@@ -30,7 +30,8 @@ from scikit-learn, figures, output and outcome are recorded. Use log(...) for wh
   --tag K=V    a tag
   --param K=V  a parameter
   --note TEXT  a description
-  --nested     make it a child of the run that is active
+  --nested     make it a child of the run that is active: one that another cell began and has not ended yet, or that
+               of the process around it; a cell in a pipeline's stage is always a child of the stage's run
 """
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
+from kernels import Kernel, Records
 
 from mlops_workbench.core.records import Artifact, Dataset, Metrics, Params, RunStart, Tags
+from mlops_workbench.core.workspace import Workspace
 
 SETUP = """
 import warnings
@@ -239,3 +241,20 @@ def test_odd_cells_stay_unharmed(kernel, name, source, fails):
     assert "could not be observed" not in "".join(o["text"] for o in outputs if o["output_type"] == "stream")
     if name != "syntax":  # no line of it was reached, not the one that tracks either
         assert kernel.records.end(f"odd-{name}").status == "FINISHED"
+
+
+def test_what_waits_for_the_reply_is_recorded_when_the_kernel_ends_at_once(tmp_path):
+    root = Workspace.init(tmp_path / "kürzer").root
+    short = Kernel(root)
+    try:
+        short.run(SETUP)
+        short.run(
+            "%%track last\nsearch = GridSearchCV(Ridge(), {'alpha': [1, 2]}, cv=2).fit(X, y)\n"
+            "plt.plot([1, 2]); plt.show()\ndisplay(df)"
+        )
+    finally:
+        short.close()
+    records = Records(root)
+    children = [start for start in records.of(RunStart) if start.parent_uid == records.start("last").run_uid]
+    assert len(children) == 2
+    assert {"figure.png", "table.json", "cv_results.json"} <= {one.path for one in records.of(Artifact, "last")}

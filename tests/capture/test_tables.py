@@ -12,13 +12,13 @@ import pytest
 
 from mlops_workbench.capture.api import log_table, track
 from mlops_workbench.capture.session import Session
-from mlops_workbench.capture.tables import is_shown_table, read_table
+from mlops_workbench.capture.tables import ShownTable, is_shown_table, read_table
 from mlops_workbench.core.errors import InvalidInput
 from mlops_workbench.core.workspace import Workspace
 
 
-def content(data, **options):
-    found = json.loads(read_table(data, **options).to_json())
+def content(data):
+    found = json.loads(read_table(data).to_json())
     return found["columns"], found["data"]
 
 
@@ -65,11 +65,15 @@ def test_tables_of_every_kind_are_read(data, columns, rows):
     assert content(data) == (columns, rows)
 
 
-def test_what_is_left_out_is_said():
-    table = read_table(pd.DataFrame(np.zeros((30, 8))), rows=10, columns=5)
-    assert (len(table.rows), len(table.columns)) == (10, 5)
-    assert table.note == "the first 10 of 30 rows, the first 5 of 8 columns"
-    assert read_table(pd.DataFrame(np.zeros((3, 3))), rows=10, columns=5).note == ""
+def test_what_is_left_out_of_a_table_that_is_shown_is_said_and_later_changes_do_not_count():
+    frame = pd.DataFrame(np.zeros((3000, 300)))
+    shown = ShownTable.copy(frame)
+    frame.iloc[0, 0] = 5
+    table = shown.read()
+    assert (len(table.rows), len(table.columns)) == (1000, 200) and table.rows[0][0] == 0
+    assert table.note == "the first 1,000 of 3,000 rows, the first 200 of 300 columns"
+    small = ShownTable.copy(pd.DataFrame({"a": [1, 2]}).style).read()
+    assert small.rows == [[1], [2]] and small.note == ""
     assert "characters" in read_table({"a": ["x" * 20_000]}).rows[0][0]
 
 

@@ -110,7 +110,7 @@ class NamedData:
 def is_data(value: Any) -> bool:
     """Whether it can be data: a table, an array, a sparse matrix, a list of rows."""
     if isinstance(value, list | tuple):
-        return len(value) > 0 and not isinstance(value[0], str | bytes)
+        return len(value) > 0
     return bool(getattr(value, "shape", ())) and not callable(value)
 
 

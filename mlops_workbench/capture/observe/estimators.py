@@ -25,7 +25,9 @@ def is_model(value: Any) -> bool:
     if value is None or isinstance(value, type):
         return False
     kind = type(value)
-    if _predicts(kind) and (_method(kind, "fit") or is_fitted_result(value)):
+    if is_fitted_result(value):
+        return True
+    if _predicts(kind) and _method(kind, "fit"):
         # The methods of a pipeline or a search are there only when those of the estimator in it are.
         inner = final_estimator(value)
         return True if inner is value else _predicts(type(inner))
@@ -41,7 +43,8 @@ def is_fitted_result(value: Any) -> bool:
     """Whether it is what another object's ``fit`` or a function ``train`` gave: it predicts and cannot be fitted."""
     kind = type(value)
     root = kind.__module__.partition(".")[0]
-    return _method(kind, "predict") and root in ("statsmodels", "xgboost", "lightgbm", "catboost", "linearmodels")
+    # The results of statsmodels are wrapped, and have their methods as instances only.
+    return root in ("statsmodels", "xgboost", "lightgbm", "catboost", "linearmodels") and hasattr(value, "predict")
 
 
 def final_estimator(value: Any) -> Any:

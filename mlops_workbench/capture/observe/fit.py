@@ -16,6 +16,7 @@ from mlops_workbench.capture.observe.estimators import (
     is_model,
     outermost,
 )
+from mlops_workbench.capture.observe.literals import bounded, literal
 from mlops_workbench.capture.observe.loops import candidates
 from mlops_workbench.capture.observe.scope import Before, Loop, Names, Placed, called_name, code_of, resolve
 
@@ -23,7 +24,7 @@ _FITS = {"fit", "fit_transform", "fit_predict", "partial_fit"}
 _USES = {"score", "predict", "predict_proba", "predict_log_proba", "decision_function", "evaluate"}
 _CROSS = {"cross_val_score", "cross_validate", "cross_val_predict", "learning_curve", "validation_curve"}
 _LATER = {"eval_set", "validation_data", "valid_sets", "evals"}
-_TRAINERS = ("xgboost", "lightgbm", "catboost")
+_WRAPPED = {"Dataset", "DMatrix", "QuantileDMatrix", "Pool"}
 _NO_DATA = (ast.Constant, ast.List, ast.Starred)
 _VALIDATION = re.compile(r"(^|_|\b)(val|valid|validation|dev|eval)(_|\b|$|[A-Z])", re.IGNORECASE)
 
@@ -157,11 +158,15 @@ class _Reader:
                 # ``Ridge().fit(X, y).score(X, y)``: the model is gone, its data is not.
                 self._used(call, 0, "training", changed)
             return
-        X, y = self._used(call, 0, "training", changed)
+        settings = {word.arg: word.value.value for word in call.keywords if word.arg and _setting(word.value)}
+        if called_name(call) == "train":
+            X, y = self._wrapped(call, changed)
+            settings = _written_settings(call) | settings
+        else:
+            X, y = self._used(call, 0, "training", changed)
         for word in call.keywords:
             if word.arg in _LATER:
                 self._later(word.value, changed)
-        settings = {word.arg: word.value.value for word in call.keywords if word.arg and _setting(word.value)}
         result = assigned[0].id if assigned and isinstance(assigned[0], ast.Name) else ""
         for variable, model in models:
             self.fits.pop(id(model), None)
@@ -179,6 +184,18 @@ class _Reader:
             starred = next(part for part in call.args if isinstance(part, ast.Starred))
             self.data.append(NamedData(ast.unparse(starred), starred, self._names, context, "X", changed=True))
         return X, y
+
+    def _wrapped(self, call: ast.Call, changed: frozenset[str]) -> tuple[NamedData | None, NamedData | None]:
+        """Data in ``lgb.train(params, lgb.Dataset(X, y))``."""
+        for part in call.args:
+            if isinstance(part, ast.Call) and called_name(part) in _WRAPPED:
+                nodes = (_argument(part, 0, ("data",)), _argument(part, 1, ("label",)))
+                X, y = (
+                    None if node is None else self._given(node, "training", role, changed)
+                    for node, role in zip(nodes, ("X", "y"), strict=True)
+                )
+                return X, y
+        return None, None
 
     def _given(self, node: ast.expr, context: str, role: str, changed: frozenset[str]) -> NamedData | None:
         if isinstance(node, _NO_DATA):
@@ -223,6 +240,15 @@ def _can_fit(value: Any, call: ast.Call) -> bool:
         # ``train`` of a network only switches its mode; of a library's model it learns.
         return is_model(value) or (not isinstance(value, type) and hasattr(type(value), "predict"))
     return is_estimator(value) or is_model(value)
+
+
+def _written_settings(call: ast.Call) -> dict[str, Any]:
+    """Settings in ``xgb.train({"max_depth": 3}, data)``; those that have a name are a parameter of that name."""
+    try:
+        found = literal(call.args[0]) if call.args else {}
+    except ValueError:
+        return {}
+    return {str(name): bounded(value) for name, value in found.items()} if isinstance(found, dict) else {}
 
 
 def _setting(node: ast.expr) -> bool:
