@@ -31,8 +31,9 @@ class ProcessStatus:
 class IngestStatus:
     """Delivery of journals to the tracking store.
 
-    `backlog_bytes` waits to be delivered, `lag_seconds` is the age of the oldest of it, `tracking` is the
-    MLflow URI without credentials, `problem` says why delivery stands still.
+    `backlog_bytes` and `backlog_records` wait to be delivered, `lag_seconds` is the age of the oldest of them,
+    `tracking` is the MLflow URI without credentials, `problem` says why delivery stands still, `refused` is the number
+    of values that MLflow did not take (the journal keeps them).
     """
 
     tracking: str
@@ -40,6 +41,8 @@ class IngestStatus:
     backlog_bytes: int
     lag_seconds: float
     problem: str = ""
+    backlog_records: int = 0
+    refused: int = 0
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from mlops_workbench.core.runs import (
 from mlops_workbench.tracking.index_datasets import datasets_of_run, versions_of_digest
 from mlops_workbench.tracking.index_history import history, points_of
 from mlops_workbench.tracking.index_schema import connect
+from mlops_workbench.tracking.journal_files import Cursor
 from mlops_workbench.tracking.run_filter import parse_filter
 from mlops_workbench.tracking.run_search import RUN_COLUMNS, clause, column_clause, search
 
@@ -292,9 +293,10 @@ class ReadIndex:
             revision = 0
         return self._query("SELECT topic, id FROM changes WHERE revision > ? ORDER BY revision, topic, id", (revision,))
 
-    def read_offsets(self) -> dict[str, int]:
-        """How far each journal file was read, in bytes."""
-        return dict(self._query("SELECT file, offset FROM cursors"))
+    def cursors(self) -> dict[str, Cursor]:
+        """How far each journal file was read."""
+        rows = self._query("SELECT file, offset, sequence, done FROM cursors")
+        return {file: Cursor(offset, sequence, bool(done)) for file, offset, sequence, done in rows}
 
     def close(self) -> None:
         """Close this thread's connection."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,17 +18,18 @@ from mlops_workbench.core.events import IngestStatus
 from mlops_workbench.core.files import file_lock
 from mlops_workbench.core.runs import MetricPoint, RunDetail
 from mlops_workbench.core.workspace import Workspace
+from mlops_workbench.tracking.backlog import backlog
 from mlops_workbench.tracking.delivery import Delivery
 from mlops_workbench.tracking.delivery_log import DeliveryLog, delivery_log_path
 from mlops_workbench.tracking.follow import Follower
-from mlops_workbench.tracking.garbage import collection_paused
 from mlops_workbench.tracking.index import PAGE_POINTS, ReadIndex
+from mlops_workbench.tracking.index_feed import IndexFeed
 from mlops_workbench.tracking.index_history import thinned
 from mlops_workbench.tracking.index_writer import IndexWriter
-from mlops_workbench.tracking.journal_files import Cursor, closed_files, journal_files, read_batch
+from mlops_workbench.tracking.journal_files import Cursor, journal_files, read_batch
+from mlops_workbench.tracking.journal_watch import JournalFolder, JournalWatch
 from mlops_workbench.tracking.mlflow_runs import source_of
 from mlops_workbench.tracking.mlflow_store import TrackingStore
-from mlops_workbench.tracking.reaper import dead_sessions, orphaned_runs, write_ends
 
 _log = logging.getLogger(__name__)
 
@@ -59,7 +59,10 @@ class Ingest:
         self.index = ReadIndex(workspace.index)
         connection = self.store.connection
         self.log = DeliveryLog(delivery_log_path(workspace.journal, self.store.uri, local=connection.local))
+        self._folder = JournalFolder(workspace.journal)
+        self._feed = IndexFeed(workspace, self._folder)
         self._delivery = Delivery(workspace, self.store, self.log)
+        self._delivery_watch = JournalWatch(self._folder)
         self._writer: IndexWriter | None = None
         self._follower: Follower | None = None
         self._follow_lock = threading.RLock()
@@ -71,7 +74,6 @@ class Ingest:
         self._problem = ""
         self._retry_at = 0.0
         self._pause = _PAUSE
-        self._behind_since: float | None = None
 
     def __enter__(self) -> Ingest:
         return self
@@ -98,7 +100,7 @@ class Ingest:
         """
         if not self._own():
             return False
-        moved = self._index_step()
+        moved = self._index_step(whole=True)
         return self._delivery_step() or moved
 
     def catch_up(self) -> None:
@@ -179,10 +181,7 @@ class Ingest:
         answered = time.monotonic()
         targets = self._targets(run_uid)
         while True:
-            if self._own():
-                while self._index_step() or self._delivery_step(at_once=True):
-                    if time.monotonic() >= deadline:
-                        break
+            moved = self._own() and (self._index_step(whole=True) | self._delivery_step(at_once=True))
             cursors = self.log.cursors()
             behind = any(cursors.get(name, Cursor()).offset < end for name, end in targets.items())
             if not behind and not (run_uid and self.log.deferred(run_uid)):
@@ -195,26 +194,21 @@ class Ingest:
                     where=self.store.shown_uri,
                     hint="nothing is lost; try again when 'mlops status' shows no backlog",
                 )
-            time.sleep(_PAUSE if self._problem else 0.05)
+            if not moved:
+                time.sleep(_PAUSE if self._problem else 0.05)
 
     def status(self) -> IngestStatus:
         """How far delivery is, and why it stands still."""
         files = journal_files(self.workspace.journal)
-        read = self.index.read_offsets()
-        delivered = self.log.cursors()
-        backlog = sum(
-            max(0, read.get(file.name, 0) - delivered.get(file.name, Cursor()).offset)
-            for file in files
-            if file.name in read
-        )
-        behind = self._behind_since
-        lag = time.monotonic() - behind if backlog and behind is not None else 0.0
+        waiting = backlog(files, self.index.cursors(), self.log.cursors())
         return IngestStatus(
             tracking=self.store.shown_uri,
             files=len(files),
-            backlog_bytes=backlog,
-            lag_seconds=lag,
+            backlog_bytes=waiting.size,
+            lag_seconds=waiting.seconds,
             problem=self._problem,
+            backlog_records=waiting.records,
+            refused=len(self.log.problems()),
         )
 
     def refused(self) -> list[tuple[str, str, str]]:
@@ -223,55 +217,11 @@ class Ingest:
 
     # The two steps ----------------------------------------------------------------------------------------------
 
-    def _index_step(self) -> bool:
+    def _index_step(self, *, whole: bool = False) -> bool:
         if not self._own():
             return False
         with self._index_lock:
-            writer = self._index_writer()
-            writer.reopen_if_deleted()
-            try:
-                return self._read_journals(writer)
-            except sqlite3.DatabaseError as error:
-                # Its subclasses speak of a lock, a full disk or a wrong statement; the class itself of a damaged file.
-                if type(error) is not sqlite3.DatabaseError:
-                    raise
-                _log.warning("the read index is damaged (%s) and built anew", error)
-                writer.replace()
-                return self._read_journals(writer)
-
-    def _read_journals(self, writer: IndexWriter) -> bool:
-        # Before reading: what a process wrote that is dead by now is in its files by now.
-        dead = dead_sessions(writer.connection)
-        moved = self._feed(writer, dead)
-        orphans = orphaned_runs(writer.connection)
-        if orphans:
-            write_ends(self.workspace, orphans)
-            moved = self._feed(writer, set()) or moved
-        return moved
-
-    def _feed(self, writer: IndexWriter, dead: set[str]) -> bool:
-        moved = False
-        files = journal_files(self.workspace.journal)
-        closed = closed_files(files)
-        cursors = writer.cursors()
-        unfinished: set[str] = set()
-        for file in files:
-            cursor = cursors.get(file.name, Cursor())
-            if cursor.done or file.session in unfinished:
-                continue
-            with collection_paused():
-                batch = read_batch(file.path, cursor)
-                if not batch.exhausted:
-                    unfinished.add(file.session)
-                done = batch.exhausted and (file.name in closed or file.session in dead)
-                if batch.entries or done:
-                    writer.apply(file, batch, done=done)
-                    moved = moved or bool(batch.entries)
-        gone = dead - unfinished
-        if gone:
-            with writer.transaction() as connection:
-                connection.executemany("UPDATE sessions SET gone=1 WHERE session=?", [(session,) for session in gone])
-        return moved
+            return self._feed.step(self._index_writer(), whole=whole)
 
     def _delivery_step(self, *, at_once: bool = False) -> bool:
         if not self._own() or (not at_once and time.monotonic() < self._retry_at):
@@ -283,21 +233,22 @@ class Ingest:
                 self._problem = str(error)
                 self._retry_at = time.monotonic() + self._pause
                 self._pause = min(self._pause * 2, _LONGEST_PAUSE)
-                self._behind_since = self._behind_since or time.monotonic()
                 return False
             self._problem, self._pause, self._retry_at = "", _PAUSE, 0.0
-            self._behind_since = (self._behind_since or time.monotonic()) if moved else None
         self._note_delivered()
         return moved
 
     def _deliver(self) -> bool:
-        if not journal_files(self.workspace.journal):
+        if not self._folder.files() or self._delivery_watch.quiet():
             return False
         if not self._checked_store:
             self._check_store()
         moved = self._delivery.step(self._read_cursors())
-        if not moved:
+        if moved:
+            self._delivery_watch.disturb()
+        else:
             self._restore()
+            self._delivery_watch.settle(self.log.cursors())
         return moved
 
     def _check_store(self) -> None:

@@ -134,12 +134,19 @@ def ingest(face: Face, once: bool) -> View:
 def status_view(state: WorkspaceStatus) -> View:
     """The workspace at a glance."""
     delivery = state.ingest
-    backlog = f"{delivery.backlog_bytes:,} bytes, {duration(delivery.lag_seconds)} behind"
+    waiting = (
+        f"{delivery.backlog_records:,} records ({delivery.backlog_bytes:,} bytes) wait, the oldest since"
+        f" {duration(delivery.lag_seconds)}"
+        if delivery.backlog_bytes
+        else ""
+    )
+    refused = f"{delivery.refused:,} values, kept in the journal" if delivery.refused else ""
     return View(
         f"workspace {state.root}",
         facts=[
             ("tracking", delivery.tracking),
-            ("delivery", delivery.problem or (backlog if delivery.backlog_bytes else "up to date")),
+            ("delivery", "; ".join(filter(None, (delivery.problem, waiting))) or "up to date"),
+            *([("refused by MLflow", refused)] if refused else []),
             ("since", moment(state.started_ms)),
             ("runs", state.runs),
             ("models", state.models),
