@@ -1,0 +1,107 @@
+"""A tracked cell in JupyterLab: its live view, its card, and the card in the saved notebook."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import nbformat
+import pytest
+from lab_page import Lab
+from playwright.sync_api import Locator, expect
+
+from mlops_workbench.core.workspace import Workspace
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+
+# It goes on until the test has seen enough, however slow the machine is.
+LONG = """\
+%%track long
+import time
+from pathlib import Path
+from mlops_workbench import log, track
+print("before")
+for step in track.progress(range(100_000), desc="epochs"):
+    time.sleep(0.05)
+    log(loss=1 / (step + 1))
+    if Path("enough").exists():
+        break
+print("after")
+"""
+Start = Callable[[Workspace], Lab]
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    workspace = Workspace.init(tmp_path_factory.mktemp("live") / "läuft")
+    cells = [nbformat.v4.new_code_cell(text) for text in ("%load_ext mlops_workbench", LONG)]
+    kernelspec = {"name": "python3", "language": "python", "display_name": "Python 3"}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernelspec}), path(workspace))
+    return workspace
+
+
+def path(workspace: Workspace) -> Path:
+    return workspace.root / "watched.ipynb"
+
+
+def start(lab: Lab, command: str, **arguments: object) -> None:
+    """Begin a command without waiting for what it does."""
+    lab.page.evaluate(
+        "([command, args]) => { void window.jupyterapp.commands.execute(command, args); }", [command, arguments]
+    )
+
+
+def opened(lab: Lab) -> Locator:
+    start(lab, "docmanager:open", path="watched.ipynb", factory="Notebook")
+    cells = lab.page.locator(".jp-Notebook .jp-CodeCell")
+    expect(cells).to_have_count(2, timeout=120_000)
+    return cells.nth(1).locator(".jp-Cell-outputArea")
+
+
+def connected(lab: Lab) -> None:
+    """Wait until the kernel has answered: cells that are run before that are lost."""
+    lab.page.wait_for_function(
+        "() => window.jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.info.then(() => true) ?? false",
+        timeout=120_000,
+    )
+
+
+def test_a_running_cell_is_live_and_its_card_stays_in_the_notebook(lab_on: Start, watched: Workspace) -> None:
+    lab = lab_on(watched)
+    outputs = opened(lab)
+    connected(lab)
+    start(lab, "notebook:run-all-cells")
+
+    view = outputs.locator(".jupyter-widgets")
+    expect(view).to_contain_text(re.compile("long RUNNING .*epochs.*loss"), timeout=120_000)
+    first = view.inner_text()
+    expect(view.locator("svg polyline")).to_be_visible(timeout=60_000)
+    expect(view).not_to_have_text(first, timeout=60_000)
+    lab.shoot("live-view")
+
+    (watched.root / "enough").touch()
+    card = outputs.get_by_text("FINISHED")
+    expect(card).to_be_visible(timeout=120_000)
+    expect(view).to_have_count(0)
+    expect(outputs.locator("svg polyline")).to_be_visible()
+    lab.shoot("card")
+    # The name of the run is the way to its page.
+    outputs.get_by_role("button", name="long").click()
+    expect(lab.page.get_by_role("article", name="Run long")).to_be_visible(timeout=120_000)
+
+    start(lab, "application:activate-previous-tab")
+    outputs.get_by_text("FINISHED").click()
+    start(lab, "docmanager:save")
+    lab.page.wait_for_function("() => !document.querySelector('.jp-mod-dirty')", timeout=60_000)
+    saved = nbformat.read(path(watched), 4)
+    kinds = [set(output.get("data", {})) for output in saved.cells[1].outputs]
+    assert kinds.count({"text/plain", "text/html"}) == 1 and "widget" not in str(kinds)
+    assert "widgets" not in saved.metadata
+    texts = "".join(output.text for output in saved.cells[1].outputs if output.output_type == "stream")
+    assert texts == "before\nafter\n"
+
+    again = lab_on(watched)
+    outputs = opened(again)
+    expect(outputs.get_by_text("FINISHED")).to_be_visible(timeout=120_000)
+    expect(outputs.get_by_text(re.compile("experiment default"))).to_be_visible()
