@@ -96,6 +96,11 @@ class ActiveRun:
         self._pid = os.getpid()
 
     @property
+    def has_model(self) -> bool:
+        """Whether it fitted a model that is still in memory, or logged one."""
+        return self._session.find_model(self.uid) is not None or self._session.fits.saved(self.uid)
+
+    @property
     def url(self) -> str:
         """Where to look at it: its page on the MLflow server, or in the JupyterLab of this kernel; else empty."""
         from mlops_workbench.capture.address import run_address

@@ -142,6 +142,7 @@ class RunDetail:
     warnings: list[str] = field(default_factory=list)  # why the notebook on disk does not repeat this run
     children: list[Run] = field(default_factory=list)
     points: dict[str, int] = field(default_factory=dict)  # of each metric; `history` has fewer when these are many
+    defaults: list[str] = field(default_factory=list)  # names of parameters that have their class's default
 
 
 @dataclass(frozen=True)

@@ -180,6 +180,7 @@ class ReadIndex:
             points=points,
             cells=self._cells(uid),
             warnings=self._warnings(uid),
+            defaults=[name for (name,) in self._query("SELECT name FROM defaults WHERE uid = ? ORDER BY name", (uid,))],
             children=self.runs(parent=uid, descending=False, limit=1000),
         )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from mlops_workbench.core.errors import StorageError
 
 #: Raised with every change of the tables below.
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 _SCHEMA = """
 CREATE TABLE state (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
@@ -53,6 +53,8 @@ CREATE INDEX run_sessions_by_session ON run_sessions (session);
 
 CREATE TABLE params (uid TEXT, name TEXT, value TEXT NOT NULL, number REAL, PRIMARY KEY (uid, name)) WITHOUT ROWID;
 CREATE INDEX params_by_value ON params (name, value);
+-- Parameters that have the default of the class of an estimator that was seen.
+CREATE TABLE defaults (uid TEXT, name TEXT, PRIMARY KEY (uid, name)) WITHOUT ROWID;
 CREATE INDEX params_by_number ON params (name, number, value);
 CREATE TABLE tags (uid TEXT, name TEXT, value TEXT NOT NULL, PRIMARY KEY (uid, name)) WITHOUT ROWID;
 CREATE INDEX tags_by_value ON tags (name, value);

@@ -286,6 +286,10 @@ class IndexWriter:
     def _(self, record: Params) -> None:
         self._seen(record.run_uid)
         self._put_params(record.run_uid, ((name, as_text(value)) for name, value in record.values.items()))
+        if record.origin == "default":
+            self._connection.executemany(
+                "INSERT OR IGNORE INTO defaults VALUES (?, ?)", [(record.run_uid, name) for name in record.values]
+            )
 
     @_apply.register
     def _(self, record: Tags) -> None:
