@@ -950,12 +950,18 @@ export interface components {
      * IngestStatus
      * @description Delivery of journals to the tracking store.
      *
-     *     `backlog_bytes` waits to be delivered, `lag_seconds` is the age of the oldest of it, `tracking` is the
-     *     MLflow URI without credentials, `problem` says why delivery stands still.
+     *     `backlog_bytes` and `backlog_records` wait to be delivered, `lag_seconds` is the age of the oldest of them,
+     *     `tracking` is the MLflow URI without credentials, `problem` says why delivery stands still, `refused` is the number
+     *     of values that MLflow did not take (the journal keeps them).
      */
     IngestStatus: {
       /** Backlog Bytes */
       backlog_bytes: number;
+      /**
+       * Backlog Records
+       * @default 0
+       */
+      backlog_records: number;
       /** Files */
       files: number;
       /** Lag Seconds */
@@ -965,6 +971,11 @@ export interface components {
        * @default
        */
       problem: string;
+      /**
+       * Refused
+       * @default 0
+       */
+      refused: number;
       /** Tracking */
       tracking: string;
     };
