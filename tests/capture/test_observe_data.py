@@ -185,6 +185,12 @@ def test_looking_never_calls_the_users_code(names):
             called.append(name)
             raise AttributeError(name)
 
+    class Odd:
+        def __getattr__(self, name):
+            raise RuntimeError(name)
+
+    names["angry"] = Odd()
+    assert evaluate(parse_cell("angry").body[0].value, names) is None
     names["odd"] = Table()
     names["function"] = lambda *args: called.append(args)
     for expression in ("odd['a']", "odd.drop('a')", "odd.values", "function(df)", "df[function(df)]", "odd > 1"):

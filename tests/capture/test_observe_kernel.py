@@ -230,6 +230,13 @@ def test_cells_that_fit_a_model_become_runs_by_themselves(kernel):
         ("generator", "def forever():\n    while True:\n        yield 1\nendless = forever()\nendless", False),
         ("recursive", "loop = []\nloop.append(loop)\ndeep = {}\ndeep['self'] = deep\nloop", False),
         ("hostile", "class Odd:\n    def __getattr__(self, name): raise RuntimeError(name)\nodd = Odd()\nx = 1", False),
+        (
+            "answers-to-all",
+            "class Odd:\n    def __getattr__(self, name): raise RuntimeError(name)\n"
+            "    def __call__(self, *args): return 1\n"
+            "odd = Odd()\nx = odd(1)\ny2 = odd.fit(1) if False else 2\nodd",
+            False,
+        ),
         ("huge", "text = 'x' * 10_000_000\nnumbers = list(range(100_000))\nlen(text)", False),
     ],
 )
@@ -243,18 +250,18 @@ def test_odd_cells_stay_unharmed(kernel, name, source, fails):
         assert kernel.records.end(f"odd-{name}").status == "FINISHED"
 
 
-def test_what_waits_for_the_reply_is_recorded_when_the_kernel_ends_at_once(tmp_path):
+def test_by_setting_fits_are_runs_and_what_waits_is_recorded_when_the_kernel_ends_at_once(tmp_path):
     root = Workspace.init(tmp_path / "kürzer").root
-    short = Kernel(root)
+    short = Kernel(root, MLOPS_CAPTURE_AUTOTRACK="true")
     try:
         short.run(SETUP)
         short.run(
-            "%%track last\nsearch = GridSearchCV(Ridge(), {'alpha': [1, 2]}, cv=2).fit(X, y)\n"
+            "search = GridSearchCV(Ridge(), {'alpha': [1, 2]}, cv=2).fit(X, y)\n"
             "plt.plot([1, 2]); plt.show()\ndisplay(df)"
         )
     finally:
         short.close()
     records = Records(root)
-    children = [start for start in records.of(RunStart) if start.parent_uid == records.start("last").run_uid]
+    children = [start for start in records.of(RunStart) if start.parent_uid == records.start("GridSearchCV").run_uid]
     assert len(children) == 2
-    assert {"figure.png", "table.json", "cv_results.json"} <= {one.path for one in records.of(Artifact, "last")}
+    assert {"figure.png", "table.json", "cv_results.json"} <= {one.path for one in records.of(Artifact, "GridSearchCV")}

@@ -103,8 +103,7 @@ class NamedData:
         """The data, None when it is not known; looked up, or selected again, when it is first asked for."""
         if self._changed:
             return None
-        value = evaluate(self._node, self._names)
-        return value if is_data(value) else None
+        return evaluate(self._node, self._names)
 
 
 def is_data(value: Any) -> bool:
@@ -115,13 +114,14 @@ def is_data(value: Any) -> bool:
 
 
 def evaluate(node: ast.expr, names: Names) -> Any:
-    """Value of an expression that only selects from tables; None when it does anything else or costs too much.
+    """Data that an expression selects from tables; None when it does anything else or costs too much.
 
     Names are looked up; columns and rows selected; values compared; and methods called that leave a table as it
     is, such as ``drop``. Functions of the user are never called.
     """
     try:
-        return _value(node, names)
+        value = _value(node, names)
+        return value if is_data(value) else None
     except Exception:  # noqa: BLE001 a column that is gone by now, a comparison that is none: it stays unknown
         return None
 

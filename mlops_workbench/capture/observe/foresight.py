@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Mapping, Sequence
-from types import FunctionType, ModuleType
+from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
 from mlops_workbench.capture.observe.estimators import final_estimator, is_fitted_result, is_model, is_model_class
@@ -186,7 +186,7 @@ class _Scope:
         if isinstance(value, type):
             return [value.__name__] if is_model_class(value) or _is_statistical(value) else []
         # ``smf.ols`` is a method of the class OLS.
-        made = getattr(value, "__self__", None)
+        made = value.__self__ if isinstance(value, MethodType) else None
         if isinstance(made, type):
             return [made.__name__] if is_model_class(made) or _is_statistical(made) else []
         own = own_function(value)

@@ -17,13 +17,17 @@ from mlops_workbench.capture.observe.scope import Names, parse_cell
 
 _LIBRARIES = tuple({sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib", "purelib", "platlib")})
 _MAX_FUNCTIONS = 100
+_MAX_WRAPPED = 20
 _MAX_SOURCE = 50_000
 
 
 def own_function(value: Any) -> FunctionType | None:
     """The Python function behind a value, if the user wrote it: in the notebook or in a module of a project."""
-    while isinstance(value, MethodType) or hasattr(value, "__wrapped__"):
-        value = value.__func__ if isinstance(value, MethodType) else value.__wrapped__
+    for _ in range(_MAX_WRAPPED):
+        inner = value.__func__ if isinstance(value, MethodType) else _wrapped(value)
+        if inner is None:
+            break
+        value = inner
     if not isinstance(value, FunctionType):
         return None
     file = value.__code__.co_filename
@@ -104,6 +108,14 @@ def global_loads(code: CodeType) -> tuple[str, ...]:
     """Names that a code looks up as globals; ``co_names`` has those of attributes too."""
     loads = ("LOAD_GLOBAL", "LOAD_NAME")
     return tuple(dict.fromkeys(str(step.argval) for step in dis.get_instructions(code) if step.opname in loads))
+
+
+def _wrapped(value: Any) -> Any:
+    """What a decorator left behind, without asking an object that answers to any name."""
+    try:
+        return object.__getattribute__(value, "__dict__").get("__wrapped__")
+    except (AttributeError, TypeError):
+        return None
 
 
 def _library_class(kind: type) -> bool:
