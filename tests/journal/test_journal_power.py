@@ -62,7 +62,9 @@ def until(found):
 
 
 def disk(workspace, script, **settings):
-    env = {**os.environ, "MLOPS_WORKSPACE": str(workspace.root)}
+    # Without what is recorded beside the calls, at moments of its own.
+    env = {**os.environ, "MLOPS_CAPTURE_ENVIRONMENT": "false", "MLOPS_CAPTURE_RESOURCES": "false"}
+    env["MLOPS_WORKSPACE"] = str(workspace.root)
     env |= {f"MLOPS_JOURNAL_{name.upper()}": str(value) for name, value in settings.items()}
     done = subprocess.run([sys.executable, "-c", DISK + script], env=env, capture_output=True, text=True, timeout=150)
     assert done.returncode == 0, done.stderr
