@@ -9,7 +9,6 @@ from pathlib import Path
 import mlflow
 import mlflow_scenarios as scenarios
 import pytest
-from mlflow import MlflowClient
 from test_mlflow_plugin_oracle import forget, watch
 from test_mlflow_server import _free_port, _server
 

@@ -6,6 +6,7 @@ import atexit
 import contextlib
 import sys
 import threading
+import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from mlflow.utils.name_utils import _generate_random_name
 from mlops_workbench.capture.place import cell_source, notebook_path
 from mlops_workbench.capture.run import STATUSES, ActiveRun
 from mlops_workbench.capture.session import Session
+from mlops_workbench.core.errors import WorkbenchError
 from mlops_workbench.core.ids import new_id, now_ms
 from mlops_workbench.core.records import RunEnd, RunStart
 from mlops_workbench.tracking.plugin import joining
@@ -27,8 +29,12 @@ from mlops_workbench.tracking.plugin.real_store import RealStore
 if TYPE_CHECKING:
     from mlflow.entities import Experiment, Run, RunTag
 
-#: Runs that ended and are kept to be read from memory.
-_KEPT = 64
+#: Runs that ended and are kept to be read from memory, delivered ones and those that are not.
+_KEPT, _MOST = 64, 4096
+#: Milliseconds after its end for which a run is read from memory although it is not delivered.
+_FRESH_MS = 5_000
+#: Seconds for which a store that did not take a delivery is not asked to again.
+_AWAY_SECONDS = 15.0
 
 
 class LiveRuns:
@@ -48,6 +54,7 @@ class LiveRuns:
         self.by_id: dict[str, LiveRun] = {}
         self._lock = threading.RLock()
         self._at_exit = False
+        self._away_until = 0.0
         session.run_ended.append(self._ended_elsewhere)
 
     def after_fork(self) -> None:
@@ -219,19 +226,28 @@ class LiveRuns:
 
     def _settled(self, live: LiveRun) -> bool:
         """Whether all of an ended run is in the store, where others may have changed it since."""
-        if live.after_end:
-            with contextlib.suppress(Exception):
-                self.real.deliver(live.uid)
+        if not live.after_end:
+            known = self.real.delivered(live.uid)
+            if known is not None and known.ended:
                 return True
+            if now_ms() - live.run.end_ms < _FRESH_MS:
+                # Nobody else can have touched it, and whoever ends a run often looks at it next.
+                return False
+        if time.monotonic() < self._away_until:
             return False
-        known = self.real.delivered(live.uid)
-        return known is not None and known.ended == "run"
+        try:
+            self.real.deliver(live.uid)
+        except WorkbenchError:
+            self._away_until = time.monotonic() + _AWAY_SECONDS
+            return False
+        return True
 
     def _forget_some(self) -> None:
         with self._lock:
-            ended = [live for live in self.by_id.values() if live.ended]
-            for live in ended[:-_KEPT] if len(ended) > _KEPT else []:
-                if not live.after_end and self._settled(live):
+            ended = [live for live in self.by_id.values() if live.ended and not live.after_end]
+            for number, live in enumerate(ended[:-_KEPT]):
+                known = self.real.delivered(live.uid)
+                if (known is not None and known.ended) or number < len(ended) - _MOST:
                     del self.by_id[live.uid]
 
     def _ended_elsewhere(self, run: ActiveRun) -> None:

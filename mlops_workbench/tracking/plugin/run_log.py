@@ -102,7 +102,7 @@ def _record(uid: str, item: DatasetInput) -> Dataset:
         name=data.name,
         context=tags.get(MLFLOW_DATASET_CONTEXT, ""),
         digest=data.digest,
-        rows=_count(profile.get("num_rows")),
+        rows=_count(profile.get("num_rows", profile.get("features_shape"))),
         columns=[_column(column) for column in columns if isinstance(column, Mapping)]
         if isinstance(columns, list)
         else [],
@@ -123,9 +123,11 @@ def _column(column: Mapping[str, Any]) -> Column:
 
 
 def _count(value: Any) -> int:
+    """Rows by MLflow's profile: a number of them, the shape of an array, or a shape for each of several arrays."""
     if isinstance(value, Mapping):
-        # MLflow's profile of several arrays: one count for each.
         value = next(iter(value.values()), 0)
+    if isinstance(value, list):
+        value = value[0] if value else 0
     return value if isinstance(value, int) else 0
 
 
