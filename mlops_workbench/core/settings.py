@@ -55,6 +55,9 @@ class JournalSettings(_Section, frozen=True):
         float, Meta(ge=0, le=60, description="longest time that a power cut can lose; 0: every record")
     ] = 1.0
     segment_mb: Annotated[int, Meta(ge=1, le=1024, description="size in MiB at which a journal file rotates")] = 16
+    keep_days: Annotated[
+        float, Meta(ge=0, description="days that a journal is kept after all of it is in MLflow; 0: for ever")
+    ] = 30.0
 
 
 class CaptureSettings(_Section, frozen=True):

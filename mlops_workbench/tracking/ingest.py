@@ -27,6 +27,7 @@ from mlops_workbench.tracking.index_feed import IndexFeed
 from mlops_workbench.tracking.index_history import thinned
 from mlops_workbench.tracking.index_writer import IndexWriter
 from mlops_workbench.tracking.journal_files import Cursor, journal_files, read_batch
+from mlops_workbench.tracking.journal_retention import expire_journals
 from mlops_workbench.tracking.journal_watch import JournalFolder, JournalWatch
 from mlops_workbench.tracking.mlflow_runs import source_of
 from mlops_workbench.tracking.mlflow_store import TrackingStore
@@ -37,6 +38,8 @@ _log = logging.getLogger(__name__)
 _PAUSE, _LONGEST_PAUSE = 0.5, 15.0
 #: Histories that are fetched for the page of a run that others wrote.
 _FETCHED_METRICS = 20
+#: Seconds between two looks for journals that have been kept long enough.
+_EXPIRE_SECONDS = 600.0
 #: What a delivery that is under way gets at the end; the rest is delivered again by the next process.
 _STOP_SECONDS = 3.0
 
@@ -73,6 +76,7 @@ class Ingest:
         self._checked_store = False
         self._problem = ""
         self._retry_at = 0.0
+        self._expire_at = 0.0
         self._pause = _PAUSE
 
     def __enter__(self) -> Ingest:
@@ -101,6 +105,7 @@ class Ingest:
         if not self._own():
             return False
         moved = self._index_step(whole=True)
+        self._delivery_watch.disturb()
         return self._delivery_step() or moved
 
     def catch_up(self) -> None:
@@ -248,8 +253,15 @@ class Ingest:
             self._delivery_watch.disturb()
         else:
             self._restore()
+            self._expire()
             self._delivery_watch.settle(self.log.cursors())
         return moved
+
+    def _expire(self) -> None:
+        if time.monotonic() >= self._expire_at:
+            self._expire_at = time.monotonic() + _EXPIRE_SECONDS
+            keep_days = self.workspace.settings.journal.keep_days
+            expire_journals(self._folder.files(), self._read_cursors(), self.log.cursors(), keep_days)
 
     def _check_store(self) -> None:
         found, known = self.store.store_id(), self.log.state("store_id")
