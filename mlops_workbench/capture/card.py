@@ -92,7 +92,7 @@ def card_text(run: ActiveRun, standing: Standing) -> str:
         lines.append(f"  used     {used}")
     lines += [f"  warning  {shown_value(note, 240)}" for note in run.notes[:_MAX_NOTES]]
     lines += _left(len(run.notes) - _MAX_NOTES, "warnings")
-    lines.append(f"  next     {_next(run)}")
+    lines.append(f"  next     {_next(run, standing)}")
     return "\n".join(lines)
 
 
@@ -125,7 +125,7 @@ def card_html(run: ActiveRun, standing: Standing, curves: Curves) -> str:
             f"{escape(shown_value(note, 400))}</div>"
         )
     parts.append(_rest_html(run, standing, metrics))
-    parts.append(f'<div style="{_MUTED}">next: {escape(_next(run))}</div>')
+    parts.append(f'<div style="{_MUTED}">next: {escape(_next(run, standing))}</div>')
     return (
         '<div style="border:1px solid var(--jp-border-color2,rgba(128,128,128,.4));border-left:3px solid '
         f"{colour};border-radius:3px;padding:5px 10px;margin:4px 0;display:inline-block;max-width:100%;"
@@ -227,8 +227,12 @@ def _left(left: int, what: str) -> list[str]:
     return [f"           and {left} more {what}"] if left > 0 else []
 
 
-def _next(run: ActiveRun) -> str:
+def _next(run: ActiveRun, standing: Standing) -> str:
     name = shlex.quote(run.name)
     if run.status != "FINISHED":
         return f"mend the cell and run it again; %mlops show {name} has the traceback"
-    return f"%mlops compare, %mlops show {name}, %mlops register {name} --as MODEL"
+    words = ["%mlops compare"] if standing.previous else []
+    words.append(f"%mlops show {name}")
+    if run.has_model:
+        words.append(f"%mlops register {name} --as MODEL")
+    return ", ".join(words)

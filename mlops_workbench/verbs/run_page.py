@@ -104,8 +104,13 @@ def _curve(name: str, points: Sequence[MetricPoint]) -> Curve | None:
 
 
 def _params(detail: RunDetail) -> list[View]:
-    params = detail.run.params
-    return [View("parameters", ("name", "value"), sorted(params.items()), folded=len(params) > 2 * _LONG)]
+    defaults = set(detail.defaults)
+    told = sorted((name, value) for name, value in detail.run.params.items() if name not in defaults)
+    rest = sorted((name, value) for name, value in detail.run.params.items() if name in defaults)
+    return [
+        View("parameters", ("name", "value"), told, folded=len(told) > 2 * _LONG),
+        View("parameters with the default of their class", ("name", "value"), rest, folded=True),
+    ]
 
 
 def _cells(cells: Sequence[RunCell]) -> View:

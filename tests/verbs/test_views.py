@@ -185,6 +185,12 @@ def test_the_best_run_comes_first_unless_something_else_is_said(order: str, expe
     assert order_of(order) == expected
 
 
+def test_parameters_that_differ_from_the_default_come_first() -> None:
+    text = run_view(RunDetail(run("a", {"alpha": "5", "zeta": "1", "copy_X": "True"}, {}), defaults=["copy_X"])).text()
+    places = [text.index(word) for word in ("alpha", "zeta", "with the default", "copy_X")]
+    assert places == sorted(places)
+
+
 def test_the_environment_of_a_run_is_told_as_far_as_it_can_be_read() -> None:
     document = {
         "python": {"version": "3.11.9", "implementation": "CPython"},
