@@ -1541,6 +1541,8 @@ export interface components {
       children?: components['schemas']['Run'][];
       /** Datasets */
       datasets?: components['schemas']['RunDataset'][];
+      /** Defaults */
+      defaults?: string[];
       /** History */
       history?: {
         [key: string]: components['schemas']['MetricPoint'][];
