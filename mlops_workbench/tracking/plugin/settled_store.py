@@ -1,0 +1,202 @@
+"""What of MLflow's tracking store interface is asked of the store behind, once that knows what it needs to know."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from typing import Any
+
+from mlflow.entities import Experiment, Run
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
+from mlflow.store.entities.paged_list import PagedList
+from mlflow.store.tracking.abstract_store import AbstractStore
+
+from mlops_workbench.capture.session import Session
+from mlops_workbench.core.workspace import Workspace
+from mlops_workbench.tracking.plugin.live_run import LiveRun
+from mlops_workbench.tracking.plugin.live_runs import LiveRuns
+from mlops_workbench.tracking.plugin.real_store import RealStore, told_to_mlflow
+from mlops_workbench.tracking.plugin.run_log import RunLog
+
+_stores: weakref.WeakSet[SettledStore] = weakref.WeakSet()
+_MISSING = ErrorCode.Name(RESOURCE_DOES_NOT_EXIST)
+
+
+class SettledStore(AbstractStore):
+    """Experiments, models and traces of the workspace's own store, with the runs they refer to delivered first.
+
+    Parameters
+    ----------
+    workspace : Workspace
+        Where to record.
+    session : Session
+        The session that records there.
+    """
+
+    def __init__(self, workspace: Workspace, session: Session) -> None:
+        super().__init__()
+        self.real = RealStore(workspace)
+        self.runs = LiveRuns(session, self.real)
+        self._journal = RunLog(session)
+        self._live = self.runs.by_id
+        _stores.add(self)
+
+    def __getattr__(self, name: str) -> Any:
+        # What only some of MLflow's stores have, such as get_metric_history_bulk.
+        if name.startswith("__") or name == "real":
+            raise AttributeError(name)
+        return getattr(self.real.store, name)
+
+    @property
+    def supports_workspaces(self) -> bool:
+        """MLflow's workspaces are those of a server; this store is of one workspace."""
+        return False
+
+    @property
+    def supports_trace_archival(self) -> bool:
+        """As the store behind."""
+        return bool(self.real.store.supports_trace_archival)
+
+    # Experiments and models -------------------------------------------------------------------------------------
+
+    def get_experiment(self, experiment_id: str) -> Experiment:
+        """An experiment."""
+        with told_to_mlflow():
+            return self.real.experiment(experiment_id)
+
+    def create_experiment(self, name: str, artifact_location: str | None = None, tags: list[Any] | None = None) -> str:
+        """Make an experiment; its artifacts go where the workspace keeps them."""
+        with told_to_mlflow():
+            place = artifact_location
+            if not place and isinstance(name, str) and name:
+                place = self.real.tracking.connection.artifact_location(name)
+            return str(self.real.store.create_experiment(name, place, tags or []))
+
+    def delete_experiment(self, experiment_id: str) -> None:
+        """Delete an experiment with its runs."""
+        self._all_settled("delete_experiment", experiment_id)
+        self._mark(experiment_id, deleted=True)
+
+    def restore_experiment(self, experiment_id: str) -> None:
+        """Restore a deleted experiment with its runs."""
+        self._all_settled("restore_experiment", experiment_id)
+        self._mark(experiment_id, deleted=False)
+
+    def rename_experiment(self, experiment_id: str, new_name: str) -> None:
+        """Rename an experiment; its runs are delivered first, since a journal knows experiments by name."""
+        self._all_settled("rename_experiment", experiment_id, new_name)
+        for live in list(self._live.values()):
+            if live.experiment_id == str(experiment_id):
+                live.run.experiment = new_name
+
+    def _mark(self, experiment_id: str, *, deleted: bool) -> None:
+        for live in list(self._live.values()):
+            if live.experiment_id == str(experiment_id):
+                live.deleted = deleted
+
+    def create_logged_model(self, *args: Any, **kwargs: Any) -> Any:
+        """Make a logged model; its run is delivered first."""
+        if source := kwargs.get("source_run_id") or (args[2] if len(args) > 2 else None):
+            self._settle(source)
+            args = (*args[:2], *args[3:])
+            if len(args) > 2:
+                raise TypeError("give what follows source_run_id by name")
+            kwargs["source_run_id"] = self.real.run_id(source)
+        with told_to_mlflow():
+            return self.real.shown_model(self.real.store.create_logged_model(*args, **kwargs))
+
+    def get_logged_model(self, model_id: str, allow_deleted: bool = False) -> Any:
+        """A logged model, with the metrics that were logged for it until now."""
+        self._models_settled(model_id)
+        with told_to_mlflow():
+            model = (
+                self.real.store.get_logged_model(model_id, allow_deleted=True)
+                if allow_deleted
+                else self.real.store.get_logged_model(model_id)
+            )
+            return self.real.shown_model(model)
+
+    def search_logged_models(self, *args: Any, **kwargs: Any) -> Any:
+        """Logged models, with the metrics that were logged for them until now."""
+        self._models_settled(None)
+        with told_to_mlflow():
+            found = self.real.store.search_logged_models(*args, **kwargs)
+            return PagedList([self.real.shown_model(model) for model in found], found.token)
+
+    def link_traces_to_run(self, trace_ids: list[str], run_id: str) -> None:
+        """Link traces to a run."""
+        self._settle(run_id)
+        self.real.store.link_traces_to_run(trace_ids, self.real.run_id(run_id))
+
+    def unlink_traces_from_run(self, trace_ids: list[str], run_id: str) -> None:
+        """Unlink traces from a run."""
+        self.real.store.unlink_traces_from_run(trace_ids, self.real.run_id(run_id))
+
+    # The store behind -------------------------------------------------------------------------------------------
+
+    def _find(self, run_id: str) -> LiveRun | None:
+        with told_to_mlflow():
+            return self.runs.find(run_id)
+
+    def _stored(self, run_id: str) -> Run:
+        """A run that this process does not write."""
+        with told_to_mlflow():
+            self._settle(run_id)
+            try:
+                run = self.real.store.get_run(self.real.run_id(run_id))
+            except MlflowException as error:
+                if error.error_code != _MISSING:
+                    raise
+                # Journalled, and nobody has delivered it yet.
+                self.real.try_to_deliver(run_id)
+                run = self.real.store.get_run(self.real.run_id(run_id))
+            return self.real.shown_run(run)
+
+    def _settle(self, run_id: str) -> None:
+        """See that what is known of a run that still goes on is in the store."""
+        with told_to_mlflow():
+            known = self.real.delivered(run_id)
+            if run_id in self._live or (known is not None and not known.ended):
+                self.real.try_to_deliver(run_id)
+
+    def _models_settled(self, model_id: str | None) -> None:
+        for live in list(self._live.values()):
+            if live.model_metrics and (model_id is None or model_id in live.model_metrics):
+                with told_to_mlflow():
+                    self.real.deliver(live.uid)
+                live.model_metrics.clear()
+
+    def _directly(self, name: str, run_id: str, *args: Any) -> Any:
+        """Call the store behind for a run that is not of this process."""
+        with told_to_mlflow():
+            try:
+                return getattr(self.real.store, name)(self.real.run_id(run_id), *args)
+            except MlflowException as error:
+                if error.error_code != _MISSING:
+                    raise
+                self.real.try_to_deliver(run_id)
+                return getattr(self.real.store, name)(self.real.run_id(run_id), *args)
+
+    def _settled(self, name: str, run_id: str, *args: Any) -> Any:
+        """Call the store behind when it knows all that was logged to the run."""
+        with told_to_mlflow():
+            if run_id in self._live:
+                self.real.deliver(run_id)
+        return self._directly(name, run_id, *args)
+
+    def _all_settled(self, name: str, experiment_id: str, *args: Any) -> None:
+        with told_to_mlflow():
+            self.real.deliver()
+            getattr(self.real.store, name)(experiment_id, *args)
+            self.real.tracking.forget_experiments()
+
+
+def _after_fork_in_child() -> None:
+    for store in list(_stores):
+        store.real.after_fork()
+        store.runs.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
