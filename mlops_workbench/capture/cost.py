@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 
 from mlops_workbench.capture.energy import EnergyCounter
-from mlops_workbench.capture.usage import process_usage
+from mlops_workbench.capture.usage import ProcessUsage, process_usage
 from mlops_workbench.core.settings import PriceSettings
 
 _JOULES_PER_WH = 3600.0
@@ -45,20 +45,22 @@ class Meter:
         Counts joules.
     prices : PriceSettings
         The price table.
+    usage : ProcessUsage, optional
+        What the process has used, when it was just looked at.
     """
 
-    def __init__(self, counter: EnergyCounter, prices: PriceSettings) -> None:
+    def __init__(self, counter: EnergyCounter, prices: PriceSettings, usage: ProcessUsage | None = None) -> None:
         self._counter = counter
         self._prices = prices
         self._at = time.monotonic()
-        self._cpu = process_usage().cpu_seconds
+        self._cpu = (usage or process_usage()).cpu_seconds
         self._processors = counter.processors()
         self._gpus = counter.gpus()
 
-    def read(self) -> Cost:
-        """The cost so far."""
+    def read(self, usage: ProcessUsage | None = None) -> Cost:
+        """The cost so far; `usage` when the process was just looked at."""
         seconds = time.monotonic() - self._at
-        cpu = max(0.0, process_usage().cpu_seconds - self._cpu)
+        cpu = max(0.0, (usage or process_usage()).cpu_seconds - self._cpu)
         joules, measured = self._joules(seconds, cpu)
         energy = None if joules is None else joules / _JOULES_PER_WH
         return Cost(seconds, cpu, energy, measured, money_of(self._prices, seconds, energy))

@@ -56,7 +56,7 @@ class Distributions:
 def imported_modules() -> frozenset[str]:
     """Top-level modules that are imported now, the standard library's left out."""
     # A copy of the keys: another thread may import meanwhile.
-    return frozenset({name.partition(".")[0] for name in list(sys.modules)} - sys.stdlib_module_names)
+    return frozenset({name for name in list(sys.modules) if "." not in name} - sys.stdlib_module_names)
 
 
 def describe_packages(installed: Installed, imported: Iterable[str]) -> dict[str, Any]:

@@ -93,7 +93,7 @@ class Resources:
     def begin(self, run: ActiveRun) -> None:
         """A run began; costs a look at this process."""
         usage = process_usage()
-        tracked = _Tracked(run, self._meter(), usage, time.monotonic(), usage.resident)
+        tracked = _Tracked(run, self._meter(usage), usage, time.monotonic(), usage.resident)
         with self._lock:
             self._tracked[run.uid] = tracked
             if len(self._tracked) == 1:
@@ -141,8 +141,8 @@ class Resources:
         self._tracked: dict[str, _Tracked] = {}
         self._rest: threading.Event | None = None
 
-    def _meter(self) -> Meter:
-        return Meter(self.counter, self._prices())
+    def _meter(self, usage: ProcessUsage | None = None) -> Meter:
+        return Meter(self.counter, self._prices(), usage)
 
     def _settings(self) -> CaptureSettings:
         try:
@@ -157,7 +157,8 @@ class Resources:
             return PriceSettings()
 
     def _sum_up(self, tracked: _Tracked) -> None:
-        run, cost, usage = tracked.run, tracked.meter.read(), process_usage()
+        run, usage = tracked.run, process_usage()
+        cost = tracked.meter.read(usage)
         peak = max(tracked.peak, usage.resident)
         if usage.peak > tracked.before.peak:
             # The system's own high-water mark is exact, if it was this run that raised it.

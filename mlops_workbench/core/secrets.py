@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import math
 import re
+import string
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -99,6 +100,12 @@ _SCHEME = re.compile(r"(?i)\b(Bearer|Basic)([ \t]{1,8})([A-Za-z0-9._~+/=-]{6,})"
 _URL = re.compile(r"""(?<=://)([^\s/@:"'`<>]*):([^\s/"'`<>]+)@""")
 _RANDOM = re.compile(r"[A-Za-z0-9+/=_~-]{20,}")
 _RANDOM_MAX = 512
+_KINDS = str.maketrans(
+    {c: "l" for c in string.ascii_lowercase}
+    | {c: "u" for c in string.ascii_uppercase}
+    | {c: "d" for c in string.digits}
+    | {c: "s" for c in "+/=_~-"}
+)
 _HASH_OF = ("sha1-", "sha256-", "sha384-", "sha512-")
 _PASSES = 6
 
@@ -175,7 +182,7 @@ def _mask_private_keys(text: str) -> str:
         return text
     kept, written = [], 0
     edges = list(_KEY_EDGE.finditer(text))
-    for edge, following in zip(edges, [*edges[1:], None], strict=True):
+    for edge, following in zip(edges, [*edges[1:], None], strict=False):
         if edge[1] == "END":
             continue
         if following is not None and following[1] == "END":
@@ -367,24 +374,13 @@ def looks_random(token: str) -> bool:
     """
     if not 20 <= len(token) <= _RANDOM_MAX or token.startswith(("/", "~/", *_HASH_OF)):
         return False
-    kinds = {_kind(character) for character in token}
-    if not {"lower", "upper", "digit"} <= kinds:
+    kinds = token.translate(_KINDS)
+    if not ("l" in kinds and "u" in kinds and "d" in kinds):
         return False
-    changes = 0
-    for one, other in pairwise(token):
-        pair = _kind(one), _kind(other)
-        changes += pair[0] != pair[1] and "sign" not in pair and pair != ("upper", "lower")
+    # A word that begins with a capital is no change.
+    changes = sum(one != other for one, other in pairwise(kinds.replace("ul", "ll")) if "s" not in (one, other))
     if changes < 0.25 * len(token):
         return False
     counts = Counter(token).values()
     entropy = -sum(count / len(token) * math.log2(count / len(token)) for count in counts)
     return entropy >= 3.5
-
-
-def _kind(character: str) -> str:
-    checks: tuple[tuple[str, Callable[[], bool]], ...] = (
-        ("lower", character.islower),
-        ("upper", character.isupper),
-        ("digit", character.isdigit),
-    )
-    return next((name for name, check in checks if check()), "sign")

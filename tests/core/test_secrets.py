@@ -138,6 +138,8 @@ KEPT = [
     "learning_rate = 1e-3; batch_size = 32",
     "key: int64, token: float32",
     "the secret of the token is simple",
+    "a PRIVATE KEY is never printed",
+    "-----END PRIVATE KEY-----",
     'if "-----BEGIN PRIVATE KEY-----" in text: raise ValueError("no key")',
     'primary_key = "order_id"',
     "keys = ['a', 'b', 'customer_id']",
