@@ -7,6 +7,7 @@ import os
 import resource
 import sys
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,8 +52,9 @@ class SystemUsage:
 
 def process_usage() -> ProcessUsage:
     """What this process and its children use."""
-    times = os.times()
-    cpu = times.user + times.system + times.children_user + times.children_system
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    # os.times counts in hundredths of a second: too coarse for a cell.
+    cpu = time.process_time() + ended.ru_utime + ended.ru_stime
     if not _LINUX:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
         return ProcessUsage(cpu, _resident_elsewhere(), peak)
