@@ -211,6 +211,10 @@ class DeliveryLog:
         """MLflow has deleted the run: its records are dropped from now on."""
         self._write("UPDATE runs SET abandoned = 1 WHERE uid = ?", (uid,))
 
+    def take_up(self, *, uid: str = "", experiment_id: str = "") -> None:
+        """A run, or those of an experiment, were restored in MLflow: records are delivered again from now on."""
+        self._write("UPDATE runs SET abandoned = 0 WHERE uid = ? OR experiment_id = ?", (uid, experiment_id))
+
     # Parts of a run ---------------------------------------------------------------------------------------------
 
     def model(self, model_uid: str) -> tuple[str, bool] | None:
