@@ -52,7 +52,8 @@ _SPECIAL = _words("pad unk eos bos cls sep mask special oov start end next new f
 
 _PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
-_NAME_WORD = re.compile(r"(?i)key|token|passw|passphrase|pwd|secret|credential|auth")
+#: Looked for in lower case: a pattern that ignores case takes six times as long.
+_NAME_WORD = re.compile(r"key|token|passw|passphrase|pwd|secret|credential|auth")
 _NAME_CHAR = re.compile(r"[A-Za-z0-9_-]")
 _NAME_MAX = 64
 _LOOK_BACK = 400
@@ -91,6 +92,11 @@ _KNOWN_FORMS = re.compile(
     r"|xox[abeoprs]-[A-Za-z0-9-]{10,}|xapp-[A-Za-z0-9-]{10,}|hf_[A-Za-z0-9]{20,}|AIza[A-Za-z0-9_-]{30,}"
     r"|ya29\.[A-Za-z0-9_-]{20,}|npm_[A-Za-z0-9]{30,}|pypi-[A-Za-z0-9_-]{30,}|do[pr]_v1_[a-f0-9]{30,}|dapi[a-f0-9]{32}"
     r")"
+)
+#: One of these is in everything that `_KNOWN_FORMS` finds; looking for plain text costs next to nothing.
+_KNOWN_PARTS = (
+    *("AKIA", "ASIA", "AGPA", "AIDA", "AROA", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "sk-"),
+    *("k_live_", "k_test_", "whsec_", "xox", "xapp-", "hf_", "AIza", "ya29.", "npm_", "pypi-", "_v1_", "dapi"),
 )
 # Three runs without a dot; a run is looked at from its own beginning and those of the two before it.
 _JWT = re.compile(r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{5,}+\.[A-Za-z0-9_-]{5,}+\.[A-Za-z0-9_-]*+")
@@ -198,12 +204,15 @@ def _mask_private_keys(text: str) -> str:
 
 
 def _mask_forms(text: str) -> str:
-    text = _KNOWN_FORMS.sub(MASK, text)
+    if any(part in text for part in _KNOWN_PARTS):
+        text = _KNOWN_FORMS.sub(MASK, text)
     if "eyJ" in text:
         text = _JWT.sub(MASK, text)
     if "SG." in text:
         text = _SENDGRID.sub(MASK, text)
-    text = _SCHEME.sub(_scheme, text)
+    lower = text.lower()
+    if "bearer" in lower or "basic" in lower:
+        text = _SCHEME.sub(_scheme, text)
     return _URL.sub(_url, text) if "://" in text else text
 
 
@@ -219,7 +228,11 @@ def _url(found: re.Match[str]) -> str:
 
 def _mask_named(text: str) -> str:
     kept, written, position = [], 0, 0
-    while found := _NAME_WORD.search(text, position):
+    lower = text.lower()
+    if len(lower) != len(text):
+        # A letter that is two in lower case would shift what follows.
+        lower = "".join(character.lower() if character.isascii() else character for character in text)
+    while found := _NAME_WORD.search(lower, position):
         start, end = _name_around(text, found)
         position = max(end, found.end())
         strength = name_strength(text[start:end])

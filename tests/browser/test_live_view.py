@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import nbformat
 import pytest
-from lab_page import Lab
+from lab_page import TOKEN, Lab
 from playwright.sync_api import Locator, expect
 
+from mlops_workbench.control.client import Client
+from mlops_workbench.control.launch import read_address
 from mlops_workbench.core.workspace import Workspace
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
@@ -33,12 +35,18 @@ Start = Callable[[Workspace], Lab]
 
 
 @pytest.fixture(scope="module")
-def watched(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
     workspace = Workspace.init(tmp_path_factory.mktemp("live") / "läuft")
     cells = [nbformat.v4.new_code_cell(text) for text in ("%load_ext mlops_workbench", LONG)]
     kernelspec = {"name": "python3", "language": "python", "display_name": "Python 3"}
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernelspec}), path(workspace))
-    return workspace
+    yield workspace
+    # The page of the run started it.
+    address = read_address(workspace)
+    if address is not None:
+        with Client.connect(workspace, start=False) as client:
+            client.shutdown()
+        address.process.stop(grace=30)
 
 
 def path(workspace: Workspace) -> Path:
@@ -105,3 +113,12 @@ def test_a_running_cell_is_live_and_its_card_stays_in_the_notebook(lab_on: Start
     outputs = opened(again)
     expect(outputs.get_by_text("FINISHED")).to_be_visible(timeout=120_000)
     expect(outputs.get_by_text(re.compile("experiment default"))).to_be_visible()
+
+
+def test_the_address_of_a_run_opens_its_page(lab_on: Start, watched: Workspace) -> None:
+    lab = lab_on(watched)
+    with Client.connect(watched) as client:
+        uid = client.run("long").run.uid
+    lab.page.goto(f"{lab.url}/lab?mlops-run={uid}&token={TOKEN}")
+    expect(lab.page.get_by_role("article", name="Run long")).to_be_visible(timeout=120_000)
+    expect(lab.page).not_to_have_url(re.compile("mlops-run"))

@@ -339,3 +339,27 @@ def test_what_is_logged_asynchronously_is_kept_when_the_process_dies(
     assert scripts.ended() == -signal.SIGKILL
     deliver(stored_workspace)
     assert len(MlflowClient().get_metric_history(json.loads(scripts.told()[0]), "m")) == 100
+
+
+def test_a_run_that_was_refused_while_deleted_is_delivered_to_when_restored(
+    stored_workspace: Workspace, uri: str
+) -> None:
+    client = MlflowClient()
+    with mlflow.start_run(run_name="restored") as run:
+        uid = run.info.run_id
+        client.delete_run(uid)
+        # What the workbench itself records comes when it comes.
+        _recorded_besides(uid)
+        deliver(stored_workspace)
+        client.restore_run(uid)
+        mlflow.log_metric("m", 2.0)
+    deliver(stored_workspace)
+    found = client.search_runs(["0"], "metrics.m = 2")
+    assert [(item.info.run_id, item.info.status) for item in found] == [(uid, "FINISHED")]
+
+
+def _recorded_besides(uid: str) -> None:
+    from mlops_workbench.core.records import Tags
+
+    client = MlflowClient()
+    client._tracking_client.store.runs.session.write(Tags(uid, {"besides": "1"}))

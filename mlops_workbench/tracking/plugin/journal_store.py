@@ -245,7 +245,9 @@ class JournalStore(SettledStore):
     def restore_run(self, run_id: str) -> None:
         """Restore a deleted run."""
         live = self._find(run_id)
-        self._settled("restore_run", run_id)
+        self._directly("restore_run", run_id)
+        with told_to_mlflow():
+            self.real.restored(uid=run_id)
         if live is not None:
             live.deleted = False
 

@@ -89,6 +89,11 @@ class RealStore:
         """What was acknowledged of a run, None when it was not delivered (or is none of the workbench's)."""
         return self._delivery_log().run(uid)
 
+    def restored(self, *, uid: str = "", experiment_id: str = "") -> None:
+        """A run, or those of an experiment, can be delivered to again."""
+        self._delivery_log().take_up(uid=uid, experiment_id=experiment_id)
+        self.tracking.forget_experiments()
+
     def _delivery_log(self) -> DeliveryLog:
         with self._log_lock:
             if self._log is None:
