@@ -223,6 +223,7 @@ def test_a_run_that_is_in_mlflow_before_its_journal_is_read_becomes_the_journals
     with Ingest(stored_workspace) as ingest:
         Recorder(stored_workspace).start("new")
         ingest.drain()
+        _look(ingest)
         assert ingest.index.find(uid).origin == "mlflow"
         for path in journal.glob("*.mlj"):
             path.rename(log / path.name)
