@@ -26,9 +26,9 @@ _EXPORTS = {
     "tag": "mlops_workbench.capture",
     "runs": "mlops_workbench.control.run_frame",
     "load_dataset": "mlops_workbench.control.datasets",
-    "load_model": "mlops_workbench.control.client",
-    "predict": "mlops_workbench.control.client",
-    "feedback": "mlops_workbench.control.client",
+    "load_model": "mlops_workbench.control.endpoint_use",
+    "predict": "mlops_workbench.control.endpoint_use",
+    "feedback": "mlops_workbench.control.endpoint_use",
 }
 
 __all__ = [*_EXPORTS, "__version__", "load_ipython_extension"]
