@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import re
 import threading
@@ -14,6 +15,7 @@ import msgspec
 from mlops_workbench.capture.deferred import Deferred
 from mlops_workbench.capture.execution import Execution
 from mlops_workbench.capture.live_names import used_names
+from mlops_workbench.capture.members import has, is_a
 from mlops_workbench.capture.mutations import mutations
 from mlops_workbench.capture.observe.scope import parse_cell, unwrap_magics
 from mlops_workbench.capture.place import notebook_path
@@ -45,6 +47,7 @@ class _Entry:
     before: dict[str, int]
     random_state: str
     sign: CellExecuted
+    outcome: tuple[str, str] = ("ok", "")
     run_uids: list[str] = field(default_factory=list)
     overlaps: bool = False
     done: bool = False
@@ -135,6 +138,7 @@ class CellLog:
             entries.remove(ended)
             self._under_way.remove(ended)
         self._local.last = entry
+        entry.outcome = _outcome(execution.error)
         if entry.run_uids or entries:
             # Inside another cell, what follows in that one must not be taken for its doing.
             self._finish(entry)
@@ -157,14 +161,18 @@ class CellLog:
             entry.done = True
             # A client may tell where the notebook is by a cell of its own.
             self._notebook = notebook_path()
-            record, step = self._record(entry)
+            try:
+                record, step = self._record(entry, entry.execution.tree)
+            except RecursionError:
+                # An expression thousands of levels deep: what it did shows in the names alone.
+                record, step = self._record(entry, None)
             self._session.write(msgspec.structs.replace(record, source=self._masked(entry)))
             self.lineage.add(step)
 
-    def _record(self, entry: _Entry) -> tuple[CellExecuted, Step]:
+    def _record(self, entry: _Entry, tree: ast.Module | None) -> tuple[CellExecuted, Step]:
         execution, values = entry.execution, entry.execution.names
-        status, error = _outcome(execution.error)
-        names = cell_names(execution.tree, self._parse, lambda name: _path(values.get(name)))
+        status, error = entry.outcome
+        names = cell_names(tree, self._parse, lambda name: _path(values.get(name)))
         self._functions = {**self._functions, **names.functions} if names.functions else self._functions
         known = entry.before.keys() | values.keys()
         for name in list(names.reads):
@@ -294,12 +302,12 @@ def _outcome(error: BaseException | None) -> tuple[str, str]:
     stopped = isinstance(error, KeyboardInterrupt | asyncio.CancelledError)
     try:
         text = mask(f"{type(error).__name__}: {error}"[:_MAX_SIGN])
-    except Exception:  # noqa: BLE001 the user's own __str__
+    except BaseException:  # noqa: BLE001 the user's own __str__
         text = type(error).__name__
     return "interrupted" if stopped else "failed", text
 
 
 def _path(value: Any) -> str:
-    if isinstance(value, str):
+    if is_a(value, str):
         return value if len(value) < 1000 and "\n" not in value else ""
-    return str(value) if hasattr(value, "__fspath__") and type(value).__module__.startswith("pathlib") else ""
+    return str(value) if type(value).__module__.startswith("pathlib") and has(value, "__fspath__") else ""

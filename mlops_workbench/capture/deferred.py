@@ -88,7 +88,7 @@ def quietly(what: str, observe: Callable[[], Any]) -> None:
     """
     try:
         observe()
-    except Exception as error:  # noqa: BLE001 this runs in the user's kernel
+    except BaseException as error:  # noqa: BLE001 what an object of the user's raises, or an interrupt, ends no cell
         if os.environ.get("MLOPS_DEBUG"):
             traceback.print_exc(file=sys.stderr)
         notify(f"{what} could not be observed ({type(error).__name__}: {error}); the cell itself is not affected")

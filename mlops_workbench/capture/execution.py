@@ -40,7 +40,7 @@ class Execution:
     seconds : float
         How long it ran; 0 while it runs.
     error : BaseException or None
-        What ended it.
+        What ended it; forgotten when all have had their look.
     run : CellRun or None
         The run it is, when it is tracked.
     """

@@ -6,6 +6,7 @@ import os
 import sys
 from typing import Any
 
+from mlops_workbench.capture.members import is_a
 from mlops_workbench.capture.schema import is_frame, is_series
 
 #: Rows of a list that are looked at to tell what it is.
@@ -24,12 +25,12 @@ def kind_of(data: Any) -> str:
         return "frame"
     if is_series(data):
         return "series"
-    if isinstance(data, str | os.PathLike):
+    if is_a(data, (str, os.PathLike)):
         return "path"
     numpy = sys.modules.get("numpy")
-    if numpy is not None and isinstance(data, getattr(numpy, "ndarray", ())):
+    if numpy is not None and is_a(data, getattr(numpy, "ndarray", ())):
         return "array" if data.ndim else ""
-    if isinstance(data, list | tuple):
+    if is_a(data, (list, tuple)):
         return "records" if _are_rows(data) else ""
     return _by_library(data)
 
@@ -39,13 +40,13 @@ def _by_library(data: Any) -> str:
     if sparse is not None and sparse.issparse(data):
         return "sparse" if data.ndim <= 2 else ""
     arrow = sys.modules.get("pyarrow")
-    if arrow is not None and isinstance(data, getattr(arrow, "Table", ())):
+    if arrow is not None and is_a(data, getattr(arrow, "Table", ())):
         return "arrow"
     polars = sys.modules.get("polars")
     if polars is not None and hasattr(polars, "LazyFrame"):
-        if isinstance(data, polars.LazyFrame):
+        if is_a(data, polars.LazyFrame):
             return "lazy"
-        if isinstance(data, (polars.DataFrame, polars.Series)):
+        if is_a(data, (polars.DataFrame, polars.Series)):
             return "polars"
     return ""
 

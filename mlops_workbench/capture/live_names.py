@@ -8,6 +8,8 @@ import types
 from collections.abc import Iterable, Iterator, Mapping, Set
 from typing import Any
 
+from mlops_workbench.capture.members import is_a, own
+
 _LOADS = ("LOAD_GLOBAL", "LOAD_NAME")
 #: Objects looked at for one name, and how deep objects of libraries are looked into for functions of the notebook.
 _MAX_OBJECTS = 400
@@ -57,7 +59,7 @@ def used_names(value: Any, names: Mapping[str, Any], known: Set[str]) -> set[str
         if id(item) in seen or type(item) in _PLAIN:
             continue
         seen.add(id(item))
-        if isinstance(item, types.FunctionType) and item.__globals__ is names:
+        if type(item) is types.FunctionType and item.__globals__ is names:
             for name in global_names(item.__code__) & known:
                 if name not in found:
                     found.add(name)
@@ -89,20 +91,20 @@ def is_notebooks(kind: type) -> bool:
 def _parts(item: Any) -> Iterator[Any]:
     """Objects within one that may be, or hold, functions."""
     kind = type(item)
-    if isinstance(item, types.FunctionType):
+    if kind is types.FunctionType:
         yield from _of_function(item)
-    elif isinstance(item, types.MethodType):
+    elif kind is types.MethodType:
         yield item.__func__
         yield item.__self__
-    elif isinstance(item, type):
+    elif is_a(item, type):
         if is_notebooks(item):
             yield from vars(item).values()
             yield from item.__bases__
-    elif isinstance(item, functools.partial):
+    elif is_a(item, functools.partial):
         yield from (item.func, *item.args, *item.keywords.values())
-    elif isinstance(item, _FUNCTION_HOLDERS):
+    elif is_a(item, _FUNCTION_HOLDERS):
         yield item.__func__
-    elif isinstance(item, property):
+    elif is_a(item, property):
         yield from (part for part in (item.fget, item.fset, item.fdel) if part is not None)
     elif kind in (list, tuple, set, frozenset):
         yield from _first(item)
@@ -111,12 +113,7 @@ def _parts(item: Any) -> Iterator[Any]:
     elif kind.__module__.partition(".")[0] not in _CLOSED:
         if is_notebooks(kind):
             yield kind
-        try:
-            attributes = object.__getattribute__(item, "__dict__")
-        except AttributeError:
-            return
-        if type(attributes) is dict:
-            yield from _first(attributes.values())
+        yield from _first(own(item).values())
 
 
 def _of_function(function: types.FunctionType) -> Iterator[Any]:

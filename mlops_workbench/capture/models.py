@@ -8,7 +8,9 @@ from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from typing import TYPE_CHECKING, Any
 
+from mlops_workbench.capture.members import has
 from mlops_workbench.capture.notices import notify
+from mlops_workbench.capture.observe.estimators import is_part, own_params
 from mlops_workbench.capture.reference import (
     FitData,
     input_example,
@@ -191,8 +193,8 @@ def _predict(model: Any, data: FitData) -> Any:
 
 def _requirements(model: Any, form: str) -> list[str]:
     parts = [model]
-    if hasattr(model, "get_params"):
-        parts += [part for part in model.get_params(deep=True).values() if hasattr(part, "get_params")]
+    if has(model, "get_params"):
+        parts += [part for part in own_params(model).values() if is_part(part)]
     roots = {type(part).__module__.partition(".")[0] for part in parts} - {"__main__", "builtins"}
     # What the model's libraries brought along in this process is what it was made with.
     roots |= {root for root in ("sklearn", "numpy", "scipy", "pandas") if root in sys.modules}

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mlops_workbench.capture.live_names import is_notebooks
+from mlops_workbench.capture.members import is_a
 from mlops_workbench.notebooks.names import ACCUMULATING, CellNames, FunctionNames, MethodCall
 
 _CONTAINERS = (list, dict, set, deque, bytearray)
@@ -108,7 +109,7 @@ def method_changes(value: Any, call: MethodCall) -> str:
     {"", "sure", "again", "adds", "maybe"}
         No; yes; yes, and calling it again takes the place of it; yes, building on what was there; perhaps.
     """
-    if isinstance(value, _IMMUTABLE):
+    if is_a(value, _IMMUTABLE):
         return ""
     method = call.method
     if call.inplace:
@@ -118,7 +119,7 @@ def method_changes(value: Any, call: MethodCall) -> str:
     if not call.direct:
         # A part of the object, of which only the source is known.
         return "sure" if method in ACCUMULATING and family not in _FAMILY_METHODS else ""
-    if isinstance(value, _CONTAINERS):
+    if is_a(value, _CONTAINERS):
         return "sure" if method in _CONTAINER_METHODS else ""
     if family in _FAMILY_METHODS and not _draws(value):
         return "sure" if method in _FAMILY_METHODS[family] else ""
@@ -150,7 +151,7 @@ def _through_functions(
         )
         for name in function.names.updates:
             if target := given.get(name, "" if name in local else name):
-                found.note(target, "sure" if not isinstance(values.get(target), _IMMUTABLE) else "", "")
+                found.note(target, "sure" if not is_a(values.get(target), _IMMUTABLE) else "", "")
         for call in function.names.methods:
             trains = trains or call.method in _TRAINING
             if target := given.get(call.name, "" if call.name in local else call.name):
@@ -192,4 +193,4 @@ def _draws(value: Any) -> bool:
 def _is_module(value: Any) -> bool:
     """Whether it is a network of torch."""
     modules = sys.modules.get("torch.nn.modules.module")
-    return modules is not None and isinstance(value, modules.Module)
+    return modules is not None and is_a(value, modules.Module)

@@ -6,6 +6,7 @@ import math
 import re
 from typing import TYPE_CHECKING, Any
 
+from mlops_workbench.capture.observe.estimators import is_part
 from mlops_workbench.capture.observe.literals import bounded
 from mlops_workbench.capture.observe.metric_values import number
 from mlops_workbench.capture.tables import Table, read_table
@@ -156,7 +157,7 @@ def _record(session: Session, parent: ActiveRun, name: str, search: Search, i: i
 
 def _setting(value: Any) -> Any:
     """A setting; an estimator among the candidates by its class."""
-    return type(value).__name__ if hasattr(value, "get_params") and not isinstance(value, type) else bounded(value)
+    return type(value).__name__ if is_part(value) else bounded(value)
 
 
 def _file(name: str) -> str:

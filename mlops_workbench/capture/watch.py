@@ -102,6 +102,8 @@ class Watch:
             self._end(execution.run, execution.error)
         for observer in self.observers:
             quietly(observer.what, lambda observer=observer: observer.after(execution))
+        # Its traceback holds the variables of every function on the way.
+        execution.error = None
 
     def current(self) -> Execution:
         """The execution that is under way in this thread."""

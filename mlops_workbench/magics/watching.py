@@ -106,7 +106,10 @@ class Watching:
             return
         try:
             look()
-        except Exception as error:  # noqa: BLE001 IPython would show it below the user's cell, in each cell again
+        except KeyboardInterrupt:
+            # It was meant for the cell; whoever looks at what is left misses this one only.
+            return
+        except BaseException as error:  # noqa: BLE001 IPython would show it below the user's cell, in each cell again
             self._broken = True
             sys.stderr.write(
                 f"mlops: cells cannot be watched in this session ({type(error).__name__}: {error});\n"

@@ -228,7 +228,8 @@ def test_a_whole_number_that_python_shares_is_new_too(names):
 
 def test_what_a_network_returns_are_learning_curves(names):
     class History:
-        history = {"loss": [0.5, 0.25], "val_loss": [0.6, math.nan], "text": ["a"]}
+        def __init__(self) -> None:
+            self.history = {"loss": [0.5, 0.25], "val_loss": [0.6, math.nan], "text": ["a"]}
 
     found = Measurements()
     found.learning_curves(History())

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
+from mlops_workbench.capture.members import has, is_a
 from mlops_workbench.capture.observe.scope import Names, resolve
 
 #: Cells of a table up to which a selection is made again: some tens of milliseconds.
@@ -96,7 +97,7 @@ class NamedData:
         if isinstance(self._node, ast.Name):
             return True
         used = (self._names.get(part.id) for part in ast.walk(self._node) if isinstance(part, ast.Name))
-        return all(math.prod(getattr(value, "shape", ()) or ()) <= _QUICK_CELLS for value in used)
+        return all(math.prod((has(value, "shape") and value.shape) or ()) <= _QUICK_CELLS for value in used)
 
     @cached_property
     def value(self) -> Any:
@@ -108,9 +109,9 @@ class NamedData:
 
 def is_data(value: Any) -> bool:
     """Whether it can be data: a table, an array, a sparse matrix, a list of rows."""
-    if isinstance(value, list | tuple):
+    if type(value) in (list, tuple) or is_a(value, (list, tuple)):
         return len(value) > 0
-    return bool(getattr(value, "shape", ())) and not callable(value)
+    return has(value, "shape") and bool(value.shape) and not callable(value)
 
 
 def evaluate(node: ast.expr, names: Names) -> Any:
@@ -173,8 +174,8 @@ def _table(node: ast.expr, names: Names) -> Any:
         It is not.
     """
     value = _value(node, names)
-    shape = getattr(value, "shape", None)
-    if type(value).__module__.partition(".")[0] not in _LIBRARIES or not shape:
+    shape = value.shape if type(value).__module__.partition(".")[0] in _LIBRARIES and has(value, "shape") else ()
+    if not shape:
         raise ValueError("no table")
     cells = 1
     for side in shape:
@@ -212,7 +213,7 @@ def _argument(node: ast.expr, names: Names) -> Any:
     if isinstance(node, ast.Name) and node.id in ("float", "int", "str", "bool") and node.id not in names:
         return {"float": float, "int": int, "str": str, "bool": bool}[node.id]
     value = _value(node, names)
-    plain = isinstance(value, str | int | float | slice | list | tuple | type)
-    if not plain and not hasattr(value, "dtype") and not hasattr(value, "isoformat"):
+    plain = is_a(value, (str, int, float, slice, list, tuple, type))
+    if not plain and not has(value, "dtype") and not has(value, "isoformat"):
         raise ValueError("no choice of rows or columns")
     return value

@@ -6,15 +6,16 @@ import ast
 import sys
 from typing import Any
 
+from mlops_workbench.capture.members import has, is_a, own
 from mlops_workbench.capture.observe.scope import Before, Names, code_of, is_new
 
 
 def is_estimator(value: Any) -> bool:
     """Whether it has settings and can be fitted: scikit-learn's estimators and those made in their likeness."""
-    if value is None or isinstance(value, type):
+    if value is None or is_a(value, type):
         return False
     base = getattr(sys.modules.get("sklearn.base"), "BaseEstimator", None)
-    if base is not None and isinstance(value, base):
+    if base is not None and is_a(value, base):
         return True
     kind = type(value)
     return _method(kind, "get_params") and _method(kind, "fit")
@@ -22,7 +23,7 @@ def is_estimator(value: Any) -> bool:
 
 def is_model(value: Any) -> bool:
     """Whether it is something that learns and predicts, of whatever library; a pure transformer is none."""
-    if value is None or isinstance(value, type):
+    if value is None or is_a(value, type):
         return False
     kind = type(value)
     if is_fitted_result(value):
@@ -50,8 +51,8 @@ def is_fitted_result(value: Any) -> bool:
 def final_estimator(value: Any) -> Any:
     """The last step of a pipeline and the estimator in a search; anything else is its own."""
     for _ in range(8):
-        steps = getattr(value, "steps", None)
-        inner = getattr(value, "estimator", None) if hasattr(type(value), "get_params") else None
+        steps = own(value).get("steps")
+        inner = own(value).get("estimator") if has(value, "get_params") else None
         if isinstance(steps, list) and steps and isinstance(steps[-1], tuple) and len(steps[-1]) == 2:
             value = steps[-1][1]
         elif _is_search(value) and inner is not None:
@@ -63,15 +64,15 @@ def final_estimator(value: Any) -> Any:
 
 def is_search(value: Any) -> bool:
     """Whether it has tried candidates: a fitted ``GridSearchCV`` or its kin."""
-    return is_estimator(value) and isinstance(vars(value).get("cv_results_") if hasattr(value, "__dict__") else 0, dict)
+    return is_estimator(value) and type(own(value).get("cv_results_")) is dict
 
 
 def is_fitted(value: Any) -> bool:
     """Whether an estimator has learned: it has attributes with a trailing underscore, or a step that has."""
-    own = getattr(value, "__dict__", {})
-    if any(name.endswith("_") and not name.endswith("__") for name in own):
+    attributes = own(value)
+    if any(name.endswith("_") and not name.endswith("__") for name in attributes):
         return True
-    steps = own.get("steps")
+    steps = attributes.get("steps")
     return isinstance(steps, list) and any(isinstance(step, tuple) and is_fitted(step[-1]) for step in steps)
 
 
@@ -111,13 +112,25 @@ def outermost(estimators: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
     return kept
 
 
+def own_params(estimator: Any) -> dict[str, Any]:
+    """``get_params()`` of an estimator; nothing where that fails, as with a class that keeps no such attributes."""
+    try:
+        found = estimator.get_params(deep=True)
+        return {name: value for name, value in found.items() if type(name) is str}
+    except Exception:  # noqa: BLE001 code of the user's
+        return {}
+
+
+def is_part(value: Any) -> bool:
+    """Whether a setting of an estimator is an estimator itself."""
+    return has(value, "get_params") and not is_a(value, type)
+
+
 def parts_of(estimator: Any) -> list[Any]:
     """An estimator, the estimators among its settings, and the best one of a search."""
     parts = [estimator]
-    for value in estimator.get_params(deep=True).values():
-        if hasattr(value, "get_params") and not isinstance(value, type):
-            parts.append(value)
-    best = getattr(estimator, "__dict__", {}).get("best_estimator_")
+    parts += [value for value in own_params(estimator).values() if is_part(value)]
+    best = own(estimator).get("best_estimator_")
     return [*parts, best] if best is not None else parts
 
 

@@ -7,6 +7,7 @@ import numbers
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mlops_workbench.capture.members import has, is_a, own
 from mlops_workbench.capture.observe.measures import Kind
 
 _MAX_ITEMS = 300
@@ -67,7 +68,7 @@ class Measurements:
 
     def learning_curves(self, result: Any) -> None:
         """Keep what the training of a network returned: numbers by name and epoch (``result.history``)."""
-        curves = getattr(result, "history", None) if hasattr(result, "__dict__") else None
+        curves = own(result).get("history")
         for name, values in curves.items() if isinstance(curves, dict) else ():
             if isinstance(name, str) and isinstance(values, list):
                 self.history(name, values)
@@ -80,23 +81,23 @@ class Measurements:
                 self.values[name] = single
         elif depth > _MAX_DEPTH:
             return
-        elif isinstance(value, Mapping):
+        elif is_a(value, Mapping):
             self._items(name, value.items(), kind, depth)
         elif type(value) in (list, tuple):
             self._sequence(name, value, kind, depth)
-        elif hasattr(value, "columns") and hasattr(value, "items") and hasattr(value, "shape"):
+        elif has(value, "columns", "items", "shape"):
             if kind == "folds":
                 self._items(name, value.items(), kind, depth)
             elif kind == "metric" and value.shape[0] <= _MAX_CURVE and value.shape[1] <= _MAX_SIDE:
                 self.tables[name] = value
-        elif getattr(value, "ndim", None) == 1 and hasattr(value, "dtype"):
+        elif has(value, "ndim", "dtype") and value.ndim == 1:
             if kind == "folds":
                 self._folds(name, value)
-            elif hasattr(value, "index") and hasattr(value, "items"):
+            elif has(value, "index", "items"):
                 self._items(name, value.items(), kind, depth)
             elif kind == "metric" and len(value) <= _MAX_SIDE:
                 self.tables[name] = value
-        elif getattr(value, "ndim", None) == 2 and kind == "metric" and max(value.shape) <= _MAX_SIDE:
+        elif has(value, "ndim") and value.ndim == 2 and kind == "metric" and max(value.shape) <= _MAX_SIDE:
             self.tables[name] = value
 
     def _items(self, name: str, items: Any, kind: Kind, depth: int) -> None:
@@ -115,7 +116,7 @@ class Measurements:
                 self._spread(f"{name}/{i}", item, kind, depth + 1)
 
     def _folds(self, name: str, values: Any) -> None:
-        found = [number(value) for value in (values.tolist() if hasattr(values, "tolist") else list(values))]
+        found = [number(value) for value in (values.tolist() if has(values, "tolist") else list(values))]
         numbers_ = [float(value) for value in found if value is not None]
         if not numbers_ or len(numbers_) != len(found):
             return
@@ -127,10 +128,10 @@ class Measurements:
 
 def number(value: Any) -> float | int | None:
     """A single number as Python's own; None for anything else, booleans included."""
-    if hasattr(value, "dtype") and getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
+    if has(value, "dtype", "ndim", "item") and value.ndim == 0:
         value = value.item()
-    if isinstance(value, bool):
+    if is_a(value, bool):
         return None
-    if isinstance(value, numbers.Integral):
+    if is_a(value, numbers.Integral):
         return int(value)
-    return float(value) if isinstance(value, numbers.Real) else None
+    return float(value) if is_a(value, numbers.Real) else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from typing import Any
 
+from mlops_workbench.capture.members import has
 from mlops_workbench.capture.observe.measures import Kind, Measures, put_into
 from mlops_workbench.capture.observe.metric_values import Measurements
 from mlops_workbench.capture.observe.scope import (
@@ -175,7 +176,7 @@ class _Reader:
 
 def _is_list(value: Any) -> bool:
     """Whether it is a one-dimensional array of more than one number."""
-    return getattr(value, "ndim", None) == 1 and hasattr(value, "dtype")
+    return has(value, "ndim", "dtype") and value.ndim == 1
 
 
 def _is_dict(node: ast.expr) -> bool:

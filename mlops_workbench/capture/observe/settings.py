@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mlops_workbench.capture.encoding import plain
-from mlops_workbench.capture.observe.estimators import is_estimator
+from mlops_workbench.capture.members import own
+from mlops_workbench.capture.observe.estimators import is_estimator, is_part, own_params
 from mlops_workbench.capture.observe.literals import bounded
 
 _PLAIN = (bool, int, float, str)
@@ -68,26 +69,26 @@ def structure(estimator: Any) -> str:
 
 def _settings(estimator: Any) -> tuple[dict[str, Any], set[str]]:
     """Settings, and which of them are their class's defaults."""
-    values = dict(estimator.get_params(deep=True))
-    owners = {"": estimator, **{name: value for name, value in values.items() if _is_part(value)}}
+    values = own_params(estimator)
+    owners = {"": estimator, **{name: value for name, value in values.items() if is_part(value)}}
     defaults = {name: _defaults(owner) for name, owner in owners.items()}
     settings: dict[str, Any] = {}
     default: set[str] = set()
     # A search or a wrapper calls what it wraps 'estimator' too: the run's is the outer one, with the inner in it.
     inner = values.pop("estimator", None)
     kind = type(estimator).__name__
-    settings["estimator"] = f"{kind}({type(inner).__name__})" if _is_part(inner) else kind
+    settings["estimator"] = f"{kind}({type(inner).__name__})" if is_part(inner) else kind
     for name, value in values.items():
-        owner, _, own = name.rpartition("__")
-        if _is_part(value):
+        owner, _, last = name.rpartition("__")
+        if is_part(value):
             settings[name] = type(value).__name__
         elif _holds_parts(value):
             settings[name] = [part[0] for part in value if isinstance(part, tuple | list)]
-            settings.update(_columns(f"{owner}__" if owner else "", own, value))
+            settings.update(_columns(f"{owner}__" if owner else "", last, value))
         else:
             settings[name] = bounded(value)
             known = defaults.get(owner, {})
-            if own in known and _same(value, known[own]):
+            if last in known and _same(value, known[last]):
                 default.add(name)
     return settings, default
 
@@ -106,7 +107,7 @@ def _columns(prefix: str, name: str, value: Any) -> dict[str, Any]:
 def _selection(columns: Any) -> Any:
     if callable(columns):
         # ``make_column_selector``: what it selects by.
-        chosen = {name: value for name, value in getattr(columns, "__dict__", {}).items() if value is not None}
+        chosen = {name: value for name, value in own(columns).items() if value is not None}
         return bounded(f"{type(columns).__name__}({', '.join(f'{k}={v!r}' for k, v in chosen.items())})")
     if isinstance(columns, slice):
         return repr(columns)
@@ -118,25 +119,21 @@ def _describe(part: Any, name: str, depth: int, lines: list[str], columns: Any =
         return
     kind = part if isinstance(part, str) else type(part).__name__
     lines.append(f"{'  ' * depth}{name + ': ' if name else ''}{kind}{'' if columns is None else f' {columns}'}")
-    own = getattr(part, "__dict__", {})
+    attributes = own(part)
     for key in ("steps", "transformers", "transformer_list", "estimators"):
-        value = own.get(key)
+        value = attributes.get(key)
         for item in value if isinstance(value, list) else ():
             if isinstance(item, tuple) and len(item) >= 2 and isinstance(item[0], str):
                 _describe(item[1], item[0], depth + 1, lines, _selection(item[2]) if len(item) == 3 else None)
     for key in ("estimator", "final_estimator", "base_estimator"):
-        if _is_part(own.get(key)):
-            _describe(own[key], key, depth + 1, lines)
-
-
-def _is_part(value: Any) -> bool:
-    return hasattr(value, "get_params") and not isinstance(value, type)
+        if is_part(attributes.get(key)):
+            _describe(attributes[key], key, depth + 1, lines)
 
 
 def _holds_parts(value: Any) -> bool:
     """Steps of a pipeline, parts of a column transformer: their settings are listed on their own."""
     return isinstance(value, list | tuple) and any(
-        _is_part(part) for item in value if isinstance(item, list | tuple) for part in item
+        is_part(part) for item in value if isinstance(item, list | tuple) for part in item
     )
 
 
