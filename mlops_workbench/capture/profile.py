@@ -113,6 +113,9 @@ def _columns(data: Any, digest: Digest) -> tuple[list[tuple[str, Any]], int]:
             return [], rows
     elif digest.covers == "sampled":
         data = take_rows(data, sample_rows(rows, SAMPLED_ROWS / rows))
+    elif type(data).__name__ == "matrix":
+        # A column of a matrix is a matrix.
+        data = sys.modules["numpy"].asarray(data)
     names = column_names(data)
     if hasattr(data, "columns"):
         parts = [data.iloc[:, i] if i < COLUMNS else None for i in range(len(names))]
@@ -202,8 +205,8 @@ def _distribution(known: Extremes, some: Any) -> dict[str, Any]:
 def _counted(values: list[Any]) -> Counter[Any]:
     try:
         raw = Counter(values)
-    except TypeError:
-        # Lists and dicts count by their text.
+    except Exception:  # noqa: BLE001 objects may refuse to be compared in any way
+        # Lists, dicts and their like count by their text.
         raw = Counter(_label(value) for value in values if not _is_missing(value))
     counts: Counter[Any] = Counter()
     for value, count in raw.items():
@@ -258,11 +261,18 @@ def _label(value: Any) -> Any:
     kind = type(value)
     if kind is bool or (kind is int and abs(value) < 2**63) or (kind is float and math.isfinite(value)):
         return value
-    return str(value)[:_LONGEST].encode("utf-8", "replace").decode()
+    try:
+        text = str(value)
+    except Exception:  # noqa: BLE001 code of the user's
+        text = f"<{kind.__qualname__}>"
+    return text[:_LONGEST].encode("utf-8", "replace").decode()
 
 
 def _finite(value: Any) -> float | int | None:
     if value is None:
         return None
     plain = value.item() if hasattr(value, "item") else value
+    if not isinstance(plain, int | float):
+        # A number longer than Python's own stays what it was.
+        plain = float(plain)
     return plain if isinstance(plain, int) or math.isfinite(plain) else None

@@ -69,6 +69,14 @@ def sample_fit_data(X: Any, y: Any = None) -> FitData | None:
     return FitData(columns, sample, None if y is None else _take(y, chosen), rows)
 
 
+def sample_seen(X: Any, y: Any = None) -> FitData | None:
+    """:func:`sample_fit_data` of what a call of ``fit`` was given; a second argument of another length is no target."""
+    try:
+        return sample_fit_data(X, y)
+    except InvalidInput:
+        return sample_fit_data(X)
+
+
 def reference_parquet(data: FitData, prediction: Any) -> bytes:
     """The sample as Parquet: input columns under the names of the signature, ``__target__``, ``__prediction__``.
 

@@ -10,6 +10,7 @@ import numbers
 import sys
 from typing import Any
 
+from mlops_workbench.capture.members import is_a
 from mlops_workbench.core.records import Column
 
 _KINDS = {"b": "boolean", "f": "double", "i": "long", "u": "long", "M": "datetime", "m": "long"}
@@ -18,19 +19,19 @@ _KINDS = {"b": "boolean", "f": "double", "i": "long", "u": "long", "M": "datetim
 def is_frame(data: Any) -> bool:
     """Whether it is a pandas DataFrame."""
     pandas = sys.modules.get("pandas")
-    return hasattr(pandas, "DataFrame") and isinstance(data, pandas.DataFrame)  # type: ignore[union-attr]
+    return hasattr(pandas, "DataFrame") and is_a(data, pandas.DataFrame)  # type: ignore[union-attr]
 
 
 def is_series(data: Any) -> bool:
     """Whether it is a pandas Series."""
     pandas = sys.modules.get("pandas")
-    return hasattr(pandas, "Series") and isinstance(data, pandas.Series)  # type: ignore[union-attr]
+    return hasattr(pandas, "Series") and is_a(data, pandas.Series)  # type: ignore[union-attr]
 
 
 def is_array(data: Any) -> bool:
     """Whether it is a NumPy array with one or two dimensions."""
     numpy = sys.modules.get("numpy")
-    return hasattr(numpy, "ndarray") and isinstance(data, numpy.ndarray) and data.ndim in (1, 2)  # type: ignore[union-attr]
+    return hasattr(numpy, "ndarray") and is_a(data, numpy.ndarray) and data.ndim in (1, 2)  # type: ignore[union-attr]
 
 
 def is_table(data: Any) -> bool:
@@ -109,6 +110,8 @@ def _series_type(series: Any) -> str:
     if categories is not None and hasattr(categories, "dtype"):
         return _series_type(categories)
     plain = getattr(dtype, "numpy_dtype", dtype)  # of a nullable type such as Int64
+    if type(dtype).__name__ == "SparseDtype":
+        plain = dtype.subtype
     kind = getattr(plain, "kind", "O")
     if getattr(dtype, "name", "") in ("string", "str"):
         return "string"

@@ -15,8 +15,10 @@ from scipy import sparse
 from mlops_workbench.capture.data_files import digest_path
 from mlops_workbench.capture.datasets import describe_dataset, description_seconds
 from mlops_workbench.capture.digest import Digest, digest_data
+from mlops_workbench.capture.encoding import encode
 from mlops_workbench.capture.kinds import kind_of
 from mlops_workbench.capture.profile import SAMPLED_ROWS, profile_column, profile_table
+from mlops_workbench.capture.reference import sample_seen
 from mlops_workbench.capture.snapshot import from_arrow, keep_snapshot, to_arrow
 from mlops_workbench.core.errors import InvalidInput
 from mlops_workbench.core.records import Artifact, Column, Dataset
@@ -256,3 +258,38 @@ def test_a_rare_gap_in_an_arrow_table_is_seen():
     values[777] = None
     found = describe_dataset("u", pa.table({"a": values}))
     assert found.profile["missing"] == {"a": 1} and found.profile["examined"] == found.rows
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pd.DataFrame({"a": pd.arrays.SparseArray([0, 1])}),
+        np.ones((2, 2), dtype=np.longdouble),
+        np.asmatrix([[1, 2], [3, 4]]),
+    ],
+    ids=["sparse column", "long double", "matrix"],
+)
+def test_rare_kinds_of_numbers_are_described_and_fit_into_a_record(data):
+    described = describe_dataset("run", data, "X")
+    assert encode(described)
+    assert [column["max"] is not None for column in described.profile["columns"]] == [True] * data.shape[1]
+
+
+def test_objects_that_refuse_everything_are_described():
+    class Refuses:
+        def __hash__(self):
+            raise ValueError("hash")
+
+        def __eq__(self, other):
+            raise ValueError("eq")
+
+        def __repr__(self):
+            raise ValueError("repr")
+
+    described = describe_dataset("run", pd.DataFrame({"a": [Refuses(), Refuses()]}), "X")
+    assert (described.rows, described.covers) == (2, "shape")
+
+
+def test_a_second_argument_of_another_length_is_no_target():
+    seen = sample_seen(pd.DataFrame({"a": [1, 2, 3]}), [1, 2])
+    assert seen is not None and seen.y is None and len(seen.X) == 3
