@@ -79,10 +79,10 @@ class CellRun:
             )
         else:
             finish(self.run, None, self._output.text())
-        if self._output.figures:
+        if self._output.figures or self._output.tables:
             self._deferred.add("its figures", lambda: self.run.put_shown_figures(self._output.figures))
-        if self._output.tables:
             self._deferred.add("its tables", self._tables)
+            self._deferred.add("its output", self._output.let_go)
 
     def _fitted_elsewhere(self, fits: list[CellFit]) -> list[CellFit]:
         return fitted_elsewhere(self._tree, self._names, self._before, fits)
@@ -167,13 +167,13 @@ class CellRun:
     def _remember(self, fits: list[CellFit]) -> None:
         from mlops_workbench.capture.datasets import description_seconds
         from mlops_workbench.capture.observed_data import BEFORE_REPLY
-        from mlops_workbench.capture.reference import sample_fit_data
+        from mlops_workbench.capture.reference import sample_seen
 
         def remember() -> None:
             remembered = []
             for fit in fits:
                 X, y = (None if given is None else given.value for given in (fit.X, fit.y))
-                remembered.append(Fit(fit.name, fit.model, None if X is None else sample_fit_data(X, y)))
+                remembered.append(Fit(fit.name, fit.model, None if X is None else sample_seen(X, y)))
             self._session.remember(remembered, self.run)
 
         if sum(description_seconds(fit.X.value) for fit in fits if fit.X is not None) < BEFORE_REPLY:

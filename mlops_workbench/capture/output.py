@@ -87,9 +87,15 @@ class OutputTail:
         for name, tee in self._streams.items():
             if getattr(sys, name, None) is tee:
                 setattr(sys, name, tee.stream)
+            tee.rest()
         for publisher in self._hooked:
             publisher.unregister_hook(self._shown)
         self._hooked.clear()
+
+    def let_go(self) -> None:
+        """Forget the figures and tables: they, and what they show, may be large."""
+        self.figures = []
+        self.tables = []
 
     def text(self) -> str:
         """The tail of the text, with lines that were overwritten (progress bars) as they ended up."""
@@ -148,6 +154,10 @@ class _Tee:
             self._heard(text)
         return written
 
+    def rest(self) -> None:
+        """Only pass on from now: a log handler, or a default argument, made in the cell may write here for ever."""
+        self._heard = _nothing
+
     def writelines(self, lines: Any) -> None:
         for line in lines:
             self.write(line)
@@ -157,6 +167,10 @@ class _Tee:
 
     def __iter__(self) -> Any:
         return iter(self.stream)
+
+
+def _nothing(text: str) -> None:
+    """Nobody listens any more."""
 
 
 def _object_shown() -> Any:
