@@ -195,4 +195,6 @@ def _last_words(workspace: Workspace) -> str:
         lines = log_file(workspace).read_text(errors="replace").strip().splitlines()
     except OSError:
         return "it left no log"
-    return " ".join(line.strip() for line in lines[-2:]) if lines else "it said nothing"
+    # The server's own last line says that it ends, and not why.
+    told = [line.strip() for line in lines if line.strip() and "Application startup failed" not in line]
+    return " ".join(told[-2:]) if told else "it said nothing"

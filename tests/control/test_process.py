@@ -40,7 +40,7 @@ def test_every_route_wants_the_token(running: Client) -> None:
         for path, method in [*routes, ("/api/openapi.json", "get"), ("/nowhere", "get"), ("/", "get")]:
             for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic eDp5"}):
                 answer = http.request(method, path.format(name="x", ref="x", version=1, run_id="x", endpoint="x",
-                                                          path="x", reference="x"), headers=headers)  # fmt: skip
+                                                          path="x", reference="x", digest="x"), headers=headers)  # fmt: skip
                 assert answer.status_code == 401, (path, method, headers)
                 assert answer.json()["code"] == "unauthorized"
 
@@ -221,3 +221,10 @@ def test_the_openapi_document_of_the_lab_extension_is_current() -> None:
         "run: .venv/bin/python -m mlops_workbench.control.openapi > labextension/openapi.json && "
         "cd labextension && jlpm generate"
     )
+
+
+def test_a_control_plane_that_cannot_start_says_why(workspace: Workspace) -> None:
+    workspace.prepare()
+    (workspace.state / "control.db").write_bytes(b"not a database " * 500)
+    with pytest.raises(Unavailable, match="file is not a database"):
+        ensure_running(workspace)
