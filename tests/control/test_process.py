@@ -225,6 +225,6 @@ def test_the_openapi_document_of_the_lab_extension_is_current() -> None:
 
 def test_a_control_plane_that_cannot_start_says_why(workspace: Workspace) -> None:
     workspace.prepare()
-    (workspace.state / "control.db").write_bytes(b"not a database " * 500)
-    with pytest.raises(Unavailable, match="file is not a database"):
+    (workspace.state / "index.db").mkdir()
+    with pytest.raises(Unavailable, match="unable to open database file"):
         ensure_running(workspace)
