@@ -139,7 +139,13 @@ def _as_frame(data: Any, kind: str) -> Any:
     if kind == "polars":
         return (data.to_frame() if not hasattr(data, "get_columns") else data).to_arrow().to_pandas()
     pandas: Any = sys.modules.get("pandas")
-    return pandas.DataFrame(list(data)) if pandas is not None and rows else None
+    if pandas is None or not rows:
+        return None
+    try:
+        return pandas.DataFrame(list(data))
+    except UnicodeEncodeError:
+        # Half of a surrogate pair, which the text type of pandas does not take.
+        return pandas.DataFrame(list(data), dtype=object)
 
 
 def _numbers(values: Any) -> tuple[str, Any]:

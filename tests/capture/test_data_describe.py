@@ -293,3 +293,9 @@ def test_objects_that_refuse_everything_are_described():
 def test_a_second_argument_of_another_length_is_no_target():
     seen = sample_seen(pd.DataFrame({"a": [1, 2, 3]}), [1, 2])
     assert seen is not None and seen.y is None and len(seen.X) == 3
+
+
+def test_text_with_half_of_a_surrogate_pair_is_described():
+    described = describe_dataset("run", ["one", "two \ud800"], "texts")
+    assert encode(described)
+    assert (described.rows, described.covers) == (2, "content")
