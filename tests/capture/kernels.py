@@ -79,7 +79,7 @@ class Kernel:
         self.root = root
         self.records = Records(root)
         self.manager = KernelManager(kernel_name="python3")
-        env = {name: value for name, value in os.environ.items() if not name.startswith("MLOPS_")}
+        env = {name: value for name, value in os.environ.items() if not name.startswith(("MLOPS_", "MLFLOW_"))}
         self.manager.start_kernel(
             cwd=str(root),
             env={

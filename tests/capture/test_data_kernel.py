@@ -6,7 +6,7 @@ import json
 
 from kernels import Kernel, until
 
-from mlops_workbench.core.records import Artifact, Dataset, RunEnd
+from mlops_workbench.core.records import Artifact, Dataset, RunEnd, RunStart
 from mlops_workbench.core.workspace import Workspace
 
 SETUP = """
@@ -58,8 +58,9 @@ def test_a_kernel_that_ends_at_once_has_described_its_data(tmp_path):
     kernel = Kernel(tmp_path)
     try:
         kernel.run(SETUP)
-        # The end is asked for in the same breath.
+        # The end is asked for while the cell runs; asked any sooner, the kernel would not begin it.
         kernel.send("%%track last\nmodel = LinearRegression().fit(big, target)")
+        until(lambda: [start for start in kernel.records.of(RunStart) if start.name == "last"], "the run's start")
         kernel.manager.request_shutdown()
         until(lambda: not kernel.manager.is_alive(), "the kernel's end")
         assert {data.name for data in kernel.records.of(Dataset, "last")} >= {"big"}
