@@ -70,6 +70,7 @@ class ControlPlane:
 
     def start(self) -> None:
         """Begin delivering and reconciling."""
+        self.ingest.open_index()
         self._revision = self.index.revision()
         self._ingest_thread.start()
         for worker in self._workers:

@@ -230,6 +230,8 @@ class LiveViews:
             except Exception as error:  # noqa: BLE001 a view must never be what a user's cell fails from
                 if os.environ.get("MLOPS_DEBUG"):
                     sys.__stderr__ and sys.__stderr__.write(f"mlops: the live view failed: {error!r}\n")
+            # While it waits for the next one it must not hold what the last one's cell left.
+            del view
 
 
 def is_watched(shell: Any, execution: Execution) -> bool:

@@ -108,6 +108,12 @@ class Ingest:
         self._delivery_watch.disturb()
         return self._delivery_step() or moved
 
+    def open_index(self) -> None:
+        """See to it that the index can be read: a broken one, or one of another version, is replaced."""
+        with self._index_lock:
+            if self._own():
+                self._index_writer()
+
     def catch_up(self) -> None:
         """Read into the index what was journalled until now, so that a reader sees what it just wrote."""
         self._index_step()

@@ -229,3 +229,13 @@ def test_a_control_plane_that_cannot_start_says_why(workspace: Workspace) -> Non
     (workspace.state / "index.db").mkdir()
     with pytest.raises(Unavailable, match="unable to open database file"):
         ensure_running(workspace)
+
+
+def test_a_read_index_that_is_none_or_of_another_version_is_built_anew(
+    workspace: Workspace, stopped: Callable[[Workspace], None]
+) -> None:
+    workspace.prepare()
+    workspace.index.write_bytes(b"not a database" * 1000)
+    with Client.connect(workspace) as client:
+        assert client.runs() == []
+    stopped(workspace)
