@@ -6,6 +6,7 @@ environment variables, arguments. An unknown key is an error that names the near
 
 from __future__ import annotations
 
+import difflib
 import os
 import tomllib
 from collections.abc import Mapping
@@ -251,6 +252,11 @@ def _from_environment(
         if not name.startswith("MLOPS_") or name in RUNTIME_VARIABLES:
             continue
         if name not in known:
+            # A slip of the pen, not just another name.
+            near = difflib.get_close_matches(name, known.keys() | RUNTIME_VARIABLES, n=1, cutoff=0.85)
+            if not near and not name.startswith(tuple(f"MLOPS_{section.upper()}_" for section in _fields())):
+                # Other products use this prefix too.
+                continue
             raise SettingsError(
                 f"unknown setting {name}",
                 where="environment",

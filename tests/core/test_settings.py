@@ -86,3 +86,10 @@ def test_every_setting_is_described() -> None:
     for name, variable, _, text in rows:
         assert text, name
         assert variable == "MLOPS_" + name.replace(".", "_").upper()
+
+
+def test_variables_of_other_products_with_this_prefix_are_none_of_ours():
+    assert load_settings(environ={"MLOPS_DEPLOYMENT_ID": "65f0"}) == Settings()
+    for slip in ("MLOPS_TRACKING_URL", "MLOPS_JOURNAL_NOTHING", "MLOPS_EXPERIMNT"):
+        with pytest.raises(SettingsError, match=slip):
+            load_settings(environ={slip: "x"})
