@@ -21,7 +21,7 @@ from mlops_workbench.capture.autotrack import name_of, tracks_itself
 from mlops_workbench.capture.observe.foresight import foreseen_models
 from mlops_workbench.capture.observe.scope import parse_cell
 
-HELPERS = '''
+HELPERS = """
 def train(model, X, y):
     model.fit(X, y)
     return model
@@ -48,7 +48,7 @@ class Trainer:
     def run(self, X, y):
         self.model = RandomForestClassifier().fit(X, y)
         return self
-'''
+"""
 
 
 @pytest.fixture(scope="module")

@@ -73,6 +73,8 @@ export function run(fields: Partial<Run>): Run {
     start_ms: Date.now() - 60_000,
     end_ms: Date.now() - 30_000,
     parent_uid: '',
+    origin: '',
+    user: '',
     notebook: 'notebooks/flight delays.ipynb',
     params: {},
     metrics: {},

@@ -27,6 +27,10 @@ describe('pages', () => {
       models: [],
       datasets: [],
       history: {},
+      points: {},
+      defaults: [],
+      cells: [],
+      warnings: [],
       children: [],
       ...fields
     };
@@ -52,7 +56,17 @@ describe('pages', () => {
         output: 'done\n',
         history: { loss: history },
         datasets: [
-          { name: 'X_train', context: 'training', digest: 'abcdef012345', rows: 4500, columns: 6 }
+          {
+            name: 'X_train',
+            context: 'training',
+            digest: 'abcdef012345',
+            rows: 4500,
+            columns: 6,
+            covers: 'content',
+            first_ms: 0,
+            schema: '',
+            snapshot: ''
+          }
         ]
       })
     });
