@@ -89,14 +89,17 @@ class Client:
         descending: bool = True,
         limit: int = 100,
         offset: int = 0,
+        nested: bool = True,
     ) -> list[Run]:
         """Runs; `order_by` is ``start``, ``name``, ``duration``, ``metrics.<name>`` or ``params.<name>``.
 
-        `filter` is in MLflow's filter language: ``metrics.auc > 0.8 and params.depth = 6``.
+        `filter` is in MLflow's filter language: ``metrics.auc > 0.8 and params.depth = 6``. Without `nested`, runs
+        that are a part of another run, such as the candidates of a search, are left out.
         """
         query = {
             "experiment": experiment, "filter": filter or None, "status": status, "kind": kind, "order_by": order_by,
             "descending": descending, "limit": limit, "offset": offset,
+            "nested": nested,
         }  # fmt: skip
         return self._get("/runs", list[Run], {name: value for name, value in query.items() if value is not None})
 

@@ -29,7 +29,7 @@ from mlops_workbench.tracking.index_history import history, points_of
 from mlops_workbench.tracking.index_schema import connect
 from mlops_workbench.tracking.journal_files import Cursor
 from mlops_workbench.tracking.run_filter import parse_filter
-from mlops_workbench.tracking.run_search import RUN_COLUMNS, clause, column_clause, search
+from mlops_workbench.tracking.run_search import NOT_NESTED, RUN_COLUMNS, clause, column_clause, search
 
 #: Points of a metric that a page about a run gets, and points of all its metrics together.
 PAGE_POINTS, _ALL_PAGE_POINTS = 1000, 40_000
@@ -71,6 +71,7 @@ class ReadIndex:
         offset: int = 0,
         parent: str | None = None,
         filter: str | None = None,
+        nested: bool = True,
     ) -> list[Run]:
         """Runs in order, those without the value they are ordered by last.
 
@@ -90,6 +91,8 @@ class ReadIndex:
         filter : str, optional
             A filter of MLflow's language, for example ``metrics.auc > 0.8 and params.depth = 6``; see
             :mod:`mlops_workbench.tracking.run_filter`.
+        nested : bool
+            Also the runs that are a part of another run, such as the candidates of a search.
 
         Raises
         ------
@@ -99,6 +102,8 @@ class ReadIndex:
         columns = {"experiment": experiment, "status": status, "kind": kind, "parent_uid": parent}
         clauses = [column_clause(column, value) for column, value in columns.items() if value is not None]
         clauses += [clause(condition) for condition in parse_filter(filter or "")]
+        if not nested:
+            clauses.append(NOT_NESTED)
         rows = search(self._query, clauses, order_by, descending=descending, limit=limit, offset=offset)
         return self._with_values(rows)
 

@@ -158,6 +158,10 @@ def column_clause(column: str, value: str) -> Clause:
     )  # fmt: skip
 
 
+#: Runs that are not a part of another run, such as the candidates of a search; those in a stage of a pipeline are.
+NOT_NESTED = Clause("NOT EXISTS (SELECT 1 FROM runs p WHERE p.uid = r.parent_uid AND p.kind = 'run')", ())
+
+
 def _compare_values(kind: str, operator: str, value: Any) -> tuple[str, tuple[Any, ...]]:
     if kind == "metrics":
         sql, values = _compare("v.value", operator, value)

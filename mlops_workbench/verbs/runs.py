@@ -66,7 +66,9 @@ class _FilterCommand(click.Command):
 )
 @click.option("--columns", default="", help="What to show: name,metrics.auc,params.depth,tags.team,start,id.")
 @click.option("--limit", "-n", default=20, show_default=True, type=click.IntRange(1, 10_000))
-@click.option("--all", "everything", is_flag=True, help="All experiments, and stages of pipelines too.")
+@click.option(
+    "--all", "everything", is_flag=True, help="All experiments; stages of pipelines and candidates of searches too."
+)
 @click.pass_obj
 def runs(
     face: Face,
@@ -96,6 +98,8 @@ def runs(
             order_by=column,
             descending=descends if ascending is None else not ascending,
             limit=limit,
+            # Who filters may look for a candidate of a search; a list of all would show little else.
+            nested=everything or bool(asked),
         )
     title = f"runs of {chosen}" if chosen else "runs"
     wanted = [name.strip() for name in columns.split(",") if name.strip()]
@@ -128,7 +132,7 @@ def compare(face: Face, names: tuple[str, ...], experiment_name: str | None, lim
         if len(names) > 1:
             found = [client.run(name).run for name in names]
         else:
-            known = client.runs(chosen, kind="run", limit=limit)
+            known = client.runs(chosen, kind="run", limit=limit, nested=bool(names))
             found = [run for run in known if run.name == names[0]] if names else comparison.newest_of_each_name(known)
             if len(found) == 1 and not names:
                 # All of one name: its runs are what there is to compare.

@@ -164,3 +164,14 @@ def _until(condition: object, seconds: float = 60) -> None:
     while not condition():  # type: ignore[operator]
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.02)
+
+
+def test_parts_of_another_run_can_be_left_out_but_not_what_a_stage_logged(filled: Ingest) -> None:
+    recorder = Recorder(filled.workspace)
+    search, stage = recorder.start("s", "one"), filled.index.find("b").uid
+    recorder.start("x", "one", parent_uid=search)
+    recorder.start("t", "one", parent_uid=stage)
+    filled.step()
+    assert sorted(_names(filled.index, "one")) == sorted("abcstx")
+    for order in ("start", "metrics.mae", "params.depth"):
+        assert sorted(_names(filled.index, "one", nested=False, order_by=order)) == sorted("abcst")

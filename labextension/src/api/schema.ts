@@ -511,7 +511,8 @@ export interface paths {
      * List Runs
      * @description Runs; `order_by` is ``start``, ``name``, ``duration``, ``metrics.<name>``, ``params.<name>`` or ``tags.<name>``.
      *
-     *     `filter` is in MLflow's language: ``metrics.auc > 0.8 and params.depth = 6``.
+     *     `filter` is in MLflow's language: ``metrics.auc > 0.8 and params.depth = 6``. Without `nested`, runs that are a
+     *     part of another run, such as the candidates of a search, are left out.
      */
     get: operations['list_runs'];
     put?: never;
@@ -2616,6 +2617,7 @@ export interface operations {
         descending?: boolean;
         limit?: number;
         offset?: number;
+        nested?: boolean;
       };
       header?: never;
       path?: never;

@@ -123,7 +123,7 @@ export class WorkbenchModel implements IDisposable {
     }
     // The kinds are asked for apart: the stages of one long pipeline would fill a common page.
     const kinds = await Promise.all(
-      ['run', 'pipeline'].map(kind => this.client.runs({ ...query, kind }))
+      ['run', 'pipeline'].map(kind => this.client.runs({ ...query, kind, nested: false }))
     );
     return kinds
       .flat()

@@ -31,10 +31,12 @@ def list_runs(
     descending: bool = True,
     limit: Annotated[int, Query(ge=1, le=10_000)] = 100,
     offset: Annotated[int, Query(ge=0)] = 0,
+    nested: bool = True,
 ) -> list[Run]:
     """Runs; `order_by` is ``start``, ``name``, ``duration``, ``metrics.<name>``, ``params.<name>`` or ``tags.<name>``.
 
-    `filter` is in MLflow's language: ``metrics.auc > 0.8 and params.depth = 6``.
+    `filter` is in MLflow's language: ``metrics.auc > 0.8 and params.depth = 6``. Without `nested`, runs that are a
+    part of another run, such as the candidates of a search, are left out.
     """
     plane.ingest.catch_up()
     return plane.index.runs(
@@ -46,6 +48,7 @@ def list_runs(
         descending=descending,
         limit=limit,
         offset=offset,
+        nested=nested,
     )
 
 
