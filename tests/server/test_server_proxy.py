@@ -36,7 +36,7 @@ def uid(root: Workspace, control: tuple[str, str]) -> str:
     with Client.connect(root) as client:
         while time.monotonic() < deadline:
             found = [run for run in client.runs("proxy") if run.status == "FINISHED"]
-            if found and len(client.run(found[0].uid).artifacts) == 2:
+            if found and len([a for a in client.run(found[0].uid).artifacts if a.kind == "file"]) == 2:
                 return found[0].uid
             time.sleep(0.2)
     raise AssertionError("the run was not delivered in time")
