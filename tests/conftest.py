@@ -53,3 +53,11 @@ def stored_workspace(workspace: Workspace, mlflow_database: Path) -> Workspace:
     """A fresh workspace whose MLflow database is ready."""
     shutil.copyfile(mlflow_database, workspace.state / "mlflow.db")
     return workspace
+
+
+@pytest.fixture(autouse=True)
+def _no_experiment_of_another_test() -> Iterator[None]:
+    """MLflow notes the experiment that was set in the environment, where later tests would find it."""
+    os.environ.pop("MLFLOW_EXPERIMENT_ID", None)
+    yield
+    os.environ.pop("MLFLOW_EXPERIMENT_ID", None)
