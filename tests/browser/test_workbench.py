@@ -111,7 +111,7 @@ def test_documents_show_the_whole_story(lab_on: Start, filled: Workspace, theme:
     expect(picture).to_be_visible()
     assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 300
     expect(figures.locator(".js-plotly-plot .barlayer")).to_be_visible()
-    expect(run.get_by_role("region", name="Source")).to_contain_text(
+    expect(run.get_by_role("region", name="Source", exact=True)).to_contain_text(
         "HistGradientBoostingRegressor(max_depth=max_depth"
     )
     expect(run.get_by_role("region", name="Output")).to_contain_text("4,500 flights, off by")
