@@ -145,7 +145,7 @@ KEPT = [
     "keys = ['a', 'b', 'customer_id']",
     "for key, value in items: total[key] = value",
     "model.named_steps['columntransformer'].get_feature_names_out()",
-    "https://pypi.org/project/scikit-learn/1.8.0/",
+    "https://example.org/project/scikit-learn/1.8.0/",
     "",
     "***",
 ]
