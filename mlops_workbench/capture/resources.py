@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 #: Seconds between two looks, and how many looks a run that goes on for long is sampled at: (age, seconds between).
 TICK_SECONDS = 1.0
 _PACE = ((7200.0, 30.0), (600.0, 5.0), (0.0, TICK_SECONDS))
+#: Share of a core that looking may take, and the longest time between two looks at runs: a process of thousands of
+#: threads and children takes longer to look at than one of two.
+_SHARE = 0.004
+_LONGEST_REST = 30.0
 _MB = 1e6
 
 
@@ -184,7 +188,9 @@ class Resources:
         ignore_children_of_this_thread()
         last: _Sample | None = None
         idle = 0
-        while not rest.wait(TICK_SECONDS):
+        seconds = TICK_SECONDS
+        while not rest.wait(seconds):
+            before = time.thread_time()
             try:
                 with self._lock:
                     tracked = list(self._tracked.values())
@@ -200,6 +206,7 @@ class Resources:
                     f"resources could not be sampled ({type(error).__name__}: {error}); your code goes on",
                     once="resources",
                 )
+            seconds = rest_after(time.thread_time() - before)
 
     def _look(self, tracked: list[_Tracked], last: _Sample | None) -> _Sample | None:
         self.budget.look([one.run for one in tracked])
@@ -222,6 +229,11 @@ class Resources:
                     self._session.write(Metrics(one.run.uid, now_ms(), one.step, values, "system"))
                     one.step += 1
         return sample
+
+
+def rest_after(spent: float) -> float:
+    """Seconds to rest after a look that took so many seconds of processor time."""
+    return min(max(TICK_SECONDS, spent / _SHARE), _LONGEST_REST)
 
 
 def _pace(age: float) -> float:

@@ -38,6 +38,7 @@ def main() -> None:
         "plugin": plugin,
         "load": loading,
         "cell": cells,
+        "sampler": sampler,
         "kill9": kills,
         "ingest": ingest,
         "search": search,
@@ -245,6 +246,11 @@ def _reply(client: Any, code: str) -> float:
         if message["parent_header"].get("msg_id") == request:
             assert message["content"]["status"] == "ok", message["content"]
             return (time.perf_counter() - started) * 1000
+
+
+def sampler(folder: Path) -> dict[str, Any]:
+    """What sampling once a second takes of a core."""
+    return importlib.import_module("sampler_speed").sampler_percent_of_core(folder)
 
 
 def kills(folder: Path) -> dict[str, Any]:

@@ -7,6 +7,8 @@ import threading
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from kernels import until
 
 from mlops_workbench import log, track
@@ -14,7 +16,7 @@ from mlops_workbench.capture import resources as resources_module
 from mlops_workbench.capture.cost import Meter, money_of, prices_missing
 from mlops_workbench.capture.energy import EnergyCounter
 from mlops_workbench.capture.gpus import GpuUsage, parse_usage
-from mlops_workbench.capture.resources import _pace
+from mlops_workbench.capture.resources import _pace, rest_after
 from mlops_workbench.capture.usage import process_usage, system_usage
 from mlops_workbench.core.records import Metrics, RunEnd, Tags
 from mlops_workbench.core.settings import PriceSettings
@@ -96,6 +98,24 @@ def test_a_run_that_goes_on_for_long_is_looked_at_less_often():
     assert [_pace(age) for age in (0, 599, 600, 7199, 7200, 36_000)] == [1, 1, 5, 5, 30, 30]
     samples = 600 + (7200 - 600) / 5 + (36_000 - 7200) / 30
     assert samples < 3000
+
+
+@given(st.floats(0, 0.1))
+def test_looking_takes_less_than_half_a_percent_of_a_core(spent):
+    rest = rest_after(spent)
+    assert rest >= 1 and spent / (spent + rest) < 0.005
+
+
+def test_a_process_that_takes_long_to_look_at_is_looked_at_less_often(session, records, monkeypatch):
+    def slow():
+        spin(0.05)
+        return system_usage()
+
+    monkeypatch.setattr(resources_module, "system_usage", slow)
+    with track("r"):
+        until(lambda: system_metrics(records, "r"), "a sample")
+        time.sleep(2.5)
+        assert len(system_metrics(records, "r")) == 1
 
 
 def test_sampling_goes_on_from_cell_to_cell_and_ends_when_nothing_is_tracked(session, monkeypatch):
