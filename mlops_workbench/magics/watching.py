@@ -8,6 +8,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from mlops_workbench.magics.warming import Warming
+
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
@@ -33,6 +35,7 @@ class Watching:
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell = shell
         self._broken = False
+        self._warming = Warming(shell)
 
     @cached_property
     def watch(self) -> Watch:
@@ -87,6 +90,7 @@ class Watching:
         self._quietly(lambda: self._look_after(result))
 
     def _look_before(self, info: Any) -> None:
+        self._warming.end()
         self.watch.before(info)
         # Loops of any cell are shown, also of those that are no runs.
         self.showing  # noqa: B018 made now

@@ -8,6 +8,7 @@ import decimal
 import keyword
 import math
 import pathlib
+import sys
 import zoneinfo
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -181,10 +182,14 @@ class _Writer:
         if kind in "biu":
             name = {"bool": "bool_"}.get(name, name)
             return f"{numpy}.{name}({self.code(value.item())})"
-        if kind == "f" and value.dtype.itemsize <= 8:
-            return f"{numpy}.{name}({self._float(float(value))})"
-        if kind == "c" and value.dtype.itemsize <= 16:
-            return f"{numpy}.{name}({self._complex(complex(value))})"
+        if (kind == "f" and value.dtype.itemsize <= 8) or (kind == "c" and value.dtype.itemsize <= 16):
+            plain, kept = value.item(), value.tobytes()
+            if value.dtype.type(_nameable(plain)).tobytes() != kept:
+                # There are many NaNs, and only one of them has a name.
+                order = "<" if sys.byteorder == "little" else ">"
+                form = f"{order}{kind}{value.dtype.itemsize}"
+                return f'{numpy}.frombuffer(bytes.fromhex("{kept.hex()}"), "{form}")[0]'
+            return f"{numpy}.{name}({self._float(plain) if kind == 'f' else self._complex(plain)})"
         if kind in "US":
             return f"{numpy}.{'str_' if kind == 'U' else 'bytes_'}({value.item()!r})"
         if kind in "mM":
@@ -195,6 +200,13 @@ class _Writer:
             return f"{numpy}.{name}({code}, {unit!r})" if unit else f"{numpy}.{name}({code})"
         # Long doubles and structured scalars have no literal that keeps every bit on every machine.
         raise InvalidInput(f"a value of type numpy.{name} cannot be injected", hint="convert it to a Python value")
+
+
+def _nameable(value: complex) -> complex:
+    """The number that is made of the name of this one."""
+    if isinstance(value, complex):
+        return complex(_nameable(value.real), _nameable(value.imag))
+    return math.nan if math.isnan(value) else value
 
 
 _WRITERS: dict[type, Callable[[_Writer, Any], str]] = {

@@ -84,7 +84,8 @@ def test_what_runs_is_what_was_given(value: object) -> None:
         10**5000, -(10**5000), "\ud800", "quote ' \" \\ \n", (), set(), frozenset(), {1: {2: (3,)}},
         PurePosixPath("a"), np.datetime64("2026-01-31T01:02:03.5", "ms"), np.timedelta64(3, "D"),
         np.datetime64("NaT"), np.str_("ä"), np.bytes_(b"x"), np.float16(0.1), np.complex64(1 + 2j), np.longlong(3),
-        [np.float64("nan"), float("-inf"), -0.0],
+        [np.float64("nan"), float("-inf"), -0.0], -np.float32("nan"), np.complex64(complex(1, -np.float32("nan"))),
+        np.frombuffer(b"\1\0\xc0\x7f", "=f4")[0], np.float64("inf"), np.float16("nan"),
     ],
     ids=lambda value: type(value).__name__,
 )  # fmt: skip
