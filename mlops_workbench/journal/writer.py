@@ -75,6 +75,9 @@ class JournalWriter:
         self._syncing = threading.RLock()
         self._dirty = False
         self._wake = threading.Event()
+        self._over = threading.Event()
+        # A writer that nobody holds any more has no thread either.
+        weakref.finalize(self, _end_syncer, self._over, self._wake).atexit = False
         self._syncer: threading.Thread | None = None
         # Why no more frames can be taken: closed, forked, or a fault seen in the background.
         self._stopped: StorageError | None = None
@@ -205,7 +208,7 @@ class JournalWriter:
             for segment in (*self._full, self._segment):
                 segment.finish()
             self._full.clear()
-        self._wake.set()
+        _end_syncer(self._over, self._wake)
 
     def _stop(self, reason: StorageError) -> StorageError:
         with self._lock:
@@ -241,7 +244,7 @@ class JournalWriter:
         if self._syncer is None:
             self._syncer = threading.Thread(
                 target=_sync_now_and_then,
-                args=(weakref.ref(self), self._wake, self._fsync_seconds),
+                args=(weakref.ref(self), self._wake, self._over, self._fsync_seconds),
                 name="mlops-journal-sync",
                 daemon=True,
             )
@@ -270,12 +273,19 @@ def _refuse(_: bytes) -> NoReturn:
     raise ValueError("the segment takes no more frames")
 
 
-def _sync_now_and_then(owner: weakref.ref[JournalWriter], wake: threading.Event, seconds: float) -> None:
-    pause = threading.Event()
+def _end_syncer(over: threading.Event, wake: threading.Event) -> None:
+    over.set()
+    wake.set()
+
+
+def _sync_now_and_then(
+    owner: weakref.ref[JournalWriter], wake: threading.Event, over: threading.Event, seconds: float
+) -> None:
     while True:
         wake.wait()
         wake.clear()
-        pause.wait(seconds)
+        if over.wait(seconds):
+            return
         writer = owner()
         if writer is None or writer._stopped is not None:
             return

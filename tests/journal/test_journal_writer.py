@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import resource
@@ -247,3 +248,20 @@ def test_killing_the_writer_loses_nothing_that_append_returned_from(tmp_path):
         for number, frame in enumerate(frames):
             assert (frame.type, frame.sequence) == (number % 50, number)
             assert frame.payload == number.to_bytes(8, "big") * (1 + number % 40)
+
+
+def syncers():
+    return [thread for thread in threading.enumerate() if thread.name == "mlops-journal-sync"]
+
+
+def test_the_thread_of_a_writer_ends_with_it(tmp_path):
+    before = syncers()
+    for forget in (JournalWriter.close, lambda _writer: None):
+        writer = JournalWriter(tmp_path, "s", segment_bytes=1 << 20, fsync_seconds=600)
+        writer.append(1, b"x")
+        (thread,) = [thread for thread in syncers() if thread not in before]
+        forget(writer)
+        del writer
+        gc.collect()
+        thread.join(timeout=30)
+        assert not thread.is_alive()
