@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -61,3 +63,12 @@ def _no_experiment_of_another_test() -> Iterator[None]:
     os.environ.pop("MLFLOW_EXPERIMENT_ID", None)
     yield
     os.environ.pop("MLFLOW_EXPERIMENT_ID", None)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_files_of_another_test() -> Iterator[None]:
+    """MLflow keeps the connections to every database that it has ever opened; `select` takes no file beyond 1,023."""
+    yield
+    stores: Any = sys.modules.get("mlflow.store.tracking.sqlalchemy_store")
+    for engine in list(stores.SqlAlchemyStore._engine_map.values()) if stores is not None else ():
+        engine.dispose()

@@ -1,0 +1,72 @@
+"""Imports what the first cells will need, in the time in which a kernel waits for the first one."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+#: Seconds that a kernel is given to begin listening, and a cell that loads the extension to reply.
+_PATIENCE = 0.1
+#: In the order of need: any cell's, then those of the first one that is a run.
+_MODULES = (
+    "mlops_workbench.capture.watch",
+    "mlops_workbench.capture.cells",
+    "mlops_workbench.capture.provenance",
+    "mlops_workbench.capture.autotrack",
+    "mlops_workbench.magics.showing",
+)
+
+
+class Warming:
+    """Imports in a thread until a cell comes.
+
+    A client that has started a kernel waits before it sends the first cell (a person for seconds, nbclient and
+    papermill for the fifth of a second that they listen for stray messages), and what is imported by then does not
+    cost the cell anything. Nothing is imported in a process that is no kernel.
+
+    Parameters
+    ----------
+    shell : InteractiveShell
+        The IPython session.
+    """
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        self._over = threading.Event()
+        self._thread: threading.Thread | None = None
+        if getattr(shell, "kernel", None) is None:
+            return
+        # No daemon: an interpreter that ends stops those wherever they are, also in the middle of an import.
+        self._thread = threading.Thread(target=self._import, name="mlops-warming", daemon=False)
+        try:
+            self._thread.start()
+        except RuntimeError:
+            # The interpreter is shutting down, or there are too many threads.
+            self._thread = None
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(before=self.end)
+
+    def end(self) -> None:
+        """A cell is there, or a child is about to be forked: import no more than what has been begun.
+
+        A forked child would wait forever for an import of a thread that it does not have.
+        """
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            self._over.set()
+            thread.join()
+
+    def _import(self) -> None:
+        self._over.wait(_PATIENCE)
+        for module in _MODULES:
+            if self._over.is_set() or sys.is_finalizing():
+                return
+            try:
+                import_module(module)
+            except Exception:  # noqa: BLE001 the cell that needs it says what is wrong
+                return
