@@ -61,6 +61,7 @@ class Environments:
         self._session = session
         self._distributions = Distributions()
         self._machine: dict[str, Any] | None = None
+        self._pools: tuple[str, frozenset[str], list[dict[str, Any]]] = ("", frozenset(), [])
         self._reset()
 
     def begin(self, run: ActiveRun) -> None:
@@ -147,10 +148,16 @@ class Environments:
             "git": _git_part(surroundings.git),
             "packages": describe_packages(installed, imported) if installed is not None else {},
             "variables": described_variables(os.environ),
-            "thread_pools": describe_thread_pools(),
+            "thread_pools": self._thread_pools(surroundings.run.uid, imported),
             "folder": str(surroundings.folder),
             "missing": missing,
         }
+
+    def _thread_pools(self, run_uid: str, imported: frozenset[str]) -> list[dict[str, Any]]:
+        # It takes milliseconds in which the user's code stands still: once a run, if nothing is imported in it.
+        if self._pools[:2] != (run_uid, imported):
+            self._pools = (run_uid, imported, describe_thread_pools())
+        return self._pools[2]
 
     def _put(self, run: ActiveRun, path: str, data: bytes, media_type: str, kind: str) -> None:
         digest = self._session.store(run.uid, data)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
 #: Seconds that a kernel is given to begin listening, and a cell that loads the extension to reply.
-_PATIENCE = 0.1
+_PATIENCE = 0.03
 #: In the order of need: any cell's, then those of the first one that is a run.
 _MODULES = (
     "mlops_workbench.capture.watch",
@@ -20,6 +20,10 @@ _MODULES = (
     "mlops_workbench.capture.provenance",
     "mlops_workbench.capture.autotrack",
     "mlops_workbench.magics.showing",
+    "mlops_workbench.capture.observed_data",
+    "mlops_workbench.magics.standing",
+    "mlops_workbench.capture.data_schema",
+    "mlops_workbench.capture.profile",
 )
 
 

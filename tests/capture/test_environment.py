@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib import import_module, metadata
 
 import pytest
 from kernels import until
@@ -217,6 +218,29 @@ def test_modules_are_traced_to_their_distributions():
     assert known.versions["scikit-learn"] == sklearn.__version__
     found = describe_packages(known, imported_modules())
     assert {"scikit-learn", "pyyaml", "pytest"} <= set(found["imported"]) and "jupyterlab" not in found["imported"]
+
+
+def test_what_is_installed_is_what_the_standard_library_reads(tmp_path, monkeypatch):
+    for module in ("google.protobuf", "matplotlib.pyplot", "mlflow", "mpl_toolkits", "PIL"):
+        import_module(module)
+    develop, debian = tmp_path / "developed.egg-info", tmp_path / "aged-1.0.egg-info"
+    develop.mkdir()
+    (develop / "PKG-INFO").write_text("Metadata-Version: 2.1\nName: Developed_Here\nVersion: 0.1+local\n")
+    debian.write_text("Metadata-Version: 1.1\nName: Aged\nVersion: 1.0\n")
+    (tmp_path / "numpy-0.0.1.dist-info").mkdir()
+    (tmp_path / "numpy-0.0.1.dist-info" / "METADATA").write_text("Name: numpy\nVersion: 0.0.1\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    versions = {}
+    for one in metadata.distributions():
+        if one.metadata and one.metadata["Name"]:
+            versions.setdefault(one.metadata["Name"].lower().replace("_", "-"), one.version)
+    modules = metadata.packages_distributions()
+    (tmp_path / "~roken-1.0.dist-info").mkdir()
+    known = Distributions().read()
+    assert known.versions == versions and known.versions["numpy"] == "0.0.1"
+    assert {"developed-here", "aged"} <= set(versions)
+    for module in imported_modules() & set(modules) - {"numpy"}:
+        assert known.modules[module] == tuple(sorted({n.lower().replace("_", "-") for n in modules[module]})), module
 
 
 def test_gpus_are_read_from_the_listing_of_the_driver():
