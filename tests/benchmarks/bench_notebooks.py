@@ -156,7 +156,8 @@ def execute(path: Path, *, capture: bool) -> Execution:
                         starts.append(time.perf_counter())
                         client.execute_cell(cell, index)
                 # What is put off until after the reply, or until the next cell, is part of the last one.
-                client.execute_cell(nbformat.v4.new_code_cell("pass"), len(document.cells))
+                document.cells.append(nbformat.v4.new_code_cell("pass"))
+                client.execute_cell(document.cells[-1], len(document.cells) - 1)
                 starts.append(time.perf_counter())
                 found.processor = _processor_seconds(pid)
         except (DeadKernelError, CellTimeoutError, RuntimeError, AssertionError) as error:
