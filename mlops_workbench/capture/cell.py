@@ -171,9 +171,12 @@ class CellRun:
 
         def remember() -> None:
             remembered = []
+            columns = {data.name: data.columns for data in self.run.datasets if data.context == "training"}
             for fit in fits:
                 X, y = (None if given is None else given.value for given in (fit.X, fit.y))
-                remembered.append(Fit(fit.name, fit.model, None if X is None else sample_seen(X, y)))
+                # A Series has its variable's name there, if it has none of its own.
+                known = columns.get(fit.X.name) if fit.X is not None and getattr(X, "ndim", 0) == 2 else None
+                remembered.append(Fit(fit.name, fit.model, None if X is None else sample_seen(X, y, known)))
             self._session.remember(remembered, self.run)
 
         if sum(description_seconds(fit.X.value) for fit in fits if fit.X is not None) < BEFORE_REPLY:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sys
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 _PROFILE_BYTES_PER_SECOND = 1.0e9
 _PROFILE_COLUMN_SECONDS = 0.4e-3
 _PROFILE_CELL_SECONDS = 0.2e-6
+#: Contents that are remembered; a profile is some kilobytes a column.
+_KNOWN = 32
+_known: dict[tuple[str, type, str], tuple[list[Column], dict[str, Any]]] = {}
 _IMPORT_SECONDS = 0.5  # of pandas, which the profile of an Arrow table needs
 
 
@@ -63,18 +67,24 @@ def describe_dataset(
             hint="give a DataFrame, a Series, an array, a sparse matrix, a list of rows, or the path of a file",
         )
     digest = digest_data(data, seconds)
-    profile = _profile(data, kind, digest)
-    return Dataset(
-        run_uid,
-        name or "data",
-        context,
-        digest.hex,
-        len_of(data),
-        _columns(data, kind, name),
-        source,
-        profile,
-        digest.covers,
-    )
+    columns, profile = _described(data, kind, digest, name)
+    return Dataset(run_uid, name or "data", context, digest.hex, len_of(data), columns, source, profile, digest.covers)
+
+
+def _described(data: Any, kind: str, digest: Digest, name: str) -> tuple[list[Column], dict[str, Any]]:
+    """Columns and profile; those of the same content, which cell after cell is fitted to, are made once."""
+    if digest.covers != "content":
+        # Two tables of one digest may differ in what it does not cover.
+        return _columns(data, kind, name), _profile(data, kind, digest)
+    # The digest knows types and names of columns; the name of the variable is that of a column without one.
+    key = (digest.hex, type(data), name if getattr(data, "ndim", 0) == 1 else "")
+    # Without a lock, which a forked child could find taken; the worst that other threads can do is to forget one.
+    known = _known.pop(key, None) or (_columns(data, kind, name), _profile(data, kind, digest))
+    _known[key] = known
+    if len(_known) > _KNOWN:
+        with contextlib.suppress(KeyError, RuntimeError, StopIteration):
+            del _known[next(iter(_known))]
+    return known
 
 
 def description_seconds(data: Any) -> float:
@@ -92,7 +102,7 @@ def description_seconds(data: Any) -> float:
     size = getattr(data, "nbytes", 0) if kind != "frame" else len(data) * 8 * shape[1]
     counted = 0.0
     if kind == "frame":
-        others = sum(getattr(dtype, "kind", "O") not in "iufmM" for dtype in data.dtypes[:200])
+        others = sum(getattr(dtype, "kind", "O") not in "iufmM" for dtype in data.dtypes.tolist()[:200])
         counted = others * min(len(data), 20_000) * _PROFILE_CELL_SECONDS
     profiled = columns * _PROFILE_COLUMN_SECONDS + float(size) / _PROFILE_BYTES_PER_SECOND
     return estimate_seconds(data) + profiled + counted + imports

@@ -24,7 +24,7 @@ from mlops_workbench.capture.column_content import buffer_of, plain_array, updat
 from mlops_workbench.capture.column_passes import tiles
 from mlops_workbench.capture.digest_cost import estimate_seconds, sample_rows, take_rows
 from mlops_workbench.capture.kinds import kind_of
-from mlops_workbench.capture.schema import column_names
+from mlops_workbench.capture.schema import column_names, series_of
 
 #: Part of every digest: raised when the same data would get another one.
 _FORM = "mlops-data-1"
@@ -103,7 +103,7 @@ def _parts(data: Any) -> tuple[Any, list[tuple[str, Any]]]:
     """What stands above the values, and the columns with a name (empty: it has no digest of its own to show)."""
     kind = kind_of(data)
     if kind == "frame":
-        values = [data.iloc[:, i] for i in range(data.shape[1])]
+        values = series_of(data)
         names = list(data.columns)
         index = _index(data.index)
         header = [data.shape, [[encode_one(n), _dtype(v)] for n, v in zip(names, values, strict=True)], _levels(index)]

@@ -21,14 +21,12 @@ def estimate_seconds(data: Any) -> float:
     """Expected time of the digest in seconds, from sizes, types and a glance at a few objects."""
     kind = kind_of(data)
     if kind == "frame":
-        dtypes = list(data.dtypes)
+        dtypes = data.dtypes.tolist()
         seconds = len(dtypes) * _COLUMN_SECONDS + _index_seconds(data.index)
-        own = {}
-        for i, dtype in enumerate(dtypes):
-            # Thousands of columns of numbers must not cost a Series each.
-            size = getattr(dtype, "itemsize", 8) if _is_plain(dtype) else None
-            own[i] = len(data) * size / _BYTES_PER_SECOND if size else _column_seconds(data.iloc[:, i])
-        return seconds + sum(own.values())
+        # Thousands of columns of numbers must not cost a Series each.
+        sizes = [dtype.itemsize if _is_plain(dtype) else 0 for dtype in dtypes]
+        others = sum(_column_seconds(data.iloc[:, i]) for i, size in enumerate(sizes) if not size)
+        return seconds + len(data) * sum(sizes) / _BYTES_PER_SECOND + others
     if kind == "series":
         return _index_seconds(data.index) + _column_seconds(data)
     if kind == "array":

@@ -44,10 +44,11 @@ class FitData:
     rows: int
 
 
-def sample_fit_data(X: Any, y: Any = None) -> FitData | None:
+def sample_fit_data(X: Any, y: Any = None, columns: list[Column] | None = None) -> FitData | None:
     """Columns and a sample of training data; None for what is not a table.
 
-    The sample is drawn with a seed of its own and leaves the user's random state alone.
+    The sample is drawn with a seed of its own and leaves the user's random state alone. `columns` are those of `X`
+    where they are known already.
 
     Raises
     ------
@@ -63,18 +64,20 @@ def sample_fit_data(X: Any, y: Any = None) -> FitData | None:
         raise InvalidInput(f"X has {rows} rows and y has {len(y)}", hint="give both as they went into fit")
     chosen = _chosen(rows)
     if is_table(X):
-        columns, sample = columns_of(X), _take(X, chosen)
+        width = X.shape[1] if X.ndim == 2 else 1
+        described = columns if columns is not None and len(columns) == width else columns_of(X)
+        sample = _take(X, chosen)
     else:
-        columns, sample = _other_table(X, kind, chosen)
-    return FitData(columns, sample, None if y is None else _take(y, chosen), rows)
+        described, sample = _other_table(X, kind, chosen)
+    return FitData(described, sample, None if y is None else _take(y, chosen), rows)
 
 
-def sample_seen(X: Any, y: Any = None) -> FitData | None:
+def sample_seen(X: Any, y: Any = None, columns: list[Column] | None = None) -> FitData | None:
     """:func:`sample_fit_data` of what a call of ``fit`` was given; a second argument of another length is no target."""
     try:
-        return sample_fit_data(X, y)
+        return sample_fit_data(X, y, columns)
     except InvalidInput:
-        return sample_fit_data(X)
+        return sample_fit_data(X, columns=columns)
 
 
 def reference_parquet(data: FitData, prediction: Any) -> bytes:
@@ -126,7 +129,9 @@ def _chosen(rows: int) -> Any:
 
 
 def _take(data: Any, rows: Any) -> Any:
-    return data.iloc[rows].copy() if hasattr(data, "iloc") else data[rows]
+    if len(rows) == len(data):
+        return data.copy()
+    return data.iloc[rows] if hasattr(data, "iloc") else data[rows]
 
 
 def _other_table(X: Any, kind: str, rows: Any) -> tuple[list[Column], Any]:

@@ -78,11 +78,11 @@ class Showing:
     def _put(self, cell: CellRun, view: LiveView | None) -> Callable[[], None]:
         """Show a card; gives what shows it again if it has changed."""
         shown = view or LiveView(self._shell, cell.execution, cell.run)
-        bundle = self._card(cell, shown)
+        before, bundle = _state(cell), self._card(cell, shown)
         shown.end(bundle)
 
         def again() -> None:
-            if (later := self._card(cell, shown)) != bundle:
+            if _state(cell) != before and (later := self._card(cell, shown)) != bundle:
                 shown.refresh(later)
 
         return again
@@ -99,6 +99,13 @@ class Showing:
 
     def _paint(self, bar: Bar) -> bool:
         return self._live.paint(bar, self._current() if hasattr(self._shell, "kernel") else None)
+
+
+def _state(cell: CellRun) -> tuple[object, ...]:
+    """What observation may still change of a card."""
+    run = cell.run
+    said = (run.status, run.error, [*run.notes], run.has_model)
+    return (*said, dict(run.metrics), dict(run.params), set(run.defaults), [*run.datasets])
 
 
 def _find_run_id(index: Path, uid: str) -> str:

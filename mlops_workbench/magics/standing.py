@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from mlops_workbench.capture.card_parts import SYSTEM
 from mlops_workbench.core.errors import WorkbenchError
@@ -17,6 +18,8 @@ from mlops_workbench.tracking.values import as_text
 if TYPE_CHECKING:
     from mlops_workbench.capture.run import ActiveRun
     from mlops_workbench.capture.session import Session
+
+_nouns: WeakKeyDictionary[ActiveRun, tuple[tuple[str, dict[str, Any]], Run]] = WeakKeyDictionary()
 
 
 def standing(session: Session, run: ActiveRun) -> Standing:
@@ -33,6 +36,14 @@ def standing(session: Session, run: ActiveRun) -> Standing:
 
 
 def _noun(run: ActiveRun) -> Run:
+    known = _nouns.get(run)
+    if known is None or known[0] != (run.status, run.metrics):
+        # Hundreds of runs that have ended are looked at for each card.
+        known = _nouns[run] = ((run.status, dict(run.metrics)), _made(run))
+    return known[1]
+
+
+def _made(run: ActiveRun) -> Run:
     # Resources that were used have a line of their own.
     metrics = {name: as_float(value) for name, value in run.metrics.items() if not name.startswith(SYSTEM)}
     return Run(
