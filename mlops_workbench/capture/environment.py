@@ -15,7 +15,7 @@ import msgspec
 from mlops_workbench.capture.distributions import Distributions, describe_packages, imported_modules
 from mlops_workbench.capture.environment_variables import described_variables
 from mlops_workbench.capture.git import GitState, read_git
-from mlops_workbench.capture.machine import describe_machine, describe_python, describe_thread_pools
+from mlops_workbench.capture.machine import ThreadPools, describe_machine, describe_python
 from mlops_workbench.capture.notices import notify
 from mlops_workbench.capture.usage import ignore_children_of_this_thread
 from mlops_workbench.core.records import Artifact, Tags
@@ -61,7 +61,7 @@ class Environments:
         self._session = session
         self._distributions = Distributions()
         self._machine: dict[str, Any] | None = None
-        self._pools: tuple[str, frozenset[str], list[dict[str, Any]]] = ("", frozenset(), [])
+        self._pools = ThreadPools()
         self._reset()
 
     def begin(self, run: ActiveRun) -> None:
@@ -148,16 +148,10 @@ class Environments:
             "git": _git_part(surroundings.git),
             "packages": describe_packages(installed, imported) if installed is not None else {},
             "variables": described_variables(os.environ),
-            "thread_pools": self._thread_pools(surroundings.run.uid, imported),
+            "thread_pools": self._pools.describe(imported),
             "folder": str(surroundings.folder),
             "missing": missing,
         }
-
-    def _thread_pools(self, run_uid: str, imported: frozenset[str]) -> list[dict[str, Any]]:
-        # It takes milliseconds in which the user's code stands still: once a run, if nothing is imported in it.
-        if self._pools[:2] != (run_uid, imported):
-            self._pools = (run_uid, imported, describe_thread_pools())
-        return self._pools[2]
 
     def _put(self, run: ActiveRun, path: str, data: bytes, media_type: str, kind: str) -> None:
         digest = self._session.store(run.uid, data)

@@ -58,18 +58,23 @@ class GitState:
 def read_git(folder: Path) -> GitState | None:
     """State of the repository that `folder` lies in; None without git or a repository.
 
-    git asks nobody for anything, takes no locks, and has ten seconds for each of five questions.
+    git asks nobody for anything, takes no locks, and has ten seconds for each of four questions.
     """
+    # Without a repository no process has to be started.
+    here = folder.absolute()
+    if not any((above / ".git").exists() for above in (here, *here.parents)):
+        return None
     root = _git(folder, "rev-parse", "--show-toplevel")
     if not root:
         return None
     top = Path(root.rstrip("\n"))
-    commit = (_git(top, "rev-parse", "--verify", "--quiet", "HEAD") or "").strip()
-    branch = (_git(top, "symbolic-ref", "--short", "--quiet", "HEAD") or "").strip()
-    status = _git(top, "status", "--porcelain=v1", "-z", "--untracked-files=normal", "--no-renames") or ""
-    entries = [entry for entry in status.split("\0") if entry]
-    untracked = [entry[3:] for entry in entries if entry.startswith("??")]
-    dirty = len(untracked) < len(entries)
+    status = _git(top, "status", "--porcelain=v2", "--branch", "-z", "--untracked-files=normal", "--no-renames") or ""
+    lines = [line for line in status.split("\0") if line]
+    headers = dict(line[2:].partition(" ")[::2] for line in lines if line.startswith("# "))
+    commit, branch = headers.get("branch.oid", ""), headers.get("branch.head", "")
+    commit, branch = ("" if value in ("(initial)", "(detached)") else value for value in (commit, branch))
+    untracked = [line[2:] for line in lines if line.startswith("? ")]
+    dirty = any(line[:2] in ("1 ", "2 ", "u ") for line in lines)
     diff, complete = _diff(top) if dirty and commit else ("", True)
     return GitState(
         root=str(top),
@@ -84,9 +89,10 @@ def read_git(folder: Path) -> GitState | None:
 
 
 def _remote(top: Path, branch: str) -> str:
-    name = (_git(top, "config", "--get", f"branch.{branch}.remote") or "").strip() if branch else ""
-    url = _git(top, "config", "--get", f"remote.{name or 'origin'}.url") or ""
-    return _CREDENTIALS.sub("", url.strip())
+    listed = _git(top, "config", "-z", "--get-regexp", r"^(branch\..*\.remote|remote\..*\.url)$") or ""
+    known = dict(entry.partition("\n")[::2] for entry in listed.split("\0"))
+    name = known.get(f"branch.{branch}.remote", "") if branch else ""
+    return _CREDENTIALS.sub("", known.get(f"remote.{name or 'origin'}.url", "").strip())
 
 
 def _diff(top: Path) -> tuple[str, bool]:

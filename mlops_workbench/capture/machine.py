@@ -42,13 +42,23 @@ def describe_machine() -> dict[str, Any]:
     }
 
 
-def describe_thread_pools() -> list[dict[str, Any]]:
+class ThreadPools:
     """Native thread pools of the libraries that are loaded, if threadpoolctl is among them."""
-    library = sys.modules.get("threadpoolctl")
-    if library is None:
-        return []
-    kept = ("user_api", "internal_api", "version", "num_threads", "threading_layer", "architecture")
-    return [{name: pool[name] for name in kept if name in pool} for pool in library.threadpool_info()]
+
+    def __init__(self) -> None:
+        self._controller: Any = None
+        self._for: frozenset[str] = frozenset()
+
+    def describe(self, imported: frozenset[str]) -> list[dict[str, Any]]:
+        """The pools as they are now; `imported` are the top-level modules that may have brought libraries."""
+        library = sys.modules.get("threadpoolctl")
+        if library is None:
+            return []
+        if self._controller is None or imported != self._for:
+            # To look for libraries takes milliseconds in which the user's code stands still.
+            self._controller, self._for = library.ThreadpoolController(), imported
+        kept = ("user_api", "internal_api", "version", "num_threads", "threading_layer", "architecture")
+        return [{name: pool[name] for name in kept if name in pool} for pool in self._controller.info()]
 
 
 def parse_gpus(listing: str) -> list[dict[str, Any]]:

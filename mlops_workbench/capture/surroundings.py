@@ -73,6 +73,7 @@ class Surroundings:
         except WorkbenchError:
             # It was told already, and nothing can be written now.
             return
-        if settings.environment:
-            quietly("its environment", lambda: self.environments.begin(run))
         quietly("its resources", lambda: self.resources.begin(run))
+        if settings.environment:
+            # Last: its thread is busy at once, and whatever waits for the system would wait for it too.
+            quietly("its environment", lambda: self.environments.begin(run))

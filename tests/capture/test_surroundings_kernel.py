@@ -94,6 +94,8 @@ def test_the_first_tracked_cell_does_not_wait_for_git(workspace, tmp_path):
     gate, programs = tmp_path / "gate", tmp_path / "bin"
     os.mkfifo(gate)
     programs.mkdir()
+    # Outside of a repository git is not asked at all.
+    (workspace.root / ".git").mkdir()
     (programs / "git").write_text(f'#!/bin/sh\nread word < "{gate}"\nexit 128\n')
     (programs / "git").chmod(0o755)
     records = Records(workspace.root)
