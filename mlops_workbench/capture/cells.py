@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from mlops_workbench.capture.contents import Contents
 from mlops_workbench.capture.deferred import Deferred
 from mlops_workbench.capture.execution import Execution
 from mlops_workbench.capture.live_names import used_names
@@ -85,6 +86,7 @@ class CellLog:
         self._session = session
         self._deferred = deferred
         self._functions: dict[str, FunctionNames] = {}
+        self._contents = Contents()
         self._randomness = Randomness()
         self._begun = False
         self._notebook = ""
@@ -178,10 +180,15 @@ class CellLog:
         for name in list(names.reads):
             if name in values and _is_users(name):
                 names.use(name, used_names(values[name], values, known))
-        changed = mutations(names, values, self._functions)
         new, gone, rebound = _difference(entry.before, values)
         if entry.overlaps and not names.opaque:
             new, gone, rebound = new & names.writes, gone & names.deletes, rebound & names.writes
+        changed = mutations(names, values, self._functions)
+        bound_anew = new | rebound | (names.writes - names.updates)
+        touched = filter(_is_users, bound_anew | names.updates | names.reads.keys())
+        altered, unaltered = self._contents.compare(touched, values)
+        if not entry.overlaps:
+            changed.settle(altered - bound_anew, unaltered - bound_anew, names.updates)
         effects = [*names.effects]
         if self._randomness.digest == entry.random_state:
             effects += [DRAWN + library for library in self._randomness.moved()]

@@ -67,18 +67,22 @@ class Gpus:
         return GpuUsage(utilization, memory.used / 1e6, memory.total / 1e6, watts)
 
     def _ask(self) -> list[GpuUsage]:
-        with contextlib.suppress(OSError, subprocess.SubprocessError):
-            done = subprocess.run(
-                [str(self._program), f"--query-gpu={_FIELDS}", "--format=csv,noheader,nounits"],
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                timeout=_PROGRAM_SECONDS,
-                start_new_session=True,
-                check=True,
-            )
-            return parse_usage(done.stdout)
-        return []
+        return parse_usage(ask_nvidia(str(self._program), _FIELDS, _PROGRAM_SECONDS))
+
+
+def ask_nvidia(program: str, fields: str, seconds: float) -> str:
+    """A line of comma-separated values for each GPU; empty when the driver's program fails or takes too long."""
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        return subprocess.run(
+            [program, f"--query-gpu={fields}", "--format=csv,noheader,nounits"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            start_new_session=True,
+            check=True,
+        ).stdout
+    return ""
 
 
 def parse_usage(listing: str) -> list[GpuUsage]:

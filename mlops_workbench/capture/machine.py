@@ -6,10 +6,11 @@ import contextlib
 import os
 import platform
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+from mlops_workbench.capture.gpus import ask_nvidia
 
 _GPU_FIELDS = ("name", "memory.total", "driver_version")
 _GPU_SECONDS = 10.0
@@ -94,17 +95,4 @@ def _memory() -> int:
 
 def _gpus() -> list[dict[str, Any]]:
     program = shutil.which("nvidia-smi")
-    if program is None:
-        return []
-    with contextlib.suppress(OSError, subprocess.SubprocessError):
-        done = subprocess.run(
-            [program, f"--query-gpu={','.join(_GPU_FIELDS)}", "--format=csv,noheader,nounits"],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_GPU_SECONDS,
-            start_new_session=True,
-            check=True,
-        )
-        return parse_gpus(done.stdout)
-    return []
+    return parse_gpus(ask_nvidia(program, ",".join(_GPU_FIELDS), _GPU_SECONDS)) if program is not None else []

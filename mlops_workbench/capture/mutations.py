@@ -70,6 +70,26 @@ class Mutations:
         elif verdict == "maybe":
             self.maybe.add(name)
 
+    def settle(self, changed: set[str], same: set[str], shown: set[str]) -> None:
+        """Take what the contents of objects say, which know better than the types.
+
+        Parameters
+        ----------
+        changed, same : set of str
+            Names whose objects hold something else than before, and those that hold the same.
+        shown : set of str
+            Names that the syntax tree shows to be changed in place.
+        """
+        self.maybe -= changed | same
+        self.sure -= same
+        for name in same:
+            self.slots.pop(name, None)
+            self.repeats.discard(name)
+        unexplained = changed - self.sure - shown
+        self.sure |= unexplained
+        # What a function made of it, it made of what was there.
+        self.repeats |= unexplained
+
 
 def mutations(names: CellNames, values: Mapping[str, Any], functions: Mapping[str, FunctionNames]) -> Mutations:
     """What a cell changed in place beyond what its syntax tree shows.

@@ -25,6 +25,7 @@ class Notebook:
         self.cells = dict(cells)
         self.path = folder / "mein notizbuch ü.ipynb"
         monkeypatch.setenv("JPY_SESSION_NAME", str(self.path))
+        monkeypatch.chdir(folder)
         # A session takes the place of __main__ and of the hooks of the interpreter.
         for name in ("displayhook", "excepthook"):
             monkeypatch.setattr(sys, name, getattr(sys, name))
@@ -96,6 +97,11 @@ TWO = {"A": "x = 1", "R": RUN}
 GOOD = {
     "straight line": (TWO, "A | R"),
     "saved afterwards": (TWO, "A | save | R"),
+    "a list sorted twice": (
+        {"A": "words = ['b', 'a']", "B": "words.sort()", "R": "%%track r\ny = words[0]"}, "A | B | B | R"),
+    "what a function of a library changed": (
+        {"A": "import heapq\nheap = [3, 4]", "B": "heapq.heappush(heap, 1)", "R": "%%track r\ny = heap[0]"},
+        "A | B | R"),
     "a run that needs nothing": ({"R": "%%track r\ny = 1"}, "R"),
     "a cell run twice that only binds": (TWO, "A | A | R"),
     "the run twice": (TWO, "A | R | R"),
@@ -180,6 +186,9 @@ BAD = {
     "a generator used again": (
         {"S": "import numpy as np\nrng = np.random.default_rng(0)", "D": "x = rng.random()", "R": RUN},
         "S | D | D | R", ["In[2] and In[3] are the same cell, run again on its own result (rng)"]),
+    "what a function of a library changed, again": (
+        {"A": "import heapq\nheap = [3, 4]", "B": "heapq.heappush(heap, 1)", "R": "%%track r\ny = heap[0]"},
+        "A | B | B | R", ["In[2] and In[3] are the same cell, run again on its own result (heap)"]),
     "a file written below": (
         {"R": "%%track r\ny = open('f.txt').read()", "W": "with open('f.txt', 'w') as f:\n    f.write('1')"},
         "W | R", ["In[1], which made f.txt for In[2], stands below it"]),

@@ -1,0 +1,100 @@
+"""Columns of a table of all kinds, and its digest."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mlops_workbench.capture.digest import content_digest
+from mlops_workbench.capture.schema import columns_of
+from mlops_workbench.core.records import Column
+
+
+def table():
+    return pd.DataFrame(
+        {
+            "f": [1.5, None, 3.0],
+            "f32": np.array([1, 2, 3], "float32"),
+            "i": [1, 2, 3],
+            "i8": np.array([1, 2, 3], "int8"),
+            "b": [True, False, True],
+            "s": ["ä", None, "c"],
+            "cat": pd.Categorical(["x", "y", "x"]),
+            "cat_int": pd.Categorical([1, 2, 1]),
+            "t": pd.to_datetime(["2024-01-01", None, "2024-01-03"]),
+            "tz": pd.date_range("2024", periods=3, tz="Europe/Berlin"),
+            "nullable": pd.array([1, None, 3], dtype="Int64"),
+            "nb": pd.array([True, None, False], dtype="boolean"),
+            "mixed": [1, "a", None],
+            7: [1.0, 2.0, 3.0],
+        }
+    )
+
+
+def test_columns_have_mlflows_types_and_know_what_is_missing():
+    found = {column.name: (column.dtype, column.required) for column in columns_of(table())}
+    assert found == {
+        "f": ("double", False),
+        "f32": ("float", True),
+        "i": ("long", True),
+        "i8": ("integer", True),
+        "b": ("boolean", True),
+        "s": ("string", False),
+        "cat": ("string", True),
+        "cat_int": ("long", True),
+        "t": ("datetime", False),
+        "tz": ("datetime", True),
+        "nullable": ("long", False),
+        "nb": ("boolean", False),
+        "mixed": ("string", False),
+        "7": ("double", True),
+    }
+    assert columns_of(np.array([[1.0, np.nan], [2.0, 3.0]])) == [
+        Column("x0", "double", True),
+        Column("x1", "double", False),
+    ]
+    assert columns_of(np.arange(3)) == [Column("x0", "long", True)]
+
+
+def test_the_digest_changes_with_any_cell_name_and_type_and_with_nothing_else():
+    base = content_digest(table())
+    assert base == content_digest(table()) and len(base[0]) == 32 and base[1] == "content"
+    changes = {"f": 9.0, "i": 9, "i8": 9, "b": False, "s": "z", "cat": "y", "t": pd.Timestamp("2025"), "mixed": 4}
+    seen = {base[0]}
+    for column, value in changes.items():
+        other = table()
+        other.loc[2, column] = value
+        seen.add(content_digest(other)[0])
+    renamed = table().rename(columns={"f": "g"})
+    seen |= {
+        content_digest(renamed)[0],
+        content_digest(table().iloc[:2])[0],
+        content_digest(table().astype({"i": "int32"}))[0],
+    }
+    seen.add(content_digest(table().iloc[::-1])[0])
+    assert len(seen) == len(changes) + 5
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        np.arange(12.0).reshape(3, 4),
+        np.array(["a", "bb"]),
+        np.array([1, "a", None], dtype=object),
+        np.array([], dtype=float),
+    ],
+)
+def test_arrays_have_a_digest_of_their_content(data):
+    assert content_digest(data) == content_digest(data.copy()) and content_digest(data)[1] == "content"
+    if data.size:
+        other = data.copy()
+        other[(0,) * data.ndim] = "q" if data.dtype.kind in "UO" else 99
+        assert content_digest(other)[0] != content_digest(data)[0]
+    strided = np.arange(12.0).reshape(3, 4)[:, ::2]
+    assert content_digest(strided) == content_digest(strided.copy())
+
+
+def test_cells_without_content_are_digested_by_shape_and_it_is_said():
+    frame = pd.DataFrame({"l": [object(), object()]})
+    assert content_digest(frame)[1] == "shape"
