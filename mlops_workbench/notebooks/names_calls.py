@@ -16,13 +16,14 @@ from mlops_workbench.notebooks.effects import (
 from mlops_workbench.notebooks.names import ACCUMULATING, CellNames, FunctionCall, MethodCall
 from mlops_workbench.notebooks.names_scope import Scope, root_of
 
-#: Functions that change their first argument, whatever module they are taken from.
-_CHANGE_FIRST = frozenset(
-    (
-        "shuffle", "heappush", "heappop", "heapify", "heapreplace", "heappushpop", "insort", "insort_left",
-        "insort_right", "setattr", "delattr", "fill_diagonal", "copyto", "putmask", "place", "put", "put_along_axis",
-    )
-)  # fmt: skip
+#: Functions that change their first argument, whatever module they are taken from, into something made of it.
+_BUILD_ON_FIRST = frozenset(
+    ("shuffle", "heappush", "heappop", "heapreplace", "heappushpop", "insort", "insort_left", "insort_right")
+)
+#: Those, and functions of which a second call changes nothing more.
+_CHANGE_FIRST = _BUILD_ON_FIRST | frozenset(
+    ("heapify", "setattr", "delattr", "fill_diagonal", "copyto", "putmask", "place", "put", "put_along_axis")
+)
 
 _OPAQUE_CALLS = ("exec", "eval", "globals", "locals", "vars")
 
@@ -88,6 +89,8 @@ class Calls(Scope):
                 self._updates(root)
         if name in _CHANGE_FIRST and node.args and (root := root_of(node.args[0])):
             self._updates(root)
+            if name in _BUILD_ON_FIRST and root not in self._local and root not in self._bound:
+                self.names.repeats.add(root)
         if isinstance(node.func, ast.Name) and node.func.id not in self._local:
             if node.func.id in _OPAQUE_CALLS:
                 self.names.opaque = True

@@ -186,6 +186,9 @@ BAD = {
     "a generator used again": (
         {"S": "import numpy as np\nrng = np.random.default_rng(0)", "D": "x = rng.random()", "R": RUN},
         "S | D | D | R", ["In[2] and In[3] are the same cell, run again on its own result (rng)"]),
+    "what an unknown function changed, again": (
+        {"A": "import operator\nwords = ['a']", "B": "operator.iconcat(words, ['b'])", "R": "%%track r\ny = words[0]"},
+        "A | B | B | R", ["In[2] and In[3] are the same cell, run again on its own result (words)"]),
     "what a function of a library changed, again": (
         {"A": "import heapq\nheap = [3, 4]", "B": "heapq.heappush(heap, 1)", "R": "%%track r\ny = heap[0]"},
         "A | B | B | R", ["In[2] and In[3] are the same cell, run again on its own result (heap)"]),
