@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-#: Seconds that a kernel is given to begin listening, and a cell that loads the extension to reply.
-_PATIENCE = 0.03
+#: Seconds between two looks whether a client is there, and the longest time to wait for one.
+_LOOK_SECONDS, _WAIT_SECONDS = 0.01, 30.0
+#: Seconds for the reply to it.
+_PATIENCE = 0.02
 #: In the order of need: any cell's, then those of the first one that is a run.
 _MODULES = (
     "mlops_workbench.capture.watch",
@@ -41,6 +44,7 @@ class Warming:
     """
 
     def __init__(self, shell: InteractiveShell) -> None:
+        self._shell = shell
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
         if getattr(shell, "kernel", None) is None:
@@ -66,6 +70,12 @@ class Warming:
             thread.join()
 
     def _import(self) -> None:
+        # Not while the kernel starts: its client waits for that, and after it no longer.
+        deadline = time.monotonic() + _WAIT_SECONDS
+        while not getattr(self._shell, "parent_header", None):
+            gone = time.monotonic() > deadline or not threading.main_thread().is_alive()
+            if gone or self._over.wait(_LOOK_SECONDS):
+                return
         self._over.wait(_PATIENCE)
         for module in _MODULES:
             if self._over.is_set() or sys.is_finalizing():
