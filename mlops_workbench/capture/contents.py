@@ -21,11 +21,11 @@ from xxhash import xxh3_128
 
 from mlops_workbench.capture.canonical import Opaque, encoded
 
-#: Time for one cell, parts of one object, bytes of an array.
+#: Time for one cell; parts, plain items and bytes of one object.
 _SECONDS = 0.002
 _PARTS = 2_000
 _PLAIN_ITEMS = 20_000
-_ARRAY_BYTES = 1 << 20
+_BYTES = 1 << 20
 _DEEPEST = 30
 
 _PLAIN = frozenset((str, int, float, bool, bytes, type(None)))
@@ -130,7 +130,7 @@ def _content(value: Any) -> _Content | None:
     reader = _Reader()
     try:
         known = reader.read(value, 0)
-    except (_TooMuch, RuntimeError, RecursionError, ValueError):
+    except (_TooMuch, RuntimeError, RecursionError, ValueError, MemoryError):
         # Too large, or another thread changes it.
         return None
     return _Content(id(value), reader.state.digest(), reader.complete, frozenset(reader.parts)) if known else None
@@ -144,7 +144,7 @@ class _Reader:
         self.complete = True
         self.parts: set[int] = set()
         self._left = _PARTS
-        self._bytes = _ARRAY_BYTES
+        self._bytes = _BYTES
 
     def read(self, value: Any, depth: int) -> bool:
         """Take in an object; whether anything can be said of it but which one it is."""
@@ -238,7 +238,7 @@ class _Reader:
         if issubclass(kind, _BY_IDENTITY):
             self._say("is", id(value))
             return True
-        if kind.__module__ not in _LIBRARIES and not issubclass(kind, _numpy_scalar()):
+        if (kind.__module__ not in _LIBRARIES or kind is memoryview) and not issubclass(kind, _numpy_scalar()):
             # Not to run code of the user's.
             self._say("is", id(value))
             self.complete = False
@@ -253,6 +253,9 @@ class _Reader:
         return True
 
     def _plain(self, items: list[Any]) -> None:
+        self._bytes -= sum(len(item) for item in items if type(item) is str or type(item) is bytes)
+        if self._bytes < 0:
+            raise _TooMuch
         try:
             self.state.update(_encode(items))
         except (OverflowError, UnicodeEncodeError):

@@ -219,3 +219,25 @@ def test_a_new_database_gets_everything_again(stored_workspace: Workspace, mlflo
     with Ingest(moved) as ingest:
         ingest.drain()
         _assert_complete(_content(ingest.store), uids)
+
+
+def test_a_parameter_that_was_repeated_has_the_values_it_had_when_it_is_delivered_again(
+    stored_workspace: Workspace,
+) -> None:
+    recorder, long = Recorder(stored_workspace), "x" * 7000
+    uid = recorder.start()
+    for value in ("1", "1", "2"):
+        recorder.put(Params(uid, {"a": value, "long": value + long}))
+    with Ingest(stored_workspace) as ingest:
+        ingest.drain()
+        client = MlflowClient(ingest.store.uri)
+        before = client.get_run(uid).data
+        assert before.params["a"] == "1"
+        invented = {name for name in before.tags if name.startswith("mlops.param.")}
+        assert invented == {"mlops.param.a.2", "mlops.param.long.2"}
+        with contextlib.closing(sqlite3.connect(ingest.log.path)) as connection, connection:
+            connection.execute("DELETE FROM cursors")
+    with Ingest(stored_workspace) as ingest:
+        ingest.drain()
+        after = client.get_run(uid).data
+        assert (after.params, after.tags) == (before.params, before.tags)
