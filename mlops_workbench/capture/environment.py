@@ -220,8 +220,9 @@ def _git_tags(git: GitState) -> dict[str, str]:
         "mlflow.source.git.branch": git.branch,
         "mlflow.source.git.repoURL": git.remote,
     }
-    known = {name: value for name, value in tags.items() if value}
-    return known | {"mlflow.source.git.dirty": str(git.dirty)}
+    if git.dirty is not None:
+        tags["mlflow.source.git.dirty"] = str(git.dirty)
+    return {name: value for name, value in tags.items() if value}
 
 
 def _git_part(git: GitState | None) -> dict[str, Any] | None:

@@ -35,8 +35,8 @@ class GitState:
         Empty for a detached HEAD.
     remote : str
         URL of the branch's remote, else of origin, without credentials.
-    dirty : bool
-        Whether tracked files differ from HEAD.
+    dirty : bool or None
+        Whether tracked files differ from HEAD; None when git could not tell.
     diff : str
         The difference as a patch, secrets masked.
     diff_complete : bool
@@ -49,7 +49,7 @@ class GitState:
     commit: str = ""
     branch: str = ""
     remote: str = ""
-    dirty: bool = False
+    dirty: bool | None = False
     diff: str = field(default="", repr=False)
     diff_complete: bool = True
     untracked: list[str] = field(default_factory=list)
@@ -61,20 +61,24 @@ def read_git(folder: Path) -> GitState | None:
     git asks nobody for anything, takes no locks, and has ten seconds for each of four questions.
     """
     # Without a repository no process has to be started.
-    here = folder.absolute()
-    if not any((above / ".git").exists() for above in (here, *here.parents)):
+    here = Path(os.path.realpath(folder))
+    if not any(os.path.lexists(above / ".git") for above in (here, *here.parents)):
         return None
     root = _git(folder, "rev-parse", "--show-toplevel")
     if not root:
         return None
     top = Path(root.rstrip("\n"))
-    status = _git(top, "status", "--porcelain=v2", "--branch", "-z", "--untracked-files=normal", "--no-renames") or ""
-    lines = [line for line in status.split("\0") if line]
+    status = _git(top, "status", "--porcelain=v2", "--branch", "-z", "--untracked-files=normal", "--no-renames")
+    lines = [line for line in (status or "").split("\0") if line]
     headers = dict(line[2:].partition(" ")[::2] for line in lines if line.startswith("# "))
     commit, branch = headers.get("branch.oid", ""), headers.get("branch.head", "")
     commit, branch = ("" if value in ("(initial)", "(detached)") else value for value in (commit, branch))
+    if status is None:
+        # A broken index, or a tree so large that it took too long: whether it is dirty is not known.
+        commit = (_git(top, "rev-parse", "--verify", "--quiet", "HEAD") or "").strip()
+        branch = (_git(top, "symbolic-ref", "--short", "--quiet", "HEAD") or "").strip()
     untracked = [line[2:] for line in lines if line.startswith("? ")]
-    dirty = any(line[:2] in ("1 ", "2 ", "u ") for line in lines)
+    dirty = any(line[:2] in ("1 ", "2 ", "u ") for line in lines) if status is not None else None
     diff, complete = _diff(top) if dirty and commit else ("", True)
     return GitState(
         root=str(top),

@@ -74,7 +74,8 @@ class Delivery:
         self.store = store
         self.log = log
         self._runs = RunDelivery(store, log, workspace.blobs)
-        self._failures: Counter[tuple[str, int]] = Counter()
+        # By file: its cursor stays where it is until a batch is through, while the batch grows with every heartbeat.
+        self._failures: Counter[str] = Counter()
 
     def step(self, finished: Mapping[str, Cursor]) -> bool:
         """Deliver at most one batch of each file; True when there was anything.
@@ -113,17 +114,16 @@ class Delivery:
         return moved
 
     def _deliver_patiently(self, file: JournalFile, batch: Batch, *, done: bool) -> None:
-        place = (file.name, batch.cursor.offset)
-        self._runs.patient = self._failures[place] < _PATIENCE
+        self._runs.patient = self._failures[file.name] < _PATIENCE
         try:
             self._deliver(file, batch, done=done)
         except WorkbenchError:
             self.store.ping()
-            self._failures[place] += 1
+            self._failures[file.name] += 1
             raise
         finally:
             self._runs.patient = True
-        self._failures.pop(place, None)
+        self._failures.pop(file.name, None)
 
     def _deliver(self, file: JournalFile, batch: Batch, *, done: bool) -> None:
         by_run: dict[str, list[RunRecord]] = {}

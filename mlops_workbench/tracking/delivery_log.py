@@ -254,11 +254,14 @@ class DeliveryLog:
             if found:
                 return int(found[0])
             last = self._one(
-                "SELECT ordinal, value FROM params WHERE uid=? AND name=? ORDER BY ordinal DESC LIMIT 1", (uid, name)
+                "SELECT ordinal, value FROM params WHERE uid=? AND name=? AND ordinal > 0"
+                " ORDER BY ordinal DESC LIMIT 1",
+                (uid, name),
             )
-            if last and last[1] == value:
-                return 0
+            # A repetition is remembered by its place too: later the last value is another one.
             ordinal = int(last[0]) + 1 if last else 1
+            if last and last[1] == value:
+                ordinal = 0
             self._write("INSERT INTO params VALUES (?, ?, ?, ?, ?)", (uid, name, place, value, ordinal))
             return ordinal
 

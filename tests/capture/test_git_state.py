@@ -154,3 +154,19 @@ def test_nothing_in_the_repository_is_changed(repository):
     os.utime(repository / "notebooks" / "n.ipynb")
     read_git(repository)
     assert (repository / ".git" / "index").read_bytes() == index
+
+
+def test_a_broken_index_leaves_the_commit_known(repository):
+    before = read_git(repository)
+    (repository / ".git" / "index").write_bytes(b"no index")
+    found = read_git(repository)
+    assert (found.commit, found.branch) == (before.commit, before.branch) and found.commit
+    assert found.dirty is None and found.untracked == []
+
+
+def test_a_link_into_a_repository_leads_to_it(repository, tmp_path):
+    inside = repository / "sub"
+    inside.mkdir()
+    link = tmp_path / "link elsewhere"
+    link.symlink_to(inside)
+    assert read_git(link).root == read_git(repository).root
