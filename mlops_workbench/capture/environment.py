@@ -173,10 +173,11 @@ class _Worker:
         """Let it be worked on."""
         self._queue.put(item)
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="mlops-environment", daemon=True)
+            thread = threading.Thread(target=self._run, name="mlops-environment", daemon=True)
             # At the interpreter's end no thread can be started; close() then writes what is known.
             with contextlib.suppress(RuntimeError):
-                self._thread.start()
+                thread.start()
+                self._thread = thread
 
     def stop(self, patience: float) -> None:
         """Write no more after this returns, unless writing takes longer than `patience` seconds."""

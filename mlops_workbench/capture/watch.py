@@ -92,11 +92,11 @@ class Watch:
         for observer in self.observers:
             quietly(observer.what, lambda observer=observer: observer.before(execution))
 
-    def after(self, result: Any = None) -> None:
-        """A cell ended."""
+    def after(self, result: Any = None) -> Execution | None:
+        """A cell ended; gives its execution, None when it was not seen to begin."""
         execution = self._take(result)
         if execution is None:
-            return
+            return None
         execution.ended(_error(result))
         if execution.run is not None:
             self._end(execution.run, execution.error)
@@ -104,6 +104,11 @@ class Watch:
             quietly(observer.what, lambda observer=observer: observer.after(execution))
         # Its traceback holds the variables of every function on the way.
         execution.error = None
+        return execution
+
+    def under_way(self) -> bool:
+        """Whether a cell is under way in this thread."""
+        return bool(self._executions())
 
     def current(self) -> Execution:
         """The execution that is under way in this thread."""

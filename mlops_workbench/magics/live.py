@@ -101,11 +101,7 @@ class LiveView:
             if bundle is not None:
                 self._publish(bundle, update=self._shown)
                 self._shown = True
-        if self._widget is not None:
-            # The view is gone from the page by now; its models would stay in the kernel and in the notebook.
-            for part in (self._widget, self._widget.layout, self._widget.style):
-                part.close()
-            self._widget = None
+            self._close_widget()
 
     def refresh(self, bundle: Mapping[str, str]) -> None:
         """Show another static output in the place of the one that :meth:`end` showed."""
@@ -117,6 +113,7 @@ class LiveView:
         self._widget = _html_widget(html)
         with self._lock:
             if self.done.is_set():
+                self._close_widget()
                 return
             bundle: dict[str, Any] = {"text/plain": live_text(self._snapshot()), "text/html": html}
             if self._widget is not None:
@@ -140,6 +137,13 @@ class LiveView:
             drawn = time.perf_counter()
             # Drawing may take a twentieth of the time, on a machine that is busy too.
             pause = max(_DRAW, 20 * (drawn - now))
+
+    def _close_widget(self) -> None:
+        # The view is gone from the page by now; its models would stay in the kernel and in the notebook.
+        widget, self._widget = self._widget, None
+        if widget is not None:
+            for part in (widget, widget.layout, widget.style):
+                part.close()
 
     def _publish(self, bundle: Mapping[str, Any], *, update: bool) -> None:
         # So that a tool, and what observes the cell, can tell it from what the user shows.
@@ -184,28 +188,41 @@ class LiveViews:
         self._waiting: queue.SimpleQueue[LiveView] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._pid = os.getpid()
-        # Subshells of a kernel execute cells in threads of their own.
-        self._open: dict[int, LiveView] = {}
+        # Subshells of a kernel execute cells in threads of their own, and a cell may run another one.
+        self._open: dict[int, list[LiveView]] = {}
 
     def begin(self, execution: Execution, run: ActiveRun | None) -> LiveView:
         """Watch an execution that has just begun."""
+        views = self._open.setdefault(threading.get_ident(), [])
+        for known in views:
+            if known.execution is execution:
+                # A loop was shown before the cell became a run.
+                known.run = run
+                return known
         view = LiveView(self._shell, execution, run)
-        old = self._open.get(threading.get_ident())
-        if old is not None and old.execution is execution:
-            # A loop was shown before the cell became a run.
-            old.run = run
-            return old
-        self._open[threading.get_ident()] = view
-        if self._pid == os.getpid():
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._draw, name="mlops-live", daemon=True)
-                self._thread.start()
+        views.append(view)
+        if self._pid == os.getpid() and self._drawing():
             self._waiting.put(view)
         return view
 
-    def take(self) -> LiveView | None:
-        """The view of this thread's execution, which is over."""
-        return self._open.pop(threading.get_ident(), None)
+    def take(self, execution: Execution | None) -> LiveView | None:
+        """The view of an execution of this thread that is over; those of cells in it end without a word."""
+        views = self._open.get(threading.get_ident(), [])
+        place = next((i for i, view in enumerate(views) if view.execution is execution), None)
+        if place is None:
+            return None
+        found, *inner = views[place:]
+        del views[place:]
+        if not views:
+            self._open.pop(threading.get_ident(), None)
+        for view in inner:
+            view.end(None)
+        return found
+
+    def forget(self) -> None:
+        """No cell is under way in this thread: what is still drawn was left by an interrupt."""
+        for view in self._open.pop(threading.get_ident(), []):
+            view.end(None)
 
     def paint(self, bar: Bar, execution: Execution | None) -> bool:
         """Take a loop that begins; False when there is no place but the terminal's line to show it."""
@@ -214,11 +231,24 @@ class LiveViews:
         if self._pid != os.getpid():
             return True
         # A loop in a thread of the cell belongs to the cell.
-        view = self._open.get(threading.get_ident()) or next(iter(self._open.values()), None)
+        views = self._open.get(threading.get_ident()) or next(iter(list(self._open.values())), None)
+        view = views[-1] if views else None
         if view is None and execution is not None:
             view = self.begin(execution, None)
         if view is not None:
             view.add(bar)
+        return True
+
+    def _drawing(self) -> bool:
+        """Whether there is a thread that draws."""
+        if self._thread is None:
+            thread = threading.Thread(target=self._draw, name="mlops-live", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:
+                # There are too many threads, or the interpreter ends: the card comes all the same.
+                return False
+            self._thread = thread
         return True
 
     def _draw(self) -> None:

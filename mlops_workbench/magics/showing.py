@@ -62,11 +62,15 @@ class Showing:
         else:
             cells.append(cell)
 
-    def ended(self, deferred: Deferred) -> None:
+    def beginning(self) -> None:
+        """A cell begins in a thread in which none is under way."""
+        self._live.forget()
+
+    def ended(self, execution: Execution | None, deferred: Deferred) -> None:
         """Show the card of the cell that is done, and once more when what was deferred has changed it."""
         cells: list[CellRun] = getattr(self._local, "cells", None) or []
         self._local.cells = None
-        view = self._live.take()
+        view = self._live.take(execution)
         try:
             for cell in cells:
                 again = self._put(cell, view if view is not None and view.execution is cell.execution else None)

@@ -75,8 +75,10 @@ class Watching:
 
     def track(self, options: CellOptions) -> None:
         """Make the cell that is under way a run."""
+        from mlops_workbench.capture.deferred import quietly
+
         self.watch.track(options)
-        self.showing.begun(self.watch.current())
+        quietly("its live view", lambda: self.showing.begun(self.watch.current()))
 
     def register(self) -> None:
         """Listen to the session's events."""
@@ -91,19 +93,22 @@ class Watching:
 
     def _look_before(self, info: Any) -> None:
         self._warming.end()
+        # Made now: loops of any cell are shown, also of those that are no runs.
+        showing = self.showing
+        if not self.watch.under_way():
+            showing.beginning()
         self.watch.before(info)
-        # Loops of any cell are shown, also of those that are no runs.
-        self.showing  # noqa: B018 made now
 
     def _look_after(self, result: Any) -> None:
         if "watch" not in self.__dict__:
             # The cell that loaded the extension, and did no more with it: the next one takes it in.
             return
         self.showing.ending()
+        ended = None
         try:
-            self.watch.after(result)
+            ended = self.watch.after(result)
         finally:
-            self.showing.ended(self.watch.deferred)
+            self.showing.ended(ended, self.watch.deferred)
 
     def _quietly(self, look: Callable[[], None]) -> None:
         if self._broken:

@@ -137,6 +137,29 @@ def test_a_front_end_that_nobody_looks_at_gets_the_card_alone(front: Front) -> N
     assert card["type"] == "display_data" and "run unseen - FINISHED" in card["data"]["text/plain"]
 
 
+NESTED = """%%track outer
+import time
+time.sleep(1.5)
+get_ipython().run_cell("x = 1")
+get_ipython().run_cell("%%track inner\\nimport time\\ntime.sleep(1.5)")
+time.sleep(0.5)
+"""
+
+
+def test_cells_that_a_cell_runs_have_views_of_their_own_and_leave_its_alone(front: Front) -> None:
+    messages = displays(front.run(NESTED, cell_id="nested"))
+    by_view: dict[str, list[str]] = {}
+    for message in messages:
+        by_view.setdefault(message["transient"]["display_id"], []).append(message["data"]["text/plain"])
+    ends = sorted(texts[-1].splitlines()[0].split(" in ")[0] for texts in by_view.values())
+    assert ends == ["run inner - FINISHED", "run outer - FINISHED"]
+    assert any("run outer - RUNNING" in text for texts in by_view.values() for text in texts)
+    first, *later = displays(front.run(LONG.format(name="next"), cell_id="after nested"))
+    assert first["type"] == "display_data" and "run next - RUNNING" in first["data"]["text/plain"]
+    # Nothing is drawn of a cell that is over.
+    assert {message["transient"]["display_id"] for message in later} == {first["transient"]["display_id"]}
+
+
 def test_captured_output_does_not_capture_the_card(front: Front) -> None:
     messages = front.run("%%track hidden\n%%capture\nimport time\ntime.sleep(2)\nprint('unseen')", cell_id="e")
     assert "run hidden - FINISHED" in displays(messages)[-1]["data"]["text/plain"]
