@@ -167,16 +167,20 @@ class CellRun:
     def _remember(self, fits: list[CellFit]) -> None:
         from mlops_workbench.capture.datasets import description_seconds
         from mlops_workbench.capture.observed_data import BEFORE_REPLY
-        from mlops_workbench.capture.reference import sample_seen
+        from mlops_workbench.capture.reference import FitData, sample_seen
 
         def remember() -> None:
             remembered = []
+            # Several models of a cell are mostly fitted to the same data, which is kept once.
+            samples: dict[tuple[int, int], FitData | None] = {}
             columns = {data.name: data.columns for data in self.run.datasets if data.context == "training"}
             for fit in fits:
                 X, y = (None if given is None else given.value for given in (fit.X, fit.y))
                 # A Series has its variable's name there, if it has none of its own.
                 known = columns.get(fit.X.name) if fit.X is not None and getattr(X, "ndim", 0) == 2 else None
-                remembered.append(Fit(fit.name, fit.model, None if X is None else sample_seen(X, y, known)))
+                if (key := (id(X), id(y))) not in samples:
+                    samples[key] = None if X is None else sample_seen(X, y, known)
+                remembered.append(Fit(fit.name, fit.model, samples[key]))
             self._session.remember(remembered, self.run)
 
         if sum(description_seconds(fit.X.value) for fit in fits if fit.X is not None) < BEFORE_REPLY:

@@ -274,7 +274,8 @@ class CellLog:
         )
 
     def _run_ended(self, run: Any) -> None:
-        entries = self._entries()
+        # A run that ends in a thread of a cell is the cell's, if there is no doubt which one's.
+        entries = self._entries() or (list(self._under_way) if len(self._under_way) == 1 else [])
         if entries:
             entries[-1].run_uids.append(run.uid)
 

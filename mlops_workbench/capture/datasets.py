@@ -27,7 +27,7 @@ _PROFILE_COLUMN_SECONDS = 0.4e-3
 _PROFILE_CELL_SECONDS = 0.2e-6
 #: Contents that are remembered; a profile is some kilobytes a column.
 _KNOWN = 32
-_known: dict[tuple[str, type, str], tuple[list[Column], dict[str, Any]]] = {}
+_known: dict[tuple[str, type, str, bool], tuple[list[Column], dict[str, Any]]] = {}
 _IMPORT_SECONDS = 0.5  # of pandas, which the profile of an Arrow table needs
 
 
@@ -77,7 +77,8 @@ def _described(data: Any, kind: str, digest: Digest, name: str) -> tuple[list[Co
         # Two tables of one digest may differ in what it does not cover.
         return _columns(data, kind, name), _profile(data, kind, digest)
     # The digest knows types and names of columns; the name of the variable is that of a column without one.
-    key = (digest.hex, type(data), name if getattr(data, "ndim", 0) == 1 else "")
+    # Some profiles need pandas, which may be imported later.
+    key = (digest.hex, type(data), name if getattr(data, "ndim", 0) == 1 else "", "pandas" in sys.modules)
     # Without a lock, which a forked child could find taken; the worst that other threads can do is to forget one.
     known = _known.pop(key, None) or (_columns(data, kind, name), _profile(data, kind, digest))
     _known[key] = known

@@ -114,7 +114,10 @@ def _parts(data: Any) -> tuple[Any, list[tuple[str, Any]]]:
         return header, [*(("", level) for level in index), (column_names(data)[0], data)]
     if kind == "array":
         dtype = data.dtype if data.dtype.names else data.dtype.newbyteorder("=")
-        return [data.shape, dtype.str if not dtype.names else str(dtype)], [("", data)]
+        header = [data.shape, dtype.str if not dtype.names else str(dtype)]
+        numpy = sys.modules["numpy"]
+        masked = numpy.ma.isMaskedArray(data)
+        return header, [("", data), ("", numpy.ma.getmaskarray(data))] if masked else [("", data)]
     if kind == "sparse":
         matrix = _canonical_sparse(data)
         numpy: Any = sys.modules["numpy"]

@@ -1,8 +1,8 @@
 """Installed distributions, and which of them a process has imported.
 
 ``importlib.metadata`` takes a third of a second to read a few hundred of them, most of it for lists of files and in
-the interpreter's lock, which the user's cell waits for. Here the head of each ``METADATA`` is read, and lists of files
-only for modules whose distribution has another name.
+the interpreter's lock, which the user's cell waits for. Here the head of each ``METADATA`` is read, and the lists of
+files of all of them only when modules were imported that have another name than their distribution.
 """
 
 from __future__ import annotations
@@ -63,7 +63,10 @@ class Distributions:
         known, fresh = self._known, time.monotonic() - self._read_at <= _FRESH_SECONDS
         if known is not None and fresh and not top <= self._for:
             known.modules.update(_brought_by(top - self._for, known.folders))
-        strangers = known is None or any(name not in known.modules and _is_installed(name) for name in top - self._for)
+        roots = _roots()
+        strangers = known is None or any(
+            name not in known.modules and _is_installed(name, roots) for name in top - self._for
+        )
         if known is None or not fresh or strangers:
             known = self._known = _installed(top)
             self._read_at = time.monotonic()
@@ -115,12 +118,13 @@ def _brought_by(modules: Iterable[str], folders: dict[str, str]) -> dict[str, tu
     """Top-level modules, and the distributions that bring them."""
     found: dict[str, tuple[str, ...]] = {}
     sought: list[str] = []
+    roots = _roots()
     for module in modules:
         name = module.lower().replace("_", "-")
         if name in folders and _place(module) is not None:
             alike = (other for other in folders if other == name or other.startswith(f"{name}-"))
             found[module] = tuple(sorted(other for other in alike if _brings(_files(folders[other]), module)))
-        if not found.get(module) and _is_installed(module):
+        if not found.get(module) and _is_installed(module, roots):
             sought.append(module)
     everywhere: dict[str, list[str]] = {module: [] for module in sought}
     for name, folder in folders.items() if sought else ():
@@ -132,10 +136,13 @@ def _brought_by(modules: Iterable[str], folders: dict[str, str]) -> dict[str, tu
     return {module: names for module, names in found.items() if names}
 
 
-def _is_installed(module: str) -> bool:
-    """Whether a module lies where distributions do; what lies elsewhere comes from none of them."""
+def _is_installed(module: str, roots: list[str]) -> bool:
+    """Whether a module lies where distributions do; what lies elsewhere, or nowhere, comes from none of them."""
+    known: Any = sys.modules.get(module)
+    if getattr(known, "__file__", None) is None and not hasattr(known, "__path__"):
+        return False
     place = _place(module)
-    return module in sys.modules and (place is None or place in _roots())
+    return place is None or place in roots
 
 
 def _place(module: str) -> str | None:

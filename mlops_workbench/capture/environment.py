@@ -17,7 +17,7 @@ from mlops_workbench.capture.environment_variables import described_variables
 from mlops_workbench.capture.git import GitState, read_git
 from mlops_workbench.capture.machine import ThreadPools, describe_machine, describe_python
 from mlops_workbench.capture.notices import notify
-from mlops_workbench.capture.usage import ignore_children_of_this_thread
+from mlops_workbench.capture.usage import ignoring_children_of_this_thread
 from mlops_workbench.core.records import Artifact, Tags
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ class Environments:
             "git": _git_part(surroundings.git),
             "packages": describe_packages(installed, imported) if installed is not None else {},
             "variables": described_variables(os.environ),
-            "thread_pools": self._pools.describe(imported),
+            "thread_pools": self._pools.describe(),
             "folder": str(surroundings.folder),
             "missing": missing,
         }
@@ -193,7 +193,10 @@ class _Worker:
             yield not self._stopped
 
     def _run(self) -> None:
-        ignore_children_of_this_thread()
+        with ignoring_children_of_this_thread():
+            self._go_on()
+
+    def _go_on(self) -> None:
         while (item := self._queue.get()) is not None and not self._stopped:
             try:
                 self._work(item, self)

@@ -48,16 +48,17 @@ class ThreadPools:
 
     def __init__(self) -> None:
         self._controller: Any = None
-        self._for: frozenset[str] = frozenset()
+        self._modules = 0
 
-    def describe(self, imported: frozenset[str]) -> list[dict[str, Any]]:
-        """The pools as they are now; `imported` are the top-level modules that may have brought libraries."""
+    def describe(self) -> list[dict[str, Any]]:
+        """The pools as they are now, in the libraries that were loaded when a module was last imported."""
         library = sys.modules.get("threadpoolctl")
         if library is None:
             return []
-        if self._controller is None or imported != self._for:
+        modules = len(sys.modules)
+        if self._controller is None or modules != self._modules:
             # To look for libraries takes milliseconds in which the user's code stands still.
-            self._controller, self._for = library.ThreadpoolController(), imported
+            self._controller, self._modules = library.ThreadpoolController(), modules
         kept = ("user_api", "internal_api", "version", "num_threads", "threading_layer", "architecture")
         return [{name: pool[name] for name in kept if name in pool} for pool in self._controller.info()]
 

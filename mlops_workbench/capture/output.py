@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import sys
 import threading
@@ -60,6 +61,7 @@ class OutputTail:
     def __init__(self, shell: Any) -> None:
         # Threads of a cell print too; reentrant, because a finaliser may print in the middle of a print.
         self._lock = threading.RLock()
+        self._pid = os.getpid()
         self._pieces: deque[str] = deque()
         self._length = 0
         self._streams: dict[str, _Tee] = {}
@@ -105,6 +107,9 @@ class OutputTail:
         return "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in lines)
 
     def _heard(self, text: str) -> None:
+        if self._pid != os.getpid():
+            # What a forked child prints is not kept, and the lock may have been taken when it was forked.
+            return
         with self._lock:
             self._pieces.append(text[-TAIL:])
             self._length += len(self._pieces[-1])
@@ -113,7 +118,7 @@ class OutputTail:
 
     def _heard_error(self, text: str) -> None:
         self._heard(text)
-        if "Warning: " in text:
+        if "Warning: " in text and self._pid == os.getpid():
             for kind, line in _WARNING.findall(text[:TAIL]):
                 warning = f"{kind}: {line.strip()[:300]}"
                 with self._lock:

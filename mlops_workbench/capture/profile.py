@@ -9,14 +9,13 @@ from __future__ import annotations
 import math
 import sys
 from collections import Counter
-from itertools import islice
 from typing import Any, NamedTuple
 
 from mlops_workbench.capture.column_passes import Extremes, extremes_of
 from mlops_workbench.capture.digest import Digest, len_of
 from mlops_workbench.capture.digest_cost import sample_rows, take_rows
 from mlops_workbench.capture.kinds import kind_of, name_of_kind
-from mlops_workbench.capture.schema import column_names
+from mlops_workbench.capture.schema import column_names, series_of
 
 #: Columns that are profiled; of more, the first ones.
 COLUMNS = 200
@@ -133,7 +132,7 @@ def _columns(data: Any, digest: Digest) -> tuple[list[tuple[str, Any]], int]:
     names = column_names(data)
     if hasattr(data, "columns"):
         # Wide tables have more columns than are looked at.
-        parts = [series for _, series in islice(data.items(), COLUMNS)]
+        parts = series_of(data, COLUMNS)
         parts += [None] * (len(names) - len(parts))
     elif hasattr(data, "iloc") or data.ndim == 1:
         parts = [data]

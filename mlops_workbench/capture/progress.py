@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import os
 import shutil
 import sys
 import threading
@@ -24,6 +25,17 @@ _open: list[Bar] = []
 _lock = threading.Lock()
 #: Draws bars elsewhere than on a line of the terminal; gives False for those it does not.
 _painter: Callable[[Bar], bool] | None = None
+
+
+def _in_child() -> None:
+    # Another thread of the parent may have held the lock, and the loops are the parent's.
+    global _lock
+    _lock = threading.Lock()
+    _open.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)
 
 
 class Bar:

@@ -15,10 +15,12 @@ from mlops_workbench.capture.schema import columns_of, is_array, is_frame, is_se
 from mlops_workbench.core.errors import InvalidInput
 from mlops_workbench.core.records import Column
 
-#: Rows of the reference.
+#: Rows of the reference, and about the cells of a table that it may hold.
 SAMPLE_ROWS = 5000
+_SAMPLE_CELLS = 1_000_000
 #: Rows of the input example.
 EXAMPLE_ROWS = 5
+_FEWEST_ROWS = 200
 _SEED = 20_240_229
 
 
@@ -62,7 +64,7 @@ def sample_fit_data(X: Any, y: Any = None, columns: list[Column] | None = None) 
     rows = len_of(X)
     if y is not None and len(y) != rows:
         raise InvalidInput(f"X has {rows} rows and y has {len(y)}", hint="give both as they went into fit")
-    chosen = _chosen(rows)
+    chosen = _chosen(rows, X.shape[1] if len(getattr(X, "shape", ())) == 2 else 1)
     if is_table(X):
         width = X.shape[1] if X.ndim == 2 else 1
         described = columns if columns is not None and len(columns) == width else columns_of(X)
@@ -121,17 +123,19 @@ def output_columns(prediction: Any) -> list[Column]:
     return []
 
 
-def _chosen(rows: int) -> Any:
+def _chosen(rows: int, width: int) -> Any:
     numpy: Any = sys.modules["numpy"]
-    if rows <= SAMPLE_ROWS:
+    wanted = min(SAMPLE_ROWS, max(_FEWEST_ROWS, _SAMPLE_CELLS // max(1, width)))
+    if rows <= wanted:
         return numpy.arange(rows)
-    return numpy.sort(numpy.random.default_rng(_SEED).choice(rows, SAMPLE_ROWS, replace=False))
+    return numpy.sort(numpy.random.default_rng(_SEED).choice(rows, wanted, replace=False))
 
 
 def _take(data: Any, rows: Any) -> Any:
     if len(rows) == len(data):
         return data.copy()
-    return data.iloc[rows] if hasattr(data, "iloc") else data[rows]
+    # A copy once more: before pandas 3 what was taken remembers that it is a part of something.
+    return data.iloc[rows].copy() if hasattr(data, "iloc") else data[rows]
 
 
 def _other_table(X: Any, kind: str, rows: Any) -> tuple[list[Column], Any]:

@@ -16,7 +16,7 @@ from mlops_workbench.capture.usage import (
     ProcessUsage,
     SystemUsage,
     disk_bytes,
-    ignore_children_of_this_thread,
+    ignoring_children_of_this_thread,
     process_usage,
     system_usage,
 )
@@ -185,7 +185,10 @@ class Resources:
             self._session.write(Tags(run.uid, tags))
 
     def _sample_on(self, rest: threading.Event) -> None:
-        ignore_children_of_this_thread()
+        with ignoring_children_of_this_thread():
+            self._go_on(rest)
+
+    def _go_on(self, rest: threading.Event) -> None:
         last: _Sample | None = None
         idle = 0
         seconds = TICK_SECONDS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterable, Mapping
 from time import time_ns
 from typing import TYPE_CHECKING, Any
@@ -90,6 +91,12 @@ class RunState:
         self._figures = KeptFigures()
         self._tables = KeptTables()
         self._pid = os.getpid()
+        #: The thread that began it.
+        self.begun_in = threading.get_ident()
+
+    def forget_profiles(self) -> None:
+        """Keep of its data what is needed to tell it from other data; the profiles are recorded."""
+        self.datasets = [msgspec.structs.replace(data, profile={}) for data in self.datasets]
 
     @property
     def has_model(self) -> bool:

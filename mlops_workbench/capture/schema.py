@@ -48,9 +48,13 @@ def column_names(data: Any) -> list[str]:
     return [f"x{i}" for i in range(data.shape[1] if data.ndim == 2 else 1)]
 
 
-def series_of(frame: Any) -> list[Any]:
-    """The columns of a DataFrame."""
-    # Twice as fast as `iloc`.
+def series_of(frame: Any, first: int | None = None) -> list[Any]:
+    """The columns of a DataFrame, all or the first ones."""
+    if first is not None and first < frame.shape[1]:
+        frame = frame.iloc[:, :first]
+    if hasattr(frame, "_item_cache"):
+        # Before pandas 3 going through the items leaves each of them in the user's frame.
+        return [frame.iloc[:, i] for i in range(frame.shape[1])]
     return [series for _, series in frame.items()]
 
 

@@ -34,6 +34,8 @@ from mlops_workbench.core.workspace import Workspace
 
 #: Ended runs that a session remembers, to compare the next one with.
 _REMEMBERED = 500
+#: Those of them whose data may still be described.
+_WHOLE = 8
 
 _current: ContextVar[ActiveRun | None] = ContextVar("mlops_run", default=None)
 #: The run of this context, which may have ended; `Session.current_run` looks further.
@@ -224,6 +226,11 @@ class Session:
         run = _current.get()
         if run is not None and not run.ended:
             return run
+        here = threading.get_ident()
+        for run in reversed(self._active):
+            # Kernels execute cells in several threads, each its own.
+            if run.thread is None and run.begun_in == here:
+                return run
         for run in reversed(self._active):
             if run.thread is None or run.thread == threading.main_thread().ident != threading.get_ident():
                 return run
@@ -236,6 +243,9 @@ class Session:
                 self._active.remove(run)
             self._publish()
             self.finished.append(run)
+            if len(self.finished) > _WHOLE:
+                # What is compared with later runs is small; profiles of data are not.
+                self.finished[-_WHOLE - 1].forget_profiles()
         self.surroundings.end(run)
         for told in self.run_ended:
             told(run)
@@ -280,13 +290,18 @@ class Session:
         tags = {name: mask_value(name, value) for name, value in start.tags.items()}
         start = msgspec.structs.replace(start, source=mask(start.source), tags=tags)
         run = ActiveRun(self, start, thread=thread)
-        with self._lock:
-            self._active.append(run)
-        self.write(start, sync=True)
-        with self._lock:
-            self._publish()
-        self._heart.beat()
-        self.surroundings.begin(run)
+        try:
+            with self._lock:
+                self._active.append(run)
+            self.write(start, sync=True)
+            with self._lock:
+                self._publish()
+            self._heart.beat()
+            self.surroundings.begin(run)
+        except BaseException as error:
+            # An interrupt: nobody else knows the run, so nobody would end it.
+            run.end("KILLED", error=error)
+            raise
         return run
 
     def _publish(self) -> None:

@@ -8,6 +8,7 @@ import resource
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,9 +97,16 @@ def disk_bytes() -> tuple[int, int]:
     return 0, 0
 
 
-def ignore_children_of_this_thread() -> None:
-    """Do not count the processes that the calling thread starts."""
-    _own_threads.add(str(threading.get_native_id()))
+@contextlib.contextmanager
+def ignoring_children_of_this_thread() -> Iterator[None]:
+    """Do not count the processes that the calling thread starts meanwhile."""
+    own = str(threading.get_native_id())
+    _own_threads.add(own)
+    try:
+        yield
+    finally:
+        # The system gives the number to another thread some day.
+        _own_threads.discard(own)
 
 
 def _memory() -> tuple[int, int]:

@@ -143,10 +143,15 @@ class Watch:
             tags=options.tags,
             source=execution.source,
         )
-        if options.params:
-            run.log_params(options.params)
-        cell = CellRun(self.session, run, execution, OutputTail(self._shell), self.deferred)
-        cell.begin()
+        try:
+            if options.params:
+                run.log_params(options.params)
+            cell = CellRun(self.session, run, execution, OutputTail(self._shell), self.deferred)
+            cell.begin()
+        except BaseException as error:
+            # An interrupt: the cell will not run, and nobody else knows its run.
+            run.end("KILLED", error=error)
+            raise
         return cell
 
     def _end(self, cell: CellRun, error: BaseException | None) -> None:
@@ -154,7 +159,12 @@ class Watch:
             cell.end(error)
             if cell.run.ended:
                 self._show(cell)
-        except Exception as problem:  # noqa: BLE001 this runs in the user's cell, which is done
+        except BaseException as problem:
+            if not cell.run.ended:
+                quietly("its end", lambda error=problem: cell.run.end("KILLED", error=error))
+            if not isinstance(problem, Exception):
+                raise
+            # This runs in the user's cell, which is done.
             notify(f"the end of this run could not be recorded ({type(problem).__name__}: {problem})")
 
     def _executions(self) -> list[Execution]:

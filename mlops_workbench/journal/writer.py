@@ -77,7 +77,8 @@ class JournalWriter:
         self._wake = threading.Event()
         self._over = threading.Event()
         # A writer that nobody holds any more has no thread either.
-        weakref.finalize(self, _end_syncer, self._over, self._wake).atexit = False
+        self._ends_syncer = weakref.finalize(self, _end_syncer, self._over, self._wake)
+        self._ends_syncer.atexit = False
         self._syncer: threading.Thread | None = None
         # Why no more frames can be taken: closed, forked, or a fault seen in the background.
         self._stopped: StorageError | None = None
@@ -259,6 +260,7 @@ class JournalWriter:
         # Runs in a forked child, where another thread of the parent may have held the lock.
         self._lock = threading.RLock()
         self._syncing = threading.RLock()
+        self._ends_syncer.detach()
         for segment in self._full:
             segment.abandon()
         self._full.clear()

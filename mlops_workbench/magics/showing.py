@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mlops_workbench.capture import address
 from mlops_workbench.capture.card import card
+from mlops_workbench.capture.card_parts import dataset_text
 from mlops_workbench.capture.progress import Bar, paint_with
 from mlops_workbench.core.standing import Standing
 from mlops_workbench.magics.live import LiveView, LiveViews
@@ -109,7 +110,13 @@ def _state(cell: CellRun) -> tuple[object, ...]:
     """What observation may still change of a card."""
     run = cell.run
     said = (run.status, run.error, [*run.notes], run.has_model)
-    return (*said, dict(run.metrics), dict(run.params), set(run.defaults), [*run.datasets])
+    return (
+        *said,
+        dict(run.metrics),
+        dict(run.params),
+        set(run.defaults),
+        [dataset_text(data) for data in run.datasets],
+    )
 
 
 def _find_run_id(index: Path, uid: str) -> str:

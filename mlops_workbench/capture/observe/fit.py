@@ -110,7 +110,8 @@ def cell_use(tree: ast.Module | None, names: Names) -> CellUse:
         reader.read(one, names_changed)
     fits = sorted(reader.fits.values(), key=lambda fit: is_model(fit.model))
     data: dict[str, NamedData] = {}
-    for used in sorted(reader.data, key=lambda used: used.context != "training"):
+    # Of the uses of one expression the first that can be told counts: its name may have been bound anew since.
+    for used in sorted(reader.data, key=lambda used: (not used.known, used.context != "training")):
         data.setdefault(used.name, used)
     return CellUse(fits, list(data.values()))
 
