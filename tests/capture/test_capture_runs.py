@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 
+import pandas as pd
 import pytest
 
 from mlops_workbench.capture import (
@@ -361,3 +362,39 @@ with track("parent"):
     sessions = records.of(SessionStart)
     assert len({start.pid for start in sessions}) == len({start.session for start in sessions}) == 4
     assert len(records.of(SessionEnd)) == 4
+
+
+def test_an_interrupt_while_a_run_begins_leaves_none_without_an_end(session, records, monkeypatch):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(session._heart, "beat", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        session.start_run("begun")
+    monkeypatch.undo()
+    assert session.current_run() is None and records.end("begun").status == "KILLED"
+
+
+def test_runs_that_ended_long_ago_hold_no_profiles(session):
+    for i in range(20):
+        with track(f"r{i}"):
+            log_dataset(pd.DataFrame({"a": range(5)}), "data")
+    kept = [bool(run.datasets[0].profile) for run in session.finished]
+    assert len(kept) == 20 and not any(kept[:12]) and all(kept[12:])
+    assert len({run.datasets[0].digest for run in session.finished}) == 1
+
+
+def test_ambient_runs_of_two_threads_keep_apart(session):
+    first, second = session.start_run("first", ambient=True), []
+
+    def other():
+        second.append(session.start_run("second", ambient=True))
+        log(x=2)
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    thread.join()
+    log(x=1)
+    assert (first.metrics, second[0].metrics) == ({"x": 1}, {"x": 2})
+    second[0].end()
+    first.end()

@@ -332,3 +332,10 @@ def test_polars_frames_have_a_version():
     assert digest_data(frame["a"]).covers == "content"
     lazy = digest_data(frame.lazy())
     assert lazy.covers == "shape" and lazy.hex != digest_data(frame.lazy().rename({"a": "b"})).hex
+
+
+def test_the_mask_of_an_array_is_part_of_its_content():
+    values = np.arange(4.0)
+    one, other = np.ma.array(values, mask=[0, 0, 1, 0]), np.ma.array(values, mask=[0, 1, 0, 0])
+    digests = {digest_data(data).hex for data in (values, one, other, np.ma.array(values))}
+    assert len(digests) == 4 and digest_data(one).hex == digest_data(one.copy()).hex

@@ -242,3 +242,8 @@ def test_a_model_remembers_its_columns_when_its_data_is_unknown(names):
     mixed = make_pipeline(make_column_transformer((OneHotEncoder(), ["a"])), Ridge()).fit(names["X"], names["y"])
     assert columns_from_model(mixed) == [], "it may take text"
     assert columns_from_model(Ridge()) == []
+
+
+def test_data_that_is_known_in_one_of_two_fits_is_told(names):
+    source = "one = Ridge().fit(X, y)\nX = X * 2\ntwo = Ridge().fit(X, y)"
+    assert ("X", "training") in known(source, names)

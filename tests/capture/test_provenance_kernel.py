@@ -239,3 +239,19 @@ def test_cells_before_the_extension_was_loaded_are_known(tmp_path, monkeypatch, 
     (made,) = records.of(Provenance, "r")
     sources = {cell.uid: cell.source for cell in records.of(CellExecuted)}
     assert loads in [sources[uid] for uid in made.cells] and made.warnings == []
+
+
+def test_runs_of_the_threads_of_a_cell_are_the_cells(kernel):
+    code = """from concurrent.futures import ThreadPoolExecutor
+from mlops_workbench import log, track
+@track
+def threaded(x):
+    log(x=x)
+with ThreadPoolExecutor(3) as pool:
+    list(pool.map(threaded, range(4)))
+"""
+    kernel.run(code)
+    kernel.run("pass")
+    (record,) = [one for one in kernel.records.of(CellExecuted) if one.source == code and one.status == "ok"]
+    told = {one.run_uid for one in kernel.records.of(Provenance)}
+    assert len(record.run_uids) == 4 and set(record.run_uids) <= told
