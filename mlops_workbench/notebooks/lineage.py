@@ -2,45 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from heapq import heappop, heappush
 
 from mlops_workbench.core.records import CellExecuted
+from mlops_workbench.notebooks.sources import DRAWN, RANDOM, Link, Sources, Step
 
-#: Effects: random numbers were seeded, and those of a library (its name follows) are not where they were.
-RANDOM, DRAWN = "@random", "@drawn:"
+__all__ = ["DRAWN", "LASTING", "RANDOM", "Lineage", "Link", "Step"]
 
 #: Effects that anything later may rest on, though no name shows it. Files are followed by their path.
 LASTING = frozenset(("@shell", "@cwd", "@environ", "@packages", RANDOM, "@path", "@modules", "@warnings"))
 
 _FILE, _WRITE = "@file:", "@write:"
-
-
-@dataclass(frozen=True)
-class Step:
-    """An execution with what is known of it beyond its record.
-
-    Attributes
-    ----------
-    execution : CellExecuted
-        Its names and effects.
-    rebound : frozenset of str
-        Those of its `writes` that were seen to hold another object after it: what they held before is gone,
-        whatever path was taken.
-    unsure : frozenset of str
-        Those of its `writes` that it may not have changed at all.
-    slots : mapping of str to frozenset
-        For names that it changed only by assigning to items or attributes, these; assigning them again replaces
-        what was assigned before.
-    repeats : frozenset of str
-        Names whose new value it made of the old one.
-    """
-
-    execution: CellExecuted
-    rebound: frozenset[str] = frozenset()
-    unsure: frozenset[str] = frozenset()
-    slots: Mapping[str, frozenset[object]] = field(default_factory=dict)
-    repeats: frozenset[str] = frozenset()
 
 
 class Lineage:
@@ -53,10 +26,11 @@ class Lineage:
     def __init__(self) -> None:
         self.steps: dict[str, Step] = {}
         #: For each execution, the names and files that it uses and the executions that these come from.
-        self.links: dict[str, dict[str, tuple[str, ...]]] = {}
+        self.links: dict[str, dict[str, Link]] = {}
         self._of_source: dict[str, list[CellExecuted]] = {}
         self._of_cell: dict[str, list[CellExecuted]] = {}
-        self._sources: dict[str, list[str]] = {}
+        self._sources: dict[str, Sources] = {}
+        self._uids: list[str] = []
         self._order: dict[str, int] = {}
         self._lasting: list[str] = []
 
@@ -65,7 +39,8 @@ class Lineage:
         execution = step.execution
         uid = execution.uid
         self.steps[uid] = step
-        self._order[uid] = len(self._order)
+        self._order[uid] = len(self._uids)
+        self._uids.append(uid)
         self._of_source.setdefault(execution.source.rstrip(), []).append(execution)
         if execution.cell_id:
             self._of_cell.setdefault(execution.cell_id, []).append(execution)
@@ -78,25 +53,25 @@ class Lineage:
         kills = set(execution.kills)
         used = [name for name in execution.reads if name not in kills]
         self.links[uid] = {
-            name: tuple(self._sources[name]) for name in (*used, *read_files, *drawn) if self._sources.get(name)
+            name: self._link(step, name) for name in (*used, *read_files, *drawn) if name in self._sources
         }
         for name in execution.deletes:
             self._sources.pop(name, None)
-        for name in execution.writes:
+        for name in dict.fromkeys(execution.writes):
             if name in kills or name in step.rebound:
-                self._sources[name] = [uid]
-                continue
-            if uid not in (sources := self._sources.setdefault(name, [])):
-                sources.append(uid)
+                self._sources.pop(name, None)
+            self._add(name, step)
         for library in moved:
             if not drawn:
-                self._sources[library] = [uid]
-            elif library in self._sources:
-                self._sources[library].append(uid)
+                self._sources.pop(library, None)
+            if not drawn or library in self._sources:
+                self._add(library, step)
         for file in written:
-            self._sources.setdefault(_FILE + file, []).append(uid)
+            self._add(_FILE + file, step)
         if execution.count:
-            self._sources[f"_{execution.count}"] = self._sources["_"] = [uid]
+            for name in (f"_{execution.count}", "_"):
+                self._sources.pop(name, None)
+                self._add(name, step)
         if not LASTING.isdisjoint(execution.effects):
             self._lasting.append(uid)
 
@@ -112,7 +87,7 @@ class Lineage:
         """Whether an execution came before another one."""
         return self._order[uid] < self._order[other]
 
-    def in_effect(self, uid: str) -> dict[str, dict[str, tuple[str, ...]]]:
+    def in_effect(self, uid: str) -> dict[str, dict[str, Link]]:
         """What a run of cells must repeat to come to an execution, as far as names and files tell.
 
         Returns
@@ -122,42 +97,25 @@ class Lineage:
             they come from. Left out is what only may have changed something, and what a later execution did again: a
             cell that ran twice without building on its own result counts once.
         """
-        found: dict[str, dict[str, tuple[str, ...]]] = {}
-        stack = [uid]
-        while stack:
-            reader = stack.pop()
+        found: set[str] = set()
+        # The latest first: who rests on an execution comes before it, and readers of a name see ever less of it.
+        waiting = [-self._order[uid]]
+        seen: dict[Sources, Link] = {}
+        while waiting:
+            reader = self._uids[-heappop(waiting)]
             if reader in found:
                 continue
-            found[reader] = {}
-            for name, sources in self.links[reader].items():
-                sure = [source for source in sources if name not in self.steps[source].unsure]
-                later = [*sure, reader] if self._changes(reader, name) else sure
-                left = [
-                    source
-                    for position, source in enumerate(sure)
-                    if not any(self._replaced(source, other, name) for other in later[position + 1 :])
-                ]
-                found[reader][name] = tuple(left)
-                stack.extend(left)
-        return dict(sorted(found.items(), key=lambda item: self._order[item[0]]))
+            found.add(reader)
+            for link in self.links[reader].values():
+                for source in link.beyond(seen.get(link.sources)):
+                    if source not in found:
+                        heappush(waiting, -self._order[source])
+                seen[link.sources] = link
+        return {reader: self.links[reader] for reader in sorted(found, key=self._order.__getitem__)}
 
     def builds_on_itself(self, uid: str, name: str) -> bool:
         """Whether an execution made the new value of a name of the old one."""
-        return name in self.steps[uid].repeats or name.startswith(DRAWN)
-
-    def _changes(self, uid: str, name: str) -> bool:
-        execution = self.steps[uid].execution
-        return name in execution.writes or (name.startswith(DRAWN) and name in execution.effects)
-
-    def _replaced(self, uid: str, by: str, name: str) -> bool:
-        """Whether what an execution did to what a name holds was done again, and no more than that."""
-        one, other = self.steps[uid], self.steps[by]
-        if self.builds_on_itself(by, name):
-            return False
-        if one.execution.source == other.execution.source:
-            return True
-        before = one.slots.get(name)
-        return before is not None and bool(before) and before <= other.slots.get(name, frozenset())
+        return self.steps[uid].builds_on_itself(name)
 
     def rests_on(self, uid: str) -> list[str]:
         """Executions that one rests on, in their order, itself last.
@@ -173,14 +131,29 @@ class Lineage:
         execution = self.steps[uid].execution
         return set(execution.reads) - set(execution.kills) - set(self.links[uid])
 
+    def _link(self, step: Step, name: str) -> Link:
+        sources = self._sources[name]
+        replaced = sources.replaced_by(step) if step.changes(name) else ()
+        return Link(sources, len(sources.uids), frozenset(replaced))
+
+    def _add(self, name: str, step: Step) -> None:
+        if (sources := self._sources.get(name)) is None:
+            sources = self._sources[name] = Sources(name)
+        sources.add(step)
+
     def _closure(self, start: list[str]) -> list[str]:
         found: set[str] = set()
+        #: How many of the sources of a name were followed already.
+        followed: dict[Sources, int] = {}
         stack = list(start)
         while stack:
             uid = stack.pop()
             if uid in found:
                 continue
             found.add(uid)
-            for sources in self.links[uid].values():
-                stack.extend(sources)
+            for link in self.links[uid].values():
+                known = followed.get(link.sources, 0)
+                if link.count > known:
+                    stack.extend(link.sources.uids[known : link.count])
+                    followed[link.sources] = link.count
         return sorted(found, key=self._order.__getitem__)

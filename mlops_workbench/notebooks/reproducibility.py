@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import msgspec
 
 from mlops_workbench.core.records import CellExecuted
-from mlops_workbench.notebooks.lineage import DRAWN, Lineage, Step
+from mlops_workbench.notebooks.lineage import DRAWN, Lineage, Link, Step
 from mlops_workbench.notebooks.names import CellNames
+from mlops_workbench.notebooks.reruns import Reruns
+from mlops_workbench.notebooks.source_counts import CellGroups, Positions
+from mlops_workbench.notebooks.sources import Sources
 
 #: How every warning begins.
 BECAUSE = "not reproducible from this notebook, because "
@@ -107,7 +111,11 @@ class _Comparison:
         self._names_of = names_of
         self._notebook = notebook if notebook is not None and _belongs(notebook, self._ran.values()) else None
         self._places = self._place(self._notebook) if self._notebook is not None else {}
-        self._reasons: list[str] = []
+        #: Distinct ones in their order, and how many more there are that nobody will read.
+        self._reasons: dict[str, None] = {}
+        self._more = 0
+        counts = {execution.count for execution in self._ran.values()}
+        self._told_apart = 0 not in counts and len(counts) == len(self._ran)
 
     def warnings(self) -> list[str]:
         self._given_names()
@@ -117,8 +125,8 @@ class _Comparison:
             self._gone(self._notebook)
             self._out_of_order()
             self._skipped(self._notebook)
-        reasons = list(dict.fromkeys(self._reasons))
-        left = len(reasons) - _MAX_WARNINGS
+        reasons = list(self._reasons)
+        left = len(reasons) + self._more - _MAX_WARNINGS
         if left > 0:
             reasons[_MAX_WARNINGS:] = [f"of {left} more such reasons"]
         return [BECAUSE + reason for reason in reasons]
@@ -148,50 +156,78 @@ class _Comparison:
 
     # Reasons
 
+    def _say(self, reason: str) -> None:
+        self._reasons[reason] = None
+
+    def _say_each(self, reasons: Iterable[str], number: int, *, distinct: bool = True) -> None:
+        """Say so many reasons; those beyond what is shown are counted, if each is known to differ from all others."""
+        if distinct and self._told_apart and len(self._reasons) >= _MAX_WARNINGS:
+            self._more += number
+        elif number:
+            self._reasons.update(dict.fromkeys(reasons))
+
     def _given_names(self) -> None:
         for uid, execution in self._ran.items():
             unknown = self._lineage.unknown(uid) & self._given
             for name in (name for name in execution.reads if name in unknown):
-                self._reasons.append(f"{name}, which {self._cell(uid)} uses, was made by no cell of this session")
+                self._say(f"{name}, which {self._cell(uid)} uses, was made by no cell of this session")
 
     def _stale(self) -> None:
         """A cell was edited and run again, and the run still rests on what it did before."""
+        reruns: dict[str, Reruns] = {}
         for uid, execution in self._ran.items():
-            if not execution.cell_id:
+            cell = execution.cell_id
+            if not cell:
                 continue
-            for other in reversed(self._lineage.of_cell(execution.cell_id)):
-                if other.uid == uid:
-                    break
-                if (
-                    other.uid not in self._ran
-                    and self._lineage.before(other.uid, self._uid)
-                    and _text(other.source) != _text(execution.source)
-                    and not self._stands(execution.source, since=other.started_ms)
-                ):
-                    self._reasons.append(
-                        f"the cell of {self._cell(uid)} was edited and run again as {self._cell(other.uid)}, "
-                        f"and the run still uses {self._made(uid)} from before"
-                    )
-                    break
+            if cell not in reruns:
+                reruns[cell] = self._reruns(cell)
+            other = reruns[cell].last_other(_text(execution.source), stands=self._stands(execution.source))
+            if other is not None and self._lineage.before(uid, other):
+                self._say_each(self._is_stale(uid, other), 1)
+
+    def _reruns(self, cell: str) -> Reruns:
+        """Executions of a cell that the run does not rest on."""
+        saved_ms = self._notebook.saved_ms if self._notebook is not None else 0
+        return Reruns(
+            (other.uid, _text(other.source), other.started_ms > saved_ms)
+            for other in self._lineage.of_cell(cell)
+            if other.uid not in self._ran and self._lineage.before(other.uid, self._uid)
+        )
+
+    def _is_stale(self, uid: str, other: str) -> Iterator[str]:
+        yield (
+            f"the cell of {self._cell(uid)} was edited and run again as {self._cell(other)}, "
+            f"and the run still uses {self._made(uid)} from before"
+        )
 
     def _repeated(self) -> None:
         """A cell ran again on its own result, or an older version of it still counts."""
+        groups: dict[Sources, CellGroups] = {}
         for reader, links in self._links.items():
-            for name, sources in links.items():
-                for source in sources:
-                    if source == reader or not self._same_cell(source, reader):
-                        continue
-                    one, other = self._ran[source], self._ran[reader]
-                    if _text(one.source) != _text(other.source):
-                        self._reasons.append(
-                            f"the cell of {self._cell(source)} was edited and run again as {self._cell(reader)}, "
-                            f"which went on with {_thing(name)} as it was"
-                        )
-                    elif self._lineage.builds_on_itself(reader, name):
-                        self._reasons.append(
-                            f"{self._cell(source)} and {self._cell(reader)} are the same cell, run again on its own "
-                            f"result ({_thing(name)})"
-                        )
+            distinct = _look_different(links)
+            for name, link in links.items():
+                if link.sources not in groups:
+                    groups[link.sources] = CellGroups(link.sources, self._cell_and_text)
+                builds = self._lineage.builds_on_itself(reader, name)
+                number = groups[link.sources].same_cell(link, reader, same_text=builds)
+                self._say_each(self._ran_again(reader, name, link, builds), number, distinct=distinct)
+
+    def _ran_again(self, reader: str, name: str, link: Link, builds: bool) -> Iterator[str]:
+        cell, text = self._cell_and_text(reader)
+        for source in link:
+            other_cell, other_text = self._cell_and_text(source)
+            if cell is None or cell != other_cell:
+                continue
+            if text != other_text:
+                yield (
+                    f"the cell of {self._cell(source)} was edited and run again as {self._cell(reader)}, "
+                    f"which went on with {_thing(name)} as it was"
+                )
+            elif builds:
+                yield (
+                    f"{self._cell(source)} and {self._cell(reader)} are the same cell, run again on its own "
+                    f"result ({_thing(name)})"
+                )
 
     def _gone(self, notebook: SavedNotebook) -> None:
         """What ran is not in the notebook, or no longer as it was."""
@@ -201,31 +237,48 @@ class _Comparison:
             if self._stands(execution.source):
                 continue
             if with_ids and not execution.cell_id and execution.status != "unknown":
-                self._reasons.append(f"{self._cell(uid)} was typed outside of the notebook, in a console or a program")
+                self._say(f"{self._cell(uid)} was typed outside of the notebook, in a console or a program")
             elif notebook.saved_ms < execution.started_ms:
                 continue
             elif place is not None:
-                self._reasons.append(f"the cell of {self._cell(uid)} was edited after it ran")
+                self._say(f"the cell of {self._cell(uid)} was edited after it ran")
             elif with_ids and _known_ids(notebook, self._ran.values()):
-                self._reasons.append(
+                self._say(
                     f"{self._cell(uid)} ('{_line(execution.source)}') is no cell of the notebook: deleted since, or "
                     "run in a console"
                 )
             else:
-                self._reasons.append(
+                self._say(
                     f"the code of {self._cell(uid)} ('{_line(execution.source)}') is not in the notebook as saved"
                 )
 
     def _out_of_order(self) -> None:
+        positions: dict[Sources, Positions] = {}
         for reader, links in self._links.items():
             if reader not in self._places:
                 continue
-            for name, sources in links.items():
-                for source in sources:
-                    if source in self._places and self._places[source][0] > self._places[reader][0]:
-                        self._reasons.append(
-                            f"{self._cell(source)}, which made {_thing(name)} for {self._cell(reader)}, stands below it"
-                        )
+            place = self._places[reader][0]
+            distinct = _look_different(links)
+            for name, link in links.items():
+                number = self._seen_by(link, positions).above(place)
+                self._say_each(self._below(reader, name, link), number, distinct=distinct)
+
+    def _below(self, reader: str, name: str, link: Link) -> Iterator[str]:
+        for source in link:
+            if source in self._places and self._places[source][0] > self._places[reader][0]:
+                yield f"{self._cell(source)}, which made {_thing(name)} for {self._cell(reader)}, stands below it"
+
+    def _seen_by(self, link: Link, positions: dict[Sources, Positions]) -> Positions:
+        """Positions in the notebook of what a reader has a name from; readers must come in their order."""
+        if link.replaced:
+            return Positions(self._position_of).having(link)
+        if link.sources not in positions:
+            positions[link.sources] = Positions(self._position_of)
+        return positions[link.sources].until(link)
+
+    def _position_of(self, uid: str) -> int | None:
+        place = self._places.get(uid)
+        return None if place is None else place[0]
 
     def _skipped(self, notebook: SavedNotebook) -> None:
         """From top to bottom, another cell would have its say before a value is used."""
@@ -237,17 +290,27 @@ class _Comparison:
             document.add(self._step_at(position, notebook))
         known = {position for position, _ in self._places.values()}
         expected = document.in_effect(str(last))
+        positions: dict[Sources, Positions] = {}
+        others: dict[Sources, list[int]] = {}
         for reader, links in self._links.items():
             place, same = self._places.get(reader, (0, False))
             if not same or str(place) not in expected:
                 continue
-            for name, sources in links.items():
-                actual = {self._places[source][0] for source in sources if source in self._places}
-                if not sources or len(actual) < len(sources) or max(actual) > place:
+            for name, link in links.items():
+                wanted = expected[str(place)].get(name)
+                actual = self._seen_by(link, positions)
+                if wanted is None or not actual.all_differ or actual.last > place:
                     continue
-                for position in map(int, expected[str(place)].get(name, ())):
-                    if position not in known and position > min(actual):
-                        self._reasons.append(
+                above = others.get(wanted.sources)
+                if above is None:
+                    above = others[wanted.sources] = [
+                        position for position in map(int, wanted.sources.uids) if position not in known
+                    ]
+                for position in above[bisect_right(above, actual.first) :]:
+                    if position >= place:
+                        break
+                    if str(position) in wanted:
+                        self._say(
                             f"the cell '{_line(notebook.cells[position].source)}', which stands above "
                             f"{self._cell(reader)}, sets {_thing(name)} too, but {self._when(position, notebook)}"
                         )
@@ -281,12 +344,14 @@ class _Comparison:
         ran = self._executed(notebook.cells[position], notebook) is not None
         return "did not run in between" if ran else "did not run"
 
-    def _same_cell(self, uid: str, other: str) -> bool:
-        one, two = self._ran[uid], self._ran[other]
-        if one.cell_id or two.cell_id:
-            return one.cell_id == two.cell_id
+    def _cell_and_text(self, uid: str) -> tuple[str | None, str]:
+        """What tells the cell of an execution, and its source; None when the cell cannot be told."""
+        execution = self._lineage.steps[uid].execution
+        text = _text(execution.source)
+        if execution.cell_id:
+            return f"id {execution.cell_id}", text
         # Two cells of a notebook may hold the same code: it must be known that this one does not.
-        return _text(one.source) == _text(two.source) and uid in self._places
+        return (f"text {text}" if uid in self._places else None), text
 
     def _made(self, uid: str) -> str:
         names = {name for links in self._links.values() for name, sources in links.items() if uid in sources}
@@ -312,6 +377,10 @@ def _thing(name: str) -> str:
     if name.startswith(DRAWN):
         return f"the random numbers of {name.removeprefix(DRAWN)}"
     return name.removeprefix("@file:")
+
+
+def _look_different(names: Collection[str]) -> bool:
+    return len({_thing(name) for name in names}) == len(names)
 
 
 def _line(source: str) -> str:
