@@ -47,6 +47,8 @@ class Lab:
         self.run("apputils:change-theme", theme=name)
         light = "false" if "Dark" in name else "true"
         self.page.locator(f'body[data-jp-theme-light="{light}"]').wait_for(state="attached")
+        # A second change would stumble over the splash of the first.
+        self.page.locator("#jupyterlab-splash").wait_for(state="detached")
 
     def panel(self) -> Locator:
         """Show the panel."""

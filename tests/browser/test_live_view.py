@@ -49,6 +49,25 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
         address.process.stop(grace=30)
 
 
+#: Of an element's text and of what it stands on, from 0 to 1.
+LIGHTNESS = r"""element => {
+    const light = colour => colour.match(/[\d.]+/g).slice(0, 3).reduce((sum, one) => sum + Number(one), 0) / 765;
+    let above = element;
+    while (above && /rgba\(.*, 0\)|transparent/.test(getComputedStyle(above).backgroundColor))
+        above = above.parentElement;
+    const text = element.querySelector("td") ?? element;
+    return [light(getComputedStyle(text).color), light(getComputedStyle(above).backgroundColor)];
+}"""
+VERBS = (
+    "%load_ext mlops_workbench\nfrom mlops_workbench import log",
+    "%%track one\ndepth = 2\nfor step in range(5): log(loss=1 / (step + 1), step=step)",
+    "%%track two\ndepth = 4\nfor step in range(5): log(loss=1 / (step + 2), step=step)",
+    "%mlops runs",
+    "%mlops show two",
+    "%mlops compare one two",
+)
+
+
 def path(workspace: Workspace) -> Path:
     return workspace.root / "watched.ipynb"
 
@@ -65,6 +84,12 @@ def opened(lab: Lab) -> Locator:
     cells = lab.page.locator(".jp-Notebook .jp-CodeCell")
     expect(cells).to_have_count(2, timeout=120_000)
     return cells.nth(1).locator(".jp-Cell-outputArea")
+
+
+def shoot_in_both_themes(lab: Lab, name: str) -> None:
+    for theme in ("JupyterLab Dark", "JupyterLab Light"):
+        lab.theme(theme)
+        lab.shoot(f"{name}-{theme.rpartition(' ')[2].lower()}")
 
 
 def connected(lab: Lab) -> None:
@@ -86,14 +111,14 @@ def test_a_running_cell_is_live_and_its_card_stays_in_the_notebook(lab_on: Start
     first = view.inner_text()
     expect(view.locator("svg polyline")).to_be_visible(timeout=60_000)
     expect(view).not_to_have_text(first, timeout=60_000)
-    lab.shoot("live-view")
+    shoot_in_both_themes(lab, "live-view")
 
     (watched.root / "enough").touch()
     card = outputs.get_by_text("FINISHED")
     expect(card).to_be_visible(timeout=120_000)
     expect(view).to_have_count(0)
     expect(outputs.locator("svg polyline")).to_be_visible()
-    lab.shoot("card")
+    shoot_in_both_themes(lab, "card")
     # The name of the run is the way to its page.
     outputs.get_by_role("button", name="long").click()
     expect(lab.page.get_by_role("article", name="Run long")).to_be_visible(timeout=120_000)
@@ -122,3 +147,24 @@ def test_the_address_of_a_run_opens_its_page(lab_on: Start, watched: Workspace) 
     lab.page.goto(f"{lab.url}/lab?mlops-run={uid}&token={TOKEN}")
     expect(lab.page.get_by_role("article", name="Run long")).to_be_visible(timeout=120_000)
     expect(lab.page).not_to_have_url(re.compile("mlops-run"))
+
+
+def test_what_verbs_answer_is_readable_in_both_themes(lab_on: Start, watched: Workspace) -> None:
+    cells = [nbformat.v4.new_code_cell(text) for text in VERBS]
+    kernelspec = {"name": "python3", "language": "python", "display_name": "Python 3"}
+    document = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernelspec})
+    nbformat.write(document, watched.root / "verbs.ipynb")
+    lab = lab_on(watched)
+    start(lab, "docmanager:open", path="verbs.ipynb", factory="Notebook")
+    found = lab.page.locator(".jp-Notebook .jp-CodeCell")
+    expect(found).to_have_count(len(VERBS), timeout=120_000)
+    connected(lab)
+    start(lab, "notebook:run-all-cells")
+    expect(found.nth(5).locator(".jp-OutputArea-output").first).to_contain_text("depth", timeout=180_000)
+    expect(found.nth(5).locator(".js-plotly-plot").first).to_be_visible(timeout=120_000)
+    for place, name in ((3, "runs"), (4, "show"), (5, "compare")):
+        found.nth(place).scroll_into_view_if_needed()
+        found.nth(place).evaluate("cell => cell.scrollIntoView()")
+        shoot_in_both_themes(lab, f"verb-{name}")
+        text, ground = found.nth(place).locator("table, pre").first.evaluate(LIGHTNESS)
+        assert abs(text - ground) > 0.4, (name, text, ground)
