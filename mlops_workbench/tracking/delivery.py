@@ -13,15 +13,15 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeAlias
 
-import msgspec
-
 from mlops_workbench.core.errors import Unavailable, WorkbenchError
-from mlops_workbench.core.records import RunStart, SessionStart, decode
+from mlops_workbench.core.records import RunStart, SessionStart
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.tracking.delivery_log import DeliveredRun, DeliveryLog
 from mlops_workbench.tracking.garbage import collection_paused
+from mlops_workbench.tracking.held_files import HeldFiles
 from mlops_workbench.tracking.journal_files import (
     Batch,
     Cursor,
@@ -33,7 +33,8 @@ from mlops_workbench.tracking.journal_files import (
 from mlops_workbench.tracking.mlflow_connection import RUN_UID
 from mlops_workbench.tracking.mlflow_errors import PERMANENT
 from mlops_workbench.tracking.mlflow_store import TrackingStore
-from mlops_workbench.tracking.run_delivery import RunDelivery, RunRecord
+from mlops_workbench.tracking.run_delivery import RunDelivery
+from mlops_workbench.tracking.run_record import RunRecord, kept_records
 from mlops_workbench.tracking.values import UNUSABLE, as_text, clip
 
 _log = logging.getLogger(__name__)
@@ -49,11 +50,15 @@ _Deliver: TypeAlias = Callable[[DeliveredRun, Sequence[RunRecord]], bool | None]
 
 @dataclass
 class _Round:
-    """What is left to do of a batch: records without their run, waiting ones that were delivered, files."""
+    """What is left to do of a batch: records without their run, waiting ones that were delivered, files.
 
-    deferred: list[tuple[str, int]] = field(default_factory=list)
+    `held` are records whose files cannot be delivered now.
+    """
+
+    deferred: list[tuple[str, RunRecord]] = field(default_factory=list)
     delivered: list[int] = field(default_factory=list)
     files: list[tuple[DeliveredRun, Sequence[RunRecord]]] = field(default_factory=list)
+    held: list[tuple[str, RunRecord]] = field(default_factory=list)
 
 
 class Delivery:
@@ -74,11 +79,19 @@ class Delivery:
         self.store = store
         self.log = log
         self._runs = RunDelivery(store, log, workspace.blobs)
+        self._files = HeldFiles(store, log, partial(self._deliver_run, deliver=self._runs.deliver_files))
         # By file: its cursor stays where it is until a batch is through, while the batch grows with every heartbeat.
         self._failures: Counter[str] = Counter()
 
+    @property
+    def files_problem(self) -> str:
+        """Why files of some runs wait while everything else is delivered, empty when none do."""
+        return self._files.problem
+
     def step(self, finished: Mapping[str, Cursor]) -> bool:
         """Deliver at most one batch of each file; True when there was anything.
+
+        A session that cannot be delivered does not keep others waiting.
 
         Parameters
         ----------
@@ -89,8 +102,11 @@ class Delivery:
         ------
         Unavailable
             The store does not answer.
+        WorkbenchError
+            It does, and some session cannot be delivered now; everything else was.
         """
         moved = False
+        failed: WorkbenchError | None = None
         files = journal_files(self.workspace.journal)
         closed = closed_files(files)
         cursors = self.log.cursors()
@@ -107,35 +123,47 @@ class Delivery:
                 index = finished.get(file.name, Cursor())
                 done = batch.exhausted and (file.name in closed or (index.done and index.offset <= batch.cursor.offset))
                 if batch.entries:
-                    self._deliver_patiently(file, batch, done=done)
-                    moved = True
+                    problem = self._deliver_patiently(file, batch, done=done)
+                    if problem:
+                        waiting.add(file.session)
+                    failed, moved = failed or problem, moved or problem is None
                 elif done:
                     self.log.set_cursor(file.name, batch.cursor, done=True)
+        for run in self._files.retry():
+            self._runs.deliver_end(run, [])
+            moved = True
+        if failed:
+            raise failed
         return moved
 
-    def _deliver_patiently(self, file: JournalFile, batch: Batch, *, done: bool) -> None:
+    def _deliver_patiently(self, file: JournalFile, batch: Batch, *, done: bool) -> WorkbenchError | None:
+        """Deliver a batch; what went wrong, if the store answers otherwise."""
         self._runs.patient = self._failures[file.name] < _PATIENCE
         try:
             self._deliver(file, batch, done=done)
-        except WorkbenchError:
+        except Exception as error:  # noqa: BLE001 - whatever it is, other sessions are not to wait for it
             self.store.ping()
             self._failures[file.name] += 1
-            raise
+            if isinstance(error, WorkbenchError):
+                return error
+            if self._failures[file.name] == 1:
+                _log.exception("%s cannot be delivered", file.name)
+            return Unavailable(f"delivery failed: {type(error).__name__}: {error}", where=file.name)
         finally:
             self._runs.patient = True
         self._failures.pop(file.name, None)
+        return None
 
     def _deliver(self, file: JournalFile, batch: Batch, *, done: bool) -> None:
         by_run: dict[str, list[RunRecord]] = {}
-        payloads: dict[int, tuple[int, bytes]] = {}
         for entry in batch.entries:
             record = entry.record
             if isinstance(record, SessionStart):
                 self.log.set_session(file.session, record.user, record.python)
             uid = getattr(record, "run_uid", "")
             if record is not None and uid:
-                by_run.setdefault(uid, []).append(RunRecord(record, file.session, file.name, entry.end))
-                payloads[entry.end] = (entry.type, entry.payload)
+                item = RunRecord(record, file.session, file.name, entry.end, entry.type, entry.payload)
+                by_run.setdefault(uid, []).append(item)
         for number, problem in enumerate(batch.problems):
             self.log.note_problem("", f"{file.name} at {batch.cursor.offset} ({number})", problem)
 
@@ -145,12 +173,14 @@ class Delivery:
             for uid, items in by_run.items():
                 self._deliver_values(uid, items, file, round_)
             if not round_.files:
-                self._finish(file, batch, round_, payloads, done=done)
+                self._finish(file, batch, round_, done=done)
         if round_.files:
             for run, items in round_.files:
-                self._deliver_run(run, items, self._runs.deliver_files)
+                left = self._files.deliver(run, items)
+                round_.held += [(run.uid, item) for item in left if self._runs.makes_file(run, item)]
+                self._deliver_run(run, items, self._runs.deliver_end)
             with self.log.transaction():
-                self._finish(file, batch, round_, payloads, done=done)
+                self._finish(file, batch, round_, done=done)
 
     @contextlib.contextmanager
     def _together(self) -> Iterator[None]:
@@ -176,7 +206,7 @@ class Delivery:
     def _deliver_values(self, uid: str, items: list[RunRecord], file: JournalFile, round_: _Round) -> None:
         run = self._ensure(uid, items, file)
         if run is None:
-            round_.deferred += [(uid, item.end) for item in items]
+            round_.deferred += [(uid, item) for item in items]
             return
         ids, earlier = self._waiting(uid)
         round_.delivered += ids
@@ -184,11 +214,11 @@ class Delivery:
         if self._deliver_run(run, together, self._runs.deliver_values):
             round_.files.append((run, together))
 
-    def _finish(
-        self, file: JournalFile, batch: Batch, round_: _Round, payloads: dict[int, tuple[int, bytes]], *, done: bool
-    ) -> None:
-        for uid, end in round_.deferred:
-            self.log.defer(uid, file.name, end, *payloads[end])
+    def _finish(self, file: JournalFile, batch: Batch, round_: _Round, *, done: bool) -> None:
+        for uid, item in round_.deferred:
+            self.log.defer(uid, item.file, item.end, item.type, item.payload)
+        for uid, item in round_.held:
+            self.log.hold_files(uid, item.file, item.end, item.type, item.payload)
         self.log.drop_deferred(round_.delivered)
         self.log.set_cursor(file.name, batch.cursor, done=done)
 
@@ -205,17 +235,8 @@ class Delivery:
             return any([self._deliver_run(run, [item], deliver) for item in items])
 
     def _waiting(self, uid: str) -> tuple[list[int], list[RunRecord]]:
-        ids, items = [], []
-        for waiting in self.log.deferred(uid):
-            ids.append(waiting.id)
-            try:
-                record = decode(waiting.type, waiting.payload)
-            except msgspec.DecodeError:
-                continue
-            if record is not None:
-                session = waiting.file.rpartition("-")[0]
-                items.append(RunRecord(record, session, waiting.file, waiting.place))
-        return ids, items
+        waiting = self.log.deferred(uid)
+        return [kept.id for kept in waiting], kept_records(waiting)
 
     def _ensure(self, uid: str, items: Iterable[RunRecord], file: JournalFile) -> DeliveredRun | None:
         """The run in MLflow, made if its start is among `items`; None while its start is unknown."""

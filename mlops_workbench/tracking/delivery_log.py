@@ -48,6 +48,11 @@ CREATE TABLE IF NOT EXISTS deferred (
     payload BLOB NOT NULL, UNIQUE (file, place)
 );
 CREATE INDEX IF NOT EXISTS deferred_by_run ON deferred (uid);
+CREATE TABLE IF NOT EXISTS files (
+    id INTEGER PRIMARY KEY, uid TEXT NOT NULL, file TEXT NOT NULL, place INTEGER NOT NULL, type INTEGER NOT NULL,
+    payload BLOB NOT NULL, UNIQUE (file, place)
+);
+CREATE INDEX IF NOT EXISTS files_by_run ON files (uid);
 CREATE TABLE IF NOT EXISTS problems (
     at_ms INTEGER NOT NULL, uid TEXT NOT NULL, what TEXT NOT NULL, message TEXT NOT NULL, PRIMARY KEY (uid, what)
 ) WITHOUT ROWID;
@@ -69,7 +74,7 @@ class DeliveredRun:
 
 @dataclass(frozen=True)
 class Deferred:
-    """A record that waits for the start of its run."""
+    """A record that waits: for the start of its run, or for a place for its files."""
 
     id: int
     file: str
@@ -143,7 +148,7 @@ class DeliveryLog:
     def reset(self) -> None:
         """Forget everything: the store it speaks of is gone."""
         with self.transaction():
-            for table in ("cursors", "runs", "models", "uploads", "params", "deferred", "problems"):
+            for table in ("cursors", "runs", "models", "uploads", "params", "deferred", "files", "problems"):
                 self._write(f"DELETE FROM {table}")
 
     # Cursors ----------------------------------------------------------------------------------------------------
@@ -288,6 +293,35 @@ class DeliveryLog:
         with self.transaction():
             for number in ids:
                 self._write("DELETE FROM deferred WHERE id = ?", (number,))
+
+    def hold_files(self, uid: str, file: str, place: int, number: int, payload: bytes) -> None:
+        """Keep a record until its files can be delivered."""
+        self._write(
+            "INSERT OR IGNORE INTO files (uid, file, place, type, payload) VALUES (?, ?, ?, ?, ?)",
+            (uid, file, place, number, payload),
+        )
+
+    def held_files(self, uid: str) -> list[Deferred]:
+        """Records of this run whose files wait, in order of reading."""
+        return [
+            Deferred(*row)
+            for row in self._all("SELECT id, file, place, type, payload FROM files WHERE uid = ? ORDER BY id", (uid,))
+        ]
+
+    def runs_with_held_files(self) -> list[str]:
+        """Runs some files of which wait; those that MLflow has deleted are not among them."""
+        return [
+            uid
+            for (uid,) in self._all(
+                "SELECT uid FROM runs WHERE abandoned = 0 AND uid IN (SELECT DISTINCT uid FROM files) ORDER BY uid"
+            )
+        ]
+
+    def drop_held_files(self, ids: Sequence[int]) -> None:
+        """The files of these records were delivered."""
+        with self.transaction():
+            for number in ids:
+                self._write("DELETE FROM files WHERE id = ?", (number,))
 
     def note_problem(self, uid: str, what: str, message: str) -> None:
         """MLflow refused a part of a run for good; the journal still has it."""

@@ -195,18 +195,24 @@ class Ingest:
             moved = self._own() and (self._index_step(whole=True) | self._delivery_step(at_once=True))
             cursors = self.log.cursors()
             behind = any(cursors.get(name, Cursor()).offset < end for name, end in targets.items())
-            if not behind and not (run_uid and self.log.deferred(run_uid)):
+            behind = behind or bool(run_uid and self.log.deferred(run_uid))
+            if not behind and not self._holds_files(run_uid):
                 self._note_delivered()
                 return
-            answered = answered if self._problem else time.monotonic()
+            problem = self._problem or ("" if behind else self._delivery.files_problem)
+            answered = answered if problem else time.monotonic()
             if time.monotonic() >= min(deadline, answered + (timeout if patience is None else patience)):
                 raise Unavailable(
-                    self._problem or f"not everything was delivered to MLflow within {timeout:g} s",
+                    problem or f"not everything was delivered to MLflow within {timeout:g} s",
                     where=self.store.shown_uri,
                     hint="nothing is lost; try again when 'mlops status' shows no backlog",
                 )
             if not moved:
-                time.sleep(_PAUSE if self._problem else 0.05)
+                time.sleep(_PAUSE if problem else 0.05)
+
+    def _holds_files(self, run_uid: str | None) -> bool:
+        waiting = self.log.runs_with_held_files()
+        return bool(waiting) if run_uid is None else run_uid in waiting
 
     def status(self) -> IngestStatus:
         """How far delivery is, and why it stands still."""
@@ -217,7 +223,7 @@ class Ingest:
             files=len(files),
             backlog_bytes=waiting.size,
             lag_seconds=waiting.seconds,
-            problem=self._problem,
+            problem=self._problem or self._delivery.files_problem,
             backlog_records=waiting.records,
             refused=len(self.log.problems()),
         )
@@ -240,17 +246,20 @@ class Ingest:
         with self._delivery_lock:
             try:
                 moved = self._deliver()
-            except WorkbenchError as error:
-                self._problem = str(error)
+            except Exception as error:  # noqa: BLE001 - who waits for it is told by `drain`, in words
+                if not isinstance(error, WorkbenchError):
+                    _log.exception("delivery failed and is tried again")
+                self._problem = str(error) or type(error).__name__
                 self._retry_at = time.monotonic() + self._pause
                 self._pause = min(self._pause * 2, _LONGEST_PAUSE)
-                return False
-            self._problem, self._pause, self._retry_at = "", _PAUSE, 0.0
+                moved = False
+            else:
+                self._problem, self._pause, self._retry_at = "", _PAUSE, 0.0
         self._note_delivered()
         return moved
 
     def _deliver(self) -> bool:
-        if not self._folder.files() or self._delivery_watch.quiet():
+        if self._delivery_watch.quiet() or not (self._folder.files() or self.log.runs_with_held_files()):
             return False
         if not self._checked_store:
             self._check_store()

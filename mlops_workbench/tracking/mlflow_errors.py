@@ -39,12 +39,13 @@ def without_credentials(uri: str) -> str:
 
 @contextlib.contextmanager
 def translated(uri: str) -> Iterator[None]:
-    """Turn what MLflow, its HTTP client or its database raise into a :class:`WorkbenchError`.
+    """Turn what MLflow, its HTTP client, its database or the place of its artifacts raise into a `WorkbenchError`.
 
     Raises
     ------
     Unavailable
-        The server or database does not answer, or is of another schema version; later it may.
+        The server or database does not answer, or is of another schema version, or something fails in a way that is
+        not known here; later it may work.
     Unauthorized
         Missing or wrong credentials.
     InvalidInput, NotFound, Conflict
@@ -91,6 +92,18 @@ def translated(uri: str) -> Iterator[None]:
             f"cannot keep or read an artifact: {error.strerror or error}",
             where=str(error.filename or shown),
             hint="check that the artifact folder is writable and has room",
+        ) from error
+    except ImportError as error:
+        raise Unavailable(
+            f"a package that this store needs is not installed: {error}", where=shown, hint="install it and restart"
+        ) from error
+    except Exception as error:
+        # The places of artifacts (S3, Google, Azure, ...) raise exceptions of their own, from packages that are not
+        # known here.
+        raise Unavailable(
+            f"the store failed: {type(error).__name__}: {_redacted(error)}"[:500],
+            where=shown,
+            hint="check its credentials and settings; nothing is lost, delivery goes on when it works",
         ) from error
 
 

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from mlops_workbench.core.errors import StorageError, WorkbenchError
 from mlops_workbench.core.records import (
@@ -17,7 +17,6 @@ from mlops_workbench.core.records import (
     Model,
     ModelMetrics,
     Params,
-    Record,
     RunEnd,
     RunStart,
     Tags,
@@ -36,30 +35,10 @@ from mlops_workbench.tracking.mlflow_store import (
     TrackingStore,
 )
 from mlops_workbench.tracking.model_folder import model_uid, store_model_name, write_model_folder
-from mlops_workbench.tracking.values import (
-    MAX_PARAM,
-    MAX_TAG,
-    as_text,
-    clip,
-    safe_path,
-    store_name,
-)
+from mlops_workbench.tracking.run_record import RunRecord
+from mlops_workbench.tracking.values import MAX_PARAM, MAX_TAG, as_text, clip, safe_path, store_name
 
 Item = TypeVar("Item")
-
-
-class RunRecord(NamedTuple):
-    """A record of a run with where it stands: session, file, and offset of its end."""
-
-    record: Record
-    session: str
-    file: str
-    end: int
-
-    @property
-    def place(self) -> str:
-        """File and offset as one text."""
-        return f"{self.file}:{self.end}"
 
 
 class _Abandoned(Exception):
@@ -119,14 +98,20 @@ class RunDelivery:
         return False
 
     def deliver_files(self, run: DeliveredRun, items: Sequence[RunRecord]) -> None:
-        """Deliver artifacts, models and data sets of `run`, then its end: what :meth:`deliver_values` left.
+        """Deliver artifacts, models and data sets of `run`; its end may have been delivered before.
 
         Raises
         ------
         Unavailable
-            As there.
+            The store, or the place of its artifacts, does not answer.
+        StorageError
+            Files cannot be read or written.
         """
+        if run.abandoned:
+            return
         others = [item for item in items if type(item.record) is not Metrics]
+        # Files can wait, and are given up for a refusal only.
+        patient, self.patient = self.patient, True
         try:
             for item in others:
                 self._files(run, item)
@@ -135,10 +120,28 @@ class RunDelivery:
                     self._model(run, item.record, self.log.session(item.session)[1])
             self._datasets(run, [item.record for item in others if isinstance(item.record, Dataset)])
             self._model_metrics(run, [item.record for item in others if isinstance(item.record, ModelMetrics)])
-            self._ends(run, others)
+        except _Abandoned:
+            self.log.abandon(run.uid)
+        finally:
+            self.patient = patient
+
+    def deliver_end(self, run: DeliveredRun, items: Sequence[RunRecord]) -> None:
+        """Deliver the end of `run` if it is among `items`, and the metrics of an ended run to its models.
+
+        Raises
+        ------
+        Unavailable
+            As for :meth:`deliver_values`.
+        """
+        try:
+            self._ends(run, items)
             self._show_metrics_with_models(run)
         except _Abandoned:
             self.log.abandon(run.uid)
+
+    def makes_file(self, run: DeliveredRun, item: RunRecord) -> bool:
+        """Whether :meth:`deliver_files` has work with this record."""
+        return type(item.record) is not Metrics and self._makes_file(run, item)
 
     # One part each ----------------------------------------------------------------------------------------------
 

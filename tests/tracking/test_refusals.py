@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+from pathlib import Path
 
+import pytest
 from mlflow import MlflowClient
+from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
 from recorder import Recorder
 
 from mlops_workbench.core.errors import Unavailable
 from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.records import Heartbeat, Metrics, Tags
 from mlops_workbench.tracking import Ingest
+from mlops_workbench.tracking.mlflow_errors import translated
 
 
 def _attempt(ingest: Ingest) -> bool:
@@ -39,3 +43,79 @@ def test_a_kernel_that_lives_on_does_not_begin_the_patience_with_its_store_anew(
         recorder.put(Heartbeat(now_ms(), now_ms() + 20_000))
     assert [what for _, what, _ in ingest.refused()] == ["tag ('poison', 'x')"]
     assert MlflowClient(ingest.store.uri).get_run(uid).data.metrics == {"mae": 1.0}
+
+
+def _redirect(ingest: Ingest, experiment: str, location: str) -> None:
+    """Artifacts of an experiment, and of its runs, are elsewhere from now on."""
+    database = ingest.workspace.state / "mlflow.db"
+    with contextlib.closing(sqlite3.connect(database, timeout=20)) as connection, connection:
+        connection.execute("UPDATE experiments SET artifact_location = ? WHERE name = ?", (location, experiment))
+        connection.execute(
+            "UPDATE runs SET artifact_uri = ? || '/' || run_uuid || '/artifacts' WHERE experiment_id ="
+            " (SELECT experiment_id FROM experiments WHERE name = ?)",
+            (location, experiment),
+        )
+
+
+def test_artifacts_that_cannot_be_kept_now_hold_up_nothing_else(ingest: Ingest, tmp_path: Path) -> None:
+    """The backend of the artifacts has an exception of its own: a package is missing, credentials are."""
+    client = MlflowClient(ingest.store.uri)
+    client.create_experiment("flights")
+    _redirect(ingest, "flights", "s3://bucket/flights")
+    first, second = Recorder(ingest.workspace), Recorder(ingest.workspace)
+    uid = first.start("stuck")
+    first.artifact(uid, "plot.png", b"png")
+    first.put(Metrics(uid, now_ms(), 0, {"mae": 1.0}))
+    first.end(uid, output="hello")
+    next_uid = first.start("next")
+    first.end(next_uid)
+    other = second.start("other", "elsewhere")
+    second.artifact(other, "other.txt", b"text")
+    second.end(other)
+
+    assert not _attempt(ingest)
+    assert "boto3" in ingest.status().problem
+    assert ingest.status().backlog_bytes == 0
+    stuck = client.get_run(uid)
+    assert (stuck.info.status, stuck.data.metrics) == ("FINISHED", {"mae": 1.0})
+    assert [client.get_run(run_id).info.status for run_id in (next_uid, other)] == ["FINISHED"] * 2
+    assert [item.path for item in client.list_artifacts(other)] == ["other.txt"]
+    assert ingest.index.find(uid).run_id == uid
+    # Who waits for another run does not wait for these files.
+    ingest.drain(other, timeout=0)
+    with pytest.raises(Unavailable, match="boto3"):
+        ingest.drain(uid, timeout=0)
+    # A later file of that name comes after the earlier one.
+    first.artifact(uid, "plot.png", b"later")
+    assert not _attempt(ingest)
+
+    _redirect(ingest, "flights", (tmp_path / "mended").as_uri())
+    ingest.close()
+    # MLflow keeps to the place of a run's artifacts for as long as a process lives; this one goes on.
+    _artifact_repos_cache.clear()
+    with Ingest(ingest.workspace) as restarted:
+        restarted.drain(timeout=60)
+        assert restarted.status().problem == "" and restarted.refused() == []
+    assert sorted(item.path for item in client.list_artifacts(uid)) == ["logs", "plot.png"]
+    assert Path(client.download_artifacts(uid, "plot.png", str(tmp_path))).read_bytes() == b"later"
+
+
+def test_a_session_that_cannot_be_delivered_leaves_the_newer_ones_alone(ingest: Ingest) -> None:
+    ingest.store.ping()
+    with contextlib.closing(sqlite3.connect(ingest.workspace.state / "mlflow.db")) as connection, connection:
+        connection.execute(
+            "CREATE TRIGGER refuse BEFORE INSERT ON runs WHEN NEW.name = 'poison'"
+            " BEGIN SELECT RAISE(ABORT, 'not this one'); END"
+        )
+    Recorder(ingest.workspace).start("poison")
+    uid = Recorder(ingest.workspace).start("later")
+    assert not _attempt(ingest)
+    assert "not this one" in ingest.status().problem
+    assert MlflowClient(ingest.store.uri).get_run(uid).info.run_name == "later"
+    assert ingest.index.find("later").run_id == uid
+
+
+@pytest.mark.parametrize("error", [ModuleNotFoundError("No module named 'x'"), Exception("no credentials")])
+def test_whatever_a_backend_raises_is_an_error_of_the_workbench(error: Exception) -> None:
+    with pytest.raises(Unavailable, match=str(error)), translated("http://ann:secret@host"):
+        raise error
