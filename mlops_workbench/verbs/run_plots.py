@@ -16,6 +16,8 @@ _MAX_PARAMS, _MAX_METRICS = 8, 6
 _MAX_CURVES, _MAX_POINTS = 4, 1000
 #: Follows light and dark pages: what is drawn is neither black nor white.
 _GREY = "#888"
+#: Colours that stand out on a light and on a dark page.
+_SCALE = ((0.0, "#3f8fd2"), (0.5, "#a58fb8"), (1.0, "#f2a03b"))
 
 
 def comparison_plots(
@@ -55,13 +57,15 @@ def parallel_coordinates(runs: Sequence[Run], metrics: Sequence[str], params: Se
     known = [value for value in colours if value is not None]
     line = {
         "color": [value if value is not None else min(known, default=0.0) for value in colours],
-        "colorscale": "Viridis",
-        # Bright is good.
+        "colorscale": _SCALE,
+        # Warm is good.
         "reversescale": metric_direction(metrics[0]) == "lower",
         "showscale": True,
         "colorbar": {"title": metrics[0]},
     }
-    figure = go.Figure(go.Parcoords(line=line, dimensions=dimensions, labelangle=0))
+    # A shadow is there for text on lines; on a dark page it blurs the text.
+    fonts: dict[str, Any] = {name: {"shadow": "none"} for name in ("tickfont", "rangefont", "labelfont")}
+    figure = go.Figure(go.Parcoords(line=line, dimensions=dimensions, labelangle=0, **fonts))
     return _dressed(figure, 360, {"l": 80, "r": 60, "t": 60, "b": 30})
 
 

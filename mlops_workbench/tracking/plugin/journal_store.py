@@ -41,6 +41,7 @@ from mlflow.utils.validation import (
 from mlops_workbench.core.errors import Unavailable
 from mlops_workbench.tracking.plugin import joining
 from mlops_workbench.tracking.plugin.delegation import delegate
+from mlops_workbench.tracking.plugin.masked import all_masked, masked, masked_inputs
 from mlops_workbench.tracking.plugin.real_store import told_to_mlflow
 from mlops_workbench.tracking.plugin.settled_store import SettledStore
 
@@ -50,7 +51,8 @@ _log = logging.getLogger(__name__)
 class JournalStore(SettledStore):
     """Runs of this process go to the journal and are read from memory; all else is the workspace's own store's.
 
-    Errors are those of MLflow's SQL store, from MLflow's own validation.
+    Errors are those of MLflow's SQL store, from MLflow's own validation. Passwords and keys are masked, also in what
+    goes to the store directly.
 
     Parameters
     ----------
@@ -74,7 +76,7 @@ class JournalStore(SettledStore):
 
     def log_param(self, run_id: str, param: Param) -> None:
         """Log a parameter."""
-        param = _validate_param(param.key, param.value)
+        param = masked(_validate_param(param.key, param.value))
         live = self._find(run_id)
         if live is None:
             self._directly("log_param", run_id, param)
@@ -91,7 +93,7 @@ class JournalStore(SettledStore):
 
     def set_tag(self, run_id: str, tag: RunTag) -> None:
         """Set a tag; that of the name renames the run."""
-        tag = _validate_tag(tag.key, tag.value)
+        tag = masked(_validate_tag(tag.key, tag.value))
         live = self._find(run_id)
         if live is None:
             self._directly("set_tag", run_id, tag)
@@ -120,6 +122,7 @@ class JournalStore(SettledStore):
         metrics, params, tags = _validate_batch_log_data(metrics, params, tags)
         _validate_batch_log_limits(metrics, params, tags)
         _validate_param_keys_unique(params)
+        params, tags = all_masked(params), all_masked(tags)
         live = self._find(run_id)
         if live is None:
             self._directly("log_batch", run_id, metrics, params, tags)
@@ -155,6 +158,7 @@ class JournalStore(SettledStore):
             if not isinstance(datasets, list):
                 raise TypeError(f"Argument 'datasets' should be a list, got '{type(datasets)}'")
             _validate_dataset_inputs(datasets)
+            datasets = masked_inputs(datasets)
         live = self._find(run_id)
         if live is None:
             self._directly("log_inputs", run_id, datasets, models)

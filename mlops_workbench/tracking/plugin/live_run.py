@@ -130,12 +130,12 @@ class LiveRun:
         self.run.metrics[key] = value
 
     def changed_params(self, params: Iterable[Param]) -> list[tuple[str, str, str]]:
-        """Those that have another value already, as ``(key, old, new)``."""
+        """Those that have another value already, as ``(key, old, new)``; secrets of `params` must be masked."""
         known = self.run.params
         return [
             (param.key, old, param.value)
             for param in params
-            if param.key in known and (old := as_text(known[param.key])) != param.value
+            if param.key in known and (old := as_text(known[param.key])) != as_text(param.value)
         ]
 
     def entity(self) -> Run:

@@ -11,6 +11,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_RUN_NAME
 
 from mlops_workbench.capture.session import Session
 from mlops_workbench.core.records import Column, Dataset, Metrics, ModelMetrics
+from mlops_workbench.core.secrets import mask
 
 if TYPE_CHECKING:
     from mlops_workbench.tracking.plugin.live_run import LiveRun
@@ -68,7 +69,7 @@ class RunLog:
         self.tags(live, [RunTag(MLFLOW_RUN_NAME, name)])
 
     def datasets(self, live: LiveRun, inputs: Iterable[DatasetInput]) -> None:
-        """Note data that the run used; a second time changes nothing."""
+        """Note data that the run used, its secrets masked; a second time changes nothing."""
         known = {(item.dataset.name, item.dataset.digest) for item in live.dataset_inputs}
         for item in inputs:
             if (item.dataset.name, item.dataset.digest) not in known:
@@ -86,7 +87,7 @@ class RunLog:
                 int(metric.step),
                 {metric.key: value},
                 metric.model_id,
-                metric.dataset_name or "",
+                mask(metric.dataset_name or ""),
                 metric.dataset_digest or "",
             )
         )

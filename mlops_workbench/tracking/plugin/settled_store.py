@@ -16,6 +16,7 @@ from mlops_workbench.capture.session import Session
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.tracking.plugin.live_run import LiveRun
 from mlops_workbench.tracking.plugin.live_runs import LiveRuns
+from mlops_workbench.tracking.plugin.masked import all_masked, masked
 from mlops_workbench.tracking.plugin.real_store import RealStore, told_to_mlflow
 from mlops_workbench.tracking.plugin.run_log import RunLog
 
@@ -71,7 +72,12 @@ class SettledStore(AbstractStore):
             place = artifact_location
             if not place and isinstance(name, str) and name:
                 place = self.real.tracking.connection.artifact_location(name)
-            return str(self.real.store.create_experiment(name, place, tags or []))
+            return str(self.real.store.create_experiment(name, place, all_masked(tags)))
+
+    def set_experiment_tag(self, experiment_id: str, tag: Any) -> None:
+        """Set a tag of an experiment."""
+        with told_to_mlflow():
+            self.real.store.set_experiment_tag(experiment_id, masked(tag))
 
     def delete_experiment(self, experiment_id: str) -> None:
         """Delete an experiment with its runs."""
@@ -98,16 +104,34 @@ class SettledStore(AbstractStore):
             if live.experiment_id == str(experiment_id):
                 live.deleted = deleted
 
-    def create_logged_model(self, *args: Any, **kwargs: Any) -> Any:
+    def create_logged_model(
+        self,
+        experiment_id: str,
+        name: str | None = None,
+        source_run_id: str | None = None,
+        tags: list[Any] | None = None,
+        params: list[Any] | None = None,
+        *more: Any,
+        **named: Any,
+    ) -> Any:
         """Make a logged model; its run is delivered first."""
-        if source := kwargs.get("source_run_id") or (args[2] if len(args) > 2 else None):
-            self._settle(source)
-            args = (*args[:2], *args[3:])
-            if len(args) > 2:
-                raise TypeError("give what follows source_run_id by name")
-            kwargs["source_run_id"] = self.real.run_id(source)
+        run_id = source_run_id
+        if run_id:
+            self._settle(run_id)
+            run_id = self.real.run_id(run_id)
+        given = (experiment_id, name, run_id, all_masked(tags), all_masked(params), *more)
         with told_to_mlflow():
-            return self.real.shown_model(self.real.store.create_logged_model(*args, **kwargs))
+            return self.real.shown_model(self.real.store.create_logged_model(*given, **named))
+
+    def log_logged_model_params(self, model_id: str, params: list[Any]) -> None:
+        """Log parameters of a logged model."""
+        with told_to_mlflow():
+            self.real.store.log_logged_model_params(model_id, all_masked(params))
+
+    def set_logged_model_tags(self, model_id: str, tags: list[Any]) -> None:
+        """Set tags of a logged model."""
+        with told_to_mlflow():
+            self.real.store.set_logged_model_tags(model_id, all_masked(tags))
 
     def get_logged_model(self, model_id: str, allow_deleted: bool = False) -> Any:
         """A logged model, with the metrics that were logged for it until now."""
