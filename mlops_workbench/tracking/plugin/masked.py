@@ -1,0 +1,67 @@
+"""What MLflow code logs, with ``***`` in the place of passwords and keys."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Protocol, TypeVar
+
+from mlflow.entities import Dataset, DatasetInput, InputTag
+
+from mlops_workbench.core.secrets import mask, mask_value
+
+
+class _Pair(Protocol):
+    def __init__(self, key: str, value: str) -> None: ...
+
+    @property
+    def key(self) -> str: ...
+
+    @property
+    def value(self) -> str: ...
+
+
+P = TypeVar("P", bound=_Pair)
+
+
+def masked(pair: P) -> P:
+    """A parameter or a tag of MLflow's."""
+    value = mask_value(pair.key, pair.value)
+    return pair if value == pair.value else type(pair)(pair.key, value)
+
+
+def all_masked(pairs: Iterable[P] | None) -> list[P]:
+    """Parameters or tags."""
+    return [masked(pair) for pair in pairs or ()]
+
+
+def masked_inputs(inputs: Sequence[DatasetInput] | None) -> list[DatasetInput]:
+    """Data that a run used: the address that it came from may have a password in it."""
+    return [_masked_input(item) for item in inputs or ()]
+
+
+def _masked_input(item: DatasetInput) -> DatasetInput:
+    data = item.dataset
+    return DatasetInput(
+        Dataset(
+            name=mask(data.name),
+            digest=data.digest,
+            source_type=data.source_type,
+            source=_masked_text(data.source) or "",
+            schema=_masked_text(data.schema),
+            profile=_masked_text(data.profile),
+        ),
+        [InputTag(tag.key, mask_value(tag.key, tag.value)) for tag in item.tags or []],
+    )
+
+
+def _masked_text(text: str | None) -> str | None:
+    if not text:
+        return text
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return mask(text)
+    kept = mask_value("", found)
+    # Word for word as it was, when there is nothing in it.
+    return text if kept == found else json.dumps(kept)
