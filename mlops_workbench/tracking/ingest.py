@@ -42,6 +42,8 @@ _FETCHED_METRICS = 20
 _EXPIRE_SECONDS = 600.0
 #: What a delivery that is under way gets at the end; the rest is delivered again by the next process.
 _STOP_SECONDS = 3.0
+#: Where the delivery log has why nothing is delivered, and why some files are not.
+_PROBLEM, _FILES_PROBLEM = "problem", "files_problem"
 
 
 class Ingest:
@@ -78,6 +80,7 @@ class Ingest:
         self._retry_at = 0.0
         self._expire_at = 0.0
         self._pause = _PAUSE
+        self._published: dict[str, str] = {}
 
     def __enter__(self) -> Ingest:
         return self
@@ -199,7 +202,7 @@ class Ingest:
             if not behind and not self._holds_files(run_uid):
                 self._note_delivered()
                 return
-            problem = self._problem or ("" if behind else self._delivery.files_problem)
+            problem = self._told(_PROBLEM) or ("" if behind else self._told(_FILES_PROBLEM))
             answered = answered if problem else time.monotonic()
             if time.monotonic() >= min(deadline, answered + (timeout if patience is None else patience)):
                 raise Unavailable(
@@ -223,7 +226,7 @@ class Ingest:
             files=len(files),
             backlog_bytes=waiting.size,
             lag_seconds=waiting.seconds,
-            problem=self._problem or self._delivery.files_problem,
+            problem=self._told(_PROBLEM) or self._told(_FILES_PROBLEM),
             backlog_records=waiting.records,
             refused=len(self.log.problems()),
         )
@@ -255,8 +258,22 @@ class Ingest:
                 moved = False
             else:
                 self._problem, self._pause, self._retry_at = "", _PAUSE, 0.0
+        self._tell()
         self._note_delivered()
         return moved
+
+    def _tell(self) -> None:
+        """Tell other processes why delivery stands still: they wait for this one."""
+        now = {_PROBLEM: self._problem, _FILES_PROBLEM: self._delivery.files_problem}
+        for name, text in now.items():
+            if self._published.get(name) != text:
+                self.log.set_state(name, text)
+        self._published = now
+
+    def _told(self, name: str) -> str:
+        if not self._owner:
+            return self.log.state(name)
+        return self._problem if name == _PROBLEM else self._delivery.files_problem
 
     def _deliver(self) -> bool:
         if self._delivery_watch.quiet() or not (self._folder.files() or self.log.runs_with_held_files()):

@@ -210,6 +210,25 @@ def test_one_process_delivers_and_another_waits_for_it(stored_workspace: Workspa
             other.drain(timeout=0.2)
 
 
+@pytest.mark.timeout(120)
+def test_who_waits_for_another_process_is_told_why_it_does_not_deliver(stored_workspace: Workspace) -> None:
+    uid = Recorder(stored_workspace).start()
+    database = stored_workspace.state / "mlflow.db"
+    with contextlib.closing(sqlite3.connect(database)) as connection, connection:
+        (revision,) = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        connection.execute("UPDATE alembic_version SET version_num = 'from_the_future'")
+    with Ingest(stored_workspace) as owner, Ingest(stored_workspace) as other:
+        owner.step()
+        with pytest.raises(Unavailable, match="another version of MLflow"):
+            other.drain(uid, timeout=600, patience=0.1)
+        assert "another version of MLflow" in other.status().problem
+        with contextlib.closing(sqlite3.connect(database)) as connection, connection:
+            connection.execute("UPDATE alembic_version SET version_num = ?", (revision,))
+        owner.drain(timeout=60)
+        assert other.status().problem == ""
+        other.drain(uid, timeout=60, patience=0.1)
+
+
 def test_a_new_database_gets_everything_again(stored_workspace: Workspace, mlflow_database: Path) -> None:
     uids = _record(stored_workspace, metrics=2)
     with Ingest(stored_workspace) as ingest:
