@@ -32,6 +32,7 @@ class Deferred:
     def __init__(self, shell: Any) -> None:
         self._shell = shell
         self._waiting: deque[tuple[str, Callable[[], Any], Any]] = deque()
+        self._with_next: deque[tuple[str, Callable[[], Any]]] = deque()
         self._pid = os.getpid()
 
     def add(self, what: str, work: Callable[[], Any]) -> None:
@@ -57,11 +58,26 @@ class Deferred:
             # A subshell of the kernel: the loop is another thread's.
             loop.call_soon_threadsafe(loop.call_later, _PAUSE, self.flush)
 
+    def add_to_next(self, what: str, work: Callable[[], Any]) -> None:
+        """Do `work` when the next cell begins, as a part of it.
+
+        A client that listens to one cell at a time, such as nbclient, takes in a change of what an earlier one has
+        shown only with the messages of the next.
+        """
+        self._with_next.append((what, work))
+
+    def begin_cell(self) -> None:
+        """Do what waits, and what waits for the next cell, which is this one."""
+        self.flush()
+        while self._with_next:
+            quietly(*self._with_next.popleft())
+
     def flush(self) -> None:
         """Do what waits now."""
         if self._pid != os.getpid():
             # A forked child has no business with what its parent saw.
             self._waiting.clear()
+            self._with_next.clear()
         while True:
             try:
                 what, work, parent = self._waiting.popleft()

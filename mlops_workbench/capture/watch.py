@@ -86,7 +86,7 @@ class Watch:
 
     def before(self, info: Any) -> None:
         """A cell begins."""
-        self.deferred.flush()
+        self.deferred.begin_cell()
         execution = Execution(self._shell, info, getattr(info, "raw_cell", "") or "")
         self._executions().append(execution)
         for observer in self.observers:

@@ -12,7 +12,7 @@ from mlops_workbench.capture.card import card
 from mlops_workbench.capture.card_parts import dataset_text
 from mlops_workbench.capture.progress import Bar, paint_with
 from mlops_workbench.core.standing import Standing
-from mlops_workbench.magics.live import LiveView, LiveViews
+from mlops_workbench.magics.live import LiveView, LiveViews, is_watched
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -75,7 +75,9 @@ class Showing:
         try:
             for cell in cells:
                 again = self._put(cell, view if view is not None and view.execution is cell.execution else None)
-                deferred.add("its card", again)
+                # Who runs a notebook for the file that it becomes listens to one cell at a time.
+                unseen = hasattr(self._shell, "kernel") and not is_watched(self._shell, cell.execution)
+                (deferred.add_to_next if unseen else deferred.add)("its card", again)
         finally:
             if view is not None and not view.done.is_set():
                 view.end(None)

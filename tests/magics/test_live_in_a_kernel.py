@@ -178,6 +178,25 @@ def test_an_executed_notebook_holds_the_card_and_no_widget(tmp_path: Path) -> No
     nbformat.validate(notebook)
 
 
+BIG = """%%track big
+import numpy as np, pandas as pd
+from sklearn.linear_model import LinearRegression
+X = pd.DataFrame(np.random.default_rng(0).normal(size=(200_000, 30)))
+y = X[0] * 2
+model = LinearRegression().fit(X, y)
+"""
+
+
+def test_an_executed_notebook_has_the_version_of_data_that_was_told_after_the_reply(tmp_path: Path) -> None:
+    Workspace.init(tmp_path)
+    cells = [nbformat.v4.new_code_cell(text) for text in ("%load_ext mlops_workbench", BIG, "1")]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    nbclient.NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    [card] = notebook.cells[1].outputs
+    assert "X 200,000 x 30 #" in card.data["text/plain"] and "version follows" not in card.data["text/plain"]
+    assert [output.data["text/plain"] for output in notebook.cells[2].outputs] == ["1"]
+
+
 def test_the_second_run_is_compared_with_the_first(front: Front) -> None:
     front.run("%mlops experiment compared")
     front.run("%%track one\ndepth = 3\nseed = 1\nfrom mlops_workbench import log\nlog(mae=2.0, auc=0.9, other=5)")
