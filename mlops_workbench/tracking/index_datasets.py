@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -13,14 +14,17 @@ from mlops_workbench.core.errors import InvalidInput, NotFound
 Query = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
 
 _MIN_PREFIX = 6
-# A snapshot that another run kept of the same content is as good as one of its own.
 _SELECT = """
-SELECT d.uid, r.name, r.experiment, d.name, d.context, d.digest, d.rows, d.columns, d.covers,
-    CASE WHEN d.snapshot <> '' OR d.covers <> 'content' THEN d.snapshot ELSE coalesce(
-        (SELECT max(s.snapshot) FROM datasets s WHERE s.digest = d.digest AND s.covers = 'content'), '') END,
-    d.schema, r.start_ms, d.profile
+SELECT d.uid, r.name, r.experiment, d.name, d.context, d.digest, d.rows, d.columns, d.covers, d.snapshot, d.schema,
+    r.start_ms, d.profile
 FROM datasets d JOIN runs r ON r.uid = d.uid AND r.started = 1
 """
+_MEANT = """
+SELECT DISTINCT d.digest FROM datasets d JOIN runs r ON r.uid = d.uid AND r.started = 1
+WHERE d.digest >= ? AND d.digest < ? LIMIT 2
+"""
+# A snapshot that another run kept of the same content is as good as one of its own; looked up once for all its uses.
+_KEPT = "SELECT max(snapshot) FROM datasets WHERE digest = ? AND covers = 'content' AND snapshot <> ''"
 # Ids of runs sort by time: the least is found in the index, however many runs used the same data.
 _FIRST = "SELECT start_ms, name FROM runs WHERE started = 1 AND uid = (SELECT min(uid) FROM datasets WHERE digest = ?)"
 
@@ -50,22 +54,31 @@ def versions_of_digest(query: Query, digest: str) -> list[DatasetVersion]:
     """
     if len(digest) < _MIN_PREFIX or not all(character in "0123456789abcdef" for character in digest):
         raise NotFound(f"'{digest}' is no version of data", hint="give at least 6 hexadecimal digits of one")
-    found = query(
-        f"{_SELECT} WHERE d.digest >= ? AND d.digest < ? ORDER BY r.start_ms DESC, d.uid DESC LIMIT 1000",
-        (digest, digest + "g"),
-    )
+    found = query(_MEANT, (digest, digest + "g"))
     if not found:
         raise NotFound(f"no run used a version of data '{digest}'", hint="'mlops data list RUN' shows those of a run")
-    if len({row[5] for row in found}) > 1:
+    if len(found) > 1:
         raise InvalidInput(f"more than one version of data begins with '{digest}'", hint="give more of it")
-    return _versions(query, found)
+    return _versions(
+        query, query(f"{_SELECT} WHERE d.digest = ? ORDER BY r.start_ms DESC, d.uid DESC LIMIT 1000", found[0])
+    )
 
 
 def _versions(query: Query, rows: list[tuple[Any, ...]]) -> list[DatasetVersion]:
-    first = {digest: query(_FIRST, (digest,)) for digest in {row[5] for row in rows}}
+    uses = [(DatasetVersion(*row[:12]), row[12]) for row in rows]
+    first = {digest: query(_FIRST, (digest,)) for digest in {use.digest for use, _ in uses}}
+    lacking = {use.digest for use, _ in uses if not use.snapshot and use.covers == "content"}
+    kept = {digest: query(_KEPT, (digest,))[0][0] or "" for digest in lacking}
     found = []
-    for row in rows:
-        first_ms, first_run = first[row[5]][0] if first[row[5]] else (0, "")
-        profile = msgspec.json.decode(row[12], type=dict[str, Any])
-        found.append(DatasetVersion(*row[:12], first_ms=first_ms, first_run=first_run, profile=profile))
+    for use, profile in uses:
+        first_ms, first_run = first[use.digest][0] if first[use.digest] else (0, "")
+        found.append(
+            replace(
+                use,
+                snapshot=use.snapshot or (kept[use.digest] if use.covers == "content" else ""),
+                first_ms=first_ms,
+                first_run=first_run,
+                profile=msgspec.json.decode(profile, type=dict[str, Any]),
+            )
+        )
     return found

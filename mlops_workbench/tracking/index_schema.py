@@ -10,7 +10,7 @@ from pathlib import Path
 from mlops_workbench.core.errors import StorageError
 
 #: Raised with every change of the tables below.
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 _SCHEMA = """
 CREATE TABLE state (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
@@ -87,6 +87,7 @@ CREATE TABLE datasets (
     PRIMARY KEY (uid, name, context, digest)
 ) WITHOUT ROWID;
 CREATE INDEX datasets_by_digest ON datasets (digest);
+CREATE INDEX datasets_kept ON datasets (digest, covers, snapshot) WHERE snapshot <> '';
 
 -- Executions of cells, in order of the rowid within a session.
 CREATE TABLE cells (
