@@ -66,6 +66,13 @@ def file_lock(path: Path, *, wait: bool = True) -> Iterator[bool]:
         except BlockingIOError:
             yield False
             return
-        yield True
+        holder = os.getpid()
+        try:
+            yield True
+        finally:
+            # A child that was forked meanwhile would keep the lock for as long as it has the file open, and must not
+            # give up what its parent holds.
+            if os.getpid() == holder:
+                fcntl.flock(descriptor, fcntl.LOCK_UN)
     finally:
         os.close(descriptor)

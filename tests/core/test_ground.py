@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -153,3 +154,34 @@ def test_the_ground_is_quick_to_import_and_pulls_in_nothing() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_lock_is_its_holders_whatever_a_forked_child_does(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    with contextlib.ExitStack() as stack:
+        assert stack.enter_context(file_lock(lock))
+        gone_read, gone_write = os.pipe()
+        stay_read, stay_write = os.pipe()
+        child = os.fork()
+        if child == 0:
+            stack.close()
+            os.write(gone_write, b"x")
+            os.read(stay_read, 1)
+            os._exit(0)
+        other = os.fork()
+        if other == 0:
+            os.read(stay_read, 1)
+            os._exit(0)
+        try:
+            os.read(gone_read, 1)
+            with file_lock(lock, wait=False) as held:
+                assert not held, "the child gave up the lock of its parent"
+            stack.close()
+            with file_lock(lock, wait=False) as held:
+                assert held, "the child keeps the lock that its parent gave up"
+        finally:
+            os.write(stay_write, b"xx")
+            os.waitpid(child, 0)
+            os.waitpid(other, 0)
+            for pipe in (gone_read, gone_write, stay_read, stay_write):
+                os.close(pipe)
