@@ -11,14 +11,17 @@ from mlops_workbench.core.errors import InvalidInput
 from mlops_workbench.verbs.face import Face
 from mlops_workbench.verbs.view import View
 
+_STATES = ("on", "off", "status")
+
 
 @click.command()
-@click.argument("state", required=False, type=click.Choice(["on", "off"]))
-@click.argument("frameworks", nargs=-1, metavar="[FRAMEWORK]...")
+@click.argument("words", nargs=-1, metavar="[on|off|status] [FRAMEWORK]...")
 @click.option("--models", is_flag=True, help="Save each fitted model too, which takes MLflow seconds a model.")
 @click.pass_obj
-def autolog(face: Face, state: str | None, frameworks: tuple[str, ...], models: bool) -> View:
+def autolog(face: Face, words: tuple[str, ...], models: bool) -> View:
     """Let MLflow log what FRAMEWORKs do (all by default) to this workspace's journal; 'off' undoes it.
+
+    'status' only tells what is on.
 
     In a tracked cell what is logged joins its run. Frameworks: sklearn, xgboost, lightgbm, lightning, keras,
     tensorflow, statsmodels, transformers, spark.
@@ -31,6 +34,7 @@ def autolog(face: Face, state: str | None, frameworks: tuple[str, ...], models: 
         )
     from mlops_workbench.tracking.plugin import autolog as switch
 
+    state, frameworks = (words[0], words[1:]) if words[:1] and words[0] in _STATES else ("on", words)
     if state == "on":
         if "mlflow" not in sys.modules:
             face.progress("importing MLflow, which takes a few seconds")

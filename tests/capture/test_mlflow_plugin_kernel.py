@@ -100,7 +100,8 @@ def test_a_cell_that_fails_leaves_no_mlflow_run_behind(kernel: Kernel) -> None:
 
 
 def test_autologging_joins_a_tracked_cell_and_makes_runs_elsewhere(kernel: Kernel) -> None:
-    kernel.run("%mlops autolog on sklearn")
+    assert "is off" in said(kernel.run("print(get_ipython().run_line_magic('mlops', 'autolog status').text())"))
+    kernel.run("%mlops autolog sklearn")
     before = starts(kernel)
     kernel.run("%%track fitted\nmodel = Ridge(alpha=0.25).fit(X, y)")
     uid = kernel.records.start("fitted").run_uid
@@ -115,6 +116,10 @@ def test_autologging_joins_a_tracked_cell_and_makes_runs_elsewhere(kernel: Kerne
     search = kernel.records.start("search").run_uid
     children = [start for start in kernel.records.of(RunStart) if start.parent_uid == search]
     assert sorted(kernel.records.values(Params, child.run_uid)["alpha"] for child in children) == ["0.1", "1.0"]
+    kernel.run("%mlops autolog off")
+    kernel.run("%mlops autolog")
+    told = said(kernel.run("print(get_ipython().run_line_magic('mlops', 'autolog status').text())"))
+    assert "autologging is on for all" in told
     kernel.run("%mlops autolog off")
     before = starts(kernel)
     kernel.run("Ridge(alpha=0.75).fit(X, y)\nprint(mlflow.active_run())")
