@@ -82,6 +82,7 @@ class Client:
         self,
         experiment: str | None = None,
         *,
+        name: str | None = None,
         filter: str = "",
         status: str | None = None,
         kind: str | None = None,
@@ -93,13 +94,12 @@ class Client:
     ) -> list[Run]:
         """Runs; `order_by` is ``start``, ``name``, ``duration``, ``metrics.<name>`` or ``params.<name>``.
 
-        `filter` is in MLflow's filter language: ``metrics.auc > 0.8 and params.depth = 6``. Without `nested`, runs
-        that are a part of another run, such as the candidates of a search, are left out.
+        `name` is exact. `filter` is in MLflow's filter language: ``metrics.auc > 0.8 and params.depth = 6``. Without
+        `nested`, runs that are a part of another run, such as the candidates of a search, are left out.
         """
         query = {
-            "experiment": experiment, "filter": filter or None, "status": status, "kind": kind, "order_by": order_by,
-            "descending": descending, "limit": limit, "offset": offset,
-            "nested": nested,
+            "experiment": experiment, "name": name, "filter": filter or None, "status": status, "kind": kind,
+            "order_by": order_by, "descending": descending, "limit": limit, "offset": offset, "nested": nested,
         }  # fmt: skip
         return self._get("/runs", list[Run], {name: value for name, value in query.items() if value is not None})
 
@@ -107,8 +107,8 @@ class Client:
         """A run by name (the newest), uid, start of a uid, or MLflow id."""
         if "/" in reference:
             # Legal in a run's name, not in a part of a URL.
-            named = [run.uid for run in self.runs(experiment, limit=10_000) if run.name == reference]
-            reference = named[0] if named else reference.replace("/", " ")
+            named = self.runs(experiment, name=reference, limit=1)
+            reference = named[0].uid if named else reference.replace("/", " ")
         query = {"experiment": experiment} if experiment else {}
         return self._get(f"/runs/{_part(reference)}", RunDetail, query)
 

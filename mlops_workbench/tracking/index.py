@@ -63,6 +63,7 @@ class ReadIndex:
         self,
         experiment: str | None = None,
         *,
+        name: str | None = None,
         status: str | None = None,
         kind: str | None = None,
         order_by: str = "start",
@@ -77,8 +78,8 @@ class ReadIndex:
 
         Parameters
         ----------
-        experiment, status, kind : str, optional
-            Only runs with this experiment, status or kind.
+        experiment, name, status, kind : str, optional
+            Only runs with this experiment, name, status or kind.
         order_by : str
             ``start end name status experiment duration`` or another attribute, ``metrics.<name>``,
             ``params.<name>`` (numbers before text) or ``tags.<name>``.
@@ -99,7 +100,7 @@ class ReadIndex:
         InvalidInput
             `order_by` is not known, or `filter` is none.
         """
-        columns = {"experiment": experiment, "status": status, "kind": kind, "parent_uid": parent}
+        columns = {"experiment": experiment, "name": name, "status": status, "kind": kind, "parent_uid": parent}
         clauses = [column_clause(column, value) for column, value in columns.items() if value is not None]
         clauses += [clause(condition) for condition in parse_filter(filter or "")]
         if not nested:

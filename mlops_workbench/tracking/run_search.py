@@ -150,8 +150,8 @@ def clause(condition: Condition) -> Clause:
 
 
 def column_clause(column: str, value: str) -> Clause:
-    """Runs with this value in a column of their own: ``experiment status kind parent_uid``."""
-    indexed = column == "experiment" or (column == "parent_uid" and value)
+    """Runs with this value in a column of their own: ``experiment name status kind parent_uid``."""
+    indexed = column in ("experiment", "name") or (column == "parent_uid" and value)
     return Clause(
         f"r.{column} = ?", (value,), among=f"SELECT uid FROM runs WHERE {column} = ?" if indexed else "",
         among_values=(value,) if indexed else (),

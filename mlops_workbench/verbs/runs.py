@@ -123,26 +123,29 @@ def show(face: Face, run: str) -> View:
 @click.option("--limit", "-n", default=20, show_default=True, type=click.IntRange(2, 1000))
 @click.pass_obj
 def compare(face: Face, names: tuple[str, ...], experiment_name: str | None, limit: int) -> View:
-    """Compare runs: what differs first. Without names, the newest run of each name; with one, the last of that name."""
+    """Compare runs: what differs first. Without names, the newest run of each name; with one, the last of that name.
+
+    Names are those of the experiment in use, or of the one that is given.
+    """
     chosen = experiment_name or face.experiment()
     with face.client() as client:
         if not chosen and not names:
             # Runs of different tasks have nothing to compare: the experiment that was worked on last.
             chosen = next((item.name for item in client.experiments()), None)
         if len(names) > 1:
-            found = [client.run(name).run for name in names]
+            found = [client.run(name, chosen).run for name in names]
+        elif names:
+            found = client.runs(chosen, name=names[0], kind="run", limit=limit)
+            if len(found or [client.run(names[0], chosen)]) == 1:
+                raise InvalidInput("one run cannot be compared", hint="name two or more")
         else:
-            known = client.runs(chosen, kind="run", limit=limit, nested=bool(names))
-            found = [run for run in known if run.name == names[0]] if names else comparison.newest_of_each_name(known)
-            if len(found) == 1 and not names:
+            known = client.runs(chosen, kind="run", limit=limit, nested=False)
+            found = comparison.newest_of_each_name(known)
+            if len(found) == 1:
                 # All of one name: its runs are what there is to compare.
                 found = known[: comparison.BESIDE]
         if not found:
-            if names:
-                client.run(names[0])
             raise NotFound("there are no runs to compare", hint="start a cell with %%track, or name runs")
-        if len(found) == 1 and names:
-            raise InvalidInput("one run cannot be compared", hint="name two or more")
         details = [client.run(run.uid) for run in found[:_IN_DETAIL]]
     return comparison.compare_view(found, details)
 

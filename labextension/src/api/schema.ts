@@ -511,8 +511,8 @@ export interface paths {
      * List Runs
      * @description Runs; `order_by` is ``start``, ``name``, ``duration``, ``metrics.<name>``, ``params.<name>`` or ``tags.<name>``.
      *
-     *     `filter` is in MLflow's language: ``metrics.auc > 0.8 and params.depth = 6``. Without `nested`, runs that are a
-     *     part of another run, such as the candidates of a search, are left out.
+     *     `name` is exact. `filter` is in MLflow's language: ``metrics.auc > 0.8 and params.depth = 6``. Without `nested`,
+     *     runs that are a part of another run, such as the candidates of a search, are left out.
      */
     get: operations['list_runs'];
     put?: never;
@@ -2610,6 +2610,7 @@ export interface operations {
     parameters: {
       query?: {
         experiment?: string | null;
+        name?: string | null;
         filter?: string;
         status?: ('RUNNING' | 'FINISHED' | 'FAILED' | 'KILLED') | null;
         kind?: string | null;

@@ -24,6 +24,7 @@ def list_experiments(plane: Plane) -> list[Experiment]:
 def list_runs(
     plane: Plane,
     experiment: str | None = None,
+    name: str | None = None,
     filter: Annotated[str, Query(max_length=10_000)] = "",
     status: RunStatus | None = None,
     kind: str | None = None,
@@ -35,12 +36,13 @@ def list_runs(
 ) -> list[Run]:
     """Runs; `order_by` is ``start``, ``name``, ``duration``, ``metrics.<name>``, ``params.<name>`` or ``tags.<name>``.
 
-    `filter` is in MLflow's language: ``metrics.auc > 0.8 and params.depth = 6``. Without `nested`, runs that are a
-    part of another run, such as the candidates of a search, are left out.
+    `name` is exact. `filter` is in MLflow's language: ``metrics.auc > 0.8 and params.depth = 6``. Without `nested`,
+    runs that are a part of another run, such as the candidates of a search, are left out.
     """
     plane.ingest.catch_up()
     return plane.index.runs(
         experiment,
+        name=name,
         filter=filter or None,
         status=status,
         kind=kind,
