@@ -235,3 +235,14 @@ def test_what_a_network_returns_are_learning_curves(names):
     found.learning_curves(History())
     assert found.histories["loss"] == (0, [0.5, 0.25]) and "text" not in found.histories
     assert len(found.histories["val_loss"][1]) == 2
+
+
+def test_the_score_of_a_model_is_one_wherever_its_class_was_written(tmp_path, monkeypatch):
+    # As a library in a folder of its own, on the path.
+    (tmp_path / "boosting_elsewhere.py").write_text(
+        "class Booster:\n    def fit(self, X, y): return self\n    def predict(self, X): return X\n"
+        "    def score(self, X, y): return sum(X) / 10\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    found = observe("from boosting_elsewhere import Booster\nb = Booster().fit([1], [1])\nr2 = b.score([5], [1])", {})
+    assert found.values == {"r2": 0.5}

@@ -133,12 +133,14 @@ class Measures:
                 return kind
             if (own := own_function(value)) is not None:
                 return self._own(own, place)
+        scored = function.value if isinstance(function, ast.Attribute) and function.attr in _SCORES else None
+        # A model's score is one, wherever its class was written.
+        if scored is not None and self._model(scored, loops):
+            return "metric"
         if (method := own_method(function, self.names)) is not None:
             return self._own(method, place)
-        if isinstance(function, ast.Attribute) and function.attr in _SCORES:
-            if self._model(function.value, loops):
-                return "metric"
-            unknown = self._inside and not candidates(function.value, self.names, loops)
+        if scored is not None:
+            unknown = self._inside and not candidates(scored, self.names, loops)
             return "metric" if unknown and len(call.args) + len(call.keywords) >= 2 else None
         return None
 
