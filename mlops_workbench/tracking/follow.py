@@ -30,11 +30,19 @@ class Follower:
         Runs of MLflow.
     writer : callable
         Context with the index's writer, which nothing else uses meanwhile.
+    acknowledged : callable
+        Whether this MLflow was given a run of the journals here, by its uid and MLflow's id of it.
     """
 
-    def __init__(self, source: RunSource, writer: Callable[[], AbstractContextManager[IndexWriter]]) -> None:
+    def __init__(
+        self,
+        source: RunSource,
+        writer: Callable[[], AbstractContextManager[IndexWriter]],
+        acknowledged: Callable[[str, str], bool],
+    ) -> None:
         self.source = source
         self._writer = writer
+        self._acknowledged = acknowledged
         self._sweep: RunPage | None = None
 
     def look(self) -> bool:
@@ -99,4 +107,4 @@ class Follower:
     def _drop(self, run_ids: Sequence[str]) -> None:
         if run_ids:
             with self._writer() as writer:
-                writer.follow(lambda connection: drop_followed(connection, run_ids))
+                writer.follow(lambda connection: drop_followed(connection, run_ids, self._acknowledged))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from mlops_workbench.core.runs import Run
@@ -62,20 +62,76 @@ def put_followed(connection: sqlite3.Connection, run: Run) -> bool:
     return True
 
 
-def drop_followed(connection: sqlite3.Connection, run_ids: Iterable[str]) -> list[str]:
-    """Take out runs that were deleted in MLflow; those of the journals here are hidden. Return their uids."""
+def drop_followed(
+    connection: sqlite3.Connection, run_ids: Iterable[str], acknowledged: Callable[[str, str], bool]
+) -> list[str]:
+    """Take out runs that were deleted in MLflow; those of the journals here are hidden. Return their uids.
+
+    Parameters
+    ----------
+    connection : Connection
+        The index.
+    run_ids : iterable of str
+        MLflow's ids of the runs that it does not have.
+    acknowledged : callable
+        Whether this MLflow ever had a run of the journals here, by its uid and MLflow's id of it.
+    """
     gone = []
     for run_id in run_ids:
         for uid, origin in connection.execute(
             "SELECT uid, origin FROM runs WHERE run_id = ? AND run_id <> '' AND started = 1", (run_id,)
         ).fetchall():
+            if origin == "" and not acknowledged(uid, run_id):
+                continue
             gone.append(uid)
             if origin == "":
                 connection.execute("UPDATE runs SET started = -1 WHERE uid = ?", (uid,))
-                continue
-            for table in ("runs", "params", "tags", "metrics"):
-                connection.execute(f"DELETE FROM {table} WHERE uid = ?", (uid,))
+            else:
+                _forget(connection, uid)
     return gone
+
+
+def delivered_ids(
+    connection: sqlite3.Connection, run_id_of: Callable[[str], str | None], model_id_of: Callable[[str], str | None]
+) -> tuple[list[tuple[str, str]], list[tuple[str, str, str]]] | None:
+    """MLflow's ids that the index lacks: of runs with their uid, of models with theirs and the run's; None for none."""
+    runs = [
+        (run_id, uid)
+        for (uid,) in connection.execute("SELECT uid FROM runs WHERE run_id = ''").fetchall()
+        if (run_id := run_id_of(uid))
+    ]
+    models = [
+        (model_id, key, uid)
+        for key, uid in connection.execute("SELECT model_uid, uid FROM models WHERE model_id = ''").fetchall()
+        if (model_id := model_id_of(key))
+    ]
+    return (runs, models) if runs or models else None
+
+
+def put_ids(
+    connection: sqlite3.Connection, runs: list[tuple[str, str]], models: list[tuple[str, str, str]]
+) -> list[str]:
+    """Take in what :func:`delivered_ids` found. Return the uids of runs that changed."""
+    connection.executemany("UPDATE runs SET run_id = ? WHERE uid = ?", runs)
+    connection.executemany("UPDATE models SET model_id = ? WHERE model_uid = ?", [model[:2] for model in models])
+    return [*(uid for _, uid in runs), *(uid for *_, uid in models)]
+
+
+def leave_store(connection: sqlite3.Connection) -> list[str]:
+    """Take out all that only the MLflow had that was followed until now. Return the uids of runs that changed."""
+    others = [uid for (uid,) in connection.execute("SELECT uid FROM runs WHERE origin <> ''").fetchall()]
+    for uid in others:
+        _forget(connection, uid)
+    own = connection.execute(
+        "UPDATE runs SET run_id = '', started = abs(started) WHERE run_id <> '' OR started = -1 RETURNING uid"
+    ).fetchall()
+    connection.execute("UPDATE models SET model_id = ''")
+    return [*others, *(uid for (uid,) in own)]
+
+
+def _forget(connection: sqlite3.Connection, uid: str) -> None:
+    for table in ("runs", "params", "tags", "metrics"):
+        connection.execute(f"DELETE FROM {table} WHERE uid = ?", (uid,))
 
 
 def followed_open(connection: sqlite3.Connection, limit: int) -> list[str]:

@@ -10,11 +10,12 @@ from pathlib import Path
 from mlops_workbench.core.errors import StorageError
 
 #: Raised with every change of the tables below.
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 
 _SCHEMA = """
-CREATE TABLE state (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-INSERT INTO state VALUES ('revision', 0), ('restored', 0), ('series', 0), ('points', 0);
+CREATE TABLE state (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
+-- `store` tells of which MLflow the ids and the runs of others are.
+INSERT INTO state VALUES ('revision', 0), ('restored', 0), ('series', 0), ('points', 0), ('store', '');
 
 CREATE TABLE cursors (
     file TEXT PRIMARY KEY, offset INTEGER NOT NULL, sequence INTEGER NOT NULL, done INTEGER NOT NULL

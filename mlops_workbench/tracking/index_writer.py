@@ -28,7 +28,7 @@ from mlops_workbench.core.records import (
     SessionStart,
     Tags,
 )
-from mlops_workbench.tracking.index_followed import number_of
+from mlops_workbench.tracking.index_followed import delivered_ids, leave_store, number_of, put_ids
 from mlops_workbench.tracking.index_metrics import MetricRows
 from mlops_workbench.tracking.index_schema import connect, remove
 from mlops_workbench.tracking.journal_files import REAPER, Batch, Cursor, JournalFile
@@ -173,24 +173,22 @@ class IndexWriter:
 
     # Delivery ---------------------------------------------------------------------------------------------------
 
-    def note_delivered(self, run_id_of: Callable[[str], str | None], model_id_of: Callable[[str], str | None]) -> None:
-        """Fill in MLflow's ids of what was delivered since."""
-        runs = [
-            (run_id, uid)
-            for (uid,) in self._connection.execute("SELECT uid FROM runs WHERE run_id = ''").fetchall()
-            if (run_id := run_id_of(uid))
-        ]
-        models = [
-            (model_id, key, uid)
-            for key, uid in self._connection.execute("SELECT model_uid, uid FROM models WHERE model_id = ''").fetchall()
-            if (model_id := model_id_of(key))
-        ]
-        if not runs and not models:
+    def note_store(self, identity: str) -> None:
+        """Forget what the index has of another MLflow than this: ids, and the runs of others."""
+        known = self._connection.execute("SELECT value FROM state WHERE name = 'store'").fetchone()[0]
+        if known == identity:
             return
         with self.transaction() as connection:
-            connection.executemany("UPDATE runs SET run_id = ? WHERE uid = ?", runs)
-            connection.executemany("UPDATE models SET model_id = ? WHERE model_uid = ?", [m[:2] for m in models])
-            self._touched.update(("runs", uid) for uid in [*(r[1] for r in runs), *(m[2] for m in models)])
+            connection.execute("UPDATE state SET value = ? WHERE name = 'store'", (identity,))
+            if known:
+                connection.execute("UPDATE state SET value = 0 WHERE name = 'restored'")
+                self._touched.update(("runs", uid) for uid in leave_store(connection))
+
+    def note_delivered(self, run_id_of: Callable[[str], str | None], model_id_of: Callable[[str], str | None]) -> None:
+        """Fill in MLflow's ids of what was delivered since."""
+        if found := delivered_ids(self._connection, run_id_of, model_id_of):
+            with self.transaction() as connection:
+                self._touched.update(("runs", uid) for uid in put_ids(connection, *found))
 
     def restored(self) -> bool:
         """Whether the runs that MLflow has, and no journal, were looked up since this index was made."""

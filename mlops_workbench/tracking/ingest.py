@@ -75,7 +75,7 @@ class Ingest:
         self._delivery_lock = threading.RLock()
         self._held = contextlib.ExitStack()
         self._owner = False
-        self._checked_store = False
+        self._store_identity = ""
         self._problem = ""
         self._retry_at = 0.0
         self._expire_at = 0.0
@@ -126,7 +126,7 @@ class Ingest:
         """What reads the runs of others."""
         with self._follow_lock:
             if self._follower is None:
-                self._follower = Follower(source_of(self.store), self._writing)
+                self._follower = Follower(source_of(self.store), self._writing, self._acknowledged)
             return self._follower
 
     def follow(self) -> bool:
@@ -137,6 +137,7 @@ class Ingest:
         Unavailable
             MLflow does not answer.
         """
+        self._check_store()
         with self._follow_lock:
             return self.follower.look()
 
@@ -278,8 +279,7 @@ class Ingest:
     def _deliver(self) -> bool:
         if self._delivery_watch.quiet() or not (self._folder.files() or self.log.runs_with_held_files()):
             return False
-        if not self._checked_store:
-            self._check_store()
+        self._check_store()
         moved = self._delivery.step(self._read_cursors())
         if moved:
             self._delivery_watch.disturb()
@@ -296,13 +296,26 @@ class Ingest:
             expire_journals(self._folder.files(), self._read_cursors(), self.log.cursors(), keep_days)
 
     def _check_store(self) -> None:
-        found, known = self.store.store_id(), self.log.state("store_id")
-        if found and known and found != known:
-            # The workspace's database was deleted: what it acknowledged is gone with it.
-            self.log.reset()
-        if found:
-            self.log.set_state("store_id", found)
-        self._checked_store = True
+        if self._store_identity:
+            return
+        with self._delivery_lock:
+            found, known = self.store.store_id(), self.log.state("store_id")
+            if found and known and found != known:
+                # The workspace's database was deleted: what it acknowledged is gone with it.
+                self.log.reset()
+            if found:
+                self.log.set_state("store_id", found)
+            # The log's name stands for the URI, which may hold a password.
+            self._store_identity = f"{self.log.path.stem} {found}"
+            self._note_store()
+
+    def _note_store(self) -> None:
+        if self._owner and self._store_identity:
+            with self._index_lock:
+                self._index_writer().note_store(self._store_identity)
+
+    def _acknowledged(self, uid: str, run_id: str) -> bool:
+        return self.log.run_id(uid) == run_id
 
     def _restore(self) -> None:
         with self._index_lock:
@@ -329,6 +342,8 @@ class Ingest:
     def _note_delivered(self) -> None:
         if not self._owner:
             return
+        # The index may be another one than before: a new one, after it was deleted.
+        self._note_store()
         with self._index_lock:
             self._index_writer().note_delivered(self.log.run_id, self.log.model_id)
 

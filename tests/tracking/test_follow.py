@@ -9,9 +9,11 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from mlflow import MlflowClient
 from recorder import Recorder
+from sklearn.linear_model import LinearRegression
 from test_mlflow_server import _free_port, _server
 
 from mlops_workbench.core.errors import NotFound
@@ -57,6 +59,12 @@ def _until(condition: Callable[[], object], seconds: float = 60) -> None:
 
 def _look(ingest: Ingest) -> None:
     ingest.step()
+    while ingest.follow():
+        pass
+
+
+def _look_only(ingest: Ingest) -> None:
+    ingest.open_index()
     while ingest.follow():
         pass
 
@@ -185,6 +193,48 @@ def test_more_runs_than_a_page_are_all_found_and_those_deleted_go(
             for run_id in (ids[0], ids[20], ids[39]):
                 client.restore_run(run_id)
             _until(lambda: _look(ingest) or len(ingest.index.runs("Default", limit=100)) == 40)
+
+
+def test_a_workspace_that_is_pointed_at_another_store_keeps_its_own_runs_in_sight(
+    stored_workspace: Workspace, mlflow_database: Path
+) -> None:
+    frame = pd.DataFrame({"x": [1.0, 2.0]})
+    recorder = Recorder(stored_workspace)
+    uid = recorder.start("own")
+    recorder.model(uid, LinearRegression().fit(frame, frame["x"]), frame)
+    with Ingest(stored_workspace) as ingest:
+        client = MlflowClient(ingest.store.uri)
+        client.create_run("0", run_name="theirs")
+        ingest.drain()
+        _look(ingest)
+        first = ingest.index.find("own").run_id
+        (model,) = ingest.detail(uid).models
+        assert _named(ingest, "theirs") and client.get_logged_model(model.model_id).source_run_id == first
+
+    shutil.copyfile(mlflow_database, stored_workspace.root / "other.db")
+    moved = Workspace.open(stored_workspace.root, {"tracking.uri": f"sqlite:///{stored_workspace.root / 'other.db'}"})
+    client = MlflowClient(moved.tracking_uri)
+    # A server once gave the run an id of its own.
+    experiment = client.create_experiment("flights", (stored_workspace.root / "files").as_uri())
+    client.create_run(experiment, tags={"mlops.run_uid": uid})
+    with Ingest(moved) as ingest:
+        # Before anything was delivered there.
+        _look_only(ingest)
+        assert _named(ingest, "own") and not _named(ingest, "theirs")
+        ingest.drain()
+        for _ in range(3):
+            revision = ingest.index.revision()
+            _look(ingest)
+            assert ingest.index.find("own").run_id not in ("", uid)
+        assert ingest.index.revision() == revision
+        assert client.get_run(ingest.index.find("own").run_id).data.tags["mlops.run_uid"] == uid
+        (model,) = ingest.detail(uid).models
+        assert client.get_logged_model(model.model_id).source_run_id == ingest.index.find("own").run_id
+
+    # Back again: it is known there.
+    with Ingest(stored_workspace) as ingest:
+        _look(ingest)
+        assert ingest.index.find("own").run_id == first and _named(ingest, "theirs")
 
 
 def test_a_database_at_rest_is_not_read_again(stored_workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
