@@ -217,7 +217,8 @@ class _Reader:
         self._say("DataFrame", *value.shape)
         self._plain([repr(name)[:200] for name in value.columns[:1000].tolist()])
         dtypes = value.dtypes.tolist()
-        if len(dtypes) <= 1000 and len(set(map(str, dtypes))) == 1:
+        plain = 0 < len(dtypes) <= 1000 and type(dtypes[0]).__module__.startswith("numpy")
+        if plain and all(dtype == dtypes[0] for dtype in dtypes):
             # Column by column it would take milliseconds.
             self._values(dtypes[0], value)
 
