@@ -28,6 +28,7 @@ from mlops_workbench.tracking.index_datasets import datasets_of_run, versions_of
 from mlops_workbench.tracking.index_history import history, points_of
 from mlops_workbench.tracking.index_schema import connect
 from mlops_workbench.tracking.journal_files import Cursor
+from mlops_workbench.tracking.mlflow_runs import shown_tags
 from mlops_workbench.tracking.run_filter import parse_filter
 from mlops_workbench.tracking.run_search import NOT_NESTED, RUN_COLUMNS, clause, column_clause, search
 
@@ -357,7 +358,7 @@ class ReadIndex:
                 user=row[12],
                 params=values["params"][row[0]],
                 metrics=values["metrics"][row[0]],
-                tags=values["tags"][row[0]],
+                tags=shown_tags(values["tags"][row[0]]) if row[11] == "mlflow" else values["tags"][row[0]],
             )
             for row in rows
         ]

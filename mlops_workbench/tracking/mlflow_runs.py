@@ -211,11 +211,11 @@ def as_run(
     metrics: dict[str, float],
     tags: dict[str, str],
 ) -> Run:
-    """A run as MLflow has it; its uid is that of the workbench that wrote it, or MLflow's id."""
+    """A run as MLflow has it; its uid is that of the workbench that wrote it, or MLflow's id.
+
+    It has all tags, to be searched by; see `shown_tags`.
+    """
     known: RunStatus = status if status in get_args(RunStatus) else "RUNNING"
-    shown = {key: value for key, value in tags.items() if not key.startswith(("mlflow.", "mlops."))}
-    if note := tags.get("mlflow.note.content"):
-        shown.setdefault("note", note)
     return Run(
         uid=tags.get(RUN_UID) or run_id,
         run_id=run_id,
@@ -232,8 +232,16 @@ def as_run(
         metrics={
             key: value if math.isfinite(value) and abs(value) < MAX_FLOAT else None for key, value in metrics.items()
         },
-        tags=shown,
+        tags=tags,
         error=tags.get("mlops.error", ""),
         origin="mlflow",
         user=tags.get("mlflow.user", ""),
     )
+
+
+def shown_tags(tags: dict[str, str]) -> dict[str, str]:
+    """Tags of a run that MLflow has as they are shown: without those that MLflow and the workbench set themselves."""
+    shown = {key: value for key, value in tags.items() if not key.startswith(("mlflow.", "mlops."))}
+    if note := tags.get("mlflow.note.content"):
+        shown.setdefault("note", note)
+    return shown

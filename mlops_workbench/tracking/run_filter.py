@@ -106,6 +106,11 @@ def parse_identifier(text: str) -> tuple[Kind, str]:
         name = name[1:-1]
     if found == "attributes":
         name = _ALIASES.get(name, name)
+        if name == "artifact_uri":
+            raise InvalidInput(
+                "only MLflow knows where the files of a run lie",
+                hint="use run_id or experiment, which are parts of it, or MlflowClient().search_runs",
+            )
         if name not in ATTRIBUTES:
             raise InvalidInput(f"runs have no attribute '{name}'", hint=did_you_mean(name, ATTRIBUTES))
     if found == "datasets" and name not in _DATASET:

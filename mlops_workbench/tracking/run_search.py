@@ -39,11 +39,33 @@ _ATTRIBUTES = {
     "notebook": "r.notebook",
     "duration": "CASE WHEN r.end_ms > 0 THEN (r.end_ms - r.start_ms) / 1000.0 END",
 }
-#: Tags that MLflow has of a run, and the index as a column.
+
+
+def _tag(name: str, otherwise: str) -> str:
+    """A tag as it was set, else what delivery writes under its name."""
+    return f"coalesce((SELECT t.value FROM tags t WHERE t.uid = r.uid AND t.name = '{name}'), {otherwise})"
+
+
+#: Tags that MLflow has of a run, and the index as a column or not as they are there.
 _TAGS = {
     "mlflow.runName": "nullif(r.name, '')",
-    "mlflow.user": "nullif(r.user, '')",
-    "mlflow.parentRunId": "(SELECT nullif(p.run_id, '') FROM runs p WHERE p.uid = r.parent_uid)",
+    "mlflow.user": _tag("mlflow.user", "nullif(r.user, '')"),
+    "mlflow.parentRunId": _tag(
+        "mlflow.parentRunId", "(SELECT nullif(p.run_id, '') FROM runs p WHERE p.uid = r.parent_uid)"
+    ),
+    "mlflow.note.content": _tag(
+        "mlflow.note.content",
+        "CASE r.origin WHEN '' THEN (SELECT t.value FROM tags t WHERE t.uid = r.uid AND t.name = 'note') END",
+    ),
+    "mlflow.source.type": _tag(
+        "mlflow.source.type",
+        "CASE r.origin WHEN '' THEN CASE r.notebook WHEN '' THEN 'LOCAL' ELSE 'NOTEBOOK' END END",
+    ),
+    "mlflow.source.name": _tag(
+        "mlflow.source.name",
+        "CASE r.origin WHEN '' THEN coalesce("
+        "nullif(r.notebook, ''), (SELECT min(s.session) FROM run_sessions s WHERE s.uid = r.uid)) END",
+    ),
     "mlops.run_uid": "r.uid",
     "mlops.kind": "nullif(r.kind, '')",
     "mlops.experiment": "nullif(r.experiment, '')",
@@ -129,14 +151,13 @@ def clause(condition: Condition) -> Clause:
         return Clause(f"({uid[0]} {word} {run_id[0]})", (*uid[1], *run_id[1]))
     if kind == "attributes":
         return Clause(*_compare(_ATTRIBUTES[name], operator, value))
-    if kind == "tags" and name in _TAGS:
-        return Clause(*_compare(_TAGS[name], operator, value))
+    if kind == "tags":
+        value = tuple(map(str, value)) if isinstance(value, tuple) else value if value is None else str(value)
+        if name in _TAGS:
+            return Clause(*_compare(_TAGS[name], operator, value))
     if kind == "datasets":
         sql, values = _compare(f"v.{name}", operator, value)
         return Clause(f"EXISTS (SELECT 1 FROM datasets v WHERE v.uid = r.uid AND {sql})", values)
-    if kind == "tags":
-        name = "note" if name == "mlflow.note.content" else name
-        value = tuple(map(str, value)) if isinstance(value, tuple) else value if value is None else str(value)
     if operator in ("IS NULL", "IS NOT NULL"):
         word = "NOT EXISTS" if operator == "IS NULL" else "EXISTS"
         return Clause(f"{word} (SELECT 1 FROM {kind} v WHERE v.uid = r.uid AND v.name = ?)", (name,))
