@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import math
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from mlops_workbench.core.records import Metrics, Number, as_float
-from mlops_workbench.tracking.values import MAX_FLOAT, as_text, step_for_store
-
-#: Rows in one statement; see :mod:`mlflow_transaction` for why they go together.
-_ROWS = 400
+from mlops_workbench.tracking.many_rows import insert_rows
+from mlops_workbench.tracking.values import MAX_FLOAT, as_text, finite, step_for_store
 
 
 class IndexedValue(NamedTuple):
@@ -41,7 +39,7 @@ def indexed_value(value: Number) -> IndexedValue:
         return IndexedValue(None, "nan")
     if abs(number) >= MAX_FLOAT:
         told = math.copysign(math.inf, number) if type(value) is float else value
-        return IndexedValue(math.copysign(MAX_FLOAT, number), as_text(told))
+        return IndexedValue(finite(number), as_text(told))
     return IndexedValue(number, None)
 
 
@@ -128,11 +126,3 @@ def put_last_values(
             for name, step, at_ms, value in values
         ],
     )
-
-
-def insert_rows(connection: sqlite3.Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Execute an ``INSERT ... VALUES`` with hundreds of rows a statement."""
-    for start in range(0, len(rows), _ROWS):
-        some = rows[start : start + _ROWS]
-        marks = "(" + ",".join("?" * len(some[0])) + ")"
-        connection.execute(statement + ",".join([marks] * len(some)), [value for row in some for value in row])

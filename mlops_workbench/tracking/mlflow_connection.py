@@ -35,6 +35,8 @@ _ENVIRONMENT = {
 #: Tags that tie what is in MLflow to what is in the journal.
 RUN_UID = "mlops.run_uid"
 MODEL_UID = "mlops.model_uid"
+#: Tag of MLflow with the run id of the parent.
+PARENT = "mlflow.parentRunId"
 
 #: Tag of experiment 0 of a workspace's own store: tells it from a later one in the same place.
 STORE_TAG = "mlops.store"

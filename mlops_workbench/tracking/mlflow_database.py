@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.tracking.mlflow_transaction import SqliteWriter
+from mlops_workbench.tracking.new_run import new_run
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -87,13 +88,10 @@ class MlflowDatabase:
         MlflowException
             Its experiment is deleted.
         """
-        from mlflow.entities import LifecycleStage, RunStatus, SourceType
+        from mlflow.entities import LifecycleStage
         from mlflow.exceptions import MlflowException
         from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
         from mlflow.store.tracking.dbmodels.models import SqlExperiment, SqlRun, SqlTag
-        from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME, MLFLOW_USER
-        from mlflow.utils.name_utils import _generate_random_name
-        from mlflow.utils.uri import append_to_uri_path
 
         with self.store.ManagedSessionMaker(read_only=False) as session:
             if session.get(SqlRun, uid) is not None:
@@ -101,23 +99,8 @@ class MlflowDatabase:
             experiment: Any = session.get(SqlExperiment, int(experiment_id))
             if experiment is None or experiment.lifecycle_stage != LifecycleStage.ACTIVE:
                 raise MlflowException(f"experiment {experiment_id} is deleted", INVALID_PARAMETER_VALUE)
-            shown = name or tags.get(MLFLOW_RUN_NAME) or _generate_random_name()
-            run = SqlRun(
-                run_uuid=uid,
-                name=shown,
-                experiment_id=int(experiment_id),
-                artifact_uri=append_to_uri_path(experiment.artifact_location, uid, self.store.ARTIFACTS_FOLDER_NAME),
-                source_type=SourceType.to_string(SourceType.UNKNOWN),
-                source_name="",
-                entry_point_name="",
-                source_version="",
-                user_id=tags.get(MLFLOW_USER, "unknown"),
-                status=RunStatus.to_string(RunStatus.RUNNING),
-                start_time=start_ms,
-                end_time=None,
-                deleted_time=None,
-                lifecycle_stage=LifecycleStage.ACTIVE,
-            )
-            run.tags = [SqlTag(key=key, value=value) for key, value in {**tags, MLFLOW_RUN_NAME: shown}.items()]
+            columns, all_tags = new_run(uid, experiment_id, experiment.artifact_location, name, start_ms, tags)
+            run = SqlRun(**columns)
+            run.tags = [SqlTag(key=key, value=value) for key, value in all_tags.items()]
             session.add(run)
         return uid

@@ -11,15 +11,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, get_args
 
 from mlops_workbench.core.errors import NotFound, Unavailable
 from mlops_workbench.core.runs import Run, RunStatus
-from mlops_workbench.tracking.mlflow_connection import RUN_UID
+from mlops_workbench.tracking.mlflow_connection import PARENT, RUN_UID
 from mlops_workbench.tracking.mlflow_errors import translated
 from mlops_workbench.tracking.values import MAX_FLOAT
 
 if TYPE_CHECKING:
     from mlops_workbench.tracking.mlflow_store import TrackingStore
-
-#: Tag of MLflow with the run id of the parent.
-PARENT = "mlflow.parentRunId"
 
 
 class RunPage(NamedTuple):

@@ -19,18 +19,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.core.errors import Conflict, InvalidInput, NotFound, StorageError, Unavailable
+from mlops_workbench.tracking.many_rows import insert_rows
+from mlops_workbench.tracking.new_run import new_run
 
 if TYPE_CHECKING:
     from mlops_workbench.tracking.metric_rows import MetricRow
 
 #: Seconds that another writer is waited for; MLflow's own number.
 _BUSY_SECONDS = 20.0
-#: Rows in one statement. Python's interpreter lock is taken and given once a statement, so that the other thread of
-#: ingest, which feeds the index, is not waited for at every row.
-_ROWS = 400
 _ACTIVE = "active"
 _RUN_NAME = "mlflow.runName"
-_USER = "mlflow.user"
 
 
 class SqliteWriter:
@@ -143,23 +141,19 @@ class SqliteTransaction:
         """Insert a run with `uid` as its id; one that is there already stays as it is."""
         if self._connection.execute("SELECT 1 FROM runs WHERE run_uuid = ?", (uid,)).fetchone():
             return uid
-        shown = name or tags.get(_RUN_NAME) or f"run-{uid[-8:]}"
+        location = self._location(experiment_id)
+        columns, all_tags = new_run(uid, experiment_id, location, name, start_ms, tags)
         self._connection.execute(
-            "INSERT INTO runs (run_uuid, name, source_type, source_name, entry_point_name, user_id, status, start_time,"
-            " source_version, lifecycle_stage, artifact_uri, experiment_id)"
-            " VALUES (?, ?, 'UNKNOWN', '', '', ?, 'RUNNING', ?, '', ?, ?, ?)",
-            (
-                uid, shown, tags.get(_USER, "unknown"), start_ms, _ACTIVE,
-                self._artifact_uri(experiment_id, uid), int(experiment_id),
-            ),
-        )  # fmt: skip
+            f"INSERT INTO runs ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})", tuple(columns.values())
+        )
         self._connection.executemany(
             "INSERT INTO tags (key, value, run_uuid) VALUES (?, ?, ?)",
-            [(key, value, uid) for key, value in {**tags, _RUN_NAME: shown}.items()],
+            [(key, value, uid) for key, value in all_tags.items()],
         )
         return uid
 
-    def _artifact_uri(self, experiment_id: str, uid: str) -> str:
+    def _location(self, experiment_id: str) -> str:
+        """Where an experiment keeps its artifacts."""
         if experiment_id not in self._locations:
             found = self._connection.execute(
                 "SELECT artifact_location, lifecycle_stage FROM experiments WHERE experiment_id = ?",
@@ -168,9 +162,7 @@ class SqliteTransaction:
             if found is None or found[1] != _ACTIVE:
                 raise InvalidInput(f"experiment {experiment_id} is deleted")
             self._locations[experiment_id] = found[0]
-        from mlflow.utils.uri import append_to_uri_path
-
-        return str(append_to_uri_path(self._locations[experiment_id], uid, "artifacts"))
+        return self._locations[experiment_id]
 
     def run_is_open(self, run_id: str) -> bool:
         """Whether there is such a run and it is not deleted."""
@@ -205,7 +197,8 @@ class SqliteTransaction:
             found = (step, at_ms, number, is_nan)
             if key not in latest or found[:3] > latest[key][:3]:
                 latest[key] = found
-        self._insert("INSERT OR IGNORE INTO metrics (key, value, timestamp, run_uuid, step, is_nan) VALUES ", stored)
+        statement = "INSERT OR IGNORE INTO metrics (key, value, timestamp, run_uuid, step, is_nan) VALUES "
+        insert_rows(self._connection, statement, stored)
         self._connection.executemany(
             "INSERT INTO latest_metrics (key, step, timestamp, value, is_nan, run_uuid) VALUES (?, ?, ?, ?, ?, ?)"
             " ON CONFLICT (key, run_uuid) DO UPDATE SET step=excluded.step, timestamp=excluded.timestamp,"
@@ -242,11 +235,3 @@ class SqliteTransaction:
             raise NotFound(f"MLflow has no run {run_id}")
         if found[0] != _ACTIVE:
             raise Conflict(f"MLflow's run {run_id} is deleted")
-
-    def _insert(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
-        for start in range(0, len(rows), _ROWS):
-            some = rows[start : start + _ROWS]
-            marks = "(" + ",".join("?" * len(some[0])) + ")"
-            self._connection.execute(
-                statement + ",".join([marks] * len(some)), [value for row in some for value in row]
-            )

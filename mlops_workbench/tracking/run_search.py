@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from mlops_workbench.core.errors import InvalidInput
+from mlops_workbench.tracking.mlflow_connection import PARENT
 from mlops_workbench.tracking.run_filter import Condition, parse_identifier
 from mlops_workbench.tracking.values import MAX_INT
 
@@ -50,9 +51,7 @@ def _tag(name: str, otherwise: str) -> str:
 _TAGS = {
     "mlflow.runName": "nullif(r.name, '')",
     "mlflow.user": _tag("mlflow.user", "nullif(r.user, '')"),
-    "mlflow.parentRunId": _tag(
-        "mlflow.parentRunId", "(SELECT nullif(p.run_id, '') FROM runs p WHERE p.uid = r.parent_uid)"
-    ),
+    PARENT: _tag(PARENT, "(SELECT nullif(p.run_id, '') FROM runs p WHERE p.uid = r.parent_uid)"),
     "mlflow.note.content": _tag(
         "mlflow.note.content",
         "CASE r.origin WHEN '' THEN (SELECT t.value FROM tags t WHERE t.uid = r.uid AND t.name = 'note') END",

@@ -85,10 +85,9 @@ def clip(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def metric_number(value: Number) -> float | None:
-    """A metric for a table or JSON: None for NaN, infinities and ints beyond the floats."""
-    number = as_float(value)
-    return number if math.isfinite(number) else None
+def finite(number: float) -> float:
+    """The number as MLflow's SQL store keeps it: an infinity is the largest double of its sign."""
+    return math.copysign(MAX_FLOAT, number) if math.isinf(number) else number
 
 
 def metric_for_store(value: Number) -> tuple[float, str]:
@@ -99,7 +98,7 @@ def metric_for_store(value: Number) -> tuple[float, str]:
     """
     number = as_float(value)
     if math.isinf(number):
-        return math.copysign(MAX_FLOAT, number), as_text(value)
+        return finite(number), as_text(value)
     return number, "" if type(value) is float or math.isnan(number) or number == value else as_text(value)
 
 

@@ -6,13 +6,14 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from mlops_workbench.tracking.mlflow_connection import PARENT
+
 if TYPE_CHECKING:
     from mlflow.entities import RunTag
 
 #: Functions of MLflow that begin a run because there is none: ``log_metric`` without ``start_run``, ``evaluate``.
 _STARTERS = {"_get_or_start_run", "_start_run_or_reuse_active_run"}
 _AUTOLOGGING = "mlflow.autologging"
-_PARENT = "mlflow.parentRunId"
 _DEPTH = 12
 
 #: Tags that tell where a run comes from; a run that is joined has its own.
@@ -26,7 +27,7 @@ def begun_unasked(tags: Iterable[RunTag]) -> bool:
     the latter, so for the former the callers are looked at.
     """
     keys = {tag.key for tag in tags}
-    if _PARENT in keys:
+    if PARENT in keys:
         return False
     if _AUTOLOGGING in keys:
         return True

@@ -26,8 +26,8 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 
 from mlops_workbench.capture.run import ActiveRun
 from mlops_workbench.core.records import as_float
-from mlops_workbench.tracking.plugin.series import Series, as_stored
-from mlops_workbench.tracking.values import as_text
+from mlops_workbench.tracking.plugin.series import Series
+from mlops_workbench.tracking.values import as_text, finite
 
 
 class LiveInfo(RunInfo):
@@ -189,5 +189,5 @@ class LiveRun:
         for key, value in list(self.run.metrics.items()):
             if key not in found:
                 # Logged by track's own log(): its last value is all that is known without asking the store.
-                found[key] = Metric(key, as_stored(as_float(value)), self.start_ms, 0)
+                found[key] = Metric(key, finite(as_float(value)), self.start_ms, 0)
         return list(found.values())

@@ -13,6 +13,7 @@ from mlops_workbench.core.errors import Unavailable, WorkbenchError
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.tracking.delivery_log import DeliveredRun, DeliveryLog, delivery_log_path
 from mlops_workbench.tracking.ingest import Ingest
+from mlops_workbench.tracking.mlflow_connection import PARENT
 from mlops_workbench.tracking.mlflow_store import TrackingStore
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 #: Seconds to wait for a delivery in all, and for a store that does not answer.
 _TIMEOUT, _PATIENCE = 60.0, 5.0
 
-_PARENT = "mlflow.parentRunId"
 _PROXIED = "mlflow-artifacts:"
 _RUN_ID = re.compile(r"\b[0-9a-f]{32}\b")
 
@@ -146,9 +146,9 @@ class RealStore:
         """A run of the store with the id that this process knows, and artifacts that can be reached."""
         run.info._run_id = self.uid(run.info.run_id)
         run.info._artifact_uri = self.reachable(run.info.artifact_uri)
-        parent = run.data.tags.get(_PARENT)
+        parent = run.data.tags.get(PARENT)
         if parent in self._uids:
-            run.data._tags[_PARENT] = self._uids[parent]
+            run.data._tags[PARENT] = self._uids[parent]
         return run
 
     def shown_model(self, model: LoggedModel) -> LoggedModel:

@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 import math
-import sys
 from array import array
 from collections.abc import Iterator
 
-#: MLflow's SQL store keeps an infinity as the largest double.
-_LARGEST = sys.float_info.max
-
-
-def as_stored(value: float) -> float:
-    """The value as MLflow's SQL store gives it back."""
-    return math.copysign(_LARGEST, value) if math.isinf(value) else value
+from mlops_workbench.tracking.values import finite
 
 
 class Series:
@@ -36,7 +29,7 @@ class Series:
 
     def add(self, value: float, at_ms: int, step: int) -> None:
         """Note a value as it was logged."""
-        shown = as_stored(value)
+        shown = finite(value)
         self._values.append(shown)
         self._times.append(at_ms)
         self._steps.append(step)

@@ -1,0 +1,48 @@
+"""A run as it is inserted into MLflow's own tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_RUN_NAME = "mlflow.runName"
+_USER = "mlflow.user"
+_ARTIFACTS = "artifacts"
+
+
+def new_run(
+    uid: str, experiment_id: str, location: str, name: str, start_ms: int, tags: Mapping[str, str]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Columns and tags of a run that begins, by the rules of ``mlflow.store.tracking.sqlalchemy_store``.
+
+    Parameters
+    ----------
+    uid : str
+        Its id.
+    experiment_id, location : str
+        Its experiment, and where that keeps its artifacts.
+    name : str
+        Its name; without one, that of the tag. MLflow would make one up: here it is the same each time.
+    start_ms : int
+        When it began.
+    tags : mapping
+        Tags.
+    """
+    from mlflow.utils.uri import append_to_uri_path
+
+    shown = name or tags.get(_RUN_NAME) or f"run-{uid[-8:]}"
+    columns = {
+        "run_uuid": uid,
+        "name": shown,
+        "experiment_id": int(experiment_id),
+        "artifact_uri": str(append_to_uri_path(location, uid, _ARTIFACTS)),
+        "source_type": "UNKNOWN",
+        "source_name": "",
+        "entry_point_name": "",
+        "source_version": "",
+        "user_id": tags.get(_USER, "unknown"),
+        "status": "RUNNING",
+        "start_time": start_ms,
+        "lifecycle_stage": "active",
+    }
+    return columns, {**tags, _RUN_NAME: shown}
