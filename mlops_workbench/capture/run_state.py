@@ -144,8 +144,8 @@ class RunState:
         given = {values: value} if isinstance(values, str) else values or {}
         plain_tags = {name: mask_value(name, plain(item)) for name, item in named(given, tags).items()}
         if plain_tags:
-            self.tags.update(plain_tags)
             self._write(Tags(self.uid, plain_tags))
+            self.tags.update(plain_tags)
 
     def log_artifact(
         self, source: str | os.PathLike[str] | bytes, name: str = "", *, kind: str = "file", media_type: str = ""
@@ -239,5 +239,5 @@ class RunState:
         # What is known already, with this very value, need not be said again.
         new = {name: value for name, value in new.items() if name not in self.params or self.params[name] != value}
         if new:
-            self.params.update(new)
             self._write(Params(self.uid, new, origin))
+            self.params.update(new)

@@ -66,7 +66,8 @@ class LiveRuns:
         live = self.by_id.get(run_id)
         if live is not None:
             if live.ended and self._settled(live):
-                del self.by_id[run_id]
+                # Another thread may have taken it out meanwhile.
+                self.by_id.pop(run_id, None)
                 return None
             return live
         run = self.session.find_run(run_id)
@@ -244,11 +245,11 @@ class LiveRuns:
 
     def _forget_some(self) -> None:
         with self._lock:
-            ended = [live for live in self.by_id.values() if live.ended and not live.after_end]
+            ended = [live for live in list(self.by_id.values()) if live.ended and not live.after_end]
             for number, live in enumerate(ended[:-_KEPT]):
                 known = self.real.delivered(live.uid)
                 if (known is not None and known.ended) or number < len(ended) - _MOST:
-                    del self.by_id[live.uid]
+                    self.by_id.pop(live.uid, None)
 
     def _ended_elsewhere(self, run: ActiveRun) -> None:
         live = self.by_id.get(run.uid)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from mlflow.entities import DatasetInput, Metric, Param, RunTag
@@ -31,21 +31,13 @@ class RunLog:
 
     def metrics(self, live: LiveRun, metrics: Iterable[Metric]) -> None:
         """Log metrics; those of one time and step go into one record."""
-        record: tuple[int, int] | None = None
-        values: dict[str, float] = {}
-        for metric in metrics:
-            key, value = metric.key, float(metric.value)
-            at_ms, step = int(metric.timestamp), int(metric.step)
-            if record != (at_ms, step) or key in values:
-                if record is not None and values:
-                    self._write(Metrics(live.uid, record[0], record[1], values))
-                record, values = (at_ms, step), {}
-            values[key] = value
-            live.add(key, value, at_ms, step)
-            if metric.model_id is not None:
-                self._model_metric(live, metric, value)
-        if record is not None:
-            self._write(Metrics(live.uid, record[0], record[1], values))
+        for at_ms, step, together in _by_time(metrics):
+            self._write(Metrics(live.uid, at_ms, step, {metric.key: float(metric.value) for metric in together}))
+            for metric in together:
+                value = float(metric.value)
+                if metric.model_id is not None:
+                    self._model_metric(live, metric, value)
+                live.add(metric.key, value, at_ms, step)
             live.after_end = live.ended or live.after_end
 
     def params(self, live: LiveRun, params: Iterable[Param]) -> None:
@@ -59,9 +51,8 @@ class RunLog:
         """Set tags; that of the name renames the run."""
         new = {tag.key: tag.value for tag in tags}
         if new:
-            live.name = new.get(MLFLOW_RUN_NAME, live.name)
-            live.run.name = live.name
             live.run.tag(new)
+            live.name = live.run.name = new.get(MLFLOW_RUN_NAME, live.name)
             live.after_end = live.ended or live.after_end
 
     def rename(self, live: LiveRun, name: str) -> None:
@@ -79,7 +70,6 @@ class RunLog:
                 live.after_end = live.ended or live.after_end
 
     def _model_metric(self, live: LiveRun, metric: Metric, value: float) -> None:
-        live.model_metrics.add(metric.model_id)
         self._write(
             ModelMetrics(
                 live.uid,
@@ -91,6 +81,22 @@ class RunLog:
                 metric.dataset_digest or "",
             )
         )
+        live.model_metrics.add(metric.model_id)
+
+
+def _by_time(metrics: Iterable[Metric]) -> Iterator[tuple[int, int, list[Metric]]]:
+    """Successive metrics of one time and step, each name once, with these."""
+    together: dict[str, Metric] = {}
+    before: tuple[int, int] | None = None
+    for metric in metrics:
+        here = int(metric.timestamp), int(metric.step)
+        if before is not None and (here != before or metric.key in together):
+            yield *before, list(together.values())
+            together = {}
+        before = here
+        together[metric.key] = metric
+    if before is not None:
+        yield *before, list(together.values())
 
 
 def _record(uid: str, item: DatasetInput) -> Dataset:
