@@ -10,7 +10,7 @@ from pathlib import Path
 from mlops_workbench.core.errors import StorageError
 
 #: Raised with every change of the tables below.
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 
 _SCHEMA = """
 CREATE TABLE state (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
@@ -35,7 +35,9 @@ CREATE TABLE runs (
     status TEXT NOT NULL DEFAULT 'RUNNING', start_ms INTEGER NOT NULL DEFAULT 0, end_ms INTEGER NOT NULL DEFAULT 0,
     last_ms INTEGER NOT NULL DEFAULT 0, parent_uid TEXT NOT NULL DEFAULT '', notebook TEXT NOT NULL DEFAULT '',
     error TEXT NOT NULL DEFAULT '', reaped INTEGER NOT NULL DEFAULT 0, user TEXT NOT NULL DEFAULT '',
-    origin TEXT NOT NULL DEFAULT ''
+    origin TEXT NOT NULL DEFAULT '',
+    -- The last start of a run that was carried on, and the sessions that wrote this and its end.
+    resumed_ms INTEGER NOT NULL DEFAULT 0, resumed_by TEXT NOT NULL DEFAULT '', ended_by TEXT NOT NULL DEFAULT ''
 ) WITHOUT ROWID;
 CREATE INDEX runs_by_start ON runs (start_ms, uid);
 CREATE INDEX runs_by_experiment ON runs (experiment, start_ms);

@@ -250,6 +250,11 @@ class IndexWriter:
             "UPDATE runs SET origin='', started=0 WHERE uid=? AND origin='mlflow'", (record.run_uid,)
         )
         self._seen(record.run_uid, record.start_ms)
+        # Of two sessions the one that is read first need not have been first.
+        latest = self._connection.execute(
+            "UPDATE runs SET resumed_ms=?, resumed_by=? WHERE uid=? AND resumed_ms <= ?",
+            (record.start_ms, self._file.session, record.run_uid, record.start_ms),
+        ).rowcount
         if not self._file.session.startswith(REAPER):
             # A run that was given up for dead, or had ended, and is now carried on, by another process maybe.
             carried_on = self._connection.execute(
@@ -263,17 +268,20 @@ class IndexWriter:
                     "DELETE FROM run_sessions WHERE uid=? AND session<>?", (record.run_uid, self._file.session)
                 )
         self._connection.execute(
-            "UPDATE runs SET started=1, experiment=?, name=?, kind=?, start_ms=?, parent_uid=?, notebook=?, origin='',"
-            " user=coalesce((SELECT user FROM sessions WHERE session=?), '') WHERE uid=? AND started=0",
-            (
-                record.experiment, record.name, record.kind, record.start_ms, record.parent_uid, record.notebook,
-                self._file.session, record.run_uid,
-            ),
+            "UPDATE runs SET experiment=:experiment, kind=:kind, start_ms=:start, parent_uid=:parent,"
+            " notebook=:notebook, origin='', user=coalesce((SELECT user FROM sessions WHERE session=:session), ''),"
+            " name=iif(started, coalesce((SELECT value FROM tags WHERE uid=:uid AND name=:named), :name), :name),"
+            " started=iif(started, started, 1) WHERE uid=:uid AND (started=0 OR start_ms > :start)",
+            {
+                "experiment": record.experiment, "name": record.name, "kind": record.kind, "start": record.start_ms,
+                "parent": record.parent_uid, "notebook": record.notebook, "session": self._file.session,
+                "uid": record.run_uid, "named": _RUN_NAME,
+            },
         )  # fmt: skip
         if record.source:
             self._connection.execute(
                 "INSERT INTO run_texts (uid, source) VALUES (?, ?) ON CONFLICT (uid) DO UPDATE SET"
-                " source=excluded.source",
+                " source=excluded.source" + ("" if latest else " WHERE source=''"),
                 (record.run_uid, record.source),
             )
         self._put_tags(record.run_uid, record.tags.items())
@@ -349,14 +357,17 @@ class IndexWriter:
     def _(self, record: RunEnd) -> None:
         reaped = self._file.session.startswith(REAPER)
         self._seen(record.run_uid, record.end_ms)
-        # What a run said of itself stands above what was concluded from its silence.
+        # What a run said of itself stands above what was concluded from its silence. An end is past when another
+        # session has carried the run on since, or has ended it later.
         changed = self._connection.execute(
-            "UPDATE runs SET status=?, end_ms=?, error=?, reaped=? WHERE uid=?"
+            "UPDATE runs SET status=:status, end_ms=:end, error=:error, reaped=:reaped, ended_by=:session"
+            " WHERE uid=:uid AND (resumed_ms <= :end OR resumed_by IN ('', :session))"
+            " AND (end_ms <= :end OR ended_by IN ('', :session) OR reaped=1)"
             + (" AND status='RUNNING'" if reaped else ""),
-            (
-                record.status if record.status in _STATUSES else "FAILED", record.end_ms, record.error, reaped,
-                record.run_uid,
-            ),
+            {
+                "status": record.status if record.status in _STATUSES else "FAILED", "end": record.end_ms,
+                "error": record.error, "reaped": reaped, "session": self._file.session, "uid": record.run_uid,
+            },
         ).rowcount  # fmt: skip
         if changed and (record.output or record.traceback):
             self._connection.execute(

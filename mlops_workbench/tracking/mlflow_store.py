@@ -198,6 +198,14 @@ class TrackingStore:
         with translated(self.uri):
             return dict(client.get_run(run_id).data.params)
 
+    def run_tags(self, run_id: str) -> dict[str, str]:
+        """Tags that MLflow has of a run."""
+        if self._open:
+            return self._open.run_tags(run_id)
+        client = self.client
+        with translated(self.uri):
+            return dict(client.get_run(run_id).data.tags)
+
     def log_params(self, run_id: str, params: Mapping[str, str]) -> None:
         """Write at most 100 parameters; MLflow refuses the whole call if one has another value already."""
         if self._open:

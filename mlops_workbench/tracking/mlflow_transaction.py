@@ -173,6 +173,10 @@ class SqliteTransaction:
         """Parameters of a run."""
         return dict(self._connection.execute("SELECT key, value FROM params WHERE run_uuid = ?", (run_id,)))
 
+    def run_tags(self, run_id: str) -> dict[str, str]:
+        """Tags of a run."""
+        return dict(self._connection.execute("SELECT key, value FROM tags WHERE run_uuid = ?", (run_id,)))
+
     def log_params(self, run_id: str, params: Mapping[str, str]) -> None:
         """Write parameters; the whole call is refused if one has another value already."""
         self._check_active(run_id)

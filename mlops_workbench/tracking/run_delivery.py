@@ -24,6 +24,7 @@ from mlops_workbench.core.records import (
 )
 from mlops_workbench.core.store import BlobStore
 from mlops_workbench.tracking.delivery_log import DeliveredRun, DeliveryLog
+from mlops_workbench.tracking.end_tags import ERROR, end_tags, end_tags_after
 from mlops_workbench.tracking.journal_files import REAPER
 from mlops_workbench.tracking.metric_rows import metric_rows, named
 from mlops_workbench.tracking.mlflow_connection import MODEL_UID, RUN_UID
@@ -179,20 +180,27 @@ class RunDelivery:
             self._bisect(run, "metric", some, lambda part: self.store.log_metrics(run.run_id, part))
 
     def _tags(self, run: DeliveredRun, items: Sequence[RunRecord], tags: dict[str, str]) -> None:
+        now = self.log.run(run.uid)
+        ended = now.ended if now else ""
         for item in items:
             record = item.record
             if isinstance(record, RunStart):
                 given = record.tags
+                if ended and not item.session.startswith(REAPER):
+                    tags[ERROR], ended = "", ""
             elif isinstance(record, Tags):
                 given = record.values
             else:
                 if isinstance(record, RunEnd):
-                    tags.update(_end_tags(record))
+                    ended = end_tags_after(ended, record, item.session, tags)
                 continue
             for name, value in given.items():
                 tags[named(name, tags)] = as_text(value)
                 if name == "note":
                     tags["mlflow.note.content"] = as_text(value)
+        # The error of an end that was taken back; most runs never had one.
+        if tags.get(ERROR) == "" and not self.store.run_tags(run.run_id).get(ERROR):
+            del tags[ERROR]
         short = [(key, clip(text, MAX_TAG)) for key, text in tags.items()]
         for some in _chunks(short, TAGS_PER_CALL):
             self._bisect(run, "tag", some, lambda part: self.store.set_tags(run.run_id, dict(part)))
@@ -226,7 +234,7 @@ class RunDelivery:
         elif isinstance(record, RunStart):
             tags = record.tags
         elif isinstance(record, RunEnd):
-            tags = _end_tags(record)
+            tags = end_tags(record)
         for name, value in tags.items():
             text = as_text(value)
             if len(text) > MAX_TAG:
@@ -381,15 +389,6 @@ class RunDelivery:
         if not self.store.run_is_open(run.run_id):
             self.log.note_problem(run.uid, "run", f"MLflow has deleted the run: {error}")
             raise _Abandoned
-
-
-def _end_tags(end: RunEnd) -> dict[str, str]:
-    tags = {}
-    if end.error:
-        tags["mlops.error"] = as_text(end.error)
-    if not end.complete:
-        tags["mlops.complete"] = "false"
-    return tags
 
 
 def _chunks(items: list[Item], size: int) -> list[list[Item]]:

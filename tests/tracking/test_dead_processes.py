@@ -9,9 +9,10 @@ import pytest
 from mlflow import MlflowClient
 from recorder import Recorder, dead_process
 
-from mlops_workbench.core.ids import now_ms
+from mlops_workbench.core.ids import new_id, now_ms
 from mlops_workbench.core.processes import ProcessIdentity
-from mlops_workbench.core.records import Heartbeat, Metrics, RunStart
+from mlops_workbench.core.records import Heartbeat, Metrics, RunEnd, RunStart, Tags
+from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.tracking import Ingest
 
 
@@ -132,6 +133,7 @@ def test_a_run_given_up_is_open_again_when_another_process_carries_it_on(ingest:
     second.end(uid)
     _settle(ingest)
     assert _status(ingest, uid) == ("FINISHED", "FINISHED")
+    assert MlflowClient(ingest.store.uri).get_run(uid).data.tags["mlops.error"] == ""
 
 
 def test_records_of_a_run_whose_start_is_lost_are_recovered(ingest: Ingest) -> None:
@@ -153,3 +155,42 @@ def test_what_a_run_says_of_itself_stands(status: str, ingest: Ingest) -> None:
     _settle(ingest)
     assert _status(ingest, uid) == (status, status)
     assert ingest.index.find(uid).error == "NameError: x"
+
+
+def test_a_run_that_an_older_kernel_carries_on_is_the_same_in_an_index_built_anew(stored_workspace: Workspace) -> None:
+    """Journals are read in order of their sessions, which is not that of what happened."""
+    older, newer = Recorder(stored_workspace), Recorder(stored_workspace)
+    assert older.session < newer.session
+    done, open_ = new_id(), new_id()
+    for uid in (done, open_):
+        newer.put(RunStart(uid, "first", "flights", 100, source="a = 1"), RunEnd(uid, 200, "FAILED", error="no"))
+    newer.put(Tags(done, {"mlflow.runName": "renamed"}))
+    with Ingest(stored_workspace) as ingest:
+        _settle(ingest)
+        for uid in (done, open_):
+            older.put(RunStart(uid, "second", "flights", 300))
+        older.put(RunEnd(done, 400, "FINISHED"))
+        _settle(ingest)
+        before = [ingest.detail(uid) for uid in (done, open_)]
+        assert [detail.run.name for detail in before] == ["renamed", "first"]
+        assert [(d.run.status, d.run.start_ms, d.run.end_ms, d.run.error) for d in before] == [
+            ("FINISHED", 100, 400, ""),
+            ("RUNNING", 100, 0, ""),
+        ]
+        client = MlflowClient(ingest.store.uri)
+        for uid in (done, open_):
+            assert client.get_run(uid).data.tags["mlops.error"] == ""
+    stored_workspace.index.unlink()
+    with Ingest(stored_workspace) as ingest:
+        _settle(ingest)
+        for uid, was in zip((done, open_), before, strict=True):
+            assert ingest.detail(uid) == was
+
+
+def test_an_end_before_its_start_ends_the_run_all_the_same(ingest: Ingest) -> None:
+    """The clock was set back meanwhile, or MLflow code gave a time of its own."""
+    recorder = Recorder(ingest.workspace)
+    uid = recorder.start()
+    recorder.put(RunEnd(uid, 5, "FINISHED"))
+    _settle(ingest)
+    assert _status(ingest, uid) == ("FINISHED", "FINISHED")
