@@ -60,6 +60,10 @@ class _Round:
     files: list[tuple[DeliveredRun, Sequence[RunRecord]]] = field(default_factory=list)
     held: list[tuple[str, RunRecord]] = field(default_factory=list)
 
+    def wait(self, uid: str, items: Iterable[RunRecord]) -> None:
+        """Keep records until their run is there (again)."""
+        self.deferred += [(uid, item) for item in items]
+
 
 class Delivery:
     """Moves the cursors of one tracking store along the journals of a workspace.
@@ -78,6 +82,7 @@ class Delivery:
         self.workspace = workspace
         self.store = store
         self.log = log
+        store.on_restore = lambda experiment_id: log.take_up(experiment_id=experiment_id)
         self._runs = RunDelivery(store, log, workspace.blobs)
         self._files = HeldFiles(store, log, partial(self._deliver_run, deliver=self._runs.deliver_files))
         # By file: its cursor stays where it is until a batch is through, while the batch grows with every heartbeat.
@@ -123,12 +128,15 @@ class Delivery:
                 index = finished.get(file.name, Cursor())
                 done = batch.exhausted and (file.name in closed or (index.done and index.offset <= batch.cursor.offset))
                 if batch.entries:
-                    problem = self._deliver_patiently(file, batch, done=done)
+                    problem = self._patiently(file.name, partial(self._deliver, file, batch, done=done))
                     if problem:
                         waiting.add(file.session)
                     failed, moved = failed or problem, moved or problem is None
                 elif done:
                     self.log.set_cursor(file.name, batch.cursor, done=True)
+        for uid in self.log.taken_up():
+            problem = self._patiently(uid, partial(self._deliver_waiting, uid))
+            failed, moved = failed or problem, moved or problem is None
         for run in self._files.retry():
             self._runs.deliver_end(run, [])
             moved = True
@@ -136,22 +144,22 @@ class Delivery:
             raise failed
         return moved
 
-    def _deliver_patiently(self, file: JournalFile, batch: Batch, *, done: bool) -> WorkbenchError | None:
-        """Deliver a batch; what went wrong, if the store answers otherwise."""
-        self._runs.patient = self._failures[file.name] < _PATIENCE
+    def _patiently(self, name: str, deliver: Callable[[], None]) -> WorkbenchError | None:
+        """Deliver a batch of a file, or what waited of a run; what went wrong, if the store answers otherwise."""
+        self._runs.patient = self._failures[name] < _PATIENCE
         try:
-            self._deliver(file, batch, done=done)
+            deliver()
         except Exception as error:  # noqa: BLE001 - whatever it is, other sessions are not to wait for it
             self.store.ping()
-            self._failures[file.name] += 1
+            self._failures[name] += 1
             if isinstance(error, WorkbenchError):
                 return error
-            if self._failures[file.name] == 1:
-                _log.exception("%s cannot be delivered", file.name)
-            return Unavailable(f"delivery failed: {type(error).__name__}: {error}", where=file.name)
+            if self._failures[name] == 1:
+                _log.exception("%s cannot be delivered", name)
+            return Unavailable(f"delivery failed: {type(error).__name__}: {error}", where=name)
         finally:
             self._runs.patient = True
-        self._failures.pop(file.name, None)
+        self._failures.pop(name, None)
         return None
 
     def _deliver(self, file: JournalFile, batch: Batch, *, done: bool) -> None:
@@ -171,16 +179,35 @@ class Delivery:
         self._make_experiments(by_run)
         with self._together():
             for uid, items in by_run.items():
-                self._deliver_values(uid, items, file, round_)
+                self._deliver_values(self._ensure(uid, items, file), uid, items, round_)
             if not round_.files:
-                self._finish(file, batch, round_, done=done)
+                self._keep(round_)
+                self.log.set_cursor(file.name, batch.cursor, done=done)
         if round_.files:
-            for run, items in round_.files:
-                left = self._files.deliver(run, items)
-                round_.held += [(run.uid, item) for item in left if self._runs.makes_file(run, item)]
-                self._deliver_run(run, items, self._runs.deliver_end)
+            self._deliver_files(round_)
             with self.log.transaction():
-                self._finish(file, batch, round_, done=done)
+                self._keep(round_)
+                self.log.set_cursor(file.name, batch.cursor, done=done)
+
+    def _deliver_waiting(self, uid: str) -> None:
+        """Deliver what was journalled while MLflow had deleted the run."""
+        round_ = _Round()
+        with self._together():
+            self._deliver_values(self.log.run(uid), uid, [], round_)
+            if not round_.files:
+                self._keep(round_)
+        if round_.files:
+            self._deliver_files(round_)
+            with self.log.transaction():
+                self._keep(round_)
+
+    def _deliver_files(self, round_: _Round) -> None:
+        for run, items in round_.files:
+            left = self._files.deliver(run, items)
+            round_.held += [(run.uid, item) for item in left if self._runs.makes_file(run, item)]
+            self._deliver_run(run, items, self._runs.deliver_end)
+            if self._abandoned(run.uid):
+                round_.wait(run.uid, items)
 
     @contextlib.contextmanager
     def _together(self) -> Iterator[None]:
@@ -203,24 +230,28 @@ class Delivery:
                 with contextlib.suppress(*PERMANENT):
                     self.store.experiment_id(self._experiment(start))
 
-    def _deliver_values(self, uid: str, items: list[RunRecord], file: JournalFile, round_: _Round) -> None:
-        run = self._ensure(uid, items, file)
-        if run is None:
-            round_.deferred += [(uid, item) for item in items]
+    def _deliver_values(self, run: DeliveredRun | None, uid: str, items: list[RunRecord], round_: _Round) -> None:
+        if run is None or run.abandoned:
+            round_.wait(uid, items)
             return
         ids, earlier = self._waiting(uid)
         round_.delivered += ids
         together = [*earlier, *items] if earlier else items
         if self._deliver_run(run, together, self._runs.deliver_values):
             round_.files.append((run, together))
+        elif self._abandoned(uid):
+            round_.wait(uid, together)
 
-    def _finish(self, file: JournalFile, batch: Batch, round_: _Round, *, done: bool) -> None:
-        for uid, item in round_.deferred:
-            self.log.defer(uid, item.file, item.end, item.type, item.payload)
+    def _abandoned(self, uid: str) -> bool:
+        run = self.log.run(uid)
+        return run is not None and run.abandoned
+
+    def _keep(self, round_: _Round) -> None:
         for uid, item in round_.held:
             self.log.hold_files(uid, item.file, item.end, item.type, item.payload)
         self.log.drop_deferred(round_.delivered)
-        self.log.set_cursor(file.name, batch.cursor, done=done)
+        for uid, item in round_.deferred:
+            self.log.defer(uid, item.file, item.end, item.type, item.payload)
 
     def _deliver_run(self, run: DeliveredRun, items: Sequence[RunRecord], deliver: _Deliver) -> bool:
         try:

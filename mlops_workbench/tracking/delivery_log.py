@@ -213,8 +213,27 @@ class DeliveryLog:
         self._write("UPDATE runs SET ended = ? WHERE uid = ?", (ended, uid))
 
     def abandon(self, uid: str) -> None:
-        """MLflow has deleted the run: its records are dropped from now on."""
+        """MLflow has deleted the run: its records wait from now on."""
         self._write("UPDATE runs SET abandoned = 1 WHERE uid = ?", (uid,))
+
+    def abandoned(self) -> dict[str, str]:
+        """MLflow's ids of the runs that it has deleted, by their uids."""
+        return dict(self._all("SELECT uid, run_id FROM runs WHERE abandoned = 1 AND run_id <> ''"))
+
+    def taken_up(self) -> list[str]:
+        """Runs that MLflow has, and some records of which wait all the same: it had deleted them for a while."""
+        return [
+            uid
+            for (uid,) in self._all(
+                "SELECT uid FROM runs WHERE abandoned = 0 AND run_id <> '' AND uid IN (SELECT DISTINCT uid FROM"
+                " deferred) ORDER BY uid"
+            )
+        ]
+
+    def waits(self, uid: str) -> bool:
+        """Whether records of this run wait, and not for MLflow to restore what it has deleted."""
+        known = self.run(uid)
+        return not (known and known.abandoned) and bool(self.deferred(uid))
 
     def take_up(self, *, uid: str = "", experiment_id: str = "") -> None:
         """A run, or those of an experiment, were restored in MLflow: records are delivered again from now on."""
@@ -316,6 +335,11 @@ class DeliveryLog:
                 "SELECT uid FROM runs WHERE abandoned = 0 AND uid IN (SELECT DISTINCT uid FROM files) ORDER BY uid"
             )
         ]
+
+    def holds_files(self, uid: str | None = None) -> bool:
+        """Whether files of a run, or of any, wait."""
+        waiting = self.runs_with_held_files()
+        return bool(waiting) if uid is None else uid in waiting
 
     def drop_held_files(self, ids: Sequence[int]) -> None:
         """The files of these records were delivered."""

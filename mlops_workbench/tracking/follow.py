@@ -32,6 +32,8 @@ class Follower:
         Context with the index's writer, which nothing else uses meanwhile.
     acknowledged : callable
         Whether this MLflow was given a run of the journals here, by its uid and MLflow's id of it.
+    seen : callable
+        Told of runs that MLflow has.
     """
 
     def __init__(
@@ -39,10 +41,12 @@ class Follower:
         source: RunSource,
         writer: Callable[[], AbstractContextManager[IndexWriter]],
         acknowledged: Callable[[str, str], bool],
+        seen: Callable[[Sequence[Run]], None],
     ) -> None:
         self.source = source
         self._writer = writer
         self._acknowledged = acknowledged
+        self._seen = seen
         self._sweep: RunPage | None = None
 
     def look(self) -> bool:
@@ -101,6 +105,7 @@ class Follower:
         return page, changed
 
     def _put(self, runs: Sequence[Run]) -> int:
+        self._seen(runs)
         with self._writer() as writer:
             return writer.follow(lambda connection: [run.uid for run in runs if put_followed(connection, run)])
 

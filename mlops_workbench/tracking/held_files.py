@@ -104,6 +104,10 @@ class HeldFiles:
         held = self._log.held_files(run.uid)
         items = kept_records(held)
         left = items if items and self._fails(run, items) else []
+        now = self._log.run(run.uid)
+        if now is not None and now.abandoned:
+            # Deleted meanwhile, and restored maybe.
+            return True
         if len(left) > 1 and self._troubles[run.uid].failures > _TOGETHER:
             left = [item for item in items if self._fails(run, [item])]
         places = {item.place for item in left}

@@ -10,13 +10,13 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from mlops_workbench.core.errors import Unavailable, WorkbenchError
 from mlops_workbench.core.events import IngestStatus
 from mlops_workbench.core.files import file_lock
-from mlops_workbench.core.runs import MetricPoint, RunDetail
+from mlops_workbench.core.runs import MetricPoint, Run, RunDetail
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.tracking.backlog import backlog
 from mlops_workbench.tracking.delivery import Delivery
@@ -126,7 +126,7 @@ class Ingest:
         """What reads the runs of others."""
         with self._follow_lock:
             if self._follower is None:
-                self._follower = Follower(source_of(self.store), self._writing, self._acknowledged)
+                self._follower = Follower(source_of(self.store), self._writing, self._acknowledged, self._seen)
             return self._follower
 
     def follow(self) -> bool:
@@ -199,8 +199,8 @@ class Ingest:
             moved = self._own() and (self._index_step(whole=True) | self._delivery_step(at_once=True))
             cursors = self.log.cursors()
             behind = any(cursors.get(name, Cursor()).offset < end for name, end in targets.items())
-            behind = behind or bool(run_uid and self.log.deferred(run_uid))
-            if not behind and not self._holds_files(run_uid):
+            behind = behind or bool(run_uid and self.log.waits(run_uid))
+            if not behind and not self.log.holds_files(run_uid):
                 self._note_delivered()
                 return
             problem = self._told(_PROBLEM) or ("" if behind else self._told(_FILES_PROBLEM))
@@ -213,10 +213,6 @@ class Ingest:
                 )
             if not moved:
                 time.sleep(_PAUSE if problem else 0.05)
-
-    def _holds_files(self, run_uid: str | None) -> bool:
-        waiting = self.log.runs_with_held_files()
-        return bool(waiting) if run_uid is None else run_uid in waiting
 
     def status(self) -> IngestStatus:
         """How far delivery is, and why it stands still."""
@@ -313,6 +309,13 @@ class Ingest:
         if self._owner and self._store_identity:
             with self._index_lock:
                 self._index_writer().note_store(self._store_identity)
+
+    def _seen(self, runs: Sequence[Run]) -> None:
+        """Runs that MLflow has: those that it had deleted are delivered to again."""
+        abandoned = self.log.abandoned()
+        for run in runs if abandoned else ():
+            if abandoned.get(run.uid) == run.run_id:
+                self.log.take_up(uid=run.uid)
 
     def _acknowledged(self, uid: str, run_id: str) -> bool:
         return self.log.run_id(uid) == run_id

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,6 +56,8 @@ class TrackingStore:
         self._experiments: dict[str, str] = {}
         self._experiments_lock = threading.Lock()
         self._local = threading.local()
+        #: Told the id of an experiment that was brought back, and its runs with it.
+        self.on_restore: Callable[[str], None] | None = None
 
     @property
     def uri(self) -> str:
@@ -135,6 +137,8 @@ class TrackingStore:
                 return str(client.create_experiment(name, artifact_location=self.connection.artifact_location(name)))
             if found.lifecycle_stage != "active":
                 client.restore_experiment(found.experiment_id)
+                if self.on_restore is not None:
+                    self.on_restore(str(found.experiment_id))
             return str(found.experiment_id)
 
     def forget_experiments(self) -> None:

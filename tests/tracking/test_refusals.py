@@ -13,7 +13,7 @@ from recorder import Recorder
 
 from mlops_workbench.core.errors import Unavailable
 from mlops_workbench.core.ids import now_ms
-from mlops_workbench.core.records import Heartbeat, Metrics, Tags
+from mlops_workbench.core.records import Heartbeat, Metrics, Params, Tags
 from mlops_workbench.tracking import Ingest
 from mlops_workbench.tracking.mlflow_errors import translated
 
@@ -119,3 +119,44 @@ def test_a_session_that_cannot_be_delivered_leaves_the_newer_ones_alone(ingest: 
 def test_whatever_a_backend_raises_is_an_error_of_the_workbench(error: Exception) -> None:
     with pytest.raises(Unavailable, match=str(error)), translated("http://ann:secret@host"):
         raise error
+
+
+def test_what_was_logged_while_a_run_was_deleted_comes_when_it_is_restored(ingest: Ingest) -> None:
+    recorder = Recorder(ingest.workspace)
+    uid = recorder.start()
+    ingest.drain()
+    client = MlflowClient(ingest.store.uri)
+    client.delete_run(uid)
+    recorder.put(Metrics(uid, now_ms(), 0, {"mae": 2.0}))
+    ingest.drain()
+    recorder.put(Metrics(uid, now_ms(), 1, {"mae": 1.0}), Params(uid, {"a": 1}))
+    recorder.artifact(uid, "a.txt", b"text")
+    recorder.end(uid)
+    # Nobody waits for what may never come.
+    ingest.drain(uid, timeout=30)
+    client.restore_run(uid)
+    while ingest.follow():
+        pass
+    ingest.drain(uid, timeout=30)
+    run = client.get_run(uid)
+    assert (run.info.status, run.data.params, run.data.metrics) == ("FINISHED", {"a": "1"}, {"mae": 1.0})
+    assert [point.value for point in client.get_metric_history(uid, "mae")] == [2.0, 1.0]
+    assert [item.path for item in client.list_artifacts(uid)] == ["a.txt"]
+    assert ingest.index.find(uid).status == "FINISHED"
+
+
+def test_the_runs_of_an_experiment_that_is_brought_back_go_on(ingest: Ingest) -> None:
+    recorder = Recorder(ingest.workspace)
+    uid = recorder.start()
+    ingest.drain()
+    client = MlflowClient(ingest.store.uri)
+    client.delete_experiment(client.get_run(uid).info.experiment_id)
+    recorder.put(Metrics(uid, now_ms(), 0, {"mae": 2.0}))
+    ingest.drain()
+    # A new run needs the experiment, and brings it back.
+    recorder.start("second")
+    ingest.drain(timeout=60)
+    recorder.end(uid)
+    ingest.drain(uid, timeout=60)
+    run = client.get_run(uid)
+    assert (run.info.lifecycle_stage, run.info.status, run.data.metrics) == ("active", "FINISHED", {"mae": 2.0})
