@@ -31,6 +31,7 @@ from mlops_workbench.core.records import (
 from mlops_workbench.tracking.index_followed import delivered_ids, leave_store, number_of, put_ids
 from mlops_workbench.tracking.index_metrics import MetricRows
 from mlops_workbench.tracking.index_schema import connect, remove
+from mlops_workbench.tracking.index_sessions import end_session, know_session, put_beat, put_session
 from mlops_workbench.tracking.journal_files import REAPER, Batch, Cursor, JournalFile
 from mlops_workbench.tracking.model_folder import model_uid
 from mlops_workbench.tracking.values import UNUSABLE, as_text
@@ -115,6 +116,7 @@ class IndexWriter:
                 if record is not None:
                     take(record)
             self._write_metrics()
+            know_session(self._connection, file.session)
             self._connection.execute(
                 "INSERT OR REPLACE INTO cursors VALUES (?, ?, ?, ?)",
                 (file.name, batch.cursor.offset, batch.cursor.sequence, done),
@@ -190,6 +192,11 @@ class IndexWriter:
             with self.transaction() as connection:
                 self._touched.update(("runs", uid) for uid in put_ids(connection, *found))
 
+    def under_way(self) -> list[str]:
+        """Uids of the runs of the journals here that have not ended."""
+        rows = self._connection.execute("SELECT uid FROM runs WHERE status = 'RUNNING' AND origin = ''")
+        return [uid for (uid,) in rows]
+
     def restored(self) -> bool:
         """Whether the runs that MLflow has, and no journal, were looked up since this index was made."""
         return bool(self._connection.execute("SELECT value FROM state WHERE name='restored'").fetchone()[0])
@@ -213,35 +220,16 @@ class IndexWriter:
 
     @_apply.register
     def _(self, record: SessionStart) -> None:
-        self._connection.execute(
-            "INSERT INTO sessions VALUES (?, ?, ?, ?, ?, 0, ?, 0, 0) ON CONFLICT (session) DO UPDATE SET"
-            " pid=excluded.pid, process_started=excluded.process_started, host=excluded.host, user=excluded.user,"
-            " ended=0, gone=0",
-            (
-                self._file.session, record.pid, record.process_started, record.host, as_text(record.user),
-                record.started_ms,
-            ),
-        )  # fmt: skip
+        put_session(self._connection, self._file.session, record)
 
     @_apply.register
     def _(self, record: Heartbeat) -> None:
-        self._connection.execute(
-            "UPDATE sessions SET due_ms=?, last_ms=max(last_ms, ?) WHERE session=?",
-            (record.due_ms, record.at_ms, self._file.session),
-        )
-        # Runs that were given up because nothing was heard of their process.
-        revived = self._connection.execute(
-            "UPDATE runs SET status='RUNNING', end_ms=0, reaped=0, error='' WHERE reaped=1 AND end_ms < ?"
-            " AND uid IN (SELECT uid FROM run_sessions WHERE session=?) RETURNING uid",
-            (record.at_ms, self._file.session),
-        ).fetchall()
-        self._touched.update(("runs", uid) for (uid,) in revived)
+        revived = put_beat(self._connection, self._file.session, record)
+        self._touched.update(("runs", uid) for uid in revived)
 
     @_apply.register
     def _(self, record: SessionEnd) -> None:
-        self._connection.execute(
-            "UPDATE sessions SET ended=1, last_ms=max(last_ms, ?) WHERE session=?", (record.at_ms, self._file.session)
-        )
+        end_session(self._connection, self._file.session, record)
 
     @_apply.register
     def _(self, record: RunStart) -> None:

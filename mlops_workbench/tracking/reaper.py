@@ -48,7 +48,8 @@ def dead_sessions(connection: sqlite3.Connection) -> set[str]:
         elif host == here:
             if not ProcessIdentity(pid, started).alive():
                 dead.add(session)
-        elif now > max(due_ms, last_ms) + _FORGOTTEN_MS:
+        # Without a host it is not known who writes; to a file that is looked at no more nothing may be added.
+        elif host and now > max(due_ms, last_ms) + _FORGOTTEN_MS:
             dead.add(session)
     return dead
 
@@ -62,7 +63,7 @@ def orphaned_runs(connection: sqlite3.Connection) -> list[tuple[str, bool, int]]
             " LEFT JOIN sessions s ON s.session = rs.session WHERE r.status = 'RUNNING'"
             " GROUP BY r.uid HAVING min(CASE WHEN s.session IS NULL THEN 0 WHEN s.gone = 1 THEN 1"
             "  WHEN s.host = :here THEN 0"
-            "  ELSE :now > iif(s.due_ms > 0, s.due_ms + :grace, s.last_ms + :unpromised) END) = 1",
+            "  ELSE :now > iif(s.due_ms > 0, s.due_ms + :grace, max(s.last_ms, r.last_ms) + :unpromised) END) = 1",
             {"here": platform.node(), "now": now_ms(), "grace": GRACE_MS, "unpromised": _UNPROMISED_MS},
         ).fetchall()
     ]
