@@ -42,6 +42,22 @@ def backlog(files: Sequence[JournalFile], read: Mapping[str, Cursor], delivered:
     return Backlog(size, records, max((now_ms() - oldest) / 1000, 0.0) if oldest else 0.0)
 
 
+def undelivered(files: Sequence[JournalFile], delivered: Mapping[str, Cursor], run_uid: str | None) -> dict[str, int]:
+    """How far each file is to be delivered for all that is in it now, or all of one run."""
+    targets: dict[str, int] = {}
+    for file in files:
+        cursor = delivered.get(file.name, Cursor())
+        while not cursor.done:
+            batch = read_batch(file.path, cursor)
+            for entry in batch.entries:
+                if run_uid is None or getattr(entry.record, "run_uid", None) == run_uid:
+                    targets[file.name] = entry.end
+            cursor = batch.cursor
+            if batch.exhausted:
+                break
+    return targets
+
+
 def _time_of_next(file: JournalFile, cursor: Cursor) -> int | None:
     batch = read_batch(file.path, cursor, frames=_LOOK)
     times = (_time(entry.record) for entry in batch.entries if entry.record is not None)

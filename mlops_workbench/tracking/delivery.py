@@ -144,6 +144,19 @@ class Delivery:
             raise failed
         return moved
 
+    def revive(self, uids: Iterable[str]) -> None:
+        """Open again those of some runs under way that were given up for dead: a sign of life came since.
+
+        Raises
+        ------
+        Unavailable
+            The store does not answer.
+        """
+        for uid in uids:
+            run = self.log.run(uid)
+            if run is not None and run.run_id and run.ended == "reaper" and not run.abandoned:
+                self._runs.revive(run)
+
     def _patiently(self, name: str, deliver: Callable[[], None]) -> WorkbenchError | None:
         """Deliver a batch of a file, or what waited of a run; what went wrong, if the store answers otherwise."""
         self._runs.patient = self._failures[name] < _PATIENCE

@@ -18,7 +18,7 @@ from mlops_workbench.core.events import IngestStatus
 from mlops_workbench.core.files import file_lock
 from mlops_workbench.core.runs import MetricPoint, Run, RunDetail
 from mlops_workbench.core.workspace import Workspace
-from mlops_workbench.tracking.backlog import backlog
+from mlops_workbench.tracking.backlog import backlog, undelivered
 from mlops_workbench.tracking.delivery import Delivery
 from mlops_workbench.tracking.delivery_log import DeliveryLog, delivery_log_path
 from mlops_workbench.tracking.follow import Follower
@@ -26,7 +26,7 @@ from mlops_workbench.tracking.index import PAGE_POINTS, ReadIndex
 from mlops_workbench.tracking.index_feed import IndexFeed
 from mlops_workbench.tracking.index_history import thinned
 from mlops_workbench.tracking.index_writer import IndexWriter
-from mlops_workbench.tracking.journal_files import Cursor, journal_files, read_batch
+from mlops_workbench.tracking.journal_files import Cursor, journal_files
 from mlops_workbench.tracking.journal_retention import expire_journals
 from mlops_workbench.tracking.journal_watch import JournalFolder, JournalWatch
 from mlops_workbench.tracking.mlflow_runs import source_of
@@ -194,7 +194,7 @@ class Ingest:
         """
         deadline = time.monotonic() + timeout
         answered = time.monotonic()
-        targets = self._targets(run_uid)
+        targets = undelivered(journal_files(self.workspace.journal), self.log.cursors(), run_uid)
         while True:
             moved = self._own() and (self._index_step(whole=True) | self._delivery_step(at_once=True))
             cursors = self.log.cursors()
@@ -280,6 +280,7 @@ class Ingest:
         if moved:
             self._delivery_watch.disturb()
         else:
+            self._delivery.revive(self._under_way())
             self._restore()
             self._expire()
             self._delivery_watch.settle(self.log.cursors())
@@ -350,6 +351,15 @@ class Ingest:
         with self._index_lock:
             self._index_writer().note_delivered(self.log.run_id, self.log.model_id)
 
+    def _under_way(self) -> list[str]:
+        """Runs that the index has as under way, once it has read all that was delivered, their ends included."""
+        read, delivered = self._read_cursors(), self.log.cursors()
+        for file in self._folder.files():
+            if read.get(file.name, Cursor()).offset < delivered.get(file.name, Cursor()).offset:
+                return []
+        with self._index_lock:
+            return self._index_writer().under_way()
+
     def _read_cursors(self) -> dict[str, Cursor]:
         with self._index_lock:
             return self._index_writer().cursors()
@@ -358,21 +368,6 @@ class Ingest:
         if self._writer is None:
             self._writer = IndexWriter(self.workspace.index)
         return self._writer
-
-    def _targets(self, run_uid: str | None) -> dict[str, int]:
-        targets: dict[str, int] = {}
-        cursors = self.log.cursors()
-        for file in journal_files(self.workspace.journal):
-            cursor = cursors.get(file.name, Cursor())
-            while not cursor.done:
-                batch = read_batch(file.path, cursor)
-                for entry in batch.entries:
-                    if run_uid is None or getattr(entry.record, "run_uid", None) == run_uid:
-                        targets[file.name] = entry.end
-                cursor = batch.cursor
-                if batch.exhausted:
-                    break
-        return targets
 
     def _own(self) -> bool:
         with self._index_lock:

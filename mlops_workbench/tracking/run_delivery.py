@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -20,12 +20,12 @@ from mlops_workbench.core.records import (
     RunEnd,
     RunStart,
     Tags,
-    Value,
 )
 from mlops_workbench.core.store import BlobStore
 from mlops_workbench.tracking.delivery_log import DeliveredRun, DeliveryLog
-from mlops_workbench.tracking.end_tags import ERROR, end_tags, end_tags_after
+from mlops_workbench.tracking.end_tags import ERROR, end_tags_after
 from mlops_workbench.tracking.journal_files import REAPER
+from mlops_workbench.tracking.long_texts import long_texts
 from mlops_workbench.tracking.metric_rows import metric_rows, named
 from mlops_workbench.tracking.mlflow_connection import MODEL_UID, RUN_UID
 from mlops_workbench.tracking.mlflow_errors import PERMANENT
@@ -140,6 +140,20 @@ class RunDelivery:
         except _Abandoned:
             self.log.abandon(run.uid)
 
+    def revive(self, run: DeliveredRun) -> None:
+        """Open a run again that was given up for dead, and lives.
+
+        Raises
+        ------
+        Unavailable
+            As for :meth:`deliver_values`.
+        """
+        try:
+            self._carry_on(run)
+            self._attempt(run, "tag", lambda: self.store.set_tags(run.run_id, {ERROR: ""}))
+        except _Abandoned:
+            self.log.abandon(run.uid)
+
     def makes_file(self, run: DeliveredRun, item: RunRecord) -> bool:
         """Whether :meth:`deliver_files` has work with this record."""
         return type(item.record) is not Metrics and self._makes_file(run, item)
@@ -213,36 +227,11 @@ class RunDelivery:
             return True
         if isinstance(record, RunStart) and record.source:
             return True
-        return any(True for _ in self._long_texts(run, item))
-
-    def _long_texts(self, run: DeliveredRun, item: RunRecord) -> Iterator[tuple[str, str]]:
-        """Values of which MLflow keeps the beginning only, whole, as ``(artifact path, text)``."""
-        record = item.record
-        tags: dict[str, Value] = {}
-        if isinstance(record, Params):
-            for name, value in record.values.items():
-                key, text = store_name(name), as_text(value)
-                if len(text) <= MAX_PARAM:
-                    continue
-                ordinal = self.log.param_ordinal(run.uid, key, item.place, text)
-                if ordinal == 1:
-                    yield f"mlops/params/{key}.txt", text
-                elif ordinal > 1:
-                    tags[f"mlops.param.{key}.{ordinal}"] = text
-        elif isinstance(record, Tags):
-            tags = record.values
-        elif isinstance(record, RunStart):
-            tags = record.tags
-        elif isinstance(record, RunEnd):
-            tags = end_tags(record)
-        for name, value in tags.items():
-            text = as_text(value)
-            if len(text) > MAX_TAG:
-                yield f"mlops/tags/{store_name(name)}.txt", text
+        return any(True for _ in long_texts(self.log, run.uid, item))
 
     def _files(self, run: DeliveredRun, item: RunRecord) -> None:
         record = item.record
-        for path, text in self._long_texts(run, item):
+        for path, text in long_texts(self.log, run.uid, item):
             self._text(run, text, path)
         if isinstance(record, RunStart) and record.source:
             self._text(run, record.source, "code/cell.py")

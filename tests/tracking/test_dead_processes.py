@@ -14,6 +14,7 @@ from mlops_workbench.core.processes import ProcessIdentity
 from mlops_workbench.core.records import Heartbeat, Metrics, RunEnd, RunStart, Tags
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.tracking import Ingest
+from mlops_workbench.tracking.journal_files import journal_files
 
 
 def _settle(ingest: Ingest) -> None:
@@ -107,7 +108,9 @@ def test_a_session_elsewhere_that_was_silent_for_long_goes_on_where_it_was(inges
     now = now_ms()
     suspended.put(Heartbeat(now, now + 20_000))
     _settle(ingest)
-    assert ingest.index.find(uid).status == "RUNNING" and ingest.index.find(uid).metrics == {"loss": 2.0}
+    assert _status(ingest, uid) == ("RUNNING", "RUNNING")
+    assert MlflowClient(ingest.store.uri).get_run(uid).data.tags["mlops.error"] == ""
+    assert ingest.index.find(uid).metrics == {"loss": 2.0}
     # A kernel without a run promises nothing, and begins another one after any time.
     suspended.put(Metrics(uid, now_ms(), 2, {"loss": 1.0}))
     suspended.end(uid)
@@ -194,3 +197,28 @@ def test_an_end_before_its_start_ends_the_run_all_the_same(ingest: Ingest) -> No
     recorder.put(RunEnd(uid, 5, "FINISHED"))
     _settle(ingest)
     assert _status(ingest, uid) == ("FINISHED", "FINISHED")
+
+
+def test_a_run_of_a_session_whose_first_journal_expired_ends_in_an_index_built_anew(
+    stored_workspace: Workspace,
+) -> None:
+    recorder = Recorder(stored_workspace, dead_process(), segment_bytes=1 << 12)
+    first = journal_files(stored_workspace.journal)
+    promised = recorder.start("promised")
+    then = now_ms() - 3 * 86_400_000
+    while len(journal_files(stored_workspace.journal)) == len(first):
+        recorder.put(Metrics(promised, then, 0, {"mae": 1.0}))
+    recorder.put(RunStart(promised, "promised", "flights", then), Heartbeat(then, then + 20_000))
+    other = Recorder(stored_workspace, dead_process(), segment_bytes=1 << 12)
+    silent = other.start("silent")
+    count = len(journal_files(stored_workspace.journal))
+    while len(journal_files(stored_workspace.journal)) == count:
+        other.put(Metrics(silent, then, 0, {"mae": 1.0}))
+    other.put(RunStart(silent, "silent", "flights", then))
+    for session in (recorder.session, other.session):
+        min(file.path for file in journal_files(stored_workspace.journal) if file.session == session).unlink()
+    with Ingest(stored_workspace) as ingest:
+        _settle(ingest)
+        for uid in (promised, silent):
+            assert _status(ingest, uid) == ("KILLED", "KILLED")
+            assert ingest.index.find(uid).end_ms == then
