@@ -118,9 +118,10 @@ class Environments:
         if git is not None and not surroundings.written:
             self._session.write(Tags(run.uid, _git_tags(git)))
             if git.diff:
-                self._put(run, DIFF, git.diff.encode("utf-8", "backslashreplace"), "text/x-diff", "code")
+                diff = git.diff.encode("utf-8", "backslashreplace")
+                self._put(run, DIFF, diff, "text/x-diff", "code", again=not ended)
         document = msgspec.json.format(msgspec.json.encode(self._document(surroundings)), indent=1)
-        digest = self._session.store(run.uid, document)
+        digest = self._session.store(run.uid, document, again=not ended)
         if digest is not None and digest != surroundings.written:
             surroundings.written = digest
             self._session.write(
@@ -153,8 +154,8 @@ class Environments:
             "missing": missing,
         }
 
-    def _put(self, run: ActiveRun, path: str, data: bytes, media_type: str, kind: str) -> None:
-        digest = self._session.store(run.uid, data)
+    def _put(self, run: ActiveRun, path: str, data: bytes, media_type: str, kind: str, *, again: bool) -> None:
+        digest = self._session.store(run.uid, data, again=again)
         if digest is not None:
             self._session.write(Artifact(run.uid, path, digest, len(data), media_type, kind))
 

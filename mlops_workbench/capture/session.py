@@ -125,8 +125,17 @@ class Session:
             )
         self._experiment = name.strip()
 
-    def store(self, run_uid: str, data: bytes | Path) -> str | None:
+    def store(self, run_uid: str, data: bytes | Path, *, again: bool = False) -> str | None:
         """Put bytes or a file into the blob store.
+
+        Parameters
+        ----------
+        run_uid : str
+            The run that it belongs to.
+        data : bytes or Path
+            Content, or a file with it.
+        again : bool, default=False
+            Whether it will be tried once more before the run is complete, so that nothing is missing yet.
 
         Returns
         -------
@@ -137,6 +146,8 @@ class Session:
             blobs = self.workspace.blobs
             return blobs.put_bytes(data) if isinstance(data, bytes) else blobs.put_file(data)
         except (WorkbenchError, OSError) as error:
+            if again:
+                return None
             self._delivery.incomplete.add(run_uid)
             notify(f"an artifact could not be stored and is missing from the run ({error})", once="artifact")
             return None
