@@ -30,7 +30,7 @@ from mlops_workbench.tracking.journal_files import (
     journal_files,
     read_batch,
 )
-from mlops_workbench.tracking.mlflow_connection import RUN_UID
+from mlops_workbench.tracking.mlflow_connection import PARENT, RUN_UID
 from mlops_workbench.tracking.mlflow_errors import PERMANENT
 from mlops_workbench.tracking.mlflow_store import TrackingStore
 from mlops_workbench.tracking.run_delivery import RunDelivery
@@ -39,11 +39,8 @@ from mlops_workbench.tracking.values import UNUSABLE, as_text, clip
 
 _log = logging.getLogger(__name__)
 
-PARENT = "mlflow.parentRunId"
-
 #: Failures of one batch, while the store answers otherwise, after which it is delivered piece by piece.
 _PATIENCE = 5
-
 
 _Deliver: TypeAlias = Callable[[DeliveredRun, Sequence[RunRecord]], bool | None]
 

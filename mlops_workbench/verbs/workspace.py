@@ -117,7 +117,8 @@ def ingest(face: Face, once: bool) -> View:
 
     delivery = Ingest(face.workspace)
     if once:
-        delivery.drain(None, 3600)
+        # A store that does not answer at all does so tomorrow.
+        delivery.drain(None, 3600, patience=60)
     else:
         face.progress(f"delivering journals of {face.workspace.root}; stop with Ctrl-C")
         stop = threading.Event()
