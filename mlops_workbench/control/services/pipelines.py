@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Mapping
 
 from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
 
 from mlops_workbench.control.database import Database
 from mlops_workbench.control.events import EventHub
@@ -137,7 +139,8 @@ class PipelineService:
         self._hub.publish("pipelines", run_id)
 
     def _track(self, run_id: str) -> None:
-        with self._database.session() as session:
+        # The watch over the runs may see a new one before the request that starts it comes here.
+        with contextlib.suppress(IntegrityError), self._database.session() as session:
             if session.get(PipelineRunRow, run_id) is None:
                 session.add(PipelineRunRow(id=run_id, publish="pending", published="", message=""))
 

@@ -1,0 +1,41 @@
+"""The rows of pipeline runs, which a request and the watch over the runs make at the same time."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any, cast
+
+from sqlalchemy import select
+
+from mlops_workbench.control.database import Database
+from mlops_workbench.control.events import EventHub
+from mlops_workbench.control.services.pipelines import PipelineService
+from mlops_workbench.control.tables import PipelineRunRow
+from mlops_workbench.core.workspace import Workspace
+
+
+def test_a_run_that_is_seen_by_several_at_once_has_one_row(workspace: Workspace, tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'control.db'}")
+    # Neither models nor delivery have a part in this.
+    service = PipelineService(workspace, database, cast("Any", None), cast("Any", None), EventHub())
+    together = threading.Barrier(3)
+    failed: list[BaseException] = []
+
+    def see() -> None:
+        for number in range(60):
+            together.wait(timeout=60)
+            try:
+                service._track(f"{number:032x}")
+            except BaseException as error:  # noqa: BLE001 told by the test
+                failed.append(error)
+
+    threads = [threading.Thread(target=see) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=120)
+    with database.session() as session:
+        rows = session.scalars(select(PipelineRunRow.id)).all()
+    database.close()
+    assert failed == [] and len(rows) == 60
