@@ -27,7 +27,7 @@ def test_a_run_that_is_seen_by_several_at_once_has_one_row(workspace: Workspace,
             together.wait(timeout=60)
             try:
                 service._track(f"{number:032x}")
-            except BaseException as error:  # noqa: BLE001 told by the test
+            except BaseException as error:
                 failed.append(error)
 
     threads = [threading.Thread(target=see) for _ in range(3)]
