@@ -4,7 +4,7 @@
 it, and without it again, each time in a fresh kernel and in a copy of its folder. Capture is switched on as
 JupyterLab does it, by the kernel's configuration; every cell that fits a model becomes a run (autotrack).
 
-An output counts as different only where the two executions without capture agree with each other, and when
+An output counts as different only where all executions without capture agree with each other, and when
 it is not the workbench's own (those are marked in their metadata). The time of a cell runs from its start to the
 start of the next one, so that work after the reply counts, and so does the start of the kernel. The machine's noise
 hits some cells of some executions: of each cell the shortest time on either side is taken. The processor time of the
@@ -81,7 +81,7 @@ def main() -> None:
             captured.append(execute(notebook, capture=True))
             plain.append(execute(notebook, capture=False))
         ran += 1
-        faults = [difference for one in captured for difference in differences(plain[0], plain[1], one)]
+        faults = [difference for one in captured for difference in differences(plain, one)]
         dead = [one.died for one in captured if one.died]
         # As many executions on either side, or the side with more would have the better of the noise.
         without, with_capture = fastest(plain[1:]), fastest(captured)
@@ -213,14 +213,14 @@ def shown(outputs: list[Any], execution: Execution) -> list[Any]:
     return found
 
 
-def differences(one: Execution, again: Execution, captured: Execution) -> list[str]:
-    """Cells whose outputs are the same twice without capture, and other ones with it."""
+def differences(plain: list[Execution], captured: Execution) -> list[str]:
+    """Cells whose outputs are the same in all executions without capture, and other ones with it."""
     return [
-        f"code cell {number}: {_short(first)} became {_short(with_capture)}"
-        for number, (first, second, with_capture) in enumerate(
-            zip(one.outputs, again.outputs, captured.outputs, strict=False)
+        f"code cell {number}: {_short(without[0])} became {_short(with_capture)}"
+        for number, (with_capture, *without) in enumerate(
+            zip(captured.outputs, *(one.outputs for one in plain), strict=False)
         )
-        if first == second and first != with_capture
+        if all(outputs == without[0] for outputs in without) and with_capture != without[0]
     ]
 
 
