@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.records import Record
-from mlops_workbench.tracking.journal_files import Cursor, JournalFile, read_batch
+from mlops_workbench.tracking.journal_files import REAPER, Cursor, JournalFile, read_batch
 
 #: Records that are looked at for the time of the oldest; the first ones of a kernel's beat have one.
 _LOOK = 50
@@ -56,6 +56,17 @@ def undelivered(files: Sequence[JournalFile], delivered: Mapping[str, Cursor], r
             if batch.exhausted:
                 break
     return targets
+
+
+def level(
+    files: Sequence[JournalFile], read: Mapping[str, Cursor], delivered: Mapping[str, Cursor], sessions: set[str]
+) -> bool:
+    """Whether just what was delivered of these sessions, and of the ends of dead ones, is in the index."""
+    return all(
+        read.get(file.name, Cursor()).offset == delivered.get(file.name, Cursor()).offset
+        for file in files
+        if file.session in sessions or file.session.startswith(REAPER)
+    )
 
 
 def _time_of_next(file: JournalFile, cursor: Cursor) -> int | None:

@@ -35,7 +35,7 @@ from mlops_workbench.tracking.mlflow_errors import PERMANENT
 from mlops_workbench.tracking.mlflow_store import TrackingStore
 from mlops_workbench.tracking.run_delivery import RunDelivery
 from mlops_workbench.tracking.run_record import RunRecord, kept_records
-from mlops_workbench.tracking.values import UNUSABLE, as_text, clip
+from mlops_workbench.tracking.values import MAX_RUN_NAME, UNUSABLE, as_text, clip
 
 _log = logging.getLogger(__name__)
 
@@ -314,7 +314,9 @@ class Delivery:
             tags[PARENT] = parent_id
         if run_id is None:
             try:
-                run_id = self.store.create_run(uid, experiment_id, clip(as_text(start.name), 250), start.start_ms, tags)
+                run_id = self.store.create_run(
+                    uid, experiment_id, clip(as_text(start.name), MAX_RUN_NAME), start.start_ms, tags
+                )
             except PERMANENT as error:
                 # Refused since its experiment was deleted meanwhile: the next attempt brings that back.
                 self.store.forget_experiments()

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
 from mlops_workbench.core.runs import Run
+from mlops_workbench.tracking.index_edits import Settled, put_edits
 from mlops_workbench.tracking.index_followed import drop_followed, followed_open, missing, put_followed
 from mlops_workbench.tracking.index_writer import IndexWriter
 from mlops_workbench.tracking.mlflow_runs import RunPage, RunSource
@@ -34,6 +35,8 @@ class Follower:
         Whether this MLflow was given a run of the journals here, by its uid and MLflow's id of it.
     seen : callable
         Told of runs that MLflow has.
+    delivered : callable
+        Gives what tells later which runs of the journals here are delivered wholly by now.
     """
 
     def __init__(
@@ -42,11 +45,15 @@ class Follower:
         writer: Callable[[], AbstractContextManager[IndexWriter]],
         acknowledged: Callable[[str, str], bool],
         seen: Callable[[Sequence[Run]], None],
+        delivered: Callable[[], Settled],
     ) -> None:
         self.source = source
         self._writer = writer
         self._acknowledged = acknowledged
         self._seen = seen
+        self._delivered = delivered
+        #: There are changes in MLflow that could not be taken in yet.
+        self._waiting = False
         self._sweep: RunPage | None = None
 
     def look(self) -> bool:
@@ -61,8 +68,9 @@ class Follower:
             restored = writer.restored()
         if not restored:
             return self._sweep_on()
-        if not self.source.changed() and self._sweep is None:
+        if not self.source.changed() and self._sweep is None and not self._waiting:
             return False
+        self._waiting = False
         self._newest()
         self._under_way()
         self._sweep_on()
@@ -76,12 +84,14 @@ class Follower:
                 return
 
     def _under_way(self) -> None:
-        self._put(self.source.page(running=True).runs)
+        delivered = self._delivered()
+        self._put(self.source.page(running=True).runs, delivered)
         with self._writer() as writer:
             asked = followed_open(writer.connection, _SINGLE)
         if asked:
+            delivered = self._delivered()
             there = self.source.get(asked)
-            self._put(list(there.values()))
+            self._put(list(there.values()), delivered)
             self._drop([run_id for run_id in asked if run_id not in there])
 
     def _sweep_on(self) -> bool:
@@ -94,8 +104,9 @@ class Follower:
 
     def _next(self, before: RunPage | None) -> tuple[RunPage, int]:
         """Take in the page after `before` and drop what is missing on it; give it with the number of changed runs."""
+        delivered = self._delivered()
         page = self.source.page(before.next if before else None)
-        changed = self._put(page.runs)
+        changed = self._put(page.runs, delivered)
         with self._writer() as writer:
             earlier = before.runs if before else []
             missed = missing(writer.connection, page.runs, earlier, last=page.next is None)[:_SINGLE]
@@ -104,10 +115,20 @@ class Follower:
             self._drop([run_id for run_id in missed if run_id not in there])
         return page, changed
 
-    def _put(self, runs: Sequence[Run]) -> int:
+    def _put(self, runs: Sequence[Run], delivered: Settled) -> int:
+        def settled(uid: str, run_id: str, sessions: set[str]) -> bool:
+            found = delivered(uid, run_id, sessions)
+            self._waiting = self._waiting or not found
+            return found
+
         self._seen(runs)
         with self._writer() as writer:
-            return writer.follow(lambda connection: [run.uid for run in runs if put_followed(connection, run)])
+            return writer.follow(
+                lambda connection: [
+                    *(run.uid for run in runs if put_followed(connection, run)),
+                    *put_edits(connection, runs, settled),
+                ]
+            )
 
     def _drop(self, run_ids: Sequence[str]) -> None:
         if run_ids:

@@ -18,11 +18,12 @@ from mlops_workbench.core.events import IngestStatus
 from mlops_workbench.core.files import file_lock
 from mlops_workbench.core.runs import MetricPoint, Run, RunDetail
 from mlops_workbench.core.workspace import Workspace
-from mlops_workbench.tracking.backlog import backlog, undelivered
+from mlops_workbench.tracking.backlog import backlog, level, undelivered
 from mlops_workbench.tracking.delivery import Delivery
 from mlops_workbench.tracking.delivery_log import DeliveryLog, delivery_log_path
 from mlops_workbench.tracking.follow import Follower
 from mlops_workbench.tracking.index import PAGE_POINTS, ReadIndex
+from mlops_workbench.tracking.index_edits import Settled
 from mlops_workbench.tracking.index_feed import IndexFeed
 from mlops_workbench.tracking.index_history import thinned
 from mlops_workbench.tracking.index_writer import IndexWriter
@@ -126,7 +127,8 @@ class Ingest:
         """What reads the runs of others."""
         with self._follow_lock:
             if self._follower is None:
-                self._follower = Follower(source_of(self.store), self._writing, self._acknowledged, self._seen)
+                source = source_of(self.store)
+                self._follower = Follower(source, self._writing, self._acknowledged, self._seen, self._delivered)
             return self._follower
 
     def follow(self) -> bool:
@@ -145,15 +147,13 @@ class Ingest:
         """Points of a metric of a run, whoever wrote it: see :meth:`ReadIndex.history`."""
         run = self.index.find(uid)
         points = self.index.history(run.uid, name, max_points)
-        if not points and run.origin:
+        if not points:
             points = thinned(self.store.metric_history(run.run_id, name), max_points)
         return points
 
     def detail(self, uid: str) -> RunDetail:
         """Everything about a run, whoever wrote it; histories that cannot be read now are left out."""
         detail = self.index.detail(uid)
-        if not detail.run.origin:
-            return detail
         history, points = dict(detail.history), dict(detail.points)
         with contextlib.suppress(Unavailable):
             for name in [name for name in detail.run.metrics if name not in points][:_FETCHED_METRICS]:
@@ -321,6 +321,14 @@ class Ingest:
     def _acknowledged(self, uid: str, run_id: str) -> bool:
         return self.log.run_id(uid) == run_id
 
+    def _delivered(self) -> Settled:
+        delivered = self.log.cursors()
+        return lambda uid, run_id, sessions: (
+            self._acknowledged(uid, run_id)
+            and not self.log.waits(uid)
+            and level(self._folder.files(), self._read_cursors(), delivered, sessions)
+        )
+
     def _restore(self) -> None:
         with self._index_lock:
             if self._index_writer().restored():
@@ -354,9 +362,9 @@ class Ingest:
     def _under_way(self) -> list[str]:
         """Runs that the index has as under way, once it has read all that was delivered, their ends included."""
         read, delivered = self._read_cursors(), self.log.cursors()
-        for file in self._folder.files():
-            if read.get(file.name, Cursor()).offset < delivered.get(file.name, Cursor()).offset:
-                return []
+        names = [file.name for file in self._folder.files()]
+        if any(read.get(name, Cursor()).offset < delivered.get(name, Cursor()).offset for name in names):
+            return []
         with self._index_lock:
             return self._index_writer().under_way()
 

@@ -19,6 +19,8 @@ MAX_NAME = 250
 _CUT = 200
 MAX_PARAM = 6000
 MAX_TAG = 8000
+#: Length of a run's name in MLflow's database.
+MAX_RUN_NAME = 250
 #: Largest finite double, which MLflow stores for an infinity.
 MAX_FLOAT = 1.7976931348623157e308
 #: Largest whole number that a database keeps.
