@@ -136,7 +136,7 @@ def plan(query: Query, clauses: Sequence[Clause], order_by: str, *, descending: 
         driver = f"({rare.among}) d CROSS JOIN runs r ON r.uid = d.uid"
         rest = [clause for clause in clauses if clause is not rare]
         return [_statement(_sorted(driver, rare.among_values, kind, name, direction), rest)]
-    if kind == "attributes":
+    if _column(kind, name):
         return [_statement(_sorted("runs r", (), kind, name, direction), clauses)]
     return [_statement(source, clauses) for source in _ordered(kind, name, direction)]
 
@@ -273,11 +273,19 @@ def _ordered(kind: str, name: str, direction: str) -> list[Source]:
     return [*with_value, without]
 
 
+def _column(kind: str, name: str) -> str:
+    """What the index has as a column or derives from columns; empty for what stands in a table of names and values."""
+    if kind == "attributes":
+        return "r.uid" if name == "run_id" else _ATTRIBUTES[name]
+    return _TAGS.get(name, "") if kind == "tags" else ""
+
+
 def _sorted(driver: str, values: tuple[Any, ...], kind: str, name: str, direction: str) -> Source:
     tail = f"r.start_ms {direction}, r.uid {direction}"
-    if kind == "attributes":
-        column = "r.uid" if name == "run_id" else _ATTRIBUTES[name]
-        order = tail if name == "start_time" else f"{column} IS NULL, {column} {direction}, {tail}"
+    if column := _column(kind, name):
+        order = (
+            tail if (kind, name) == ("attributes", "start_time") else f"{column} IS NULL, {column} {direction}, {tail}"
+        )
         return Source(driver, "1", values, order)
     present = {
         "metrics": "o.value IS NULL",

@@ -88,6 +88,22 @@ def test_tags_of_mlflow_are_found_as_in_mlflow(store: tuple[ReadIndex, MlflowCli
     assert (ours, len(ours)) == (theirs, number)
 
 
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("tag", ["mlflow.source.type", "mlflow.source.name", "mlflow.note.content", "mlflow.user"])
+def test_tags_of_mlflow_order_runs_as_in_mlflow(
+    store: tuple[ReadIndex, MlflowClient], tag: str, descending: bool
+) -> None:
+    index, client = store
+    experiment = client.get_experiment_by_name("a").experiment_id
+    order = [f"tags.`{tag}` {'DESC' if descending else 'ASC'}", "start_time DESC" if descending else "start_time"]
+    theirs = [run.data.tags.get(tag) for run in client.search_runs([experiment], order_by=order)]
+    found = index.runs("a", order_by=f"tags.{tag}", descending=descending)
+    assert [client.get_run(run.run_id).data.tags.get(tag) for run in found] == theirs
+    assert len(set(theirs)) > 2 or tag == "mlflow.user"
+    everywhere = index.runs(order_by=f"tags.{tag}", descending=descending)
+    assert [run.uid for run in everywhere] == [run.uid for run in found]
+
+
 def test_tags_of_mlflow_are_not_shown_with_the_runs_of_others(store: tuple[ReadIndex, MlflowClient]) -> None:
     index, _ = store
     theirs = index.find("theirs")
