@@ -16,6 +16,7 @@ from mlops_workbench.capture.digest_cost import estimate_seconds
 from mlops_workbench.capture.kinds import kind_of, name_of_kind
 from mlops_workbench.capture.notices import notify
 from mlops_workbench.capture.schema import columns_of, is_array, is_table
+from mlops_workbench.capture.tensors import readable
 from mlops_workbench.core.errors import InvalidInput, WorkbenchError
 from mlops_workbench.core.records import Artifact, Column, Dataset
 
@@ -47,7 +48,8 @@ def describe_dataset(
     run_uid : str
         The run that used it.
     data : table or path
-        A DataFrame, Series, array, sparse matrix, polars or pyarrow table, list of rows, or a path.
+        A DataFrame, Series, array, sparse matrix, polars or pyarrow table, list of rows, tensor, dataset or loader of
+        tensors, or a path.
     name, context, source : str
         What it is called, what it was used for, where it came from.
     seconds : float
@@ -58,13 +60,14 @@ def describe_dataset(
     InvalidInput
         It is neither.
     """
+    data = readable(data)
     kind = kind_of(data)
     if kind == "path":
         return _file(run_uid, Path(data), name, context, source, seconds)
     if not kind:
         raise InvalidInput(
             f"{type(data).__name__} is not a table",
-            hint="give a DataFrame, a Series, an array, a sparse matrix, a list of rows, or the path of a file",
+            hint="give a DataFrame, a Series, an array, a tensor, a sparse matrix, a list of rows, or a file's path",
         )
     digest = digest_data(data, seconds)
     columns, profile = _described(data, kind, digest, name)
@@ -99,7 +102,7 @@ def description_seconds(data: Any) -> float:
         return 0.0
     shape = getattr(data, "shape", (0,))
     imports = _IMPORT_SECONDS if kind in ("arrow", "polars") and "pandas" not in sys.modules else 0.0
-    columns = min(shape[1] if len(shape) == 2 else 1, 200) if kind != "sparse" else 0
+    columns = min(shape[1] if len(shape) == 2 else 1, 200) if kind not in ("sparse", "tensors", "unread") else 0
     size = getattr(data, "nbytes", 0) if kind != "frame" else len(data) * 8 * shape[1]
     counted = 0.0
     if kind == "frame":
@@ -184,6 +187,12 @@ def _profile(data: Any, kind: str, digest: Digest) -> dict[str, Any]:
             "kind": name_of_kind(data), "digest": digest.covers, "examined": len_of(data), "dtype": str(data.dtype),
             "entries": entries, "density": entries / cells, "width": int(data.shape[-1]),
         }  # fmt: skip
+    if kind == "tensors":
+        parts = [{"dtype": str(part.dtype), "shape": list(part.shape)} for part in data.parts]
+        return {"kind": name_of_kind(data), "digest": digest.covers, "examined": 0, "parts": parts}
+    if kind == "unread":
+        told = {"elements": data.told} if data.told else {}
+        return {"kind": name_of_kind(data), "digest": digest.covers, "examined": 0, "shape": list(data.shape), **told}
     if kind == "lazy":
         return {"kind": name_of_kind(data), "digest": digest.covers, "examined": 0}
     from mlops_workbench.capture.profile import profile_table

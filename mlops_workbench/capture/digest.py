@@ -86,7 +86,7 @@ def digest_data(data: Any, seconds: float = float("inf")) -> Digest:
     except Opaque:
         state.update(b"shape")
         return Digest(state.hexdigest(), "shape")
-    if kind_of(data) == "lazy":
+    if kind_of(data) in ("lazy", "unread"):
         covers = "shape"
     return Digest(state.hexdigest(), covers, own)
 
@@ -133,6 +133,12 @@ def _parts(data: Any) -> tuple[Any, list[tuple[str, Any]]]:
         return header, _named([s.name for s in series], [s.to_arrow() for s in series])
     if kind == "lazy":
         return [[[name, str(dtype)] for name, dtype in data.collect_schema().items()]], []
+    if kind == "tensors":
+        arrays = data.arrays()
+        header = [data.shape, [[array.shape, array.dtype.newbyteorder("=").str] for array in arrays]]
+        return header, [("", array) for array in arrays]
+    if kind == "unread":
+        return [data.shape, data.told, data.kind], []
     return [len(data), type(data).__name__], [("", data)]
 
 

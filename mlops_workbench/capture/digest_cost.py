@@ -41,6 +41,8 @@ def estimate_seconds(data: Any) -> float:
         return float(data.estimated_size()) / _BYTES_PER_SECOND
     if kind == "records":
         return _objects_seconds(data)
+    if kind == "tensors":
+        return sum(_column_seconds(array) for array in data.arrays())
     return 0.0
 
 
@@ -62,7 +64,7 @@ def take_rows(data: Any, rows: Any) -> Any:
         return data.iloc[rows]
     if kind == "sparse":
         return data.tocsr()[rows]
-    if kind == "arrow":
+    if kind in ("arrow", "tensors"):
         return data.take(rows)
     if kind == "records":
         return [data[i] for i in rows.tolist()]

@@ -59,8 +59,9 @@ def number(name: str, value: Any) -> float | int:
     if kind is bool:
         return int(value)
     item = getattr(value, "item", None)
-    if callable(item) and getattr(value, "size", 1) == 1:
-        # NumPy, torch, jax and others: a scalar, or an array that holds one.
+    if callable(item) and _is_one(value):
+        # NumPy, torch, jax and others: a scalar, or an array that holds one. A tensor that gradients flow through
+        # would warn if it were made a float.
         value = _item(item, value)
     if isinstance(value, int):
         return int(value)
@@ -114,6 +115,12 @@ def named(values: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
 def text(value: str) -> str:
     """A string that can be written as UTF-8."""
     return value.encode("utf-8", "backslashreplace").decode()
+
+
+def _is_one(value: Any) -> bool:
+    size = getattr(value, "size", 1)
+    # With torch it is a method.
+    return size == 1 if isinstance(size, int) else math.prod(getattr(value, "shape", (0,))) == 1
 
 
 def _item(item: Any, value: Any) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 
 from mlops_workbench.capture.members import is_a
 from mlops_workbench.capture.schema import is_frame, is_series
+from mlops_workbench.capture.tensors import Tensors, Unread, kind_name
 
 #: Rows of a list that are looked at to tell what it is.
 _LOOKED_AT = 100
@@ -16,10 +17,11 @@ _SCALARS = (int, float, str, bool, complex, bytes, type(None))
 
 
 def kind_of(data: Any) -> str:
-    """``frame series array sparse arrow polars lazy path records``, or nothing for what is no data.
+    """``frame series array sparse arrow polars lazy path records tensors unread``, or nothing for what is no data.
 
     ``arrow`` is a pyarrow Table, ``polars`` a polars DataFrame or Series, ``lazy`` a polars LazyFrame, ``records``
-    a list of lists, dicts or plain values.
+    a list of lists, dicts or plain values; ``tensors`` and ``unread`` are what
+    :func:`mlops_workbench.capture.tensors.readable` makes of the data of deep-learning libraries.
     """
     if is_frame(data):
         return "frame"
@@ -32,6 +34,10 @@ def kind_of(data: Any) -> str:
         return "array" if data.ndim else ""
     if is_a(data, (list, tuple)):
         return "records" if _are_rows(data) else ""
+    if isinstance(data, Tensors):
+        return "tensors"
+    if isinstance(data, Unread):
+        return "unread"
     return _by_library(data)
 
 
@@ -60,4 +66,4 @@ def _are_rows(data: list[Any] | tuple[Any, ...]) -> bool:
 
 def name_of_kind(data: Any) -> str:
     """Library and class, such as ``pandas.DataFrame``."""
-    return f"{type(data).__module__.partition('.')[0]}.{type(data).__qualname__}"
+    return data.kind if isinstance(data, (Tensors, Unread)) else kind_name(data)

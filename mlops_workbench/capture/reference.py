@@ -12,6 +12,7 @@ from mlops_workbench.capture.digest import len_of
 from mlops_workbench.capture.digest_cost import take_rows
 from mlops_workbench.capture.kinds import kind_of
 from mlops_workbench.capture.schema import columns_of, is_array, is_frame, is_series, is_table
+from mlops_workbench.capture.tensors import Tensors, readable
 from mlops_workbench.core.errors import InvalidInput
 from mlops_workbench.core.records import Column
 
@@ -57,6 +58,10 @@ def sample_fit_data(X: Any, y: Any = None, columns: list[Column] | None = None) 
     InvalidInput
         `X` and `y` have different lengths.
     """
+    X, y = readable(X), readable(y)
+    if isinstance(X, Tensors):
+        # Inputs and target, as a network is fed with them.
+        X, y = X.take(slice(None)).parts[0], y if y is not None or len(X.parts) != 2 else X.take(slice(None)).parts[1]
     X, y = _dense(X), _target(y)
     kind = kind_of(X)
     if (not is_table(X) and kind not in ("arrow", "polars")) or not len_of(X):

@@ -98,8 +98,8 @@ class ActiveRun(RunState):
         Parameters
         ----------
         data : table or path
-            A DataFrame, Series, ndarray, scipy sparse matrix, polars or pyarrow table, list of rows, or the path
-            of a file or folder.
+            A DataFrame, Series, ndarray, scipy sparse matrix, polars or pyarrow table, list of rows, tensor, dataset
+            or loader of tensors, or the path of a file or folder.
         name : str, optional
             Name, by default the file's name or ``data``.
         context : str, default="training"
@@ -115,7 +115,9 @@ class ActiveRun(RunState):
             It is neither a table nor an existing file, or a snapshot was asked for and it has no form as Parquet.
         """
         from mlops_workbench.capture.datasets import describe_dataset, digest_seconds, keep_with_run
+        from mlops_workbench.capture.tensors import readable
 
+        data = readable(data)
         session = self._session
         seconds = digest_seconds(session)
         dataset = describe_dataset(self.uid, data, name, context=context, source=source, seconds=seconds)

@@ -11,6 +11,7 @@ from typing import Any
 
 from mlops_workbench.capture.members import has, is_a
 from mlops_workbench.capture.observe.scope import Names, resolve
+from mlops_workbench.capture.tensors import is_feed, readable
 
 #: Cells of a table up to which a selection is made again: some tens of milliseconds.
 _MAX_CELLS = 1 << 25
@@ -104,13 +105,15 @@ class NamedData:
         """The data, None when it is not known; looked up, or selected again, when it is first asked for."""
         if self._changed:
             return None
-        return evaluate(self._node, self._names)
+        return readable(evaluate(self._node, self._names))
 
 
 def is_data(value: Any) -> bool:
-    """Whether it can be data: a table, an array, a sparse matrix, a list of rows."""
+    """Whether it can be data: a table, an array, a sparse matrix, a list of rows, tensors and what holds them."""
     if type(value) in (list, tuple) or is_a(value, (list, tuple)):
         return len(value) > 0
+    if is_feed(value):
+        return True
     return has(value, "shape") and bool(value.shape) and not callable(value)
 
 
