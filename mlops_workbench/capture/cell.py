@@ -14,7 +14,9 @@ from mlops_workbench.capture.fits import Fit
 from mlops_workbench.capture.observe.data import NamedData
 from mlops_workbench.capture.observe.estimators import built_estimators, is_estimator, is_search, outermost
 from mlops_workbench.capture.observe.fit import CellFit, CellUse, cell_use, fitted_elsewhere
+from mlops_workbench.capture.observe.learning import last_metrics, learning_curves
 from mlops_workbench.capture.observe.metrics import observed_metrics
+from mlops_workbench.capture.observe.networks import is_network, network_structure, part_params
 from mlops_workbench.capture.observe.params import attribute_params, literal_params, logged_names
 from mlops_workbench.capture.observe.scope import Before, look_before
 from mlops_workbench.capture.observe.settings import estimator_params, structure
@@ -22,6 +24,8 @@ from mlops_workbench.capture.output import OutputTail
 from mlops_workbench.capture.run import ActiveRun
 from mlops_workbench.capture.searches import Search, record_candidates
 from mlops_workbench.capture.session import Session
+
+_UNKNOWN = object()
 
 
 class CellRun:
@@ -105,8 +109,14 @@ class CellRun:
         for fit in fits:
             if not is_estimator(fit.model):
                 self.run.observe_params({"estimator": type(fit.model).__name__, **fit.settings})
+        parts = [part for fit in fits for part in (fit.model, fit.trainer) if part is not None]
+        told = part_params(self._tree, self._names, self._before, parts)
+        # ``lr = 0.1; Adam(weights, lr=lr)`` says it once.
+        known = self.run.params
+        self.run.observe_params({n: v for n, v in told.items() if known.get(n.rpartition(".")[2], _UNKNOWN) != v})
         self.run.observe_params(settings.defaults, "default")
         structures = [(name, text) for name, part in estimators if is_estimator(part) and (text := structure(part))]
+        structures += [(name, network_structure(model)) for name, model in fitted if is_network(model)]
         if structures:
             told = "\n\n".join(text if len(structures) == 1 else f"{name} = {text}" for name, text in structures)
             self.run.tag({"mlops.structure": told})
@@ -114,7 +124,9 @@ class CellRun:
     def _metrics(self, fits: list[CellFit], *, complete: bool) -> None:
         found = observed_metrics(self._tree, self._names, self._before, complete=complete)
         for fit in fits:
-            found.learning_curves(self._names.get(fit.result))
+            found.learning_curves(learning_curves(fit, self._names), fit.name)
+            for name, value in last_metrics(fit.trainer).items():
+                found.values.setdefault(name, value)
         searches = [Search(fit.name, fit.model) for fit in fits if is_search(fit.model)]
         self.run.observe_metrics(found.values)
         self.run.observe_histories(found.histories)

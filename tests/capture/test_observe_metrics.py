@@ -232,7 +232,7 @@ def test_what_a_network_returns_are_learning_curves(names):
             self.history = {"loss": [0.5, 0.25], "val_loss": [0.6, math.nan], "text": ["a"]}
 
     found = Measurements()
-    found.learning_curves(History())
+    found.learning_curves(History().history, "model")
     assert found.histories["loss"] == (0, [0.5, 0.25]) and "text" not in found.histories
     assert len(found.histories["val_loss"][1]) == 2
 

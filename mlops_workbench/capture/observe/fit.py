@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from mlops_workbench.capture.observe.data import NamedData
+from mlops_workbench.capture.observe.data import NamedData, is_data
 from mlops_workbench.capture.observe.estimators import (
     built_estimators,
     is_estimator,
@@ -18,6 +18,7 @@ from mlops_workbench.capture.observe.estimators import (
 )
 from mlops_workbench.capture.observe.literals import bounded, literal
 from mlops_workbench.capture.observe.loops import candidates
+from mlops_workbench.capture.observe.networks import fed_from, trained_networks, trainer_of
 from mlops_workbench.capture.observe.scope import Before, Loop, Names, Placed, called_name, code_of, resolve
 
 _FITS = {"fit", "fit_transform", "fit_predict", "partial_fit"}
@@ -45,6 +46,8 @@ class CellFit:
         Literal keyword arguments of ``fit``.
     result : str
         Variable that ``fit`` was assigned to, when that is not the model itself (the history of a network).
+    trainer : object
+        What was told to fit the model, when that is not the model itself.
     """
 
     name: str
@@ -53,6 +56,7 @@ class CellFit:
     y: NamedData | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     result: str = ""
+    trainer: Any = None
 
 
 @dataclass
@@ -125,6 +129,7 @@ class _Reader:
         self._names = names
 
     def read(self, here: Placed, changed: frozenset[str]) -> None:
+        self._looped(here, changed)
         for call, loops in here.calls:
             name = called_name(call)
             if isinstance(call.func, ast.Attribute) and name in _FITS | {"train"}:
@@ -148,6 +153,9 @@ class _Reader:
     ) -> None:
         name = ast.unparse(receiver)
         assigned = [target for target, value in targets if value is call]
+        if called_name(call) == "fit" and (given := trainer_of(call, self._names, loops)) is not None:
+            self._trained(call, receiver, *given, changed)
+            return
         models = [(name, value) for value in candidates(receiver, self._names, loops) if _can_fit(value, call)]
         if not models and called_name(call) in ("fit", "partial_fit", "train"):
             for target in assigned:
@@ -172,6 +180,38 @@ class _Reader:
         for variable, model in models:
             self.fits.pop(id(model), None)
             self.fits[id(model)] = CellFit(variable, model, X, y, settings, result if result != variable else "")
+
+    def _looped(self, here: Placed, changed: frozenset[str]) -> None:
+        """``for x, y in loader: ... loss.backward(); optimizer.step()``."""
+        feed = fed_from(here, self._names)
+        data = None
+        if feed is not None:
+            node, context = feed
+            data = self._given(node, context or self._named(node), "X", changed)
+        for name, network in trained_networks(here, self._names):
+            known = self.fits.pop(id(network), None)
+            # Epochs go round the loop over the batches.
+            X = data if data is not None and data.context == "training" else known.X if known else None
+            self.fits[id(network)] = CellFit(name, network, X)
+
+    def _trained(
+        self, call: ast.Call, receiver: ast.expr, node: ast.expr, network: Any, changed: frozenset[str]
+    ) -> None:
+        """``trainer.fit(network, train, validation)``."""
+        settings = {word.arg: word.value.value for word in call.keywords if word.arg and _setting(word.value)}
+        places = [part for part in call.args if part is not node]
+        words = {word.arg or "": word.value for word in call.keywords if word.value is not node}
+        given = [(part, "validation" if i else "training") for i, part in enumerate(places)]
+        given += [(part, "validation" if _VALIDATION.search(word) else "training") for word, part in words.items()]
+        data = [
+            self._given(part, context, "X", changed)
+            for part, context in given
+            if is_data(resolve(part, self._names)) or isinstance(part, ast.Call)
+        ]
+        X = next((one for one in data if one is not None and one.context == "training"), None)
+        trainer = next(iter(candidates(receiver, self._names)), None)
+        self.fits.pop(id(network), None)
+        self.fits[id(network)] = CellFit(ast.unparse(node), network, X, None, settings, "", trainer)
 
     def _used(
         self, call: ast.Call, first: int, context: str, changed: frozenset[str]
@@ -225,7 +265,10 @@ class _Reader:
 
     def _context(self, call: ast.Call, place: int) -> str:
         node = _argument(call, place, ("X",))
-        return "validation" if node is not None and _VALIDATION.search(ast.unparse(node)) else "test"
+        return "test" if node is None else self._named(node)
+
+    def _named(self, node: ast.expr) -> str:
+        return "validation" if _VALIDATION.search(ast.unparse(node)) else "test"
 
 
 def _argument(call: ast.Call, place: int, words: tuple[str, ...]) -> ast.expr | None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from mlops_workbench.capture.observe.estimators import final_estimator, is_fitted_result, is_model, is_model_class
 from mlops_workbench.capture.observe.loops import candidates
+from mlops_workbench.capture.observe.networks import trainer_of
 from mlops_workbench.capture.observe.own_functions import global_loads, own_function, own_method, reached_codes
 from mlops_workbench.capture.observe.scope import Loop, Names, Placed, called_name, code_of, placed, root_name
 
@@ -88,6 +89,8 @@ class _Scope:
     def _fitted(self, call: ast.Call, loops: tuple[Loop, ...]) -> list[str]:
         name, function = called_name(call), call.func
         if isinstance(function, ast.Attribute) and name in _FITS:
+            if networks := self._trained(call, loops):
+                return networks
             learners = self.learners(function.value, loops)
             if learners or not self._trains(function):
                 return learners
@@ -244,6 +247,18 @@ class _Scope:
         """Whether it is ``xgboost.train`` or its like."""
         origin = self._origin(function)
         return origin.startswith(_TRAINERS) and origin.endswith(".train")
+
+    def _trained(self, call: ast.Call, loops: tuple[Loop, ...]) -> list[str]:
+        """Networks that a trainer is given: ``trainer.fit(network, data)``."""
+        if (given := trainer_of(call, self._names, loops)) is not None:
+            return [type(given[1]).__name__]
+        node = call.args[0] if call.args else None
+        made = self._assigned.get(node.id) if isinstance(node, ast.Name) else node
+        if isinstance(made, ast.Call):
+            kind = next(iter(candidates(made.func, self._names)), None)
+            if isinstance(kind, type) and hasattr(kind, "state_dict") and hasattr(kind, "forward"):
+                return [kind.__name__]
+        return []
 
     def _network(self, call: ast.Call) -> list[str]:
         if not isinstance(call.func, ast.Name):

@@ -7,7 +7,7 @@ import numbers
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mlops_workbench.capture.members import has, is_a, own
+from mlops_workbench.capture.members import has, is_a
 from mlops_workbench.capture.observe.measures import Kind
 
 _MAX_ITEMS = 300
@@ -66,12 +66,24 @@ class Measurements:
         if all(len(column) <= _MAX_CURVE for column in columns.values()) and not name.startswith("_"):
             self.tables[name] = dict(columns)
 
-    def learning_curves(self, result: Any) -> None:
-        """Keep what the training of a network returned: numbers by name and epoch (``result.history``)."""
-        curves = own(result).get("history")
-        for name, values in curves.items() if isinstance(curves, dict) else ():
-            if isinstance(name, str) and isinstance(values, list):
-                self.history(name, values)
+    def learning_curves(self, curves: Mapping[str, Any], owner: str) -> None:
+        """Keep what a training told of its epochs: numbers by name and epoch, those of a set of data one deeper.
+
+        Parameters
+        ----------
+        curves : mapping
+            Names to lists of numbers, or to further such mappings.
+        owner : str
+            Put in front of names that are taken.
+        """
+        for name, values in curves.items():
+            if not isinstance(name, str):
+                continue
+            if isinstance(values, Mapping):
+                self.learning_curves({f"{name}/{key}": item for key, item in values.items()}, owner)
+            elif type(values) is list:
+                taken = name in self.values or name in self.histories
+                self.history(f"{owner}/{name}" if taken and owner else name, values)
 
     def _spread(self, name: str, value: Any, kind: Kind, depth: int) -> None:
         single = number(value)

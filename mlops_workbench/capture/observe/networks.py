@@ -1,0 +1,205 @@
+"""Networks, optimisers and loaders: what keeps a state instead of settings, told by its protocols.
+
+What scikit-learn keeps in ``get_params()`` a network or an optimiser was told when it was built, and that stands in the
+call of its class. Nothing of theirs is called for it.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+from mlops_workbench.capture.members import has, own
+from mlops_workbench.capture.observe.estimators import is_estimator
+from mlops_workbench.capture.observe.literals import bounded, literal
+from mlops_workbench.capture.observe.loops import candidates
+from mlops_workbench.capture.observe.scope import Before, Loop, Names, Placed, called_name, code_of, is_new, resolve
+from mlops_workbench.capture.tensors import is_loader
+
+_PLAIN = (bool, int, float, str)
+_MOVED = {"to", "cuda", "cpu", "double", "float", "half", "train", "eval"}
+_MAX_LINES = 100
+_MAX_TEXT = 20_000
+
+
+def keeps_state(value: Any) -> bool:
+    """Whether it is a part of training whose state can be saved and restored: a network, an optimiser, a loss."""
+    return not isinstance(value, type) and (
+        has(value, "state_dict", "load_state_dict") or has(value, "get_config", "from_config")
+    )
+
+
+def is_network(value: Any) -> bool:
+    """Whether it is something with weights that are learned."""
+    if not keeps_state(value):
+        return False
+    attributes = own(value)
+    if attributes.get("_parameters") == {} and attributes.get("_modules") == {}:
+        # A loss or an activation: a module that has nothing to learn.
+        return False
+    return has(value, "forward", "parameters") or has(value, "get_weights", "set_weights", "layers")
+
+
+def trained_networks(here: Placed, names: Names) -> list[tuple[str, Any]]:
+    """Networks that a loop calls and trains: it goes backward through a loss and takes steps."""
+    statement = here.statement
+    if not isinstance(statement, (ast.For, ast.AsyncFor, ast.While)):
+        return []
+    calls = [node for node in ast.walk(statement) if isinstance(node, ast.Call)]
+    if not {"backward", "step"} <= {called_name(call) for call in calls}:
+        return []
+    return _called_networks(calls, names)
+
+
+def fed_from(here: Placed, names: Names) -> tuple[ast.expr, str] | None:
+    """Loader that a loop takes its batches from, and what for: ``training``, or nothing when it learns nothing."""
+    statement = here.statement
+    if not isinstance(statement, (ast.For, ast.AsyncFor)):
+        return None
+    node = _wrapped(statement.iter)
+    if not is_loader(resolve(node, names)):
+        return None
+    calls = [part for line in statement.body for part in ast.walk(line) if isinstance(part, ast.Call)]
+    if "backward" in {called_name(call) for call in calls}:
+        return node, "training"
+    return (node, "") if _called_networks(calls, names) else None
+
+
+def trainer_of(call: ast.Call, names: Names, loops: Sequence[Loop] = ()) -> tuple[ast.expr, Any] | None:
+    """The network that ``trainer.fit(network, data)`` is given, and its expression."""
+    node = next((word.value for word in call.keywords if word.arg == "model"), call.args[0] if call.args else None)
+    if node is None or isinstance(node, ast.Starred):
+        return None
+    return next(((node, value) for value in candidates(node, names, loops) if is_network(value)), None)
+
+
+def part_params(tree: ast.Module | None, names: Names, before: Before, fitted: Sequence[Any] = ()) -> dict[str, Any]:
+    """What the parts of training that a cell built were told, such as ``optimizer.lr`` and ``loader.batch_size``.
+
+    Parts are what keeps a state, loaders, and `fitted`: what the cell fitted, and its trainers.
+    """
+    found: dict[str, Any] = {}
+    for here in code_of(tree):
+        for target, value in here.assigned:
+            if isinstance(target, ast.Name) and is_new(target.id, names, before):
+                part = names[target.id]
+                if not target.id.startswith("_") and _is_part(part, fitted):
+                    found.update(_told(target.id, part, _built_by(value), names))
+        for call, _ in here.calls:
+            if called_name(call) == "compile" and isinstance(call.func, ast.Attribute):
+                found.update(_compiled(call, names))
+    return found
+
+
+def network_structure(network: Any) -> str:
+    """Layers of a network, a line for each, and the number of its weights."""
+    if has(network, "named_parameters", "forward"):
+        lines = repr(network)[:_MAX_TEXT].splitlines()
+        weights = [(int(part.numel()), bool(part.requires_grad)) for part in network.parameters()]
+        total, trained = sum(size for size, _ in weights), sum(size for size, learns in weights if learns)
+    else:
+        layers = list(network.layers)
+        lines = [type(network).__name__, *(f"  {layer.name}: {_layer(layer)}" for layer in layers[:_MAX_LINES])]
+        sizes = [_size(weight) for weight in network.weights]
+        total, trained = sum(sizes), sum(_size(weight) for weight in network.trainable_weights)
+    if len(lines) > _MAX_LINES:
+        lines = [*lines[:_MAX_LINES], "…"]
+    return "\n".join([*lines, f"{total:,} weights, {trained:,} of them trained"])
+
+
+def _is_part(value: Any, fitted: Sequence[Any]) -> bool:
+    if is_estimator(value) and not keeps_state(value):
+        return False
+    return keeps_state(value) or is_loader(value) or any(value is other for other in fitted)
+
+
+def _told(name: str, part: Any, call: ast.Call | None, names: Names) -> dict[str, Any]:
+    kind = type(part)
+    found: dict[str, Any] = {} if is_network(part) or not keeps_state(part) else {name: kind.__name__}
+    # A function or a class of another name made it: what it was told is not what the part was told.
+    if call is not None and resolve(call.func, names) in kind.__mro__:
+        found.update({f"{name}.{word}": value for word, value in _arguments(kind, call, names).items()})
+    return found
+
+
+def _built_by(node: ast.expr) -> ast.Call | None:
+    """The call of a class in ``Net(8).to(device)``."""
+    while isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and called_name(node) in _MOVED:
+        node = node.func.value
+    return node if isinstance(node, ast.Call) else None
+
+
+def _arguments(kind: type, call: ast.Call, names: Names) -> dict[str, Any]:
+    """Arguments of a call that are settings, by the names that the class has for them."""
+    words: list[tuple[str, ast.expr]] = []
+    if call.args and not any(isinstance(argument, ast.Starred) for argument in call.args):
+        try:
+            parameters = inspect.signature(kind).parameters.values()
+        except (TypeError, ValueError):
+            parameters = ()
+        places = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        words += zip(places, call.args, strict=False)
+    words += [(word.arg, word.value) for word in call.keywords if word.arg]
+    found = {}
+    for word, node in words:
+        known, value = _setting(node, names)
+        if known:
+            found[word] = bounded(value)
+    return found
+
+
+def _setting(node: ast.expr, names: Names) -> tuple[bool, Any]:
+    try:
+        return True, literal(node)
+    except (ValueError, TypeError, MemoryError, RecursionError):
+        value = resolve(node, names)
+        return isinstance(value, _PLAIN), value
+
+
+def _compiled(call: ast.Call, names: Names) -> dict[str, Any]:
+    """``model.compile(optimizer=Adam(learning_rate=0.01), loss="mse", metrics=["mae"])``."""
+    assert isinstance(call.func, ast.Attribute)
+    network = resolve(call.func.value, names)
+    if not is_network(network):
+        return {}
+    found: dict[str, Any] = {}
+    words = [*zip(("optimizer", "loss"), call.args, strict=False), *((word.arg, word.value) for word in call.keywords)]
+    for word, node in words:
+        known, value = _setting(node, names)
+        if word and known and value is not None:
+            found[word] = bounded(value)
+        elif word and isinstance(node, ast.Call) and called_name(node)[:1].isupper():
+            found[word] = called_name(node)
+            told = [(part.arg, *_setting(part.value, names)) for part in node.keywords]
+            found.update({f"{word}.{name}": bounded(value) for name, known, value in told if name and known})
+    return found
+
+
+def _called_networks(calls: list[ast.Call], names: Names) -> list[tuple[str, Any]]:
+    found: dict[int, tuple[str, Any]] = {}
+    for call in calls:
+        value = resolve(call.func, names)
+        if is_network(value):
+            found.setdefault(id(value), (ast.unparse(call.func), value))
+    return list(found.values())
+
+
+def _wrapped(node: ast.expr) -> ast.expr:
+    """What ``enumerate(loader)`` and ``tqdm(loader)`` go through."""
+    while isinstance(node, ast.Call) and node.args and called_name(node) in ("enumerate", "tqdm", "progress", "islice"):
+        node = node.args[0]
+    return node
+
+
+def _layer(layer: Any) -> str:
+    told = own(layer).get("units", own(layer).get("filters"))
+    return type(layer).__name__ + (f"({told})" if isinstance(told, int) else "")
+
+
+def _size(weight: Any) -> int:
+    size = 1
+    for side in weight.shape:
+        size *= int(side)
+    return size
