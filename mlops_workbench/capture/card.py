@@ -17,6 +17,7 @@ from mlops_workbench.capture.card_parts import (
 )
 from mlops_workbench.capture.encoding import text
 from mlops_workbench.capture.run import ActiveRun
+from mlops_workbench.core.colours import BAD, BORDER, FONT, GOOD, TEXT, WARN
 from mlops_workbench.core.sparkline import sparkline
 from mlops_workbench.core.standing import MetricChange, ParamChange, Standing
 
@@ -25,12 +26,7 @@ _MAX_PARAMS = 8
 _MAX_NOTES = 4
 _MAX_DATA = 4
 _MORE = 200
-_COLOURS = {
-    "FINISHED": "var(--jp-success-color1,#3a9d40)",
-    "FAILED": "var(--jp-error-color1,#d9453d)",
-    "KILLED": "var(--jp-warn-color1,#c77a00)",
-}
-_GOOD, _BAD, _WARN = _COLOURS["FINISHED"], _COLOURS["FAILED"], _COLOURS["KILLED"]
+_COLOURS = {"FINISHED": GOOD, "FAILED": BAD, "KILLED": WARN}
 _MUTED = "opacity:.65"
 _OPEN_RUN = "mlops-workbench:open-run"
 
@@ -105,7 +101,7 @@ def card_html(run: ActiveRun, standing: Standing, curves: Curves) -> str:
         f'<span style="{_MUTED}">in {seconds}, experiment {escape(run.experiment)}</span></div>'
     ]
     if run.error:
-        parts.append(f'<div style="color:{_BAD};overflow-wrap:anywhere">{escape(shown_value(run.error, 240))}</div>')
+        parts.append(f'<div style="color:{BAD};overflow-wrap:anywhere">{escape(shown_value(run.error, 240))}</div>')
     metrics = main_metrics(run, standing)
     if metrics:
         parts.append(_metrics_html(run, metrics[:_MAX_METRICS], standing, curves))
@@ -121,16 +117,16 @@ def card_html(run: ActiveRun, standing: Standing, curves: Curves) -> str:
         parts.append(_row("changed", items, len(standing.params) - _MAX_PARAMS))
     for note in run.notes[:_MAX_NOTES]:
         parts.append(
-            f'<div style="overflow-wrap:anywhere"><span style="color:{_WARN};font-weight:600">warning</span> '
+            f'<div style="overflow-wrap:anywhere"><span style="color:{WARN};font-weight:600">warning</span> '
             f"{escape(shown_value(note, 400))}</div>"
         )
     parts.append(_rest_html(run, standing, metrics))
     parts.append(f'<div style="{_MUTED}">next: {escape(_next(run, standing))}</div>')
     return (
-        '<div style="border:1px solid var(--jp-border-color2,rgba(128,128,128,.4));border-left:3px solid '
+        f'<div style="border:1px solid {BORDER};border-left:3px solid '
         f"{colour};border-radius:3px;padding:5px 10px;margin:4px 0;display:inline-block;max-width:100%;"
-        "box-sizing:border-box;font-family:var(--jp-ui-font-family,system-ui,sans-serif);font-size:13px;line-height:1.55;"
-        f'color:var(--jp-content-font-color1,inherit)">{"".join(parts)}</div>'
+        f"box-sizing:border-box;{FONT};font-size:13px;line-height:1.55;"
+        f'color:{TEXT}">{"".join(parts)}</div>'
     )
 
 
@@ -150,7 +146,7 @@ def _metrics_html(run: ActiveRun, metrics: list[MetricChange], standing: Standin
     cell = "padding:0 14px 0 0;text-align:left;border:none;background:none"
     rows = []
     for change in metrics:
-        colour = {True: _GOOD, False: _BAD, None: "inherit"}[change.improved]
+        colour = {True: GOOD, False: BAD, None: "inherit"}[change.improved]
         beside = escape(change_text(change, standing, run.name))
         rows.append(
             f'<tr style="background:none"><td style="{cell};{_MUTED}">{escape(change.name)}</td>'

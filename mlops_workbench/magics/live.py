@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from mlops_workbench.capture.card_parts import SYSTEM
 from mlops_workbench.capture.output import OWN
 from mlops_workbench.capture.progress import Bar, open_bars
-from mlops_workbench.magics.live_drawing import Snapshot, bars_html, bars_text, live_html, live_text
+from mlops_workbench.magics.live_drawing import Snapshot, bars_html, bars_text, live_html, live_text, widget_html
 from mlops_workbench.magics.live_resources import Resources
 
 if TYPE_CHECKING:
@@ -109,13 +109,12 @@ class LiveView:
             self._publish(bundle, update=True)
 
     def _draw_until_done(self) -> None:
-        html = live_html(self._snapshot())
-        self._widget = _html_widget(html)
+        self._widget = _html_widget(widget_html(self._snapshot()))
         with self._lock:
             if self.done.is_set():
                 self._close_widget()
                 return
-            bundle: dict[str, Any] = {"text/plain": live_text(self._snapshot()), "text/html": html}
+            bundle: dict[str, Any] = self._still()
             if self._widget is not None:
                 bundle[_VIEW] = {"version_major": 2, "version_minor": 0, "model_id": self._widget.model_id}
             self._publish(bundle, update=False)
@@ -129,14 +128,17 @@ class LiveView:
             with self._lock:
                 if self.done.is_set():
                     return
-                html = live_html(self._snapshot())
                 if self._widget is not None:
-                    self._widget.value = html
+                    self._widget.value = widget_html(self._snapshot())
                 else:
-                    self._publish({"text/plain": live_text(self._snapshot()), "text/html": html}, update=True)
+                    self._publish(self._still(), update=True)
             drawn = time.perf_counter()
             # Drawing may take a twentieth of the time, on a machine that is busy too.
             pause = max(_DRAW, 20 * (drawn - now))
+
+    def _still(self) -> dict[str, Any]:
+        now = self._snapshot()
+        return {"text/plain": live_text(now), "text/html": live_html(now)}
 
     def _close_widget(self) -> None:
         # The view is gone from the page by now; its models would stay in the kernel and in the notebook.

@@ -8,11 +8,14 @@ from html import escape
 
 from mlops_workbench.capture.card_parts import duration_text, shown_value
 from mlops_workbench.capture.progress import Bar
+from mlops_workbench.core.colours import ACCENT, BORDER, FONT, GROUND, TEXT
 from mlops_workbench.core.sparkline import sparkline
 
 _MAX_METRICS, _MAX_BARS = 8, 6
 _MUTED = "opacity:.65"
-_ACCENT = "var(--jp-brand-color1,#2a7ae2)"
+_CLASS = "mlops-live"
+#: VS Code lays every widget on white, in dark themes too.
+_ON_THE_PAGE = f"<style>.cell-output-ipywidget-background:has(.{_CLASS}){{background:transparent!important}}</style>"
 
 
 @dataclass(frozen=True)
@@ -61,18 +64,23 @@ def live_html(now: Snapshot) -> str:
     if now.name:
         parts.append(
             f'<div><span style="font-weight:600;overflow-wrap:anywhere">{escape(now.name)}</span> '
-            f'<span style="color:{_ACCENT};font-weight:600">RUNNING</span> '
+            f'<span style="color:{ACCENT};font-weight:600">RUNNING</span> '
             f'<span style="{_MUTED}">{escape(aside)}, experiment {escape(now.experiment)}</span></div>'
         )
     parts += [_bar(bar) for bar in now.bars[:_MAX_BARS]]
     if now.metrics:
         parts.append(_metrics(now))
     return (
-        '<div style="border:1px solid var(--jp-border-color2,rgba(128,128,128,.4));'
-        f"border-left:3px solid {_ACCENT};border-radius:3px;padding:5px 10px;margin:4px 0;display:inline-block;"
-        "min-width:320px;max-width:100%;box-sizing:border-box;font-family:var(--jp-ui-font-family,system-ui,sans-serif);"
-        f'font-size:13px;line-height:1.55;color:var(--jp-content-font-color1,inherit)">{"".join(parts)}</div>'
+        f'<div class="{_CLASS}" style="border:1px solid {BORDER};'
+        f"border-left:3px solid {ACCENT};border-radius:3px;padding:5px 10px;margin:4px 0;display:inline-block;"
+        f"min-width:320px;max-width:100%;box-sizing:border-box;{FONT};"
+        f'font-size:13px;line-height:1.55;color:{TEXT};background:{GROUND}">{"".join(parts)}</div>'
     )
+
+
+def widget_html(now: Snapshot) -> str:
+    """The snapshot as HTML for the inside of a widget."""
+    return _ON_THE_PAGE + live_html(now)
 
 
 def bars_text(bars: Sequence[Bar]) -> str:
@@ -82,7 +90,7 @@ def bars_text(bars: Sequence[Bar]) -> str:
 
 def bars_html(bars: Sequence[Bar]) -> str:
     """Loops that are over, as HTML."""
-    style = "font-family:var(--jp-ui-font-family,system-ui,sans-serif);font-size:13px;line-height:1.55;max-width:420px"
+    style = f"{FONT};font-size:13px;line-height:1.55;max-width:420px;color:{TEXT}"
     return f'<div style="{style}">{"".join(_bar(bar) for bar in bars[:_MAX_BARS])}</div>'
 
 
@@ -97,7 +105,7 @@ def _bar(bar: Bar) -> str:
         return words
     return (
         f'{words}<div style="height:4px;border-radius:2px;background:rgba(128,128,128,.25);margin:1px 0 3px">'
-        f'<div style="height:4px;border-radius:2px;width:{bar.fraction:.1%};background:{_ACCENT}"></div></div>'
+        f'<div style="height:4px;border-radius:2px;width:{bar.fraction:.1%};background:{ACCENT}"></div></div>'
     )
 
 
@@ -106,7 +114,7 @@ def _metrics(now: Snapshot) -> str:
     rows = "".join(
         f'<tr style="background:none"><td style="{cell};{_MUTED}">{escape(name)}</td>'
         f'<td style="{cell};text-align:right;font-weight:600;min-width:5em">{escape(shown_value(value))}</td>'
-        f'<td style="{cell};color:{_ACCENT}">{sparkline(now.curves.get(name, ()), label=f"{name} so far")}</td></tr>'
+        f'<td style="{cell};color:{ACCENT}">{sparkline(now.curves.get(name, ()), label=f"{name} so far")}</td></tr>'
         for name, value in list(now.metrics.items())[:_MAX_METRICS]
     )
     left = len(now.metrics) - _MAX_METRICS

@@ -8,27 +8,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from mlops_workbench.core.colours import BAD, BORDER, CODE_FONT, FONT, GOOD, INFO, TEXT
 from mlops_workbench.verbs.formats import Cell, cell, cell_html
 
 if TYPE_CHECKING:
     import pandas as pd
     from plotly.graph_objects import Figure
 
-#: Follows JupyterLab's theme, and has plain colours for where there is none.
-_STYLE = (
-    "font-family:var(--jp-ui-font-family,system-ui,sans-serif);font-size:13px;"
-    "color:var(--jp-content-font-color1,inherit);line-height:1.5"
-)
+_STYLE = f"{FONT};font-size:13px;color:{TEXT};line-height:1.5"
 #: Characters that a column of text keeps in a narrow terminal, and between two columns.
 _NARROWEST, _GAP = 10, 3
 #: In the metadata of an output: it is the workbench's own, and no result of the cell.
 MARK = "mlops_workbench"
-_RULE = "border-bottom:1px solid var(--jp-border-color2,#8884)"
+_RULE = f"border-bottom:1px solid {BORDER}"
 
 
 #: Colours of a diff's lines by their first character, readable on light and dark.
-_DIFF_COLOURS = {"+": ("green", "var(--jp-success-color1,#3a9d40)"), "-": ("red", "var(--jp-error-color1,#d9453d)"),
-                 "@": ("cyan", "var(--jp-info-color1,#2a7ae2)")}  # fmt: skip
+_DIFF_COLOURS = {"+": ("green", GOOD), "-": ("red", BAD), "@": ("cyan", INFO)}
 
 
 @dataclass(frozen=True)
@@ -210,8 +206,7 @@ class View:
             )
         if self.block:
             parts.append(
-                '<pre style="margin:2px 0;font-family:var(--jp-code-font-family,monospace);color:inherit;'
-                f'white-space:pre-wrap">{self._block_html()}</pre>'
+                f'<pre style="margin:2px 0;{CODE_FONT};color:inherit;white-space:pre-wrap">{self._block_html()}</pre>'
             )
         parts += [section._html() for section in self.sections]
         parts += [f'<div style="opacity:.7;margin-top:4px">{html.escape(note)}</div>' for note in self.notes]

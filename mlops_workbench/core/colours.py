@@ -1,0 +1,21 @@
+"""Colours and fonts of HTML in a notebook: they follow the page's theme, whichever application shows it."""
+
+from __future__ import annotations
+
+
+def _themed(vscode: str, jupyter: str, plain: str) -> str:
+    # VS Code's first: its widgets define Jupyter's on a dark page too, and as those of a light one.
+    return f"var(--vscode-{vscode},var(--jp-{jupyter},{plain}))"
+
+
+TEXT = _themed("foreground", "content-font-color1", "inherit")
+BORDER = _themed("notebook-cellBorderColor", "border-color2", "rgba(128,128,128,.4)")
+#: Of something that lies on whatever the page puts below it.
+GROUND = "var(--vscode-editor-background,transparent)"
+GOOD = _themed("charts-green", "success-color1", "#3a9d40")
+BAD = _themed("charts-red", "error-color1", "#d9453d")
+WARN = _themed("charts-yellow", "warn-color1", "#c77a00")
+INFO = _themed("charts-blue", "info-color1", "#2a7ae2")
+ACCENT = _themed("charts-blue", "brand-color1", "#2a7ae2")
+FONT = "font-family:" + _themed("font-family", "ui-font-family", "system-ui,sans-serif")
+CODE_FONT = "font-family:" + _themed("editor-font-family", "code-font-family", "monospace")
