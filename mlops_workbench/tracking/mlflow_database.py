@@ -8,13 +8,12 @@ does it. Any other store, and any other revision, is written to through :class:`
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.tracking.mlflow_transaction import SqliteWriter
-from mlops_workbench.tracking.new_run import new_run
+from mlops_workbench.tracking.new_run import new_run, run_id_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -23,14 +22,6 @@ if TYPE_CHECKING:
 #: Schema revisions whose tables ``experiments runs tags params metrics latest_metrics`` are as written here.
 #: MLflow 3.17: ``dc11669786a5``.
 KNOWN_REVISIONS = frozenset({"dc11669786a5"})
-
-#: A uid that can be an MLflow run id: UUID in hexadecimal, as `core.ids.new_id` and MLflow make them.
-_RUN_ID = re.compile(r"[0-9a-f]{32}\Z")
-
-
-def is_run_id(uid: str) -> bool:
-    """Whether a run's uid can be its id in MLflow."""
-    return _RUN_ID.match(uid) is not None
 
 
 class MlflowDatabase:
@@ -69,8 +60,8 @@ class MlflowDatabase:
         from mlflow.store.tracking.dbmodels.models import SqlRun, SqlTag
 
         with self.store.ManagedSessionMaker() as session:
-            if is_run_id(uid) and session.get(SqlRun, uid) is not None:
-                return uid
+            if session.get(SqlRun, run_id_of(uid)) is not None:
+                return run_id_of(uid)
             if self._other_ids is None:
                 # Runs of earlier versions, and those delivered while the schema was not known: read once, since
                 # the table has no index for the value of a tag.
@@ -81,7 +72,7 @@ class MlflowDatabase:
         return self._other_ids.get(uid)
 
     def create_run(self, uid: str, experiment_id: str, name: str, start_ms: int, tags: Mapping[str, str]) -> str:
-        """Insert a run with `uid` as its id; one that is there already stays as it is.
+        """Insert a run; one that is there already stays as it is. Return MLflow's id, which the uid tells.
 
         Raises
         ------
@@ -93,14 +84,15 @@ class MlflowDatabase:
         from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
         from mlflow.store.tracking.dbmodels.models import SqlExperiment, SqlRun, SqlTag
 
+        run_id = run_id_of(uid)
         with self.store.ManagedSessionMaker(read_only=False) as session:
-            if session.get(SqlRun, uid) is not None:
-                return uid
+            if session.get(SqlRun, run_id) is not None:
+                return run_id
             experiment: Any = session.get(SqlExperiment, int(experiment_id))
             if experiment is None or experiment.lifecycle_stage != LifecycleStage.ACTIVE:
                 raise MlflowException(f"experiment {experiment_id} is deleted", INVALID_PARAMETER_VALUE)
-            columns, all_tags = new_run(uid, experiment_id, experiment.artifact_location, name, start_ms, tags)
+            columns, all_tags = new_run(run_id, experiment_id, experiment.artifact_location, name, start_ms, tags)
             run = SqlRun(**columns)
             run.tags = [SqlTag(key=key, value=value) for key, value in all_tags.items()]
             session.add(run)
-        return uid
+        return run_id

@@ -17,7 +17,6 @@ from mlops_workbench.tracking.dataset_entity import dataset_fields, dataset_tags
 from mlops_workbench.tracking.index_metrics import indexed_value
 from mlops_workbench.tracking.metric_rows import MetricRow
 from mlops_workbench.tracking.mlflow_connection import MODEL_UID, RUN_UID, Connection
-from mlops_workbench.tracking.mlflow_database import is_run_id
 from mlops_workbench.tracking.mlflow_errors import translated
 from mlops_workbench.tracking.values import metric_for_store, safe_path, step_for_store
 
@@ -168,14 +167,14 @@ class TrackingStore:
         return str(found[0].info.run_id) if found else None
 
     def create_run(self, uid: str, experiment_id: str, name: str, start_ms: int, tags: Mapping[str, str]) -> str:
-        """Make a run and return MLflow's id: `uid` itself, unless a server chooses it.
+        """Make a run and return MLflow's id, which its uid tells unless a server chooses it.
 
         With a server this is the one call here that must not be repeated blindly.
         """
-        if self._open and is_run_id(uid):
+        if self._open:
             return self._open.create_run(uid, experiment_id, name, max(start_ms, 1), tags)
         database = self.connection.database
-        if database is not None and is_run_id(uid):
+        if database is not None:
             with translated(self.uri):
                 return database.create_run(uid, experiment_id, name, max(start_ms, 1), tags)
         client = self.client

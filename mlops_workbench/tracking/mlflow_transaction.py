@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.core.errors import Conflict, InvalidInput, NotFound, StorageError, Unavailable
 from mlops_workbench.tracking.many_rows import insert_rows
-from mlops_workbench.tracking.new_run import new_run
+from mlops_workbench.tracking.new_run import new_run, run_id_of
 
 if TYPE_CHECKING:
     from mlops_workbench.tracking.metric_rows import MetricRow
@@ -134,23 +134,25 @@ class SqliteTransaction:
 
     def find_run(self, uid: str) -> str | None:
         """MLflow's id of the run with this uid, deleted ones included."""
-        found = self._connection.execute("SELECT 1 FROM runs WHERE run_uuid = ?", (uid,)).fetchone()
-        return uid if found else self._other_ids.get(uid)
+        run_id = run_id_of(uid)
+        found = self._connection.execute("SELECT 1 FROM runs WHERE run_uuid = ?", (run_id,)).fetchone()
+        return run_id if found else self._other_ids.get(uid)
 
     def create_run(self, uid: str, experiment_id: str, name: str, start_ms: int, tags: Mapping[str, str]) -> str:
-        """Insert a run with `uid` as its id; one that is there already stays as it is."""
-        if self._connection.execute("SELECT 1 FROM runs WHERE run_uuid = ?", (uid,)).fetchone():
-            return uid
+        """Insert a run; one that is there already stays as it is. Return MLflow's id, which the uid tells."""
+        run_id = run_id_of(uid)
+        if self._connection.execute("SELECT 1 FROM runs WHERE run_uuid = ?", (run_id,)).fetchone():
+            return run_id
         location = self._location(experiment_id)
-        columns, all_tags = new_run(uid, experiment_id, location, name, start_ms, tags)
+        columns, all_tags = new_run(run_id, experiment_id, location, name, start_ms, tags)
         self._connection.execute(
             f"INSERT INTO runs ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})", tuple(columns.values())
         )
         self._connection.executemany(
             "INSERT INTO tags (key, value, run_uuid) VALUES (?, ?, ?)",
-            [(key, value, uid) for key, value in all_tags.items()],
+            [(key, value, run_id) for key, value in all_tags.items()],
         )
-        return uid
+        return run_id
 
     def _location(self, experiment_id: str) -> str:
         """Where an experiment keeps its artifacts."""

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Mapping
 from typing import Any
 
 _RUN_NAME = "mlflow.runName"
 _USER = "mlflow.user"
 _ARTIFACTS = "artifacts"
+
+
+#: A uid that can be an MLflow run id: UUID in hexadecimal, as `core.ids.new_id` and MLflow make them.
+_RUN_ID = re.compile(r"[0-9a-f]{32}\Z")
+
+
+def run_id_of(uid: str) -> str:
+    """MLflow's id of a run that is made in a database here: its uid, or where that cannot be, 32 digits of its hash."""
+    if _RUN_ID.match(uid):
+        return uid
+    return hashlib.sha256(uid.encode()).hexdigest()[:32]
 
 
 def new_run(

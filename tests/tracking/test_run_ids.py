@@ -12,7 +12,7 @@ from mlflow.entities import Metric, Param, RunTag, ViewType
 from recorder import Recorder
 
 from mlops_workbench.core.ids import now_ms
-from mlops_workbench.core.records import Metrics, Params
+from mlops_workbench.core.records import Metrics, Params, RunStart
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.tracking import Ingest, TrackingStore, mlflow_database
 
@@ -99,3 +99,25 @@ def test_a_database_that_the_user_names_has_the_same_ids(workspace: Workspace, m
     with Ingest(named) as ingest:
         ingest.drain()
         assert _client(ingest.store).get_run(uid).info.status == "FINISHED"
+
+
+@pytest.mark.parametrize("uid", ["nightly", "Größe/7", "0" * 40])
+def test_a_uid_that_mlflow_cannot_have_as_an_id_is_found_by_its_tag(stored_workspace: Workspace, uid: str) -> None:
+    recorder = Recorder(stored_workspace)
+    parent = recorder.start("parent")
+    recorder.put(RunStart(uid, "odd", "flights", now_ms(), parent_uid=parent), Params(uid, {"depth": 6}))
+    recorder.end(uid)
+    recorder.put(RunStart(uid, "odd", "flights", now_ms()), Params(uid, {"later": 1}))
+    recorder.end(uid)
+    recorder.close()
+    for again in (False, True):
+        with Ingest(stored_workspace) as ingest:
+            if again:
+                ingest.log.reset()
+            ingest.drain()
+            client = _client(ingest.store)
+            experiment = client.get_experiment_by_name("flights").experiment_id
+            found = [run for run in client.search_runs([experiment]) if run.info.run_name == "odd"]
+            assert [(run.info.status, run.data.params) for run in found] == [("FINISHED", {"depth": "6", "later": "1"})]
+            assert found[0].data.tags["mlflow.parentRunId"] == parent
+            assert ingest.refused() == []
