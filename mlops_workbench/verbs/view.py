@@ -181,20 +181,21 @@ class View:
         parts = []
         if self.facts:
             rows = "".join(
-                f'<tr><td style="padding:1px 16px 1px 0;text-align:left;opacity:.7">{html.escape(name)}</td>'
+                '<tr style="background:none"><td style="padding:1px 16px 1px 0;text-align:left;vertical-align:top;'
+                f'opacity:.7">{html.escape(name)}</td>'
                 f'<td style="padding:1px 0;text-align:left">{cell_html(value)}</td></tr>'
                 for name, value in self.facts
             )
             parts.append(f'<table style="border-collapse:collapse">{rows}</table>')
         if self.rows:
             head = "".join(
-                f'<th style="{self._align(i)};padding:3px 14px 3px 0;{_RULE};font-weight:600">{html.escape(name)}</th>'
+                f'<th style="{self._align(i)};padding:3px 7px;{_RULE};font-weight:600">{html.escape(name)}</th>'
                 for i, name in enumerate(self.columns)
             )
             body = "".join(
                 "<tr>"
                 + "".join(
-                    f'<td style="{self._align(i)};padding:2px 14px 2px 0">{cell_html(value)}</td>'
+                    f'<td style="{self._align(i)};padding:2px 7px">{cell_html(value)}</td>'
                     for i, value in enumerate(row)
                 )
                 + "</tr>"
