@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 import zipfile
 from collections.abc import Iterable
@@ -9,8 +10,10 @@ from importlib.metadata import PackageNotFoundError, packages_distributions, ver
 from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.capture.members import has
+from mlops_workbench.capture.network_files import network_files
 from mlops_workbench.capture.notices import notify
 from mlops_workbench.capture.observe.estimators import is_part, own_params
+from mlops_workbench.capture.observe.networks import is_network
 from mlops_workbench.capture.reference import (
     FitData,
     input_example,
@@ -58,10 +61,20 @@ def save_model(session: Recorder, run_uid: str, model: Any, name: str, data: Fit
     bool
         False when the disk could not take it, which was told.
     """
-    form, file, content, untrusted = _serialise(model)
-    files = {file: content}
+    network = network_files(model)
+    files: dict[str, bytes] = {}
+    untrusted: list[str] = []
+    if network is not None:
+        form, files = network.format, dict(network.files)
+    else:
+        form, file, content, untrusted = _serialise(model)
+        files[file] = content
+    inputs = data.columns if data is not None else columns_from_model(model)
     outputs: list[Column] = []
-    if data is not None:
+    if network is not None and data is not None and not has(data.X, "columns"):
+        # A network takes a tensor, whose columns have no names; what it gives is for its user to say.
+        inputs = [Column("", column.dtype, column.required) for column in inputs]
+    elif data is not None:
         prediction = _predict(model, data)
         outputs = output_columns(prediction) if prediction is not None else []
         files["input_example.json"] = input_example(data)
@@ -76,15 +89,16 @@ def save_model(session: Recorder, run_uid: str, model: Any, name: str, data: Fit
         Model(
             run_uid=run_uid,
             name=name,
-            flavor="sklearn",
+            flavor=network.flavor if network is not None else "sklearn",
             format=form,
             files=digests,
-            inputs=data.columns if data is not None else columns_from_model(model),
+            inputs=inputs,
             outputs=outputs,
             estimator=f"{type(model).__module__}.{type(model).__qualname__}",
-            requirements=_requirements(model, form),
+            requirements=_requirements(model, form) if network is None else sorted(_pins(network.libraries)),
             untrusted=untrusted,
             at_ms=now_ms(),
+            version=network.version if network is not None else "",
         ),
         sync=True,
     )
@@ -116,10 +130,11 @@ def columns_from_model(model: Any) -> list[Column]:
 def _check(model: Any, name: str) -> None:
     if not isinstance(name, str) or not name.strip():
         raise InvalidInput(f"{name!r} cannot be the name of a model")
-    if isinstance(model, type) or not (hasattr(model, "predict") or hasattr(model, "transform")):
+    known = hasattr(model, "predict") or hasattr(model, "transform") or is_network(model)
+    if isinstance(model, type) or not known:
         raise InvalidInput(
             f"{type(model).__name__ if not isinstance(model, type) else model.__name__} is not a fitted model",
-            hint="give an object with a predict method, such as a scikit-learn estimator",
+            hint="give an object with a predict method, such as a scikit-learn estimator, or a network",
         )
     if type(model).__module__.startswith("sklearn."):
         from sklearn.exceptions import NotFittedError
@@ -182,13 +197,22 @@ def _predict(model: Any, data: FitData) -> Any:
     if not hasattr(model, "predict"):
         return None
     try:
-        return model.predict(data.X)
+        return model.predict(data.X, **_silent(model))
     except Exception as error:  # noqa: BLE001 a user's model may raise anything
         notify(
             f"this {type(model).__name__} cannot predict its own training data ({type(error).__name__}: {error});\n"
             "  it is saved without a prediction to compare with. Is X what went into fit?"
         )
         return None
+
+
+def _silent(model: Any) -> dict[str, int]:
+    """What keeps ``predict`` from telling how far it is, where it does that by itself."""
+    try:
+        verbose = inspect.signature(type(model).predict).parameters.get("verbose")
+    except (TypeError, ValueError):
+        return {}
+    return {"verbose": 0} if verbose is not None and verbose.default else {}
 
 
 def _requirements(model: Any, form: str) -> list[str]:

@@ -124,12 +124,13 @@ class ActiveRun(RunState):
         self.observe_dataset(keep_with_run(session, dataset, data, snapshot=snapshot))
 
     def log_model(self, model: Any, name: str = "model", *, X: Any = None, y: Any = None) -> None:
-        """Save a fitted scikit-learn model with its signature, so that it can be registered and served.
+        """Save a fitted model with its signature, so that it can be registered and served.
 
         Parameters
         ----------
         model : estimator
-            Fitted. It is saved with skops; what skops cannot hold is saved with cloudpickle, with a warning.
+            Fitted. It is saved with skops; what skops cannot hold is saved with cloudpickle, with a warning. Networks
+            of PyTorch and Keras are saved as their library does it, in MLflow's flavour of it.
         name : str, default="model"
             Name of the model within the run.
         X, y : DataFrame, Series or ndarray, optional

@@ -125,8 +125,8 @@ class Model(Record, frozen=True):
 
     run_uid: str
     name: str
-    flavor: str  # sklearn
-    format: str  # skops | cloudpickle
+    flavor: str  # sklearn | pytorch | keras
+    format: str  # skops | cloudpickle | torch | keras
     files: dict[str, str]
     inputs: list[Column] = []
     outputs: list[Column] = []
@@ -134,6 +134,7 @@ class Model(Record, frozen=True):
     requirements: list[str] = []
     untrusted: list[str] = []  # types a skops file holds beyond the built-in allow-list
     at_ms: int = 0
+    version: str = ""  # of the library that wrote a network
 
 
 class Dataset(Record, frozen=True):

@@ -29,7 +29,13 @@ MANIFEST = "mlops/manifest.json"
 EXAMPLE = "input_example.json"
 SERVING_EXAMPLE = "serving_input_example.json"
 
-_DATA_FILE = {"skops": "model.skops", "cloudpickle": "model.pkl", "pickle": "model.pkl"}
+_NETWORK = "data"
+#: For each flavor its formats, and the file of each.
+_FORMATS = {
+    "sklearn": {"skops": "model.skops", "cloudpickle": "model.pkl", "pickle": "model.pkl"},
+    "pytorch": {"torch": f"{_NETWORK}/model.pth"},
+    "keras": {"keras": f"{_NETWORK}/model.keras"},
+}
 _NUMPY_TYPE = {
     "double": "float64",
     "float": "float32",
@@ -93,22 +99,14 @@ def write_model_folder(
         store_model.saved_input_example_info = _write_example(folder)
     add_to_model(
         store_model,
-        loader_module="mlflow.sklearn",
-        model_path=data,
+        loader_module=f"mlflow.{model.flavor}",
         conda_env="conda.yaml",
         python_env="python_env.yaml",
-        predict_fn="predict",
+        **_loader_options(model, data),
     )
     flavors = store_model.flavors["python_function"]
     flavors["python_version"] = _python(python)
-    store_model.add_flavor(
-        "sklearn",
-        pickled_model=data,
-        sklearn_version=_pinned(requirements, "scikit-learn"),
-        serialization_format=model.format,
-        code=None,
-        skops_trusted_types=sorted({*TRUSTED_TYPES, *model.untrusted}) if model.format == "skops" else None,
-    )
+    store_model.add_flavor(model.flavor, **_flavor_options(model, data, requirements))
     store_model.metadata = {"mlops": {"estimator": model.estimator, "model_uid": model_uid(model)}}
     store_model.model_size_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     store_model.save(str(folder / "MLmodel"))
@@ -188,14 +186,45 @@ def verify_manifest(folder: Path) -> list[str]:
 
 
 def _check(model: Model) -> str:
-    if model.flavor != "sklearn":
+    if model.flavor not in _FORMATS:
         raise InvalidInput(f"models of flavor '{model.flavor}' are not known", where=model.name)
-    data = _DATA_FILE.get(model.format)
+    data = _FORMATS[model.flavor].get(model.format)
     if data is None:
         raise InvalidInput(f"models in format '{model.format}' are not known", where=model.name)
     if data not in model.files:
         raise InvalidInput(f"the record names no {data}", where=model.name)
     return data
+
+
+def _loader_options(model: Model, data: str) -> dict[str, Any]:
+    if model.flavor == "pytorch":
+        return {"data": _NETWORK, "pickle_module_name": "mlflow.pytorch.pickle_module"}
+    # Keras' loader finds its files by the flavour.
+    return {"model_path": data, "predict_fn": "predict"} if model.flavor == "sklearn" else {}
+
+
+def _flavor_options(model: Model, data: str, requirements: list[str]) -> dict[str, Any]:
+    if model.flavor == "pytorch":
+        return {
+            "model_data": _NETWORK,
+            "pytorch_version": model.version or _pinned(requirements, "torch"),
+            "code": None,
+        }
+    if model.flavor == "keras":
+        backend = next((name for name in ("tensorflow", "torch", "jax") if _names(requirements, name)), "tensorflow")
+        return {
+            "data": _NETWORK,
+            "keras_version": model.version or _pinned(requirements, "keras"),
+            "keras_backend": backend,
+            "save_exported_model": False,
+        }
+    return {
+        "pickled_model": data,
+        "sklearn_version": _pinned(requirements, "scikit-learn"),
+        "serialization_format": model.format,
+        "code": None,
+        "skops_trusted_types": sorted({*TRUSTED_TYPES, *model.untrusted}) if model.format == "skops" else None,
+    }
 
 
 def _inside(folder: Path, path: str) -> Path:
@@ -226,7 +255,9 @@ def _write_example(folder: Path) -> dict[str, str]:
 
 def _requirements(model: Model) -> list[str]:
     found = list(model.requirements)
-    needed = ["mlflow", "scikit-learn", "skops" if model.format == "skops" else "cloudpickle"]
+    needed = ["mlflow"]
+    if model.flavor == "sklearn":
+        needed += ["scikit-learn", "skops" if model.format == "skops" else "cloudpickle"]
     found += [f"{name}=={_installed(name)}" for name in needed if not _names(found, name) and _installed(name)]
     return sorted(found, key=str.lower)
 

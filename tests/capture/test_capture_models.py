@@ -250,3 +250,16 @@ def test_figures_of_any_library_become_files(session, records):
     assert records.blob(found["plots/curve.png"].digest).startswith(b"\x89PNG")
     assert json.loads(records.blob(found["interactive.plotly.json"].digest))["data"][0]["type"] == "scatter"
     assert found["interactive.plotly.json"].media_type == "application/vnd.plotly.v1+json"
+
+
+def test_a_model_that_tells_how_far_it_predicts_is_silent_when_it_is_saved(session, records, capsys):
+    class Loud(LinearRegression):
+        def predict(self, X, verbose="auto"):
+            if verbose:
+                print("1/1 done")
+            return super().predict(X)
+
+    with track("r"):
+        log_model(Loud().fit([[1.0], [2.0]], [1, 2]), X=np.array([[1.0], [2.0]]))
+    assert "done" not in capsys.readouterr().out
+    assert records.of(Model, "r")[0].outputs

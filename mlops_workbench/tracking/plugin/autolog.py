@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
 import os
 import sys
@@ -10,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from mlops_workbench.capture.notices import notify
 from mlops_workbench.core.errors import InvalidInput, did_you_mean
 
 URI = "mlops://"
@@ -30,6 +32,8 @@ FRAMEWORKS = {
     "pyspark.ml": "pyspark.ml",
 }
 
+#: Libraries whose networks MLflow saves checkpoints of, and its module for each.
+_LIBRARIES = {"tensorflow": "tensorflow", "lightning": "pytorch", "pytorch_lightning": "pytorch"}
 #: Frameworks that are on; the empty text stands for all that are imported now or later.
 _on: list[str] = []
 #: Tracking URI, and variable of the environment, that stood before.
@@ -56,7 +60,7 @@ def switch_on(frameworks: Sequence[str], *, models: bool = False) -> None:
     frameworks : sequence of str
         Names as in `FRAMEWORKS`; none for all that are installed.
     models : bool, default=False
-        Save each fitted model too, which takes MLflow seconds a model.
+        Save each fitted model, and checkpoints of networks, too; it takes MLflow seconds a model.
 
     Raises
     ------
@@ -64,6 +68,11 @@ def switch_on(frameworks: Sequence[str], *, models: bool = False) -> None:
         A framework is unknown or not installed.
     """
     names = [_known(name) for name in frameworks]
+    if "tensorflow" in names and not _has_tensorboard():
+        raise InvalidInput(
+            "MLflow's autologging of tensorflow needs tensorboard, which is not installed",
+            hint="install tensorboard, or use %mlops autolog keras",
+        )
     import mlflow
 
     modules = [(name, _module(name)) for name in names]
@@ -74,6 +83,8 @@ def switch_on(frameworks: Sequence[str], *, models: bool = False) -> None:
         for _, module in modules:
             _call(module.autolog, models=models)
     _on.extend(name for name in names or [""] if name not in _on)
+    if not modules:
+        _follow_imports(models=models)
 
 
 def switch_off(frameworks: Sequence[str]) -> None:
@@ -109,7 +120,8 @@ def _module(name: str) -> Any:
 
 
 def _call(autolog: Any, *, models: bool) -> None:
-    wanted = {"silent": True, "log_models": models}
+    # A checkpoint is a model: every epoch would wait for one to be written.
+    wanted = {"silent": True, "log_models": models, "checkpoint": models}
     taken = inspect.signature(autolog).parameters
     try:
         autolog(**{name: value for name, value in wanted.items() if name in taken})
@@ -117,6 +129,34 @@ def _call(autolog: Any, *, models: bool) -> None:
         raise InvalidInput(
             f"autologging cannot be turned on: {error}", hint="install the framework, or name another one"
         ) from error
+
+
+def _follow_imports(*, models: bool) -> None:
+    """Settings that ``mlflow.autolog`` does not hand on, given to frameworks once they are imported."""
+    from mlflow.utils.autologging_utils import AUTOLOGGING_INTEGRATIONS
+    from mlflow.utils.import_hooks import register_post_import_hook
+
+    def configure(module: Any) -> None:
+        if "" not in _on:
+            return
+        name = _LIBRARIES[module.__name__]
+        if name == "tensorflow" and not _has_tensorboard():
+            # MLflow gives each fit a callback of TensorBoard's, which then raises in the user's cell.
+            _module(name).autolog(disable=True, silent=True)
+            notify(
+                "MLflow's autologging of tensorflow needs tensorboard, which is not installed;\n"
+                "  training with Keras is logged without it",
+                once="tensorboard",
+            )
+        elif name in AUTOLOGGING_INTEGRATIONS:
+            AUTOLOGGING_INTEGRATIONS[name]["checkpoint"] = models
+
+    for library in _LIBRARIES:
+        register_post_import_hook(configure, library, overwrite=False)
+
+
+def _has_tensorboard() -> bool:
+    return importlib.util.find_spec("tensorboard") is not None
 
 
 def _track_here(mlflow: Any) -> None:

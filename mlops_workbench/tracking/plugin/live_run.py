@@ -127,7 +127,9 @@ class LiveRun:
         if series is None:
             series = self.series[key] = Series()
         series.add(value, at_ms, step)
-        self.run.metrics[key] = value
+        # Autologging hands its batches to threads, and an earlier step may come after a later one.
+        latest = series.latest
+        self.run.metrics[key] = value if latest is None or latest[0] == step else latest[3]
 
     def changed_params(self, params: Iterable[Param]) -> list[tuple[str, str, str]]:
         """Those that have another value already, as ``(key, old, new)``; secrets of `params` must be masked."""
