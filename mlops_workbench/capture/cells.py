@@ -168,7 +168,7 @@ class CellLog:
             except RecursionError:
                 # An expression thousands of levels deep: what it did shows in the names alone.
                 record, step = self._record(entry, None)
-            self._session.write(msgspec.structs.replace(record, source=self._masked(entry)))
+            self._session.write(msgspec.structs.replace(record, source=self._masked(entry, record)))
             self.lineage.add(step)
 
     def _record(self, entry: _Entry, tree: ast.Module | None) -> tuple[CellExecuted, Step]:
@@ -241,9 +241,13 @@ class CellLog:
         changed = {id(values[name]) for name in names if name in values}
         return {name for name, value in list(values.items()) if id(value) in changed} if changed else set()
 
-    def _masked(self, entry: _Entry) -> str:
+    def _masked(self, entry: _Entry, record: CellExecuted) -> str:
         source = entry.execution.source
-        return entry.sign.source if len(source) <= _MAX_SIGN else mask(source[:MAX_SOURCE])
+        # What an editor asks about each variable after each cell is as long as a module; nothing can rest on it.
+        left_something = record.writes or record.deletes or record.effects or record.run_uids
+        if len(source) <= _MAX_SIGN or not (record.count or left_something):
+            return entry.sign.source
+        return mask(source[:MAX_SOURCE])
 
     def _catch_up(self, execution: Execution) -> None:
         """Take in the cells that ran before the extension was there; IPython kept their sources."""

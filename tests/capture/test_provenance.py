@@ -278,3 +278,16 @@ def test_training_through_a_function_of_the_notebook_counts(notebook, records):
     for source in (fit, "m = {}", "fit(m, [1, 2])", "len(m)", "%%track r\ny = m['mean']"):
         session.run(source, "")
     assert rests_on(records) == [fit, "m = {}", "fit(m, [1, 2])", "%%track r\ny = m['mean']"]
+
+
+def test_what_an_editor_asks_after_each_cell_is_kept_in_brief(notebook, records):
+    session = notebook(TWO)
+    session.do("A")
+    question = f"def _ask(name):\n    return [name, {'0, ' * 2000}]\nasked = len(_ask(x))\ndel _ask, asked"
+    session.shell.run_cell(question, store_history=False)
+    session.shell.run_cell(f"{question}\nleft = 1", store_history=False)
+    session.do("R")
+    asked, changed = [cell for cell in records.of(CellExecuted) if cell.status == "ok" and not cell.count]
+    assert question.startswith(asked.source) and 0 < len(asked.source) < 3000 and asked.reads == ["x"]
+    # What left something behind may be what a run rests on.
+    assert changed.source == f"{question}\nleft = 1" and changed.writes == ["left"]
