@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from lab_page import TOKEN, Lab
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, expect, sync_playwright
 
 from mlops_workbench.control.client import Client
 from mlops_workbench.control.launch import read_address
@@ -31,6 +31,11 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+#: Errors that pages of Notebook 7 have without the Workbench too: of its settings, and of JupyterLab beside it.
+NOTEBOOK_ERRORS = (
+    "Cannot read properties of undefined (reading 'schema')",
+    'Window name candidate "null" already exists',
+)
 expect.set_options(timeout=30_000)
 
 
@@ -81,14 +86,15 @@ def untouched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
 
 
 @pytest.fixture(scope="session")
-def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Workspace], str]]:
-    """Start JupyterLab on a workspace, once for each; gives its URL."""
-    running: dict[Path, tuple[subprocess.Popen[bytes], str]] = {}
+def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
+    """Start JupyterLab (or Jupyter Notebook) on a workspace, once for each; gives its URL."""
+    running: dict[tuple[Path, str], tuple[subprocess.Popen[bytes], str]] = {}
 
-    def start(workspace: Workspace) -> str:
-        if workspace.root not in running:
-            running[workspace.root] = _start_lab(workspace.root, tmp_path_factory.mktemp("jupyter"))
-        return running[workspace.root][1]
+    def start(workspace: Workspace, application: str = "jupyterlab") -> str:
+        key = (workspace.root, application)
+        if key not in running:
+            running[key] = _start(workspace.root, tmp_path_factory.mktemp("jupyter"), application)
+        return running[key][1]
 
     yield start
     for process, _ in running.values():
@@ -97,7 +103,7 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Worksp
         process.wait(60)
 
 
-def _start_lab(root: Path, home: Path) -> tuple[subprocess.Popen[bytes], str]:
+def _start(root: Path, home: Path, application: str) -> tuple[subprocess.Popen[bytes], str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -122,12 +128,12 @@ def _start_lab(root: Path, home: Path) -> tuple[subprocess.Popen[bytes], str]:
         "ServerApp.open_browser": "False",
         "IdentityProvider.token": TOKEN,
         # Commands are run by id: that they are reachable by mouse and keyboard is tested on its own.
-        "LabApp.expose_app_in_browser": "True",
+        f"{'LabApp' if application == 'jupyterlab' else 'JupyterNotebookApp'}.expose_app_in_browser": "True",
     }
     command = [
         sys.executable,
         "-m",
-        "jupyterlab",
+        application,
         "--allow-root",
         *(f"--{name}={value}" for name, value in options.items()),
     ]
@@ -144,7 +150,7 @@ def _start_lab(root: Path, home: Path) -> tuple[subprocess.Popen[bytes], str]:
         except (urllib.error.URLError, OSError):
             if process.poll() is not None or time.monotonic() > deadline:
                 process.kill()
-                raise AssertionError(f"JupyterLab did not start:\n{log.read_text()}") from None
+                raise AssertionError(f"{application} did not start:\n{log.read_text()}") from None
             time.sleep(0.3)
 
 
@@ -163,18 +169,27 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def lab_on(browser: Browser, serve: Callable[[Workspace], str]) -> Iterator[Callable[[Workspace], Lab]]:
-    """Open JupyterLab on a workspace; messages of errors in the browser fail the test."""
+def lab_on(browser: Browser, serve: Callable[..., str]) -> Iterator[Callable[..., Lab]]:
+    """Open JupyterLab on a workspace, or a notebook in Notebook 7; errors in the browser fail the test."""
     contexts = []
     errors: list[str] = []
 
-    def start(workspace: Workspace) -> Lab:
+    def note(message: ConsoleMessage) -> None:
+        if message.type == "error" and "mlops-workbench" in message.text:
+            errors.append(message.text)
+
+    def start(workspace: Workspace, notebook: str = "") -> Lab:
         context = browser.new_context(viewport={"width": 1440, "height": 900}, locale="en-GB")
         contexts.append(context)
         page = context.new_page()
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        lab = Lab(page, serve(workspace))
-        lab.open()
+        known = NOTEBOOK_ERRORS if notebook else ()
+        page.on("pageerror", lambda error: errors.append(str(error)) if str(error) not in known else None)
+        page.on("console", note)
+        lab = Lab(page, serve(workspace, "notebook" if notebook else "jupyterlab"))
+        if notebook:
+            lab.open_alone(notebook)
+        else:
+            lab.open()
         return lab
 
     yield start

@@ -24,6 +24,11 @@ class Lab:
         self.page.locator("#jp-main-dock-panel").wait_for(timeout=60_000)
         self.page.wait_for_function("() => window.jupyterapp?.restored.then(() => true)", timeout=60_000)
 
+    def open_alone(self, notebook: str) -> None:
+        """Load a notebook in Notebook 7, which shows one on a page."""
+        self.page.goto(f"{self.url}/notebooks/{notebook}?token={TOKEN}")
+        self.page.wait_for_function("() => window.jupyterapp?.restored.then(() => true)", timeout=60_000)
+
     def run(self, command: str, **arguments: object) -> None:
         """Run a command of the application."""
         self.page.evaluate(

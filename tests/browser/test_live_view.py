@@ -149,6 +149,34 @@ def test_the_address_of_a_run_opens_its_page(lab_on: Start, watched: Workspace) 
     expect(lab.page).not_to_have_url(re.compile("mlops-run"))
 
 
+def test_a_tracked_cell_in_notebook_7(lab_on: Callable[..., Lab], watched: Workspace) -> None:
+    cells = [nbformat.v4.new_code_cell(text) for text in ("%load_ext mlops_workbench", LONG.replace("long", "alone"))]
+    kernelspec = {"name": "python3", "language": "python", "display_name": "Python 3"}
+    document = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernelspec})
+    nbformat.write(document, watched.root / "alone.ipynb")
+    (watched.root / "enough").unlink(missing_ok=True)
+    lab = lab_on(watched, "alone.ipynb")
+    outputs = lab.page.locator(".jp-Notebook .jp-CodeCell").nth(1).locator(".jp-Cell-outputArea")
+    connected(lab)
+    start(lab, "notebook:run-all-cells")
+
+    view = outputs.locator(".jupyter-widgets")
+    expect(view).to_contain_text(re.compile("alone RUNNING .*epochs.*loss"), timeout=120_000)
+    expect(view.locator("svg polyline")).to_be_visible(timeout=60_000)
+    shoot_in_both_themes(lab, "notebook-7-live-view")
+    (watched.root / "enough").touch()
+    expect(outputs.get_by_text("FINISHED")).to_be_visible(timeout=120_000)
+    expect(view).to_have_count(0)
+    shoot_in_both_themes(lab, "notebook-7-card")
+    # It shows one document on a page, so that a run has a page of its own, in JupyterLab.
+    with lab.page.expect_popup() as opened_page:
+        outputs.get_by_role("button", name="alone").click()
+    expect(opened_page.value.get_by_role("article", name="Run alone")).to_be_visible(timeout=120_000)
+    panel = lab.panel()
+    expect(panel.get_by_text("alone").first).to_be_visible(timeout=60_000)
+    lab.shoot("notebook-7-panel")
+
+
 def test_what_verbs_answer_is_readable_in_both_themes(lab_on: Start, watched: Workspace) -> None:
     cells = [nbformat.v4.new_code_cell(text) for text in VERBS]
     kernelspec = {"name": "python3", "language": "python", "display_name": "Python 3"}

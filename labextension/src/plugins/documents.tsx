@@ -11,6 +11,7 @@ import * as React from 'react';
 
 import { type IWorkbenchContext, WorkbenchContext } from '../components/context';
 import { ShownWidget } from '../components/shown';
+import { linkTo } from '../links';
 import type { WorkbenchModel } from '../model/workbench';
 import { type IDocumentKind, IWorkbenchDocuments, IWorkbenchModel, type Noun } from '../tokens';
 
@@ -59,12 +60,19 @@ class Documents implements IWorkbenchDocuments {
         }
         const open = tracker.find(widget => ids.get(widget) === id);
         const widget = open ?? this._create(kind, id);
+        if (!widget.isAttached) {
+          this._app.shell.add(widget, 'main');
+        }
+        if (widget.parent === null) {
+          // A page of Notebook 7 shows one document only, and that is there already.
+          widget.dispose();
+          const { baseUrl } = this._app.serviceManager.serverSettings;
+          window.open(linkTo(baseUrl, kind.noun, id), '_blank', 'noopener');
+          return;
+        }
         if (!open) {
           ids.set(widget, id);
           void tracker.add(widget);
-        }
-        if (!widget.isAttached) {
-          this._app.shell.add(widget, 'main');
         }
         this._app.shell.activateById(widget.id);
         return widget;

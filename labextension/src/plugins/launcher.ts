@@ -9,11 +9,17 @@ export const launcherPlugin: JupyterFrontEndPlugin<void> = {
   id: 'mlops-workbench:launcher',
   description: 'Adds the workbench to the launcher.',
   autoStart: true,
-  requires: [ILauncher, IWorkbenchPanel],
-  optional: [ITranslator],
-  activate: (_, launcher: ILauncher, _panel: IWorkbenchPanel, translator: ITranslator | null) => {
+  requires: [IWorkbenchPanel],
+  // Notebook 7 has none.
+  optional: [ILauncher, ITranslator],
+  activate: (
+    _,
+    _panel: IWorkbenchPanel,
+    launcher: ILauncher | null,
+    translator: ITranslator | null
+  ) => {
     const trans = (translator ?? nullTranslator).load('mlops_workbench');
-    launcher.add({
+    launcher?.add({
       command: CommandIDs.showPanel,
       args: { isLauncher: true },
       category: trans.__('Other'),

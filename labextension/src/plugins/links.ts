@@ -1,9 +1,7 @@
 import { IRouter, type JupyterFrontEndPlugin } from '@jupyterlab/application';
 
+import { LINK, readLink } from '../links';
 import { CommandIDs, IWorkbenchDocuments } from '../tokens';
-
-/** What `run.url` in a kernel ends with: `/lab?mlops-run=<uid>`. */
-const PARAMETER = 'mlops-run';
 
 /** The parts of a location that the router gives. */
 const ARGS = {
@@ -15,10 +13,10 @@ const ARGS = {
   }
 } as const;
 
-/** Links to runs: an address that names one opens its page. */
+/** Links to runs, models and so on: an address that names one opens its page. */
 export const linksPlugin: JupyterFrontEndPlugin<void> = {
   id: 'mlops-workbench:links',
-  description: 'Opens the run that the address of the page names.',
+  description: 'Opens what the address of the page names.',
   autoStart: true,
   requires: [IRouter, IWorkbenchDocuments],
   activate: (app, router: IRouter, documents: IWorkbenchDocuments) => {
@@ -26,22 +24,17 @@ export const linksPlugin: JupyterFrontEndPlugin<void> = {
       describedBy: { args: ARGS },
       execute: async args => {
         const { path, search, hash } = args as Partial<IRouter.ILocation>;
-        const parameters = new URLSearchParams(search ?? '');
-        const uid = parameters.get(PARAMETER);
-        if (uid === null) {
+        const link = readLink(search ?? '');
+        if (link === null) {
           return;
         }
-        // A reload is to restore what was open then, not this run once more.
-        parameters.delete(PARAMETER);
-        const rest = parameters.toString();
-        router.navigate(`${path ?? ''}${rest === '' ? '' : `?${rest}`}${hash ?? ''}`, {
-          skipRouting: true
-        });
+        // A reload is to restore what was open then, not this once more.
+        router.navigate(`${path ?? ''}${link.rest}${hash ?? ''}`, { skipRouting: true });
         // A layout that is restored later would close it.
         await app.restored;
-        documents.open('run', uid);
+        documents.open(link.noun, link.id);
       }
     });
-    router.register({ command: CommandIDs.openLink, pattern: /[?&]mlops-run=[0-9a-f]+/ });
+    router.register({ command: CommandIDs.openLink, pattern: LINK });
   }
 };
