@@ -231,3 +231,15 @@ def test_a_history_does_not_hide_a_number_of_the_same_name():
     found.put("loss", 0.5, "metric")
     found.learning_curves({"loss": [2.0, 1.0]}, "model")
     assert found.values == {"loss": 0.5} and found.histories == {"model/loss": (0, [2.0, 1.0])}
+
+
+def test_data_and_formula_that_a_statistical_model_was_built_with_are_seen():
+    class Results:
+        def fit(self): ...
+        def predict(self, X): ...
+
+    X = np.ones((3, 2))
+    tree = ast.parse('results = ols("y ~ a + b", data=df).fit()\nothers = OLS(t, df).fit()')
+    use = cell_use(tree, {"results": Results(), "others": Results(), "df": X, "t": X[:, 0]})
+    assert [(fit.name, fit.settings) for fit in use.fits] == [("results", {"formula": "y ~ a + b"}), ("others", {})]
+    assert [(data.name, data.context) for data in use.data] == [("df", "training"), ("t", "training")]

@@ -173,6 +173,8 @@ class _Reader:
             settings = _written_settings(call) | settings
         else:
             X, y = self._used(call, 0, "training", changed)
+            if X is None and isinstance(receiver, ast.Call):
+                settings = self._built_with(receiver, changed) | settings
         for word in call.keywords:
             if word.arg in _LATER:
                 self._later(word.value, changed)
@@ -180,6 +182,15 @@ class _Reader:
         for variable, model in models:
             self.fits.pop(id(model), None)
             self.fits[id(model)] = CellFit(variable, model, X, y, settings, result if result != variable else "")
+
+    def _built_with(self, built: ast.Call, changed: frozenset[str]) -> dict[str, Any]:
+        """Data that a model was built with, and its formula: ``OLS(y, X).fit()``, ``ols("y ~ x", data=df).fit()``."""
+        given = [*built.args, *(word.value for word in built.keywords)]
+        for node in given:
+            if is_data(resolve(node, self._names)):
+                self._given(node, "training", "X", changed)
+        texts = [node.value for node in given if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+        return {"formula": texts[0]} if texts and "~" in texts[0] else {}
 
     def _looped(self, here: Placed, changed: frozenset[str]) -> None:
         """``for x, y in loader: ... loss.backward(); optimizer.step()``."""
