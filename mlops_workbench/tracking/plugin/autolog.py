@@ -143,9 +143,12 @@ def _follow_imports(*, models: bool) -> None:
         if name == "tensorflow" and not _has_tensorboard():
             # MLflow gives each fit a callback of TensorBoard's, which then raises in the user's cell.
             _module(name).autolog(disable=True, silent=True)
+            if hasattr(sys.modules.get("keras"), "Model"):
+                # Both have put themselves around the same method, and the other one was taken off with it.
+                _call(_module("keras").autolog, models=models)
             notify(
                 "MLflow's autologging of tensorflow needs tensorboard, which is not installed;\n"
-                "  training with Keras is logged without it",
+                "  training is logged by that of keras",
                 once="tensorboard",
             )
         elif name in AUTOLOGGING_INTEGRATIONS:
