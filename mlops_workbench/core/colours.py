@@ -10,8 +10,6 @@ def _themed(vscode: str, jupyter: str, plain: str) -> str:
 
 TEXT = _themed("foreground", "content-font-color1", "inherit")
 BORDER = _themed("notebook-cellBorderColor", "border-color2", "rgba(128,128,128,.4)")
-#: Of something that lies on whatever the page puts below it.
-GROUND = "var(--vscode-editor-background,transparent)"
 GOOD = _themed("charts-green", "success-color1", "#3a9d40")
 BAD = _themed("charts-red", "error-color1", "#d9453d")
 WARN = _themed("charts-yellow", "warn-color1", "#c77a00")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from mlops_workbench.capture.card_parts import SYSTEM
 from mlops_workbench.capture.output import OWN
 from mlops_workbench.capture.progress import Bar, open_bars
-from mlops_workbench.magics.live_drawing import Snapshot, bars_html, bars_text, live_html, live_text, widget_html
+from mlops_workbench.magics.live_drawing import Snapshot, bars_html, bars_text, live_html, live_text
 from mlops_workbench.magics.live_resources import Resources
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ class LiveView:
         # Bound now: `%%capture` and its kin put another one in its place while the cell runs.
         self._publisher = shell.display_pub
         self._watched = is_watched(shell, execution)
+        self._may_have_widget = not _in_vscode(shell, execution)
         # In this context the kernel knows which cell a message belongs to.
         self._context = contextvars.copy_context()
         self._display_id = f"mlops-{execution.uid}"
@@ -109,7 +110,7 @@ class LiveView:
             self._publish(bundle, update=True)
 
     def _draw_until_done(self) -> None:
-        self._widget = _html_widget(widget_html(self._snapshot()))
+        self._widget = _html_widget(live_html(self._snapshot())) if self._may_have_widget else None
         with self._lock:
             if self.done.is_set():
                 self._close_widget()
@@ -129,7 +130,7 @@ class LiveView:
                 if self.done.is_set():
                     return
                 if self._widget is not None:
-                    self._widget.value = widget_html(self._snapshot())
+                    self._widget.value = live_html(self._snapshot())
                 else:
                     self._publish(self._still(), update=True)
             drawn = time.perf_counter()
@@ -272,7 +273,16 @@ def is_watched(shell: Any, execution: Execution) -> bool:
     Notebook applications name the cell in their request, and show widgets; nbclient and papermill, which run a
     notebook for the file that it becomes, do not.
     """
-    return hasattr(shell, "kernel") and bool(execution.cell_id or "__vsc_ipynb_file__" in shell.user_ns)
+    return hasattr(shell, "kernel") and bool(execution.cell_id or _in_vscode(shell, execution))
+
+
+def _in_vscode(shell: Any, execution: Execution) -> bool:
+    """Whether the cell runs in VS Code.
+
+    It draws an output anew in its place as well as a widget. The widget it lays on white in dark themes too; and
+    where its extension for widgets is missing, the first one is not seen and no cell after it runs.
+    """
+    return "__vsc_ipynb_file__" in shell.user_ns or execution.cell_id.startswith("vscode-notebook-cell:")
 
 
 def _html_widget(value: str) -> Any:

@@ -8,14 +8,11 @@ from html import escape
 
 from mlops_workbench.capture.card_parts import duration_text, shown_value
 from mlops_workbench.capture.progress import Bar
-from mlops_workbench.core.colours import ACCENT, BORDER, FONT, GROUND, TEXT
+from mlops_workbench.core.colours import ACCENT, BORDER, FONT, TEXT
 from mlops_workbench.core.sparkline import sparkline
 
 _MAX_METRICS, _MAX_BARS = 8, 6
 _MUTED = "opacity:.65"
-_CLASS = "mlops-live"
-#: VS Code lays every widget on white, in dark themes too.
-_ON_THE_PAGE = f"<style>.cell-output-ipywidget-background:has(.{_CLASS}){{background:transparent!important}}</style>"
 
 
 @dataclass(frozen=True)
@@ -71,16 +68,11 @@ def live_html(now: Snapshot) -> str:
     if now.metrics:
         parts.append(_metrics(now))
     return (
-        f'<div class="{_CLASS}" style="border:1px solid {BORDER};'
+        f'<div style="border:1px solid {BORDER};'
         f"border-left:3px solid {ACCENT};border-radius:3px;padding:5px 10px;margin:4px 0;display:inline-block;"
         f"min-width:320px;max-width:100%;box-sizing:border-box;{FONT};"
-        f'font-size:13px;line-height:1.55;color:{TEXT};background:{GROUND}">{"".join(parts)}</div>'
+        f'font-size:13px;line-height:1.55;color:{TEXT}">{"".join(parts)}</div>'
     )
-
-
-def widget_html(now: Snapshot) -> str:
-    """The snapshot as HTML for the inside of a widget."""
-    return _ON_THE_PAGE + live_html(now)
 
 
 def bars_text(bars: Sequence[Bar]) -> str:

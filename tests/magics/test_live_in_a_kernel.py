@@ -105,6 +105,18 @@ def test_a_long_cell_has_one_output_that_ends_as_its_card(front: Front) -> None:
     assert "".join(message["text"] for message in messages if message["type"] == "stream") == "before\nafter\n"
 
 
+def test_in_vs_code_the_output_is_drawn_anew_and_no_widget_is_made(front: Front) -> None:
+    messages = front.run(
+        LONG.format(name="editor"), cell_id="vscode-notebook-cell:/ein%20Ordner/a.ipynb#W0sZmlsZQ%3D%3D"
+    )
+    first, *drawn, last = displays(messages)
+    assert not [message for message in messages if message["type"].startswith("comm")]
+    assert {*first["data"], *last["data"]} == {"text/plain", "text/html"} and first["type"] == "display_data"
+    assert {message["type"] for message in [*drawn, last]} == {"update_display_data"}
+    assert any("RUNNING" in one["data"]["text/html"] and "loss" in one["data"]["text/html"] for one in drawn)
+    assert "run editor - FINISHED" in last["data"]["text/plain"]
+
+
 def test_a_cell_that_fails_while_it_is_shown_ends_as_a_failed_card(front: Front) -> None:
     messages = front.run("%%track broken\nimport time\ntime.sleep(2)\n1 / 0", cell_id="b")
     assert displays(messages)[0]["type"] == "display_data"
