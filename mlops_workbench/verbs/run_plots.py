@@ -60,7 +60,7 @@ def parallel_coordinates(runs: Sequence[Run], metrics: Sequence[str], params: Se
         "colorscale": _SCALE,
         # Warm is good.
         "reversescale": metric_direction(metrics[0]) == "lower",
-        "showscale": True,
+        "showscale": len(set(known)) > 1,
         "colorbar": {"title": metrics[0]},
     }
     # A shadow is there for text on lines; on a dark page it blurs the text.
