@@ -12,6 +12,7 @@ Floats
 
 from __future__ import annotations
 
+import functools
 import sys
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,7 +25,7 @@ from mlops_workbench.capture.column_content import buffer_of, plain_array, updat
 from mlops_workbench.capture.column_passes import tiles
 from mlops_workbench.capture.digest_cost import estimate_seconds, sample_rows, take_rows
 from mlops_workbench.capture.kinds import kind_of
-from mlops_workbench.capture.schema import column_names, series_of
+from mlops_workbench.capture.schema import column_names, parts_of
 
 #: Part of every digest: raised when the same data would get another one.
 _FORM = "mlops-data-1"
@@ -103,7 +104,7 @@ def _parts(data: Any) -> tuple[Any, list[tuple[str, Any]]]:
     """What stands above the values, and the columns with a name (empty: it has no digest of its own to show)."""
     kind = kind_of(data)
     if kind == "frame":
-        values = series_of(data)
+        values = parts_of(data)
         names = list(data.columns)
         index = _index(data.index)
         header = [data.shape, [[encode_one(n), _dtype(v)] for n, v in zip(names, values, strict=True)], _levels(index)]
@@ -192,10 +193,15 @@ def _dtype(values: Any) -> Any:
     dtype = values.dtype
     categories = getattr(dtype, "categories", None)
     if categories is None:
-        return str(dtype)
+        return _name(dtype) if type(dtype).__module__.startswith("numpy") else str(dtype)
     # The order of the categories is part of ordered data; of any other it is chance.
     order = [encode_one(category) for category in categories.tolist()] if dtype.ordered else []
     return ["category", str(categories.dtype), order]
+
+
+@functools.lru_cache(256)
+def _name(dtype: Any) -> str:
+    return str(dtype)
 
 
 def _index(index: Any) -> list[Any]:

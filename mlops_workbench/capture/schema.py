@@ -13,6 +13,8 @@ from typing import Any
 from mlops_workbench.capture.members import is_a
 from mlops_workbench.core.records import Column
 
+#: Columns of a DataFrame that are looked at as arrays, and bytes that may be copied for it.
+_WIDE, _COPIED_BYTES = 64, 64 << 20
 _KINDS = {"b": "boolean", "f": "double", "i": "long", "u": "long", "M": "datetime", "m": "long"}
 
 
@@ -58,6 +60,22 @@ def series_of(frame: Any, first: int | None = None) -> list[Any]:
     return [series for _, series in frame.items()]
 
 
+def parts_of(frame: Any) -> list[Any]:
+    """The columns of a DataFrame as Series; those of a wide one with a single type of number as arrays.
+
+    A Series takes 20 microseconds to make, which is more than what is done with a short one.
+    """
+    width = frame.shape[1]
+    if width >= _WIDE:
+        dtypes = frame.dtypes.tolist()
+        first = dtypes[0]
+        numeric = type(first).__module__.startswith("numpy") and first.kind in "biuf"
+        if numeric and frame.size * first.itemsize <= _COPIED_BYTES and all(dtype == first for dtype in dtypes):
+            # Seen where it lies when it lies in one piece, else copied.
+            return list(frame.to_numpy().T)
+    return series_of(frame)
+
+
 def columns_of(data: Any) -> list[Column]:
     """Columns of a DataFrame, Series or array.
 
@@ -66,8 +84,8 @@ def columns_of(data: Any) -> list[Column]:
     """
     names = column_names(data)
     if is_frame(data):
-        parts = series_of(data)
-        types = [_series_type(part) for part in parts]
+        parts = parts_of(data)
+        types = _series_types(parts)
     elif is_series(data):
         parts, types = [data], [_series_type(data)]
     else:
@@ -111,6 +129,20 @@ def _gaps(parts: list[Any]) -> list[bool]:
     arrays = [parts[i].to_numpy() if hasattr(parts[i], "to_numpy") else parts[i] for i in floats]
     for i, gap in zip(floats, have_gaps(arrays), strict=True):
         found[i] = gap
+    return found
+
+
+def _series_types(parts: list[Any]) -> list[str]:
+    known: dict[Any, str] = {}
+    found = []
+    for part in parts:
+        dtype = part.dtype
+        if getattr(dtype, "kind", "O") not in "biuf":
+            found.append(_series_type(part))
+            continue
+        if dtype not in known:
+            known[dtype] = _series_type(part)
+        found.append(known[dtype])
     return found
 
 
