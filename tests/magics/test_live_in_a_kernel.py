@@ -13,6 +13,8 @@ import nbformat
 import pytest
 from jupyter_client.manager import KernelManager, start_new_kernel
 
+from mlops_workbench.control.client import Client
+from mlops_workbench.control.launch import read_address
 from mlops_workbench.core.workspace import Workspace
 
 VIEW = "application/vnd.jupyter.widget-view+json"
@@ -72,11 +74,16 @@ class Front:
 def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
     folder = tmp_path_factory.mktemp("live") / "ein Ordner"
     folder.mkdir()
-    Workspace.init(folder)
+    workspace = Workspace.init(folder)
     front = Front(folder)
     front.run("%load_ext mlops_workbench")
     yield front
     front.close()
+    # A verb that asks for more than the journals tell has started it.
+    if (address := read_address(workspace)) is not None:
+        with Client.connect(workspace, start=False) as client:
+            client.shutdown()
+        address.process.stop(grace=20)
 
 
 def displays(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
