@@ -8,7 +8,11 @@ An output counts as different only where all executions without capture agree wi
 it is not the workbench's own (those are marked in their metadata). The time of a cell runs from its start to the
 start of the next one, so that work after the reply counts, and so does the start of the kernel. The machine's noise
 hits some cells of some executions: of each cell the shortest time on either side is taken. The processor time of the
-kernel is told beside it: it counts work that another core did at the same time. The last line is JSON.
+kernel is told beside it: it counts work that another core did at the same time.
+
+After these, one more execution with capture tells the share of its time that was spent in capture's hooks, and with
+that of its threads; see `hook_seconds`. It knows nothing of what capture slows down elsewhere, nor of its start, and
+does not differ with the machine's noise as the others do. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -47,11 +51,17 @@ class Execution:
     errors: list[str] = field(default_factory=list)
     own: int = 0
     died: str = ""
+    hooks: dict[str, float] = field(default_factory=dict)
 
     @property
     def seconds(self) -> float:
         """Time of the kernel's start and all cells."""
         return sum(self.cells)
+
+    def share(self, *parts: str) -> float:
+        """What parts of capture took, as a share of the time without them."""
+        taken = sum(self.hooks[part] for part in parts)
+        return taken / (self.seconds - taken)
 
 
 def fastest(executions: list[Execution]) -> float:
@@ -69,6 +79,8 @@ def main() -> None:
     chosen = parser.parse_args()
     overheads: list[float] = []
     processor: list[float] = []
+    hooks: list[float] = []
+    hooks_and_threads: list[float] = []
     ran = different = broken = cards = 0
     seconds_without = seconds_with = 0.0
     for notebook in notebooks(chosen.paths):
@@ -80,13 +92,18 @@ def main() -> None:
         for _ in range(chosen.rounds):
             captured.append(execute(notebook, capture=True))
             plain.append(execute(notebook, capture=False))
+        measured = execute(notebook, capture=True, hooks=True)
+        captured.append(measured)
         ran += 1
         faults = [difference for one in captured for difference in differences(plain, one)]
         dead = [one.died for one in captured if one.died]
         # As many executions on either side, or the side with more would have the better of the noise.
-        without, with_capture = fastest(plain[1:]), fastest(captured)
+        without, with_capture = fastest(plain[1:]), fastest(captured[:-1])
         overheads.append(with_capture / without - 1)
-        processor.append(min(one.processor for one in captured) / min(one.processor for one in plain[1:]) - 1)
+        processor.append(min(one.processor for one in captured[:-1]) / min(one.processor for one in plain[1:]) - 1)
+        if measured.hooks:
+            hooks.append(measured.share("main_thread"))
+            hooks_and_threads.append(measured.share("main_thread", "threads"))
         seconds_without += without
         seconds_with += with_capture
         broken += bool(dead)
@@ -95,7 +112,9 @@ def main() -> None:
         tell(
             notebook,
             f"{without:.2f} s, with capture {with_capture:.2f} s ({overheads[-1]:+.1%},"
-            f" processor {processor[-1]:+.1%}), {captured[0].own} cards"
+            f" processor {processor[-1]:+.1%}"
+            + (f", hooks {hooks[-1]:.1%}, with threads {hooks_and_threads[-1]:.1%}" if measured.hooks else "")
+            + f"), {captured[0].own} cards"
             + "".join(f"\n    {fault}" for fault in [*dead, *faults[:5]]),
         )
     figures = {
@@ -106,6 +125,8 @@ def main() -> None:
         "overhead_median": round(statistics.median(overheads), 4) if overheads else None,
         "overhead_total": round(seconds_with / seconds_without - 1, 4) if seconds_without else None,
         "processor_overhead_median": round(statistics.median(processor), 4) if processor else None,
+        "hooks_median": round(statistics.median(hooks), 4) if hooks else None,
+        "hooks_and_threads_median": round(statistics.median(hooks_and_threads), 4) if hooks else None,
         "seconds_without": round(seconds_without, 1),
     }
     print(json.dumps(figures))
@@ -124,8 +145,8 @@ def tell(notebook: Path, text: str) -> None:
     sys.stderr.flush()
 
 
-def execute(path: Path, *, capture: bool) -> Execution:
-    """Run a notebook in a copy of its folder; cells that fail do not end it."""
+def execute(path: Path, *, capture: bool, hooks: bool = False) -> Execution:
+    """Run a notebook in a copy of its folder; cells that fail do not end it. `hooks`: time those of capture."""
     with tempfile.TemporaryDirectory(prefix="bench-notebook-") as scratch:
         folder = Path(scratch) / "work" / path.parent.name
         shutil.copytree(path.parent, folder, symlinks=True, ignore=shutil.ignore_patterns(".git"))
@@ -135,7 +156,8 @@ def execute(path: Path, *, capture: bool) -> Execution:
                 (folder.parent / beside.name).symlink_to(beside)
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("MLOPS_")},
-            "IPYTHONDIR": str(_profile(Path(scratch), capture)),
+            "IPYTHONDIR": str(_profile(Path(scratch), capture, hooks)),
+            "BENCH_HOOKS": str(Path(scratch) / "hooks.json"),
             "MLOPS_WORKSPACE": str(_workspace(Path(scratch))),
             "PYTHONHASHSEED": "0",
         }
@@ -163,6 +185,8 @@ def execute(path: Path, *, capture: bool) -> Execution:
         except (DeadKernelError, CellTimeoutError, RuntimeError, AssertionError) as error:
             found.died = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
         found.cells = [after - before for before, after in itertools.pairwise(starts)]
+        if hooks and (told := Path(scratch) / "hooks.json").exists():
+            found.hooks = json.loads(told.read_text())
     for cell in document.cells:
         if cell.cell_type == "code":
             found.outputs.append(shown(cell.outputs, found))
@@ -175,12 +199,16 @@ def _processor_seconds(pid: int) -> float:
     return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
 
 
-def _profile(scratch: Path, capture: bool) -> Path:
+def _profile(scratch: Path, capture: bool, hooks: bool) -> Path:
     profile = scratch / "ipython" / "profile_default"
     profile.mkdir(parents=True)
     lines = ["c = get_config()", "c.HistoryManager.enabled = False"]
     if capture:
         lines.append("c.InteractiveShellApp.extensions = ['mlops_workbench']")
+    if hooks:
+        # No names are left where the notebook's own will be.
+        found = f"__import__('sys').path.append({str(Path(__file__).parent)!r})"
+        lines.append(f"c.InteractiveShellApp.exec_lines = [{found!r}, \"__import__('hook_seconds')\"]")
     (profile / "ipython_kernel_config.py").write_text("\n".join(lines) + "\n")
     return profile.parent
 
