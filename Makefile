@@ -19,14 +19,15 @@ LABEXT_SOURCES := $(shell find labextension/src labextension/style labextension/
 help: ## show the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
 
-setup: $(STAMPS)/package ## prepare .venv and the built lab extension
+setup: $(STAMPS)/package $(STAMPS)/bytecode ## prepare .venv and the built lab extension
 
 $(STAMPS)/python: .ci/requirements.lock
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@mkdir -p $(STAMPS)
 	@# uv installs the lock in seconds where pip takes minutes; the lock's hashes guard both.
 	@$(BIN)/python -c "import uv" 2>/dev/null || $(BIN)/python -m pip install --quiet --require-hashes -r <(sed -n '/^uv==/,/[^\\]$$/p' $<)
-	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes $<
+	@# Compiled now, as pip does: where PYTHONDONTWRITEBYTECODE is set, every kernel would compile what it imports anew.
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes --compile-bytecode $<
 	@rm -f $(STAMPS)/package
 	@touch $@
 
@@ -41,6 +42,10 @@ $(STAMPS)/labextension: $(STAMPS)/npm $(LABEXT_SOURCES)
 
 $(STAMPS)/package: $(STAMPS)/labextension pyproject.toml $(shell find mlops_workbench/etc -type f 2>/dev/null)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --link-mode copy --editable .
+	@touch $@
+
+$(STAMPS)/bytecode: $(STAMPS)/package $(shell find mlops_workbench -name '*.py')
+	@$(BIN)/python -m compileall -q mlops_workbench
 	@touch $@
 
 demo: setup ## run the main job end to end on real flights (KEEP=1 leaves the endpoint up)

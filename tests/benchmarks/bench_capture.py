@@ -145,14 +145,18 @@ def peers() -> Path:
     """Folder with the peers, installed when it is not there yet."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = cache / "mlops-workbench" / ("peers-" + "-".join(PEERS).replace("==", "-"))
-    if not (folder / ".done").exists():
+    if not (folder / ".compiled").exists():
         tell(f"installing {', '.join(PEERS)}")
         subprocess.run(
-            ["uv", "pip", "install", "--quiet", "--python", sys.executable, "--target", str(folder), *PEERS],
+            # With bytecode, as the workbench and MLflow have it.
+            [
+                *("uv", "pip", "install", "--quiet", "--compile-bytecode"),
+                *("--python", sys.executable, "--target", str(folder), *PEERS),
+            ],
             env={**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"},
             check=True,
         )
-        (folder / ".done").touch()
+        (folder / ".compiled").touch()
     return folder
 
 
