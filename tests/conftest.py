@@ -17,10 +17,11 @@ from mlops_workbench.core.workspace import Workspace
 
 @pytest.fixture(autouse=True)
 def own_environment(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test sees the developer's settings or default workspace."""
+    """No test sees the developer's settings, default workspace or what is remembered between sessions."""
     for name in [name for name in os.environ if name.startswith("MLOPS_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data-home")))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache-home")))
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
 
 

@@ -1,15 +1,12 @@
 """Installed distributions, and which of them a process has imported.
 
-``importlib.metadata`` takes a third of a second to read a few hundred of them, most of it for lists of files and in
-the interpreter's lock, which the user's cell waits for. Here the head of each ``METADATA`` is read, and the lists of
-files of all of them only when modules were imported that have another name than their distribution.
+``importlib.metadata`` takes a third of a second to read a few hundred of them, in the interpreter's lock, which the
+user's cell waits for. Here what lies in the folders is remembered between sessions.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
-import re
 import sys
 import time
 from collections.abc import Iterable
@@ -17,12 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mlops_workbench.capture.distribution_folders import DistributionFolders
+
 #: Seconds after which the installed distributions are looked at again: %pip install in a session.
 _FRESH_SECONDS = 60.0
-_FOLDERS = (".dist-info", ".egg-info")
-#: Name and version are at the top of the metadata.
-_HEAD_BYTES = 1024
-_NAME, _VERSION = (re.compile(rb"^%b:[ \t]*(.*?)\s*$" % key, re.MULTILINE) for key in (b"Name", b"Version"))
 
 
 @dataclass(frozen=True)
@@ -33,23 +28,29 @@ class Installed:
     ----------
     versions : dict
         Distribution to version, under its normalised name.
-    folders : dict
-        Distribution to the folder of its metadata.
     modules : dict
         Imported top-level module to the distributions that bring it.
     """
 
     versions: dict[str, str] = field(default_factory=dict)
-    folders: dict[str, str] = field(default_factory=dict, repr=False)
     modules: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 class Distributions:
-    """The installed distributions, read again at most once a minute."""
+    """The installed distributions, looked at again at most once a minute.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    folders : DistributionFolders, optional
+        Reads the folders.
+    """
+
+    def __init__(self, folders: DistributionFolders | None = None) -> None:
+        self._folders = folders or DistributionFolders()
         self._known: Installed | None = None
         self._read_at = 0.0
+        self._path: list[str] = []
+        self._roots: dict[str, str] = {}
         self._for: frozenset[str] = frozenset()
 
     @property
@@ -60,18 +61,46 @@ class Distributions:
     def read(self) -> Installed:
         """The installed distributions; read anew when a minute has passed, or a module came that none is known for."""
         top = imported_modules()
-        known, fresh = self._known, time.monotonic() - self._read_at <= _FRESH_SECONDS
-        if known is not None and fresh and not top <= self._for:
-            known.modules.update(_brought_by(top - self._for, known.folders))
-        roots = _roots()
-        strangers = known is None or any(
-            name not in known.modules and _is_installed(name, roots) for name in top - self._for
-        )
-        if known is None or not fresh or strangers:
-            known = self._known = _installed(top)
-            self._read_at = time.monotonic()
+        known, new = self._known, top - self._for
         self._for = top
-        return known
+        if self._path != sys.path:
+            self._path = list(sys.path)
+            self._roots = _roots(self._path)
+            known = None
+        fresh = time.monotonic() - self._read_at <= _FRESH_SECONDS
+        if known is not None and fresh and all(name in known.modules or not self._is_installed(name) for name in new):
+            return known
+        self._known = self._read(top)
+        self._read_at = time.monotonic()
+        return self._known
+
+    def _read(self, imported: Iterable[str]) -> Installed:
+        versions: dict[str, str] = {}
+        modules: dict[str, set[str]] = {}
+        for root in dict.fromkeys(self._roots.values()):
+            for one in self._folders.read(root):
+                # A broken installation may have no name; the first of a name on the path is the one that counts.
+                if one.name and one.name not in versions:
+                    versions[one.name] = one.version
+                    for module in one.modules:
+                        modules.setdefault(module, set()).add(one.name)
+        brought = {name: tuple(sorted(modules[name])) for name in imported if name in modules}
+        return Installed(
+            dict(sorted(versions.items())),
+            {name: names for name, names in brought.items() if self._is_installed(name)},
+        )
+
+    def _is_installed(self, module: str) -> bool:
+        """Whether a module lies where distributions do; what lies elsewhere, or nowhere, comes from none of them."""
+        known: Any = sys.modules.get(module)
+        file, package = getattr(known, "__file__", None), hasattr(known, "__path__")
+        if not isinstance(file, str):
+            # A package in several folders has no file.
+            return package
+        folder = file.rpartition(os.sep)[0]
+        if package:
+            folder = folder.rpartition(os.sep)[0]
+        return folder in self._roots or os.path.realpath(folder) in self._roots.values()
 
 
 def imported_modules() -> frozenset[str]:
@@ -90,108 +119,7 @@ def describe_packages(installed: Installed, imported: Iterable[str]) -> dict[str
     }
 
 
-def _installed(modules: Iterable[str]) -> Installed:
-    versions: dict[str, str] = {}
-    folders: dict[str, str] = {}
-    for root in _roots():
-        try:
-            found = sorted(entry.name for entry in os.scandir(root) if entry.name.endswith(_FOLDERS))
-        except OSError:
-            continue
-        for name in found:
-            folder = f"{root}/{name}"
-            head = _head(folder)
-            key = _value(_NAME, head).lower().replace("_", "-")
-            # A broken installation may have neither; the first of a name on the path is the one that counts.
-            if key and key not in versions:
-                versions[key] = _value(_VERSION, head)
-                folders[key] = folder
-    return Installed(dict(sorted(versions.items())), folders, _brought_by(modules, folders))
-
-
-def _roots() -> list[str]:
-    """Folders that modules are imported from."""
-    return [root for root in dict.fromkeys(map(os.path.realpath, sys.path)) if Path(root).is_dir()]
-
-
-def _brought_by(modules: Iterable[str], folders: dict[str, str]) -> dict[str, tuple[str, ...]]:
-    """Top-level modules, and the distributions that bring them."""
-    found: dict[str, tuple[str, ...]] = {}
-    sought: list[str] = []
-    roots = _roots()
-    for module in modules:
-        name = module.lower().replace("_", "-")
-        if name in folders and _place(module) is not None:
-            alike = (other for other in folders if other == name or other.startswith(f"{name}-"))
-            found[module] = tuple(sorted(other for other in alike if _brings(_files(folders[other]), module)))
-        if not found.get(module) and _is_installed(module, roots):
-            sought.append(module)
-    everywhere: dict[str, list[str]] = {module: [] for module in sought}
-    for name, folder in folders.items() if sought else ():
-        files = _files(folder)
-        for module in sought:
-            if _brings(files, module):
-                everywhere[module].append(name)
-    found.update({module: tuple(sorted(names)) for module, names in everywhere.items()})
-    return {module: names for module, names in found.items() if names}
-
-
-def _is_installed(module: str, roots: list[str]) -> bool:
-    """Whether a module lies where distributions do; what lies elsewhere, or nowhere, comes from none of them."""
-    known: Any = sys.modules.get(module)
-    if getattr(known, "__file__", None) is None and not hasattr(known, "__path__"):
-        return False
-    place = _place(module)
-    return place is None or place in roots
-
-
-def _place(module: str) -> str | None:
-    """Folder that a top-level module was imported from; None for a package in several folders, or none."""
-    known: Any = sys.modules.get(module)
-    file = getattr(known, "__file__", None)
-    if not isinstance(file, str):
-        return None
-    folder = Path(os.path.realpath(file)).parent
-    return str(folder.parent if hasattr(known, "__path__") else folder)
-
-
-def _head(folder: str) -> bytes:
-    for name in ("METADATA", "PKG-INFO"):
-        with contextlib.suppress(OSError), open(f"{folder}/{name}", "rb", buffering=0) as file:
-            return file.read(_HEAD_BYTES)
-    # Debian's form of egg-info is a file.
-    with contextlib.suppress(OSError), open(folder, "rb", buffering=0) as file:
-        return file.read(_HEAD_BYTES)
-    return b""
-
-
-def _value(pattern: re.Pattern[bytes], head: bytes) -> str:
-    match = pattern.search(head)
-    return match[1].decode("utf-8", "replace") if match else ""
-
-
-def _files(folder: str) -> bytes:
-    """What a distribution says of its files, a line each; empty if it says nothing."""
-    for name in ("top_level.txt", "RECORD", "SOURCES.txt"):
-        with contextlib.suppress(OSError), open(f"{folder}/{name}", "rb", buffering=0) as file:
-            if data := file.read():
-                return b"\n" + data.replace(b"\r\n", b"\n") if b"\r" in data else b"\n" + data
-    return b""
-
-
-def _brings(files: bytes, module: str) -> bool:
-    start = b"\n" + module.encode("utf-8", "replace")
-    place = files.find(start)
-    while place >= 0:
-        after = files[place + len(start) : place + len(start) + 1]
-        # A folder, a line of top_level.txt, or a file with any of the endings of a module.
-        if after in (b"/", b"\n", b"") or (after == b"." and _is_module_file(files, place + len(start))):
-            return True
-        place = files.find(start, place + len(start))
-    return False
-
-
-def _is_module_file(files: bytes, place: int) -> bool:
-    end = files.find(b",", place)
-    name = files[place : end if end >= 0 else len(files)]
-    return b"/" not in name and name.endswith((b".py", b".so", b".pyd"))
+def _roots(path: Iterable[str]) -> dict[str, str]:
+    """Folders that modules are imported from, as they are named and as they are."""
+    found = {name: os.path.realpath(name) for name in path}
+    return {name: folder for name, folder in found.items() if Path(folder).is_dir()}

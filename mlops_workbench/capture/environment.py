@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import queue
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +16,7 @@ import msgspec
 
 from mlops_workbench.capture.distributions import Distributions, describe_packages, imported_modules
 from mlops_workbench.capture.environment_variables import described_variables
-from mlops_workbench.capture.git import GitState, read_git
+from mlops_workbench.capture.git import GitMemory, GitState, read_git
 from mlops_workbench.capture.machine import ThreadPools, describe_machine, describe_python
 from mlops_workbench.capture.notices import notify
 from mlops_workbench.capture.usage import ignoring_children_of_this_thread
@@ -36,6 +38,7 @@ class _Surroundings:
 
     run: ActiveRun
     folder: Path
+    began: float
     git: GitState | None = None
     git_read: bool = False
     #: Modules that were imported when the run ended; None while it runs.
@@ -62,11 +65,12 @@ class Environments:
         self._distributions = Distributions()
         self._machine: dict[str, Any] | None = None
         self._pools = ThreadPools()
+        self._git = _GitLooks()
         self._reset()
 
     def begin(self, run: ActiveRun) -> None:
         """A run began; returns at once."""
-        surroundings = _Surroundings(run, _folder(run.start.notebook))
+        surroundings = _Surroundings(run, _folder(run.start.notebook), time.monotonic())
         self._open[run.uid] = surroundings
         if self._worker is None:
             self._worker = _Worker(self._collect)
@@ -102,7 +106,7 @@ class Environments:
         if surroundings.settled:
             return
         if not surroundings.git_read:
-            surroundings.git = read_git(surroundings.folder)
+            surroundings.git = self._git.at(surroundings.folder, surroundings.began)
             surroundings.git_read = True
         if self._machine is None:
             self._machine = describe_machine()
@@ -158,6 +162,23 @@ class Environments:
         digest = self._session.store(run.uid, data, again=again)
         if digest is not None:
             self._session.write(Artifact(run.uid, path, digest, len(data), media_type, kind))
+
+
+class _GitLooks:
+    """The state of repositories after a moment: runs that wait for git together are told the same."""
+
+    def __init__(self) -> None:
+        self._memory = GitMemory()
+        self._looks: dict[Path, tuple[float, GitState | None]] = {}
+
+    def at(self, folder: Path, moment: float) -> GitState | None:
+        """What a look finds that began at this moment or later."""
+        began, found = self._looks.get(folder, (-math.inf, None))
+        if began < moment:
+            began = time.monotonic()
+            found = read_git(folder, self._memory)
+            self._looks[folder] = began, found
+        return found
 
 
 class _Worker:

@@ -55,19 +55,38 @@ class GitState:
     untracked: list[str] = field(default_factory=list)
 
 
-def read_git(folder: Path) -> GitState | None:
+@dataclass
+class GitMemory:
+    """What seldom changes, so that git is not asked for it at each run.
+
+    Attributes
+    ----------
+    tops : dict
+        A folder's nearest ``.git``, to the top folder of the working tree.
+    remotes : dict
+        Top folder and branch, to the state of the configuration's file, and the URL of the remote.
+    """
+
+    tops: dict[Path, Path] = field(default_factory=dict)
+    remotes: dict[tuple[Path, str], tuple[tuple[int, ...], str]] = field(default_factory=dict)
+
+
+def read_git(folder: Path, memory: GitMemory | None = None) -> GitState | None:
     """State of the repository that `folder` lies in; None without git or a repository.
 
     git asks nobody for anything, takes no locks, and has ten seconds for each of four questions.
+
+    Parameters
+    ----------
+    folder : Path
+        A folder of the working tree.
+    memory : GitMemory, optional
+        Of earlier looks.
     """
-    # Without a repository no process has to be started.
-    here = Path(os.path.realpath(folder))
-    if not any(os.path.lexists(above / ".git") for above in (here, *here.parents)):
+    memory = memory or GitMemory()
+    top = _top(folder, memory)
+    if top is None:
         return None
-    root = _git(folder, "rev-parse", "--show-toplevel")
-    if not root:
-        return None
-    top = Path(root.rstrip("\n"))
     status = _git(top, "status", "--porcelain=v2", "--branch", "-z", "--untracked-files=normal", "--no-renames")
     lines = [line for line in (status or "").split("\0") if line]
     headers = dict(line[2:].partition(" ")[::2] for line in lines if line.startswith("# "))
@@ -84,7 +103,7 @@ def read_git(folder: Path) -> GitState | None:
         root=str(top),
         commit=commit,
         branch=branch,
-        remote=_remote(top, branch),
+        remote=_remote(top, branch, memory),
         dirty=dirty,
         diff=mask(diff),
         diff_complete=complete,
@@ -92,11 +111,35 @@ def read_git(folder: Path) -> GitState | None:
     )
 
 
-def _remote(top: Path, branch: str) -> str:
+def _top(folder: Path, memory: GitMemory) -> Path | None:
+    # Without a repository no process has to be started.
+    here = Path(os.path.realpath(folder))
+    nearest = next((above / ".git" for above in (here, *here.parents) if os.path.lexists(above / ".git")), None)
+    if nearest is None:
+        return None
+    if nearest not in memory.tops:
+        root = _git(folder, "rev-parse", "--show-toplevel")
+        if not root:
+            return None
+        memory.tops[nearest] = Path(root.rstrip("\n"))
+    return memory.tops[nearest]
+
+
+def _remote(top: Path, branch: str, memory: GitMemory) -> str:
+    since: tuple[int, ...] = ()
+    # In a linked working tree .git is a file, and the configuration elsewhere.
+    with contextlib.suppress(OSError):
+        stat = (top / ".git" / "config").stat()
+        since = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+    known = memory.remotes.get((top, branch))
+    if known is not None and since and known[0] == since:
+        return known[1]
     listed = _git(top, "config", "-z", "--get-regexp", r"^(branch\..*\.remote|remote\..*\.url)$") or ""
-    known = dict(entry.partition("\n")[::2] for entry in listed.split("\0"))
-    name = known.get(f"branch.{branch}.remote", "") if branch else ""
-    return _CREDENTIALS.sub("", known.get(f"remote.{name or 'origin'}.url", "").strip())
+    found = dict(entry.partition("\n")[::2] for entry in listed.split("\0"))
+    name = found.get(f"branch.{branch}.remote", "") if branch else ""
+    url = _CREDENTIALS.sub("", found.get(f"remote.{name or 'origin'}.url", "").strip())
+    memory.remotes[top, branch] = since, url
+    return url
 
 
 def _diff(top: Path) -> tuple[str, bool]:

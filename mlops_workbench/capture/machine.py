@@ -7,7 +7,9 @@ import os
 import platform
 import shutil
 import sys
+from importlib.machinery import ExtensionFileLoader
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from mlops_workbench.capture.gpus import ask_nvidia
@@ -49,16 +51,20 @@ class ThreadPools:
     def __init__(self) -> None:
         self._controller: Any = None
         self._modules = 0
+        self._extensions = 0
 
     def describe(self) -> list[dict[str, Any]]:
-        """The pools as they are now, in the libraries that were loaded when a module was last imported."""
+        """The pools as they are now, in the libraries that were loaded when an extension module was last imported."""
         library = sys.modules.get("threadpoolctl")
         if library is None:
             return []
         modules = len(sys.modules)
-        if self._controller is None or modules != self._modules:
-            # To look for libraries takes milliseconds in which the user's code stands still.
-            self._controller, self._modules = library.ThreadpoolController(), modules
+        if modules != self._modules:
+            self._modules, extensions = modules, _extension_modules()
+            # To look for libraries takes milliseconds in which the user's code stands still. Packages import what is
+            # Python alone as they go along; a library comes with an extension module.
+            if self._controller is None or extensions != self._extensions:
+                self._extensions, self._controller = extensions, library.ThreadpoolController()
         kept = ("user_api", "internal_api", "version", "num_threads", "threading_layer", "architecture")
         return [{name: pool[name] for name in kept if name in pool} for pool in self._controller.info()]
 
@@ -72,6 +78,17 @@ def parse_gpus(listing: str) -> list[dict[str, Any]]:
             memory = int(parts[1]) << 20 if parts[1].isdigit() else 0
             found.append({"name": parts[0], "memory_bytes": memory, "driver": parts[2]})
     return found
+
+
+def _extension_modules() -> int:
+    """How many are imported; a module that is loaded at the first look at it is not looked at."""
+    loaders = (
+        object.__getattribute__(module, "__dict__").get("__loader__")
+        # A copy: another thread may import meanwhile.
+        for module in list(sys.modules.values())
+        if issubclass(type(module), ModuleType)
+    )
+    return sum(type(loader) is ExtensionFileLoader for loader in loaders)
 
 
 def _processor() -> str:

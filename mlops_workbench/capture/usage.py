@@ -128,6 +128,8 @@ def _sizes(text: str, only: tuple[str, ...] = ("MemTotal", "MemAvailable")) -> l
 def _children() -> list[int]:
     """Living descendants, at most 64: each thread has its own list of those that it began."""
     found: list[int] = []
+    if not _has_children():
+        return found
     waiting = [os.getpid()]
     while waiting and len(found) < _MAX_CHILDREN:
         pid = waiting.pop()
@@ -139,6 +141,16 @@ def _children() -> list[int]:
                     found += children
                     waiting += children
     return found[:_MAX_CHILDREN]
+
+
+def _has_children() -> bool:
+    """Whether this process has any; a process of many threads has as many lists of them."""
+    try:
+        # It looks, and leaves one that has ended to whoever waits for it.
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
 
 
 def _stat(pid: int) -> tuple[float, int]:

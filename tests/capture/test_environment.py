@@ -243,6 +243,28 @@ def test_what_is_installed_is_what_the_standard_library_reads(tmp_path, monkeypa
         assert known.modules[module] == tuple(sorted({n.lower().replace("_", "-") for n in modules[module]})), module
 
 
+POOLS = """
+import sys
+from mlops_workbench.capture.machine import ThreadPools
+pools = ThreadPools()
+assert pools.describe() == []
+import numpy, threadpoolctl
+assert {one["user_api"] for one in pools.describe()} == {"blas"}
+with threadpoolctl.threadpool_limits(1):
+    assert [one["num_threads"] for one in pools.describe()] == [1]
+class Lazy(type(sys)):
+    def __getattribute__(self, name):
+        raise AssertionError(name)
+sys.modules["lazy"] = Lazy("lazy")
+import sklearn.utils._openmp_helpers
+assert {one["user_api"] for one in pools.describe()} == {"blas", "openmp"}
+"""
+
+
+def test_thread_pools_are_those_of_the_libraries_that_are_loaded():
+    subprocess.run([sys.executable, "-c", POOLS], check=True)
+
+
 def test_gpus_are_read_from_the_listing_of_the_driver():
     assert parse_gpus("NVIDIA A100-SXM4-40GB, 40960, 535.54\nTesla T4, [N/A], 535.54\n\n") == [
         {"name": "NVIDIA A100-SXM4-40GB", "memory_bytes": 40960 << 20, "driver": "535.54"},

@@ -1,11 +1,12 @@
 """The state of real repositories."""
 
 import os
+import shutil
 import subprocess
 
 import pytest
 
-from mlops_workbench.capture.git import DIFF_BYTES, read_git
+from mlops_workbench.capture.git import DIFF_BYTES, GitMemory, read_git
 from mlops_workbench.core.secrets import MASK
 
 
@@ -170,3 +171,21 @@ def test_a_link_into_a_repository_leads_to_it(repository, tmp_path):
     link = tmp_path / "link elsewhere"
     link.symlink_to(inside)
     assert read_git(link).root == read_git(repository).root
+
+
+def test_what_is_remembered_of_a_repository_does_not_outlive_it(repository, tmp_path):
+    memory = GitMemory()
+    git(repository, "remote", "add", "origin", "https://example.org/one.git")
+    one = read_git(repository / "notebooks", memory)
+    assert one == read_git(repository / "notebooks", memory) == read_git(repository / "notebooks")
+    git(repository, "remote", "set-url", "origin", "https://example.org/another.git")
+    assert read_git(repository, memory).remote == "https://example.org/another.git"
+    git(repository, "checkout", "--quiet", "-b", "other")
+    assert read_git(repository, memory).branch == "other"
+    # A repository within, and none any more.
+    git(repository / "notebooks", "init", "--quiet")
+    assert read_git(repository / "notebooks", memory).root == str(repository / "notebooks")
+    shutil.rmtree(repository / "notebooks" / ".git")
+    assert read_git(repository / "notebooks", memory).root == str(repository)
+    shutil.rmtree(repository / ".git")
+    assert read_git(repository, memory) is None
