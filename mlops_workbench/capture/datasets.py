@@ -135,7 +135,7 @@ def keep_with_run(session: Recorder, dataset: Dataset, data: Any, *, snapshot: b
         from mlops_workbench.capture.data_schema import schema_json
 
         schema = schema_json(dataset.profile, dataset.rows)
-        blob = session.store(dataset.run_uid, schema) if schema is not None else None
+        blob = session.store(dataset.run_uid, schema, wait=False) if schema is not None else None
         if schema is not None and blob is not None:
             path = f"schema/{_file_name(dataset.name)}.json"
             session.write(Artifact(dataset.run_uid, path, blob, len(schema), "application/json", "schema"))

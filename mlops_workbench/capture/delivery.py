@@ -11,6 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 from mlops_workbench.capture.encoding import UNSTORABLE, encode, encode_quickly
 from mlops_workbench.capture.notices import forget, notify
@@ -64,6 +65,7 @@ class Delivery:
         self._buffered = 0
         self._retry_at = 0.0
         self._lock = threading.RLock()
+        self._blobs_to_sync: deque[tuple[str, str]] = deque()
 
     def write(self, record: Record, sync: bool = False) -> None:
         """Record something; never raises on disk trouble."""
@@ -85,6 +87,37 @@ class Delivery:
             self._keep(record, number, payload, sync)
             if sync or time.monotonic() >= self._retry_at:
                 self._flush()
+
+    def sync_soon(self) -> None:
+        """Have what was written brought to the disk at once, and wait for nothing."""
+        writer = self._writer
+        if writer is not None:
+            writer.sync_soon()
+
+    def put(self, run_uid: str, data: bytes | Path, *, wait: bool = True) -> str:
+        """Put bytes or a file into the blob store; gives the digest.
+
+        Parameters
+        ----------
+        run_uid : str
+            The run that it belongs to.
+        data : bytes or Path
+            Content, or a file with it.
+        wait : bool, default=True
+            Wait until bytes are on the disk; otherwise they are by the journal's next sync.
+
+        Raises
+        ------
+        WorkbenchError, OSError
+            There is no workspace, no such file, or the disk cannot take it.
+        """
+        blobs = self.open_workspace().blobs
+        if not isinstance(data, bytes):
+            return blobs.put_file(data)
+        digest = blobs.put_bytes(data, sync=wait)
+        if not wait and not blobs.holds(digest):
+            self._blobs_to_sync.append((run_uid, digest))
+        return digest
 
     def open_workspace(self) -> Workspace:
         """The workspace records go to.
@@ -110,6 +143,7 @@ class Delivery:
                 notify(f"{len(self._buffer)} records could not be written and are lost")
                 self._buffer.clear()
             writer, self._writer = self._writer, None
+            self._sync_blobs()
             if writer is not None:
                 with contextlib.suppress(WorkbenchError, OSError):
                     writer.append(TYPE_NUMBERS[SessionEnd], encode(SessionEnd(now_ms())))
@@ -122,6 +156,7 @@ class Delivery:
         self._buffer.clear()
         self._buffered = 0
         self._retry_at = 0.0
+        self._blobs_to_sync.clear()
 
     def _keep(self, record: Record, number: int, payload: bytes, sync: bool) -> None:
         structural = isinstance(record, RunStart | RunEnd)
@@ -164,9 +199,27 @@ class Delivery:
             session,
             segment_bytes=settings.segment_mb << 20,
             fsync_seconds=settings.fsync_seconds,
+            before_sync=self._sync_blobs,
         )
         writer.append(TYPE_NUMBERS[SessionStart], encode(session_start(session, notebook_path())))
         return writer
+
+    def _sync_blobs(self) -> None:
+        while self.workspace is not None and self._blobs_to_sync:
+            try:
+                run_uid, digest = self._blobs_to_sync.popleft()
+            except IndexError:
+                # Another thread took it.
+                return
+            try:
+                self.workspace.blobs.sync(digest)
+            except StorageError as error:
+                self.lost_artifact(run_uid, error)
+
+    def lost_artifact(self, run_uid: str, error: WorkbenchError | OSError) -> None:
+        """An artifact of a run is not in the store: tell it once, and know it."""
+        self.incomplete.add(run_uid)
+        notify(f"an artifact could not be stored and is missing from the run ({error})", once="artifact")
 
     def _trouble(self, error: WorkbenchError | OSError) -> None:
         with self._lock:

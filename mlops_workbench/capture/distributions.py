@@ -93,12 +93,13 @@ class Distributions:
     def _is_installed(self, module: str) -> bool:
         """Whether a module lies where distributions do; what lies elsewhere, or nowhere, comes from none of them."""
         known: Any = sys.modules.get(module)
-        file, package = getattr(known, "__file__", None), hasattr(known, "__path__")
+        file = getattr(known, "__file__", None)
         if not isinstance(file, str):
             # A package in several folders has no file.
-            return package
-        folder = file.rpartition(os.sep)[0]
-        if package:
+            return hasattr(known, "__path__")
+        folder, _, name = file.rpartition(os.sep)
+        # Single files may have a __path__ as well, as six does.
+        if name.startswith("__init__."):
             folder = folder.rpartition(os.sep)[0]
         return folder in self._roots or os.path.realpath(folder) in self._roots.values()
 

@@ -125,7 +125,7 @@ class Environments:
                 diff = git.diff.encode("utf-8", "backslashreplace")
                 self._put(run, DIFF, diff, "text/x-diff", "code", again=not ended)
         document = msgspec.json.format(msgspec.json.encode(self._document(surroundings)), indent=1)
-        digest = self._session.store(run.uid, document, again=not ended)
+        digest = self._session.store(run.uid, document, again=not ended, wait=False)
         if digest is not None and digest != surroundings.written:
             surroundings.written = digest
             self._session.write(
@@ -159,7 +159,7 @@ class Environments:
         }
 
     def _put(self, run: ActiveRun, path: str, data: bytes, media_type: str, kind: str, *, again: bool) -> None:
-        digest = self._session.store(run.uid, data, again=again)
+        digest = self._session.store(run.uid, data, again=again, wait=False)
         if digest is not None:
             self._session.write(Artifact(run.uid, path, digest, len(data), media_type, kind))
 

@@ -64,7 +64,7 @@ class ProvenanceLog:
     def _keep(self, runs: Sequence[str], executed: Sequence[CellExecuted]) -> None:
         content = executed_notebook(executed)
         for run in runs:
-            digest = self._session.store(run, content)
+            digest = self._session.store(run, content, wait=False)
             if digest is not None:
                 self._session.write(Artifact(run, EXECUTED_CELLS, digest, len(content), _MEDIA_TYPE, "notebook"))
 

@@ -29,7 +29,10 @@ class Recorder(Protocol):
     def write(self, record: Record, sync: bool = False) -> None:
         """Record something; never raises on disk trouble."""
 
-    def store(self, run_uid: str, data: bytes | Path) -> str | None:
+    def sync_soon(self) -> None:
+        """Have what was written brought to the disk at once, in the background."""
+
+    def store(self, run_uid: str, data: bytes | Path, *, wait: bool = True) -> str | None:
         """Put bytes or a file into the blob store and return the digest, None when that failed."""
 
     def complete(self, run_uid: str) -> bool:

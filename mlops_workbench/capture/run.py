@@ -70,7 +70,7 @@ class ActiveRun(RunState):
         from mlops_workbench.capture.figures import drawing_of, render_figure
 
         files = render_figure(figure, artifact_path(name) if name else "")
-        self._put_figures(self._figures.add(files, renumber=not name, drawing=drawing_of(figure)))
+        self._put_figures(self._figures.add(files, renumber=not name, drawing=drawing_of(figure)), wait=True)
 
     def log_table(self, data: Any, name: str = "table") -> None:
         """Keep a table with the run, in the form that ``mlflow.load_table`` reads.
@@ -88,7 +88,7 @@ class ActiveRun(RunState):
         InvalidInput
             It is no table, or the name leads out of the run.
         """
-        self.put_table(read_table(data), artifact_path(name))
+        self.put_table(read_table(data), artifact_path(name), wait=True)
 
     def log_dataset(
         self, data: Any, name: str = "", *, context: str = "training", source: str = "", snapshot: bool | None = None
@@ -195,8 +195,10 @@ class ActiveRun(RunState):
                 output=mask(output[-2 * _TAIL :])[-_TAIL:],
                 complete=self._session.complete(self.uid),
             ),
-            sync=True,
+            sync=self._wait,
         )
+        if not self._wait:
+            self._session.sync_soon()
 
 
 def _headline(error: BaseException) -> str:

@@ -39,6 +39,8 @@ class RunState:
         It was begun by another process, which ends it.
     thread : int, optional
         The thread in whose context it is the current run; None when it is any code's.
+    wait : bool, default=True
+        Its end waits for the disk.
 
     Attributes
     ----------
@@ -67,7 +69,15 @@ class RunState:
         Why the workbench itself interrupts it, empty when it does not.
     """
 
-    def __init__(self, session: Recorder, start: RunStart, *, joined: bool = False, thread: int | None = None) -> None:
+    def __init__(
+        self,
+        session: Recorder,
+        start: RunStart,
+        *,
+        joined: bool = False,
+        thread: int | None = None,
+        wait: bool = True,
+    ) -> None:
         self.start = start
         self.uid = start.run_uid
         self.name = start.name
@@ -86,6 +96,7 @@ class RunState:
         self.notes: list[str] = []
         self._session = session
         self._write = session.write
+        self._wait = wait
         self._steps: dict[str, int] = {}
         self.defaults: set[str] = set()
         self._figures = KeptFigures()
@@ -168,12 +179,7 @@ class RunState:
         InvalidInput
             There is no such file, or the name leads out of the run.
         """
-        for path, content in read_artifact(source, name):
-            digest = self._session.store(self.uid, content)
-            if digest is not None:
-                size = len(content) if isinstance(content, bytes) else content.stat().st_size
-                media = media_type or media_type_of(path)
-                self._write(Artifact(self.uid, path, digest, size, media, kind), sync=True)
+        self._keep_artifact(source, name, kind, media_type, wait=True)
 
     def observe_params(self, values: Mapping[str, Any], origin: str = "observed") -> None:
         """Record parameters that were seen, not logged; a logged one of the same name stands."""
@@ -222,17 +228,27 @@ class RunState:
         """Keep figures that were displayed, unless they were logged too; a name that is taken gets a number."""
         for figure in shown:
             if not self._figures.known(figure.files, figure.source):
-                self._put_figures(self._figures.add(figure.files, renumber=True, drawing=figure.source))
+                self._put_figures(self._figures.add(figure.files, renumber=True, drawing=figure.source), wait=False)
 
-    def put_table(self, table: Table, name: str, *, renumber: bool = False) -> None:
-        """Keep a table; `renumber` gives it the next free number instead of replacing one."""
+    def put_table(self, table: Table, name: str, *, renumber: bool = False, wait: bool = False) -> None:
+        """Keep a table; `renumber` takes the next free number instead of replacing one, `wait` waits for the disk."""
         path = self._tables.add(name, renumber=renumber)
-        self.log_artifact(table.to_json(), path, kind="table", media_type=MEDIA_TYPE)
+        self._keep_artifact(table.to_json(), path, "table", MEDIA_TYPE, wait=wait)
         self.tag(self._tables.tags(path, table))
 
-    def _put_figures(self, files: Iterable[FigureFile]) -> None:
+    def _put_figures(self, files: Iterable[FigureFile], *, wait: bool) -> None:
         for path, content, media_type in files:
-            self.log_artifact(content, path, kind="figure", media_type=media_type)
+            self._keep_artifact(content, path, "figure", media_type, wait=wait)
+
+    def _keep_artifact(
+        self, source: str | os.PathLike[str] | bytes, name: str, kind: str, media_type: str, *, wait: bool
+    ) -> None:
+        for path, content in read_artifact(source, name):
+            digest = self._session.store(self.uid, content, wait=wait)
+            if digest is not None:
+                size = len(content) if isinstance(content, bytes) else content.stat().st_size
+                media = media_type or media_type_of(path)
+                self._write(Artifact(self.uid, path, digest, size, media, kind), sync=wait)
 
     def _put_params(self, values: Mapping[str, Any], origin: str) -> None:
         new = {name: mask_value(name, plain(value)) for name, value in values.items()}

@@ -21,7 +21,6 @@ from mlops_workbench.capture.encoding import text
 from mlops_workbench.capture.fits import Fit, Fits
 from mlops_workbench.capture.heart import Heart
 from mlops_workbench.capture.joined_runs import JoinedRuns
-from mlops_workbench.capture.notices import notify
 from mlops_workbench.capture.place import notebook_path
 from mlops_workbench.capture.published_runs import PublishedRun, RunsForChildren
 from mlops_workbench.capture.run import ActiveRun
@@ -69,12 +68,15 @@ class Session:
         ``write(record, sync=False)`` records something; it never raises on disk trouble. See `Delivery.write`.
     surroundings : Surroundings
         Environment and resources of the runs, and the budget.
+    sync_soon : callable
+        Has what was written brought to the disk at once, in the background.
     """
 
     def __init__(self, workspace: Workspace | None = None) -> None:
         find = Workspace.find if workspace is None else lambda: workspace
         self._delivery = Delivery(find, self._running, self._close_at_exit)
         self.write = self._delivery.write
+        self.sync_soon = self._delivery.sync_soon
         self._experiment = ""
         self._active: list[ActiveRun] = []
         self.finished: deque[ActiveRun] = deque(maxlen=_REMEMBERED)
@@ -125,7 +127,7 @@ class Session:
             )
         self._experiment = name.strip()
 
-    def store(self, run_uid: str, data: bytes | Path, *, again: bool = False) -> str | None:
+    def store(self, run_uid: str, data: bytes | Path, *, again: bool = False, wait: bool = True) -> str | None:
         """Put bytes or a file into the blob store.
 
         Parameters
@@ -136,6 +138,9 @@ class Session:
             Content, or a file with it.
         again : bool, default=False
             Whether it will be tried once more before the run is complete, so that nothing is missing yet.
+        wait : bool, default=True
+            Wait until bytes are on the disk, as somebody does who was told to keep them; what was only observed is
+            there by the journal's next sync.
 
         Returns
         -------
@@ -143,13 +148,11 @@ class Session:
             Its digest; None when the disk could not take it, which was told and makes the run incomplete.
         """
         try:
-            blobs = self.workspace.blobs
-            return blobs.put_bytes(data) if isinstance(data, bytes) else blobs.put_file(data)
+            return self._delivery.put(run_uid, data, wait=wait)
         except (WorkbenchError, OSError) as error:
             if again:
                 return None
-            self._delivery.incomplete.add(run_uid)
-            notify(f"an artifact could not be stored and is missing from the run ({error})", once="artifact")
+            self._delivery.lost_artifact(run_uid, error)
             return None
 
     def complete(self, run_uid: str) -> bool:
@@ -169,6 +172,7 @@ class Session:
         source: str = "",
         ambient: bool = True,
         numbered: bool = False,
+        wait: bool = True,
     ) -> ActiveRun:
         """Begin a run; whoever begins it ends it with `ActiveRun.end`.
 
@@ -195,6 +199,9 @@ class Session:
             of a context only (see `enter_run`).
         numbered : bool, default=False
             Add the end of the id to the name if a run of this session has that name already.
+        wait : bool, default=True
+            Wait for the disk when it begins and when it ends; otherwise its journal is synced then without anybody
+            waiting for it.
         """
         uid = new_id()
         if numbered and any(run.name == name for run in (*self.finished, *self._active)):
@@ -213,11 +220,12 @@ class Session:
                 tags=dict(tags or {}),
             ),
             None if ambient else threading.get_ident(),
+            wait=wait,
         )
 
     def begin(self, start: RunStart) -> ActiveRun:
         """Begin the run that `start` describes, or carry it on in this process; whoever does so ends it."""
-        return self._begin(start, None)
+        return self._begin(start, None, wait=True)
 
     def find_run(self, uid: str) -> ActiveRun | None:
         """The active run with this uid, when it is one of this process."""
@@ -297,14 +305,16 @@ class Session:
         self._heart.rest()
         self._delivery.close()
 
-    def _begin(self, start: RunStart, thread: int | None) -> ActiveRun:
+    def _begin(self, start: RunStart, thread: int | None, *, wait: bool) -> ActiveRun:
         tags = {name: mask_value(name, value) for name, value in start.tags.items()}
         start = msgspec.structs.replace(start, source=mask(start.source), tags=tags)
-        run = ActiveRun(self, start, thread=thread)
+        run = ActiveRun(self, start, thread=thread, wait=wait)
         try:
             with self._lock:
                 self._active.append(run)
-            self.write(start, sync=True)
+            self.write(start, sync=wait)
+            if not wait:
+                self.sync_soon()
             with self._lock:
                 self._publish()
             self._heart.beat()

@@ -142,6 +142,7 @@ class Watch:
             cell_id=execution.cell_id,
             tags=options.tags,
             source=execution.source,
+            wait=False,
         )
         try:
             if options.params:

@@ -42,6 +42,16 @@ def write_atomic(path: Path, data: bytes | str, *, mode: int = 0o644) -> None:
         ) from error
 
 
+def sync_folder(folder: Path) -> None:
+    """Put the names of new files on the disk, where the system can do that."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
 @contextlib.contextmanager
 def file_lock(path: Path, *, wait: bool = True) -> Iterator[bool]:
     """Hold an advisory lock between processes; the system frees it when the holder dies.

@@ -42,7 +42,8 @@ Two things are promised, and they are not the same:
 * *The death of the process*, however sudden, loses no frame that `append` returned from: it is in the page
   cache, which belongs to the system.
 * *A loss of power* loses no frame that `sync` (or ``append(..., sync=True)``) returned from, and of the
-  others at most those of the last ``fsync_seconds``, which a thread brings to the disk in the background.
+  others at most those of the last ``fsync_seconds``, which a thread brings to the disk in the background, or of
+  the milliseconds since ``sync_soon``.
 """
 
 from __future__ import annotations

@@ -132,16 +132,6 @@ def trouble(error: OSError, path: Path) -> StorageError:
     )
 
 
-def sync_folder(folder: Path) -> None:
-    """Put the names of new files on the disk, where the system can do that."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
 def _round_up(size: int) -> int:
     return -(-size // _STEP) * _STEP
 

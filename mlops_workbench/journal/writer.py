@@ -6,13 +6,15 @@ import contextlib
 import os
 import threading
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 from zlib import crc32
 
 from mlops_workbench.core.errors import StorageError
+from mlops_workbench.core.files import sync_folder
 from mlops_workbench.journal.format import FRAME_BYTES, MAX_PAYLOAD, SUFFIX, pack_body, pack_prefix
-from mlops_workbench.journal.segment import Segment, fdatasync, sync_folder, trouble
+from mlops_workbench.journal.segment import Segment, fdatasync, trouble
 
 #: Full segments that may be open at a time.
 _MAX_FULL = 8
@@ -49,6 +51,8 @@ class JournalWriter:
     fsync_seconds : float
         Longest time that appended frames wait for their ``fsync``, which a thread does in the background;
         0 does it before `append` returns.
+    before_sync : callable, optional
+        Brings to the disk what frames speak of; called before they are brought there, and must not raise.
 
     Attributes
     ----------
@@ -63,21 +67,29 @@ class JournalWriter:
         exception: it is there.
     """
 
-    def __init__(self, folder: Path, session: str, *, segment_bytes: int, fsync_seconds: float) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        session: str,
+        *,
+        segment_bytes: int,
+        fsync_seconds: float,
+        before_sync: Callable[[], None] | None = None,
+    ) -> None:
         self.folder = folder
         self.session = session
         self.sequence = 0
         self._segment_bytes = segment_bytes
         self._fsync_seconds = fsync_seconds
+        self._before_sync = before_sync
         self._sync_each = fsync_seconds <= 0
         # A handler of a signal may append while this very thread does.
         self._lock = threading.RLock()
         self._syncing = threading.RLock()
         self._dirty = False
-        self._wake = threading.Event()
-        self._over = threading.Event()
+        self._signals = _Signals()
         # A writer that nobody holds any more has no thread either.
-        self._ends_syncer = weakref.finalize(self, _end_syncer, self._over, self._wake)
+        self._ends_syncer = weakref.finalize(self, self._signals.end)
         self._ends_syncer.atexit = False
         self._syncer: threading.Thread | None = None
         # Why no more frames can be taken: closed, forked, or a fault seen in the background.
@@ -150,7 +162,14 @@ class JournalWriter:
             The disk failed, or the file was deleted. The writer takes no more frames then.
         """
         with self._syncing:
+            if self._before_sync is not None:
+                self._before_sync()
             self._sync()
+
+    def sync_soon(self) -> None:
+        """Let the thread bring everything appended so far to the disk at once, and wait for nothing."""
+        self._signals.hurry.set()
+        self._wake_syncer()
 
     def _sync(self) -> None:
         with self._lock:
@@ -162,7 +181,7 @@ class JournalWriter:
                 file = os.dup(self._segment.file)
             except OSError as error:
                 # The process has too many files open. The journal is as good as before; the syncer tries again.
-                self._wake.set()
+                self._signals.wake.set()
                 raise NotSynced(
                     f"the journal cannot be synced now: {error.strerror or error}",
                     where=str(path),
@@ -198,7 +217,7 @@ class JournalWriter:
                     self._full[:0] = full
                     self._new_file = self._new_file or new_file
                     self._dirty = True
-                self._wake.set()
+                self._signals.wake.set()
 
     def close(self) -> None:
         """Cut the file to what was written and close it; appending afterwards is an error."""
@@ -209,7 +228,7 @@ class JournalWriter:
             for segment in (*self._full, self._segment):
                 segment.finish()
             self._full.clear()
-        _end_syncer(self._over, self._wake)
+        self._signals.end()
 
     def _stop(self, reason: StorageError) -> StorageError:
         with self._lock:
@@ -245,7 +264,7 @@ class JournalWriter:
         if self._syncer is None:
             self._syncer = threading.Thread(
                 target=_sync_now_and_then,
-                args=(weakref.ref(self), self._wake, self._over, self._fsync_seconds),
+                args=(weakref.ref(self), self._signals, self._fsync_seconds),
                 name="mlops-journal-sync",
                 daemon=True,
             )
@@ -254,7 +273,7 @@ class JournalWriter:
             except RuntimeError:
                 # The interpreter is shutting down; close() syncs.
                 self._syncer = None
-        self._wake.set()
+        self._signals.wake.set()
 
     def _abandon(self) -> None:
         # Runs in a forked child, where another thread of the parent may have held the lock.
@@ -275,18 +294,38 @@ def _refuse(_: bytes) -> NoReturn:
     raise ValueError("the segment takes no more frames")
 
 
-def _end_syncer(over: threading.Event, wake: threading.Event) -> None:
-    over.set()
-    wake.set()
+class _Signals:
+    """What the thread of a writer waits for; it holds these and not the writer.
+
+    Attributes
+    ----------
+    wake : threading.Event
+        There is something to sync, within the interval.
+    hurry : threading.Event
+        It is to be done now.
+    over : bool
+        The writer is closed or gone.
+    """
+
+    def __init__(self) -> None:
+        self.wake = threading.Event()
+        self.hurry = threading.Event()
+        self.over = False
+
+    def end(self) -> None:
+        """Let the thread end."""
+        self.over = True
+        self.hurry.set()
+        self.wake.set()
 
 
-def _sync_now_and_then(
-    owner: weakref.ref[JournalWriter], wake: threading.Event, over: threading.Event, seconds: float
-) -> None:
+def _sync_now_and_then(owner: weakref.ref[JournalWriter], signals: _Signals, seconds: float) -> None:
     while True:
-        wake.wait()
-        wake.clear()
-        if over.wait(seconds):
+        signals.wake.wait()
+        signals.wake.clear()
+        signals.hurry.wait(seconds)
+        signals.hurry.clear()
+        if signals.over:
             return
         writer = owner()
         if writer is None or writer._stopped is not None:

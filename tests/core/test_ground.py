@@ -140,6 +140,32 @@ def test_a_missing_blob_and_a_store_that_cannot_be_written_are_named(tmp_path: P
         BlobStore(tmp_path / "file").put_bytes(b"x")
 
 
+def test_a_blob_that_a_loss_of_power_cut_short_is_not_given_and_is_stored_again(tmp_path: Path) -> None:
+    store = BlobStore(tmp_path)
+    digest = store.put_bytes(b"content", sync=False)
+    assert store.get(digest).read_bytes() == b"content" and not store.holds(digest)
+    store.path(digest).write_bytes(b"")
+    with pytest.raises(NotFound, match="loss of power"):
+        store.get(digest)
+    assert store.put_bytes(b"content") == digest and store.holds(digest)
+    assert store.get(digest).read_bytes() == b"content"
+    # Known to be on the disk: it is not written again.
+    before = store.path(digest).stat().st_ino
+    store.put_bytes(b"content")
+    store.put_bytes(b"content", sync=False)
+    assert store.path(digest).stat().st_ino == before
+
+
+def test_a_blob_is_trusted_once_it_was_synced(tmp_path: Path) -> None:
+    store = BlobStore(tmp_path)
+    digest = store.put_bytes(b"content", sync=False)
+    store.sync(digest)
+    assert store.holds(digest) and store.get(digest).read_bytes() == b"content"
+    store.path(digest).unlink()
+    store.sync(digest)
+    assert not store.holds(digest)
+
+
 def test_an_interrupted_write_leaves_no_blob(tmp_path: Path) -> None:
     store = BlobStore(tmp_path / "store")
     with pytest.raises(IsADirectoryError):

@@ -93,6 +93,31 @@ with track("outer"):
             fsync_seconds=60,
         )
 
+    def test_the_start_and_the_end_of_a_cells_run_are_on_the_disk_without_another_call(self, workspace):
+        disk(
+            workspace,
+            """
+import stat
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.instance()
+shell.run_line_magic("load_ext", "mlops_workbench")
+shell.user_ns["until"], shell.user_ns["kept"] = until, kept
+cell = "%%track r\\nuntil(lambda: kept()[0].count('RunStart') == 1)"
+assert shell.run_cell(cell, store_history=True).success
+until(lambda: "RunEnd" in kept()[0])
+blobs = current_session().workspace.blobs
+until(lambda: "Artifact" in kept()[0] or current_session().sync_soon())
+for name, held in synced.items():
+    Path(name + ".kept").write_bytes(held)
+    for frame in read_frames(Path(name + ".kept")):
+        record = decode(frame.type, frame.payload)
+        if type(record).__name__ == "Artifact":
+            # What a record on the disk speaks of is there before it.
+            assert blobs.holds(record.digest) and str(blobs.path(record.digest)) in folders
+""",
+            fsync_seconds=60,
+        )
+
     def test_metrics_and_parameters_are_on_the_disk_after_the_interval_without_another_call(self, workspace):
         disk(
             workspace,
