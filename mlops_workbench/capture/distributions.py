@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,12 @@ class Distributions:
 def imported_modules() -> frozenset[str]:
     """Top-level modules that are imported now, the standard library's left out."""
     # A copy of the keys: another thread may import meanwhile.
-    return frozenset({name for name in list(sys.modules) if "." not in name} - sys.stdlib_module_names)
+    return _top_level(tuple(sys.modules))
+
+
+@lru_cache(maxsize=1)
+def _top_level(modules: tuple[str, ...]) -> frozenset[str]:
+    return frozenset({name for name in modules if "." not in name} - sys.stdlib_module_names)
 
 
 def describe_packages(installed: Installed, imported: Iterable[str]) -> dict[str, Any]:

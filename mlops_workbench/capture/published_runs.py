@@ -80,7 +80,11 @@ class RunsForChildren:
             joined = os.environ.get("MLOPS_RUN_UID", "")
             temporary = self._path.with_suffix(".new")
             # Not synced: no child outlives a loss of power.
-            temporary.write_bytes(msgspec.json.encode(PublishedRuns(self._process, joined, runs)))
+            file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+            try:
+                os.write(file, msgspec.json.encode(PublishedRuns(self._process, joined, runs)))
+            finally:
+                os.close(file)
             os.replace(temporary, self._path)
 
 

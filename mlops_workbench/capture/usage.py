@@ -111,9 +111,35 @@ def ignoring_children_of_this_thread() -> Iterator[None]:
 
 def _memory() -> tuple[int, int]:
     with contextlib.suppress(OSError):
-        sizes = dict(_sizes(_read("/proc/self/status"), only=("VmHWM", "VmRSS")))
+        sizes = dict(_sizes(_status.read(), only=("VmHWM", "VmRSS")))
         return sizes.get("VmRSS", 0), sizes.get("VmHWM", 0)
     return 0, 0
+
+
+class _Status:
+    """The file in which the system tells of this process, kept open.
+
+    Each call of the system gives the interpreter's lock away, and a run's end waits for it.
+    """
+
+    def __init__(self) -> None:
+        self._pid = 0
+        self._file = -1
+
+    def read(self) -> str:
+        """What it says now."""
+        if self._pid == os.getpid():
+            # Somebody may have closed every file of the process, and opened others under their numbers.
+            with contextlib.suppress(OSError):
+                text = os.pread(self._file, 1 << 16, 0).decode("utf-8", "replace")
+                if f"\nPid:\t{self._pid}\n" in text:
+                    return text
+        # The first time; in a forked child it is the parent's file.
+        self._pid, self._file = os.getpid(), os.open("/proc/self/status", os.O_RDONLY | os.O_CLOEXEC)
+        return os.pread(self._file, 1 << 16, 0).decode("utf-8", "replace")
+
+
+_status = _Status()
 
 
 def _sizes(text: str, only: tuple[str, ...] = ("MemTotal", "MemAvailable")) -> list[tuple[str, int]]:

@@ -158,6 +158,9 @@ class Settings(_Section, frozen=True):
     monitoring: MonitoringSettings = MonitoringSettings()
 
 
+_DEFAULTS = Settings()
+
+
 def load_settings(
     file: Path | None = None,
     environ: Mapping[str, str] | None = None,
@@ -214,10 +217,8 @@ def _variable(section: str, field: str) -> str:
 
 
 def _fields() -> dict[str, tuple[str, ...]]:
-    return {
-        section.name: tuple(field.name for field in msgspec.structs.fields(section.type))
-        for section in msgspec.structs.fields(Settings)
-    }
+    # Not by msgspec.structs.fields, which evaluates all annotations: the first cell of a kernel waits for this.
+    return {section: getattr(_DEFAULTS, section).__struct_fields__ for section in Settings.__struct_fields__}
 
 
 def _from_file(file: Path, values: dict[str, dict[str, Any]], sources: dict[tuple[str, str], str]) -> None:
@@ -287,24 +288,24 @@ def _put(
 def _validated(values: dict[str, dict[str, Any]], sources: dict[tuple[str, str], str]) -> Settings:
     # One field at a time, so that an error can name where its value came from.
     sections = {}
-    for section in msgspec.structs.fields(Settings):
-        given = values.get(section.name, {})
+    for section, given in values.items():
+        kind = type(getattr(_DEFAULTS, section))
         converted = {}
-        for field in msgspec.structs.fields(section.type):
+        for field in msgspec.structs.fields(kind):
             if field.name not in given:
                 continue
-            source = sources[section.name, field.name]
+            source = sources[section, field.name]
             try:
                 # Text stands for a number only where text is all there can be: in the environment.
                 strict = not source.startswith("environment")
                 converted[field.name] = msgspec.convert(given[field.name], field.type, strict=strict)
             except msgspec.ValidationError as error:
                 raise SettingsError(
-                    f"{section.name}.{field.name} = {given[field.name]!r}: {error}",
+                    f"{section}.{field.name} = {given[field.name]!r}: {error}",
                     where=source,
                     hint=_expected(field.type),
                 ) from error
-        sections[section.name] = section.type(**converted)
+        sections[section] = kind(**converted)
     return Settings(**sections)
 
 

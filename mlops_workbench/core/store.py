@@ -128,18 +128,26 @@ class BlobStore:
         temporary = ""
 
         def keep(digest: str) -> None:
+            nonlocal temporary
             file.flush()
             final = self.path(digest)
-            final.parent.mkdir(exist_ok=True)
             os.fchmod(file.fileno(), 0o644)
-            os.replace(temporary, final)
+            try:
+                os.replace(temporary, final)
+            except FileNotFoundError:
+                final.parent.mkdir(exist_ok=True)
+                os.replace(temporary, final)
+            temporary = ""
             if sync:
                 _settle(file.fileno(), final.parent)
 
         file: BinaryIO
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(prefix=".incoming-", dir=self.root)
+            try:
+                handle, temporary = tempfile.mkstemp(prefix=".incoming-", dir=self.root)
+            except FileNotFoundError:
+                self.root.mkdir(parents=True, exist_ok=True)
+                handle, temporary = tempfile.mkstemp(prefix=".incoming-", dir=self.root)
             with os.fdopen(handle, "wb") as file:
                 yield file, keep
         except OSError as error:
@@ -149,8 +157,9 @@ class BlobStore:
                 hint="check that the folder is writable and has room",
             ) from error
         finally:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
+            if temporary:
+                with contextlib.suppress(OSError):
+                    os.unlink(temporary)
 
 
 def _settle(descriptor: int, folder: Path) -> None:

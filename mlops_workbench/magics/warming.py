@@ -21,6 +21,7 @@ _PATIENCE = 0.02
 _MODULES = (
     "mlops_workbench.capture.watch",
     "mlops_workbench.capture.cells",
+    "mlops_workbench.notebooks.names_visitor",
     "mlops_workbench.capture.provenance",
     "mlops_workbench.capture.autotrack",
     "mlops_workbench.magics.showing",
