@@ -36,6 +36,8 @@ _FIXED = frozenset((tuple, frozenset))
 _BY_IDENTITY = (type, ModuleType, FunctionType, BuiltinFunctionType, MethodType)
 #: Those whose objects are told by a text of their content.
 _LIBRARIES = frozenset(("builtins", "datetime", "decimal", "fractions", "uuid", "zoneinfo"))
+#: Of a table, as many names and types are looked at.
+_COLUMNS = 1000
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -215,9 +217,12 @@ class _Reader:
         # Neither its index nor all of its columns are looked at.
         self.complete = False
         self._say("DataFrame", *value.shape)
-        self._plain([repr(name)[:200] for name in value.columns[:1000].tolist()])
+        names = value.columns
+        # A slice of an index costs more than the names of a table of ordinary width.
+        names = names if len(names) <= _COLUMNS else names[:_COLUMNS]
+        self._plain([repr(name)[:200] for name in names.tolist()])
         dtypes = value.dtypes.tolist()
-        plain = 0 < len(dtypes) <= 1000 and type(dtypes[0]).__module__.startswith("numpy")
+        plain = 0 < len(dtypes) <= _COLUMNS and type(dtypes[0]).__module__.startswith("numpy")
         if plain and all(dtype == dtypes[0] for dtype in dtypes):
             # Column by column it would take milliseconds.
             self._values(dtypes[0], value)

@@ -8,7 +8,7 @@ import os
 import queue
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from mlops_workbench.capture.run import ActiveRun
     from mlops_workbench.capture.session import Session
 
+#: A run that takes no longer is not looked at before its end.
+_SHORT_SECONDS = 0.1
 ENVIRONMENT = "environment.json"
 DIFF = "git.diff"
 #: Longest wait for what is being written when the session is closed; git and packages are not waited for.
@@ -45,6 +47,8 @@ class _Surroundings:
     imported: frozenset[str] | None = None
     written: str = ""
     settled: bool = False
+    #: Set when the run ended.
+    over: threading.Event = field(default_factory=threading.Event)
 
 
 class Environments:
@@ -81,6 +85,7 @@ class Environments:
         surroundings = self._open.get(run.uid)
         if surroundings is not None and self._worker is not None:
             surroundings.imported = imported_modules()
+            surroundings.over.set()
             self._worker.add(surroundings)
 
     def close(self) -> None:
@@ -103,6 +108,8 @@ class Environments:
         self._worker: _Worker | None = None
 
     def _collect(self, surroundings: _Surroundings, worker: _Worker) -> None:
+        # What a cell of some milliseconds has around it is collected once, and not beside it.
+        surroundings.over.wait(_SHORT_SECONDS)
         if surroundings.settled:
             return
         if not surroundings.git_read:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import sys
+import time
 from array import array
 from collections.abc import Mapping
 from typing import Any
 
 from mlops_workbench.core.errors import InvalidInput
 from mlops_workbench.core.records import RandomState
+
+#: Seconds in which nobody draws a number: from the end of what waits to the beginning of the cell that it waits for.
+_JUST_NOW = 0.002
 
 
 class Randomness:
@@ -21,10 +26,15 @@ class Randomness:
     def __init__(self) -> None:
         self._known: dict[str, Any] = {}
         self._digest = ""
+        # States that were just asked for, and when: what one cell left is what the next one finds.
+        self._left: tuple[float, dict[str, Any]] = (-math.inf, {})
 
     def look(self) -> tuple[str, RandomState | None]:
         """Digest of the state now, and the state itself when it differs from the last look."""
-        current = _states()
+        at, current = self._left
+        if time.monotonic() - at > _JUST_NOW:
+            current = _states()
+        self._left = (-math.inf, {})
         if self._digest and _same(current, self._known):
             return self._digest, None
         self._known = current
@@ -40,6 +50,7 @@ class Randomness:
     def moved(self) -> list[str]:
         """Libraries whose generator was there at the last look and has moved on since."""
         current = _states()
+        self._left = (time.monotonic(), current)
         return [name for name, state in self._known.items() if name in current and not _equal(current[name], state)]
 
 
