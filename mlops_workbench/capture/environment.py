@@ -109,7 +109,7 @@ class Environments:
 
     def _collect(self, surroundings: _Surroundings, worker: _Worker) -> None:
         # What a cell of some milliseconds has around it is collected once, and not beside it.
-        surroundings.over.wait(_SHORT_SECONDS)
+        surroundings.over.wait(max(0.0, surroundings.began + _SHORT_SECONDS - time.monotonic()))
         if surroundings.settled:
             return
         if not surroundings.git_read:

@@ -168,4 +168,6 @@ def _settle(descriptor: int, folder: Path) -> None:
     # Its name, and that of a folder that may be new.
     sync_folder(folder)
     sync_folder(folder.parent)
-    os.fchmod(descriptor, 0o444)
+    # In a store of several people another one may have put the same content there meanwhile, who marks it then.
+    with contextlib.suppress(PermissionError):
+        os.fchmod(descriptor, 0o444)
