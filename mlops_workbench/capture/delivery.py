@@ -94,8 +94,8 @@ class Delivery:
         if writer is not None:
             writer.sync_soon()
 
-    def put(self, run_uid: str, data: bytes | Path, *, wait: bool = True) -> str:
-        """Put bytes or a file into the blob store; gives the digest.
+    def store(self, run_uid: str, data: bytes | Path, *, again: bool = False, wait: bool = True) -> str | None:
+        """Put bytes or a file into the blob store.
 
         Parameters
         ----------
@@ -103,18 +103,26 @@ class Delivery:
             The run that it belongs to.
         data : bytes or Path
             Content, or a file with it.
+        again : bool, default=False
+            Whether it will be tried once more before the run is complete, so that nothing is missing yet.
         wait : bool, default=True
-            Wait until bytes are on the disk; otherwise they are by the journal's next sync.
+            Wait until bytes are on the disk, as somebody does who was told to keep them; what was only observed is
+            there by the journal's next sync.
 
-        Raises
-        ------
-        WorkbenchError, OSError
-            There is no workspace, no such file, or the disk cannot take it.
+        Returns
+        -------
+        str or None
+            Its digest; None when the disk could not take it, which was told and makes the run incomplete.
         """
-        blobs = self.open_workspace().blobs
-        if not isinstance(data, bytes):
-            return blobs.put_file(data)
-        digest = blobs.put_bytes(data, sync=wait)
+        try:
+            blobs = self.open_workspace().blobs
+            if not isinstance(data, bytes):
+                return blobs.put_file(data)
+            digest = blobs.put_bytes(data, sync=wait)
+        except (WorkbenchError, OSError) as error:
+            if not again:
+                self._lost_artifact(run_uid, error)
+            return None
         if not wait and not blobs.holds(digest):
             self._blobs_to_sync.append((run_uid, digest))
         return digest
@@ -214,9 +222,9 @@ class Delivery:
             try:
                 self.workspace.blobs.sync(digest)
             except StorageError as error:
-                self.lost_artifact(run_uid, error)
+                self._lost_artifact(run_uid, error)
 
-    def lost_artifact(self, run_uid: str, error: WorkbenchError | OSError) -> None:
+    def _lost_artifact(self, run_uid: str, error: WorkbenchError | OSError) -> None:
         """An artifact of a run is not in the store: tell it once, and know it."""
         self.incomplete.add(run_uid)
         notify(f"an artifact could not be stored and is missing from the run ({error})", once="artifact")

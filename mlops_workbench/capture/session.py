@@ -11,7 +11,6 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -68,6 +67,8 @@ class Session:
         ``write(record, sync=False)`` records something; it never raises on disk trouble. See `Delivery.write`.
     surroundings : Surroundings
         Environment and resources of the runs, and the budget.
+    store : callable
+        ``store(run_uid, data, again=False, wait=True)`` puts bytes or a file into the blob store. See `Delivery.store`.
     sync_soon : callable
         Has what was written brought to the disk at once, in the background.
     """
@@ -77,6 +78,7 @@ class Session:
         self._delivery = Delivery(find, self._running, self._close_at_exit)
         self.write = self._delivery.write
         self.sync_soon = self._delivery.sync_soon
+        self.store = self._delivery.store
         self._experiment = ""
         self._active: list[ActiveRun] = []
         self.finished: deque[ActiveRun] = deque(maxlen=_REMEMBERED)
@@ -126,34 +128,6 @@ class Session:
                 f"{name!r} cannot be the name of an experiment", hint="use a line of text of at most 250 characters"
             )
         self._experiment = name.strip()
-
-    def store(self, run_uid: str, data: bytes | Path, *, again: bool = False, wait: bool = True) -> str | None:
-        """Put bytes or a file into the blob store.
-
-        Parameters
-        ----------
-        run_uid : str
-            The run that it belongs to.
-        data : bytes or Path
-            Content, or a file with it.
-        again : bool, default=False
-            Whether it will be tried once more before the run is complete, so that nothing is missing yet.
-        wait : bool, default=True
-            Wait until bytes are on the disk, as somebody does who was told to keep them; what was only observed is
-            there by the journal's next sync.
-
-        Returns
-        -------
-        str or None
-            Its digest; None when the disk could not take it, which was told and makes the run incomplete.
-        """
-        try:
-            return self._delivery.put(run_uid, data, wait=wait)
-        except (WorkbenchError, OSError) as error:
-            if again:
-                return None
-            self._delivery.lost_artifact(run_uid, error)
-            return None
 
     def complete(self, run_uid: str) -> bool:
         """Whether nothing of a run had to be dropped so far."""
