@@ -24,11 +24,11 @@ _EXPORTS = {
     "log_model": "mlops_workbench.capture",
     "log_dataset": "mlops_workbench.capture",
     "tag": "mlops_workbench.capture",
-    "runs": "mlops_workbench.control.run_frame",
-    "load_dataset": "mlops_workbench.control.datasets",
-    "load_model": "mlops_workbench.control.endpoint_use",
-    "predict": "mlops_workbench.control.endpoint_use",
-    "feedback": "mlops_workbench.control.endpoint_use",
+    "runs": "mlops_workbench.client.runs",
+    "load_dataset": "mlops_workbench.client.datasets",
+    "load_model": "mlops_workbench.client.endpoints",
+    "predict": "mlops_workbench.client.endpoints",
+    "feedback": "mlops_workbench.client.endpoints",
 }
 
 __all__ = [*_EXPORTS, "__version__", "load_ipython_extension"]

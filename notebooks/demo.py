@@ -26,9 +26,9 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from mlops_workbench.control.client import Client
-from mlops_workbench.control.prediction import tensors
-from mlops_workbench.control.requests import RegisterRequest
+from mlops_workbench.client.client import Client
+from mlops_workbench.client.prediction import tensors
+from mlops_workbench.client.bodies import RegisterRequest
 from mlops_workbench.core.monitors import MonitorReport, MonitorSpec, Window
 from mlops_workbench.core.pipelines import PipelineRun
 from mlops_workbench.core.workspace import Workspace

@@ -18,8 +18,8 @@ from mlops_workbench.capture.api import (
     tag,
     track,
 )
-from mlops_workbench.capture.run import ActiveRun
-from mlops_workbench.capture.session import Session, current_session
+from mlops_workbench.capture.run.active import ActiveRun
+from mlops_workbench.capture.session.session import Session, current_session
 
 __all__ = [
     "ActiveRun",

@@ -8,11 +8,11 @@ import textwrap
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from mlops_workbench.capture.notices import notify
-from mlops_workbench.capture.place import cell_source, execution
+from mlops_workbench.capture.kernel.notices import notify
+from mlops_workbench.capture.kernel.place import cell_source, execution
 from mlops_workbench.capture.progress import progress
-from mlops_workbench.capture.run import ActiveRun
-from mlops_workbench.capture.session import current_session, enter_run, leave_run, run_of_context
+from mlops_workbench.capture.run.active import ActiveRun
+from mlops_workbench.capture.session.session import current_session, enter_run, leave_run, run_of_context
 from mlops_workbench.core.errors import InvalidInput
 
 _NOTE = "mlflow.note.content"

@@ -29,7 +29,7 @@ class Shell:
 
     def client(self) -> Any:
         """A client of the control plane."""
-        from mlops_workbench.control.client import Client
+        from mlops_workbench.client.client import Client
 
         return Client.connect(self.workspace)
 
@@ -85,7 +85,7 @@ class Shell:
 
 def main() -> None:
     """Run ``mlops``; exit code 1 for an error or a check that fails, 130 after Ctrl-C."""
-    from mlops_workbench.verbs.app import app, run
+    from mlops_workbench.commands.app import app, run
 
     if "_MLOPS_COMPLETE" in os.environ:
         app.main(prog_name="mlops", obj=Shell())

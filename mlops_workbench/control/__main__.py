@@ -15,9 +15,9 @@ import uvicorn
 from fastapi import FastAPI
 
 from mlops_workbench import __version__
+from mlops_workbench.client.launch import ALREADY_RUNNING, Address, lock_file, token_file
 from mlops_workbench.control.app import create_app
 from mlops_workbench.control.auth import TokenAuth, read_or_make_token
-from mlops_workbench.control.launch import ALREADY_RUNNING, Address, lock_file, token_file
 from mlops_workbench.control.plane import ControlPlane
 from mlops_workbench.control.presence import Presence
 from mlops_workbench.control.worker import Worker

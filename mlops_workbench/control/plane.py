@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable
 
 from mlops_workbench import __version__
+from mlops_workbench.client.bodies import DeployRequest
 from mlops_workbench.control.database import Database
 from mlops_workbench.control.events import EventHub
-from mlops_workbench.control.requests import DeployRequest
 from mlops_workbench.control.services.endpoints import EndpointService
 from mlops_workbench.control.services.models import ModelService
 from mlops_workbench.control.services.monitors import MonitorService

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from mlops_workbench.control.launch import Address, address_file, lock_file, token_file
+from mlops_workbench.client.launch import Address, address_file, lock_file, token_file
 from mlops_workbench.core.files import write_atomic
 from mlops_workbench.core.workspace import Workspace
 

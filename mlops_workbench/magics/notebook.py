@@ -10,7 +10,7 @@ from mlops_workbench.core.errors import InvalidInput
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from mlops_workbench.control.client import Client
+    from mlops_workbench.client.client import Client
     from mlops_workbench.core.budgets import Budget, BudgetState
     from mlops_workbench.core.workspace import Workspace
 
@@ -38,7 +38,7 @@ class Notebook:
     def client(self) -> Client:
         """A client of the control plane."""
         # A kernel that only tracks never pays for an HTTP client.
-        from mlops_workbench.control.client import Client
+        from mlops_workbench.client.client import Client
 
         return Client.connect(self.workspace)
 

@@ -143,7 +143,7 @@ class TrackMagic:
         if options.help:
             sys.stdout.write(_HELP)
             return
-        from mlops_workbench.capture.watch import CellOptions
+        from mlops_workbench.capture.cells.watch import CellOptions
 
         chosen = CellOptions(options.name, options.tags, options.params, options.nested)
         watching(self._shell).track(chosen)

@@ -13,7 +13,7 @@ from mlops_workbench.magics.notebook import Notebook
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from mlops_workbench.verbs.view import View
+    from mlops_workbench.commands.view import View
 
 #: Words of a filter after which a value comes.
 _COMPARES = re.compile(r"([=<>(,]|^(i?like|in))$", re.IGNORECASE)
@@ -26,7 +26,7 @@ def register_verbs(shell: InteractiveShell) -> None:
     def mlops(line: str) -> View | None:
         """Run a verb: ``%mlops runs``, ``%mlops --help`` lists them."""
         # Errors end the cell as any error does, so that papermill sees it, but without our traceback.
-        from mlops_workbench.verbs.app import run
+        from mlops_workbench.commands.app import run
 
         try:
             words = split(line)
@@ -84,7 +84,7 @@ def _unquoted(word: str) -> str:
 def _complete(line: str, notebook: Notebook) -> list[str]:
     # A completer must never raise into the shell.
     try:
-        from mlops_workbench.verbs.app import complete
+        from mlops_workbench.commands.app import complete
 
         words = line.lstrip().removeprefix("%mlops").lstrip()
         done, _, incomplete = words.rpartition(" ")

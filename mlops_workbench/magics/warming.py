@@ -19,16 +19,16 @@ _LOOK_SECONDS, _WAIT_SECONDS = 0.01, 30.0
 _PATIENCE = 0.02
 #: In the order of need: any cell's, then those of the first one that is a run.
 _MODULES = (
-    "mlops_workbench.capture.watch",
-    "mlops_workbench.capture.cells",
-    "mlops_workbench.notebooks.names_visitor",
-    "mlops_workbench.capture.provenance",
-    "mlops_workbench.capture.autotrack",
-    "mlops_workbench.magics.showing",
-    "mlops_workbench.capture.observed_data",
-    "mlops_workbench.magics.standing",
-    "mlops_workbench.capture.data_schema",
-    "mlops_workbench.capture.profile",
+    "mlops_workbench.capture.cells.watch",
+    "mlops_workbench.capture.provenance.cell_log",
+    "mlops_workbench.notebooks.names.visitor",
+    "mlops_workbench.capture.provenance.provenance_log",
+    "mlops_workbench.capture.cells.autotrack",
+    "mlops_workbench.magics.shown.showing",
+    "mlops_workbench.capture.cells.observed_data",
+    "mlops_workbench.magics.shown.ranking",
+    "mlops_workbench.data.schema",
+    "mlops_workbench.data.profile",
 )
 
 

@@ -13,10 +13,10 @@ from mlops_workbench.magics.warming import Warming
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from mlops_workbench.capture.autotrack import Autotrack
-    from mlops_workbench.capture.cell import CellRun
-    from mlops_workbench.capture.watch import CellOptions, Watch
-    from mlops_workbench.magics.showing import Showing
+    from mlops_workbench.capture.cells.autotrack import Autotrack
+    from mlops_workbench.capture.cells.cell_run import CellRun
+    from mlops_workbench.capture.cells.watch import CellOptions, Watch
+    from mlops_workbench.magics.shown.showing import Showing
 
 _watched: WeakKeyDictionary[InteractiveShell, Watching] = WeakKeyDictionary()
 
@@ -40,10 +40,10 @@ class Watching:
     @cached_property
     def watch(self) -> Watch:
         """The watch over the cells."""
-        from mlops_workbench.capture.cells import CellLog
-        from mlops_workbench.capture.provenance import ProvenanceLog
-        from mlops_workbench.capture.session import current_session
-        from mlops_workbench.capture.watch import Watch
+        from mlops_workbench.capture.cells.watch import Watch
+        from mlops_workbench.capture.provenance.cell_log import CellLog
+        from mlops_workbench.capture.provenance.provenance_log import ProvenanceLog
+        from mlops_workbench.capture.session.session import current_session
 
         session = current_session()
         watch = Watch(self._shell, session, self._show)
@@ -55,8 +55,8 @@ class Watching:
     @cached_property
     def autotrack(self) -> Autotrack:
         """What makes runs of the cells that fit a model."""
-        from mlops_workbench.capture.autotrack import Autotrack
-        from mlops_workbench.capture.session import current_session
+        from mlops_workbench.capture.cells.autotrack import Autotrack
+        from mlops_workbench.capture.session.session import current_session
         from mlops_workbench.core.errors import WorkbenchError
 
         try:
@@ -69,13 +69,13 @@ class Watching:
     @cached_property
     def showing(self) -> Showing:
         """What shows the runs of the cells."""
-        from mlops_workbench.magics.showing import Showing
+        from mlops_workbench.magics.shown.showing import Showing
 
         return Showing(self._shell, self.watch.session, self.watch.current)
 
     def track(self, options: CellOptions) -> None:
         """Make the cell that is under way a run."""
-        from mlops_workbench.capture.deferred import quietly
+        from mlops_workbench.capture.kernel.deferred import quietly
 
         self.watch.track(options)
         quietly("its live view", lambda: self.showing.begun(self.watch.current()))

@@ -11,17 +11,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mlops_workbench.monitoring.alerts import decide, should_trigger
     from mlops_workbench.monitoring.monitor import evaluate
-    from mlops_workbench.monitoring.render import windows_figure, windows_text
 
 _EXPORTS = {
     "decide": "alerts",
     "evaluate": "monitor",
     "should_trigger": "alerts",
-    "windows_figure": "render",
-    "windows_text": "render",
 }
 
-__all__ = ["decide", "evaluate", "should_trigger", "windows_figure", "windows_text"]
+__all__ = ["decide", "evaluate", "should_trigger"]
 
 
 def __getattr__(name: str) -> Any:

@@ -15,7 +15,7 @@ from mlops_workbench.core.errors import StorageError
 from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.monitors import LABEL_METRICS, FeatureDrift, MonitorSpec, Window, check_metric
 from mlops_workbench.core.settings import MonitoringSettings
-from mlops_workbench.monitoring.drift import find_drift
+from mlops_workbench.data.compare.drift import find_drift
 from mlops_workbench.monitoring.quality import (
     Outcomes,
     is_degraded,

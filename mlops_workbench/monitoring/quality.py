@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from mlops_workbench.core.monitors import LABEL_METRICS, LARGER_IS_BETTER, NUMBER_METRICS, check_metric
-from mlops_workbench.monitoring.columns import is_numeric, texts
+from mlops_workbench.data.compare.columns import is_numeric, texts
 
 _RESAMPLES = 400
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mlops_workbench.core.errors import InvalidInput, SpecError, WorkbenchError, did_you_mean
-from mlops_workbench.notebooks.parameters import Parameter
-from mlops_workbench.pipelines.spec import PipelineSpec, StageFile, StageSpec
+from mlops_workbench.notebooks.parameters.declared import Parameter
+from mlops_workbench.pipelines.definition.nouns import PipelineSpec, StageFile, StageSpec
 
 #: Files that a path or a pattern of a spec names, and the absolute form of it.
 Matches = Callable[[str], tuple[list[str], str]]

@@ -20,22 +20,22 @@ from mlops_workbench.notebooks.document import (
     language,
     read_notebook,
 )
-from mlops_workbench.notebooks.parameters import notebook_parameters
-from mlops_workbench.pipelines.events import (
+from mlops_workbench.notebooks.parameters.declared import notebook_parameters
+from mlops_workbench.pipelines.definition.file import read_spec
+from mlops_workbench.pipelines.definition.nouns import PipelineSpec
+from mlops_workbench.pipelines.execution.launch import launch_runner, shown, write_run
+from mlops_workbench.pipelines.plan import NotebookFacts, Plan, make_plan
+from mlops_workbench.pipelines.runs.events import (
     CancelRequested,
     StageEvent,
     append_event,
     read_run_events,
     read_stage_events,
 )
-from mlops_workbench.pipelines.launch import launch_runner, shown, write_run
-from mlops_workbench.pipelines.plan import NotebookFacts, Plan, make_plan
-from mlops_workbench.pipelines.progress import fold, has_ended, launched_process
-from mlops_workbench.pipelines.run_folder import (
+from mlops_workbench.pipelines.runs.folder import (
     RunFolder,
 )
-from mlops_workbench.pipelines.spec import PipelineSpec
-from mlops_workbench.pipelines.spec_file import read_spec
+from mlops_workbench.pipelines.runs.progress import fold, has_ended, launched_process
 
 _ENDINGS = (".yaml", ".yml")
 #: Ids are 32 digits; what is longer than a file name may be is none.

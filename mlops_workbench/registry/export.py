@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mlops_workbench.core.errors import StorageError
-from mlops_workbench.tracking.model_folder import read_manifest, verify_manifest, write_manifest
+from mlops_workbench.tracking.mlflow.model_folder import read_manifest, verify_manifest, write_manifest
 
 
 def export_version(target: Path, download: Callable[[Path], Path]) -> Path:

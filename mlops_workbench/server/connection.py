@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import NamedTuple
 
-from mlops_workbench.control.launch import ensure_running, find_running
+from mlops_workbench.client.launch import ensure_running, find_running
 from mlops_workbench.core.workspace import Workspace
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mlops_workbench.serving.app import create_app
-    from mlops_workbench.serving.runtime import load_estimator
+    from mlops_workbench.serving.runtimes.estimator import load_estimator
 
 __all__ = ["create_app", "load_estimator"]
 
@@ -18,7 +18,7 @@ def __getattr__(name: str) -> Any:
 
         return create_app
     if name == "load_estimator":
-        from mlops_workbench.serving.runtime import load_estimator
+        from mlops_workbench.serving.runtimes.estimator import load_estimator
 
         return load_estimator
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -18,9 +18,9 @@ from starlette.routing import Route
 from mlops_workbench.core.errors import WorkbenchError
 from mlops_workbench.core.ids import new_id
 from mlops_workbench.core.settings import ServingSettings
-from mlops_workbench.serving import protocol_v2
 from mlops_workbench.serving.errors import BodyTooLarge, InvalidRequest, NotReady, UnsupportedMedia
 from mlops_workbench.serving.guard import Guard, refusal
+from mlops_workbench.serving.protocols import v2
 from mlops_workbench.serving.service import MOST_WAITING, Answer, EndpointService
 
 JSON = "application/json"
@@ -84,7 +84,7 @@ class _Handlers:
         self._version = version
 
     async def server(self, request: Request) -> Response:
-        return _json(protocol_v2.server_metadata(self._version))
+        return _json(v2.server_metadata(self._version))
 
     async def live(self, request: Request) -> Response:
         return _json({"live": True})
@@ -102,7 +102,7 @@ class _Handlers:
         loaded = self._service.router.find(request.path_params.get("version"))
         route = self._service.router.route
         versions = [one.version for one in (route.present, route.previous) if one] if route else []
-        return _json(protocol_v2.model_metadata(self._service.name, versions, loaded.runtime))
+        return _json(v2.model_metadata(self._service.name, versions, loaded.runtime))
 
     async def model_ready(self, request: Request) -> Response:
         self._service.check_name(request.path_params["model"])

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from mlops_workbench.serving import protocol_invocations, protocol_v2
+from mlops_workbench.serving.protocols import invocations, v2
 
 #: Probes that load balancers send without a token; they tell nothing but health.
 _OPEN = frozenset({"/v2/health/live", "/v2/health/ready", "/ping", "/health"})
@@ -55,10 +55,7 @@ class Guard:
 
 def refusal(path: str, status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
     """An error in the form that clients of this path expect."""
-    if path == "/invocations":
-        body = protocol_invocations.error_body(status, message)
-    else:
-        body = protocol_v2.error_body(message)
+    body = invocations.error_body(status, message) if path == "/invocations" else v2.error_body(message)
     return Response(body, status, headers=dict(headers or {}), media_type="application/json")
 
 

@@ -20,11 +20,11 @@ from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.processes import ProcessIdentity
 from mlops_workbench.serving.app import create_app
 from mlops_workbench.serving.desired import LOCK, Desired, Observed, ProcessState, read_desired, write_observed
-from mlops_workbench.serving.feedback import FeedbackLog
-from mlops_workbench.serving.follower import Follower
 from mlops_workbench.serving.guard import is_loopback
-from mlops_workbench.serving.prediction_log import PredictionLog
-from mlops_workbench.serving.router import Router
+from mlops_workbench.serving.log.feedback import FeedbackLog
+from mlops_workbench.serving.log.predictions import PredictionLog
+from mlops_workbench.serving.routing.follower import Follower
+from mlops_workbench.serving.routing.router import Router
 from mlops_workbench.serving.service import EndpointService
 
 log = logging.getLogger("mlops_workbench.serving")

@@ -11,16 +11,16 @@ from datetime import datetime, timedelta
 
 from mlops_workbench.core.errors import WorkbenchError, did_you_mean
 from mlops_workbench.core.ids import new_id
-from mlops_workbench.serving import protocol_invocations, protocol_v2
-from mlops_workbench.serving.batch import Batch
-from mlops_workbench.serving.body import parse_object
 from mlops_workbench.serving.errors import InvalidRequest, NotReady, UnknownModel
-from mlops_workbench.serving.feedback import FeedbackLog, LabelKind, Outcomes, parse_feedback
+from mlops_workbench.serving.log.feedback import FeedbackLog, LabelKind, Outcomes, parse_feedback
+from mlops_workbench.serving.log.predictions import Answered, PredictionLog
 from mlops_workbench.serving.metrics import Metrics
-from mlops_workbench.serving.prediction_log import Answered, PredictionLog
-from mlops_workbench.serving.router import LoadedVersion, Router
-from mlops_workbench.serving.runtime import Prediction, limit_threads
-from mlops_workbench.serving.values import parse_time
+from mlops_workbench.serving.protocols import invocations, v2
+from mlops_workbench.serving.protocols.body import parse_object
+from mlops_workbench.serving.routing.router import LoadedVersion, Router
+from mlops_workbench.serving.rows.batch import Batch
+from mlops_workbench.serving.rows.values import parse_time
+from mlops_workbench.serving.runtimes.estimator import Prediction, limit_threads
 
 log = logging.getLogger("mlops_workbench.serving")
 
@@ -79,10 +79,10 @@ class EndpointService:
         """Answer an inference request of the Open Inference Protocol."""
 
         def work(target: LoadedVersion, request: _Request) -> bytes:
-            parsed = protocol_v2.parse_infer(parse_object(body), target.runtime)
+            parsed = v2.parse_infer(parse_object(body), target.runtime)
             request.id = parsed.id or request.id
             prediction = request.predict(target, parsed.batch, parsed.outputs, parsed.event_time)
-            return protocol_v2.infer_body(self.name, target.version, request.id, parsed.outputs, prediction)
+            return v2.infer_body(self.name, target.version, request.id, parsed.outputs, prediction)
 
         return self._answer("v2", version, given_id, work, v2_error)
 
@@ -91,12 +91,12 @@ class EndpointService:
 
         def work(target: LoadedVersion, request: _Request) -> bytes:
             runtime = target.runtime
-            parsed = protocol_invocations.parse_invocation(body, content_type, runtime.signature)
+            parsed = invocations.parse_invocation(body, content_type, runtime.signature)
             output = runtime.default_output
             prediction = request.predict(target, parsed.batch, (output,), parsed.event_time)
-            return protocol_invocations.predictions_body(prediction.outputs[output])
+            return invocations.predictions_body(prediction.outputs[output])
 
-        return self._answer("invocations", None, given_id, work, protocol_invocations.error_body)
+        return self._answer("invocations", None, given_id, work, invocations.error_body)
 
     def read_feedback(self, body: bytes) -> Outcomes:
         """Parse true outcomes for this endpoint's model."""
@@ -199,7 +199,7 @@ class _Request:
 
 def v2_error(status: int, message: str) -> bytes:
     """``{"error": ...}``, the form of every error of the Open Inference Protocol."""
-    return protocol_v2.error_body(message)
+    return v2.error_body(message)
 
 
 def _micros(text: str) -> int:

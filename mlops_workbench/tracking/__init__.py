@@ -10,17 +10,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mlops_workbench.tracking.index import LoggedModel, ReadIndex
-    from mlops_workbench.tracking.ingest import Ingest
-    from mlops_workbench.tracking.mlflow_store import TrackingStore
+    from mlops_workbench.tracking.index.read import LoggedModel, ReadIndex
+    from mlops_workbench.tracking.ingest.ingest import Ingest
+    from mlops_workbench.tracking.mlflow.store import TrackingStore
 
 __all__ = ["Ingest", "LoggedModel", "ReadIndex", "TrackingStore"]
 
 _HOMES = {
-    "Ingest": "mlops_workbench.tracking.ingest",
-    "LoggedModel": "mlops_workbench.tracking.index",
-    "ReadIndex": "mlops_workbench.tracking.index",
-    "TrackingStore": "mlops_workbench.tracking.mlflow_store",
+    "Ingest": "mlops_workbench.tracking.ingest.ingest",
+    "LoggedModel": "mlops_workbench.tracking.index.read",
+    "ReadIndex": "mlops_workbench.tracking.index.read",
+    "TrackingStore": "mlops_workbench.tracking.mlflow.store",
 }
 
 

@@ -34,7 +34,7 @@ def digest_gb_per_s(size: int = SIZE) -> dict[str, float]:
     import numpy as np
     import pandas as pd
 
-    from mlops_workbench.capture.digest import digest_data
+    from mlops_workbench.data.digest import digest_data
 
     rows = size // 8 // _COLUMNS
     array = np.random.default_rng(0).random((rows, _COLUMNS))

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mlops_workbench.capture.deferred import Deferred
+from mlops_workbench.capture.kernel.deferred import Deferred
 from mlops_workbench.magics.watching import Watching
 
 _taken = {"main_thread": 0.0, "threads": 0.0}

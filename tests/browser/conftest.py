@@ -17,8 +17,8 @@ import pytest
 from lab_page import TOKEN, Lab
 from playwright.sync_api import Browser, ConsoleMessage, expect, sync_playwright
 
-from mlops_workbench.control.client import Client
-from mlops_workbench.control.launch import read_address
+from mlops_workbench.client.client import Client
+from mlops_workbench.client.launch import read_address
 from mlops_workbench.core.workspace import Workspace
 
 HERE = Path(__file__).parent

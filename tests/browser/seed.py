@@ -15,9 +15,9 @@ import nbclient
 import nbformat
 import pandas as pd
 
-from mlops_workbench.control.client import Client
-from mlops_workbench.control.prediction import tensors
-from mlops_workbench.control.requests import DeployRequest, RegisterRequest
+from mlops_workbench.client.bodies import DeployRequest, RegisterRequest
+from mlops_workbench.client.client import Client
+from mlops_workbench.client.prediction import tensors
 from mlops_workbench.core.monitors import MonitorSpec
 from mlops_workbench.core.workspace import Workspace
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Browser
 
-from mlops_workbench.capture.card import card
-from mlops_workbench.capture.session import Session
-from mlops_workbench.core.standing import MetricChange, Standing
+from mlops_workbench.capture.session.session import Session
+from mlops_workbench.commands.view import View
+from mlops_workbench.core.run_ranking import MetricChange, Standing
 from mlops_workbench.core.workspace import Workspace
-from mlops_workbench.magics.live_drawing import Snapshot, live_html
-from mlops_workbench.verbs.view import View
+from mlops_workbench.magics.shown.card import card
+from mlops_workbench.magics.shown.live_drawing import Snapshot, live_html
 
 pytestmark = pytest.mark.browser
 

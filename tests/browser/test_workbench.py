@@ -11,7 +11,7 @@ import pytest
 from lab_page import Lab
 from playwright.sync_api import expect
 
-from mlops_workbench.control.launch import find_running
+from mlops_workbench.client.launch import find_running
 from mlops_workbench.core.workspace import Workspace
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 from kernels import Kernel, Records
 
-from mlops_workbench.capture import session as session_module
-from mlops_workbench.capture.notices import _told
-from mlops_workbench.capture.session import Session
+from mlops_workbench.capture.kernel.notices import _told
+from mlops_workbench.capture.session import session as session_module
+from mlops_workbench.capture.session.session import Session
 from mlops_workbench.core.workspace import Workspace
 
 

@@ -10,7 +10,8 @@ import sys
 import pytest
 from kernels import Records
 
-from mlops_workbench.capture import delivery, log, log_artifact, log_params, track
+from mlops_workbench.capture import log, log_artifact, log_params, track
+from mlops_workbench.capture.record import writer as delivery
 from mlops_workbench.core.records import Artifact, Metrics, Params, RunEnd, RunStart
 from mlops_workbench.core.workspace import Workspace
 

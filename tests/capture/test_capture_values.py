@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mlops_workbench.capture import log, log_param, log_params, tag, track
-from mlops_workbench.capture.card import card
 from mlops_workbench.core.errors import InvalidInput
 from mlops_workbench.core.records import Metrics, Params, Tags, as_float
+from mlops_workbench.magics.shown.card import card
 
 
 class Colour(enum.Enum):

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mlops_workbench.capture.card import card
-from mlops_workbench.capture.card_parts import dataset_text, duration_text
-from mlops_workbench.capture.session import Session
+from mlops_workbench.capture.session.session import Session
 from mlops_workbench.core.records import Column, Dataset
-from mlops_workbench.core.standing import MetricChange, ParamChange, Standing
+from mlops_workbench.core.run_ranking import MetricChange, ParamChange, Standing
 from mlops_workbench.core.workspace import Workspace
+from mlops_workbench.magics.shown.card import card
+from mlops_workbench.magics.shown.card_parts import dataset_text, duration_text
 
 
 class Page(HTMLParser):

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_workbench.capture import contents as contents_module
-from mlops_workbench.capture.contents import Contents
+from mlops_workbench.capture.provenance import contents as contents_module
+from mlops_workbench.capture.provenance.contents import Contents
 from mlops_workbench.core.records import CellExecuted
 
 plain = (

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mlops_workbench.capture.digest import content_digest
-from mlops_workbench.capture.schema import columns_of
 from mlops_workbench.core.records import Column
+from mlops_workbench.data.digest import content_digest
+from mlops_workbench.data.tables.columns import columns_of
 
 
 def table():

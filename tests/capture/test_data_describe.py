@@ -12,16 +12,16 @@ import pytest
 from pyarrow import parquet
 from scipy import sparse
 
-from mlops_workbench.capture.data_files import digest_path
-from mlops_workbench.capture.datasets import describe_dataset, description_seconds
-from mlops_workbench.capture.digest import Digest, digest_data
-from mlops_workbench.capture.encoding import encode
-from mlops_workbench.capture.kinds import kind_of
-from mlops_workbench.capture.profile import SAMPLED_ROWS, profile_column, profile_table
-from mlops_workbench.capture.reference import sample_seen
-from mlops_workbench.capture.snapshot import from_arrow, keep_snapshot, to_arrow
+from mlops_workbench.capture.record.encoding import encode
 from mlops_workbench.core.errors import InvalidInput
 from mlops_workbench.core.records import Artifact, Column, Dataset
+from mlops_workbench.data.describe import describe_dataset, description_seconds
+from mlops_workbench.data.digest import Digest, digest_data
+from mlops_workbench.data.files import digest_path
+from mlops_workbench.data.profile import SAMPLED_ROWS, profile_column, profile_table
+from mlops_workbench.data.reference import sample_seen
+from mlops_workbench.data.snapshot import from_arrow, keep_snapshot, to_arrow
+from mlops_workbench.data.tables.kinds import kind_of
 
 
 def frame(rows: int = 60) -> pd.DataFrame:
@@ -203,7 +203,7 @@ def test_a_snapshot_that_has_no_form_is_an_error_when_asked_for_and_a_note_when_
     with pytest.raises(InvalidInput, match="Parquet"):
         session.start_run("asked").log_dataset(odd, "o", snapshot=True)
     (workspace.root / "workbench.toml").write_text('[capture]\nsnapshot = "training"\n')
-    from mlops_workbench.capture.session import Session
+    from mlops_workbench.capture.session.session import Session
     from mlops_workbench.core.workspace import Workspace
 
     own = Session(Workspace.open(workspace.root))
@@ -241,7 +241,7 @@ def test_a_store_that_cannot_be_written_costs_the_snapshot_only(session, records
 
 @pytest.mark.parametrize("library", ["pyarrow", "polars"])
 def test_a_model_that_was_fitted_on_another_library_has_a_signature(library):
-    from mlops_workbench.capture.reference import reference_parquet, sample_fit_data
+    from mlops_workbench.data.reference import reference_parquet, sample_fit_data
 
     made = pytest.importorskip(library)
     values = {"a": [1.5, None, 3.0], "s": ["x", "y", "z"]}

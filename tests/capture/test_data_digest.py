@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from mlops_workbench.capture.digest import digest_data
-from mlops_workbench.capture.digest_cost import estimate_seconds, sample_rows
+from mlops_workbench.data.digest import digest_data
+from mlops_workbench.data.digest_cost import estimate_seconds, sample_rows
 
 TEXTS = ["", "a", "nan", "None", "ä", "日本", "a\0b", "x" * 300]
 COLUMNS = {
@@ -313,7 +313,7 @@ def test_the_rows_of_a_sample_are_spread_and_never_beyond_the_table(rows, share)
 
 def test_the_version_does_not_depend_on_the_process():
     script = (
-        "import pandas as pd; from mlops_workbench.capture.digest import digest_data;"
+        "import pandas as pd; from mlops_workbench.data.digest import digest_data;"
         "print(digest_data(pd.DataFrame({'s': ['a', 'b'], 'o': [{'x', 'y', 'z'}, (1, 'q')]})).hex)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mlops_workbench.capture import distribution_folders
-from mlops_workbench.capture.distribution_folders import DistributionFolders, brought
+from mlops_workbench.capture.environment import distribution_folders
+from mlops_workbench.capture.environment.distribution_folders import DistributionFolders, brought
 
 
 def install(site: Path, name: str, version: str, files: str) -> Path:

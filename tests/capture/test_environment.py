@@ -11,9 +11,9 @@ import pytest
 from kernels import until
 
 from mlops_workbench import log, track
-from mlops_workbench.capture.distributions import Distributions, describe_packages, imported_modules
-from mlops_workbench.capture.environment_variables import described_variables
-from mlops_workbench.capture.machine import parse_gpus
+from mlops_workbench.capture.environment.distributions import Distributions, describe_packages, imported_modules
+from mlops_workbench.capture.environment.machine import parse_gpus
+from mlops_workbench.capture.environment.variables import described_variables
 from mlops_workbench.core.records import Artifact, RunEnd, RunStart, Tags
 from mlops_workbench.core.secrets import MASK
 
@@ -27,7 +27,7 @@ def repository(tmp_path, monkeypatch):
     for arguments in (("init", "-q", "-b", "main"), ("add", "-A"), (*who, "commit", "-q", "-m", "first")):
         subprocess.run(["git", *arguments], cwd=folder, check=True)
     monkeypatch.chdir(folder)
-    monkeypatch.setattr("mlops_workbench.capture.session.notebook_path", lambda: "")
+    monkeypatch.setattr("mlops_workbench.capture.session.session.notebook_path", lambda: "")
     return folder
 
 
@@ -245,7 +245,7 @@ def test_what_is_installed_is_what_the_standard_library_reads(tmp_path, monkeypa
 
 POOLS = """
 import sys
-from mlops_workbench.capture.machine import ThreadPools
+from mlops_workbench.capture.environment.machine import ThreadPools
 pools = ThreadPools()
 assert pools.describe() == []
 import numpy, threadpoolctl

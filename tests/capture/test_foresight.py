@@ -17,7 +17,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from mlops_workbench.capture.autotrack import name_of, tracks_itself
+from mlops_workbench.capture.cells.autotrack import name_of, tracks_itself
 from mlops_workbench.capture.observe.foresight import foreseen_models
 from mlops_workbench.capture.observe.scope import parse_cell
 

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from mlops_workbench.capture.git import DIFF_BYTES, GitMemory, read_git
+from mlops_workbench.capture.environment.git import DIFF_BYTES, GitMemory, read_git
 from mlops_workbench.core.secrets import MASK
 
 

@@ -12,10 +12,10 @@ from sklearn.model_selection import KFold, cross_val_score, train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from mlops_workbench.capture.models import columns_from_model
 from mlops_workbench.capture.observe.data import evaluate
 from mlops_workbench.capture.observe.fit import cell_use, fitted_elsewhere
 from mlops_workbench.capture.observe.scope import look_before, parse_cell
+from mlops_workbench.capture.run.models import columns_from_model
 from mlops_workbench.core.records import Column
 
 HELPERS = """

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from mlops_workbench.capture.output import TAIL, OutputTail
+from mlops_workbench.capture.cells.output import TAIL, OutputTail
 
 
 def test_many_threads_that_print_share_one_tail(monkeypatch: pytest.MonkeyPatch) -> None:

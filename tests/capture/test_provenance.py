@@ -15,7 +15,7 @@ from traitlets.config import Config
 
 from mlops_workbench.core.records import CellExecuted, Provenance
 from mlops_workbench.magics.track import register_track
-from mlops_workbench.notebooks.reproducibility import BECAUSE
+from mlops_workbench.notebooks.lineage.reproducibility import BECAUSE
 
 
 class Notebook:

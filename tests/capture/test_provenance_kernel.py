@@ -10,7 +10,7 @@ import nbformat
 import pytest
 from kernels import DEADLINE, Kernel, Records, until
 
-from mlops_workbench.capture.randomness import Randomness, restore
+from mlops_workbench.capture.provenance.randomness import Randomness, restore
 from mlops_workbench.core.records import Artifact, CellExecuted, Provenance, RandomState, RunStart
 from mlops_workbench.core.workspace import Workspace
 

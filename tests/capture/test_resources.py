@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from kernels import until
 
 from mlops_workbench import log, track
-from mlops_workbench.capture import resources as resources_module
-from mlops_workbench.capture.cost import Meter, money_of, prices_missing
-from mlops_workbench.capture.energy import EnergyCounter
-from mlops_workbench.capture.gpus import GpuUsage, parse_usage
-from mlops_workbench.capture.resources import _pace, rest_after
-from mlops_workbench.capture.usage import process_usage, system_usage
+from mlops_workbench.capture.resources import sampling as resources_module
+from mlops_workbench.capture.resources.cost import Meter, money_of, prices_missing
+from mlops_workbench.capture.resources.energy import EnergyCounter
+from mlops_workbench.capture.resources.gpus import GpuUsage, parse_usage
+from mlops_workbench.capture.resources.sampling import _pace, rest_after
+from mlops_workbench.capture.resources.usage import process_usage, system_usage
 from mlops_workbench.core.records import Metrics, RunEnd, Tags
 from mlops_workbench.core.settings import PriceSettings
 

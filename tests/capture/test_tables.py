@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from mlops_workbench.capture.api import log_table, track
-from mlops_workbench.capture.session import Session
-from mlops_workbench.capture.tables import ShownTable, is_shown_table, read_table
+from mlops_workbench.capture.run.tables import ShownTable, is_shown_table, read_table
+from mlops_workbench.capture.session.session import Session
 from mlops_workbench.core.errors import InvalidInput
 from mlops_workbench.core.workspace import Workspace
 

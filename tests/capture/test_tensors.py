@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from mlops_workbench.capture import log, log_dataset, track
-from mlops_workbench.capture.datasets import describe_dataset
-from mlops_workbench.capture.digest import content_digest
 from mlops_workbench.capture.observe.fit import cell_use
-from mlops_workbench.capture.reference import sample_fit_data
-from mlops_workbench.capture.tensors import readable
 from mlops_workbench.core.records import Dataset, Metrics
+from mlops_workbench.data.describe import describe_dataset
+from mlops_workbench.data.digest import content_digest
+from mlops_workbench.data.reference import sample_fit_data
+from mlops_workbench.data.tables.tensors import readable
 
 
 class Tensor:

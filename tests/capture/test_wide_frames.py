@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mlops_workbench.capture import datasets, schema
-from mlops_workbench.capture.datasets import describe_dataset
 from mlops_workbench.core.records import Dataset
+from mlops_workbench.data import describe as datasets
+from mlops_workbench.data.describe import describe_dataset
+from mlops_workbench.data.tables import columns as schema
 
 _RNG = np.random.default_rng(0)
 _NUMBERS = _RNG.normal(size=(30, 300)) * 100

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from mlops_workbench.control.client import Client
-from mlops_workbench.control.launch import read_address
+from mlops_workbench.client.client import Client
+from mlops_workbench.client.launch import read_address
 from mlops_workbench.core.workspace import Workspace
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mlops_workbench.control.client import Client
+from mlops_workbench.client.client import Client
 from mlops_workbench.core.errors import InvalidInput, Unavailable, WorkbenchError
 from mlops_workbench.core.workspace import Workspace
 

@@ -8,16 +8,16 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from mlops_workbench.capture import Session
+from mlops_workbench.client.bodies import DeployRequest
 from mlops_workbench.control.plane import ControlPlane
-from mlops_workbench.control.requests import DeployRequest
 from mlops_workbench.control.services import pipelines
 from mlops_workbench.control.tables import AlertRow, EndpointRow, MonitorRow, PipelineRunRow
 from mlops_workbench.core.errors import NotFound, Unavailable
 from mlops_workbench.core.ids import new_id, now_ms
 from mlops_workbench.core.monitors import MonitorSpec
 from mlops_workbench.core.workspace import Workspace
-from mlops_workbench.pipelines.events import RunEnded, StageEnded, StageStarted, append_event
-from mlops_workbench.pipelines.run_folder import PublishTarget, RunFolder, RunRequest, StageRequest, write_struct
+from mlops_workbench.pipelines.runs.events import RunEnded, StageEnded, StageStarted, append_event
+from mlops_workbench.pipelines.runs.folder import PublishTarget, RunFolder, RunRequest, StageRequest, write_struct
 
 
 @pytest.fixture

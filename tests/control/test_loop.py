@@ -18,10 +18,10 @@ from sklearn.dummy import DummyRegressor
 from sklearn.linear_model import LinearRegression
 
 from mlops_workbench.capture import Session
-from mlops_workbench.control.client import Client
-from mlops_workbench.control.launch import read_address
-from mlops_workbench.control.prediction import request_predictions, send_feedback
-from mlops_workbench.control.requests import DeployRequest, PromoteRequest, RegisterRequest
+from mlops_workbench.client.bodies import DeployRequest, PromoteRequest, RegisterRequest
+from mlops_workbench.client.client import Client
+from mlops_workbench.client.launch import read_address
+from mlops_workbench.client.prediction import request_predictions, send_feedback
 from mlops_workbench.core.errors import Conflict, GateFailed, InvalidInput, NotFound, Unavailable
 from mlops_workbench.core.monitors import MonitorSpec
 from mlops_workbench.core.processes import ProcessIdentity

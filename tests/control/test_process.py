@@ -18,9 +18,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from mlops_workbench.client.client import Client
+from mlops_workbench.client.launch import ALREADY_RUNNING, address_file, ensure_running, read_address, token_file
 from mlops_workbench.control.app import create_app
-from mlops_workbench.control.client import Client
-from mlops_workbench.control.launch import ALREADY_RUNNING, address_file, ensure_running, read_address, token_file
 from mlops_workbench.core.errors import Unauthorized, Unavailable
 from mlops_workbench.core.workspace import Workspace
 
@@ -86,7 +86,7 @@ def test_two_at_once_end_up_with_one(workspace: Workspace, stopped: Callable[[Wo
     stopped(workspace)
     code = (
         "import sys; from pathlib import Path; from mlops_workbench.core.workspace import Workspace\n"
-        "from mlops_workbench.control.launch import ALREADY_RUNNING, ensure_running\n"
+        "from mlops_workbench.client.launch import ALREADY_RUNNING, ensure_running\n"
         "print(ensure_running(Workspace.open(Path(sys.argv[1])))[0])"
     )
     callers = [

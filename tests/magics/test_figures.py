@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 from IPython.core.displaypub import CapturingDisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
 
-from mlops_workbench.verbs.view import Plot, View
+from mlops_workbench.commands.view import Plot, View
 
 
 def test_a_figure_has_text_and_html_that_runs_nothing() -> None:

@@ -23,6 +23,6 @@ def test_loading_imports_nothing_but_the_magics() -> None:
 
 
 def test_help_needs_no_http_client() -> None:
-    code = "import sys; import mlops_workbench.cli, mlops_workbench.verbs.app; print('httpx' in sys.modules)"
+    code = "import sys; import mlops_workbench.cli, mlops_workbench.commands.app; print('httpx' in sys.modules)"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     assert answer.stdout.strip() == "False"

@@ -7,15 +7,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from mlops_workbench.capture.session import Session
+from mlops_workbench.capture.session.session import Session
+from mlops_workbench.core.run_ranking import Standing
 from mlops_workbench.core.runs import Run
-from mlops_workbench.core.standing import Standing
 from mlops_workbench.core.workspace import Workspace
-from mlops_workbench.magics.standing import standing
-from mlops_workbench.tracking.history import read_past
-from mlops_workbench.tracking.index_schema import connect
-from mlops_workbench.tracking.index_writer import IndexWriter
-from mlops_workbench.tracking.journal_files import Cursor, journal_files, read_batch
+from mlops_workbench.magics.shown.ranking import standing
+from mlops_workbench.tracking.index.past import read_past
+from mlops_workbench.tracking.index.schema import connect
+from mlops_workbench.tracking.index.writer import IndexWriter
+from mlops_workbench.tracking.journals.files import Cursor, journal_files, read_batch
 
 
 @pytest.fixture

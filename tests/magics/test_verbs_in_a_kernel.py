@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from jupyter_client.manager import KernelManager, start_new_kernel
 
-from mlops_workbench.control.client import Client
-from mlops_workbench.control.launch import read_address
+from mlops_workbench.client.client import Client
+from mlops_workbench.client.launch import read_address
 from mlops_workbench.core.errors import WorkbenchError
 from mlops_workbench.core.workspace import Workspace
 

@@ -14,7 +14,7 @@ from jupyter_client.manager import start_new_kernel
 from mlops_workbench.core.workspace import Workspace
 
 HEAVY = ("mlflow", "pandas", "numpy", "sklearn", "plotly", "fastapi", "sqlalchemy", "httpx", "pyarrow", "click", "rich")
-FIRST = "mlops_workbench.capture.watch"
+FIRST = "mlops_workbench.capture.cells.watch"
 
 WAITS = f"""
 import sys, threading, time

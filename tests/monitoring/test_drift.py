@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import binomtest
 
 from mlops_workbench.core.settings import MonitoringSettings
-from mlops_workbench.monitoring.drift import find_drift
+from mlops_workbench.data.compare.drift import find_drift
 
 SETTINGS = MonitoringSettings()
 QUICK = MonitoringSettings(permutations=199)

@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 from prediction_traffic import START, Traffic, noise, spread
 
+from mlops_workbench.commands.monitor_plots import windows_figure, windows_text
 from mlops_workbench.core.errors import InvalidInput, StorageError
 from mlops_workbench.core.monitors import MonitorReport, MonitorSpec, Window
 from mlops_workbench.core.settings import MonitoringSettings
-from mlops_workbench.monitoring import evaluate, windows_figure, windows_text
+from mlops_workbench.monitoring import evaluate
 from mlops_workbench.monitoring.windows import PredictionLog
 
 SETTINGS = MonitoringSettings(permutations=199)

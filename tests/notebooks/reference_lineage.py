@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mlops_workbench.core.records import CellExecuted
-from mlops_workbench.notebooks.lineage import DRAWN, LASTING, RANDOM, Step
+from mlops_workbench.notebooks.lineage.graph import DRAWN, LASTING, RANDOM, Step
 
 _FILE, _WRITE = "@file:", "@write:"
 

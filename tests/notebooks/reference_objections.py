@@ -9,9 +9,9 @@ import msgspec
 from reference_lineage import Lineage
 
 from mlops_workbench.core.records import CellExecuted
-from mlops_workbench.notebooks.lineage import DRAWN, Step
-from mlops_workbench.notebooks.names import CellNames
-from mlops_workbench.notebooks.reproducibility import BECAUSE, SavedCell, SavedNotebook
+from mlops_workbench.notebooks.lineage.graph import DRAWN, Step
+from mlops_workbench.notebooks.lineage.reproducibility import BECAUSE, SavedCell, SavedNotebook
+from mlops_workbench.notebooks.names.cell_names import CellNames
 
 _MAX_WARNINGS = 20
 _QUOTED = 40
@@ -25,7 +25,7 @@ def objections(
     given: frozenset[str] = frozenset(),
     names_of: Callable[[str], CellNames] | None = None,
 ) -> list[str]:
-    """What `mlops_workbench.notebooks.reproducibility.objections` is to say."""
+    """What `mlops_workbench.notebooks.lineage.reproducibility.objections` is to say."""
     return _Comparison(lineage, uid, notebook, given, names_of).warnings()
 
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from papermill.parameterize import parameterize_notebook
 
 from mlops_workbench.core.errors import InvalidInput
-from mlops_workbench.notebooks.inject import inject, injected_source
+from mlops_workbench.notebooks.parameters.inject import inject, injected_source
 
 
 def run(source: str) -> dict[str, object]:

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlops_workbench.core.records import CellExecuted
-from mlops_workbench.notebooks.lineage import DRAWN, RANDOM, Lineage, Step
-from mlops_workbench.notebooks.names import CellNames
-from mlops_workbench.notebooks.reproducibility import SavedCell, SavedNotebook, objections
+from mlops_workbench.notebooks.lineage.graph import DRAWN, RANDOM, Lineage, Step
+from mlops_workbench.notebooks.lineage.reproducibility import SavedCell, SavedNotebook, objections
+from mlops_workbench.notebooks.names.cell_names import CellNames
 
 NAMES = ["df", "model", "x"]
 CELLS = ["a", "b", "c", "d", ""]

@@ -7,7 +7,7 @@ import ast
 import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 
-from mlops_workbench.notebooks.names import CellNames, cell_names
+from mlops_workbench.notebooks.names.cell_names import CellNames, cell_names
 
 _transform = TransformerManager().transform_cell
 

@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_workbench.core.errors import InvalidInput
-from mlops_workbench.notebooks.parameter_types import parse_type
-from mlops_workbench.notebooks.parameters import convert_values, notebook_parameters, parse_parameters
+from mlops_workbench.notebooks.parameters.declared import convert_values, notebook_parameters, parse_parameters
+from mlops_workbench.notebooks.parameters.types import parse_type
 
 CELL = """\
 %matplotlib inline

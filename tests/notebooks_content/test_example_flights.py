@@ -11,7 +11,7 @@ import nbformat
 import pandas as pd
 import pytest
 
-from mlops_workbench.pipelines.spec_file import read_spec
+from mlops_workbench.pipelines.definition.file import read_spec
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
@@ -106,7 +106,7 @@ def test_notebooks_are_stored_without_outputs(path: Path) -> None:
 def test_the_pipeline_gives_its_notebooks_what_they_take() -> None:
     spec = read_spec(NOTEBOOKS / "pipelines" / "flight-delays.yaml")
     assert list(spec.stages) == ["prepare", "train", "evaluate"]
-    from mlops_workbench.notebooks.parameters import notebook_parameters
+    from mlops_workbench.notebooks.parameters.declared import notebook_parameters
 
     for stage in spec.stages.values():
         document = nbformat.read(NOTEBOOKS / "pipelines" / stage.notebook, 4)

@@ -11,7 +11,7 @@ import pytest
 from notebook_files import notebook, write
 from papermill.exceptions import PapermillExecutionError
 
-from mlops_workbench.pipelines import engine
+from mlops_workbench.pipelines.execution import engine
 
 
 def run(path: Path, output: Path, **options: object) -> nbformat.NotebookNode:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from mlops_workbench.core.errors import InvalidInput, NotFound, SpecError, WorkbenchError
-from mlops_workbench.notebooks.parameters import parse_parameters
+from mlops_workbench.notebooks.parameters.declared import parse_parameters
+from mlops_workbench.pipelines.definition.file import read_spec
 from mlops_workbench.pipelines.plan import NotebookFacts, Plan, make_plan
-from mlops_workbench.pipelines.spec_file import read_spec
 
 SPEC = """\
 version: 1

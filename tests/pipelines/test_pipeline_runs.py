@@ -20,8 +20,8 @@ from mlops_workbench.core.pipelines import PipelineRun, StageRun
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.journal import read_frames
 from mlops_workbench.pipelines import service
-from mlops_workbench.pipelines.events import read_run_events
-from mlops_workbench.pipelines.progress import launched_process
+from mlops_workbench.pipelines.runs.events import read_run_events
+from mlops_workbench.pipelines.runs.progress import launched_process
 
 DEADLINE = 150.0
 T = TypeVar("T")

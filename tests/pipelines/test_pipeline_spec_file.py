@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_workbench.core.errors import SpecError
-from mlops_workbench.pipelines.spec import PipelineSpec, PublishSpec, StageFile, StageParam
-from mlops_workbench.pipelines.spec_file import read_spec
+from mlops_workbench.pipelines.definition.file import read_spec
+from mlops_workbench.pipelines.definition.nouns import PipelineSpec, PublishSpec, StageFile, StageParam
 from mlops_workbench.registry.gates import check_conditions
 
 GOOD = """\

@@ -24,7 +24,7 @@ from mlops_workbench.core.runs import Run
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.registry import Registry
 from mlops_workbench.tracking import Ingest, ReadIndex
-from mlops_workbench.tracking.mlflow_registry import RegistryStore
+from mlops_workbench.tracking.mlflow.registry import RegistryStore
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tracking"))
 from recorder import Recorder

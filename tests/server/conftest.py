@@ -15,7 +15,7 @@ from pytest_jupyter.jupyter_server import *  # noqa: F403
 from pytest_jupyter.pytest_tornasync import *  # noqa: F403
 from stopping import stop
 
-from mlops_workbench.control.launch import ensure_running
+from mlops_workbench.client.launch import ensure_running
 from mlops_workbench.core.workspace import Workspace
 
 

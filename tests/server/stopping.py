@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mlops_workbench.control.launch import find_running, read_address
+from mlops_workbench.client.launch import find_running, read_address
 from mlops_workbench.core.processes import ProcessIdentity
 from mlops_workbench.core.workspace import Workspace
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from stopping import stop
 
-from mlops_workbench.control.launch import ensure_running, find_running
+from mlops_workbench.client.launch import ensure_running, find_running
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.server.extension import SCHEMA_ID
 

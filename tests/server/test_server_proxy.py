@@ -13,8 +13,8 @@ from stopping import stop
 from tornado.httpclient import HTTPClientError, HTTPResponse
 
 from mlops_workbench import __version__
-from mlops_workbench.control.client import Client
-from mlops_workbench.control.launch import find_running
+from mlops_workbench.client.client import Client
+from mlops_workbench.client.launch import find_running
 from mlops_workbench.core.workspace import Workspace
 
 API = ("mlops-workbench", "api")

@@ -38,9 +38,9 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., En
     import uvicorn
 
     from mlops_workbench.serving.app import create_app
-    from mlops_workbench.serving.feedback import FeedbackLog
-    from mlops_workbench.serving.prediction_log import PredictionLog
-    from mlops_workbench.serving.router import Router
+    from mlops_workbench.serving.log.feedback import FeedbackLog
+    from mlops_workbench.serving.log.predictions import PredictionLog
+    from mlops_workbench.serving.routing.router import Router
     from mlops_workbench.serving.service import EndpointService
 
     running: list[tuple[Any, threading.Thread, httpx.Client]] = []

@@ -18,11 +18,11 @@ import pytest
 from model_folders import Case, Endpoint
 from test_v2 import tensors
 
-from mlops_workbench.serving.batch import Batch
-from mlops_workbench.serving.feedback import FeedbackLog, Outcomes
-from mlops_workbench.serving.prediction_log import Answered, PredictionLog
-from mlops_workbench.serving.runtime import Prediction
-from mlops_workbench.serving.signature import Column, Signature
+from mlops_workbench.serving.log.feedback import FeedbackLog, Outcomes
+from mlops_workbench.serving.log.predictions import Answered, PredictionLog
+from mlops_workbench.serving.rows.batch import Batch
+from mlops_workbench.serving.rows.signature import Column, Signature
+from mlops_workbench.serving.runtimes.estimator import Prediction
 
 Cases = Callable[[str], Case]
 Serve = Callable[..., Endpoint]

@@ -18,10 +18,10 @@ from mlops_workbench.core.settings import ServingSettings
 from mlops_workbench.core.trust import TRUSTED_TYPES
 from mlops_workbench.serving import load_estimator
 from mlops_workbench.serving.errors import InvalidModel
-from mlops_workbench.serving.model_folder import ModelFolder
-from mlops_workbench.serving.router import load_version
-from mlops_workbench.serving.runtime import Runtime
-from mlops_workbench.serving.signature import Column, Signature
+from mlops_workbench.serving.routing.router import load_version
+from mlops_workbench.serving.rows.signature import Column, Signature
+from mlops_workbench.serving.runtimes.estimator import Runtime
+from mlops_workbench.serving.runtimes.model_folder import ModelFolder
 
 Cases = Callable[[str], Case]
 SETTINGS = ServingSettings()

@@ -27,8 +27,8 @@ from mlops_workbench.core.ids import new_id, now_ms
 from mlops_workbench.core.records import Metrics, Params, Tags
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.tracking import Ingest, TrackingStore
-from mlops_workbench.tracking.delivery_log import DeliveryLog
-from mlops_workbench.tracking.mlflow_transaction import SqliteTransaction, SqliteWriter
+from mlops_workbench.tracking.delivery.log import DeliveryLog
+from mlops_workbench.tracking.mlflow.transaction import SqliteTransaction, SqliteWriter
 
 
 class Stopped(BaseException):
@@ -195,7 +195,7 @@ def test_rows_are_those_that_mlflow_writes(
     pair: tuple[TrackingStore, MlflowClient], batches: list[list[tuple[str, float, int, int]]]
 ) -> None:
     """Any values, times and steps, in any order, some of them twice."""
-    from mlops_workbench.tracking.metric_rows import metric_rows
+    from mlops_workbench.tracking.mapping.metric_rows import metric_rows
 
     store, client = pair
     ours, theirs = new_id(), client.create_run("0").info.run_id
@@ -245,7 +245,7 @@ def test_other_writers_are_waited_for_and_get_their_turn(stored_workspace: Works
 
 
 def test_a_locked_database_delays_and_is_told(stored_workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mlops_workbench.tracking.mlflow_transaction._BUSY_SECONDS", 0.2)
+    monkeypatch.setattr("mlops_workbench.tracking.mlflow.transaction._BUSY_SECONDS", 0.2)
     uids = _record(stored_workspace)
     with Ingest(stored_workspace) as ingest:
         ingest.store.ping()

@@ -10,7 +10,7 @@ from test_search_plans import Steps
 from mlops_workbench.core.errors import InvalidInput
 from mlops_workbench.core.ids import new_id
 from mlops_workbench.tracking import ReadIndex
-from mlops_workbench.tracking.index_schema import connect
+from mlops_workbench.tracking.index.schema import connect
 
 DIGEST = "abcdef0123456789"
 

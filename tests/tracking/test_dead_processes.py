@@ -14,7 +14,7 @@ from mlops_workbench.core.processes import ProcessIdentity
 from mlops_workbench.core.records import Heartbeat, Metrics, RunEnd, RunStart, Tags
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.tracking import Ingest
-from mlops_workbench.tracking.journal_files import journal_files
+from mlops_workbench.tracking.journals.files import journal_files
 
 
 def _settle(ingest: Ingest) -> None:

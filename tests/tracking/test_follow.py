@@ -21,8 +21,9 @@ from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.records import Metrics, Params
 from mlops_workbench.core.runs import Run
 from mlops_workbench.core.workspace import Workspace
-from mlops_workbench.tracking import Ingest, mlflow_runs
-from mlops_workbench.tracking.mlflow_runs import ClientRuns, SqliteRuns
+from mlops_workbench.tracking import Ingest
+from mlops_workbench.tracking.mlflow import runs as mlflow_runs
+from mlops_workbench.tracking.mlflow.runs import ClientRuns, SqliteRuns
 
 
 @pytest.fixture(scope="module", params=["database", "server"])

@@ -15,8 +15,10 @@ from mlops_workbench.core.errors import Unavailable
 from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.records import Metrics, Params
 from mlops_workbench.core.workspace import Workspace
-from mlops_workbench.tracking import Ingest, TrackingStore, journal_files, journal_watch
-from mlops_workbench.tracking.journal_watch import JournalFolder, JournalWatch
+from mlops_workbench.tracking import Ingest, TrackingStore
+from mlops_workbench.tracking.journals import files as journal_files
+from mlops_workbench.tracking.journals import watch as journal_watch
+from mlops_workbench.tracking.journals.watch import JournalFolder, JournalWatch
 
 
 def _until(condition: Callable[[], object], seconds: float = 60) -> None:

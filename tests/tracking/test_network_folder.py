@@ -9,7 +9,7 @@ import yaml
 
 from mlops_workbench.core.records import Column, Model
 from mlops_workbench.core.workspace import Workspace
-from mlops_workbench.tracking.model_folder import verify_manifest, write_model_folder
+from mlops_workbench.tracking.mlflow.model_folder import verify_manifest, write_model_folder
 
 
 @pytest.mark.parametrize(

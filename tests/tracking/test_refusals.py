@@ -15,7 +15,7 @@ from mlops_workbench.core.errors import Unavailable
 from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.records import Heartbeat, Metrics, Params, Tags
 from mlops_workbench.tracking import Ingest
-from mlops_workbench.tracking.mlflow_errors import translated
+from mlops_workbench.tracking.mlflow.errors import translated
 
 
 def _attempt(ingest: Ingest) -> bool:

@@ -17,7 +17,7 @@ from mlops_workbench.core.errors import InvalidInput
 from mlops_workbench.core.records import Column, Dataset, Metrics, Params
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.tracking import Ingest, ReadIndex
-from mlops_workbench.tracking.run_filter import Condition, parse_filter
+from mlops_workbench.tracking.index.filter import Condition, parse_filter
 
 START = 1_700_000_000_000
 

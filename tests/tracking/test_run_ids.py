@@ -14,7 +14,8 @@ from recorder import Recorder
 from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.records import Metrics, Params, RunStart
 from mlops_workbench.core.workspace import Workspace
-from mlops_workbench.tracking import Ingest, TrackingStore, mlflow_database
+from mlops_workbench.tracking import Ingest, TrackingStore
+from mlops_workbench.tracking.mlflow import database as mlflow_database
 
 
 @contextmanager

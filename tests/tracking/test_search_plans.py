@@ -10,9 +10,9 @@ import pytest
 
 from mlops_workbench.core.ids import new_id
 from mlops_workbench.tracking import ReadIndex
-from mlops_workbench.tracking.index_schema import connect
-from mlops_workbench.tracking.run_filter import parse_filter
-from mlops_workbench.tracking.run_search import clause, column_clause, plan
+from mlops_workbench.tracking.index.filter import parse_filter
+from mlops_workbench.tracking.index.schema import connect
+from mlops_workbench.tracking.index.search import clause, column_clause, plan
 
 RUNS = 100_000
 

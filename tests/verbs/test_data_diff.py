@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mlops_workbench.capture.datasets import describe_dataset
+from mlops_workbench.commands.data.sources import DataSource, as_frame, pair_sources
+from mlops_workbench.commands.data.versions import diff_view
 from mlops_workbench.core.settings import MonitoringSettings
-from mlops_workbench.verbs.data import diff_view
-from mlops_workbench.verbs.data_diff import DataDiff, diff_data, profile_effect
-from mlops_workbench.verbs.data_sources import DataSource, as_frame, pair_sources
+from mlops_workbench.data.compare.diff import DataDiff, diff_data, profile_effect
+from mlops_workbench.data.describe import describe_dataset
 
 SETTINGS = MonitoringSettings()
 

@@ -16,15 +16,15 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
-from mlops_workbench.capture.session import Session
-from mlops_workbench.control.client import Client
-from mlops_workbench.control.datasets import load_dataset
-from mlops_workbench.control.launch import read_address
+from mlops_workbench.capture.session.session import Session
+from mlops_workbench.client.client import Client
+from mlops_workbench.client.datasets import load_dataset
+from mlops_workbench.client.launch import read_address
+from mlops_workbench.commands.app import run
+from mlops_workbench.commands.view import View
 from mlops_workbench.core.errors import InvalidInput, NotFound
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.magics.verb import split
-from mlops_workbench.verbs.app import run
-from mlops_workbench.verbs.view import View
 
 
 class Place:

@@ -10,16 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_workbench.control.run_frame import order_of
+from mlops_workbench.client.runs import order_of
+from mlops_workbench.commands.cells import duration, number
+from mlops_workbench.commands.models import version_view
+from mlops_workbench.commands.runs.comparison import compare_view, newest_of_each_name
+from mlops_workbench.commands.runs.page import run_view
+from mlops_workbench.commands.runs.table import runs_view
+from mlops_workbench.commands.view import View
 from mlops_workbench.core.errors import InvalidInput
 from mlops_workbench.core.models import ModelVersion, SignatureColumn
 from mlops_workbench.core.runs import MetricPoint, Run, RunCell, RunDataset, RunDetail
-from mlops_workbench.verbs.comparison import compare_view, newest_of_each_name
-from mlops_workbench.verbs.formats import duration, number
-from mlops_workbench.verbs.models import version_view
-from mlops_workbench.verbs.run_page import run_view
-from mlops_workbench.verbs.run_table import runs_view
-from mlops_workbench.verbs.view import View
 
 
 @pytest.mark.parametrize(

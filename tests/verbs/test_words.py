@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlops_workbench.commands.app import app, complete, run
+from mlops_workbench.commands.values import parse_assignments
 from mlops_workbench.core.errors import InvalidInput
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.magics.verb import split
-from mlops_workbench.verbs.app import app, complete, run
-from mlops_workbench.verbs.values import parse_assignments
 
 
 class Nowhere:

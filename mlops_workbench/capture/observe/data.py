@@ -9,9 +9,9 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
-from mlops_workbench.capture.members import has, is_a
 from mlops_workbench.capture.observe.scope import Names, resolve
-from mlops_workbench.capture.tensors import is_feed, readable
+from mlops_workbench.core.members import has, is_a
+from mlops_workbench.data.tables.tensors import is_feed, readable
 
 #: Cells of a table up to which a selection is made again: some tens of milliseconds.
 _MAX_CELLS = 1 << 25

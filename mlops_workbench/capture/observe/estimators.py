@@ -6,8 +6,8 @@ import ast
 import sys
 from typing import Any
 
-from mlops_workbench.capture.members import has, is_a, own
 from mlops_workbench.capture.observe.scope import Before, Names, code_of, is_new
+from mlops_workbench.core.members import has, is_a, own
 
 
 def is_estimator(value: Any) -> bool:

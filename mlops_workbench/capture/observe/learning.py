@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mlops_workbench.capture.members import has, own
 from mlops_workbench.capture.observe.fit import CellFit
 from mlops_workbench.capture.observe.metric_values import number
 from mlops_workbench.capture.observe.scope import Names
+from mlops_workbench.core.members import has, own
 
 #: Attributes in which boosted trees keep the losses on the data they were watched on.
 _EVALUATIONS = ("evals_result_", "_evals_result")

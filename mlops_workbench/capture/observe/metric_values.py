@@ -7,8 +7,8 @@ import numbers
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mlops_workbench.capture.members import has, is_a
 from mlops_workbench.capture.observe.measures import Kind
+from mlops_workbench.core.members import has, is_a
 
 _MAX_ITEMS = 300
 _MAX_DEPTH = 4

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 from typing import Any
 
-from mlops_workbench.capture.members import has
 from mlops_workbench.capture.observe.measures import Kind, Measures, put_into
 from mlops_workbench.capture.observe.metric_values import Measurements
 from mlops_workbench.capture.observe.scope import (
@@ -19,6 +18,7 @@ from mlops_workbench.capture.observe.scope import (
     resolve,
     root_name,
 )
+from mlops_workbench.core.members import has
 
 _CONTAINERS = (ast.Dict, ast.DictComp)
 

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from mlops_workbench.capture.encoding import plain
-from mlops_workbench.capture.members import own
 from mlops_workbench.capture.observe.estimators import is_estimator, is_part, own_params
 from mlops_workbench.capture.observe.literals import bounded
+from mlops_workbench.capture.record.encoding import plain
+from mlops_workbench.core.members import own
 
 _PLAIN = (bool, int, float, str)
 _MAX_LINES = 100

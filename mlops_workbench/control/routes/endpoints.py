@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from mlops_workbench.control.requests import DeployRequest
+from mlops_workbench.client.bodies import DeployRequest
 from mlops_workbench.control.routes.plane import Plane
 from mlops_workbench.core.endpoints import Endpoint
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from mlops_workbench.control.requests import LocalModel, PromoteRequest, RegisterRequest
+from mlops_workbench.client.bodies import LocalModel, PromoteRequest, RegisterRequest
 from mlops_workbench.control.routes.plane import Plane
 from mlops_workbench.core.models import ModelVersion, RegisteredModel
 

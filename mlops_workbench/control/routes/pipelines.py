@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from mlops_workbench.control.requests import PipelineRunRequest
+from mlops_workbench.client.bodies import PipelineRunRequest
 from mlops_workbench.control.routes.plane import Plane
 from mlops_workbench.core.pipelines import Pipeline, PipelineRun
 

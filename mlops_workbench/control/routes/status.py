@@ -7,7 +7,7 @@ import os
 from fastapi import APIRouter, BackgroundTasks
 
 from mlops_workbench import __version__
-from mlops_workbench.control.requests import Health, ShutdownRequest
+from mlops_workbench.client.bodies import Health, ShutdownRequest
 from mlops_workbench.control.routes.plane import Plane
 from mlops_workbench.core.events import WorkspaceStatus
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from mlops_workbench.client.bodies import DeployRequest
 from mlops_workbench.control.database import Database
 from mlops_workbench.control.events import EventHub
-from mlops_workbench.control.requests import DeployRequest
 from mlops_workbench.control.services.models import ModelService
 from mlops_workbench.control.tables import EndpointRow, ReleaseRow
 from mlops_workbench.core.endpoints import Endpoint, EndpointSpec

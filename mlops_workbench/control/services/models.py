@@ -6,8 +6,8 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from mlops_workbench.client.bodies import LocalModel, PromoteRequest, RegisterRequest
 from mlops_workbench.control.events import EventHub
-from mlops_workbench.control.requests import LocalModel, PromoteRequest, RegisterRequest
 from mlops_workbench.core.errors import GateFailed
 from mlops_workbench.core.models import GateResult, ModelVersion, RegisteredModel
 from mlops_workbench.core.runs import Run

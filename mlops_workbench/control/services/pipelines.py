@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
+from mlops_workbench.client.bodies import RegisterRequest
 from mlops_workbench.control.database import Database
 from mlops_workbench.control.events import EventHub
-from mlops_workbench.control.requests import RegisterRequest
 from mlops_workbench.control.services.models import ModelService
 from mlops_workbench.control.tables import PipelineRunRow
 from mlops_workbench.core.errors import GateFailed, NotFound, Unavailable, WorkbenchError

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from mlops_workbench.capture.notices import notify
+from mlops_workbench.capture.kernel.notices import notify
 from mlops_workbench.core.errors import InvalidInput, did_you_mean
 
 URI = "mlops://"

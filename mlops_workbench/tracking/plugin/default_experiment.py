@@ -19,7 +19,7 @@ class CurrentExperiment(DefaultExperimentProvider):
 
         if not get_tracking_uri().startswith("mlops:"):
             return False
-        from mlops_workbench.capture.session import current_session
+        from mlops_workbench.capture.session.session import current_session
         from mlops_workbench.tracking.plugin import autolog
 
         return current_session().experiment_chosen or autolog.follows_experiment()
@@ -28,7 +28,7 @@ class CurrentExperiment(DefaultExperimentProvider):
         """Id of that experiment, which is made if need be."""
         from mlflow.tracking import get_tracking_uri
 
-        from mlops_workbench.capture.session import current_session
+        from mlops_workbench.capture.session.session import current_session
         from mlops_workbench.tracking.plugin.stores import journal_store
 
         store = journal_store(get_tracking_uri())

@@ -24,10 +24,10 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 
-from mlops_workbench.capture.run import ActiveRun
+from mlops_workbench.capture.run.active import ActiveRun
 from mlops_workbench.core.records import as_float
+from mlops_workbench.tracking.mapping.values import as_text, finite
 from mlops_workbench.tracking.plugin.series import Series
-from mlops_workbench.tracking.values import as_text, finite
 
 
 class LiveInfo(RunInfo):

@@ -16,9 +16,9 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME, MLFLOW_USER
 from mlflow.utils.name_utils import _generate_random_name
 
-from mlops_workbench.capture.place import cell_source, notebook_path
-from mlops_workbench.capture.run import STATUSES, ActiveRun
-from mlops_workbench.capture.session import Session
+from mlops_workbench.capture.kernel.place import cell_source, notebook_path
+from mlops_workbench.capture.run.active import STATUSES, ActiveRun
+from mlops_workbench.capture.session.session import Session
 from mlops_workbench.core.errors import WorkbenchError
 from mlops_workbench.core.ids import new_id, now_ms
 from mlops_workbench.core.records import RunEnd, RunStart

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.core.errors import Unavailable, WorkbenchError
 from mlops_workbench.core.workspace import Workspace
-from mlops_workbench.tracking.delivery_log import DeliveredRun, DeliveryLog, delivery_log_path
-from mlops_workbench.tracking.ingest import Ingest
-from mlops_workbench.tracking.mlflow_connection import PARENT
-from mlops_workbench.tracking.mlflow_store import TrackingStore
+from mlops_workbench.tracking.delivery.log import DeliveredRun, DeliveryLog, delivery_log_path
+from mlops_workbench.tracking.ingest.ingest import Ingest
+from mlops_workbench.tracking.mlflow.connection import PARENT
+from mlops_workbench.tracking.mlflow.store import TrackingStore
 
 if TYPE_CHECKING:
     from mlflow.entities import Experiment, LoggedModel, Run

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mlflow.entities import DatasetInput, Metric, Param, RunTag
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_RUN_NAME
 
-from mlops_workbench.capture.session import Session
+from mlops_workbench.capture.session.session import Session
 from mlops_workbench.core.records import Column, Dataset, Metrics, ModelMetrics
 from mlops_workbench.core.secrets import mask
 

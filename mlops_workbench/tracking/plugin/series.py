@@ -6,7 +6,7 @@ import math
 from array import array
 from collections.abc import Iterator
 
-from mlops_workbench.tracking.values import finite
+from mlops_workbench.tracking.mapping.values import finite
 
 
 class Series:

@@ -12,7 +12,7 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.store.entities.paged_list import PagedList
 from mlflow.store.tracking.abstract_store import AbstractStore
 
-from mlops_workbench.capture.session import Session
+from mlops_workbench.capture.session.session import Session
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.tracking.plugin.live_run import LiveRun
 from mlops_workbench.tracking.plugin.live_runs import LiveRuns

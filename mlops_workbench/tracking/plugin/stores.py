@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 
-from mlops_workbench.capture.session import Session, current_session
+from mlops_workbench.capture.session.session import Session, current_session
 from mlops_workbench.core.errors import WorkbenchError
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.tracking.plugin.journal_registry import JournalRegistry

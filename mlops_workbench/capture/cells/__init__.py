@@ -1,0 +1,1 @@
+"""A cell as a run: its execution, output, data, searches, and autotracking."""

@@ -1,0 +1,164 @@
+"""A search over settings as a run with a child for each candidate."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING, Any
+
+from mlops_workbench.capture.observe.estimators import is_part
+from mlops_workbench.capture.observe.literals import bounded
+from mlops_workbench.capture.observe.metric_values import number
+from mlops_workbench.capture.run.tables import Table, read_table
+from mlops_workbench.core.ids import new_id
+from mlops_workbench.core.records import Metrics, Params, RunEnd, RunStart
+
+if TYPE_CHECKING:
+    from mlops_workbench.capture.run.active import ActiveRun
+    from mlops_workbench.capture.session.session import Session
+
+#: Candidates that become runs.
+MAX_CHILDREN = 500
+_SPLIT = re.compile(r"split(\d+)_(.+)")
+_KEPT = ("mean_", "std_", "rank_")
+#: Settings of a halving search that differ from candidate to candidate.
+_SETTINGS = ("iter", "n_resources")
+
+
+class Search:
+    """What a fitted search tells: candidates, their scores, the best one.
+
+    Parameters
+    ----------
+    name : str
+        Its variable.
+    search : estimator
+        With ``cv_results_``.
+    """
+
+    def __init__(self, name: str, search: Any) -> None:
+        self.name = name
+        self.results: dict[str, Any] = dict(search.cv_results_)
+        self.candidates: list[dict[str, Any]] = list(self.results.get("params", []))
+        self._search = search
+
+    def best_params(self) -> dict[str, Any]:
+        """Settings of the best candidate, ``best__`` in front."""
+        best = getattr(self._search, "best_params_", None) or {}
+        return {f"best__{name}": _setting(value) for name, value in best.items()}
+
+    def best_metrics(self) -> dict[str, float | int]:
+        """Score of the best candidate, and how many there were."""
+        found: dict[str, float | int] = {"candidates": len(self.candidates)}
+        score = number(getattr(self._search, "best_score_", None))
+        return {"best_score": score, **found} if score is not None else found
+
+    def order(self) -> list[int]:
+        """Candidates that become runs: all, or the best ranked ones, in the order in which they were tried."""
+        count = len(self.candidates)
+        ranks = next((self.results[name] for name in self.results if name.startswith("rank_")), None)
+        if count <= MAX_CHILDREN or ranks is None:
+            return list(range(min(count, MAX_CHILDREN)))
+        return sorted(sorted(range(count), key=lambda i: (int(ranks[i]), i))[:MAX_CHILDREN])
+
+    def params(self, i: int) -> dict[str, Any]:
+        """Settings of a candidate."""
+        found = {name: _setting(value) for name, value in self.candidates[i].items()}
+        return found | {name: int(self.results[name][i]) for name in _SETTINGS if name in self.results}
+
+    def metrics(self, i: int) -> tuple[dict[str, float | int], dict[int, dict[str, float | int]]]:
+        """Means, deviations, times and rank of a candidate; and its scores split by split."""
+        single: dict[str, float | int] = {}
+        splits: dict[int, dict[str, float | int]] = {}
+        for name, column in self.results.items():
+            value = number(column[i]) if name.startswith(_KEPT) or _SPLIT.match(name) else None
+            if value is None:
+                continue
+            if match := _SPLIT.match(name):
+                splits.setdefault(int(match[1]), {})[match[2]] = value
+            else:
+                single[name] = value
+        return single, splits
+
+    def seconds(self, i: int) -> float:
+        """How long a candidate took: fitting and scoring, all splits together."""
+        splits = len({match[1] for name in self.results if (match := _SPLIT.match(name))}) or 1
+        found = [
+            number(self.results[name][i]) or 0.0
+            for name in ("mean_fit_time", "mean_score_time")
+            if name in self.results
+        ]
+        total = math.fsum(found) * splits
+        return total if math.isfinite(total) and total > 0 else 0.0
+
+    def table(self) -> Table:
+        """All of ``cv_results_``."""
+        columns = {name: column for name, column in self.results.items() if not name.startswith("param_")}
+        columns["params"] = [{name: _setting(value) for name, value in one.items()} for one in self.candidates]
+        return read_table(columns)
+
+
+def record_candidates(session: Session, parent: ActiveRun, search: Search, *, alone: bool) -> None:
+    """Record each candidate of a search as a run, child of the run in which the search was fitted.
+
+    The library tells how long a candidate took and not when: the children share the parent's time in the order in
+    which they were tried, each as much as it took.
+
+    Parameters
+    ----------
+    session : Session
+        Where to.
+    parent : ActiveRun
+        The run, which has ended.
+    search : Search
+        The search.
+    alone : bool
+        It is the only one of its run, and need not be named.
+    """
+    chosen = search.order()
+    seconds = [search.seconds(i) for i in range(len(search.candidates))]
+    total = math.fsum(seconds) or 1.0
+    begin, span = parent.start.start_ms, max(0, parent.end_ms - parent.start.start_ms)
+    passed = 0.0
+    starts: list[tuple[int, int]] = []
+    for one in seconds:
+        starts.append((begin + int(span * passed / total), begin + int(span * (passed + one) / total)))
+        passed += one
+    prefix = parent.name if alone else f"{parent.name}/{search.name}"
+    for i in chosen:
+        _record(session, parent, f"{prefix}/{i + 1}", search, i, *starts[i])
+    parent.put_table(search.table(), "cv_results" if alone else f"cv_results/{_file(search.name)}")
+    if len(chosen) < len(search.candidates):
+        told = f"{len(chosen)} of {len(search.candidates)}, the best ranked; all are in the table cv_results"
+        parent.tag({"mlops.search.candidates": told})
+
+
+def _record(session: Session, parent: ActiveRun, name: str, search: Search, i: int, start_ms: int, end_ms: int) -> None:
+    uid = new_id()
+    tags = {"mlops.search": search.name, "mlops.search.candidate": i + 1, "mlops.times": "estimated"}
+    start = RunStart(
+        run_uid=uid,
+        name=name,
+        experiment=parent.experiment,
+        start_ms=start_ms,
+        parent_uid=parent.uid,
+        notebook=parent.start.notebook,
+        cell_id=parent.start.cell_id,
+        tags=tags,
+    )
+    session.write(start)
+    session.write(Params(uid, search.params(i), "observed"))
+    single, splits = search.metrics(i)
+    for step, values in sorted(splits.items()):
+        session.write(Metrics(uid, end_ms, step, values, "observed"))
+    session.write(Metrics(uid, end_ms, 0, single, "observed"))
+    session.write(RunEnd(uid, end_ms, "FINISHED"))
+
+
+def _setting(value: Any) -> Any:
+    """A setting; an estimator among the candidates by its class."""
+    return type(value).__name__ if is_part(value) else bounded(value)
+
+
+def _file(name: str) -> str:
+    return re.sub(r"[^\w.-]+", "_", name).strip("._") or "search"

@@ -1,0 +1,197 @@
+"""What is done before and after every cell."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from mlops_workbench.capture.cells.cell_run import CellRun
+from mlops_workbench.capture.cells.execution import Execution
+from mlops_workbench.capture.cells.output import OutputTail
+from mlops_workbench.capture.kernel.deferred import Deferred, quietly
+from mlops_workbench.capture.kernel.notices import notify
+from mlops_workbench.capture.kernel.place import cell_source
+from mlops_workbench.capture.session.session import Session
+
+
+class CellObserver(Protocol):
+    """Somebody who looks at every execution; whatever it raises is told and goes no further."""
+
+    #: What it observes, for the message when it fails.
+    what: str
+
+    def before(self, execution: Execution) -> None:
+        """A cell is about to run."""
+
+    def after(self, execution: Execution) -> None:
+        """A cell has run; its run, if it has one, is ended already."""
+
+
+@dataclass(frozen=True)
+class CellOptions:
+    """How a cell wants to be tracked.
+
+    Attributes
+    ----------
+    name : str
+        Name of the run, empty for one made from its id.
+    tags, params : mapping
+        Tags and parameters to begin with.
+    nested : bool
+        Make it a child of the run that is active.
+    numbered : bool
+        Add the end of its id to the name if a run of this session has that name already.
+    """
+
+    name: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, Any] = field(default_factory=dict)
+    nested: bool = False
+    numbered: bool = False
+
+
+class Watch:
+    """Watches the cells of an IPython session.
+
+    Parameters
+    ----------
+    shell : InteractiveShell
+        The IPython session.
+    session : Session
+        Where runs are recorded.
+    show : callable
+        Shows the run of a cell that has just ended.
+
+    Attributes
+    ----------
+    observers : list of CellObserver
+        Who looks at every execution, in this order; before a cell and after it.
+    deferred : Deferred
+        Work that waits for the reply.
+    """
+
+    def __init__(self, shell: Any, session: Session, show: Callable[[CellRun], None]) -> None:
+        self.session = session
+        self.observers: list[CellObserver] = []
+        self.deferred = Deferred(shell)
+        # A kernel may be told to end before it was idle for a moment.
+        session.closing.append(self.deferred.flush)
+        self._shell = shell
+        self._show = show
+        # Subshells of a kernel execute cells in threads of their own.
+        self._local = threading.local()
+
+    def before(self, info: Any) -> None:
+        """A cell begins."""
+        self.deferred.begin_cell()
+        execution = Execution(self._shell, info, getattr(info, "raw_cell", "") or "")
+        self._executions().append(execution)
+        for observer in self.observers:
+            quietly(observer.what, lambda observer=observer: observer.before(execution))
+
+    def after(self, result: Any = None) -> Execution | None:
+        """A cell ended; gives its execution, None when it was not seen to begin."""
+        execution = self._take(result)
+        if execution is None:
+            return None
+        execution.ended(_error(result))
+        if execution.run is not None:
+            self._end(execution.run, execution.error)
+        for observer in self.observers:
+            quietly(observer.what, lambda observer=observer: observer.after(execution))
+        # Its traceback holds the variables of every function on the way.
+        execution.error = None
+        return execution
+
+    def under_way(self) -> bool:
+        """Whether a cell is under way in this thread."""
+        return bool(self._executions())
+
+    def current(self) -> Execution:
+        """The execution that is under way in this thread."""
+        executions = self._executions()
+        if not executions:
+            # The extension was loaded by this very cell, after its beginning was announced.
+            executions.append(Execution(self._shell, None, cell_source()))
+        return executions[-1]
+
+    def track(self, options: CellOptions, execution: Execution | None = None) -> None:
+        """Make an execution (by default the one under way) a run; a second time does nothing."""
+        execution = execution or self.current()
+        if execution.run is not None:
+            return
+        try:
+            execution.run = self._begin(execution, options)
+        except Exception as error:  # noqa: BLE001 this runs in the user's cell, which goes on without us
+            notify(f"this cell could not be tracked ({type(error).__name__}: {error})")
+
+    def _begin(self, execution: Execution, options: CellOptions) -> CellRun:
+        around = self.session.current_run()
+        # In a pipeline's stage every run belongs to the stage.
+        parent = around if around is not None and (options.nested or around.joined) else None
+        if options.nested and parent is None:
+            notify("%%track --nested: no run is active, so this one has no parent")
+        run = self.session.start_run(
+            options.name,
+            numbered=options.numbered,
+            experiment=parent.experiment if parent is not None else "",
+            parent_uid=parent.uid if parent is not None else "",
+            cell_id=execution.cell_id,
+            tags=options.tags,
+            source=execution.source,
+            wait=False,
+        )
+        try:
+            if options.params:
+                run.log_params(options.params)
+            cell = CellRun(self.session, run, execution, OutputTail(self._shell), self.deferred)
+            cell.begin()
+        except BaseException as error:
+            # An interrupt: the cell will not run, and nobody else knows its run.
+            run.end("KILLED", error=error)
+            raise
+        return cell
+
+    def _end(self, cell: CellRun, error: BaseException | None) -> None:
+        try:
+            cell.end(error)
+            if cell.run.ended:
+                self._show(cell)
+        except BaseException as problem:
+            if not cell.run.ended:
+                quietly("its end", lambda error=problem: cell.run.end("KILLED", error=error))
+            if not isinstance(problem, Exception):
+                raise
+            # This runs in the user's cell, which is done.
+            notify(f"the end of this run could not be recorded ({type(problem).__name__}: {problem})")
+
+    def _executions(self) -> list[Execution]:
+        if not hasattr(self._local, "executions"):
+            self._local.executions = []
+        return self._local.executions  # type: ignore[no-any-return]
+
+    def _take(self, result: Any) -> Execution | None:
+        executions = self._executions()
+        info = getattr(result, "info", None)
+        for i in range(len(executions) - 1, -1, -1):
+            if executions[i].info is info:
+                found = executions[i]
+                del executions[i:]
+                return found
+        if not executions:
+            return None
+        top = executions[-1].info
+        # An interrupted cell comes with no result, or with one made anew.
+        if info is None or top is None or info.raw_cell == top.raw_cell:
+            return executions.pop()
+        return None
+
+
+def _error(result: Any) -> BaseException | None:
+    if result is not None:
+        return result.error_before_exec or result.error_in_exec  # type: ignore[no-any-return]
+    # IPython gives no result for an `await` that was interrupted; the exception is on its way.
+    return sys.exc_info()[1] or KeyboardInterrupt()

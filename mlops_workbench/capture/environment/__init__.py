@@ -1,0 +1,1 @@
+"""What surrounds a run: git, machine, distributions, environment variables."""

@@ -1,0 +1,111 @@
+"""Where a run comes from: the executions it rests on, and whether its notebook repeats them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from mlops_workbench.capture.cells.execution import Execution
+from mlops_workbench.capture.kernel.deferred import Deferred
+from mlops_workbench.capture.provenance.cell_log import CellLog
+from mlops_workbench.capture.provenance.notebook_file import NotebookFile
+from mlops_workbench.capture.session.session import Session
+from mlops_workbench.core.records import Artifact, CellExecuted, Provenance
+from mlops_workbench.core.secrets import mask
+from mlops_workbench.notebooks.lineage.reproducibility import objections
+
+#: Where the executed cells are found under a run.
+EXECUTED_CELLS = "executed_cells.ipynb"
+_MEDIA_TYPE = "application/x-ipynb+json"
+
+
+class ProvenanceLog:
+    """Writes a `Provenance` for every run that ended in a cell, and puts the cells it rests on with it.
+
+    Parameters
+    ----------
+    session : Session
+        Where records go.
+    cells : CellLog
+        The log of the cells; an observer that comes before this one.
+    deferred : Deferred
+        Takes what may wait for the reply.
+    """
+
+    what = "where this run comes from"
+
+    def __init__(self, session: Session, cells: CellLog, deferred: Deferred) -> None:
+        self._session = session
+        self._cells = cells
+        self._deferred = deferred
+        self._file = NotebookFile()
+
+    def before(self, execution: Execution) -> None:
+        """Nothing is known yet."""
+
+    def after(self, execution: Execution) -> None:
+        """Judge the runs of a cell; the one that the cell itself is says so on its card."""
+        runs = self._cells.runs_of(execution)
+        if not runs:
+            return
+        lineage = self._cells.lineage
+        warnings = objections(
+            lineage, execution.uid, self._file.read(), given=self._cells.given, names_of=self._cells.names_of
+        )
+        uids = lineage.rests_on(execution.uid)
+        for run in runs:
+            self._session.write(Provenance(run, uids, warnings))
+        if execution.run is not None:
+            execution.run.run.notes.extend(warnings)
+        executed = [lineage.steps[uid].execution for uid in uids]
+        self._deferred.add(self.what, lambda: self._keep(runs, executed))
+
+    def _keep(self, runs: Sequence[str], executed: Sequence[CellExecuted]) -> None:
+        content = executed_notebook(executed)
+        for run in runs:
+            digest = self._session.store(run, content, wait=False)
+            if digest is not None:
+                self._session.write(Artifact(run, EXECUTED_CELLS, digest, len(content), _MEDIA_TYPE, "notebook"))
+
+
+def executed_notebook(executed: Sequence[CellExecuted]) -> bytes:
+    """Executions as a notebook of format 4.5, in the order in which they ran.
+
+    Each cell tells in its metadata under ``mlops`` when and how it ran; sources are masked.
+    """
+    cells = [
+        {
+            "cell_type": "code",
+            "id": execution.uid,
+            "metadata": {"mlops": _metadata(execution)},
+            "execution_count": execution.count or None,
+            "outputs": [],
+            "source": mask(execution.source).splitlines(keepends=True),
+        }
+        for execution in executed
+    ]
+    notebook = {
+        "cells": cells,
+        "metadata": {
+            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+            "language_info": {"name": "python"},
+        },
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    }
+    return (json.dumps(notebook, ensure_ascii=False, indent=1) + "\n").encode("utf-8", "replace")
+
+
+def _metadata(execution: CellExecuted) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "uid": execution.uid,
+        "status": execution.status,
+        "started_ms": execution.started_ms,
+        "seconds": execution.duration_us / 1e6,
+    }
+    if execution.cell_id:
+        told["cell_id"] = execution.cell_id
+    if execution.error:
+        told["error"] = execution.error
+    return told

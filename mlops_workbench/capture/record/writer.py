@@ -1,0 +1,275 @@
+"""From records to the journal, whatever the disk does."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import os
+import platform
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from mlops_workbench.capture.kernel.notices import forget, notify
+from mlops_workbench.capture.kernel.place import notebook_path
+from mlops_workbench.capture.record.encoding import UNSTORABLE, encode, encode_quickly
+from mlops_workbench.core.errors import StorageError, WorkbenchError
+from mlops_workbench.core.ids import new_id, now_ms
+from mlops_workbench.core.processes import ProcessIdentity
+from mlops_workbench.core.records import TYPE_NUMBERS, Record, RunEnd, RunStart, SessionEnd, SessionStart
+from mlops_workbench.core.workspace import Workspace
+from mlops_workbench.journal import JournalWriter, NotSynced
+
+#: Bytes of records that wait in memory while the disk cannot be written.
+BUFFER_BYTES = 16 << 20
+#: Seconds between two attempts to write again.
+RETRY_SECONDS = 1.0
+
+
+class Delivery:
+    """Writes records to a journal that is opened when the first one comes.
+
+    Nothing here raises for want of a disk: records then wait in a bounded buffer, one warning is shown, and
+    a run that lost a record is remembered in `incomplete`.
+
+    Parameters
+    ----------
+    find : callable
+        Gives the workspace; asked again as long as it fails.
+    running : callable
+        Gives the start records of runs that are active, to be repeated should the journal be lost.
+    used : callable
+        Called when there is something to write, so that somebody closes this at the end.
+
+    Attributes
+    ----------
+    workspace : Workspace or None
+        Known once the journal is open.
+    incomplete : set of str
+        Uids of runs of which something had to be dropped.
+    """
+
+    def __init__(
+        self, find: Callable[[], Workspace], running: Callable[[], Iterable[RunStart]], used: Callable[[], None]
+    ) -> None:
+        self._find = find
+        self._running = running
+        self._used = used
+        self.workspace: Workspace | None = None
+        self.incomplete: set[str] = set()
+        self._writer: JournalWriter | None = None
+        self._buffer: deque[tuple[int, bytes, bool]] = deque()
+        self._buffered = 0
+        self._retry_at = 0.0
+        self._lock = threading.RLock()
+        self._blobs_to_sync: deque[tuple[str, str]] = deque()
+
+    def write(self, record: Record, sync: bool = False) -> None:
+        """Record something; never raises on disk trouble."""
+        number = TYPE_NUMBERS[type(record)]
+        try:
+            payload = encode_quickly(record)
+        except UNSTORABLE:
+            payload = encode(record)
+        writer = self._writer
+        if writer is not None and not self._buffer:
+            try:
+                writer.append(number, payload, sync)
+                return
+            except NotSynced:
+                return
+            except (WorkbenchError, OSError) as error:
+                self._trouble(error)
+        with self._lock:
+            self._keep(record, number, payload, sync)
+            if sync or time.monotonic() >= self._retry_at:
+                self._flush()
+
+    def sync_soon(self) -> None:
+        """Have what was written brought to the disk at once, and wait for nothing."""
+        writer = self._writer
+        if writer is not None:
+            writer.sync_soon()
+
+    def store(self, run_uid: str, data: bytes | Path, *, again: bool = False, wait: bool = True) -> str | None:
+        """Put bytes or a file into the blob store.
+
+        Parameters
+        ----------
+        run_uid : str
+            The run that it belongs to.
+        data : bytes or Path
+            Content, or a file with it.
+        again : bool, default=False
+            Whether it will be tried once more before the run is complete, so that nothing is missing yet.
+        wait : bool, default=True
+            Wait until bytes are on the disk, as somebody does who was told to keep them; what was only observed is
+            there by the journal's next sync.
+
+        Returns
+        -------
+        str or None
+            Its digest; None when the disk could not take it, which was told and makes the run incomplete.
+        """
+        try:
+            blobs = self.open_workspace().blobs
+            if not isinstance(data, bytes):
+                return blobs.put_file(data)
+            digest = blobs.put_bytes(data, sync=wait)
+        except (WorkbenchError, OSError) as error:
+            if not again:
+                self._lost_artifact(run_uid, error)
+            return None
+        if not wait and not blobs.holds(digest):
+            self._blobs_to_sync.append((run_uid, digest))
+        return digest
+
+    def open_workspace(self) -> Workspace:
+        """The workspace records go to.
+
+        Raises
+        ------
+        WorkbenchError
+            It cannot be found or its settings are broken.
+        """
+        if self.workspace is None:
+            try:
+                self.workspace = self._find()
+            except OSError as error:
+                raise StorageError(f"the workspace cannot be read: {error.strerror or error}") from error
+        return self.workspace
+
+    def close(self) -> None:
+        """Write what waits, end the journal in good order."""
+        with self._lock:
+            if self._buffer:
+                self._flush()
+            if self._buffer:
+                notify(f"{len(self._buffer)} records could not be written and are lost")
+                self._buffer.clear()
+            writer, self._writer = self._writer, None
+            self._sync_blobs()
+            if writer is not None:
+                with contextlib.suppress(WorkbenchError, OSError):
+                    writer.append(TYPE_NUMBERS[SessionEnd], encode(SessionEnd(now_ms())))
+                writer.close()
+
+    def after_fork(self) -> None:
+        """In a forked child: what waits is the parent's to write, and the child's own journal opens anew."""
+        self._lock = threading.RLock()
+        self._writer = None
+        self._buffer.clear()
+        self._buffered = 0
+        self._retry_at = 0.0
+        self._blobs_to_sync.clear()
+
+    def _keep(self, record: Record, number: int, payload: bytes, sync: bool) -> None:
+        structural = isinstance(record, RunStart | RunEnd)
+        if self._buffered + len(payload) > BUFFER_BYTES and not structural:
+            if run_uid := getattr(record, "run_uid", ""):
+                self.incomplete.add(run_uid)
+            return
+        self._buffer.append((number, payload, sync))
+        self._buffered += len(payload)
+        # Also when no journal can be opened: what still waits at the end is then at least told.
+        self._used()
+
+    def _flush(self) -> None:
+        try:
+            if self._writer is None:
+                self._writer = self._open()
+            writer = self._writer
+            sync = False
+            while self._buffer:
+                number, payload, wanted = self._buffer[0]
+                with contextlib.suppress(NotSynced):
+                    writer.append(number, payload)
+                self._buffer.popleft()
+                self._buffered -= len(payload)
+                sync = sync or wanted
+            if sync:
+                with contextlib.suppress(NotSynced):
+                    writer.sync()
+            forget("disk")
+        except (WorkbenchError, OSError) as error:
+            self._trouble(error)
+
+    def _open(self) -> JournalWriter:
+        workspace = self.open_workspace()
+        workspace.prepare()
+        session = new_id()
+        settings = workspace.settings.journal
+        writer = JournalWriter(
+            workspace.journal,
+            session,
+            segment_bytes=settings.segment_mb << 20,
+            fsync_seconds=settings.fsync_seconds,
+            before_sync=self._sync_blobs,
+        )
+        writer.append(TYPE_NUMBERS[SessionStart], encode(session_start(session, notebook_path())))
+        return writer
+
+    def _sync_blobs(self) -> None:
+        while self.workspace is not None and self._blobs_to_sync:
+            try:
+                run_uid, digest = self._blobs_to_sync.popleft()
+            except IndexError:
+                # Another thread took it.
+                return
+            try:
+                self.workspace.blobs.sync(digest)
+            except StorageError as error:
+                self._lost_artifact(run_uid, error)
+
+    def _lost_artifact(self, run_uid: str, error: WorkbenchError | OSError) -> None:
+        """An artifact of a run is not in the store: tell it once, and know it."""
+        self.incomplete.add(run_uid)
+        notify(f"an artifact could not be stored and is missing from the run ({error})", once="artifact")
+
+    def _trouble(self, error: WorkbenchError | OSError) -> None:
+        with self._lock:
+            self._retry_at = time.monotonic() + RETRY_SECONDS
+            writer = self._writer
+            if writer is not None and writer.stopped:
+                # The file is gone and with it what it held: begin another one that at least names the runs.
+                self._writer = None
+                self._retry_at = 0.0
+                writer.close()
+                for start in self._running():
+                    self.incomplete.add(start.run_uid)
+                    payload = encode(start)
+                    self._buffer.appendleft((TYPE_NUMBERS[RunStart], payload, True))
+                    self._buffered += len(payload)
+        notify(
+            f"runs cannot be written to disk now ({error})\n"
+            "  they are kept in memory, up to 16 MB, until it works again; your code goes on",
+            once="disk",
+        )
+
+
+def session_start(session: str, notebook: str = "") -> SessionStart:
+    """First record of a journal that this process writes."""
+    identity = ProcessIdentity.of()
+    return SessionStart(
+        session=session,
+        pid=os.getpid(),
+        process_started=identity.started if identity else 0.0,
+        host=platform.node(),
+        user=_user(),
+        started_ms=now_ms(),
+        notebook=notebook,
+        python=platform.python_version(),
+        # The root package is there for sure; importing it would tie this one to the faces it loads on demand.
+        workbench=sys.modules[__name__.partition(".")[0]].__version__,
+    )
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        # A container may run under a number that has no name.
+        return str(os.getuid()) if hasattr(os, "getuid") else ""

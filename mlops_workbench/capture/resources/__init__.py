@@ -1,0 +1,1 @@
+"""What runs use: processor, memory, GPUs, energy, money, and the budget for them."""

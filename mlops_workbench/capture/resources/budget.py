@@ -1,0 +1,112 @@
+"""The budget of a session: what tracked work has used, and what follows when it is used up."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from mlops_workbench.capture.kernel.notices import notify
+from mlops_workbench.capture.resources.cost import Meter
+from mlops_workbench.core.budgets import Budget, BudgetState
+
+if TYPE_CHECKING:
+    from mlops_workbench.capture.run.active import ActiveRun
+
+#: Share of a budget at which its owner is warned.
+WARN_AT = 0.8
+
+
+class SessionBudget:
+    """Counts the time in which at least one run is active, and its money, from the moment a budget is set.
+
+    It lives as long as the session; a restarted kernel has none.
+
+    Parameters
+    ----------
+    meter : callable
+        Makes a meter that starts now.
+    """
+
+    def __init__(self, meter: Callable[[], Meter]) -> None:
+        self._make = meter
+        self._lock = threading.RLock()
+        self._budget: Budget | None = None
+        self._meter: Meter | None = None
+        self._seconds = 0.0
+        self._money = 0.0
+        self._priced = False
+        self._warned = 0.0
+
+    def set(self, budget: Budget | None, *, active: bool) -> None:
+        """Begin a budget, or end it with None; `active` says whether a run is under way."""
+        with self._lock:
+            self._budget = budget
+            self._seconds = self._money = self._warned = 0.0
+            self._priced = False
+            self._meter = self._make() if budget is not None and active else None
+
+    def working(self, active: bool) -> None:
+        """Runs are active from now on, or none is any more."""
+        with self._lock:
+            if self._budget is None:
+                return
+            if active and self._meter is None:
+                self._meter = self._make()
+            elif not active and self._meter is not None:
+                meter, self._meter = self._meter, None
+                cost = meter.read()
+                self._seconds += cost.seconds
+                self._money += cost.money or 0.0
+                self._priced = self._priced or cost.money is not None
+
+    def state(self) -> BudgetState | None:
+        """The budget and what was used of it so far; None without one."""
+        with self._lock:
+            if self._budget is None:
+                return None
+            seconds, money, priced = self._seconds, self._money, self._priced
+            if self._meter is not None:
+                cost = self._meter.read()
+                seconds += cost.seconds
+                money += cost.money or 0.0
+                priced = priced or cost.money is not None
+            return BudgetState(self._budget, seconds, money if priced else None)
+
+    def look(self, active: Sequence[ActiveRun]) -> None:
+        """Warn when it is time to, and interrupt the active runs when the budget says so."""
+        state = self.state()
+        if state is None or state.used < WARN_AT:
+            return
+        if state.used < 1:
+            if self._warned < WARN_AT:
+                self._warned = WARN_AT
+                notify(f"{state.used:.0%} of the budget is used: {state.text()}")
+            return
+        stops = state.budget.stop and any(not run.stopped for run in active)
+        if self._warned < 1 or stops:
+            self._warned = 1.0
+            what = "; the cell is interrupted" if stops else ""
+            notify(f"the budget is used up: {state.text()}{what}\n  %mlops budget off takes it away")
+        if stops:
+            for run in active:
+                run.stopped = f"stopped by the budget: {state.text()}"
+            _interrupt()
+
+    def after_fork(self) -> None:
+        """A forked child has no budget of its own."""
+        self._lock = threading.RLock()
+        self._budget = self._meter = None
+
+
+def _interrupt() -> None:
+    # To the main thread itself: it must wake from a system call, which a signal to another thread would not do.
+    main = threading.main_thread().ident
+    with contextlib.suppress(OSError, ValueError):
+        if main is not None:
+            signal.pthread_kill(main, signal.SIGINT)
+        else:
+            os.kill(os.getpid(), signal.SIGINT)

@@ -1,0 +1,1 @@
+"""A run in progress, and what is kept with it."""

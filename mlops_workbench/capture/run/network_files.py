@@ -1,0 +1,94 @@
+"""Networks as the files of MLflow's own flavours, ``pytorch`` and ``keras``, written by the library of the network."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from mlops_workbench.core.errors import InvalidInput
+from mlops_workbench.core.members import is_a
+
+#: What MLflow loads a PyTorch model with: CloudPickle's pickler in the form that PyTorch wants, as it was written here.
+_PICKLE_MODULE = "mlflow.pytorch.pickle_module"
+
+
+@dataclass(frozen=True)
+class NetworkFiles:
+    """A network as files.
+
+    Attributes
+    ----------
+    flavor, format : str
+        Flavour of MLflow, and how it is written.
+    files : dict
+        Path inside the model folder to content.
+    libraries : set of str
+        Modules that are needed to load it.
+    version : str
+        Of the library, as it calls itself.
+    """
+
+    flavor: str
+    format: str
+    files: dict[str, bytes] = field(repr=False)
+    libraries: set[str]
+    version: str
+
+
+def network_files(model: Any) -> NetworkFiles | None:
+    """Files of a network, None for any other model.
+
+    Raises
+    ------
+    InvalidInput
+        Its library cannot save it.
+    """
+    # A network of Keras whose backend is PyTorch is a module of PyTorch too.
+    write = _keras if _is_of(model, "keras", "Model") else _pytorch if _is_of(model, "torch.nn", "Module") else None
+    if write is None:
+        return None
+    try:
+        return write(model)
+    except Exception as error:
+        raise InvalidInput(
+            f"this {type(model).__name__} cannot be saved: {type(error).__name__}: {error}",
+            hint="keep open files, connections, locks and generators out of the network",
+        ) from error
+
+
+def _is_of(model: Any, module: str, name: str) -> bool:
+    kind = getattr(sys.modules.get(module), name, None)
+    return isinstance(kind, type) and is_a(model, kind)
+
+
+def _pytorch(model: Any) -> NetworkFiles:
+    import cloudpickle
+
+    torch: Any = sys.modules["torch"]
+    # Classes of the notebook travel with the model.
+    pickler = ModuleType(_PICKLE_MODULE)
+    vars(pickler).update(vars(cloudpickle), Pickler=cloudpickle.CloudPickler, Unpickler=pickle.Unpickler)
+    content = io.BytesIO()
+    torch.save(model, content, pickle_module=pickler)
+    files = {"data/model.pth": content.getvalue(), "data/pickle_module_info.txt": _PICKLE_MODULE.encode()}
+    return NetworkFiles("pytorch", "torch", files, {"torch", "cloudpickle", *_roots(model)}, str(torch.__version__))
+
+
+def _keras(model: Any) -> NetworkFiles:
+    keras: Any = sys.modules["keras"]
+    with tempfile.TemporaryDirectory(prefix="mlops-network-") as folder:
+        path = Path(folder) / "model.keras"
+        model.save(path)
+        files = {"data/model.keras": path.read_bytes(), "data/keras_module.txt": b"keras"}
+    libraries = {"keras", str(keras.backend.backend()), *_roots(model)}
+    return NetworkFiles("keras", "keras", files, libraries, str(keras.__version__))
+
+
+def _roots(model: Any) -> set[str]:
+    return {kind.__module__.partition(".")[0] for kind in type(model).__mro__} - {"__main__", "builtins", "abc"}

@@ -1,0 +1,259 @@
+"""What is known and recorded of a run, whoever saw it: the user's code, or what observes a cell."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable, Mapping
+from time import time_ns
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mlops_workbench.capture.record.encoding import MAX_STEP, MIN_STEP, named, number, plain, whole_step
+from mlops_workbench.capture.run.artifacts import media_type_of, read_artifact
+from mlops_workbench.capture.run.figures import KeptFigures
+from mlops_workbench.capture.run.tables import MEDIA_TYPE, KeptTables
+from mlops_workbench.core.errors import WorkbenchError
+from mlops_workbench.core.ids import now_ms
+from mlops_workbench.core.records import Artifact, Dataset, Metrics, Params, RunStart, Tags
+from mlops_workbench.core.secrets import mask, mask_value
+
+if TYPE_CHECKING:
+    from mlops_workbench.capture.cells.output import Shown
+    from mlops_workbench.capture.record.recorder import Recorder
+    from mlops_workbench.capture.run.figures import FigureFile
+    from mlops_workbench.capture.run.tables import Table
+
+
+class RunState:
+    """A run that records can be added to, also after it ended.
+
+    Parameters
+    ----------
+    session : Recorder
+        Where its records go.
+    start : RunStart
+        How it began.
+    joined : bool, default=False
+        It was begun by another process, which ends it.
+    thread : int, optional
+        The thread in whose context it is the current run; None when it is any code's.
+    wait : bool, default=True
+        Its end waits for the disk.
+
+    Attributes
+    ----------
+    uid, name, experiment : str
+        Identity of the run; the uid is the same in every tool of the workbench.
+    metrics : dict
+        Last value of each metric.
+    params : dict
+        Parameters.
+    defaults : set of str
+        Those of `params` that are defaults of an estimator's class, to be shown last.
+    tags : dict
+        Tags.
+    datasets : list of Dataset
+        Data that went into it.
+    notes : list of str
+        What its card is to warn of, one sentence each; whoever observes the run may add to it until the card is
+        shown.
+    ended : bool
+        Whether it was ended here.
+    status : str
+        RUNNING, FINISHED, FAILED or KILLED.
+    error : str
+        Last line of the traceback of a failed run.
+    stopped : str
+        Why the workbench itself interrupts it, empty when it does not.
+    """
+
+    def __init__(
+        self,
+        session: Recorder,
+        start: RunStart,
+        *,
+        joined: bool = False,
+        thread: int | None = None,
+        wait: bool = True,
+    ) -> None:
+        self.start = start
+        self.uid = start.run_uid
+        self.name = start.name
+        self.experiment = start.experiment
+        self.joined = joined
+        self.thread = thread
+        self.ended = False
+        self.status = "RUNNING"
+        self.error = ""
+        self.stopped = ""
+        self.end_ms = 0
+        self.metrics: dict[str, float | int] = {}
+        self.params: dict[str, Any] = {}
+        self.tags: dict[str, Any] = dict(start.tags)
+        self.datasets: list[Dataset] = []
+        self.notes: list[str] = []
+        self._session = session
+        self._write = session.write
+        self._wait = wait
+        self._steps: dict[str, int] = {}
+        self.defaults: set[str] = set()
+        self._figures = KeptFigures()
+        self._tables = KeptTables()
+        self._pid = os.getpid()
+        #: The thread that began it.
+        self.begun_in = threading.get_ident()
+
+    def forget_profiles(self) -> None:
+        """Keep of its data what is needed to tell it from other data; the profiles are recorded."""
+        self.datasets = [msgspec.structs.replace(data, profile={}) for data in self.datasets]
+
+    @property
+    def has_model(self) -> bool:
+        """Whether it fitted a model that is still in memory, or logged one."""
+        return self._session.find_model(self.uid) is not None or self._session.fits.saved(self.uid)
+
+    @property
+    def url(self) -> str:
+        """Where to look at it: its page on the MLflow server, or in the JupyterLab of this kernel; else empty."""
+        from mlops_workbench.capture.run.address import run_address
+
+        try:
+            return run_address(self._session.workspace, self.uid)
+        except WorkbenchError:
+            return ""
+
+    def __repr__(self) -> str:
+        return f"<run {self.name} ({self.uid}), {self.status}, experiment {self.experiment}>"
+
+    def put_metrics(self, values: Mapping[str, Any] | None, step: int | None, metrics: dict[str, Any]) -> None:
+        """What `log` does; `metrics` becomes the run's own."""
+        # Every metric of every step of the user's loop comes this way: no call, no object more than it takes.
+        if values is not None:
+            metrics = named(values, metrics)
+        for value in metrics.values():
+            kind = type(value)
+            if kind is not float and kind is not int:
+                metrics = {name: number(name, value) for name, value in metrics.items()}
+                break
+        steps = self._steps
+        if step is None:
+            step = 0
+            for name in metrics:
+                if name in steps and steps[name] >= step:
+                    step = steps[name] + 1
+        elif type(step) is not int or not MIN_STEP <= step <= MAX_STEP:
+            step = whole_step(step)
+        for name in metrics:
+            steps[name] = step
+        self.metrics.update(metrics)
+        self._write(Metrics(self.uid, time_ns() // 1_000_000, step, metrics))
+
+    def tag(self, values: Mapping[str, Any] | str | None = None, value: Any = None, /, **tags: Any) -> None:
+        """Set tags: ``tag(stage="draft")``, ``tag("stage", "draft")`` or ``tag({"a/b": 1})``; a later value wins."""
+        given = {values: value} if isinstance(values, str) else values or {}
+        plain_tags = {name: mask_value(name, plain(item)) for name, item in named(given, tags).items()}
+        if plain_tags:
+            self._write(Tags(self.uid, plain_tags))
+            self.tags.update(plain_tags)
+
+    def log_artifact(
+        self, source: str | os.PathLike[str] | bytes, name: str = "", *, kind: str = "file", media_type: str = ""
+    ) -> None:
+        """Keep a file, a folder or bytes with the run.
+
+        Parameters
+        ----------
+        source : str, path or bytes
+            The content is copied now; later changes of the file do not matter.
+        name : str, optional
+            Path under the run, with forward slashes; by default the file's name. Required for bytes.
+        kind : str, default="file"
+            ``file``, ``figure``, ``table``, ``notebook``, ``code`` or ``log``.
+        media_type : str, optional
+            By default guessed from the name.
+
+        Raises
+        ------
+        InvalidInput
+            There is no such file, or the name leads out of the run.
+        """
+        self._keep_artifact(source, name, kind, media_type, wait=True)
+
+    def observe_params(self, values: Mapping[str, Any], origin: str = "observed") -> None:
+        """Record parameters that were seen, not logged; a logged one of the same name stands."""
+        new = {name: value for name, value in values.items() if name not in self.params}
+        if origin == "default":
+            self.defaults |= new.keys()
+        self._put_params(new, origin)
+
+    def observe_metrics(self, values: Mapping[str, float | int]) -> None:
+        """Record metrics that were seen, not logged; a logged one of the same name stands."""
+        new = {name: value for name, value in values.items() if name not in self.metrics}
+        if new:
+            self.metrics.update(new)
+            self._write(Metrics(self.uid, now_ms(), 0, new, "observed"))
+
+    def observe_histories(self, histories: Mapping[str, tuple[int, list[float | int]]]) -> None:
+        """Record successive steps of metrics that were seen, each from the step on that is given with it."""
+        now = now_ms()
+        steps: dict[int, dict[str, float | int]] = {}
+        for name, (start, values) in histories.items():
+            if name not in self.metrics:
+                for step, value in enumerate(values, start):
+                    steps.setdefault(step, {})[name] = value
+        for step, values_of_step in sorted(steps.items()):
+            self.metrics.update(values_of_step)
+            self._write(Metrics(self.uid, now, step, values_of_step, "observed"))
+
+    def observe_dataset(self, dataset: Dataset) -> None:
+        """Record data that was seen to go into the run."""
+        if dataset.source:
+            # A database's address, with the password in it.
+            dataset = msgspec.structs.replace(dataset, source=mask(dataset.source))
+        self.expect_dataset(dataset)
+        self._write(dataset)
+
+    def expect_dataset(self, dataset: Dataset) -> None:
+        """Know of data that is recorded later, when its version was computed; until then its digest is empty."""
+        # The same data described again, by now in full, takes the place of what was known of it.
+        known = [(data.name, data.context) for data in self.datasets]
+        if (dataset.name, dataset.context) in known:
+            self.datasets[known.index((dataset.name, dataset.context))] = dataset
+        else:
+            self.datasets.append(dataset)
+
+    def put_shown_figures(self, shown: Iterable[Shown]) -> None:
+        """Keep figures that were displayed, unless they were logged too; a name that is taken gets a number."""
+        for figure in shown:
+            if not self._figures.known(figure.files, figure.source):
+                self._put_figures(self._figures.add(figure.files, renumber=True, drawing=figure.source), wait=False)
+
+    def put_table(self, table: Table, name: str, *, renumber: bool = False, wait: bool = False) -> None:
+        """Keep a table; `renumber` takes the next free number instead of replacing one, `wait` waits for the disk."""
+        path = self._tables.add(name, renumber=renumber)
+        self._keep_artifact(table.to_json(), path, "table", MEDIA_TYPE, wait=wait)
+        self.tag(self._tables.tags(path, table))
+
+    def _put_figures(self, files: Iterable[FigureFile], *, wait: bool) -> None:
+        for path, content, media_type in files:
+            self._keep_artifact(content, path, "figure", media_type, wait=wait)
+
+    def _keep_artifact(
+        self, source: str | os.PathLike[str] | bytes, name: str, kind: str, media_type: str, *, wait: bool
+    ) -> None:
+        for path, content in read_artifact(source, name):
+            digest = self._session.store(self.uid, content, wait=wait)
+            if digest is not None:
+                size = len(content) if isinstance(content, bytes) else content.stat().st_size
+                media = media_type or media_type_of(path)
+                self._write(Artifact(self.uid, path, digest, size, media, kind), sync=wait)
+
+    def _put_params(self, values: Mapping[str, Any], origin: str) -> None:
+        new = {name: mask_value(name, plain(value)) for name, value in values.items()}
+        # What is known already, with this very value, need not be said again.
+        new = {name: value for name, value in new.items() if name not in self.params or self.params[name] != value}
+        if new:
+            self._write(Params(self.uid, new, origin))
+            self.params.update(new)

@@ -1,0 +1,80 @@
+"""Runs of other processes that this one writes to, and does not end."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from mlops_workbench.capture.run.active import ActiveRun
+from mlops_workbench.capture.session.published_runs import RunsOfParents
+from mlops_workbench.core.errors import WorkbenchError
+from mlops_workbench.core.ids import now_ms
+from mlops_workbench.core.records import RunStart
+
+if TYPE_CHECKING:
+    from mlops_workbench.capture.record.recorder import Recorder
+
+
+class JoinedRuns:
+    """Finds the run of another process that work of this one belongs to.
+
+    Parameters
+    ----------
+    session : Recorder
+        The session of this process.
+    told : callable
+        Called with the run of ``MLOPS_RUN_UID`` when it is first joined.
+    """
+
+    def __init__(self, session: Recorder, told: Callable[[ActiveRun], None]) -> None:
+        self._session = session
+        self._told = told
+        # Runs of the parent, in a forked child; the last one is that of the context that forked.
+        self._inherited: list[ActiveRun] = []
+        self._of_parents = RunsOfParents()
+        self._joined: ActiveRun | None = None
+
+    def current(self) -> ActiveRun | None:
+        """The run of the process that started this one, else the one in ``MLOPS_RUN_UID``."""
+        return self._run_of_parents() or self._named_run()
+
+    def knows(self, uid: str) -> bool:
+        """Whether the run with this uid is one of another process, as far as this one has met it."""
+        return (self._joined is not None and self._joined.uid == uid) or any(run.uid == uid for run in self._inherited)
+
+    def inherit(self, runs: Iterable[ActiveRun], of_context: ActiveRun | None) -> None:
+        """In a forked child: take over the runs that were active in its parent."""
+        self._inherited += runs
+        if of_context is not None and of_context in self._inherited:
+            self._inherited.remove(of_context)
+            self._inherited.append(of_context)
+        self._of_parents = RunsOfParents()
+
+    def _run_of_parents(self) -> ActiveRun | None:
+        try:
+            found = self._of_parents.find(self._session.workspace)
+        except (WorkbenchError, OSError):
+            found = None
+        inherited = self._inherited[-1] if self._inherited else None
+        # Work that outlives the run it was forked in still belongs to that run.
+        if found is None or (inherited is not None and any(run.uid == inherited.uid for run in found.runs)):
+            return inherited
+        last = found.runs[-1]
+        return self._join(last.uid, last.name, last.experiment)
+
+    def _named_run(self) -> ActiveRun | None:
+        uid = os.environ.get("MLOPS_RUN_UID")
+        if not uid:
+            return None
+        known = self._joined
+        run = self._join(uid, "", self._session.experiment)
+        if run is not known:
+            self._told(run)
+        return run
+
+    def _join(self, uid: str, name: str, experiment: str) -> ActiveRun:
+        if self._joined is None or self._joined.uid != uid:
+            start = RunStart(run_uid=uid, name=name, experiment=experiment, start_ms=now_ms())
+            self._joined = ActiveRun(self._session, start, joined=True)
+        return self._joined

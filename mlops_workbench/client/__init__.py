@@ -1,0 +1,1 @@
+"""The client of a control plane, for kernels, shells and the Jupyter server."""

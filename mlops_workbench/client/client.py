@@ -1,0 +1,328 @@
+"""Talks to the control plane in the project's nouns: used by magics, CLI and programs."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+from urllib.parse import quote, urlsplit
+
+import httpx
+import msgspec
+
+from mlops_workbench.client.bodies import (
+    DeployRequest,
+    LocalModel,
+    PipelineRunRequest,
+    PromoteRequest,
+    RegisterRequest,
+    ShutdownRequest,
+)
+from mlops_workbench.client.launch import ensure_running, find_running
+from mlops_workbench.client.transport import Transport
+from mlops_workbench.core.datasets import DatasetVersion
+from mlops_workbench.core.endpoints import Endpoint
+from mlops_workbench.core.errors import Conflict, NotFound, Unavailable
+from mlops_workbench.core.events import WorkspaceStatus
+from mlops_workbench.core.ids import check_name
+from mlops_workbench.core.models import ModelVersion, RegisteredModel
+from mlops_workbench.core.monitors import Alert, MonitorReport, MonitorSpec
+from mlops_workbench.core.pipelines import Pipeline, PipelineRun
+from mlops_workbench.core.runs import Experiment, MetricPoint, Run, RunDetail
+from mlops_workbench.core.workspace import Workspace
+
+Noun = TypeVar("Noun")
+
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+class Client:
+    """A client of one control plane.
+
+    Parameters
+    ----------
+    url, token : str
+        Where it is and what it wants to see.
+    workspace : Workspace, optional
+        To find the control plane again when it was restarted on another port.
+    """
+
+    def __init__(self, url: str, token: str, workspace: Workspace | None = None) -> None:
+        self.workspace = workspace
+        self._transport = Transport(url, token, workspace)
+
+    @property
+    def url(self) -> str:
+        """Where the control plane answers now."""
+        return self._transport.url
+
+    @classmethod
+    def connect(cls, workspace: Workspace | None = None, *, start: bool = True) -> Client:
+        """Connect to the workspace's control plane and, unless `start` is False, start it if need be.
+
+        Raises
+        ------
+        Unavailable
+            It does not run and was not to be started, or does not start.
+        """
+        home = workspace or Workspace.find()
+        found = ensure_running(home) if start else find_running(home)
+        if found is None:
+            raise Unavailable(f"no control plane runs for {home.root}", hint="start it with 'mlops up'")
+        return cls(*found, home)
+
+    # -- runs ------------------------------------------------------------------------------------------
+
+    def experiments(self) -> list[Experiment]:
+        """Experiments, the one with the newest run first."""
+        return self._get("/experiments", list[Experiment])
+
+    def runs(
+        self,
+        experiment: str | None = None,
+        *,
+        name: str | None = None,
+        filter: str = "",
+        status: str | None = None,
+        kind: str | None = None,
+        order_by: str = "start",
+        descending: bool = True,
+        limit: int = 100,
+        offset: int = 0,
+        nested: bool = True,
+    ) -> list[Run]:
+        """Runs; `order_by` is ``start``, ``name``, ``duration``, ``metrics.<name>`` or ``params.<name>``.
+
+        `name` is exact. `filter` is in MLflow's filter language: ``metrics.auc > 0.8 and params.depth = 6``. Without
+        `nested`, runs that are a part of another run, such as the candidates of a search, are left out.
+        """
+        query = {
+            "experiment": experiment, "name": name, "filter": filter or None, "status": status, "kind": kind,
+            "order_by": order_by, "descending": descending, "limit": limit, "offset": offset, "nested": nested,
+        }  # fmt: skip
+        return self._get("/runs", list[Run], {name: value for name, value in query.items() if value is not None})
+
+    def run(self, reference: str, experiment: str | None = None) -> RunDetail:
+        """A run by name (the newest), uid, start of a uid, or MLflow id."""
+        if "/" in reference:
+            # Legal in a run's name, not in a part of a URL.
+            named = self.runs(experiment, name=reference, limit=1)
+            reference = named[0].uid if named else reference.replace("/", " ")
+        query = {"experiment": experiment} if experiment else {}
+        return self._get(f"/runs/{_part(reference)}", RunDetail, query)
+
+    def history(self, reference: str, metric: str, max_points: int | None = None) -> list[MetricPoint]:
+        """Points of a metric of a run: all of them, or about `max_points` evenly spread over the steps."""
+        query = {"max_points": max_points} if max_points else {}
+        return self._get(f"/runs/{_part(reference)}/metrics/{quote(metric)}", list[MetricPoint], query)
+
+    def artifact(self, reference: str, path: str) -> bytes:
+        """Content of a run's file."""
+        return self._send("GET", f"/runs/{_part(reference)}/artifacts/{quote(path)}").content
+
+    def datasets(self, reference: str) -> list[DatasetVersion]:
+        """Data that a run used, with profiles; training data first."""
+        return self._get(f"/runs/{_part(reference)}/datasets", list[DatasetVersion])
+
+    def dataset_versions(self, digest: str) -> list[DatasetVersion]:
+        """Runs that used a version of data, newest first; `digest` may be the beginning of it."""
+        return self._get(f"/datasets/{_part(digest)}", list[DatasetVersion])
+
+    def dataset_file(self, digest: str, part: str) -> bytes:
+        """The ``snapshot`` of a version of data as Parquet, or its pandera ``schema`` as JSON."""
+        return self._send("GET", f"/datasets/{_part(digest)}/{part}").content
+
+    # -- models ----------------------------------------------------------------------------------------
+
+    def models(self) -> list[RegisteredModel]:
+        """Registered models."""
+        return self._get("/models", list[RegisteredModel])
+
+    def versions(self, name: str) -> list[ModelVersion]:
+        """Versions of a model, newest first."""
+        return self._get(f"/models/{_part(name)}/versions", list[ModelVersion])
+
+    def register(self, name: str, request: RegisterRequest) -> ModelVersion:
+        """Register the model of a run."""
+        check_name("model", name)
+        return self._post(f"/models/{_part(name)}/versions", ModelVersion, request)
+
+    def promote(self, name: str, version: int, request: PromoteRequest) -> ModelVersion:
+        """Give a version an alias, if the gate allows it."""
+        return self._post(f"/models/{_part(name)}/versions/{version}/promote", ModelVersion, request)
+
+    def rollback_model(self, name: str) -> ModelVersion:
+        """Make the previous champion champion again."""
+        return self._post(f"/models/{_part(name)}/rollback", ModelVersion)
+
+    def local_model(self, reference: str) -> LocalModel:
+        """Files of a model version on this machine's disk."""
+        return self._get(f"/local-models/{quote(reference)}", LocalModel)
+
+    # -- endpoints -------------------------------------------------------------------------------------
+
+    def endpoints(self) -> list[Endpoint]:
+        """Endpoints as they are."""
+        return [self._reachable(endpoint) for endpoint in self._get("/endpoints", list[Endpoint])]
+
+    def endpoint(self, name: str) -> Endpoint:
+        """One endpoint as it is."""
+        return self._reachable(self._get(f"/endpoints/{_part(name)}", Endpoint))
+
+    def deploy(self, name: str, request: DeployRequest, *, timeout: float = 120.0) -> Endpoint:
+        """Serve a model version and wait until it answers; `timeout` in seconds, 0 does not wait."""
+        body = msgspec.json.encode(request)
+        endpoint = self._answer(self._send("PUT", f"/endpoints/{_part(name)}", content=body), Endpoint)
+        return self.wait_endpoint(name, endpoint.wanted_version, timeout) if timeout else endpoint
+
+    def rollback(self, name: str, *, timeout: float = 120.0) -> Endpoint:
+        """Serve the previous version again and wait until it answers."""
+        endpoint = self._post(f"/endpoints/{_part(name)}/rollback", Endpoint)
+        return self.wait_endpoint(name, endpoint.wanted_version, timeout) if timeout else endpoint
+
+    def remove_endpoint(self, name: str) -> None:
+        """Stop an endpoint for good."""
+        self._send("DELETE", f"/endpoints/{_part(name)}")
+
+    def wait_endpoint(self, name: str, version: int, timeout: float = 120.0) -> Endpoint:
+        """Wait until the endpoint answers with `version`.
+
+        Raises
+        ------
+        Conflict
+            The version could not be loaded.
+        Unavailable
+            It took longer than `timeout` seconds.
+        """
+
+        def settled() -> Endpoint | None:
+            endpoint = self.endpoint(name)
+            if endpoint.state == "failed" and endpoint.wanted_version == version:
+                still = f"; version {endpoint.version} still answers" if endpoint.version and endpoint.url else ""
+                raise Conflict(
+                    f"endpoint '{name}' could not serve version {version}: {endpoint.message}{still}",
+                    hint=f"deploy another version, or take it away: 'mlops endpoints {name} --remove'",
+                )
+            return endpoint if endpoint.state == "ready" and endpoint.version == version else None
+
+        return _wait(settled, timeout, f"endpoint '{name}' did not serve version {version}")
+
+    # -- pipelines -------------------------------------------------------------------------------------
+
+    def pipelines(self) -> list[Pipeline]:
+        """Pipeline specs in the workspace."""
+        return self._get("/pipelines", list[Pipeline])
+
+    def start_pipeline(self, name: str, params: Mapping[str, Any] | None = None) -> PipelineRun:
+        """Start a pipeline."""
+        return self._post(f"/pipelines/{_part(name)}/runs", PipelineRun, PipelineRunRequest(dict(params or {})))
+
+    def pipeline_runs(self, limit: int = 100) -> list[PipelineRun]:
+        """Pipeline runs, newest first."""
+        return self._get("/pipeline-runs", list[PipelineRun], {"limit": limit})
+
+    def pipeline_run(self, run_id: str) -> PipelineRun:
+        """One pipeline run."""
+        return self._get(f"/pipeline-runs/{_part(run_id)}", PipelineRun)
+
+    def cancel_pipeline_run(self, run_id: str) -> PipelineRun:
+        """Stop a pipeline run."""
+        return self._post(f"/pipeline-runs/{_part(run_id)}/cancel", PipelineRun)
+
+    def wait_pipeline(
+        self, run_id: str, timeout: float = 3600.0, progress: Callable[[PipelineRun], None] | None = None
+    ) -> PipelineRun:
+        """Wait until a pipeline run is over and its model published."""
+
+        def over() -> PipelineRun | None:
+            run = self.pipeline_run(run_id)
+            if progress is not None:
+                progress(run)
+            return run if run.state in ("succeeded", "failed", "cancelled") else None
+
+        return _wait(over, timeout, f"pipeline run {run_id} is not over")
+
+    # -- monitors --------------------------------------------------------------------------------------
+
+    def monitors(self) -> list[MonitorReport]:
+        """Monitors with their windows."""
+        return self._get("/monitors", list[MonitorReport])
+
+    def monitor(self, endpoint: str) -> MonitorReport:
+        """The monitor of an endpoint."""
+        return self._get(f"/monitors/{_part(endpoint)}", MonitorReport)
+
+    def put_monitor(self, spec: MonitorSpec) -> MonitorReport:
+        """Create or change the monitor of an endpoint."""
+        return self._answer(self._send("PUT", "/monitors", content=msgspec.json.encode(spec)), MonitorReport)
+
+    def evaluate_monitor(self, endpoint: str) -> MonitorReport:
+        """Evaluate now."""
+        return self._post(f"/monitors/{_part(endpoint)}/evaluate", MonitorReport)
+
+    def alerts(self, endpoint: str | None = None) -> list[Alert]:
+        """Alerts, newest first."""
+        return self._get("/alerts", list[Alert], {"endpoint": endpoint} if endpoint else {})
+
+    # -- the process -----------------------------------------------------------------------------------
+
+    def status(self) -> WorkspaceStatus:
+        """Processes, delivery and counts."""
+        return self._get("/status", WorkspaceStatus)
+
+    def shutdown(self, *, keep_endpoints: bool = False) -> None:
+        """Ask the control plane to stop."""
+        self._send("POST", "/shutdown", content=msgspec.json.encode(ShutdownRequest(keep_endpoints)))
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._transport.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _reachable(self, endpoint: Endpoint) -> Endpoint:
+        # An endpoint names itself as its own machine sees it; from another one it is where the control plane is.
+        there = urlsplit(self.url).hostname
+        here = urlsplit(endpoint.url)
+        if not endpoint.url or there in _LOOPBACK or here.hostname not in _LOOPBACK:
+            return endpoint
+        return dataclasses.replace(endpoint, url=f"{here.scheme}://{there}:{here.port}")
+
+    def _get(self, path: str, kind: type[Noun], query: Mapping[str, Any] | None = None) -> Noun:
+        return self._answer(self._send("GET", path, params=query), kind)
+
+    def _post(self, path: str, kind: type[Noun], body: object = None) -> Noun:
+        content = b"{}" if body is None else msgspec.json.encode(body)
+        return self._answer(self._send("POST", path, content=content), kind)
+
+    def _send(self, method: str, path: str, **given: Any) -> httpx.Response:
+        return self._transport.send(method, path, **given)
+
+    @staticmethod
+    def _answer(response: httpx.Response, kind: type[Noun]) -> Noun:
+        return msgspec.json.decode(response.content, type=kind)
+
+
+def _part(name: str) -> str:
+    # In a URL these would lead to another place, and to an answer about that.
+    if name in ("", ".", "..") or "/" in name:
+        raise NotFound(f"nothing is named '{name}'", hint="names are made of letters, digits, '_', '-' and '.'")
+    return quote(name, safe="@")
+
+
+def _wait(look: Callable[[], Noun | None], timeout: float, problem: str) -> Noun:
+    deadline = time.monotonic() + timeout
+    pause = 0.05
+    while True:
+        found = look()
+        if found is not None:
+            return found
+        if time.monotonic() > deadline:
+            raise Unavailable(f"{problem} within {timeout:.0f} s", hint="'mlops status' shows what it waits for")
+        time.sleep(pause)
+        pause = min(pause * 1.3, 0.5)

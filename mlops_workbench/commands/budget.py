@@ -1,0 +1,68 @@
+"""The verb about the budget of a session."""
+
+from __future__ import annotations
+
+import click
+
+from mlops_workbench.commands.frontend import Face
+from mlops_workbench.commands.view import View
+from mlops_workbench.core.budgets import BudgetState, parse_budget
+from mlops_workbench.core.errors import InvalidInput, SettingsError
+from mlops_workbench.core.settings import PriceSettings
+from mlops_workbench.core.workspace import FILE
+
+
+@click.command()
+@click.argument("limits", nargs=-1, metavar="[TIME] [MONEY] | off")
+@click.option("--stop", is_flag=True, help="Interrupt the cell that goes beyond it.")
+@click.pass_obj
+def budget(face: Face, limits: tuple[str, ...], stop: bool) -> View:
+    """Limit the tracked work of this session from now on: %mlops budget 2h 5EUR --stop.
+
+    TIME is like 90s, 30min, 2h or 1h30m, MONEY like 5EUR, by the prices in workbench.toml. A warning is shown at
+    80 % and when all is used. Without arguments the budget is shown; 'off' takes it away. A new kernel has none.
+    """
+    if not limits:
+        if stop:
+            raise InvalidInput("--stop needs a budget", hint="for example: %mlops budget 2h --stop")
+        return budget_view(face.budget())
+    if limits == ("off",):
+        face.set_budget(None)
+        return View("no budget: tracked work goes on without a limit")
+    prices = face.workspace.settings.prices
+    chosen = parse_budget(limits, currency=prices.currency, stop=stop)
+    if chosen.money is not None:
+        _check_prices(prices, str(face.workspace.root / FILE))
+    face.set_budget(chosen)
+    return budget_view(face.budget())
+
+
+def budget_view(state: BudgetState | None) -> View:
+    """A budget and what was used of it."""
+    if state is None:
+        return View("no budget", notes=["%mlops budget 2h 5EUR sets one; --stop interrupts the cell that goes beyond"])
+    end = "the cell that goes beyond is interrupted" if state.budget.stop else "a warning is shown, the work goes on"
+    return View(
+        "budget of this session",
+        facts=[("used", f"{state.used:.0%}: {state.text()}"), ("at its end", end)],
+        data={
+            "seconds": state.seconds,
+            "money": state.money,
+            "limit_seconds": state.budget.seconds,
+            "limit_money": state.budget.money,
+            "currency": state.budget.currency,
+            "stop": state.budget.stop,
+        },
+    )
+
+
+def _check_prices(prices: PriceSettings, file: str) -> None:
+    # A shell that only lists runs need not load what measures them.
+    from mlops_workbench.capture.resources.cost import prices_missing
+    from mlops_workbench.capture.resources.energy import EnergyCounter
+
+    if missing := prices_missing(prices, measured=EnergyCounter().counts_processors):
+        raise SettingsError("a budget in money needs prices", where=file, hint=missing)
+
+
+COMMANDS = (budget,)

@@ -1,0 +1,131 @@
+"""Verbs about endpoints."""
+
+from __future__ import annotations
+
+import click
+
+from mlops_workbench.client.bodies import DeployRequest
+from mlops_workbench.commands.cells import duration, moment
+from mlops_workbench.commands.completion import endpoint_names, model_references
+from mlops_workbench.commands.frontend import Face
+from mlops_workbench.commands.view import View
+from mlops_workbench.core.endpoints import Endpoint
+
+_SHOWN_ROWS = 20
+
+
+@click.command()
+@click.argument("model", metavar="MODEL[@ALIAS|/VERSION]", shell_complete=model_references)
+@click.option("--name", default="", help="Name of the endpoint; by default the model's.")
+@click.option("--port", default=0, type=click.IntRange(0, 65535), help="Port; by default any free one.")
+@click.option("--timeout", default=120.0, show_default=True, help="Seconds to wait until it answers.")
+@click.pass_obj
+def deploy(face: Face, model: str, name: str, port: int, timeout: float) -> View:
+    """Serve a model; with @ALIAS the endpoint follows the alias, an existing endpoint switches over."""
+    if "@" not in model and "/" not in model:
+        model = f"{model}@champion"
+    endpoint = name or model.split("@")[0].split("/")[0]
+    with face.client() as client:
+        return endpoint_view(client.deploy(endpoint, DeployRequest(model, port), timeout=timeout), "deployed")
+
+
+@click.command()
+@click.argument("name", required=False, shell_complete=endpoint_names)
+@click.option("--remove", is_flag=True, help="Stop endpoint NAME for good.")
+@click.pass_obj
+def endpoints(face: Face, name: str | None, remove: bool) -> View:
+    """List endpoints, or show endpoint NAME."""
+    with face.client() as client:
+        if name is None:
+            found = client.endpoints()
+            return View(
+                "endpoints" if found else "no endpoints yet",
+                columns=("endpoint", "state", "model", "version", "requests", "errors", "p50 ms", "p99 ms", "url"),
+                rows=[
+                    (e.name, e.state, e.model, e.version, e.requests, e.errors, e.p50_ms, e.p99_ms, e.url)
+                    for e in found
+                ],
+                notes=[] if found else ["deploy one: %mlops deploy MODEL@champion"],
+                data=found,
+            )
+        if remove:
+            client.remove_endpoint(name)
+            return View(f"endpoint {name} removed")
+        return endpoint_view(client.endpoint(name), "endpoint")
+
+
+@click.command()
+@click.argument("endpoint", shell_complete=endpoint_names)
+@click.argument("data", nargs=-1, required=True, metavar="DATA")
+@click.option("--event-time", default=None, help="When the rows happened, ISO 8601.")
+@click.option("--output", "-o", default=None, type=click.Path(dir_okay=False), help="Write the predictions as CSV.")
+@click.pass_obj
+def predict(face: Face, endpoint: str, data: tuple[str, ...], event_time: str | None, output: str | None) -> View:
+    """Ask ENDPOINT for predictions. DATA is a table: an expression in a notebook, a CSV or Parquet file in a shell."""
+    # pandas costs every other verb more time than the verb itself takes.
+    from mlops_workbench.client.prediction import request_predictions
+
+    table = face.table(" ".join(data))
+    with face.client() as client:
+        found = client.endpoint(endpoint)
+    token = face.workspace.settings.serving.token
+    predictions = request_predictions(found, table, token=token, event_time=event_time)
+    notes = []
+    if output is not None:
+        predictions.to_csv(output, index=False, header=["prediction"])
+        notes.append(f"written to {output}")
+    if len(predictions) > _SHOWN_ROWS:
+        notes.append(f"the first {_SHOWN_ROWS} of {len(predictions)} rows")
+    shown = predictions.head(_SHOWN_ROWS)
+    return View(
+        f"{len(predictions)} prediction{'s' if len(predictions) != 1 else ''} of {endpoint}, version {found.version}",
+        columns=("row", "prediction"),
+        rows=[(str(row), value) for row, value in zip(shown.index, shown.tolist(), strict=True)],
+        notes=notes,
+        data=predictions,
+    )
+
+
+@click.command()
+@click.argument("name", shell_complete=endpoint_names)
+@click.option("--timeout", default=120.0, show_default=True, help="Seconds to wait until it answers.")
+@click.pass_obj
+def rollback(face: Face, name: str, timeout: float) -> View:
+    """Let endpoint NAME serve its previous version again; an alias it follows moves back too."""
+    with face.client() as client:
+        if not any(endpoint.name == name for endpoint in client.endpoints()) and any(
+            model.name == name for model in client.models()
+        ):
+            version = client.rollback_model(name)
+            return View(f"champion of {name} is version {version.version} again", data=version)
+        return endpoint_view(client.rollback(name, timeout=timeout), "rolled back")
+
+
+def endpoint_view(endpoint: Endpoint, done: str) -> View:
+    """An endpoint in full."""
+    moving = f" -> {endpoint.wanted_version}" if endpoint.wanted_version != endpoint.version else ""
+    facts = [
+        ("state", endpoint.state),
+        ("model", endpoint.model),
+        ("version", f"{endpoint.version}{moving}"),
+        ("previous", endpoint.previous or None),
+        ("url", endpoint.url),
+        ("since", moment(endpoint.since_ms)),
+        ("requests", f"{endpoint.requests} ({endpoint.rows} rows, {endpoint.errors} errors)"),
+        ("latency", f"{duration(_seconds(endpoint.p50_ms))} p50, {duration(_seconds(endpoint.p99_ms))} p99"),
+    ]
+    if endpoint.message:
+        facts.append(("message", endpoint.message))
+    return View(
+        f"{done} {endpoint.name}",
+        facts=facts,
+        notes=[f"next: %mlops predict {endpoint.name} X_test.head()"] if endpoint.state == "ready" else [],
+        data=endpoint,
+    )
+
+
+def _seconds(milliseconds: float | None) -> float | None:
+    return None if milliseconds is None else milliseconds / 1000
+
+
+COMMANDS = (deploy, endpoints, predict, rollback)

@@ -1,0 +1,130 @@
+"""Verbs about registered models."""
+
+from __future__ import annotations
+
+import click
+
+from mlops_workbench.client.bodies import PromoteRequest, RegisterRequest
+from mlops_workbench.commands.cells import Cell, moment
+from mlops_workbench.commands.completion import model_names, run_names
+from mlops_workbench.commands.frontend import Face
+from mlops_workbench.commands.view import View
+from mlops_workbench.core.errors import InvalidInput
+from mlops_workbench.core.models import ModelVersion
+
+gate_option = click.option(
+    "--gate",
+    multiple=True,
+    metavar="CONDITION",
+    help="For example 'mae < 25' or 'mae <= champion.mae'; may be given several times.",
+)
+baseline_option = click.option(
+    "--baseline", default="", metavar="RUN", shell_complete=run_names, help="Run that a gate calls 'baseline'."
+)
+
+
+@click.command()
+@click.argument("name", required=False, shell_complete=model_names)
+@click.pass_obj
+def models(face: Face, name: str | None) -> View:
+    """List registered models, or the versions of model NAME."""
+    with face.client() as client:
+        if name is None:
+            found = client.models()
+            return View(
+                "registered models" if found else "no registered models yet",
+                columns=("model", "newest", "aliases", "changed"),
+                rows=[
+                    (m.name, m.latest, ", ".join(f"{alias} = {v}" for alias, v in m.aliases.items()),
+                     moment(m.updated_ms))
+                    for m in found
+                ],
+                notes=[] if found else ["register one: %mlops register RUN --as NAME"],
+                data=found,
+            )  # fmt: skip
+        versions = client.versions(name)
+    metrics = list(dict.fromkeys(metric for version in versions for metric in version.metrics))[:6]
+    return View(
+        f"versions of {name}",
+        columns=("version", "aliases", *metrics, "gate", "registered"),
+        rows=[
+            [v.version, ", ".join(v.aliases), *(v.metrics.get(metric) for metric in metrics), _gate(v),
+             moment(v.created_ms)]
+            for v in versions
+        ],
+        data=versions,
+    )  # fmt: skip
+
+
+@click.command()
+@click.argument("run", shell_complete=run_names)
+@click.option("--as", "name", required=True, metavar="MODEL", shell_complete=model_names, help="Registered model.")
+@click.option("--model", default="", metavar="NAME", help="Which of the run's models, when it has several.")
+@click.option("--alias", default="", help="Alias to set when the gate passes, for example champion.")
+@gate_option
+@baseline_option
+@click.pass_obj
+def register(face: Face, run: str, name: str, model: str, alias: str, gate: tuple[str, ...], baseline: str) -> View:
+    """Register the model of RUN as a new version of a registered model."""
+    face.save_model(run)
+    with face.client() as client:
+        request = RegisterRequest(run, model, list(gate), alias, baseline, face.experiment() or "")
+        return version_view(client.register(name, request), "registered")
+
+
+@click.command()
+@click.argument("reference", metavar="MODEL/VERSION")
+@click.option("--alias", default="champion", show_default=True)
+@gate_option
+@baseline_option
+@click.pass_obj
+def promote(face: Face, reference: str, alias: str, gate: tuple[str, ...], baseline: str) -> View:
+    """Give a model version an alias, if the gate allows it; the champion before becomes 'previous'."""
+    name, slash, number = reference.partition("/")
+    if not slash or not number.isdecimal() or len(number) > 10:
+        raise InvalidInput(f"'{reference}' is no model version", hint="write it as MODEL/VERSION, for example churn/3")
+    with face.client() as client:
+        version = client.promote(name, int(number), PromoteRequest(alias, list(gate), baseline))
+    return version_view(version, "promoted")
+
+
+def version_view(version: ModelVersion, done: str) -> View:
+    """A model version in full."""
+    facts: list[tuple[str, Cell]] = [
+        ("aliases", ", ".join(version.aliases) or "–"),
+        ("estimator", version.estimator),
+        ("format", version.format),
+        ("run", version.run_uid[:12]),
+    ]
+    checks = version.gate.checks if version.gate else []
+    sections = [
+        View("gate", ("condition", "holds", "because"), [(c.condition, c.passed, c.detail) for c in checks]),
+        View("metrics", ("name", "value"), sorted(version.metrics.items())),
+        View("inputs", ("name", "type", "required"), [(c.name, c.dtype, c.required) for c in version.inputs]),
+    ]
+    return View(
+        f"{done} {version.name}/{version.version}",
+        facts=facts,
+        sections=[section for section in sections if section.rows],
+        notes=[_next(version)],
+        data=version,
+    )
+
+
+def _next(version: ModelVersion) -> str:
+    if not version.inputs:
+        # An endpoint would refuse it; the moment to say so is now, while the model is in memory.
+        return (
+            "it cannot be deployed: what it was trained on was not seen. Run the cell again with "
+            "log_model(model, X=X, y=y) after fit, and register that run"
+        )
+    if version.aliases:
+        return f"next: %mlops deploy {version.name}@{version.aliases[0]}"
+    return f"next: %mlops promote {version.name}/{version.version}"
+
+
+def _gate(version: ModelVersion) -> str | None:
+    return None if version.gate is None else ("passed" if version.gate.passed else "failed")
+
+
+COMMANDS = (models, register, promote)

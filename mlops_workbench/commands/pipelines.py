@@ -1,0 +1,140 @@
+"""Verbs about pipelines."""
+
+from __future__ import annotations
+
+import click
+
+from mlops_workbench.commands.cells import Cell, duration, moment
+from mlops_workbench.commands.completion import pipeline_names, pipeline_run_ids
+from mlops_workbench.commands.frontend import Face
+from mlops_workbench.commands.values import parse_assignments
+from mlops_workbench.commands.view import View
+from mlops_workbench.core.errors import NotFound, WorkbenchError, did_you_mean
+from mlops_workbench.core.pipelines import Pipeline, PipelineRun
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def pipeline(context: click.Context) -> View | None:
+    """List pipelines; run, show or cancel one."""
+    return _list(context.obj) if context.invoked_subcommand is None else None
+
+
+def _list(face: Face) -> View:
+    with face.client() as client:
+        found = client.pipelines()
+        recent = client.pipeline_runs(10)
+    return View(
+        "pipelines" if found else f"no pipelines in {face.workspace.pipeline_specs}",
+        columns=("pipeline", "stages", "parameters", "problem"),
+        rows=[(p.name, " -> ".join(p.stages), _params(p), p.problem or None) for p in found],
+        sections=[_runs_view(recent)] if recent else [],
+        data=found,
+    )
+
+
+@pipeline.command("run")
+@click.argument("name", shell_complete=pipeline_names)
+@click.option("-p", "--param", "params", multiple=True, metavar="NAME=VALUE", help="A parameter; repeatable.")
+@click.option("--detach", is_flag=True, help="Do not wait for the end.")
+@click.pass_obj
+def run_pipeline(face: Face, name: str, params: tuple[str, ...], detach: bool) -> View:
+    """Run pipeline NAME and wait for it."""
+    values = parse_assignments(params)
+    with face.client() as client:
+        run = client.start_pipeline(name, values)
+        if detach:
+            return pipeline_run_view(run)
+        shown: dict[str, str] = {}
+
+        def progress(now: PipelineRun) -> None:
+            for stage in now.stages:
+                if shown.get(stage.name) != stage.state and stage.state != "pending":
+                    shown[stage.name] = stage.state
+                    face.progress(_stage_line(stage.name, stage.state, stage.start_ms, stage.end_ms, stage.message))
+
+        run = client.wait_pipeline(run.id, progress=progress)
+    view = pipeline_run_view(run)
+    if run.state != "succeeded":
+        raise PipelineFailed(
+            f"pipeline run {run.id[:12]} {run.state}: {run.message}", hint=f"'mlops pipeline show {run.id[:12]}'"
+        )
+    return view
+
+
+@pipeline.command("show")
+@click.argument("run_id", metavar="RUN-ID", shell_complete=pipeline_run_ids)
+@click.pass_obj
+def show_pipeline(face: Face, run_id: str) -> View:
+    """Show a pipeline run, by the start of its id, or the newest run of a pipeline by its name."""
+    with face.client() as client:
+        return pipeline_run_view(client.pipeline_run(_find(client.pipeline_runs(1000), run_id).id))
+
+
+@pipeline.command("cancel")
+@click.argument("run_id", metavar="RUN-ID", shell_complete=pipeline_run_ids)
+@click.pass_obj
+def cancel_pipeline(face: Face, run_id: str) -> View:
+    """Stop a pipeline run."""
+    with face.client() as client:
+        return pipeline_run_view(client.cancel_pipeline_run(_find(client.pipeline_runs(1000), run_id).id))
+
+
+class PipelineFailed(WorkbenchError):
+    """The pipeline ran and did not succeed."""
+
+    code = "pipeline_failed"
+    status = 409
+
+
+def pipeline_run_view(run: PipelineRun) -> View:
+    """A pipeline run with its stages."""
+    facts: list[tuple[str, Cell]] = [
+        ("state", run.state),
+        ("started", f"{moment(run.start_ms)} ({run.reason})"),
+        ("duration", duration((run.end_ms - run.start_ms) / 1000 if run.end_ms else None)),
+        ("parameters", ", ".join(f"{name}={value}" for name, value in run.params.items()) or "–"),
+    ]
+    if run.published:
+        facts.append(("published", run.published))
+    if run.message:
+        facts.append(("message", run.message))
+    return View(
+        f"pipeline {run.pipeline}, run {run.id[:12]}",
+        facts=facts,
+        columns=("stage", "state", "cells", "duration", "message"),
+        rows=[
+            (s.name, s.state, f"{s.cells}/{s.cells_total}" if s.cells_total else None,
+             duration((s.end_ms - s.start_ms) / 1000) if s.end_ms and s.start_ms else None, s.message or None)
+            for s in run.stages
+        ],
+        data=run,
+    )  # fmt: skip
+
+
+def _runs_view(found: list[PipelineRun]) -> View:
+    return View(
+        "last runs",
+        columns=("id", "pipeline", "state", "reason", "started", "published"),
+        rows=[(r.id[:12], r.pipeline, r.state, r.reason, moment(r.start_ms), r.published or None) for r in found],
+    )
+
+
+def _stage_line(name: str, state: str, start_ms: int, end_ms: int, message: str) -> str:
+    took = f" in {duration((end_ms - start_ms) / 1000)}" if end_ms and start_ms else ""
+    return f"  {name}: {state}{took}" + (f" ({message})" if message else "")
+
+
+def _params(found: Pipeline) -> str:
+    return ", ".join(f"{p.name}: {p.type} = {p.default}" for p in found.params)
+
+
+def _find(found: list[PipelineRun], reference: str) -> PipelineRun:
+    match = next((r for r in found if r.id.startswith(reference)), None)
+    match = match or next((r for r in found if r.pipeline == reference), None)
+    if match is None:
+        raise NotFound(f"no pipeline run '{reference}'", hint=did_you_mean(reference, [r.id[:12] for r in found]))
+    return match
+
+
+COMMANDS = (pipeline,)

@@ -1,0 +1,153 @@
+"""Verbs about experiments and runs."""
+
+from __future__ import annotations
+
+import re
+
+import click
+
+from mlops_workbench.client.runs import order_of
+from mlops_workbench.commands.cells import moment
+from mlops_workbench.commands.completion import experiment_names, run_names
+from mlops_workbench.commands.frontend import Face
+from mlops_workbench.commands.runs import comparison
+from mlops_workbench.commands.runs.page import run_view
+from mlops_workbench.commands.runs.table import runs_view
+from mlops_workbench.commands.view import View
+from mlops_workbench.core.errors import InvalidInput, NotFound
+
+#: Runs whose histories and sources are compared too.
+_IN_DETAIL = 12
+_NEGATIVE = re.compile(r"-\.?\d")
+#: Marks a word that is no option, in a way that no user writes.
+_PLAIN = "\x1f"
+
+
+@click.command()
+@click.argument("name", required=False, shell_complete=experiment_names)
+@click.pass_obj
+def experiment(face: Face, name: str | None) -> View:
+    """Use experiment NAME from now on in this notebook; without a name, list the experiments."""
+    if name is not None:
+        face.use_experiment(name)
+    with face.client() as client:
+        known = client.experiments()
+    if name is None:
+        return View(
+            "experiments" if known else "no experiments yet",
+            columns=("experiment", "runs", "last run"),
+            rows=[(item.name, item.runs, moment(item.last_ms)) for item in known],
+            notes=[] if known else ["start a cell with %%track to make the first run"],
+            data=known,
+        )
+    found = next((item for item in known if item.name == name), None)
+    return View(
+        f"experiment {name}",
+        facts=[("runs", found.runs if found else 0), ("last run", moment(found.last_ms) if found else "–")],
+        data=found,
+    )
+
+
+class _FilterCommand(click.Command):
+    """A command whose arguments are a filter, in which a word may be a negative number."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keep ``-0.5`` from being read as options."""
+        return super().parse_args(ctx, [f"{_PLAIN}{word}" if _NEGATIVE.match(word) else word for word in args])
+
+
+@click.command(cls=_FilterCommand)
+@click.argument("words", nargs=-1, metavar="[FILTER]")
+@click.option("--experiment", "experiment_name", "-e", shell_complete=experiment_names, help="Only this experiment.")
+@click.option("--status", type=click.Choice(["RUNNING", "FINISHED", "FAILED", "KILLED"], case_sensitive=False))
+@click.option("--sort", default="start", show_default=True, help="start, name, duration, metrics.NAME or params.NAME.")
+@click.option(
+    "--ascending/--descending", default=None, help="By default newest, and best where a metric's name tells, first."
+)
+@click.option("--columns", default="", help="What to show: name,metrics.auc,params.depth,tags.team,start,id.")
+@click.option("--limit", "-n", default=20, show_default=True, type=click.IntRange(1, 10_000))
+@click.option(
+    "--all", "everything", is_flag=True, help="All experiments; stages of pipelines and candidates of searches too."
+)
+@click.pass_obj
+def runs(
+    face: Face,
+    words: tuple[str, ...],
+    experiment_name: str | None,
+    status: str | None,
+    sort: str,
+    ascending: bool | None,
+    columns: str,
+    limit: int,
+    everything: bool,
+) -> View:
+    """List runs, newest first; those that fit FILTER: metrics.auc > 0.8 and params.depth = 6.
+
+    The filter is in MLflow's language: metrics, params, tags, attributes; = != > >= < <=, LIKE, ILIKE, IN, IS NULL;
+    joined by AND. In a shell it stands in quotes.
+    """
+    chosen = experiment_name or (None if everything else face.experiment())
+    asked = " ".join(word.removeprefix(_PLAIN) for word in words)
+    column, descends = order_of(sort)
+    with face.client() as client:
+        found = client.runs(
+            chosen,
+            filter=asked,
+            status=status.upper() if status else None,
+            kind=None if everything else "run",
+            order_by=column,
+            descending=descends if ascending is None else not ascending,
+            limit=limit,
+            # Who filters may look for a candidate of a search; a list of all would show little else.
+            nested=everything or bool(asked),
+        )
+    title = f"runs of {chosen}" if chosen else "runs"
+    wanted = [name.strip() for name in columns.split(",") if name.strip()]
+    return runs_view(found, f"{title} where {asked}" if asked else title, wanted, filtered=bool(asked or status))
+
+
+@click.command()
+@click.argument("run", shell_complete=run_names)
+@click.pass_obj
+def show(face: Face, run: str) -> View:
+    """Show everything about a RUN: its name (the newest), or the start of its id."""
+    with face.client() as client:
+        detail = client.run(run)
+        told = next((file.path for file in detail.artifacts if file.kind == "environment"), None)
+        return run_view(detail, client.artifact(detail.run.uid, told) if told else b"")
+
+
+@click.command()
+@click.argument("names", nargs=-1, shell_complete=run_names, metavar="[RUN]...")
+@click.option("--experiment", "experiment_name", "-e", shell_complete=experiment_names)
+@click.option("--limit", "-n", default=20, show_default=True, type=click.IntRange(2, 1000))
+@click.pass_obj
+def compare(face: Face, names: tuple[str, ...], experiment_name: str | None, limit: int) -> View:
+    """Compare runs: what differs first. Without names, the newest run of each name; with one, the last of that name.
+
+    Names are those of the experiment in use, or of the one that is given.
+    """
+    chosen = experiment_name or face.experiment()
+    with face.client() as client:
+        if not chosen and not names:
+            # Runs of different tasks have nothing to compare: the experiment that was worked on last.
+            chosen = next((item.name for item in client.experiments()), None)
+        if len(names) > 1:
+            found = [client.run(name, chosen).run for name in names]
+        elif names:
+            found = client.runs(chosen, name=names[0], kind="run", limit=limit)
+            if len(found or [client.run(names[0], chosen)]) == 1:
+                raise InvalidInput("one run cannot be compared", hint="name two or more")
+        else:
+            known = client.runs(chosen, kind="run", limit=limit, nested=False)
+            found = comparison.newest_of_each_name(known)
+            if len(found) == 1:
+                # All of one name: its runs are what there is to compare.
+                found = known[: comparison.BESIDE]
+        if not found:
+            raise NotFound("there are no runs to compare", hint="start a cell with %%track, or name runs")
+        details = [client.run(run.uid) for run in found[:_IN_DETAIL]]
+    return comparison.compare_view(found, details)
+
+
+COMMANDS = (experiment, runs, show, compare)

@@ -1,0 +1,168 @@
+"""Figures that compare runs; plotly is imported when one is made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from mlops_workbench.commands.view import Plot
+from mlops_workbench.core.metrics import metric_direction
+from mlops_workbench.core.runs import MetricPoint, Run, RunDetail
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+_MAX_PARAMS, _MAX_METRICS = 8, 6
+_MAX_CURVES, _MAX_POINTS = 4, 1000
+#: Follows light and dark pages: what is drawn is neither black nor white.
+_GREY = "#888"
+#: Colours that stand out on a light and on a dark page.
+_SCALE = ((0.0, "#3f8fd2"), (0.5, "#a58fb8"), (1.0, "#f2a03b"))
+
+
+def comparison_plots(
+    runs: Sequence[Run], details: Sequence[RunDetail], metrics: Sequence[str], params: Sequence[str]
+) -> list[Plot]:
+    """Parallel coordinates, the first metric against the parameter that differs most, learning curves.
+
+    Only those that show something: none for a single run, no scatter without a parameter that differs.
+    """
+    found = []
+    if metrics:
+        found.append(Plot("parallel coordinates", lambda: parallel_coordinates(runs, metrics, params)))
+        if (against := scatter_param(runs, params)) and sum(
+            run.metrics.get(metrics[0]) is not None for run in runs
+        ) > 1:
+            found.append(Plot(f"{metrics[0]} by {against}", lambda: scatter(runs, metrics[0], against)))
+    names = [name for name in metrics if sum(len(d.history.get(name, [])) > 2 for d in details) > 0]
+    if names:
+        found.append(Plot("learning curves", lambda: learning_curves(details, names[:_MAX_CURVES])))
+    return found
+
+
+def labels_of(runs: Sequence[Run]) -> dict[str, str]:
+    """What each run is called, by uid: its name, with the end of its id where others have the same name."""
+    names = [run.name for run in runs]
+    return {run.uid: run.name if names.count(run.name) == 1 else f"{run.name} ({run.uid[-6:]})" for run in runs}
+
+
+def parallel_coordinates(runs: Sequence[Run], metrics: Sequence[str], params: Sequence[str]) -> Figure:
+    """A line per run over its differing parameters and its metrics, coloured by the first metric."""
+    import plotly.graph_objects as go
+
+    dimensions = [_dimension("run", list(labels_of(runs).values()))]
+    dimensions += [_dimension(name, [run.params.get(name, "–") for run in runs]) for name in params[:_MAX_PARAMS]]
+    dimensions += [_dimension(name, [run.metrics.get(name) for run in runs]) for name in metrics[:_MAX_METRICS]]
+    colours = [run.metrics.get(metrics[0]) for run in runs]
+    known = [value for value in colours if value is not None]
+    line = {
+        "color": [value if value is not None else min(known, default=0.0) for value in colours],
+        "colorscale": _SCALE,
+        # Warm is good.
+        "reversescale": metric_direction(metrics[0]) == "lower",
+        "showscale": len(set(known)) > 1,
+        "colorbar": {"title": metrics[0]},
+    }
+    # A shadow is there for text on lines; on a dark page it blurs the text.
+    fonts: dict[str, Any] = {name: {"shadow": "none"} for name in ("tickfont", "rangefont", "labelfont")}
+    figure = go.Figure(go.Parcoords(line=line, dimensions=dimensions, labelangle=0, **fonts))
+    return _dressed(figure, 360, {"l": 80, "r": 60, "t": 60, "b": 30})
+
+
+def scatter_param(runs: Sequence[Run], params: Sequence[str]) -> str:
+    """The parameter with the most different numbers, else texts, among those that differ; empty for none."""
+
+    def rank(name: str) -> tuple[bool, int]:
+        values = [run.params.get(name) for run in runs]
+        numeric = all(_as_number(value) is not None for value in values)
+        return numeric, len(set(values))
+
+    return max(params, key=rank, default="")
+
+
+def scatter(runs: Sequence[Run], metric: str, param: str) -> Figure:
+    """A point per run: a parameter across, a metric upwards."""
+    import plotly.graph_objects as go
+
+    labels = labels_of(runs)
+    shown = [run for run in runs if run.metrics.get(metric) is not None and param in run.params]
+    numbers = [_as_number(run.params[param]) for run in shown]
+    numeric = all(number is not None for number in numbers)
+    figure = go.Figure(
+        go.Scatter(
+            x=numbers if numeric else [run.params[param] for run in shown],
+            y=[run.metrics[metric] for run in shown],
+            text=[labels[run.uid] for run in shown],
+            mode="markers+text" if len(shown) <= 8 else "markers",
+            textposition="top center",
+            marker={"size": 9},
+            cliponaxis=False,
+        )
+    )
+    figure.update_xaxes(title=param, type="linear" if numeric else "category")
+    figure.update_yaxes(title=metric)
+    return _dressed(figure, 320, {"l": 70, "r": 30, "t": 30, "b": 50})
+
+
+def learning_curves(details: Sequence[RunDetail], metrics: Sequence[str]) -> Figure:
+    """Histories of metrics over their steps: a panel for each metric, a colour for each run."""
+    from plotly.colors import qualitative
+    from plotly.subplots import make_subplots
+
+    labels = labels_of([detail.run for detail in details])
+    figure = make_subplots(rows=1, cols=len(metrics), subplot_titles=list(metrics))
+    for column, name in enumerate(metrics, start=1):
+        for place, detail in enumerate(details):
+            points = _thinned(detail.history.get(name, []))
+            if not points:
+                continue
+            figure.add_scatter(
+                x=[point.step for point in points], y=[point.value for point in points],
+                mode="lines" if len(points) > 1 else "markers",
+                name=labels[detail.run.uid], legendgroup=detail.run.uid,
+                showlegend=not any(detail.history.get(other) for other in metrics[: column - 1]),
+                line={"color": qualitative.Plotly[place % len(qualitative.Plotly)]},
+                row=1, col=column,
+            )  # fmt: skip
+        figure.update_xaxes(title="step", row=1, col=column)
+    return _dressed(figure, 320, {"l": 60, "r": 30, "t": 40, "b": 50})
+
+
+def _dressed(figure: Any, height: int, margin: dict[str, int]) -> Figure:
+    clear = "rgba(0,0,0,0)"
+    figure.update_layout(
+        height=height, margin=margin, paper_bgcolor=clear, plot_bgcolor=clear, font={"color": _GREY},
+        template="none", colorway=None,
+    )  # fmt: skip
+    lines = "rgba(128,128,128,.25)"
+    figure.update_xaxes(gridcolor=lines, zerolinecolor=lines)
+    figure.update_yaxes(gridcolor=lines, zerolinecolor=lines)
+    return figure  # type: ignore[no-any-return]
+
+
+def _thinned(points: Sequence[MetricPoint]) -> Sequence[MetricPoint]:
+    if len(points) <= _MAX_POINTS:
+        return points
+    last = len(points) - 1
+    return [points[round(i * last / (_MAX_POINTS - 1))] for i in range(_MAX_POINTS)]
+
+
+def _dimension(name: str, values: Sequence[str | float | None]) -> dict[str, object]:
+    numbers = [_as_number(value) for value in values]
+    if all(value is not None for value in numbers):
+        return {"label": name, "values": numbers}
+    texts = ["–" if value is None else f"{value:.4g}" if isinstance(value, float) else value for value in values]
+    places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
+    return {
+        "label": name,
+        "values": [places[text] for text in texts],
+        "tickvals": list(places.values()),
+        "ticktext": [text[:24] for text in places],
+    }
+
+
+def _as_number(value: str | float | None) -> float | None:
+    try:
+        return float(value) if value is not None else None
+    except ValueError:
+        return None

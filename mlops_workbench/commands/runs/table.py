@@ -1,0 +1,97 @@
+"""Runs as a table: the columns a user asks for, or those that most runs have."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mlops_workbench.client.runs import runs_frame
+from mlops_workbench.commands.cells import Cell, duration, moment
+from mlops_workbench.commands.view import View
+from mlops_workbench.core.errors import InvalidInput, did_you_mean
+from mlops_workbench.core.runs import Run
+
+_SHOWN_METRICS = 6
+_PLAIN = ("name", "status", "duration", "start", "end", "experiment", "kind", "notebook", "id", "run_id", "error")
+_TITLES = {"name": "run", "start": "started", "end": "ended"}
+
+
+def runs_view(found: Sequence[Run], title: str, columns: Sequence[str] = (), *, filtered: bool = False) -> View:
+    """Runs as a table.
+
+    Parameters
+    ----------
+    found : sequence of Run
+        The runs, in order.
+    title : str
+        What they are.
+    columns : sequence of str, optional
+        ``name``, ``status``, ..., ``metrics.NAME``, ``params.NAME`` and ``tags.NAME``; a bare name is that of a metric
+        or parameter. By default the metrics that most runs have.
+    filtered : bool
+        Whether a filter chose them, for the note when there is none.
+
+    Raises
+    ------
+    InvalidInput
+        A column is none that these runs have.
+    """
+    chosen = [_column(name, found) for name in columns] if found else []
+    if not chosen:
+        common = [name for name in commonest_metrics(found) if not name.startswith("system/")]
+        metrics = [f"metrics.{name}" for name in common[:_SHOWN_METRICS]]
+        chosen = ["name", "status", "duration", *metrics, "start", "id"]
+    note = "no run fits the filter" if filtered else "start a cell with %%track to make one"
+    return View(
+        title if found else f"no {title}" + ("" if filtered else " yet"),
+        columns=[_TITLES.get(name, name.removeprefix("metrics.")) for name in chosen],
+        rows=[[_cell(run, name) for name in chosen] for run in found],
+        notes=[] if found else [note],
+        data=list(found),
+        table=lambda: runs_frame(found),
+    )
+
+
+def commonest_metrics(found: Sequence[Run]) -> list[str]:
+    """Names of the metrics of runs, those that most have first; resources last."""
+    count: dict[str, int] = {}
+    for run in found:
+        for name in run.metrics:
+            count[name] = count.get(name, 0) + 1
+    return sorted(count, key=lambda name: (name.startswith("system/"), -count[name]))
+
+
+def _column(name: str, found: Sequence[Run]) -> str:
+    plain = {"run": "name", "started": "start", "ended": "end", "uid": "id"}.get(name, name)
+    if plain in _PLAIN:
+        return plain
+    kind, _, rest = plain.partition(".")
+    kinds = ("metrics", "params", "tags")
+    known = {f"{kind}.{name}" for run in found for kind in kinds for name in getattr(run, kind)}
+    if rest and kind.rstrip("s") + "s" in kinds:
+        plain = f"{kind.rstrip('s')}s.{rest}"
+        if plain in known:
+            return plain
+    for kind in kinds:
+        if f"{kind}.{name}" in known:
+            return f"{kind}.{name}"
+    raise InvalidInput(f"none of these runs has '{name}'", hint=did_you_mean(name, {*known, *_PLAIN}))
+
+
+def _cell(run: Run, column: str) -> Cell:
+    kind, _, name = column.partition(".")
+    if name:
+        value: Cell = getattr(run, kind).get(name)
+        return value
+    return {
+        "name": run.name,
+        "status": run.status,
+        "duration": duration(run.seconds),
+        "start": moment(run.start_ms),
+        "end": moment(run.end_ms),
+        "experiment": run.experiment,
+        "kind": run.kind,
+        "notebook": run.notebook,
+        "id": run.uid[:12],
+        "run_id": run.run_id,
+        "error": run.error,
+    }[column]

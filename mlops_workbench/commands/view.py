@@ -1,0 +1,241 @@
+"""What a verb answers: text in a shell, a static table in a notebook, a DataFrame for a program."""
+
+from __future__ import annotations
+
+import html
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from mlops_workbench.commands.cells import Cell, cell, cell_html
+from mlops_workbench.core.shown.colours import BAD, BORDER, CODE_FONT, FONT, GOOD, INFO, TEXT
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from plotly.graph_objects import Figure
+
+_STYLE = f"{FONT};font-size:13px;color:{TEXT};line-height:1.5"
+#: Characters that a column of text keeps in a narrow terminal, and between two columns.
+_NARROWEST, _GAP = 10, 3
+#: In the metadata of an output: it is the workbench's own, and no result of the cell.
+MARK = "mlops_workbench"
+_RULE = f"border-bottom:1px solid {BORDER}"
+
+
+#: Colours of a diff's lines by their first character, readable on light and dark.
+_DIFF_COLOURS = {"+": ("green", GOOD), "-": ("red", BAD), "@": ("cyan", INFO)}
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A figure of a view: its title, and what makes it when one can be shown."""
+
+    title: str
+    make: Callable[[], Figure] = field(repr=False)
+
+
+@dataclass
+class View:
+    """The answer of a verb.
+
+    Parameters
+    ----------
+    title : str
+        What it is.
+    columns, rows
+        A table; numbers are right-aligned.
+    facts : sequence of (name, value)
+        Shown above the table.
+    notes : sequence of str
+        Shown below it: what to do next.
+    sections : sequence of View
+        Further tables.
+    block : str
+        Text that keeps its lines, such as source code.
+    diff : bool
+        The block is a unified diff, which is coloured.
+    folded : bool
+        Notebooks show only the title of this section until it is opened.
+    data : object
+        The nouns behind it, for programs and for ``--json``.
+    plots : sequence of Plot
+        Plotly figures; made only where they can be shown.
+    failed : bool
+        What was asked about did not pass: a shell's exit code is 1.
+    table : callable, optional
+        Makes the DataFrame, where that holds more than the table that is shown.
+    """
+
+    title: str
+    columns: Sequence[str] = ()
+    rows: Sequence[Sequence[Cell]] = ()
+    facts: Sequence[tuple[str, Cell]] = ()
+    notes: Sequence[str] = ()
+    sections: Sequence[View] = ()
+    block: str = ""
+    data: Any = None
+    diff: bool = False
+    folded: bool = False
+    plots: Sequence[Plot] = field(default=(), repr=False)
+    table: Callable[[], pd.DataFrame] | None = field(default=None, repr=False)
+    failed: bool = False
+
+    def frame(self) -> pd.DataFrame:
+        """The answer as a DataFrame of shape (rows, columns)."""
+        if self.table is not None:
+            return self.table()
+        import pandas as pd
+
+        return pd.DataFrame([list(row) for row in self.rows], columns=list(self.columns))
+
+    def text(self, *, width: int = 120, colour: bool = False) -> str:
+        """The view as text, tables drawn by rich."""
+        from rich.console import Console
+
+        stream = io.StringIO()
+        console = Console(
+            file=stream,
+            width=width,
+            force_terminal=colour,
+            # In a notebook rich would show the text itself, beside the view.
+            force_jupyter=False,
+            no_color=not colour,
+            highlight=False,
+        )
+        self._print(console)
+        return stream.getvalue().rstrip("\n")
+
+    def json(self) -> str:
+        """The nouns behind the view as JSON."""
+        import msgspec
+
+        plain = self.data.to_dict() if hasattr(self.data, "to_dict") else self.data
+        return msgspec.json.format(msgspec.json.encode(plain)).decode()
+
+    def html(self) -> str:
+        """The view as static HTML without scripts: a saved notebook shows it anywhere."""
+        return f'<div style="{_STYLE}">{self._html()}</div>'
+
+    def __str__(self) -> str:
+        return self.text()
+
+    def _ipython_display_(self) -> None:
+        """Show the view, and the figures below it."""
+        from IPython.core.getipython import get_ipython
+        from IPython.display import display
+
+        marks = {MARK: {"view": self.title}}
+        display(self._repr_mimebundle_(), raw=True, metadata=marks)
+        # A terminal draws none.
+        for plot in self.plots if hasattr(get_ipython(), "kernel") else ():
+            # One bundle: a front end with plotly draws it, any other names it.
+            bundle = {
+                "application/vnd.plotly.v1+json": plot.make().to_plotly_json(),
+                "text/html": f"<em>interactive figure: {html.escape(plot.title)}</em>",
+                "text/plain": f"[figure: {plot.title}]",
+            }
+            display(bundle, raw=True, metadata=marks)
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        return {"text/plain": self.text(width=100), "text/html": self.html()}
+
+    def _print(self, console: Any) -> None:
+        from rich import box
+        from rich.table import Table
+        from rich.text import Text
+
+        console.print(Text(self.title, style="bold"))
+        if self.facts:
+            wide = max(len(name) for name, _ in self.facts)
+            for name, value in self.facts:
+                console.print(Text(f"  {name:<{wide}}  {cell(value)}"))
+        if self.rows:
+            table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+            shown = self._fitting(console.width)
+            for number, name in enumerate(self.columns[:shown]):
+                table.add_column(Text(name), justify="right" if self._numeric(number) else "left", overflow="fold")
+            for row in self.rows:
+                table.add_row(*(Text(cell(value)) for value in row[:shown]))
+            console.print(table)
+            if shown < len(self.columns):
+                console.print(Text(f"no room for {', '.join(self.columns[shown:])}", style="dim"))
+        if self.block and self.diff:
+            for line in self.block.splitlines():
+                console.print(Text(line, style=_DIFF_COLOURS.get(line[:1], ("", ""))[0]))
+        elif self.block:
+            console.print(Text(self.block))
+        for section in self.sections:
+            console.print()
+            section._print(console)
+        for note in self.notes:
+            console.print(Text(note, style="dim"))
+
+    def _html(self) -> str:
+        if self.folded:
+            title = f'<summary style="font-weight:600;margin:4px 0;cursor:pointer">{html.escape(self.title)}</summary>'
+            return f"<details>{title}{self._body_html()}</details>"
+        return f'<div style="font-weight:600;margin:4px 0">{html.escape(self.title)}</div>{self._body_html()}'
+
+    def _body_html(self) -> str:
+        parts = []
+        if self.facts:
+            rows = "".join(
+                '<tr style="background:none"><td style="padding:1px 16px 1px 0;text-align:left;vertical-align:top;'
+                f'opacity:.7">{html.escape(name)}</td>'
+                f'<td style="padding:1px 0;text-align:left">{cell_html(value)}</td></tr>'
+                for name, value in self.facts
+            )
+            parts.append(f'<table style="border-collapse:collapse">{rows}</table>')
+        if self.rows:
+            head = "".join(
+                f'<th style="{self._align(i)};padding:3px 7px;{_RULE};font-weight:600">{html.escape(name)}</th>'
+                for i, name in enumerate(self.columns)
+            )
+            body = "".join(
+                "<tr>"
+                + "".join(
+                    f'<td style="{self._align(i)};padding:2px 7px">{cell_html(value)}</td>'
+                    for i, value in enumerate(row)
+                )
+                + "</tr>"
+                for row in self.rows
+            )
+            parts.append(
+                '<table style="border-collapse:collapse;font-variant-numeric:tabular-nums">'
+                f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+            )
+        if self.block:
+            parts.append(
+                f'<pre style="margin:2px 0;{CODE_FONT};color:inherit;white-space:pre-wrap">{self._block_html()}</pre>'
+            )
+        parts += [section._html() for section in self.sections]
+        parts += [f'<div style="opacity:.7;margin-top:4px">{html.escape(note)}</div>' for note in self.notes]
+        return "".join(parts)
+
+    def _block_html(self) -> str:
+        if not self.diff:
+            return html.escape(self.block)
+        return "\n".join(
+            f'<span style="color:{_DIFF_COLOURS[line[0]][1]}">{html.escape(line)}</span>'
+            if line[:1] in _DIFF_COLOURS
+            else html.escape(line)
+            for line in self.block.splitlines()
+        )
+
+    def _fitting(self, width: int) -> int:
+        """How many columns a table of this width can have without folding words letter by letter."""
+        used = 0
+        for number, name in enumerate(self.columns):
+            natural = max(len(name), *(len(cell(row[number])) for row in self.rows))
+            used += min(natural, _NARROWEST) + (_GAP if number else 0)
+            if used > width:
+                return max(1, number)
+        return len(self.columns)
+
+    def _numeric(self, column: int) -> bool:
+        values = [row[column] for row in self.rows if row[column] is not None]
+        return bool(values) and all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
+
+    def _align(self, column: int) -> str:
+        return "text-align:right" if self._numeric(column) else "text-align:left"

@@ -1,0 +1,163 @@
+"""Verbs about the workspace and its processes."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from mlops_workbench.client.launch import ensure_running, find_running, log_file, read_address
+from mlops_workbench.commands.cells import duration, moment
+from mlops_workbench.commands.frontend import Face
+from mlops_workbench.commands.view import View
+from mlops_workbench.core.errors import Unavailable, WorkbenchError
+from mlops_workbench.core.events import WorkspaceStatus
+from mlops_workbench.core.workspace import FILE, Workspace
+
+
+@click.command()
+@click.argument("folder", default=".", type=click.Path(path_type=Path, file_okay=False))
+def init(folder: Path) -> View:
+    """Make FOLDER (by default this one) a workspace: workbench.toml with every setting explained."""
+    known = (folder / FILE).exists()
+    workspace = Workspace.init(folder)
+    return View(
+        f"{'already a workspace' if known else 'new workspace'}: {workspace.root}",
+        facts=[("settings", str(workspace.root / FILE)), ("state", str(workspace.state))],
+        notes=["next: %mlops experiment NAME in a notebook, then start a cell with %%track"],
+        data={"root": str(workspace.root)},
+    )
+
+
+@click.command()
+@click.option("--host", help="Address to listen on; anything but loopback is for a team.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 is any free one.")
+@click.pass_obj
+def up(face: Face, host: str | None, port: int | None) -> View:
+    """Start the control plane, unless it runs; its endpoints come back with it."""
+    options = [f"--{name}={value}" for name, value in (("host", host), ("port", port)) if value is not None]
+    running = find_running(face.workspace) is not None
+    ensure_running(face.workspace, options)
+    with face.client() as client:
+        view = status_view(client.status())
+    if running and options:
+        view.notes = ["it ran already: 'mlops down' first to let it listen elsewhere"]
+    return view
+
+
+@click.command()
+@click.option("--keep-endpoints", is_flag=True, help="Leave the endpoints serving.")
+@click.pass_obj
+def down(face: Face, keep_endpoints: bool) -> View:
+    """Stop the control plane and the endpoints; everything that is wanted is remembered for 'up'."""
+    from mlops_workbench.client.client import Client
+
+    address = read_address(face.workspace)
+    try:
+        client = Client.connect(face.workspace, start=False)
+    except Unavailable:
+        return _end_leftovers(face, keep_endpoints)
+    with client:
+        running = [run for run in client.pipeline_runs(50) if run.state in ("pending", "running")]
+        client.shutdown(keep_endpoints=keep_endpoints)
+    deadline = time.monotonic() + 60
+    while address is not None and address.process.alive():
+        if time.monotonic() > deadline:
+            raise Unavailable(
+                "the control plane does not stop", where=str(log_file(face.workspace)), hint="see its log"
+            )
+        time.sleep(0.05)
+    notes = [f"{len(running)} pipeline run(s) go on by themselves"] if running else []
+    return View(
+        "control plane stopped" + (", endpoints go on" if keep_endpoints else ""), notes=notes, data={"stopped": True}
+    )
+
+
+def _end_leftovers(face: Face, keep_endpoints: bool) -> View:
+    # A control plane that was killed leaves its endpoints serving, as it should; 'down' still means all of it.
+    from mlops_workbench.deployments import Supervisor
+
+    supervisor = Supervisor(face.workspace)
+    left = sorted(supervisor.running())
+    if left and not keep_endpoints:
+        supervisor.stop_all()
+        return View(f"no control plane runs; stopped its endpoints: {', '.join(left)}", data={"stopped": True})
+    note = [f"endpoints that go on: {', '.join(left)}"] if left else []
+    return View("no control plane runs", notes=note, data={"stopped": False})
+
+
+@click.command()
+@click.pass_obj
+def status(face: Face) -> View:
+    """Show the processes, what waits to be delivered, and counts."""
+    from mlops_workbench.client.client import Client
+
+    try:
+        with Client.connect(face.workspace, start=False) as client:
+            return status_view(client.status())
+    except Unavailable as error:
+        return View(
+            f"workspace {face.workspace.root}",
+            facts=[("control plane", "not running")],
+            notes=["'mlops up' starts it; it also starts by itself when it is needed"],
+            data={"running": False, "problem": error.message},
+        )
+
+
+@click.command()
+@click.option("--once", is_flag=True, help="Deliver what is there and end.")
+@click.pass_obj
+def ingest(face: Face, once: bool) -> View:
+    """Deliver this machine's journals to the tracking store without a control plane."""
+    # Imported here: only this verb works without the control plane, and the store costs seconds to load.
+    import threading
+
+    from mlops_workbench.tracking import Ingest
+
+    delivery = Ingest(face.workspace)
+    if once:
+        # A store that does not answer at all does so tomorrow.
+        delivery.drain(None, 3600, patience=60)
+    else:
+        face.progress(f"delivering journals of {face.workspace.root}; stop with Ctrl-C")
+        stop = threading.Event()
+        try:
+            delivery.run_forever(stop)
+        except KeyboardInterrupt:
+            stop.set()
+    state = delivery.status()
+    if state.problem:
+        raise WorkbenchError(state.problem, where=state.tracking, hint="nothing is lost; run it again later")
+    return View("journals delivered", facts=[("tracking", state.tracking), ("backlog", f"{state.backlog_bytes} bytes")])
+
+
+def status_view(state: WorkspaceStatus) -> View:
+    """The workspace at a glance."""
+    delivery = state.ingest
+    waiting = (
+        f"{delivery.backlog_records:,} records ({delivery.backlog_bytes:,} bytes) wait, the oldest since"
+        f" {duration(delivery.lag_seconds)}"
+        if delivery.backlog_bytes
+        else ""
+    )
+    refused = f"{delivery.refused:,} values, kept in the journal" if delivery.refused else ""
+    return View(
+        f"workspace {state.root}",
+        facts=[
+            ("tracking", delivery.tracking),
+            ("delivery", "; ".join(filter(None, (delivery.problem, waiting))) or "up to date"),
+            *([("refused by MLflow", refused)] if refused else []),
+            ("since", moment(state.started_ms)),
+            ("runs", state.runs),
+            ("models", state.models),
+            ("endpoints", state.endpoints),
+            ("open alerts", state.open_alerts),
+        ],
+        columns=("process", "pid", "state", "url"),
+        rows=[(process.role, process.pid, process.state, process.url) for process in state.processes],
+        data=state,
+    )
+
+
+COMMANDS = (init, up, down, status, ingest)

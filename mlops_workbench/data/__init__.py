@@ -1,0 +1,1 @@
+"""What a table or file holds: content, digest, profile, schema, snapshot, comparison."""

@@ -1,0 +1,1 @@
+"""Two versions of data beside each other: differences, a check against a schema, drift."""

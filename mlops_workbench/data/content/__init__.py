@@ -1,0 +1,1 @@
+"""Values as bytes: canonical objects, columns, Arrow arrays, passes over columns."""

@@ -1,0 +1,239 @@
+"""Data that a run used, as a record: version, shape, columns, profile; and what is kept beside the record."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mlops_workbench.capture.kernel.notices import notify
+from mlops_workbench.core.errors import InvalidInput, WorkbenchError
+from mlops_workbench.core.records import Artifact, Column, Dataset
+from mlops_workbench.data.digest import Digest, digest_data, len_of
+from mlops_workbench.data.digest_cost import estimate_seconds
+from mlops_workbench.data.tables.columns import columns_of, is_array, is_table
+from mlops_workbench.data.tables.kinds import kind_of, name_of_kind
+from mlops_workbench.data.tables.tensors import readable
+
+if TYPE_CHECKING:
+    from mlops_workbench.capture.record.recorder import Recorder
+
+_PROFILE_BYTES_PER_SECOND = 1.0e9
+_PROFILE_COLUMN_SECONDS = 0.4e-3
+_PROFILE_CELL_SECONDS = 0.2e-6
+#: Contents that are remembered; a profile is some kilobytes a column.
+_KNOWN = 32
+_known: dict[tuple[str, type, str, bool], tuple[list[Column], dict[str, Any]]] = {}
+_IMPORT_SECONDS = 0.5  # of pandas, which the profile of an Arrow table needs
+
+
+def describe_dataset(
+    run_uid: str,
+    data: Any,
+    name: str = "",
+    *,
+    context: str = "training",
+    source: str = "",
+    seconds: float = float("inf"),
+) -> Dataset:
+    """Describe a table, or a file or folder.
+
+    Parameters
+    ----------
+    run_uid : str
+        The run that used it.
+    data : table or path
+        A DataFrame, Series, array, sparse matrix, polars or pyarrow table, list of rows, tensor, dataset or loader of
+        tensors, or a path.
+    name, context, source : str
+        What it is called, what it was used for, where it came from.
+    seconds : float
+        About the longest time for its digest; see :func:`mlops_workbench.data.digest.digest_data`.
+
+    Raises
+    ------
+    InvalidInput
+        It is neither.
+    """
+    data = readable(data)
+    kind = kind_of(data)
+    if kind == "path":
+        return _file(run_uid, Path(data), name, context, source, seconds)
+    if not kind:
+        raise InvalidInput(
+            f"{type(data).__name__} is not a table",
+            hint="give a DataFrame, a Series, an array, a tensor, a sparse matrix, a list of rows, or a file's path",
+        )
+    digest = digest_data(data, seconds)
+    columns, profile = _described(data, kind, digest, name)
+    return Dataset(run_uid, name or "data", context, digest.hex, len_of(data), columns, source, profile, digest.covers)
+
+
+def _described(data: Any, kind: str, digest: Digest, name: str) -> tuple[list[Column], dict[str, Any]]:
+    """Columns and profile; those of the same content, which cell after cell is fitted to, are made once."""
+    if digest.covers != "content":
+        # Two tables of one digest may differ in what it does not cover.
+        return _columns(data, kind, name), _profile(data, kind, digest)
+    # The digest knows types and names of columns; the name of the variable is that of a column without one.
+    # Some profiles need pandas, which may be imported later.
+    key = (digest.hex, type(data), name if getattr(data, "ndim", 0) == 1 else "", "pandas" in sys.modules)
+    # Without a lock, which a forked child could find taken; the worst that other threads can do is to forget one.
+    known = _known.pop(key, None) or (_columns(data, kind, name), _profile(data, kind, digest))
+    _known[key] = known
+    if len(_known) > _KNOWN:
+        with contextlib.suppress(KeyError, RuntimeError, StopIteration):
+            del _known[next(iter(_known))]
+    return known
+
+
+def description_seconds(data: Any) -> float:
+    """About how long :func:`describe_dataset` takes without a limit."""
+    kind = kind_of(data)
+    if kind == "path":
+        from mlops_workbench.data.files import path_seconds
+
+        return path_seconds(Path(data))
+    if not kind:
+        return 0.0
+    shape = getattr(data, "shape", (0,))
+    imports = _IMPORT_SECONDS if kind in ("arrow", "polars") and "pandas" not in sys.modules else 0.0
+    columns = min(shape[1] if len(shape) == 2 else 1, 200) if kind not in ("sparse", "tensors", "unread") else 0
+    size = getattr(data, "nbytes", 0) if kind != "frame" else len(data) * 8 * shape[1]
+    counted = 0.0
+    if kind == "frame":
+        others = sum(getattr(dtype, "kind", "O") not in "iufmM" for dtype in data.dtypes.tolist()[:200])
+        counted = others * min(len(data), 20_000) * _PROFILE_CELL_SECONDS
+    profiled = columns * _PROFILE_COLUMN_SECONDS + float(size) / _PROFILE_BYTES_PER_SECOND
+    return estimate_seconds(data) + profiled + counted + imports
+
+
+def keep_with_run(session: Recorder, dataset: Dataset, data: Any, *, snapshot: bool | None = None) -> Dataset:
+    """Store what belongs to a described data set: the schema of training data, a snapshot where one is wanted.
+
+    Parameters
+    ----------
+    session : Recorder
+        Where the run is recorded.
+    dataset : Dataset
+        The description.
+    data : table or path
+        What was described.
+    snapshot : bool, optional
+        Whether to keep the data itself; by default the setting ``capture.snapshot`` decides.
+
+    Returns
+    -------
+    Dataset
+        With the digests of what was stored. Trouble with the disk is told and leaves them empty.
+    """
+    if dataset.context == "training":
+        from mlops_workbench.data.schema import schema_json
+
+        schema = schema_json(dataset.profile, dataset.rows)
+        blob = session.store(dataset.run_uid, schema, wait=False) if schema is not None else None
+        if schema is not None and blob is not None:
+            path = f"schema/{_file_name(dataset.name)}.json"
+            session.write(Artifact(dataset.run_uid, path, blob, len(schema), "application/json", "schema"))
+            dataset = msgspec.structs.replace(dataset, schema=blob)
+    if snapshot if snapshot is not None else _wanted(session, dataset):
+        dataset = _with_snapshot(session, dataset, data, asked=snapshot is not None)
+    return dataset
+
+
+def digest_seconds(session: Recorder) -> float:
+    """The setting ``capture.digest_seconds``; its default when the settings cannot be read."""
+    try:
+        return session.workspace.settings.capture.digest_seconds
+    except WorkbenchError:
+        return 2.0
+
+
+def _wanted(session: Recorder, dataset: Dataset) -> bool:
+    try:
+        return dataset.context == "training" and session.workspace.settings.capture.snapshot == "training"
+    except WorkbenchError:
+        return False
+
+
+def _with_snapshot(session: Recorder, dataset: Dataset, data: Any, *, asked: bool) -> Dataset:
+    from mlops_workbench.data.snapshot import ARTIFACT_BYTES, keep_snapshot
+
+    try:
+        blob, size = keep_snapshot(session.workspace, data, dataset.digest, dataset.covers)
+    except InvalidInput:
+        if asked:
+            raise
+        notify(f"the data '{dataset.name}' has no form as Parquet, so no snapshot of it is kept", once="snapshot form")
+        return dataset
+    except (WorkbenchError, OSError) as error:
+        notify(f"a snapshot could not be stored and is missing from the run ({error})", once="snapshot")
+        return dataset
+    if size <= ARTIFACT_BYTES:
+        path = f"data/{_file_name(dataset.name)}.parquet"
+        session.write(Artifact(dataset.run_uid, path, blob, size, "application/vnd.apache.parquet", "table"))
+    return msgspec.structs.replace(dataset, snapshot=blob)
+
+
+def _profile(data: Any, kind: str, digest: Digest) -> dict[str, Any]:
+    if kind == "sparse":
+        entries = int(data.nnz)
+        cells = max(1, len_of(data) * (data.shape[1] if data.ndim == 2 else 1))
+        return {
+            "kind": name_of_kind(data), "digest": digest.covers, "examined": len_of(data), "dtype": str(data.dtype),
+            "entries": entries, "density": entries / cells, "width": int(data.shape[-1]),
+        }  # fmt: skip
+    if kind == "tensors":
+        parts = [{"dtype": str(part.dtype), "shape": list(part.shape)} for part in data.parts]
+        return {"kind": name_of_kind(data), "digest": digest.covers, "examined": 0, "parts": parts}
+    if kind == "unread":
+        told = {"elements": data.told} if data.told else {}
+        return {"kind": name_of_kind(data), "digest": digest.covers, "examined": 0, "shape": list(data.shape), **told}
+    if kind == "lazy":
+        return {"kind": name_of_kind(data), "digest": digest.covers, "examined": 0}
+    from mlops_workbench.data.profile import profile_table
+
+    return profile_table(data, digest)
+
+
+def _columns(data: Any, kind: str, name: str) -> list[Column]:
+    if kind in ("arrow", "polars", "lazy"):
+        from mlops_workbench.data.tables.arrow_columns import arrow_columns, polars_columns
+
+        return arrow_columns(data) if kind == "arrow" else polars_columns(data)
+    # Thousands of unnamed columns say nothing that the width does not.
+    if not is_table(data) or (is_array(data) and data.ndim == 2 and data.shape[1] > 1000):
+        return []
+    columns = columns_of(data)
+    if name and data.ndim == 1 and getattr(data, "name", None) is None:
+        return [Column(name, columns[0].dtype, columns[0].required)]
+    return columns
+
+
+def _file(run_uid: str, path: Path, name: str, context: str, source: str, seconds: float) -> Dataset:
+    from mlops_workbench.data.files import digest_path, parquet_size, read_path
+    from mlops_workbench.data.tables.arrow_columns import arrow_columns
+
+    digest, covers, size = digest_path(path, seconds)
+    profile: dict[str, Any] = {"kind": "folder" if path.is_dir() else "file", "digest": covers, "size": size}
+    table = read_path(path)
+    columns: list[Column] = []
+    rows = 0
+    if table is not None:
+        from mlops_workbench.data.profile import profile_table
+
+        rows, columns = table.num_rows, arrow_columns(table)
+        profile = {**profile_table(table, Digest(digest, covers)), **profile}
+    elif shape := parquet_size(path):
+        rows, profile["width"] = shape
+    return Dataset(
+        run_uid, name or path.name, context, digest, rows, columns, source or os.path.abspath(path), profile, covers
+    )
+
+
+def _file_name(name: str) -> str:
+    return re.sub(r"[^\w.-]+", "_", name).strip("._") or "data"

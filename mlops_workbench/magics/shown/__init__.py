@@ -1,0 +1,1 @@
+"""What cells show: run cards and the live view."""

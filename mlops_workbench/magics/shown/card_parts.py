@@ -1,0 +1,91 @@
+"""Values of a run in the words of its card."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+from mlops_workbench.capture.run.active import ActiveRun
+from mlops_workbench.core.records import Dataset, as_float
+from mlops_workbench.core.run_ranking import MetricChange, Standing
+
+#: Metrics with this beginning are resources that were used; MLflow names them so.
+SYSTEM = "system/"
+_DIGEST = 8
+_UNITS = {
+    "megabytes": ("MB", 1.0), "mb": ("MB", 1.0), "bytes": ("MB", 1e-6), "gigabytes": ("GB", 1.0), "gb": ("GB", 1.0),
+    "percentage": ("%", 1.0), "percent": ("%", 1.0), "seconds": ("s", 1.0), "s": ("s", 1.0), "watts": ("W", 1.0),
+    "wh": ("Wh", 1.0), "kwh": ("kWh", 1.0), "eur": ("EUR", 1.0), "usd": ("USD", 1.0), "joules": ("J", 1.0),
+}  # fmt: skip
+
+
+def main_metrics(run: ActiveRun, standing: Standing) -> list[MetricChange]:
+    """The metrics of the user, not those of the machine; with their changes where these are known."""
+    known = {change.name: change for change in standing.metrics}
+    return [
+        known.get(name) or MetricChange(name, as_float(value))
+        for name, value in run.metrics.items()
+        if not name.startswith(SYSTEM)
+    ]
+
+
+def change_text(change: MetricChange, standing: Standing, name: str = "") -> str:
+    """``-0.42 (3.6%) better than linear; best so far``; empty when there is nothing to compare with.
+
+    `name` is that of the run itself: the run before it may have had the same.
+    """
+    words = []
+    difference = change.difference
+    previous = "the run before" if standing.previous == name else shown_value(standing.previous, 32)
+    if difference == 0:
+        words.append(f"as {previous}")
+    elif difference is not None:
+        share = f" ({abs(difference / change.previous):.1%})" if change.previous else ""
+        judged = {True: "better than", False: "worse than", None: "against"}[change.improved]
+        words.append(f"{difference:+.4g}{share} {judged} {previous}")
+    if change.best is not None:
+        words.append("best so far" if change.leads else f"best is {shown_value(change.best)}")
+    return "; ".join(words)
+
+
+def dataset_text(data: Dataset) -> str:
+    """``X 200 x 3 #1a2b3c4d``, with ``sampled`` where the digest covers only a part."""
+    size = f" {data.rows:,}" + (f" x {len(data.columns):,}" if data.columns else "") if data.rows else ""
+    covers = {"sampled": " sampled", "shape": " (shape only)"}.get(data.covers, "")
+    # The version of much data is computed after the reply, and the card.
+    version = f"#{data.digest[:_DIGEST]}{covers}" if data.digest else "(version follows)"
+    return f"{shown_value(data.name, 32)}{size} {version}"
+
+
+def usage_text(run: ActiveRun) -> str:
+    """What the run used, from its ``system/`` metrics: ``peak memory 812 MB, cpu 93 %``."""
+    words = []
+    for name, value in run.metrics.items():
+        if name.startswith(SYSTEM) and math.isfinite(as_float(value)):
+            plain = name[len(SYSTEM) :]
+            stem, _, unit = plain.rpartition("_")
+            sign, factor = _UNITS.get(unit.lower(), ("", 1.0))
+            shown = f"{as_float(value) * factor:,.4g}"
+            words.append(f"{re.sub(r'[_/]+', ' ', stem if sign else plain)} {shown}{' ' + sign if sign else ''}")
+    return ", ".join(words[:6])
+
+
+def shown_value(value: Any, limit: int = 48) -> str:
+    """A value on one short line."""
+    if isinstance(value, float) and math.isfinite(value):
+        shown = f"{value:.6g}"
+    elif isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 200:
+        shown = f"about 2^{value.bit_length() - 1}"
+    else:
+        shown = str(value)
+    shown = " ".join(shown.split())
+    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+
+
+def duration_text(seconds: float) -> str:
+    """``2.31 s``, ``4 min 5 s``, ``2 h 10 min``."""
+    if seconds < 60:
+        return f"{seconds:.3g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

@@ -1,0 +1,1 @@
+"""The names that a cell reads, writes and changes."""

@@ -1,0 +1,157 @@
+"""What calls of a cell may do: functions, methods, and the magics that IPython turned into calls."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+
+from mlops_workbench.notebooks.names.cell_names import ACCUMULATING, CellNames, FunctionCall, MethodCall
+from mlops_workbench.notebooks.names.effects import (
+    call_effects,
+    command_effects,
+    expanded_names,
+    magic_code,
+    magic_effects,
+    runs_in_own_scope,
+)
+from mlops_workbench.notebooks.names.scope import Scope, root_of
+
+#: Functions that change their first argument, whatever module they are taken from, into something made of it.
+_BUILD_ON_FIRST = frozenset(
+    ("shuffle", "heappush", "heappop", "heapreplace", "heappushpop", "insort", "insort_left", "insort_right")
+)
+#: Those, and functions of which a second call changes nothing more.
+_CHANGE_FIRST = _BUILD_ON_FIRST | frozenset(
+    ("heapify", "setattr", "delattr", "fill_diagonal", "copyto", "putmask", "place", "put", "put_along_axis")
+)
+
+_OPAQUE_CALLS = ("exec", "eval", "globals", "locals", "vars")
+
+
+class Calls(Scope):
+    """Notes what is called; the code that a magic runs is walked through as if it stood in the cell."""
+
+    def finish(self) -> CellNames:
+        """The result."""
+        names = self.names
+        names.effects = list(dict.fromkeys(names.effects))
+        names.repeats &= names.writes | {call.name for call in names.methods}
+        return names
+
+    def block(self, body: Sequence[ast.stmt]) -> None:
+        """Walk through statements in their order."""
+        for statement in body:
+            self.visit(statement)
+
+    def _branch(self, body: Sequence[ast.stmt]) -> set[str]:
+        """Walk through a block that may not run, and give what is surely bound at its end."""
+        before, straight = set(self._bound), self._straight
+        self._straight = False
+        self.block(body)
+        after, self._bound, self._straight = self._bound, before, straight
+        return after
+
+    def _join(self, branches: Sequence[set[str]]) -> None:
+        # In the order of the names, so that the same cell always gives the same record.
+        for name in sorted(set.intersection(*branches) - self._bound):
+            self._binds(name)
+
+    def visit_Call(self, node: ast.Call) -> None:
+        """Methods and functions may change what they are given."""
+        discarded, self._discarded = node is self._discarded, None
+        if self._magic(node):
+            return
+        self._method(node, discarded)
+        self._function(node)
+        self.names.effects.extend(call_effects(node, lambda name: self._paths.get(name) or self._value_of(name)))
+        self.generic_visit(node)
+
+    def _method(self, node: ast.Call, discarded: bool) -> None:
+        if not isinstance(node.func, ast.Attribute):
+            return
+        owner = node.func.value
+        root = root_of(owner)
+        if root is None or root in self._local:
+            return
+        inplace = any(
+            (keyword.arg == "inplace" and isinstance(keyword.value, ast.Constant) and keyword.value.value is True)
+            for keyword in node.keywords
+        )
+        method = node.func.attr
+        self.names.methods.append(MethodCall(root, method, isinstance(owner, ast.Name), discarded, inplace))
+        if method in ACCUMULATING and root not in self._bound:
+            self.names.repeats.add(root)
+
+    def _function(self, node: ast.Call) -> None:
+        name = last_name(node.func)
+        for keyword in node.keywords:
+            if keyword.arg == "out" and (root := root_of(keyword.value)):
+                self._updates(root)
+        if name in _CHANGE_FIRST and node.args and (root := root_of(node.args[0])):
+            self._updates(root)
+            if name in _BUILD_ON_FIRST and root not in self._local and root not in self._bound:
+                self.names.repeats.add(root)
+        if isinstance(node.func, ast.Name) and node.func.id not in self._local:
+            if node.func.id in _OPAQUE_CALLS:
+                self.names.opaque = True
+            given: dict[int | str, str] = {}
+            for position, argument in enumerate(node.args):
+                if isinstance(argument, ast.Starred):
+                    break
+                if root := root_of(argument):
+                    given[position] = root
+            given |= {
+                keyword.arg: root for keyword in node.keywords if keyword.arg and (root := root_of(keyword.value))
+            }
+            self.names.calls.append(FunctionCall(node.func.id, given))
+
+    def _magic(self, node: ast.Call) -> bool:
+        """Whether it is a call that IPython makes of a magic or a command; it is walked through then."""
+        function = node.func
+        if not (
+            isinstance(function, ast.Attribute)
+            and isinstance(function.value, ast.Call)
+            and isinstance(function.value.func, ast.Name)
+            and function.value.func.id == "get_ipython"
+        ):
+            return False
+        texts = [part.value for part in node.args if isinstance(part, ast.Constant) and isinstance(part.value, str)]
+        if len(texts) != len(node.args) or not texts:
+            return False
+        if function.attr in ("system", "getoutput", "getoutputs", "system_raw", "system_piped"):
+            self.names.effects.extend(command_effects(texts[0]))
+            self._expanded(texts[0])
+            return True
+        if function.attr not in ("run_line_magic", "run_cell_magic"):
+            return False
+        name, line, body = texts[0], texts[1] if len(texts) > 1 else "", texts[2] if len(texts) > 2 else None
+        effects = list(magic_effects(name, line))
+        if "@shell" in effects and body is not None:
+            effects += command_effects(body)
+        self.names.effects.extend(effects)
+        self._expanded(line)
+        self.names.opaque |= name in ("run", "load", "store", "pylab", "reset", "reset_selective", "sx", "sc")
+        code = magic_code(name, line, body)
+        tree = self._parse(code) if code else None
+        if tree is None:
+            return True
+        if runs_in_own_scope(name):
+            inner = type(self)(self._parse)
+            inner.block(tree.body)
+            for read in inner.finish().exposed:
+                self._reads(read)
+        else:
+            self.block(tree.body)
+        return True
+
+    def _expanded(self, text: str) -> None:
+        for name in sorted(expanded_names(text)):
+            self._reads(name)
+
+
+def last_name(node: ast.expr) -> str:
+    """Last part of the name of a function or decorator."""
+    function = node.func if isinstance(node, ast.Call) else node
+    if isinstance(function, ast.Attribute):
+        return function.attr
+    return function.id if isinstance(function, ast.Name) else ""

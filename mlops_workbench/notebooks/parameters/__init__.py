@@ -1,0 +1,1 @@
+"""Typed parameters of a notebook: declarations, types, injection of values."""

@@ -1,0 +1,286 @@
+"""A pipeline spec read from YAML; every error names file and line."""
+
+from __future__ import annotations
+
+import ast
+import datetime
+import keyword
+import re
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+from mlops_workbench.core.errors import InvalidInput, SpecError
+from mlops_workbench.core.ids import check_name
+from mlops_workbench.notebooks.parameters.types import ParameterType, parse_type, type_of_value
+from mlops_workbench.pipelines.definition.nouns import (
+    ParamSpec,
+    PipelineSpec,
+    PublishSpec,
+    StageFile,
+    StageParam,
+    StageSpec,
+)
+from mlops_workbench.pipelines.definition.yaml_nodes import YamlNode, read_yaml
+
+_ROOT = ("version", "description", "experiment", "params", "stages", "publish")
+_PARAM = ("type", "default", "help", "min", "max", "choices")
+_STAGE = ("notebook", "params", "inputs", "outputs", "timeout", "retries")
+_PUBLISH = ("stage", "as", "alias", "gate", "metrics_from")
+_TYPES = ("int", "float", "str", "bool", "date", "choice", "path", "list")
+_STAGE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z")
+_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?\Z")
+
+
+def read_spec(path: Path) -> PipelineSpec:
+    """Read a spec and check everything that can be checked without looking at its notebooks.
+
+    Raises
+    ------
+    SpecError
+        Broken YAML, an unknown or duplicate key, a wrong type; ``where`` is ``file:line``.
+    """
+    root = read_yaml(path)
+    entries = root.record("the pipeline", _ROOT, required=("version", "stages"))
+    version = entries["version"]
+    if version.value() != 1:
+        raise version.error("version must be 1", "this workbench reads version 1 of the format")
+    name = _named(root, "pipeline", path.stem)
+    params = {key: _param(key, node) for key, node in _section(entries, "params")}
+    stages = {key: _stage(key, node) for key, node in _section(entries, "stages")}
+    if not stages:
+        raise entries["stages"].error("the pipeline has no stage", "add one: 'prepare: {notebook: prepare.ipynb}'")
+    return PipelineSpec(
+        name=name,
+        path=path,
+        experiment=entries["experiment"].text("experiment") if "experiment" in entries else name,
+        stages=stages,
+        params=params,
+        description=entries["description"].text("description") if "description" in entries else "",
+        publish=_publish(entries["publish"]) if "publish" in entries else None,
+    )
+
+
+def _section(entries: dict[str, YamlNode], key: str) -> Iterable[tuple[str, YamlNode]]:
+    return entries[key].mapping(f"'{key}'").items() if key in entries else ()
+
+
+def _named(node: YamlNode, kind: str, name: str) -> str:
+    try:
+        return check_name(kind, name)
+    except InvalidInput as error:
+        raise node.error(error.message, error.hint) from error
+
+
+def _variable(node: YamlNode, kind: str, name: str) -> str:
+    if not name.isidentifier() or keyword.iskeyword(name):
+        raise node.error(
+            f"'{name}' cannot be the name of {kind}", "it arrives in the notebook as a variable: use a Python name"
+        )
+    return name
+
+
+def _param(name: str, node: YamlNode) -> ParamSpec:
+    _variable(node, "a parameter", name)
+    if not node.is_mapping:
+        value = node.value()
+        kind = type_of_value(value)
+        if value is None or not _allowed(kind):
+            raise node.error(f"the type of '{name}' cannot be told from its default", f"write {name}: {{type: int}}")
+        return ParamSpec(name, kind, False, value, line=node.line)
+    entries = node.record(f"parameter '{name}'", _PARAM)
+    kind = _type(name, node, entries)
+    param = ParamSpec(
+        name,
+        kind,
+        required="default" not in entries,
+        default=None,
+        minimum=_bound(kind, entries.get("min")),
+        maximum=_bound(kind, entries.get("max")),
+        help=entries["help"].text("help") if "help" in entries else "",
+        line=node.line,
+    )
+    if param.required:
+        return param
+    try:
+        default = param.convert(entries["default"].value())
+    except InvalidInput as error:
+        raise entries["default"].error(f"default of {error.message}", error.hint) from error
+    return ParamSpec(name, kind, False, default, param.minimum, param.maximum, param.help, node.line)
+
+
+def _type(name: str, node: YamlNode, entries: dict[str, YamlNode]) -> ParameterType:
+    choices = tuple(item.value() for item in entries["choices"].items("choices")) if "choices" in entries else ()
+    if "type" in entries:
+        text = entries["type"].text("type")
+        if text != "choice":
+            try:
+                kind = parse_type(text)
+            except InvalidInput:
+                kind = ParameterType("any")
+            if not _allowed(kind):
+                raise entries["type"].error(f"unknown type '{text}'", f"known: {', '.join(_TYPES)}, list[int]")
+        elif not choices:
+            raise entries["type"].error(f"parameter '{name}' lacks 'choices'", "add 'choices: [a, b]'")
+    elif "default" in entries:
+        kind = type_of_value(entries["default"].value())
+        if not choices and not _allowed(kind):
+            raise entries["default"].error(f"the type of '{name}' cannot be told from its default", "add 'type: ...'")
+    elif not choices:
+        raise node.error(f"parameter '{name}' has neither type nor default", "add 'type: int', for example")
+    return ParameterType("choice", choices=choices) if choices else kind
+
+
+def _allowed(kind: ParameterType) -> bool:
+    if kind.kind == "list":
+        return all(_allowed(item) and item.kind != "list" for item in kind.items)
+    return kind.kind in _TYPES and (kind.kind != "choice" or bool(kind.choices)) and not kind.optional
+
+
+def _bound(kind: ParameterType, node: YamlNode | None) -> object:
+    if node is None:
+        return None
+    item = kind.items[0] if kind.kind == "list" and kind.items else kind
+    if item.kind not in ("int", "float", "date"):
+        raise node.error(f"type {kind} has no bounds")
+    value = node.value()
+    fits = isinstance(value, datetime.date) if item.kind == "date" else isinstance(value, (int, float))
+    if not fits or isinstance(value, bool):
+        raise node.error(f"a bound of type {kind} cannot be {node.kind}")
+    return value
+
+
+def _stage(name: str, node: YamlNode) -> StageSpec:
+    if not _STAGE_NAME.match(name):
+        raise node.error(f"'{name}' cannot be the name of a stage", "use letters, digits, '_' and '-'")
+    what = f"stage '{name}'"
+    entries = node.record(what, _STAGE, required=("notebook",))
+    files: dict[str, dict[str, StageFile]] = {}
+    for key in ("inputs", "outputs"):
+        for variable, item in _section(entries, key):
+            _variable(item, f"one of the {key}", variable)
+            path = StageFile(item.text(f"'{variable}'"), item.line)
+            files.setdefault(key, {})[variable] = _output(item, path) if key == "outputs" else path
+    params = _stage_params(entries["params"], what) if "params" in entries else {}
+    _check_distinct(node, what, params, files.get("inputs", {}), files.get("outputs", {}))
+    return StageSpec(
+        name=name,
+        notebook=entries["notebook"].text("notebook"),
+        params=params,
+        inputs=files.get("inputs", {}),
+        outputs=files.get("outputs", {}),
+        timeout=_duration(entries["timeout"]) if "timeout" in entries else None,
+        retries=_count(entries["retries"]) if "retries" in entries else 0,
+        line=node.line,
+        notebook_line=entries["notebook"].line,
+    )
+
+
+def _stage_params(node: YamlNode, what: str) -> dict[str, StageParam]:
+    found: dict[str, StageParam] = {}
+    if node.is_mapping:
+        constants = [node]
+    else:
+        constants = [item for item in node.items(f"params of {what}") if item.is_mapping]
+        for item in node.items(f"params of {what}"):
+            if not item.is_mapping:
+                name = _variable(item, "a parameter", item.text("a parameter's name"))
+                if name in found:
+                    raise item.error(f"'{name}' is given twice in the params of {what}")
+                found[name] = StageParam(line=item.line)
+    for table in constants:
+        for name, value in table.mapping(f"params of {what}").items():
+            if name in found:
+                raise value.error(f"'{name}' is given twice in the params of {what}")
+            found[_variable(value, "a parameter", name)] = StageParam(value.value(), False, value.line)
+    return found
+
+
+def _output(node: YamlNode, file: StageFile) -> StageFile:
+    path = PurePosixPath(file.path)
+    if path.is_absolute() or ".." in path.parts or path == PurePosixPath("."):
+        raise node.error(
+            f"output '{file.path}' must be inside the stage's output folder", "give a relative path such as model.txt"
+        )
+    return StageFile(str(path), file.line)
+
+
+def _check_distinct(
+    node: YamlNode,
+    what: str,
+    params: dict[str, StageParam],
+    inputs: dict[str, StageFile],
+    outputs: dict[str, StageFile],
+) -> None:
+    seen: dict[str, str] = {}
+    for group, entries in (("params", params), ("inputs", inputs), ("outputs", outputs)):
+        for name, entry in entries.items():
+            if name in seen:
+                place = f"{node.file}:{entry.line}"
+                raise SpecError(f"{what} has '{name}' in {seen[name]} and in {group}", where=place, hint="rename one")
+            seen[name] = group
+    paths: dict[str, str] = {}
+    for name, output in outputs.items():
+        if output.path in paths:
+            raise SpecError(
+                f"outputs '{paths[output.path]}' and '{name}' of {what} are the same file",
+                where=f"{node.file}:{output.line}",
+                hint="give each output a path of its own",
+            )
+        paths[output.path] = name
+
+
+def _duration(node: YamlNode) -> float:
+    value = node.value()
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        seconds = float(value)
+    else:
+        match = _DURATION.match(value.replace(" ", "")) if isinstance(value, str) else None
+        parts = match.groups() if match else ()
+        seconds = sum(float(part or 0) * unit for part, unit in zip(parts, (86400, 3600, 60, 1), strict=False))
+    if not 0 < seconds < 1e9:
+        raise node.error(f"timeout {value!r} is not a duration", "write 90s, 30m, 1h30m or a number of seconds")
+    return seconds
+
+
+def _count(node: YamlNode) -> int:
+    value = node.value()
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= 10:
+        raise node.error(f"retries must be a whole number from 0 to 10, not {value!r}")
+    return value
+
+
+def _publish(node: YamlNode) -> PublishSpec:
+    entries = node.record("'publish'", _PUBLISH, required=("stage", "as"))
+    gate = entries["gate"].items("gate") if "gate" in entries else []
+    return PublishSpec(
+        stage=entries["stage"].text("stage"),
+        name=_named(entries["as"], "model", entries["as"].text("as")),
+        alias=_named(entries["alias"], "alias", entries["alias"].text("alias")) if "alias" in entries else "",
+        gate=tuple(_condition(item) for item in gate),
+        metrics_from=(entries["metrics_from"] if "metrics_from" in entries else entries["stage"]).text("metrics_from"),
+        line=node.line,
+        stage_line=entries["stage"].line,
+        metrics_line=entries["metrics_from"].line if "metrics_from" in entries else entries["stage"].line,
+    )
+
+
+_IN_CONDITIONS = (
+    ast.Compare, ast.BoolOp, ast.BinOp, ast.UnaryOp, ast.Name, ast.Attribute, ast.Subscript, ast.Constant,
+    ast.expr_context, ast.boolop, ast.Add, ast.Sub, ast.Mult, ast.Div, ast.USub, ast.UAdd,
+    ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Eq, ast.NotEq,
+)  # fmt: skip
+_QUOTED_NAME = re.compile(r"`[^`]*`")
+
+
+def _condition(node: YamlNode) -> str:
+    """A gate condition. Only its form is checked: the registry evaluates it, when the metrics are known."""
+    text = node.text("a gate condition").strip()
+    hint = "compare metrics and numbers, for example 'mae < baseline_mae' or 'mae < 0.9 * champion.mae'"
+    try:
+        tree = ast.parse(_QUOTED_NAME.sub("quoted", text), mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise node.error(f"'{text[:80]}' is not a condition", hint) from error
+    known = all(isinstance(part, _IN_CONDITIONS) for part in ast.walk(tree))
+    if not known or not isinstance(tree, (ast.Compare, ast.BoolOp)):
+        raise node.error(f"'{text[:80]}' is not a condition", hint)
+    return text

@@ -1,0 +1,1 @@
+"""The processes that run a pipeline and its stages."""

@@ -1,0 +1,121 @@
+"""A planned run written into its folder, and its runner process started."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+
+from mlops_workbench.core.errors import InvalidInput
+from mlops_workbench.core.files import write_atomic
+from mlops_workbench.core.ids import now_ms
+from mlops_workbench.core.processes import ProcessIdentity
+from mlops_workbench.core.workspace import Workspace
+from mlops_workbench.notebooks.document import (
+    INJECTED_TAG,
+    code_cells,
+    kernel_name,
+    read_notebook,
+    tagged_cell,
+    write_notebook,
+)
+from mlops_workbench.notebooks.parameters.inject import inject
+from mlops_workbench.pipelines.plan import Plan, StagePlan
+from mlops_workbench.pipelines.runs.events import Launched, append_event
+from mlops_workbench.pipelines.runs.folder import (
+    PublishTarget,
+    RunFolder,
+    RunRequest,
+    Scalar,
+    StageRequest,
+    write_struct,
+)
+
+
+def write_run(workspace: Workspace, folder: RunFolder, plan: Plan, reason: str) -> None:
+    """Write a planned run into its folder; the request comes last, and with it the run exists.
+
+    Raises
+    ------
+    InvalidInput
+        A value cannot be injected.
+    StorageError
+        The folder cannot be written.
+    """
+    spec = plan.spec
+    stages = [_write_stage(folder, stage) for stage in plan.stages]
+    write_atomic(folder.spec, spec.path.read_bytes())
+    publish = spec.publish
+    request = RunRequest(
+        id=folder.path.name,
+        pipeline=spec.name,
+        spec=str(spec.path),
+        reason=reason,
+        workspace=str(workspace.root),
+        experiment=spec.experiment,
+        created_ms=now_ms(),
+        workers=workspace.settings.pipelines.workers,
+        params={name: shown(value) for name, value in plan.params.items()},
+        stages=stages,
+        publish=None
+        if publish is None
+        else PublishTarget(publish.stage, publish.metrics_from, publish.name, publish.alias, list(publish.gate)),
+    )
+    write_struct(folder.request, request)
+
+
+def _write_stage(folder: RunFolder, stage: StagePlan) -> StageRequest:
+    """Prepare the copy that will run: the user's notebook is read here for the last time."""
+    source = read_notebook(stage.notebook)
+    values = {**stage.params, **stage.files}
+    try:
+        copy = inject(source, values) if values else source
+    except InvalidInput as error:
+        raise InvalidInput(f"stage '{stage.spec.name}': {error.message}", hint=error.hint) from error
+    added = len(copy.cells) > len(source.cells)
+    injected = tagged_cell(copy, INJECTED_TAG) if added else None
+    write_notebook(copy, folder.copy(stage.spec.name))
+    return StageRequest(
+        name=stage.spec.name,
+        notebook=stage.spec.notebook,
+        source=str(stage.notebook),
+        kernel=kernel_name(source),
+        needs=list(stage.needs),
+        injected=len(copy.cells) if injected is None else injected,
+        cells=sum(1 for _ in code_cells(copy)),
+        params={name: shown(value) for name, value in stage.params.items()},
+        inputs=dict(stage.inputs),
+        outputs=dict(stage.outputs),
+        timeout=stage.spec.timeout,
+        retries=stage.spec.retries,
+    )
+
+
+def launch_runner(workspace: Workspace, folder: RunFolder) -> None:
+    """Start the runner of a written run, in a session of its own, and record which process it is."""
+    # A run that is started from within a stage, or from a notebook that belongs to a run, is a run of its own.
+    environment = {key: value for key, value in os.environ.items() if key not in ("MLOPS_RUN_UID", "MLOPS_EXPERIMENT")}
+    environment["MLOPS_WORKSPACE"] = str(workspace.root)
+    with open(folder.log, "ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "mlops_workbench.pipelines.execution.runner", str(folder.path)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=folder.path,
+            env=environment,
+            start_new_session=True,
+        )
+    # Not reaped yet, so that its id is still its own even if it has ended.
+    identity = ProcessIdentity.of(process.pid) or ProcessIdentity(process.pid, 0.0)
+    append_event(folder.events, Launched(now_ms(), identity))
+    threading.Thread(target=process.wait, daemon=True, name=f"pipeline-run-{process.pid}").start()
+
+
+def shown(value: object) -> Scalar:
+    """A value in the form that lists, JSON and the tracking store show."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    return json.dumps(value, default=str, ensure_ascii=False) if isinstance(value, (list, tuple, dict)) else str(value)

@@ -1,0 +1,291 @@
+"""The process of a pipeline run: ``python -m mlops_workbench.pipelines.execution.runner <run folder>``.
+
+It starts a process per stage, as many at a time as allowed, and writes what happens to the run's log and to
+the journal. It needs nobody: Jupyter, the control plane and the shell that asked for the run may all end.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlops_workbench.capture.run.active import ActiveRun
+from mlops_workbench.capture.session.session import Session
+from mlops_workbench.core.errors import WorkbenchError
+from mlops_workbench.core.ids import now_ms
+from mlops_workbench.core.processes import ProcessIdentity
+from mlops_workbench.core.workspace import Workspace
+from mlops_workbench.pipelines.runs.events import (
+    AttemptEnded,
+    CancelRequested,
+    RunEnded,
+    RunStarted,
+    StageEnded,
+    StageStarted,
+    append_event,
+    read_run_events,
+    read_stage_events,
+)
+from mlops_workbench.pipelines.runs.folder import RunFolder, RunRequest, StageJob, StageRequest, write_struct
+
+_POLL_SECONDS = 0.05
+_GRACE_SECONDS = 15.0  # for a stopped stage to end its kernel and save its notebook
+_TIMEOUT_GRACE_SECONDS = 60.0  # after which a stage that does not keep its own timeout is ended
+_STATUS = {"succeeded": "FINISHED", "failed": "FAILED", "cancelled": "KILLED"}
+
+
+@dataclass
+class _Attempt:
+    """A running attempt at a stage."""
+
+    stage: StageRequest
+    number: int
+    process: subprocess.Popen[bytes]
+    run: ActiveRun
+    deadline: float
+    kill_at: float = 0.0
+
+
+class Runner:
+    """Runs the stages of one pipeline run.
+
+    Parameters
+    ----------
+    folder : RunFolder
+        Folder with the request.
+    """
+
+    def __init__(self, folder: RunFolder) -> None:
+        self._folder = folder
+        self._request: RunRequest = folder.read_request()
+        self._workspace = Workspace.open(Path(self._request.workspace))
+        self._states: dict[str, str] = {stage.name: "pending" for stage in self._request.stages}
+        self._messages: dict[str, str] = {}
+        self._running: list[_Attempt] = []
+        self._stopping = False
+        self._session = Session(self._workspace)
+        self._parent: ActiveRun
+
+    def run(self) -> str:
+        """Run to the end and return the final state."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        try:
+            return self._run()
+        finally:
+            for attempt in self._running:
+                attempt.process.kill()
+            self._session.close()
+
+    def _run(self) -> str:
+        request = self._request
+        self._parent = self._session.start_run(
+            request.pipeline,
+            experiment=request.experiment,
+            kind="pipeline",
+            notebook="",
+            tags={"mlops.pipeline": request.pipeline, "mlops.pipeline_run": request.id, "mlops.reason": request.reason},
+        )
+        append_event(self._folder.events, RunStarted(now_ms(), self._parent.uid))
+        # Who cancels a run before it has a process can only leave word.
+        if any(isinstance(event, CancelRequested) for event in read_run_events(self._folder.events)):
+            self._stopping = True
+        try:
+            self._parent.log_params(dict(request.params))
+            if self._folder.spec.exists():
+                self._parent.log_artifact(
+                    self._folder.spec, f"{request.pipeline}.yaml", kind="code", media_type="application/yaml"
+                )
+            self._work()
+        except Exception as error:
+            self._parent.end("FAILED", error=f"{type(error).__name__}: {error}", traceback=traceback.format_exc())
+            raise
+        return self._conclude()
+
+    def _work(self) -> None:
+        while True:
+            self._skip()
+            if self._stopping:
+                self._cancel()
+            else:
+                self._start_ready()
+            if not self._running:
+                return
+            time.sleep(_POLL_SECONDS)
+            for attempt in list(self._running):
+                if attempt.process.poll() is not None:
+                    self._running.remove(attempt)
+                    self._finish(attempt)
+                else:
+                    self._enforce(attempt)
+
+    def _start_ready(self) -> None:
+        for stage in self._request.stages:
+            if len(self._running) >= self._request.workers:
+                return
+            ready = all(self._states[needed] == "succeeded" for needed in stage.needs)
+            if self._states[stage.name] == "pending" and ready:
+                self._start(stage, 1)
+
+    def _skip(self) -> None:
+        """Stages that wait for one that will never succeed; the order is topological, so once is enough."""
+        for stage in self._request.stages:
+            lost = [needed for needed in stage.needs if self._states[needed] in ("failed", "skipped", "cancelled")]
+            if self._states[stage.name] == "pending" and lost:
+                self._set(stage.name, "skipped", f"stage '{lost[0]}' did not succeed")
+
+    def _start(self, stage: StageRequest, number: int) -> None:
+        folder, name = self._folder, stage.name
+        attempt = folder.attempt(name, number)
+        attempt.mkdir(parents=True)
+        shutil.rmtree(folder.outputs(name), ignore_errors=True)
+        folder.outputs(name).mkdir(parents=True)
+        for output in stage.outputs.values():
+            Path(output).parent.mkdir(parents=True, exist_ok=True)
+        me = ProcessIdentity.of()
+        job = StageJob(
+            stage=stage,
+            copy=str(folder.copy(name)),
+            executed=str(folder.executed(name, number)),
+            events=str(folder.attempt_events(name, number)),
+            runner_pid=me.pid if me else os.getpid(),
+            runner_started=me.started if me else 0.0,
+        )
+        write_struct(attempt / "stage.json", job)
+        run = self._session.start_run(
+            name,
+            experiment=self._request.experiment,
+            kind="stage",
+            parent_uid=self._parent.uid,
+            notebook=stage.source,
+            tags=self._tags(stage, number),
+        )
+        run.log_params(dict(stage.params))
+        environment = {
+            # Stages run beside each other, an endpoint and a kernel: threads that spin while they wait for
+            # their peers made the same training take ten times as long.
+            "OMP_WAIT_POLICY": "PASSIVE",
+            **os.environ,
+            "MLOPS_WORKSPACE": str(self._workspace.root),
+            "MLOPS_RUN_UID": run.uid,
+            "MLOPS_EXPERIMENT": self._request.experiment,
+        }
+        append_event(folder.events, StageStarted(now_ms(), name, number, run.uid))
+        with open(attempt / "process.log", "ab") as log:
+            # -P: a module beside the notebook must not stand for one of the workbench's.
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "mlops_workbench.pipelines.execution.stage", str(attempt / "stage.json")],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=attempt,
+                env=environment,
+            )
+        limit = stage.timeout + _TIMEOUT_GRACE_SECONDS if stage.timeout else float("inf")
+        self._states[name] = "running"
+        self._running.append(_Attempt(stage, number, process, run, time.monotonic() + limit))
+
+    def _tags(self, stage: StageRequest, number: int) -> dict[str, str]:
+        tags = {
+            "mlops.pipeline": self._request.pipeline,
+            "mlops.pipeline_run": self._request.id,
+            "mlops.stage": stage.name,
+        }
+        tags |= {f"mlops.input.{name}": source for name, source in stage.inputs.items()}
+        return tags | ({"mlops.attempt": str(number)} if number > 1 else {})
+
+    def _enforce(self, attempt: _Attempt) -> None:
+        now = time.monotonic()
+        if now > attempt.deadline and not attempt.kill_at:
+            self._terminate(attempt)
+        if attempt.kill_at and now > attempt.kill_at:
+            attempt.process.kill()
+
+    def _terminate(self, attempt: _Attempt) -> None:
+        attempt.process.terminate()
+        attempt.kill_at = time.monotonic() + _GRACE_SECONDS
+
+    def _cancel(self) -> None:
+        for attempt in self._running:
+            if not attempt.kill_at:
+                self._terminate(attempt)
+        for name, state in self._states.items():
+            if state == "pending":
+                self._set(name, "cancelled", "")
+
+    def _finish(self, attempt: _Attempt) -> None:
+        stage, number = attempt.stage, attempt.number
+        ended = self._ended(attempt)
+        executed = self._folder.executed(stage.name, number)
+        if executed.exists():
+            attempt.run.log_artifact(
+                executed, f"notebook/{stage.name}.ipynb", kind="notebook", media_type="application/x-ipynb+json"
+            )
+        attempt.run.end(_STATUS[ended.state], error=ended.error, traceback=ended.traceback)
+        if ended.state == "failed" and number <= stage.retries and not self._stopping:
+            self._start(stage, number + 1)
+            return
+        tries = f" (attempt {number} of {number})" if number > 1 and ended.state == "failed" else ""
+        self._set(stage.name, ended.state, ended.message + tries)
+
+    def _ended(self, attempt: _Attempt) -> AttemptEnded:
+        stage, number = attempt.stage, attempt.number
+        events = read_stage_events(self._folder.attempt_events(stage.name, number))
+        told = next((event for event in events if isinstance(event, AttemptEnded)), None)
+        if told is not None and told.state != "cancelled":
+            return told
+        if self._stopping:
+            return AttemptEnded(now_ms(), "cancelled", "cancelled", "cancelled")
+        if time.monotonic() > attempt.deadline:
+            message = f"the stage took longer than its timeout of {stage.timeout:g} s"
+        else:
+            code = attempt.process.returncode
+            how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+            message = f"the process of the stage {how}"
+        log = self._folder.attempt(stage.name, number) / "process.log"
+        return AttemptEnded(now_ms(), "failed", message, message, log.read_text(errors="replace")[-10_000:])
+
+    def _set(self, name: str, state: str, message: str) -> None:
+        self._states[name] = state
+        self._messages[name] = message
+        append_event(self._folder.events, StageEnded(now_ms(), name, state, message))
+
+    def _conclude(self) -> str:
+        failed = [stage.name for stage in self._request.stages if self._states[stage.name] == "failed"]
+        if failed:
+            state = "failed"
+            message = "; ".join(f"stage '{name}' failed: {self._messages[name]}" for name in failed)
+        elif all(value == "succeeded" for value in self._states.values()):
+            state, message = "succeeded", ""
+        else:
+            state, message = "cancelled", "cancelled"
+        self._parent.end(_STATUS[state], error=message)
+        append_event(self._folder.events, RunEnded(now_ms(), state, message))
+        return state
+
+    def _stop(self, number: int, frame: object) -> None:
+        self._stopping = True
+
+
+def main(arguments: list[str]) -> int:
+    """Run the pipeline run in a folder; 0 when it succeeded."""
+    folder = RunFolder(Path(arguments[0]))
+    try:
+        return 0 if Runner(folder).run() == "succeeded" else 1
+    except Exception as error:  # noqa: BLE001 - the outermost frame of the process: whatever it was must be told
+        traceback.print_exc()
+        message = error.message if isinstance(error, WorkbenchError) else f"{type(error).__name__}: {error}"
+        append_event(folder.events, RunEnded(now_ms(), "failed", f"the runner failed: {message}"))
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""The folder, the events and the state of a pipeline run."""

@@ -1,0 +1,1 @@
+"""Predictions and feedback as Parquet files."""

@@ -1,0 +1,238 @@
+"""MLflow's scoring protocol: bodies of ``/invocations`` to batches and predictions to bodies.
+
+As MLflow 3.17 speaks it, with four differences, each towards safety: a missing prediction is ``null`` and
+not the bare ``NaN`` that is no JSON; values are never converted silently (a fraction is no integer, a
+text no number, a number no date); a failure of the model itself is a 500 and carries no stack trace;
+and a stray ``input`` or ``messages`` key does not change how the rest is read.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import orjson
+
+from mlops_workbench.serving.errors import InvalidRequest, UnsupportedMedia
+from mlops_workbench.serving.protocols.body import parse_object
+from mlops_workbench.serving.rows.batch import Batch
+from mlops_workbench.serving.rows.signature import Column, Signature
+from mlops_workbench.serving.rows.values import Array
+
+JSON = "application/json"
+CSV = "text/csv"
+_FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
+# What pandas reads as missing in a CSV file, and MLflow with it.
+_MISSING = frozenset(
+    {"", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A"}
+    | {"NA", "NULL", "NaN", "None", "n/a", "nan", "null"}
+)
+_BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+
+#: ``error_code`` of MLflow by HTTP status.
+ERROR_CODES = {
+    400: "BAD_REQUEST",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    413: "BAD_REQUEST",
+    503: "TEMPORARILY_UNAVAILABLE",
+}
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """A parsed request: typed rows, and the parameter ``event_time`` (empty without one)."""
+
+    batch: Batch
+    event_time: str = ""
+
+
+def parse_invocation(body: bytes, content_type: str | None, signature: Signature) -> Invocation:
+    """Read the body of ``POST /invocations``.
+
+    Raises
+    ------
+    UnsupportedMedia
+        A content type other than JSON or CSV in UTF-8.
+    InvalidRequest
+        The message names the column, what was expected and what was given.
+    """
+    kind = _media_type(content_type)
+    if kind == CSV:
+        return Invocation(Batch.of_values(signature, _csv_columns(body, signature)))
+    document = parse_object(body, nan=True)
+    given = [name for name in _FORMATS if name in document]
+    if len(given) != 1:
+        fields = ", ".join(str(name)[:60] for name in list(document)[:8]) or "none"
+        raise InvalidRequest(
+            f"the body must have exactly one of the fields {', '.join(_FORMATS)}; received fields: {fields}"
+        )
+    params = document.get("params") or {}
+    if not isinstance(params, dict):
+        raise InvalidRequest("params must be an object")
+    event_time = params.get("event_time", "")
+    if not isinstance(event_time, str):
+        raise InvalidRequest("params.event_time must be a time as ISO 8601 text")
+    parse = {"dataframe_split": _split, "dataframe_records": _records, "instances": _tensors, "inputs": _tensors}
+    return Invocation(parse[given[0]](document[given[0]], signature), event_time)
+
+
+def predictions_body(values: Array) -> bytes:
+    """``{"predictions": ...}``: one value, or one list of values, per row; NaN becomes null."""
+    plain = values.dtype.kind in "biuf"
+    return orjson.dumps(
+        {"predictions": np.ascontiguousarray(values) if plain else values.tolist()},
+        option=orjson.OPT_SERIALIZE_NUMPY,
+        default=str,
+    )
+
+
+def error_body(status: int, message: str) -> bytes:
+    """``{"error_code": ..., "message": ...}``."""
+    return orjson.dumps({"error_code": ERROR_CODES.get(status, "INTERNAL_ERROR"), "message": message})
+
+
+def _media_type(content_type: str | None) -> str:
+    if not content_type:
+        raise UnsupportedMedia(f"a Content-Type header is needed: {JSON} or {CSV}")
+    kind, *pairs = [part.strip() for part in content_type.split(";")]
+    for key, _, value in (pair.partition("=") for pair in pairs if pair):
+        if key.strip().lower() != "charset":
+            raise UnsupportedMedia(f"unrecognized content type parameter: {key[:60]}")
+        if value.strip().strip('"').lower() not in ("utf-8", "utf8"):
+            raise UnsupportedMedia("the scoring server only supports UTF-8")
+    if kind.lower() not in (JSON, CSV):
+        raise UnsupportedMedia(f"this endpoint supports the content types {JSON} and {CSV}, got '{kind[:60]}'")
+    return kind.lower()
+
+
+def _split(data: object, signature: Signature) -> Batch:
+    if not isinstance(data, dict):
+        raise InvalidRequest(f"dataframe_split must be an object, got {type(data).__name__}")
+    extra = sorted(data.keys() - {"columns", "index", "data"})
+    if "data" not in data or extra:
+        raise InvalidRequest(
+            "dataframe_split must have 'data', and may have 'columns' and 'index'; got "
+            + (", ".join(repr(key[:60]) for key in sorted(data)) or "nothing")
+        )
+    rows = _rows(data["data"], "dataframe_split.data")
+    width = len(rows[0]) if rows else 0
+    names = data.get("columns")
+    if names is None:
+        names = list(range(width))
+    if not isinstance(names, list) or any(not isinstance(name, str | int | float) for name in names):
+        raise InvalidRequest("dataframe_split.columns must be an array of names")
+    if rows and len(names) != width:
+        raise InvalidRequest(f"dataframe_split has {len(names)} columns, but row 0 has {width} values")
+    texts = [str(name) for name in names]
+    if len(set(texts)) < len(texts):
+        twice = next(name for at, name in enumerate(texts) if name in texts[:at])
+        raise InvalidRequest(f"dataframe_split names column '{twice[:200]}' twice")
+    if texts == [column.name for column in signature.columns]:
+        return Batch.of_rows(signature, [value for row in rows for value in row], (len(rows), width))
+    signature.check_complete(dict.fromkeys(texts))
+    return Batch.of_values(signature, dict(zip(texts, _transpose(rows, width), strict=True)))
+
+
+def _records(data: object, signature: Signature) -> Batch:
+    if not isinstance(data, list):
+        raise InvalidRequest(f"dataframe_records must be an array of records, got {type(data).__name__}")
+    for row, record in enumerate(data):
+        if not isinstance(record, dict):
+            raise InvalidRequest(f"dataframe_records, row {row}: expected an object, got {type(record).__name__}")
+    present: dict[str, None] = {}
+    for record in data:
+        present.update(dict.fromkeys(record))
+    if data:
+        signature.check_complete(present)
+    # A record may leave out a value that others have: it is missing there, as in pandas.
+    columns = {name: [record.get(name) for record in data] for name in present if name in signature.by_name}
+    return Batch.of_values(signature, columns or {column.name: [] for column in signature.columns})
+
+
+def _tensors(data: object, signature: Signature) -> Batch:
+    if isinstance(data, dict):
+        if data and not any(isinstance(value, list) for value in data.values()):
+            return Batch.of_values(signature, {name: [value] for name, value in data.items()})
+        for name, values in data.items():
+            if name in signature.by_name and not isinstance(values, list):
+                raise InvalidRequest(f"column '{name[:200]}': expected an array of values")
+        return Batch.of_values(signature, {name: values for name, values in data.items() if isinstance(values, list)})
+    if not isinstance(data, list):
+        raise InvalidRequest(f"expected an array or an object of columns, got {type(data).__name__}")
+    if data and isinstance(data[0], dict):
+        return _records(data, signature)
+    if len(signature.columns) == 1 and not (data and isinstance(data[0], list)):
+        return Batch.of_values(signature, {signature.columns[0].name: data})
+    rows = _rows(data, "row")
+    width = len(rows[0]) if rows else 0
+    if signature.form == "table" and len(signature.columns) > 1:
+        raise InvalidRequest(
+            "the model takes named columns, so an array without names cannot be matched to them;"
+            " use dataframe_split or dataframe_records"
+        )
+    return Batch.of_rows(signature, [value for row in rows for value in row], (len(rows), width))
+
+
+def _rows(data: object, what: str) -> list[list[Any]]:
+    if not isinstance(data, list):
+        raise InvalidRequest(f"{what} must be an array of rows, got {type(data).__name__}")
+    for row, values in enumerate(data):
+        if not isinstance(values, list):
+            raise InvalidRequest(f"{what} {row}: expected an array of values, got {type(values).__name__}")
+        if len(values) != len(data[0]):
+            raise InvalidRequest(f"{what} {row}: expected {len(data[0])} values as in row 0, got {len(values)}")
+    return data
+
+
+def _transpose(rows: Sequence[Sequence[Any]], width: int) -> list[Sequence[Any]]:
+    return list(zip(*rows, strict=True)) if rows else [() for _ in range(width)]
+
+
+def _csv_columns(body: bytes, signature: Signature) -> Mapping[str, list[object]]:
+    try:
+        text = body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(f"the body is not valid UTF-8: {error.reason} at byte {error.start}") from None
+    try:
+        lines = [line for line in csv.reader(io.StringIO(text), strict=True) if line]
+    except csv.Error as error:
+        raise InvalidRequest(f"the body is not valid CSV: {error}") from None
+    if not lines:
+        raise InvalidRequest("the body is empty; the first line must name the columns")
+    header, rows = lines[0], lines[1:]
+    for row, line in enumerate(rows):
+        if len(line) != len(header):
+            raise InvalidRequest(f"CSV row {row}: expected {len(header)} values as in the header, got {len(line)}")
+    signature.check_complete(dict.fromkeys(header))
+    columns: dict[str, list[object]] = {}
+    for position, name in enumerate(header):
+        if name in columns:
+            raise InvalidRequest(f"the CSV header names column '{name[:200]}' twice")
+        if name in signature.by_name:
+            column = signature.by_name[name]
+            columns[name] = [_csv_value(column, line[position]) for line in rows]
+    return columns
+
+
+def _csv_value(column: Column, text: str) -> object:
+    # Text that is no value of the type stays text, and the check of the column's values names it.
+    if text in _MISSING:
+        return None
+    if column.type == "boolean":
+        return _BOOLEANS.get(text, text)
+    if column.type in ("string", "datetime") or "_" in text:
+        return text
+    try:
+        number = int(text) if column.type in ("integer", "long") and len(text) < 30 else float(text)
+    except ValueError:
+        try:
+            number = float(text)
+        except ValueError:
+            return text
+    return number

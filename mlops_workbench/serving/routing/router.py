@@ -1,0 +1,150 @@
+"""Which version answers: loaded side by side, switched by changing one reference."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlops_workbench.core.errors import WorkbenchError
+from mlops_workbench.core.ids import now_ms
+from mlops_workbench.core.settings import ServingSettings
+from mlops_workbench.serving.errors import NotReady, UnknownModel
+from mlops_workbench.serving.protocols.invocations import JSON, parse_invocation
+from mlops_workbench.serving.runtimes.estimator import Runtime, limit_threads
+from mlops_workbench.serving.runtimes.model_folder import ModelFolder
+
+log = logging.getLogger("mlops_workbench.serving")
+
+
+@dataclass(frozen=True)
+class LoadedVersion:
+    """A version that is ready to answer.
+
+    Attributes
+    ----------
+    model : str
+        Registered model it is a version of.
+    version : int
+        Its number.
+    runtime : Runtime
+        Estimator and signature.
+    mlflow_version : str
+        MLflow that wrote it.
+    """
+
+    model: str
+    version: int
+    runtime: Runtime
+    mlflow_version: str
+
+
+@dataclass(frozen=True)
+class Route:
+    """Who answers: the present version, the one before it (kept loaded), and since when (ms, UTC)."""
+
+    present: LoadedVersion
+    previous: LoadedVersion | None
+    since_ms: int
+
+
+class Router:
+    """Versions of one endpoint in one process.
+
+    A request takes the route once and finishes on the version it found there; a switch replaces the route as a
+    whole, so there is no moment without an answer and none with half a version.
+
+    Parameters
+    ----------
+    settings : ServingSettings
+        What may be loaded.
+    """
+
+    def __init__(self, settings: ServingSettings) -> None:
+        self._settings = settings
+        self._route: Route | None = None
+        self._switching = threading.Lock()
+
+    @property
+    def route(self) -> Route | None:
+        """The present route, None before the first version is ready."""
+        return self._route
+
+    def find(self, version: str | None = None) -> LoadedVersion:
+        """The version that answers, or one that is named.
+
+        Raises
+        ------
+        NotReady
+            None is loaded yet.
+        UnknownModel
+            The named one is not loaded.
+        """
+        route = self._route
+        if route is None:
+            raise NotReady("no version of the model is loaded yet", hint="try again in a moment")
+        if version is None:
+            return route.present
+        loaded = [one for one in (route.present, route.previous) if one is not None]
+        for one in loaded:
+            if str(one.version) == version:
+                return one
+        known = ", ".join(str(one.version) for one in loaded)
+        raise UnknownModel(f"version '{version[:40]}' is not served here; loaded: {known}")
+
+    def switch(self, model: str, version: int, folder: Path) -> Route:
+        """Make a version the present one; blocks until it is loaded, verified and warm.
+
+        The version before stays loaded. When loading fails nothing changes.
+
+        Raises
+        ------
+        InvalidModel
+            The version cannot be served.
+        """
+        with self._switching:
+            old = self._route
+            if old is not None and old.present.version == version:
+                return old
+            if old is not None and old.previous is not None and old.previous.version == version:
+                loaded = old.previous
+            else:
+                loaded = load_version(model, version, folder, self._settings)
+            self._route = Route(loaded, old.present if old else None, now_ms())
+            return self._route
+
+    def keep_previous(self, model: str, version: int, folder: Path) -> None:
+        """Load the version to fall back to, after a restart; failing only means that a rollback has to load it."""
+        with self._switching:
+            route = self._route
+            if route is None or version in (route.present.version, getattr(route.previous, "version", None)):
+                return
+            try:
+                loaded = load_version(model, version, folder, self._settings)
+            except WorkbenchError as error:
+                log.warning("the previous version %s is not at hand: %s", version, error)
+                return
+            self._route = Route(route.present, loaded, route.since_ms)
+
+
+def load_version(model: str, version: int, folder: Path, settings: ServingSettings) -> LoadedVersion:
+    """Verify, load and warm up a version.
+
+    Raises
+    ------
+    InvalidModel
+        It cannot be served.
+    """
+    found = ModelFolder.open(folder)
+    runtime = Runtime.load(found, settings)
+    limit_threads()
+    if found.example:
+        try:
+            example = parse_invocation(found.example, JSON, found.signature).batch
+        except WorkbenchError as error:
+            # The author's example does not follow the author's signature; the signature is what counts.
+            log.warning("%s: the input example does not fit the signature: %s", folder, error)
+        else:
+            runtime.warm_up(example)
+    return LoadedVersion(model, version, runtime, found.mlflow_version)

@@ -1,0 +1,1 @@
+"""Rows of a request: signature, typed values, batch."""

@@ -1,0 +1,183 @@
+"""Rows of one request, typed by the signature, whichever protocol they came by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from math import prod
+from typing import Any, Literal
+
+import numpy as np
+
+from mlops_workbench.serving.errors import InvalidRequest
+from mlops_workbench.serving.rows.signature import Column, Signature
+from mlops_workbench.serving.rows.values import Array, column_array, floats, integral, missing_array, objects
+
+InputForm = Literal["frame", "matrix", "vector"]
+
+
+class Batch:
+    """Typed rows.
+
+    Parameters
+    ----------
+    signature : Signature
+        What the model takes.
+    rows : int
+        Number of rows, at least one.
+    columns : mapping of str to ndarray of shape (rows,)
+        Every column of the signature, in its order.
+    matrix : ndarray of shape (rows, columns), optional
+        The same values as one array, when they came so.
+    """
+
+    def __init__(
+        self, signature: Signature, rows: int, columns: Mapping[str, Array] | None, matrix: Array | None = None
+    ) -> None:
+        self.signature = signature
+        self.rows = rows
+        self._columns = columns
+        self._matrix = matrix
+
+    @classmethod
+    def of_columns(cls, signature: Signature, given: Mapping[str, Array]) -> Batch:
+        """Batch from typed columns; optional ones that are missing are filled, others are an error."""
+        signature.check_complete(dict(given))
+        lengths = {name: len(values) for name, values in given.items() if name in signature.by_name}
+        rows = next(iter(lengths.values()), 0)
+        for name, length in lengths.items():
+            if length != rows:
+                first = next(iter(lengths))
+                raise InvalidRequest(f"column '{name}' has {length} rows, but '{first}' has {rows}")
+        _some_rows(rows)
+        columns = {
+            column.name: given[column.name] if column.name in given else missing_array(column, rows)
+            for column in signature.columns
+        }
+        return cls(signature, rows, columns)
+
+    @classmethod
+    def of_values(cls, signature: Signature, given: Mapping[str, Sequence[object]]) -> Batch:
+        """Batch from JSON values per column; columns the model does not know are left out."""
+        signature.check_complete(dict(given))
+        typed = {
+            column.name: column_array(column, given[column.name])
+            for column in signature.columns
+            if column.name in given
+        }
+        return cls.of_columns(signature, typed)
+
+    @classmethod
+    def of_rows(cls, signature: Signature, values: Sequence[object], shape: tuple[int, int]) -> Batch:
+        """Batch from JSON values in row-major order, the columns in the order of the signature.
+
+        Raises
+        ------
+        InvalidRequest
+            The number of columns is not the signature's, or a value is of the wrong type.
+        """
+        rows, width = shape
+        if width != len(signature.columns):
+            raise InvalidRequest(f"expected {len(signature.columns)} columns, got shape [{rows}, {width}]")
+        _some_rows(rows)
+        kinds = set(map(type, values))
+        if kinds <= {int, float, type(None)} and not any(c.type in ("string", "datetime") for c in signature.columns):
+            try:
+                matrix = np.array(values, dtype=np.float64).reshape(shape)
+            except OverflowError:
+                raise InvalidRequest("a number is too large") from None
+            if not np.isinf(matrix).any():
+                return cls._of_matrix(signature, matrix)
+        # Something is not a plain number: go by columns, which finds and names what is wrong.
+        return cls.of_values(signature, {c.name: values[i::width] for i, c in enumerate(signature.columns)})
+
+    @classmethod
+    def _of_matrix(cls, signature: Signature, matrix: Array) -> Batch:
+        types = {column.type for column in signature.columns}
+        if types == {"double"}:
+            return cls(signature, len(matrix), None, matrix)
+        columns = {c.name: _from_floats(c, matrix[:, i]) for i, c in enumerate(signature.columns)}
+        if types == {"float"}:
+            return cls(signature, len(matrix), columns, matrix.astype(np.float32))
+        return cls(signature, len(matrix), columns)
+
+    @property
+    def columns(self) -> Mapping[str, Array]:
+        """Columns by name, in the order of the signature."""
+        if self._columns is None:
+            assert self._matrix is not None
+            self._columns = {c.name: self._matrix[:, i] for i, c in enumerate(self.signature.columns)}
+        return self._columns
+
+    def model_input(self, form: InputForm) -> Any:
+        """What the estimator takes: a DataFrame, or an array of shape (rows, columns) or (rows,)."""
+        if form == "frame":
+            return self._frame()
+        if form == "vector":
+            return next(iter(self.columns.values()))
+        if self._matrix is not None:
+            return self._matrix
+        arrays = list(self.columns.values())
+        return np.column_stack(arrays) if len(arrays) > 1 else arrays[0].reshape(-1, 1)
+
+    def _frame(self) -> Any:
+        # Imported here: an endpoint whose model takes arrays never needs pandas.
+        import pandas as pd
+
+        keys = [column.key for column in self.signature.columns]
+        if self._matrix is not None:
+            return pd.DataFrame(self._matrix, columns=keys, copy=False)
+        # Text gets the type that pandas itself gives to text, as in the frame that the model was fitted on.
+        own_text = pd.Series(["a"]).dtype != object
+        data: dict[str | int, Any] = {}
+        for column, values in zip(self.signature.columns, self.columns.values(), strict=True):
+            if column.type != "string":
+                data[column.key] = values
+            elif own_text:
+                data[column.key] = pd.array(values, dtype="str")
+            else:
+                data[column.key] = objects([np.nan if value is None else value for value in values])
+        return pd.DataFrame(data, copy=False)
+
+
+def flatten(data: object, shape: Sequence[int], name: str) -> list[Any]:
+    """Values in row-major order, from nested or flat JSON arrays.
+
+    Raises
+    ------
+    InvalidRequest
+        The arrays are ragged, or their sizes are not those of `shape`.
+    """
+    if not isinstance(data, list):
+        raise InvalidRequest(f"input '{name}': data must be an array, got {type(data).__name__}")
+    size = prod(shape)
+    if len(shape) == 1 or not data or not isinstance(data[0], list):
+        if len(data) != size:
+            raise InvalidRequest(f"input '{name}': shape {list(shape)} means {size} values, got {len(data)}")
+        return data
+    if len(data) != shape[0]:
+        raise InvalidRequest(f"input '{name}': shape {list(shape)} means {shape[0]} rows, got {len(data)}")
+    for row, part in enumerate(data):
+        if not isinstance(part, list) or len(part) != shape[1]:
+            got = f"{len(part)} values" if isinstance(part, list) else "a single value"
+            raise InvalidRequest(f"input '{name}', row {row}: shape {list(shape)} means {shape[1]} values, got {got}")
+    return list(chain.from_iterable(data))
+
+
+def _from_floats(column: Column, numbers: Array) -> Array:
+    if column.type in ("float", "double"):
+        return floats(column, numbers)
+    if column.type == "boolean":
+        return column_array(column, [_boolean(value) for value in numbers.tolist()])
+    return integral(column, numbers)
+
+
+def _boolean(value: float) -> bool | float | None:
+    if value in (0.0, 1.0):
+        return bool(value)
+    return None if value != value else value
+
+
+def _some_rows(rows: int) -> None:
+    if rows < 1:
+        raise InvalidRequest("there is no row to predict for")

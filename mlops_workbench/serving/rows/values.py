@@ -1,0 +1,214 @@
+"""Values of one column, as JSON gave them, to the typed array that the signature asks for.
+
+Nothing is guessed: a text is no number and a number is no date. An integer may stand for a float, a float
+without a fraction for an integer, and null for a missing value where the type has one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlops_workbench.serving.errors import InvalidRequest
+from mlops_workbench.serving.rows.signature import Column, ColumnType
+
+Array = NDArray[Any]
+
+#: NumPy type of a column's values; text and optional booleans are objects (None is missing).
+DTYPES: dict[ColumnType, np.dtype[Any]] = {
+    "boolean": np.dtype(bool),
+    "integer": np.dtype(np.int32),
+    "long": np.dtype(np.int64),
+    "float": np.dtype(np.float32),
+    "double": np.dtype(np.float64),
+    "string": np.dtype(object),
+    "datetime": np.dtype("datetime64[ns]"),
+}
+
+_NUMBERS = frozenset({int, float})
+_ALLOWED: dict[ColumnType, frozenset[type]] = {
+    "boolean": frozenset({bool}),
+    "integer": _NUMBERS,
+    "long": _NUMBERS,
+    "float": _NUMBERS | {type(None)},
+    "double": _NUMBERS | {type(None)},
+    "string": frozenset({str, type(None)}),
+    "datetime": frozenset({str, type(None)}),
+}
+_EXPECTED: dict[ColumnType, str] = {
+    "boolean": "true or false",
+    "integer": "an integer of 32 bits",
+    "long": "an integer",
+    "float": "a number",
+    "double": "a number",
+    "string": "text",
+    "datetime": "a time as ISO 8601 text",
+}
+_JSON_NAMES: dict[type, str] = {
+    bool: "a boolean",
+    int: "the integer",
+    float: "the number",
+    str: "the text",
+    type(None): "null",
+    list: "an array",
+    dict: "an object",
+}
+
+# Times are kept in nanoseconds since 1970 as 64-bit integers, which end in 1677 and 2262.
+_FIRST, _LAST = datetime(1677, 9, 22), datetime(2262, 4, 11)
+
+
+def column_array(column: Column, values: Sequence[object]) -> Array:
+    """Typed array of shape (rows,) from the JSON values of a column.
+
+    Raises
+    ------
+    InvalidRequest
+        A value is not of the column's type; the message names column, row, expected and given type.
+    """
+    kinds = set(map(type, values))
+    allowed = _ALLOWED[column.type]
+    missing = type(None) in kinds
+    if not column.required:
+        allowed = allowed | {type(None)}
+    if not kinds <= allowed:
+        row = next(row for row, value in enumerate(values) if type(value) not in allowed)
+        raise _wrong(column, row, values[row])
+    if column.type == "string":
+        return objects(values)
+    if column.type == "datetime":
+        return _times(column, values)
+    if column.type == "boolean":
+        return objects(values) if missing else np.array(values, dtype=bool)
+    if column.type in ("float", "double"):
+        return floats(column, _numbers(column, values))
+    if missing or float in kinds:
+        # A missing integer makes the column one of floats, as in pandas.
+        return integral(column, _numbers(column, values))
+    return _integers(column, values)
+
+
+def floats(column: Column, numbers: Array) -> Array:
+    """Numbers of shape (rows,) in the column's precision; NaN is missing.
+
+    Raises
+    ------
+    InvalidRequest
+        A number is too large for the precision.
+    """
+    with np.errstate(over="ignore"):
+        narrow = numbers.astype(DTYPES[column.type], copy=False)
+    if np.isinf(narrow).any():
+        row = int(np.isinf(narrow).argmax())
+        raise _wrong(column, row, float(numbers[row]), "a number within the range of its type")
+    return narrow
+
+
+def integral(column: Column, numbers: Array) -> Array:
+    """Integers given as floats; the array stays one of floats when values are missing.
+
+    Raises
+    ------
+    InvalidRequest
+        A number has a fraction, is missing without leave, or does not fit.
+    """
+    absent = np.isnan(numbers)
+    limits = np.iinfo(DTYPES[column.type])
+    # The largest integer of 64 bits rounds up as a float, hence the strict comparison above.
+    wrong = ~absent & ((numbers != np.floor(numbers)) | (numbers < limits.min) | (numbers >= float(limits.max) + 1))
+    if column.required:
+        wrong |= absent
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise _wrong(column, row, None if absent[row] else float(numbers[row]))
+    return numbers if absent.any() else numbers.astype(DTYPES[column.type])
+
+
+def times_from_millis(column: Column, values: Sequence[int]) -> Array:
+    """Times of shape (rows,) from milliseconds since 1970, UTC."""
+    first, last = (int(end.replace(tzinfo=UTC).timestamp()) * 1000 for end in (_FIRST, _LAST))
+    for row, value in enumerate(values):
+        if not first < value < last:
+            raise _wrong(column, row, value, "milliseconds since 1970")
+    return np.array(values, dtype="datetime64[ms]").astype("datetime64[ns]")
+
+
+def parse_time(text: str) -> datetime:
+    """A time in ISO 8601 as naive UTC; without an offset it is taken as UTC.
+
+    Raises
+    ------
+    ValueError
+        Not ISO 8601, or before 1678 or after 2261.
+    """
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is not None:
+        try:
+            moment = moment.astimezone(UTC).replace(tzinfo=None)
+        except OverflowError as error:
+            raise ValueError(f"out of range: {text}") from error
+    if not _FIRST < moment < _LAST:
+        raise ValueError(f"out of range: {text}")
+    return moment
+
+
+def missing_array(column: Column, rows: int) -> Array:
+    """An optional column that was not sent: `rows` missing values."""
+    if column.type == "datetime":
+        return np.full(rows, np.datetime64("NaT"), dtype=DTYPES["datetime"])
+    if column.type in ("string", "boolean"):
+        return np.full(rows, None, dtype=object)
+    return np.full(rows, np.nan, dtype=np.float32 if column.type == "float" else np.float64)
+
+
+def objects(values: Sequence[object]) -> Array:
+    """An array of objects of shape (rows,), whatever the objects are."""
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array
+
+
+def _numbers(column: Column, values: Sequence[object]) -> Array:
+    try:
+        return np.array(values, dtype=np.float64)
+    except OverflowError:
+        row = next(row for row, value in enumerate(values) if isinstance(value, int) and abs(value) > 2**1000)
+        raise _wrong(column, row, "an integer of hundreds of digits") from None
+
+
+def _integers(column: Column, values: Sequence[object]) -> Array:
+    limits = np.iinfo(DTYPES[column.type])
+    try:
+        array = np.array(values, dtype=np.int64)
+    except OverflowError:
+        array = None
+    if array is not None and (column.type == "long" or ((array >= limits.min) & (array <= limits.max)).all()):
+        return array.astype(DTYPES[column.type], copy=False)
+    row = next(
+        row for row, value in enumerate(values) if isinstance(value, int) and not limits.min <= value <= limits.max
+    )
+    raise _wrong(column, row, values[row])
+
+
+def _times(column: Column, values: Sequence[Any]) -> Array:
+    moments: list[datetime | None] = []
+    for row, value in enumerate(values):
+        try:
+            moments.append(None if value is None else parse_time(value))
+        except ValueError:
+            raise _wrong(column, row, value) from None
+    return np.array(moments, dtype="datetime64[us]").astype("datetime64[ns]")
+
+
+def _wrong(column: Column, row: int, value: object, expected: str | None = None) -> InvalidRequest:
+    given = _JSON_NAMES.get(type(value), "a value")
+    if isinstance(value, str | int | float) and not isinstance(value, bool):
+        text = repr(value) if isinstance(value, str) else str(value)
+        given += f" {text[:60]}"
+    return InvalidRequest(
+        f"column '{column.name}', row {row}: expected {expected or _EXPECTED[column.type]} ({column.type}), got {given}"
+    )

@@ -1,0 +1,1 @@
+"""Loading a verified model folder, and predicting with the model."""

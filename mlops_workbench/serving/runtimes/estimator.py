@@ -1,0 +1,250 @@
+"""A loaded estimator that answers batches."""
+
+from __future__ import annotations
+
+import io
+import logging
+import pickle
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import skops.io
+from sklearn.base import BaseEstimator, is_regressor
+from threadpoolctl import threadpool_limits
+
+from mlops_workbench.core.errors import WorkbenchError
+from mlops_workbench.core.settings import ServingSettings
+from mlops_workbench.core.trust import TRUSTED_TYPES
+from mlops_workbench.serving.errors import InvalidModel, InvalidRequest, PredictionFailed
+from mlops_workbench.serving.rows.batch import Batch, InputForm
+from mlops_workbench.serving.rows.signature import Signature
+from mlops_workbench.serving.rows.values import Array
+from mlops_workbench.serving.runtimes.model_folder import ModelFolder
+from mlops_workbench.serving.runtimes.trees import check_trees
+
+log = logging.getLogger("mlops_workbench.serving")
+
+PREDICT = "predict"
+PREDICT_PROBA = "predict_proba"
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Answer to a batch.
+
+    Attributes
+    ----------
+    outputs : dict of str to ndarray
+        ``predict`` of shape (rows,) or (rows, targets), ``predict_proba`` of shape (rows, classes).
+    """
+
+    outputs: dict[str, Array]
+
+
+class Runtime:
+    """A verified, loaded and tuned estimator.
+
+    Parameters
+    ----------
+    estimator : object
+        Fitted, with a ``predict`` method.
+    signature : Signature
+        What it takes.
+    predict_method : str
+        Method behind the plain prediction of ``/invocations``.
+    """
+
+    def __init__(self, estimator: Any, signature: Signature, predict_method: str = PREDICT) -> None:
+        self.estimator = estimator
+        self.signature = signature
+        self.form = _input_form(estimator, signature)
+        self._texts = self.form == "vector" and signature.columns[0].type == "string"
+        classes = getattr(estimator, "classes_", None)
+        #: Labels in the order of the columns of ``predict_proba``; None for anything but a plain classifier.
+        self.classes: Array | None = np.asarray(classes) if isinstance(classes, np.ndarray) else None
+        self.outputs = (PREDICT, PREDICT_PROBA) if self._has_probabilities() else (PREDICT,)
+        self.default_output = predict_method if predict_method in self.outputs else PREDICT
+        #: Outputs of some rows: their types and widths are what metadata shows.
+        self.sample: dict[str, Array] = self._expected_outputs()
+
+    @classmethod
+    def load(cls, folder: ModelFolder, settings: ServingSettings) -> Runtime:
+        """Load the estimator of a verified folder and prepare it for serving.
+
+        Raises
+        ------
+        InvalidModel
+            It holds types that nobody vouched for, cannot be read, or answers no rows.
+        """
+        estimator = _load(folder, settings)
+        if not callable(getattr(estimator, "predict", None)):
+            raise InvalidModel(
+                f"{type(estimator).__name__} has no predict method", where=str(folder.path), hint="serve a predictor"
+            )
+        parts = list(_nested(estimator))
+        check_trees(parts, str(folder.path))
+        for part in parts:
+            # A pool of threads costs a small batch ten times what the trees cost.
+            if getattr(part, "n_jobs", None) not in (None, 1):
+                part.n_jobs = 1
+        return cls(estimator, folder.signature, folder.predict_method)
+
+    def predict(self, batch: Batch, outputs: Sequence[str]) -> Prediction:
+        """Run the estimator on a batch.
+
+        Parameters
+        ----------
+        batch : Batch
+            Typed rows.
+        outputs : sequence of str
+            Among `self.outputs`.
+
+        Raises
+        ------
+        InvalidRequest
+            The estimator refuses the values (a missing value it cannot take, an unknown category).
+        PredictionFailed
+            It fails in another way.
+        """
+        data = batch.model_input(self.form)
+        if self._texts and None in data:
+            raise InvalidRequest(f"column '{self.signature.columns[0].name}': the model needs a text in every row")
+        try:
+            answers = {name: np.asarray(getattr(self.estimator, name)(data)) for name in outputs}
+        except (ValueError, TypeError) as error:
+            # So scikit-learn and NumPy report what is wrong with values; types and shapes were checked before.
+            raise InvalidRequest(f"the model refuses these values: {_first_line(error)}") from error
+        except Exception as error:  # foreign code: whatever it raises must be answered, not kill the executor
+            log.exception("prediction failed")
+            raise PredictionFailed(f"the model failed: {type(error).__name__}") from error
+        for name, answer in answers.items():
+            if len(answer) != batch.rows:
+                raise PredictionFailed(f"{name} gave {len(answer)} rows for {batch.rows}")
+        return Prediction(answers)
+
+    def warm_up(self, example: Batch) -> None:
+        """Answer the author's example once, so that no user waits for what happens at a first prediction.
+
+        Raises
+        ------
+        InvalidModel
+            The model cannot answer the example that was saved with it.
+        """
+        try:
+            self.sample = self.predict(example, self.outputs).outputs
+        except WorkbenchError as error:
+            raise InvalidModel(f"the model cannot answer its own input example: {error.message}") from error
+
+    def _expected_outputs(self) -> dict[str, Array]:
+        if self.classes is not None:
+            wide = {PREDICT_PROBA: np.zeros((0, len(self.classes)))}
+            return {PREDICT: self.classes[:0], **(wide if PREDICT_PROBA in self.outputs else {})}
+        return {PREDICT: np.zeros(0, dtype=np.float64 if is_regressor(self.estimator) else np.int64)}
+
+    def _has_probabilities(self) -> bool:
+        # A multi-output classifier has a list of label arrays, and as many tables of probabilities.
+        return self.classes is not None and callable(getattr(self.estimator, PREDICT_PROBA, None))
+
+
+def limit_threads() -> None:
+    """Keep BLAS and OpenMP of this thread to one thread each: a request is served by one core."""
+    threadpool_limits(1)
+
+
+def load_estimator(folder: Path, settings: ServingSettings) -> Any:
+    """Verify a model folder and load its estimator, as an endpoint would.
+
+    Raises
+    ------
+    InvalidModel
+        The folder is damaged, or holds types that nobody has vouched for.
+    """
+    return Runtime.load(ModelFolder.open(folder), settings).estimator
+
+
+def _load(folder: ModelFolder, settings: ServingSettings) -> Any:
+    if folder.format == "pickle":
+        if not settings.allow_pickle:
+            raise InvalidModel(
+                "the model was saved with pickle, which can run any code when it is loaded",
+                where=str(folder.path),
+                hint="save it in the skops format, or set serving.allow_pickle if you trust whoever wrote it",
+            )
+        return _unpickle(folder)
+    trusted = TRUSTED_TYPES | set(settings.trusted_types)
+    try:
+        unknown = sorted(set(skops.io.get_untrusted_types(data=folder.data)) - trusted)
+        if unknown:
+            raise InvalidModel(
+                f"the model holds types that nobody has vouched for: {', '.join(unknown)}",
+                where=str(folder.path),
+                hint="if you trust them, name them in serving.trusted_types",
+            )
+        return skops.io.load(io.BytesIO(folder.data), trusted=sorted(trusted))
+    except WorkbenchError:
+        raise
+    except (zipfile.BadZipFile, KeyError) as error:
+        raise InvalidModel(f"the model file is damaged: {error}", where=str(folder.path)) from error
+    except Exception as error:  # a foreign format read by a foreign library: any failure means it cannot be served
+        raise InvalidModel(
+            f"the model cannot be loaded: {type(error).__name__}: {_first_line(error)}",
+            where=str(folder.path),
+            hint="was it saved with another version of scikit-learn?",
+        ) from error
+
+
+def _unpickle(folder: ModelFolder) -> Any:
+    try:
+        return pickle.loads(folder.data)  # noqa: S301 - the user allowed it, and the digest was checked
+    except Exception as error:  # unpickling runs foreign code: any failure means it cannot be served
+        raise InvalidModel(
+            f"the model cannot be unpickled: {type(error).__name__}: {_first_line(error)}", where=str(folder.path)
+        ) from error
+
+
+def _input_form(estimator: Any, signature: Signature) -> InputForm:
+    if signature.form == "vector" or (len(signature.columns) == 1 and _takes_texts(estimator)):
+        return "vector"
+    if signature.form == "matrix":
+        return "matrix"
+    types = {column.type for column in signature.columns}
+    named = any(hasattr(part, "feature_names_in_") for part in _nested(estimator))
+    return "frame" if named or not types <= {"boolean", "integer", "long", "float", "double"} else "matrix"
+
+
+def _takes_texts(estimator: Any) -> bool:
+    # A text vectoriser at the front takes a sequence of texts; iterating over a DataFrame would give column names.
+    first = estimator
+    while getattr(first, "steps", None):
+        first = first.steps[0][1]
+    return hasattr(first, "build_analyzer")
+
+
+def _nested(root: object) -> Iterator[object]:
+    """The estimator and every object nested in its attributes and containers, each once."""
+    seen: set[int] = set()
+    waiting: list[object] = [root]
+    while waiting:
+        part = waiting.pop()
+        if id(part) in seen:
+            continue
+        seen.add(id(part))
+        if isinstance(part, list | tuple | set):
+            waiting.extend(part)
+        elif isinstance(part, dict):
+            waiting.extend(part.values())
+        elif isinstance(part, np.ndarray):
+            if part.dtype == object:
+                waiting.extend(part.ravel().tolist())
+        elif isinstance(part, BaseEstimator) or type(part).__module__.startswith("sklearn."):
+            yield part
+            waiting.extend(getattr(part, "__dict__", {}).values())
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).splitlines()
+    return lines[0][:300] if lines else type(error).__name__

@@ -1,0 +1,1 @@
+"""Batches and parts of runs to MLflow, exactly once."""

@@ -1,0 +1,356 @@
+"""Deliver journals to MLflow: at least once, and the second time changes nothing.
+
+For each run: find or make it, acknowledge, then its parts (:mod:`run_delivery`), and only then move the
+cursor of the file. Whatever is interrupted is done again from the last cursor, and every call finds what
+an earlier one has made: a run and a model by their tags, parameters, metrics and tags by MLflow's own keys,
+artifacts by their paths.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeAlias
+
+from mlops_workbench.core.errors import Unavailable, WorkbenchError
+from mlops_workbench.core.records import RunStart, SessionStart
+from mlops_workbench.core.workspace import Workspace
+from mlops_workbench.tracking.delivery.held_files import HeldFiles
+from mlops_workbench.tracking.delivery.log import DeliveredRun, DeliveryLog
+from mlops_workbench.tracking.delivery.record import RunRecord, kept_records
+from mlops_workbench.tracking.delivery.runs import RunDelivery
+from mlops_workbench.tracking.journals.files import (
+    Batch,
+    Cursor,
+    JournalFile,
+    closed_files,
+    journal_files,
+    read_batch,
+)
+from mlops_workbench.tracking.journals.gc_pause import collection_paused
+from mlops_workbench.tracking.mapping.values import MAX_RUN_NAME, UNUSABLE, as_text, clip
+from mlops_workbench.tracking.mlflow.connection import PARENT, RUN_UID
+from mlops_workbench.tracking.mlflow.errors import PERMANENT
+from mlops_workbench.tracking.mlflow.store import TrackingStore
+
+_log = logging.getLogger(__name__)
+
+#: Failures of one batch, while the store answers otherwise, after which it is delivered piece by piece.
+_PATIENCE = 5
+
+_Deliver: TypeAlias = Callable[[DeliveredRun, Sequence[RunRecord]], bool | None]
+
+
+@dataclass
+class _Round:
+    """What is left to do of a batch: records without their run, waiting ones that were delivered, files.
+
+    `held` are records whose files cannot be delivered now.
+    """
+
+    deferred: list[tuple[str, RunRecord]] = field(default_factory=list)
+    delivered: list[int] = field(default_factory=list)
+    files: list[tuple[DeliveredRun, Sequence[RunRecord]]] = field(default_factory=list)
+    held: list[tuple[str, RunRecord]] = field(default_factory=list)
+
+    def wait(self, uid: str, items: Iterable[RunRecord]) -> None:
+        """Keep records until their run is there (again)."""
+        self.deferred += [(uid, item) for item in items]
+
+
+class Delivery:
+    """Moves the cursors of one tracking store along the journals of a workspace.
+
+    Parameters
+    ----------
+    workspace : Workspace
+        Journals and blobs.
+    store : TrackingStore
+        Where to.
+    log : DeliveryLog
+        Cursors and acknowledgements of that store.
+    """
+
+    def __init__(self, workspace: Workspace, store: TrackingStore, log: DeliveryLog) -> None:
+        self.workspace = workspace
+        self.store = store
+        self.log = log
+        store.on_restore = lambda experiment_id: log.take_up(experiment_id=experiment_id)
+        self._runs = RunDelivery(store, log, workspace.blobs)
+        self._files = HeldFiles(store, log, partial(self._deliver_run, deliver=self._runs.deliver_files))
+        # By file: its cursor stays where it is until a batch is through, while the batch grows with every heartbeat.
+        self._failures: Counter[str] = Counter()
+
+    @property
+    def files_problem(self) -> str:
+        """Why files of some runs wait while everything else is delivered, empty when none do."""
+        return self._files.problem
+
+    def step(self, finished: Mapping[str, Cursor]) -> bool:
+        """Deliver at most one batch of each file; True when there was anything.
+
+        A session that cannot be delivered does not keep others waiting.
+
+        Parameters
+        ----------
+        finished : mapping
+            Cursors of the read index: a file that is done there, and delivered as far, is not looked at again.
+
+        Raises
+        ------
+        Unavailable
+            The store does not answer.
+        WorkbenchError
+            It does, and some session cannot be delivered now; everything else was.
+        """
+        moved = False
+        failed: WorkbenchError | None = None
+        files = journal_files(self.workspace.journal)
+        closed = closed_files(files)
+        cursors = self.log.cursors()
+        waiting: set[str] = set()
+        for file in files:
+            cursor = cursors.get(file.name, Cursor())
+            # Files of a session are delivered in order.
+            if cursor.done or file.session in waiting:
+                continue
+            with collection_paused():
+                batch = read_batch(file.path, cursor)
+                if not batch.exhausted:
+                    waiting.add(file.session)
+                index = finished.get(file.name, Cursor())
+                done = batch.exhausted and (file.name in closed or (index.done and index.offset <= batch.cursor.offset))
+                if batch.entries:
+                    problem = self._patiently(file.name, partial(self._deliver, file, batch, done=done))
+                    if problem:
+                        waiting.add(file.session)
+                    failed, moved = failed or problem, moved or problem is None
+                elif done:
+                    self.log.set_cursor(file.name, batch.cursor, done=True)
+        for uid in self.log.taken_up():
+            problem = self._patiently(uid, partial(self._deliver_waiting, uid))
+            failed, moved = failed or problem, moved or problem is None
+        for run in self._files.retry():
+            self._runs.deliver_end(run, [])
+            moved = True
+        if failed:
+            raise failed
+        return moved
+
+    def revive(self, uids: Iterable[str]) -> None:
+        """Open again those of some runs under way that were given up for dead: a sign of life came since.
+
+        Raises
+        ------
+        Unavailable
+            The store does not answer.
+        """
+        for uid in uids:
+            run = self.log.run(uid)
+            if run is not None and run.run_id and run.ended == "reaper" and not run.abandoned:
+                self._runs.revive(run)
+
+    def _patiently(self, name: str, deliver: Callable[[], None]) -> WorkbenchError | None:
+        """Deliver a batch of a file, or what waited of a run; what went wrong, if the store answers otherwise."""
+        self._runs.patient = self._failures[name] < _PATIENCE
+        try:
+            deliver()
+        except Exception as error:  # noqa: BLE001 - whatever it is, other sessions are not to wait for it
+            self.store.ping()
+            self._failures[name] += 1
+            if isinstance(error, WorkbenchError):
+                return error
+            if self._failures[name] == 1:
+                _log.exception("%s cannot be delivered", name)
+            return Unavailable(f"delivery failed: {type(error).__name__}: {error}", where=name)
+        finally:
+            self._runs.patient = True
+        self._failures.pop(name, None)
+        return None
+
+    def _deliver(self, file: JournalFile, batch: Batch, *, done: bool) -> None:
+        by_run: dict[str, list[RunRecord]] = {}
+        for entry in batch.entries:
+            record = entry.record
+            if isinstance(record, SessionStart):
+                self.log.set_session(file.session, record.user, record.python)
+            uid = getattr(record, "run_uid", "")
+            if record is not None and uid:
+                item = RunRecord(record, file.session, file.name, entry.end, entry.type, entry.payload)
+                by_run.setdefault(uid, []).append(item)
+        for number, problem in enumerate(batch.problems):
+            self.log.note_problem("", f"{file.name} at {batch.cursor.offset} ({number})", problem)
+
+        round_ = _Round()
+        self._make_experiments(by_run)
+        with self._together():
+            for uid, items in by_run.items():
+                self._deliver_values(self._ensure(uid, items, file), uid, items, round_)
+            if not round_.files:
+                self._keep(round_)
+                self.log.set_cursor(file.name, batch.cursor, done=done)
+        if round_.files:
+            self._deliver_files(round_)
+            with self.log.transaction():
+                self._keep(round_)
+                self.log.set_cursor(file.name, batch.cursor, done=done)
+
+    def _deliver_waiting(self, uid: str) -> None:
+        """Deliver what was journalled while MLflow had deleted the run."""
+        round_ = _Round()
+        with self._together():
+            self._deliver_values(self.log.run(uid), uid, [], round_)
+            if not round_.files:
+                self._keep(round_)
+        if round_.files:
+            self._deliver_files(round_)
+            with self.log.transaction():
+                self._keep(round_)
+
+    def _deliver_files(self, round_: _Round) -> None:
+        for run, items in round_.files:
+            left = self._files.deliver(run, items)
+            round_.held += [(run.uid, item) for item in left if self._runs.makes_file(run, item)]
+            self._deliver_run(run, items, self._runs.deliver_end)
+            if self._abandoned(run.uid):
+                round_.wait(run.uid, items)
+
+    @contextlib.contextmanager
+    def _together(self) -> Iterator[None]:
+        """Values of a batch in one transaction, where the store has such; else each call is for itself.
+
+        The acknowledgements are written after what they acknowledge: a stop between the two finds runs by their
+        ids and writes the same rows once more, which changes nothing.
+        """
+        if self._runs.patient and self.store.batches():
+            with self.log.transaction(), self.store.transaction():
+                yield
+        else:
+            yield
+
+    def _make_experiments(self, by_run: Mapping[str, Sequence[RunRecord]]) -> None:
+        # Beforehand: MLflow makes them itself, which would wait for the end of a transaction.
+        for uid, items in by_run.items():
+            start = _start(items)
+            if start is not None and not self.log.run_id(uid):
+                with contextlib.suppress(*PERMANENT):
+                    self.store.experiment_id(self._experiment(start))
+
+    def _deliver_values(self, run: DeliveredRun | None, uid: str, items: list[RunRecord], round_: _Round) -> None:
+        if run is None or run.abandoned:
+            round_.wait(uid, items)
+            return
+        ids, earlier = self._waiting(uid)
+        round_.delivered += ids
+        together = [*earlier, *items] if earlier else items
+        if self._deliver_run(run, together, self._runs.deliver_values):
+            round_.files.append((run, together))
+        elif self._abandoned(uid):
+            round_.wait(uid, together)
+
+    def _abandoned(self, uid: str) -> bool:
+        run = self.log.run(uid)
+        return run is not None and run.abandoned
+
+    def _keep(self, round_: _Round) -> None:
+        for uid, item in round_.held:
+            self.log.hold_files(uid, item.file, item.end, item.type, item.payload)
+        self.log.drop_deferred(round_.delivered)
+        for uid, item in round_.deferred:
+            self.log.defer(uid, item.file, item.end, item.type, item.payload)
+
+    def _deliver_run(self, run: DeliveredRun, items: Sequence[RunRecord], deliver: _Deliver) -> bool:
+        try:
+            return bool(deliver(run, items))
+        except UNUSABLE as error:
+            # One record that cannot be used must not keep all later ones waiting; the journal still has it.
+            if len(items) == 1:
+                _log.exception("a record of run %s cannot be delivered", run.uid)
+                what = f"{type(items[0].record).__name__} at {items[0].place}"
+                self.log.note_problem(run.uid, what, f"{type(error).__name__}: {error}")
+                return False
+            return any([self._deliver_run(run, [item], deliver) for item in items])
+
+    def _waiting(self, uid: str) -> tuple[list[int], list[RunRecord]]:
+        waiting = self.log.deferred(uid)
+        return [kept.id for kept in waiting], kept_records(waiting)
+
+    def _ensure(self, uid: str, items: Iterable[RunRecord], file: JournalFile) -> DeliveredRun | None:
+        """The run in MLflow, made if its start is among `items`; None while its start is unknown."""
+        run = self.log.run(uid)
+        start = _start(items)
+        if run is None or not (run.run_id or run.abandoned):
+            if start is None:
+                return None
+            try:
+                self._make(uid, start, file, intended=run)
+            except WorkbenchError as error:
+                if self._runs.patient:
+                    raise
+                self.log.note_problem(uid, "run", str(error))
+                self.log.abandon(uid)
+        if start is not None:
+            self._adopt_children(uid)
+        return self.log.run(uid)
+
+    def _experiment(self, start: RunStart) -> str:
+        return clip(as_text(start.experiment).strip(), 500) or self.workspace.settings.tracking.experiment
+
+    def _make(self, uid: str, start: RunStart, file: JournalFile, *, intended: DeliveredRun | None) -> None:
+        experiment = self._experiment(start)
+        experiment_id = intended.experiment_id if intended else self.store.experiment_id(experiment)
+        self.log.intend_run(uid, experiment_id, start.parent_uid)
+        run_id = None
+        if intended or start.start_ms <= self.log.created_ms:
+            # An earlier attempt may have got through without its answer, or an earlier log have known of it.
+            run_id = self.store.find_run(experiment_id, uid)
+        parent_id = self.log.run_id(start.parent_uid) if start.parent_uid else None
+        tags = self._tags(uid, start, file, experiment)
+        if parent_id:
+            tags[PARENT] = parent_id
+        if run_id is None:
+            try:
+                run_id = self.store.create_run(
+                    uid, experiment_id, clip(as_text(start.name), MAX_RUN_NAME), start.start_ms, tags
+                )
+            except PERMANENT as error:
+                # Refused since its experiment was deleted meanwhile: the next attempt brings that back.
+                self.store.forget_experiments()
+                raise Unavailable(f"MLflow refused to make a run: {error.message}", where=error.where) from error
+        elif parent_id:
+            self.store.set_tags(run_id, {PARENT: parent_id})
+        self.log.ack_run(uid, run_id, parent_set=parent_id is not None)
+
+    def _adopt_children(self, uid: str) -> None:
+        run_id = self.log.run_id(uid)
+        if not run_id:
+            return
+        for child, child_id in self.log.children_without_parent(uid):
+            try:
+                self.store.set_tags(child_id, {PARENT: run_id})
+            except PERMANENT as error:
+                self.log.note_problem(child, f"tag {PARENT}", str(error))
+            self.log.ack_parent(child)
+
+    def _tags(self, uid: str, start: RunStart, file: JournalFile, experiment: str) -> dict[str, str]:
+        user, _ = self.log.session(file.session)
+        tags = {
+            RUN_UID: uid,
+            "mlops.kind": start.kind,
+            "mlops.experiment": experiment,
+            "mlops.parent_uid": start.parent_uid,
+            "mlops.notebook": start.notebook,
+            "mlops.cell_id": start.cell_id,
+            "mlflow.user": start.tags.get("mlflow.user") or user,
+            "mlflow.source.name": start.notebook or file.session,
+            "mlflow.source.type": "NOTEBOOK" if start.notebook else "LOCAL",
+        }
+        return {key: clip(as_text(value), 5000) for key, value in tags.items() if value}
+
+
+def _start(items: Iterable[RunRecord]) -> RunStart | None:
+    return next((item.record for item in items if type(item.record) is RunStart), None)

@@ -1,0 +1,370 @@
+"""What MLflow has acknowledged: a small SQLite file beside the journals.
+
+The cursors say how far each journal was delivered; the acknowledgements make that a replay, which follows
+a crash between a call and its cursor, finds what it made before. Losing this file is harmless but slow:
+everything is delivered again, and found by its tags. It is not in the read index, which may be deleted at
+any time, and there is one for each tracking store, so that pointing a workspace at another server delivers
+everything there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlops_workbench.core.errors import StorageError
+from mlops_workbench.core.ids import now_ms
+from mlops_workbench.tracking.journals.files import Cursor
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS cursors (
+    file TEXT PRIMARY KEY, offset INTEGER NOT NULL, sequence INTEGER NOT NULL, done INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS sessions (session TEXT PRIMARY KEY, user TEXT NOT NULL, python TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS runs (
+    uid TEXT PRIMARY KEY, run_id TEXT NOT NULL, experiment_id TEXT NOT NULL, parent_uid TEXT NOT NULL,
+    parent_set INTEGER NOT NULL, ended TEXT NOT NULL, abandoned INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS runs_orphaned ON runs (parent_uid) WHERE parent_set = 0;
+CREATE TABLE IF NOT EXISTS models (
+    model_uid TEXT PRIMARY KEY, uid TEXT NOT NULL, model_id TEXT NOT NULL, finished INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS models_by_run ON models (uid);
+CREATE TABLE IF NOT EXISTS uploads (
+    uid TEXT, path TEXT, digest TEXT, PRIMARY KEY (uid, path)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS params (
+    uid TEXT, name TEXT, place TEXT, value TEXT NOT NULL, ordinal INTEGER NOT NULL, PRIMARY KEY (uid, name, place)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS deferred (
+    id INTEGER PRIMARY KEY, uid TEXT NOT NULL, file TEXT NOT NULL, place INTEGER NOT NULL, type INTEGER NOT NULL,
+    payload BLOB NOT NULL, UNIQUE (file, place)
+);
+CREATE INDEX IF NOT EXISTS deferred_by_run ON deferred (uid);
+CREATE TABLE IF NOT EXISTS files (
+    id INTEGER PRIMARY KEY, uid TEXT NOT NULL, file TEXT NOT NULL, place INTEGER NOT NULL, type INTEGER NOT NULL,
+    payload BLOB NOT NULL, UNIQUE (file, place)
+);
+CREATE INDEX IF NOT EXISTS files_by_run ON files (uid);
+CREATE TABLE IF NOT EXISTS problems (
+    at_ms INTEGER NOT NULL, uid TEXT NOT NULL, what TEXT NOT NULL, message TEXT NOT NULL, PRIMARY KEY (uid, what)
+) WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True)
+class DeliveredRun:
+    """A run as MLflow knows it; `run_id` is empty between the intent to make it and the answer."""
+
+    uid: str
+    run_id: str
+    experiment_id: str
+    parent_uid: str
+    parent_set: bool
+    ended: str  # "", "run" when the run said so itself, "reaper" when it was given up
+    abandoned: bool
+
+
+@dataclass(frozen=True)
+class Deferred:
+    """A record that waits: for the start of its run, or for a place for its files."""
+
+    id: int
+    file: str
+    place: int
+    type: int
+    payload: bytes
+
+
+def delivery_log_path(folder: Path, uri: str, *, local: bool) -> Path:
+    """Log file of the store at `uri`, in the journal folder."""
+    name = "local" if local else hashlib.sha256(uri.encode()).hexdigest()[:12]
+    return folder / f"delivery-{name}.db"
+
+
+class DeliveryLog:
+    """Cursors and acknowledgements of one tracking store; safe to share between threads.
+
+    Parameters
+    ----------
+    path : Path
+        The SQLite file, see :func:`delivery_log_path`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.RLock()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+            self._connection.execute("PRAGMA journal_mode=WAL")
+            self._connection.execute("PRAGMA synchronous=NORMAL")
+            self._connection.executescript(_SCHEMA)
+            self._connection.execute("INSERT OR IGNORE INTO state VALUES ('created_ms', ?)", (str(now_ms()),))
+        except (sqlite3.Error, OSError) as error:
+            raise StorageError(
+                f"cannot open the delivery log: {error}",
+                where=str(path),
+                hint="check that the workspace is writable; a broken file can be deleted: all is sent again",
+            ) from error
+        self.created_ms = int(self.state("created_ms"))
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._connection.close()
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing of what is written inside."""
+        with self._lock:
+            if self._connection.in_transaction:
+                yield
+                return
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+
+    def state(self, name: str) -> str:
+        """A remembered value, empty when there is none."""
+        row = self._one("SELECT value FROM state WHERE name = ?", (name,))
+        return str(row[0]) if row else ""
+
+    def set_state(self, name: str, value: str) -> None:
+        """Remember a value."""
+        self._write("INSERT OR REPLACE INTO state VALUES (?, ?)", (name, value))
+
+    def reset(self) -> None:
+        """Forget everything: the store it speaks of is gone."""
+        with self.transaction():
+            for table in ("cursors", "runs", "models", "uploads", "params", "deferred", "files", "problems"):
+                self._write(f"DELETE FROM {table}")
+
+    # Cursors ----------------------------------------------------------------------------------------------------
+
+    def cursors(self) -> dict[str, Cursor]:
+        """How far each journal file was delivered."""
+        return {
+            file: Cursor(offset, sequence, bool(done))
+            for file, offset, sequence, done in self._all("SELECT file, offset, sequence, done FROM cursors")
+        }
+
+    def set_cursor(self, file: str, cursor: Cursor, *, done: bool) -> None:
+        """Everything before `cursor` was delivered."""
+        self._write(
+            "INSERT OR REPLACE INTO cursors VALUES (?, ?, ?, ?)", (file, cursor.offset, cursor.sequence, int(done))
+        )
+
+    def set_session(self, session: str, user: str, python: str) -> None:
+        """Remember who writes a session's files."""
+        self._write("INSERT OR REPLACE INTO sessions VALUES (?, ?, ?)", (session, user, python))
+
+    def session(self, session: str) -> tuple[str, str]:
+        """User and Python version of a session, empty when unknown."""
+        row = self._one("SELECT user, python FROM sessions WHERE session = ?", (session,))
+        return (row[0], row[1]) if row else ("", "")
+
+    # Runs -------------------------------------------------------------------------------------------------------
+
+    def run(self, uid: str) -> DeliveredRun | None:
+        """What is known of a run, None when nothing."""
+        row = self._one(
+            "SELECT uid, run_id, experiment_id, parent_uid, parent_set, ended, abandoned FROM runs WHERE uid = ?",
+            (uid,),
+        )
+        return DeliveredRun(row[0], row[1], row[2], row[3], bool(row[4]), row[5], bool(row[6])) if row else None
+
+    def run_id(self, uid: str) -> str | None:
+        """MLflow's id of a run, None until it was delivered."""
+        row = self._one("SELECT run_id FROM runs WHERE uid = ? AND run_id <> ''", (uid,))
+        return str(row[0]) if row else None
+
+    def intend_run(self, uid: str, experiment_id: str, parent_uid: str) -> None:
+        """The run is about to be made; a crash from here on may leave it without an answer."""
+        self._write("INSERT OR IGNORE INTO runs VALUES (?, '', ?, ?, 0, '', 0)", (uid, experiment_id, parent_uid))
+
+    def ack_run(self, uid: str, run_id: str, *, parent_set: bool) -> None:
+        """MLflow has the run."""
+        self._write("UPDATE runs SET run_id = ?, parent_set = ? WHERE uid = ?", (run_id, int(parent_set), uid))
+
+    def children_without_parent(self, parent_uid: str) -> list[tuple[str, str]]:
+        """Delivered children, as ``(uid, run_id)``, that MLflow does not yet know as such."""
+        return self._all(
+            "SELECT uid, run_id FROM runs WHERE parent_uid = ? AND parent_set = 0 AND run_id <> ''", (parent_uid,)
+        )
+
+    def ack_parent(self, uid: str) -> None:
+        """MLflow knows the run's parent."""
+        self._write("UPDATE runs SET parent_set = 1 WHERE uid = ?", (uid,))
+
+    def set_ended(self, uid: str, ended: str) -> None:
+        """The run's end was delivered (or, with an empty string, taken back)."""
+        self._write("UPDATE runs SET ended = ? WHERE uid = ?", (ended, uid))
+
+    def abandon(self, uid: str) -> None:
+        """MLflow has deleted the run: its records wait from now on."""
+        self._write("UPDATE runs SET abandoned = 1 WHERE uid = ?", (uid,))
+
+    def abandoned(self) -> dict[str, str]:
+        """MLflow's ids of the runs that it has deleted, by their uids."""
+        return dict(self._all("SELECT uid, run_id FROM runs WHERE abandoned = 1 AND run_id <> ''"))
+
+    def taken_up(self) -> list[str]:
+        """Runs that MLflow has, and some records of which wait all the same: it had deleted them for a while."""
+        return [
+            uid
+            for (uid,) in self._all(
+                "SELECT uid FROM runs WHERE abandoned = 0 AND run_id <> '' AND uid IN (SELECT DISTINCT uid FROM"
+                " deferred) ORDER BY uid"
+            )
+        ]
+
+    def waits(self, uid: str) -> bool:
+        """Whether records of this run wait, and not for MLflow to restore what it has deleted."""
+        known = self.run(uid)
+        return not (known and known.abandoned) and bool(self.deferred(uid))
+
+    def take_up(self, *, uid: str = "", experiment_id: str = "") -> None:
+        """A run, or those of an experiment, were restored in MLflow: records are delivered again from now on."""
+        self._write("UPDATE runs SET abandoned = 0 WHERE uid = ? OR experiment_id = ?", (uid, experiment_id))
+
+    # Parts of a run ---------------------------------------------------------------------------------------------
+
+    def model(self, model_uid: str) -> tuple[str, bool] | None:
+        """MLflow's id of a model and whether all of it was delivered, None when unknown."""
+        row = self._one("SELECT model_id, finished FROM models WHERE model_uid = ?", (model_uid,))
+        return (row[0], bool(row[1])) if row else None
+
+    def model_id(self, model_uid: str) -> str | None:
+        """MLflow's id of a model that was delivered whole."""
+        row = self._one("SELECT model_id FROM models WHERE model_uid = ? AND finished = 1", (model_uid,))
+        return str(row[0]) if row else None
+
+    def models_of(self, uid: str) -> list[str]:
+        """MLflow's ids of a run's models."""
+        return [row[0] for row in self._all("SELECT model_id FROM models WHERE uid = ? AND finished = 1", (uid,))]
+
+    def ack_model(self, model_uid: str, uid: str, model_id: str, *, finished: bool) -> None:
+        """MLflow has the model."""
+        self._write("INSERT OR REPLACE INTO models VALUES (?, ?, ?, ?)", (model_uid, uid, model_id, int(finished)))
+
+    def uploaded(self, uid: str, path: str) -> str:
+        """Digest of the file last uploaded to this path, empty for none."""
+        row = self._one("SELECT digest FROM uploads WHERE uid = ? AND path = ?", (uid, path))
+        return str(row[0]) if row else ""
+
+    def ack_upload(self, uid: str, path: str, digest: str) -> None:
+        """The file is in MLflow."""
+        self._write("INSERT OR REPLACE INTO uploads VALUES (?, ?, ?)", (uid, path, digest))
+
+    def param_ordinal(self, uid: str, name: str, place: str, value: str) -> int:
+        """Which value of a parameter this is: 1 for the first, 0 for one that repeats the last.
+
+        `place` (file and offset) makes the answer the same when the record is read again.
+        """
+        with self.transaction():
+            found = self._one("SELECT ordinal FROM params WHERE uid=? AND name=? AND place=?", (uid, name, place))
+            if found:
+                return int(found[0])
+            last = self._one(
+                "SELECT ordinal, value FROM params WHERE uid=? AND name=? AND ordinal > 0"
+                " ORDER BY ordinal DESC LIMIT 1",
+                (uid, name),
+            )
+            # A repetition is remembered by its place too: later the last value is another one.
+            ordinal = int(last[0]) + 1 if last else 1
+            if last and last[1] == value:
+                ordinal = 0
+            self._write("INSERT INTO params VALUES (?, ?, ?, ?, ?)", (uid, name, place, value, ordinal))
+            return ordinal
+
+    # Deferred records and problems ------------------------------------------------------------------------------
+
+    def defer(self, uid: str, file: str, place: int, number: int, payload: bytes) -> None:
+        """Keep a record until the start of its run is read."""
+        self._write(
+            "INSERT OR IGNORE INTO deferred (uid, file, place, type, payload) VALUES (?, ?, ?, ?, ?)",
+            (uid, file, place, number, payload),
+        )
+
+    def deferred(self, uid: str) -> list[Deferred]:
+        """Records that wait for this run, in order of reading."""
+        return [
+            Deferred(*row)
+            for row in self._all(
+                "SELECT id, file, place, type, payload FROM deferred WHERE uid = ? ORDER BY id", (uid,)
+            )
+        ]
+
+    def drop_deferred(self, ids: Sequence[int]) -> None:
+        """These records were delivered."""
+        with self.transaction():
+            for number in ids:
+                self._write("DELETE FROM deferred WHERE id = ?", (number,))
+
+    def hold_files(self, uid: str, file: str, place: int, number: int, payload: bytes) -> None:
+        """Keep a record until its files can be delivered."""
+        self._write(
+            "INSERT OR IGNORE INTO files (uid, file, place, type, payload) VALUES (?, ?, ?, ?, ?)",
+            (uid, file, place, number, payload),
+        )
+
+    def held_files(self, uid: str) -> list[Deferred]:
+        """Records of this run whose files wait, in order of reading."""
+        return [
+            Deferred(*row)
+            for row in self._all("SELECT id, file, place, type, payload FROM files WHERE uid = ? ORDER BY id", (uid,))
+        ]
+
+    def runs_with_held_files(self) -> list[str]:
+        """Runs some files of which wait; those that MLflow has deleted are not among them."""
+        return [
+            uid
+            for (uid,) in self._all(
+                "SELECT uid FROM runs WHERE abandoned = 0 AND uid IN (SELECT DISTINCT uid FROM files) ORDER BY uid"
+            )
+        ]
+
+    def holds_files(self, uid: str | None = None) -> bool:
+        """Whether files of a run, or of any, wait."""
+        waiting = self.runs_with_held_files()
+        return bool(waiting) if uid is None else uid in waiting
+
+    def drop_held_files(self, ids: Sequence[int]) -> None:
+        """The files of these records were delivered."""
+        with self.transaction():
+            for number in ids:
+                self._write("DELETE FROM files WHERE id = ?", (number,))
+
+    def note_problem(self, uid: str, what: str, message: str) -> None:
+        """MLflow refused a part of a run for good; the journal still has it."""
+        self._write("INSERT OR REPLACE INTO problems VALUES (?, ?, ?, ?)", (now_ms(), uid, what, message[:2000]))
+
+    def problems(self, uid: str | None = None) -> list[tuple[str, str, str]]:
+        """What MLflow refused, as ``(uid, what, message)``."""
+        where, values = (" WHERE uid = ?", (uid,)) if uid is not None else ("", ())
+        return self._all(f"SELECT uid, what, message FROM problems{where} ORDER BY at_ms", values)
+
+    def _write(self, sql: str, values: Sequence[object] = ()) -> None:
+        with self._lock:
+            self._connection.execute(sql, values)
+
+    def _all(self, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        with self._lock:
+            return self._connection.execute(sql, values).fetchall()
+
+    def _one(self, sql: str, values: Sequence[object] = ()) -> tuple[Any, ...] | None:
+        with self._lock:
+            row: tuple[Any, ...] | None = self._connection.execute(sql, values).fetchone()
+            return row

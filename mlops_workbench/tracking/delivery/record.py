@@ -1,0 +1,41 @@
+"""A record of a run on its way to MLflow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import msgspec
+
+from mlops_workbench.core.records import Record, decode
+from mlops_workbench.tracking.delivery.log import Deferred
+
+
+class RunRecord(NamedTuple):
+    """A record of a run with where it stands: session, file, and offset of its end."""
+
+    record: Record
+    session: str
+    file: str
+    end: int
+    type: int
+    payload: bytes
+
+    @property
+    def place(self) -> str:
+        """File and offset as one text."""
+        return f"{self.file}:{self.end}"
+
+
+def kept_records(kept: Iterable[Deferred]) -> list[RunRecord]:
+    """Records that waited in the delivery log; those that cannot be read are left out."""
+    items = []
+    for waiting in kept:
+        try:
+            record = decode(waiting.type, waiting.payload)
+        except msgspec.DecodeError:
+            continue
+        if record is not None:
+            session = waiting.file.rpartition("-")[0]
+            items.append(RunRecord(record, session, waiting.file, waiting.place, waiting.type, waiting.payload))
+    return items

@@ -1,0 +1,1 @@
+"""The read index: schema, writer, reader, search."""

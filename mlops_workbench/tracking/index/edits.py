@@ -1,0 +1,113 @@
+"""What was changed in MLflow itself in runs of the journals here: names, notes, tags, and values that were added.
+
+The journals do not tell it, so the read index has it from MLflow, and a new index again. A change is what differs
+from what delivery writes; that can be told only of a run of which nothing waits to be delivered.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeAlias
+
+from mlops_workbench.core.runs import Run
+from mlops_workbench.tracking.index.followed import number_of
+from mlops_workbench.tracking.index.metrics import put_last_values
+from mlops_workbench.tracking.mapping.values import MAX_RUN_NAME, MAX_TAG, as_text, clip, store_name
+
+#: Whether all that is known of a run, by its uid, MLflow's id and the sessions that wrote it, had been delivered when
+#: MLflow was asked, and it is the run that was delivered.
+Settled: TypeAlias = Callable[[str, str, set[str]], bool]
+
+_NOTE, _MLFLOW_NOTE, _RUN_NAME = "note", "mlflow.note.content", "mlflow.runName"
+_PAGE = 500
+
+
+def put_edits(connection: sqlite3.Connection, runs: Sequence[Run], settled: Settled) -> list[str]:
+    """Take in what was changed in MLflow in ended runs of the journals here. Return the uids of those that changed.
+
+    Names, notes and tags become what MLflow has. Parameters and metrics are taken where the run had none of the name:
+    MLflow lets no parameter change, and a metric that it has differently may be one that it could not keep as it was.
+    A tag that was deleted there stays.
+
+    Parameters
+    ----------
+    connection : Connection
+        The index.
+    runs : sequence of Run
+        Runs as MLflow has them.
+    settled : Settled
+        Asked of each run that MLflow has otherwise.
+    """
+    there = {run.uid: run for run in runs}
+    own = dict(
+        _of(
+            connection,
+            "SELECT uid, name FROM runs WHERE started = 1 AND origin = '' AND end_ms > 0 AND uid IN ",
+            list(there),
+        )
+    )
+    known: dict[str, dict[str, dict[str, str]]] = {}
+    for table, value in (("tags", "value"), ("params", "''"), ("metrics", "''")):
+        known[table] = {uid: {} for uid in own}
+        for uid, name, text in _of(connection, f"SELECT uid, name, {value} FROM {table} WHERE uid IN ", list(own)):
+            known[table][uid].update({name: text, store_name(name): text})
+    changed = []
+    for uid, name in own.items():
+        run = there[uid]
+        new_name = run.name if name and run.name and run.name not in _delivered_names(name) else ""
+        tags = dict(_edited_tags(run.tags, known["tags"][uid]))
+        params = {key: text for key, text in run.params.items() if key not in known["params"][uid]}
+        metrics = {key: value for key, value in run.metrics.items() if key not in known["metrics"][uid]}
+        if not (new_name or tags or params or metrics):
+            continue
+        sessions = {row[0] for row in _of(connection, "SELECT session FROM run_sessions WHERE uid IN ", [uid])}
+        if not settled(uid, run.run_id, sessions):
+            continue
+        if new_name:
+            connection.execute("UPDATE runs SET name = ? WHERE uid = ?", (new_name, uid))
+            connection.execute("UPDATE tags SET value = ? WHERE uid = ? AND name = ?", (new_name, uid, _RUN_NAME))
+        _put_tags(connection, uid, tags)
+        connection.executemany(
+            "INSERT OR IGNORE INTO params VALUES (?, ?, ?, ?)",
+            [(uid, key, text, number_of(text)) for key, text in params.items()],
+        )
+        put_last_values(connection, uid, ((key, 0, run.end_ms, value) for key, value in metrics.items()))
+        changed.append(uid)
+    return changed
+
+
+def _edited_tags(theirs: dict[str, str], ours: dict[str, str]) -> Iterator[tuple[str, str]]:
+    """Tags that MLflow has otherwise than they were delivered, by the name that it has them under."""
+    for key, text in theirs.items():
+        name = key
+        if key == _MLFLOW_NOTE and key not in ours:
+            name = _NOTE
+        elif key == _NOTE and _MLFLOW_NOTE in theirs:
+            # Delivered under both names; MLflow's page changes the other one.
+            continue
+        elif key.startswith(("mlflow.", "mlops.")) and (key not in ours or key == _RUN_NAME):
+            continue
+        if name not in ours or text not in (ours[name], clip(as_text(ours[name]), MAX_TAG)):
+            yield name, text
+
+
+def _put_tags(connection: sqlite3.Connection, uid: str, tags: dict[str, str]) -> None:
+    if not tags:
+        return
+    rows = connection.execute("SELECT name FROM tags WHERE uid = ?", (uid,)).fetchall()
+    original = {store_name(name): name for (name,) in rows}
+    connection.executemany(
+        "INSERT OR REPLACE INTO tags VALUES (?, ?, ?)", [(uid, original.get(key, key), tags[key]) for key in tags]
+    )
+
+
+def _delivered_names(name: str) -> tuple[str, ...]:
+    text = as_text(name)
+    return name, clip(text, MAX_RUN_NAME), clip(text, MAX_TAG)
+
+
+def _of(connection: sqlite3.Connection, select: str, uids: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+    for start in range(0, len(uids), _PAGE):
+        some = uids[start : start + _PAGE]
+        yield from connection.execute(f"{select}({', '.join('?' * len(some))})", some).fetchall()

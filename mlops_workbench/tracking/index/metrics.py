@@ -1,0 +1,128 @@
+"""Metrics in the read index: every point in order of steps, and the last value of each metric of a run.
+
+Points come by the million, so they are gathered over the records of a batch and written together. A point names its
+series by a number, which makes its row as short as can be.
+"""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from mlops_workbench.core.records import Metrics, Number, as_float
+from mlops_workbench.tracking.mapping.values import MAX_FLOAT, as_text, finite, step_for_store
+from mlops_workbench.tracking.sqlite import insert_rows
+
+
+class IndexedValue(NamedTuple):
+    """A metric's value in the index.
+
+    `number` orders and compares as in MLflow: None for NaN, the largest double for what is beyond it. `text` tells
+    the value that `number` is not: ``nan``, ``inf``, ``-inf`` or the digits of a huge int.
+    """
+
+    number: float | None
+    text: str | None
+
+    @property
+    def shown(self) -> float | None:
+        """The number; None for what is no finite one."""
+        return None if self.text is not None else self.number
+
+
+def indexed_value(value: Number) -> IndexedValue:
+    """A metric's value, from the journal or from MLflow, as the index keeps it."""
+    number = as_float(value)
+    if math.isnan(number):
+        return IndexedValue(None, "nan")
+    if abs(number) >= MAX_FLOAT:
+        told = math.copysign(math.inf, number) if type(value) is float else value
+        return IndexedValue(finite(number), as_text(told))
+    return IndexedValue(number, None)
+
+
+class _Last(NamedTuple):
+    """Last value of a metric of a run: that of the highest (step, time, value), as in MLflow."""
+
+    step: int
+    at_ms: int
+    number: float | None
+    text: str | None
+    points: int
+    series: int
+
+    def before(self, step: int, at_ms: int, number: float | None) -> bool:
+        return (self.step, self.at_ms, self.number or 0.0) < (step, at_ms, number or 0.0)
+
+
+class MetricRows:
+    """Metrics of a batch on their way into the index."""
+
+    def __init__(self) -> None:
+        self.seen: dict[str, int] = {}
+        self._points: dict[tuple[str, str], list[tuple[int, int, float | None, str | None]]] = {}
+
+    def clear(self) -> None:
+        """Forget what was added."""
+        self.seen.clear()
+        self._points.clear()
+
+    def add(self, record: Metrics) -> None:
+        """Take in a record."""
+        uid, at_ms, step = record.run_uid, step_for_store(record.at_ms), step_for_store(record.step)
+        if at_ms > self.seen.get(uid, -1):
+            self.seen[uid] = at_ms
+        for name, value in record.values.items():
+            if type(value) is float and -MAX_FLOAT < value < MAX_FLOAT:
+                point = (step, at_ms, value, None)
+            else:
+                point = (step, at_ms, *indexed_value(value))
+            try:
+                self._points[uid, name].append(point)
+            except KeyError:
+                self._points[uid, name] = [point]
+
+    def write(self, connection: sqlite3.Connection) -> None:
+        """Write what was added, inside the caller's transaction."""
+        if not self._points:
+            return
+        # Numbers of series and points grow for ever: a point is never overwritten by a later one.
+        state = dict(connection.execute("SELECT name, value FROM state WHERE name IN ('series', 'points')"))
+        series, count = state["series"], state["points"]
+        rows: list[tuple[Any, ...]] = []
+        lasts = []
+        for (uid, name), points in self._points.items():
+            found = connection.execute(
+                "SELECT step, at_ms, value, text, points, series FROM metrics WHERE uid = ? AND name = ?", (uid, name)
+            ).fetchone()
+            if found is None or not found[-1]:
+                series += 1
+                last = _Last(*(points[0] if found is None else found[:4]), 0, series)
+            else:
+                last = _Last(*found)
+            known, number = last.points, last.series
+            for step, at_ms, value, text in points:
+                if last.before(step, at_ms, value):
+                    last = _Last(step, at_ms, value, text, known, number)
+                count += 1
+                rows.append((number, step, at_ms, count, value, text))
+            lasts.append((uid, name, *last[:4], known + len(points), number))
+        insert_rows(connection, "INSERT INTO points VALUES ", rows)
+        connection.executemany("INSERT OR REPLACE INTO metrics VALUES (?, ?, ?, ?, ?, ?, ?, ?)", lasts)
+        connection.executemany("UPDATE state SET value = ? WHERE name = ?", [(series, "series"), (count, "points")])
+        self._points.clear()
+
+
+def put_last_values(
+    connection: sqlite3.Connection, uid: str, values: Iterable[tuple[str, int, int, Number | None]]
+) -> None:
+    """Write last values, as ``(name, step, ms, value)``, of a run whose points are elsewhere."""
+    connection.executemany(
+        "INSERT OR REPLACE INTO metrics VALUES (?, ?, ?, ?, ?, ?, 0, 0)",
+        [
+            (uid, name, step, at_ms, *indexed_value(math.nan if value is None else value))
+            for name, step, at_ms, value in values
+        ],
+    )

@@ -1,0 +1,387 @@
+"""Feed the read index: each batch of records and its cursor in one transaction."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from functools import singledispatchmethod
+from pathlib import Path
+
+import msgspec
+
+from mlops_workbench.core.errors import StorageError
+from mlops_workbench.core.records import (
+    Artifact,
+    CellExecuted,
+    Dataset,
+    Heartbeat,
+    Metrics,
+    Model,
+    Params,
+    Provenance,
+    Record,
+    RunEnd,
+    RunStart,
+    SessionEnd,
+    SessionStart,
+    Tags,
+)
+from mlops_workbench.tracking.index.followed import delivered_ids, leave_store, number_of, put_ids
+from mlops_workbench.tracking.index.metrics import MetricRows
+from mlops_workbench.tracking.index.schema import connect, remove
+from mlops_workbench.tracking.index.sessions import end_session, know_session, put_beat, put_session
+from mlops_workbench.tracking.journals.files import REAPER, Batch, Cursor, JournalFile
+from mlops_workbench.tracking.mapping.values import UNUSABLE, as_text
+from mlops_workbench.tracking.mlflow.model_folder import model_uid
+
+_log = logging.getLogger(__name__)
+
+_STATUSES = {"RUNNING", "FINISHED", "FAILED", "KILLED"}
+_RUN_NAME = "mlflow.runName"
+
+
+class IndexWriter:
+    """The one writer of a workspace's read index; its caller sees to that.
+
+    Parameters
+    ----------
+    path : Path
+        Index file; a broken one, or one of another version, is replaced.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._inode = 0
+        self._connection = self._open()
+        self._touched: set[tuple[str, str]] = set()
+        self._metrics = MetricRows()
+        self._file = JournalFile(path, "", "")
+
+    def _open(self) -> sqlite3.Connection:
+        try:
+            connection = connect(self.path)
+        except StorageError:
+            if not self.path.is_file():
+                raise
+            remove(self.path)
+            connection = connect(self.path)
+        self._inode = self.path.stat().st_ino
+        return connection
+
+    def reopen_if_deleted(self) -> bool:
+        """Begin a new index if someone deleted the file; True when that happened."""
+        try:
+            same = self.path.stat().st_ino == self._inode
+        except FileNotFoundError:
+            same = False
+        if not same:
+            self.replace()
+        return not same
+
+    def replace(self) -> None:
+        """Begin a new index in the place of this one."""
+        self._connection.close()
+        # The write-ahead log of a deleted file must not be replayed into its successor.
+        remove(self.path)
+        self._connection = self._open()
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """For reading outside a transaction."""
+        return self._connection
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def cursors(self) -> dict[str, Cursor]:
+        """How far each journal file was read."""
+        rows = self._connection.execute("SELECT file, offset, sequence, done FROM cursors")
+        return {file: Cursor(offset, sequence, bool(done)) for file, offset, sequence, done in rows}
+
+    def apply(self, file: JournalFile, batch: Batch, *, done: bool) -> None:
+        """Take in a batch of a file and remember how far it was read."""
+        self._file = file
+        try:
+            self._apply_all(file, batch, self._take, done=done)
+        except UNUSABLE:
+            self._apply_all(file, batch, self._take_or_skip, done=done)
+
+    def _apply_all(self, file: JournalFile, batch: Batch, take: Callable[[Record], None], *, done: bool) -> None:
+        with self.transaction():
+            for entry in batch.entries:
+                record = entry.record
+                if record is not None:
+                    take(record)
+            self._write_metrics()
+            know_session(self._connection, file.session)
+            self._connection.execute(
+                "INSERT OR REPLACE INTO cursors VALUES (?, ?, ?, ?)",
+                (file.name, batch.cursor.offset, batch.cursor.sequence, done),
+            )
+
+    def _take(self, record: Record) -> None:
+        # The record that comes by the million, before all others.
+        if type(record) is Metrics:
+            self._metrics.add(record)
+        else:
+            self._apply(record)
+
+    def _take_or_skip(self, record: Record) -> None:
+        # One record that cannot be used must not keep all later ones waiting; the journal still has it.
+        self._connection.execute("SAVEPOINT record")
+        try:
+            self._take(record)
+            self._write_metrics()
+        except UNUSABLE:
+            self._metrics.clear()
+            self._connection.execute("ROLLBACK TO record")
+            _log.exception("a %s in %s is left out of the index", type(record).__name__, self._file.name)
+        self._connection.execute("RELEASE record")
+
+    def _write_metrics(self) -> None:
+        for uid, at_ms in self._metrics.seen.items():
+            self._seen(uid, at_ms)
+        self._metrics.write(self._connection)
+        self._metrics.clear()
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """One transaction; what it touched gets a new revision."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield self._connection
+            self._note_changes()
+            self._connection.execute("COMMIT")
+        except BaseException:
+            self._touched.clear()
+            self._metrics.clear()
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+
+    def _note_changes(self) -> None:
+        if not self._touched:
+            return
+        self._connection.execute("UPDATE state SET value = value + 1 WHERE name = 'revision'")
+        revision = self._connection.execute("SELECT value FROM state WHERE name = 'revision'").fetchone()[0]
+        self._connection.executemany(
+            "INSERT OR REPLACE INTO changes VALUES (?, ?, ?)",
+            [(topic, name, revision) for topic, name in sorted(self._touched)],
+        )
+        self._touched.clear()
+
+    # Delivery ---------------------------------------------------------------------------------------------------
+
+    def note_store(self, identity: str) -> None:
+        """Forget what the index has of another MLflow than this: ids, and the runs of others."""
+        known = self._connection.execute("SELECT value FROM state WHERE name = 'store'").fetchone()[0]
+        if known == identity:
+            return
+        with self.transaction() as connection:
+            connection.execute("UPDATE state SET value = ? WHERE name = 'store'", (identity,))
+            if known:
+                connection.execute("UPDATE state SET value = 0 WHERE name = 'restored'")
+                self._touched.update(("runs", uid) for uid in leave_store(connection))
+
+    def note_delivered(self, run_id_of: Callable[[str], str | None], model_id_of: Callable[[str], str | None]) -> None:
+        """Fill in MLflow's ids of what was delivered since."""
+        if found := delivered_ids(self._connection, run_id_of, model_id_of):
+            with self.transaction() as connection:
+                self._touched.update(("runs", uid) for uid in put_ids(connection, *found))
+
+    def under_way(self) -> list[str]:
+        """Uids of the runs of the journals here that have not ended."""
+        rows = self._connection.execute("SELECT uid FROM runs WHERE status = 'RUNNING' AND origin = ''")
+        return [uid for (uid,) in rows]
+
+    def restored(self) -> bool:
+        """Whether the runs that MLflow has, and no journal, were looked up since this index was made."""
+        return bool(self._connection.execute("SELECT value FROM state WHERE name='restored'").fetchone()[0])
+
+    def set_restored(self) -> None:
+        """All runs of MLflow were seen once since this index was made."""
+        self._connection.execute("UPDATE state SET value = 1 WHERE name='restored'")
+
+    def follow(self, change: Callable[[sqlite3.Connection], list[str]]) -> int:
+        """Change runs as MLflow tells them, in one transaction; `change` gives the uids of those it changed."""
+        with self.transaction() as connection:
+            changed = change(connection)
+            self._touched.update(("runs", uid) for uid in changed)
+        return len(changed)
+
+    # Records ----------------------------------------------------------------------------------------------------
+
+    @singledispatchmethod
+    def _apply(self, record: Record) -> None:
+        """Records without a method change nothing in the index."""
+
+    @_apply.register
+    def _(self, record: SessionStart) -> None:
+        put_session(self._connection, self._file.session, record)
+
+    @_apply.register
+    def _(self, record: Heartbeat) -> None:
+        revived = put_beat(self._connection, self._file.session, record)
+        self._touched.update(("runs", uid) for uid in revived)
+
+    @_apply.register
+    def _(self, record: SessionEnd) -> None:
+        end_session(self._connection, self._file.session, record)
+
+    @_apply.register
+    def _(self, record: RunStart) -> None:
+        # Seen in MLflow before its journal was read, which knows more.
+        self._connection.execute(
+            "UPDATE runs SET origin='', started=0 WHERE uid=? AND origin='mlflow'", (record.run_uid,)
+        )
+        self._seen(record.run_uid, record.start_ms)
+        # Of two sessions the one that is read first need not have been first.
+        latest = self._connection.execute(
+            "UPDATE runs SET resumed_ms=?, resumed_by=? WHERE uid=? AND resumed_ms <= ?",
+            (record.start_ms, self._file.session, record.run_uid, record.start_ms),
+        ).rowcount
+        if not self._file.session.startswith(REAPER):
+            # A run that was given up for dead, or had ended, and is now carried on, by another process maybe.
+            carried_on = self._connection.execute(
+                "UPDATE runs SET status='RUNNING', end_ms=0, reaped=0, error='' WHERE uid=?"
+                " AND (reaped=1 OR (end_ms > 0 AND end_ms < ?))",
+                (record.run_uid, record.start_ms),
+            ).rowcount
+            if carried_on:
+                # It does not live for the sake of those that ended it.
+                self._connection.execute(
+                    "DELETE FROM run_sessions WHERE uid=? AND session<>?", (record.run_uid, self._file.session)
+                )
+        self._connection.execute(
+            "UPDATE runs SET experiment=:experiment, kind=:kind, start_ms=:start, parent_uid=:parent,"
+            " notebook=:notebook, origin='', user=coalesce((SELECT user FROM sessions WHERE session=:session), ''),"
+            " name=iif(started, coalesce((SELECT value FROM tags WHERE uid=:uid AND name=:named), :name), :name),"
+            " started=iif(started, started, 1) WHERE uid=:uid AND (started=0 OR start_ms > :start)",
+            {
+                "experiment": record.experiment, "name": record.name, "kind": record.kind, "start": record.start_ms,
+                "parent": record.parent_uid, "notebook": record.notebook, "session": self._file.session,
+                "uid": record.run_uid, "named": _RUN_NAME,
+            },
+        )  # fmt: skip
+        if record.source:
+            self._connection.execute(
+                "INSERT INTO run_texts (uid, source) VALUES (?, ?) ON CONFLICT (uid) DO UPDATE SET"
+                " source=excluded.source" + ("" if latest else " WHERE source=''"),
+                (record.run_uid, record.source),
+            )
+        self._put_tags(record.run_uid, record.tags.items())
+        if record.parent_uid:
+            self._touched.add(("runs", record.parent_uid))
+
+    @_apply.register
+    def _(self, record: Params) -> None:
+        self._seen(record.run_uid)
+        self._put_params(record.run_uid, ((name, as_text(value)) for name, value in record.values.items()))
+        if record.origin == "default":
+            self._connection.executemany(
+                "INSERT OR IGNORE INTO defaults VALUES (?, ?)", [(record.run_uid, name) for name in record.values]
+            )
+
+    @_apply.register
+    def _(self, record: Tags) -> None:
+        self._seen(record.run_uid)
+        if (name := record.values.get(_RUN_NAME)) and isinstance(name, str):
+            self._connection.execute("UPDATE runs SET name=? WHERE uid=?", (name, record.run_uid))
+        self._put_tags(record.run_uid, record.values.items())
+
+    @_apply.register
+    def _(self, record: Artifact) -> None:
+        self._seen(record.run_uid)
+        self._connection.execute(
+            "INSERT OR REPLACE INTO artifacts VALUES (?, ?, ?, ?, ?, ?)",
+            (record.run_uid, record.path, record.size, record.media_type, record.kind, record.digest),
+        )
+
+    @_apply.register
+    def _(self, record: Model) -> None:
+        self._seen(record.run_uid, record.at_ms)
+        self._connection.execute(
+            "INSERT OR REPLACE INTO models (model_uid, uid, name, estimator, format, at_ms, record)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                model_uid(record), record.run_uid, record.name, record.estimator, record.format, record.at_ms,
+                msgspec.msgpack.encode(record),
+            ),
+        )  # fmt: skip
+
+    @_apply.register
+    def _(self, record: Dataset) -> None:
+        self._seen(record.run_uid)
+        self._connection.execute(
+            "INSERT OR REPLACE INTO datasets VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                record.run_uid, record.name, record.context, record.digest, record.rows, len(record.columns),
+                record.covers, record.snapshot, record.schema, as_text(record.profile),
+            ),
+        )  # fmt: skip
+
+    @_apply.register
+    def _(self, record: CellExecuted) -> None:
+        self._connection.execute(
+            "INSERT OR REPLACE INTO cells VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                record.uid, self._file.session, record.count, record.cell_id, record.status, record.started_ms,
+                record.duration_us, msgspec.msgpack.encode(record),
+            ),
+        )  # fmt: skip
+
+    @_apply.register
+    def _(self, record: Provenance) -> None:
+        self._seen(record.run_uid)
+        self._connection.execute(
+            "INSERT OR REPLACE INTO provenance VALUES (?, ?, ?)",
+            (record.run_uid, as_text(record.cells), as_text(record.warnings)),
+        )
+
+    @_apply.register
+    def _(self, record: RunEnd) -> None:
+        reaped = self._file.session.startswith(REAPER)
+        self._seen(record.run_uid, record.end_ms)
+        # What a run said of itself stands above what was concluded from its silence. An end is past when another
+        # session has carried the run on since, or has ended it later.
+        changed = self._connection.execute(
+            "UPDATE runs SET status=:status, end_ms=:end, error=:error, reaped=:reaped, ended_by=:session"
+            " WHERE uid=:uid AND (resumed_ms <= :end OR resumed_by IN ('', :session))"
+            " AND (end_ms <= :end OR ended_by IN ('', :session) OR reaped=1)"
+            + (" AND status='RUNNING'" if reaped else ""),
+            {
+                "status": record.status if record.status in _STATUSES else "FAILED", "end": record.end_ms,
+                "error": record.error, "reaped": reaped, "session": self._file.session, "uid": record.run_uid,
+            },
+        ).rowcount  # fmt: skip
+        if changed and (record.output or record.traceback):
+            self._connection.execute(
+                "INSERT INTO run_texts (uid, output, traceback) VALUES (?, ?, ?) ON CONFLICT (uid) DO UPDATE SET"
+                " output=excluded.output, traceback=excluded.traceback",
+                (record.run_uid, record.output, record.traceback),
+            )
+
+    def _seen(self, uid: str, at_ms: int = 0) -> None:
+        self._connection.execute(
+            "INSERT INTO runs (uid, last_ms) VALUES (?, ?) ON CONFLICT (uid) DO UPDATE SET"
+            " last_ms=max(last_ms, excluded.last_ms)",
+            (uid, at_ms),
+        )
+        if not self._file.session.startswith(REAPER):
+            self._connection.execute("INSERT OR IGNORE INTO run_sessions VALUES (?, ?)", (uid, self._file.session))
+        self._touched.add(("runs", uid))
+
+    def _put_params(self, uid: str, values: Iterable[tuple[str, str]]) -> None:
+        # As in MLflow, the first value of a parameter stays.
+        self._connection.executemany(
+            "INSERT OR IGNORE INTO params VALUES (?, ?, ?, ?)",
+            [(uid, name, value, number_of(value)) for name, value in values],
+        )
+
+    def _put_tags(self, uid: str, values: Iterable[tuple[str, object]]) -> None:
+        self._connection.executemany(
+            "INSERT OR REPLACE INTO tags VALUES (?, ?, ?)", [(uid, name, as_text(value)) for name, value in values]
+        )

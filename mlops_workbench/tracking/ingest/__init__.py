@@ -1,0 +1,1 @@
+"""The loop that feeds the index and MLflow from the journals."""

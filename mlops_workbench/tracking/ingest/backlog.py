@@ -1,0 +1,83 @@
+"""What the read index knows and MLflow does not: how much it is, and since when."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from mlops_workbench.core.ids import now_ms
+from mlops_workbench.core.records import Record
+from mlops_workbench.tracking.journals.files import REAPER, Cursor, JournalFile, read_batch
+
+#: Records that are looked at for the time of the oldest; the first ones of a kernel's beat have one.
+_LOOK = 50
+
+
+class Backlog(NamedTuple):
+    """Bytes and records that wait, and the age of the oldest in seconds."""
+
+    size: int
+    records: int
+    seconds: float
+
+
+def backlog(files: Sequence[JournalFile], read: Mapping[str, Cursor], delivered: Mapping[str, Cursor]) -> Backlog:
+    """Compare how far journals were read with how far they were delivered."""
+    size = records = 0
+    oldest = None
+    # Records are numbered over all files of a session.
+    last: dict[str, int] = {}
+    for file in files:
+        there, done = read.get(file.name), delivered.get(file.name, Cursor())
+        before = last.get(file.session, -1)
+        if there is None:
+            continue
+        last[file.session] = max(before, there.sequence)
+        if there.offset <= done.offset:
+            continue
+        size += there.offset - done.offset
+        records += max(there.sequence - max(done.sequence, before), 0)
+        at_ms = _time_of_next(file, done)
+        oldest = at_ms if oldest is None or (at_ms and at_ms < oldest) else oldest
+    return Backlog(size, records, max((now_ms() - oldest) / 1000, 0.0) if oldest else 0.0)
+
+
+def undelivered(files: Sequence[JournalFile], delivered: Mapping[str, Cursor], run_uid: str | None) -> dict[str, int]:
+    """How far each file is to be delivered for all that is in it now, or all of one run."""
+    targets: dict[str, int] = {}
+    for file in files:
+        cursor = delivered.get(file.name, Cursor())
+        while not cursor.done:
+            batch = read_batch(file.path, cursor)
+            for entry in batch.entries:
+                if run_uid is None or getattr(entry.record, "run_uid", None) == run_uid:
+                    targets[file.name] = entry.end
+            cursor = batch.cursor
+            if batch.exhausted:
+                break
+    return targets
+
+
+def level(
+    files: Sequence[JournalFile], read: Mapping[str, Cursor], delivered: Mapping[str, Cursor], sessions: set[str]
+) -> bool:
+    """Whether just what was delivered of these sessions, and of the ends of dead ones, is in the index."""
+    return all(
+        read.get(file.name, Cursor()).offset == delivered.get(file.name, Cursor()).offset
+        for file in files
+        if file.session in sessions or file.session.startswith(REAPER)
+    )
+
+
+def _time_of_next(file: JournalFile, cursor: Cursor) -> int | None:
+    batch = read_batch(file.path, cursor, frames=_LOOK)
+    times = (_time(entry.record) for entry in batch.entries if entry.record is not None)
+    return next((at_ms for at_ms in times if at_ms), None)
+
+
+def _time(record: Record) -> int | None:
+    for name in ("at_ms", "start_ms", "started_ms", "end_ms"):
+        found = getattr(record, name, 0)
+        if found:
+            return int(found)
+    return None

@@ -1,0 +1,1 @@
+"""Journal files as batches of records: reading, watching, retention."""

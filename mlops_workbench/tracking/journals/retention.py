@@ -1,0 +1,48 @@
+"""Journals that are in the read index and in MLflow go after a while."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+
+from mlops_workbench.tracking.journals.files import Cursor, JournalFile
+
+_log = logging.getLogger(__name__)
+
+_DAY = 86_400.0
+
+
+def expire_journals(
+    files: Sequence[JournalFile], read: Mapping[str, Cursor], delivered: Mapping[str, Cursor], keep_days: float
+) -> list[JournalFile]:
+    """Delete the files to which nothing is added any more, all of which was read and delivered long ago.
+
+    Parameters
+    ----------
+    files : sequence of JournalFile
+        All journal files.
+    read, delivered : mapping
+        How far they are in the read index and in MLflow.
+    keep_days : float
+        Days that a file is kept after its last change; 0 keeps all for ever.
+
+    Returns
+    -------
+    list of JournalFile
+        Those that were deleted.
+    """
+    if not keep_days:
+        return []
+    gone = []
+    for file in files:
+        there, sent = read.get(file.name, Cursor()), delivered.get(file.name, Cursor())
+        if not (there.done and sent.done and sent.offset >= there.offset):
+            continue
+        try:
+            if time.time() - file.path.stat().st_mtime > keep_days * _DAY:
+                file.path.unlink()
+                gone.append(file)
+        except OSError as error:
+            _log.warning("cannot delete the journal %s: %s", file.name, error.strerror)
+    return gone

@@ -1,0 +1,1 @@
+"""Records in MLflow's terms: values, tags, rows."""

@@ -1,0 +1,48 @@
+"""Metrics of the journal as the rows of a store."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from mlops_workbench.core.records import Metrics
+from mlops_workbench.tracking.mapping.values import as_text, metric_for_store, step_for_store, store_name
+
+
+class MetricRow(NamedTuple):
+    """A metric as MLflow stores it: time in milliseconds, a finite value or NaN."""
+
+    key: str
+    value: float
+    at_ms: int
+    step: int
+
+
+def metric_rows(records: Iterable[Metrics], tags: dict[str, str]) -> list[MetricRow]:
+    """Rows of some records; what MLflow cannot hold as it is goes into `tags`."""
+    rows: list[MetricRow] = []
+    names: dict[str, str] = {}
+    for record in records:
+        step = step_for_store(record.step)
+        at_ms = max(record.at_ms, 0)
+        for name, value in record.values.items():
+            key = names.get(name)
+            if key is None:
+                key = names[name] = named(name, tags)
+            if type(value) is not float or math.isinf(value):
+                number, true_value = metric_for_store(value)
+                if true_value:
+                    tags[store_name(f"mlops.metric.{key}")] = true_value
+            else:
+                number = value
+            rows.append(MetricRow(key, number, at_ms, step))
+    return rows
+
+
+def named(name: str, tags: dict[str, str]) -> str:
+    """The name under which MLflow takes a parameter, metric or tag; one that had to change is kept in `tags`."""
+    key = store_name(name)
+    if key != name:
+        tags[store_name(f"mlops.name.{key}")] = as_text(name)
+    return key

@@ -1,0 +1,1 @@
+"""MLflow's store, registry, database and model folder."""

@@ -1,0 +1,160 @@
+"""The way to MLflow: import it late, make its database ready once, and notice soon that a server is gone."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlops_workbench.core.errors import StorageError
+from mlops_workbench.core.files import file_lock
+from mlops_workbench.core.ids import new_id
+from mlops_workbench.tracking.mlflow.errors import translated, without_credentials
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+    from mlops_workbench.core.workspace import Workspace
+    from mlops_workbench.tracking.mlflow.database import MlflowDatabase
+
+#: Set before MLflow is imported, unless the user set them. With MLflow's own defaults (7 tries of 120
+#: seconds) a dead server would be noticed after minutes; the journal keeps what cannot be delivered.
+_ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_JITTER": "0",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
+
+#: Tags that tie what is in MLflow to what is in the journal.
+RUN_UID = "mlops.run_uid"
+MODEL_UID = "mlops.model_uid"
+#: Tag of MLflow with the run id of the parent.
+PARENT = "mlflow.parentRunId"
+
+#: Tag of experiment 0 of a workspace's own store: tells it from a later one in the same place.
+STORE_TAG = "mlops.store"
+
+
+class Connection:
+    """A lazy MLflow client for one workspace; safe to share between threads.
+
+    Parameters
+    ----------
+    workspace : Workspace
+        Names the tracking URI and the folders of the local store.
+    """
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+        self.uri = workspace.tracking_uri
+        self.shown = without_credentials(self.uri)
+        self.local = not workspace.settings.tracking.uri
+        self.remote = self.uri.startswith(("http://", "https://", "databricks"))
+        self._lock = threading.Lock()
+
+    @property
+    def client(self) -> MlflowClient:
+        """The MLflow client.
+
+        Raises
+        ------
+        Unavailable
+            The database is of another schema version or does not answer.
+        StorageError
+            The workspace's database cannot be made.
+        """
+        with self._lock:
+            return self._client
+
+    @property
+    def database(self) -> MlflowDatabase | None:
+        """Direct way to the tracking database; None when a server is before it, or its tables are not known."""
+        if self.remote:
+            return None
+        with self._lock:
+            return self._database
+
+    @cached_property
+    def _database(self) -> MlflowDatabase | None:
+        client = self._client
+        from mlops_workbench.tracking.mlflow.database import MlflowDatabase
+
+        with translated(self.uri):
+            return MlflowDatabase.of(client, RUN_UID)
+
+    @cached_property
+    def _client(self) -> MlflowClient:
+        for name, value in _ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
+        import logging
+
+        # MLflow announces each migration of a new database at INFO on stderr.
+        logging.getLogger("mlflow.store.db").setLevel(logging.WARNING)
+        # A server that is away is told once, by the status, and not with every attempt.
+        logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
+        from mlflow import MlflowClient
+
+        if self.local:
+            return self._first_use(MlflowClient)
+        with translated(self.uri):
+            return MlflowClient(self.uri, self.uri)
+
+    def _first_use(self, kind: type[MlflowClient]) -> MlflowClient:
+        # MLflow creates its tables without a lock: two first users would run the migrations against each other.
+        self.workspace.prepare()
+        database = self.workspace.state / "mlflow.db"
+        with file_lock(self.workspace.run / "mlflow-first-use.lock"), translated(self.uri):
+            _set_wal(database)
+            client = kind(self.uri, self.uri)
+            experiment = client.get_experiment("0")
+            if STORE_TAG not in experiment.tags:
+                client.set_experiment_tag("0", STORE_TAG, new_id())
+            location = self.artifact_location("Default")
+            if experiment.artifact_location != location:
+                # MLflow puts the default experiment below the working folder of whoever came first.
+                _place_default_experiment(database, location)
+        return client
+
+    def store_id(self) -> str:
+        """Identity of the workspace's own store; empty for a server, whose life is not ours to watch."""
+        if not self.local:
+            return ""
+        client = self.client
+        with translated(self.uri):
+            return str(client.get_experiment("0").tags.get(STORE_TAG, ""))
+
+    def artifact_location(self, experiment: str) -> str | None:
+        """Where an experiment's artifacts go; None leaves it to the server."""
+        if self.remote:
+            return None
+        from mlops_workbench.tracking.mapping.values import store_name
+
+        folder = store_name(experiment).replace("/", "_").replace(":", "_").replace(" ", "_")
+        return (self.workspace.artifacts / folder).as_uri()
+
+
+def _set_wal(database: Path) -> None:
+    try:
+        with sqlite3.connect(database, timeout=20) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")
+        connection.close()
+    except sqlite3.Error as error:
+        raise StorageError(
+            f"cannot open the tracking database: {error}",
+            where=str(database),
+            hint="check that the workspace is writable, or set tracking.uri to an MLflow server",
+        ) from error
+
+
+def _place_default_experiment(database: Path, location: str | None) -> None:
+    connection = sqlite3.connect(database, timeout=20)
+    with connection:
+        connection.execute("UPDATE experiments SET artifact_location=? WHERE experiment_id=0", (location,))
+    connection.close()

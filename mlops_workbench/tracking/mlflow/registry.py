@@ -1,0 +1,188 @@
+"""The port to MLflow's model registry."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlops_workbench.core.errors import Conflict
+from mlops_workbench.tracking.mlflow.errors import translated
+
+if TYPE_CHECKING:
+    from mlops_workbench.tracking.mlflow.connection import Connection
+
+_PAGE = 1000
+
+
+@dataclass(frozen=True)
+class StoredModel:
+    """A registered model as MLflow keeps it."""
+
+    name: str
+    latest: int
+    aliases: dict[str, int]
+    updated_ms: int
+    tags: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StoredVersion:
+    """A model version as MLflow keeps it; `run_id` and `model_id` are empty when unknown."""
+
+    name: str
+    version: int
+    run_id: str
+    model_id: str
+    created_ms: int
+    description: str
+    tags: dict[str, str] = field(default_factory=dict)
+
+
+class RegistryStore:
+    """Registered models, versions, aliases and tags; none of the calls downloads a model but `download`.
+
+    Parameters
+    ----------
+    connection : Connection
+        The workspace's way to MLflow.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._uri = connection.uri
+
+    def models(self) -> list[StoredModel]:
+        """All registered models by name."""
+        client = self._connection.client
+        found: list[StoredModel] = []
+        token: str | None = None
+        while True:
+            with translated(self._uri):
+                page = client.search_registered_models(max_results=_PAGE, page_token=token)
+            found += [_model(model) for model in page]
+            token = page.token
+            if not token:
+                return sorted(found, key=lambda model: model.name)
+
+    def model(self, name: str) -> StoredModel:
+        """A registered model.
+
+        Raises
+        ------
+        NotFound
+            There is no model of this name.
+        """
+        client = self._connection.client
+        with translated(self._uri):
+            return _model(client.get_registered_model(name))
+
+    def ensure_model(self, name: str) -> None:
+        """Make the registered model unless it is there."""
+        client = self._connection.client
+        try:
+            with translated(self._uri):
+                client.create_registered_model(name)
+        except Conflict:
+            return
+
+    def versions(self, name: str) -> list[StoredVersion]:
+        """Versions of a model, newest first; an unknown model has none."""
+        client = self._connection.client
+        found: list[StoredVersion] = []
+        token: str | None = None
+        while True:
+            with translated(self._uri):
+                page = client.search_model_versions(f"name = '{name}'", max_results=_PAGE, page_token=token)
+            found += [_version(version) for version in page]
+            token = page.token
+            if not token:
+                return sorted(found, key=lambda version: -version.version)
+
+    def version(self, name: str, version: int) -> StoredVersion:
+        """One version.
+
+        Raises
+        ------
+        NotFound
+            There is no such version.
+        """
+        client = self._connection.client
+        with translated(self._uri):
+            return _version(client.get_model_version(name, str(version)))
+
+    def create_version(self, name: str, model_id: str, run_id: str, tags: Mapping[str, str]) -> StoredVersion:
+        """Register a logged model as the next version, with its tags in the same transaction."""
+        client = self._connection.client
+        with translated(self._uri):
+            logged = client.get_logged_model(model_id)
+            # With a database URI MLflow looks `models:/m-...` up in its process-wide tracking URI, which need not
+            # be this store; the place of the files says the same.
+            source = f"models:/{model_id}" if self._connection.remote else logged.artifact_location
+            made = client.create_model_version(
+                name, source, run_id=run_id or None, tags=dict(tags), model_id=model_id, await_creation_for=0
+            )
+            known = json.loads(logged.tags.get("mlflow.modelVersions", "[]"))
+            known.append({"name": made.name, "version": made.version})
+            client.set_logged_model_tags(model_id, {"mlflow.modelVersions": json.dumps(known)})
+        return _version(made)
+
+    def set_version_tags(self, name: str, version: int, tags: Mapping[str, str]) -> None:
+        """Set tags of a version; the last value wins."""
+        client = self._connection.client
+        with translated(self._uri):
+            for key, value in tags.items():
+                client.set_model_version_tag(name, str(version), key, value)
+
+    def set_model_tag(self, name: str, key: str, value: str) -> None:
+        """Set a tag of a registered model."""
+        client = self._connection.client
+        with translated(self._uri):
+            client.set_registered_model_tag(name, key, value)
+
+    def delete_model_tag(self, name: str, key: str) -> None:
+        """Delete a tag of a registered model."""
+        client = self._connection.client
+        with translated(self._uri):
+            client.delete_registered_model_tag(name, key)
+
+    def set_alias(self, name: str, alias: str, version: int) -> None:
+        """Let an alias stand for a version; MLflow does this in one transaction."""
+        client = self._connection.client
+        with translated(self._uri):
+            client.set_registered_model_alias(name, alias, str(version))
+
+    def download(self, name: str, version: int, folder: Path) -> Path:
+        """Copy the files of a version into `folder`, which is made, and return where in it the model is."""
+        client = self._connection.client
+        folder.mkdir(parents=True, exist_ok=True)
+        with translated(self._uri):
+            from mlflow.artifacts import download_artifacts
+
+            source = client.get_model_version_download_uri(name, str(version))
+            return Path(download_artifacts(artifact_uri=source, dst_path=str(folder), tracking_uri=self._uri))
+
+
+def _model(model: Any) -> StoredModel:
+    aliases = {alias: int(version) for alias, version in dict(model.aliases or {}).items()}
+    # One latest version for each stage; stages are deprecated, but the newest is always among them.
+    latest = max((int(version.version) for version in model.latest_versions or []), default=0)
+    return StoredModel(model.name, latest, aliases, int(model.last_updated_timestamp or 0), dict(model.tags or {}))
+
+
+def _version(version: Any) -> StoredVersion:
+    source = str(version.source or "")
+    model_id = getattr(version, "model_id", None) or ""
+    if not model_id:
+        model_id = next((part for part in source.replace(":", "/").split("/") if part.startswith("m-")), "")
+    return StoredVersion(
+        name=version.name,
+        version=int(version.version),
+        run_id=version.run_id or "",
+        model_id=model_id,
+        created_ms=int(version.creation_timestamp or 0),
+        description=version.description or "",
+        tags=dict(version.tags or {}),
+    )
