@@ -81,7 +81,7 @@ class track:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> None:
         run, token = self._open.pop()
         leave_run(token)
-        finish(run, error)
+        run.finish(error)
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Make every call of `function` a run."""
@@ -138,17 +138,7 @@ class _Call:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> None:
         leave_run(self._token)
-        finish(self._run, error)
-
-
-def finish(run: ActiveRun, error: BaseException | None, output: str = "") -> None:
-    """End a run the way its code ended: in good order, by an error, or stopped from outside."""
-    if error is None:
-        run.end("FINISHED", output=output)
-    elif isinstance(error, Exception):
-        run.end("FAILED", error=error, output=output)
-    else:
-        run.end("KILLED", error=error, output=output)
+        self._run.finish(error)
 
 
 def log(values: Mapping[str, Any] | None = None, /, *, step: int | None = None, **metrics: Any) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from mlops_workbench.client.client import Client
 from mlops_workbench.core.datasets import DatasetVersion
 from mlops_workbench.core.errors import NotFound, did_you_mean
+from mlops_workbench.data.snapshot import read_snapshot
 
 
 def find_versions(client: Client, reference: str) -> list[DatasetVersion]:
@@ -76,13 +77,3 @@ def load_dataset(reference: str, name: str = "") -> Any:
     with Client.connect() as client:
         version = choose_version(find_versions(client, reference), name)
         return read_snapshot(client.dataset_file(version.digest, "snapshot"))
-
-
-def read_snapshot(parquet: bytes) -> Any:
-    """What was put into a snapshot."""
-    import pyarrow as pa
-    from pyarrow import parquet as pq
-
-    from mlops_workbench.data.snapshot import from_arrow
-
-    return from_arrow(pq.read_table(pa.BufferReader(parquet)))

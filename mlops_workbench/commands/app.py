@@ -8,13 +8,13 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem, ShellComplete
 
-from mlops_workbench import __version__
 from mlops_workbench.commands import autolog, autotrack, budget, endpoints, models, monitors, pipelines, workspace
 from mlops_workbench.commands.data import versions
 from mlops_workbench.commands.frontend import Face
 from mlops_workbench.commands.runs import listing
 from mlops_workbench.commands.view import View
 from mlops_workbench.core.errors import InvalidInput
+from mlops_workbench.core.version import __version__
 
 
 @click.group(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import click
 
 from mlops_workbench.client.bodies import DeployRequest
-from mlops_workbench.commands.cells import duration, moment
 from mlops_workbench.commands.completion import endpoint_names, model_references
 from mlops_workbench.commands.frontend import Face
 from mlops_workbench.commands.view import View
 from mlops_workbench.core.endpoints import Endpoint
+from mlops_workbench.core.shown.formats import duration, moment
 
 _SHOWN_ROWS = 20
 

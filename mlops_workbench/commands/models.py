@@ -5,12 +5,13 @@ from __future__ import annotations
 import click
 
 from mlops_workbench.client.bodies import PromoteRequest, RegisterRequest
-from mlops_workbench.commands.cells import Cell, moment
+from mlops_workbench.commands.cells import Cell
 from mlops_workbench.commands.completion import model_names, run_names
 from mlops_workbench.commands.frontend import Face
 from mlops_workbench.commands.view import View
 from mlops_workbench.core.errors import InvalidInput
 from mlops_workbench.core.models import ModelVersion
+from mlops_workbench.core.shown.formats import moment
 
 gate_option = click.option(
     "--gate",

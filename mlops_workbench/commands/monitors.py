@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mlops_workbench.commands.cells import Cell, moment
+from mlops_workbench.commands.cells import Cell
 from mlops_workbench.commands.completion import endpoint_names, pipeline_names
 from mlops_workbench.commands.frontend import Face
 from mlops_workbench.commands.values import parse_assignments
 from mlops_workbench.commands.view import Plot, View
 from mlops_workbench.core.monitors import Alert, MonitorReport, MonitorSpec, Window
+from mlops_workbench.core.shown.formats import moment
 
 if TYPE_CHECKING:
     from mlops_workbench.client.client import Client

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import click
 
-from mlops_workbench.commands.cells import Cell, duration, moment
+from mlops_workbench.commands.cells import Cell
 from mlops_workbench.commands.completion import pipeline_names, pipeline_run_ids
 from mlops_workbench.commands.frontend import Face
 from mlops_workbench.commands.values import parse_assignments
 from mlops_workbench.commands.view import View
 from mlops_workbench.core.errors import NotFound, WorkbenchError, did_you_mean
 from mlops_workbench.core.pipelines import Pipeline, PipelineRun
+from mlops_workbench.core.shown.formats import duration, moment
 
 
 @click.group(invoke_without_command=True)

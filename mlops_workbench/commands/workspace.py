@@ -8,11 +8,11 @@ from pathlib import Path
 import click
 
 from mlops_workbench.client.launch import ensure_running, find_running, log_file, read_address
-from mlops_workbench.commands.cells import duration, moment
 from mlops_workbench.commands.frontend import Face
 from mlops_workbench.commands.view import View
 from mlops_workbench.core.errors import Unavailable, WorkbenchError
 from mlops_workbench.core.events import WorkspaceStatus
+from mlops_workbench.core.shown.formats import duration, moment
 from mlops_workbench.core.workspace import FILE, Workspace
 
 

@@ -14,7 +14,6 @@ from pathlib import Path
 import uvicorn
 from fastapi import FastAPI
 
-from mlops_workbench import __version__
 from mlops_workbench.client.launch import ALREADY_RUNNING, Address, lock_file, token_file
 from mlops_workbench.control.app import create_app
 from mlops_workbench.control.auth import TokenAuth, read_or_make_token
@@ -24,6 +23,7 @@ from mlops_workbench.control.worker import Worker
 from mlops_workbench.core.errors import Conflict, WorkbenchError
 from mlops_workbench.core.files import file_lock
 from mlops_workbench.core.processes import ProcessIdentity
+from mlops_workbench.core.version import __version__
 from mlops_workbench.core.workspace import Workspace
 
 _STOP_SECONDS = 3.0

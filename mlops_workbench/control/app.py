@@ -11,10 +11,10 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from mlops_workbench import __version__
 from mlops_workbench.client.bodies import Problem
 from mlops_workbench.control.routes import data, endpoints, events, models, monitors, pipelines, runs, status
 from mlops_workbench.core.errors import InvalidInput, NotFound, WorkbenchError
+from mlops_workbench.core.version import __version__
 
 log = logging.getLogger("mlops_workbench.control")
 

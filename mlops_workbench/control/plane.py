@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable
 
-from mlops_workbench import __version__
 from mlops_workbench.client.bodies import DeployRequest
 from mlops_workbench.control.database import Database
 from mlops_workbench.control.events import EventHub
@@ -20,6 +19,7 @@ from mlops_workbench.core.endpoints import Endpoint
 from mlops_workbench.core.events import ProcessStatus, WorkspaceStatus
 from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.processes import ProcessIdentity
+from mlops_workbench.core.version import __version__
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.deployments import Supervisor
 from mlops_workbench.tracking import Ingest, TrackingStore

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from mlops_workbench.capture.kernel.notices import notify
-from mlops_workbench.core.errors import InvalidInput, WorkbenchError
-from mlops_workbench.core.records import Artifact, Column, Dataset
+from mlops_workbench.core.errors import InvalidInput
+from mlops_workbench.core.records import Column, Dataset
 from mlops_workbench.data.digest import Digest, digest_data, len_of
 from mlops_workbench.data.digest_cost import estimate_seconds
 from mlops_workbench.data.tables.columns import columns_of, is_array, is_table
-from mlops_workbench.data.tables.kinds import kind_of, name_of_kind
+from mlops_workbench.data.tables.kinds import Kind, kind_of, name_of_kind
 from mlops_workbench.data.tables.tensors import readable
 
 if TYPE_CHECKING:
-    from mlops_workbench.capture.record.recorder import Recorder
+    pass
 
 _PROFILE_BYTES_PER_SECOND = 1.0e9
 _PROFILE_COLUMN_SECONDS = 0.4e-3
@@ -74,7 +70,7 @@ def describe_dataset(
     return Dataset(run_uid, name or "data", context, digest.hex, len_of(data), columns, source, profile, digest.covers)
 
 
-def _described(data: Any, kind: str, digest: Digest, name: str) -> tuple[list[Column], dict[str, Any]]:
+def _described(data: Any, kind: Kind, digest: Digest, name: str) -> tuple[list[Column], dict[str, Any]]:
     """Columns and profile; those of the same content, which cell after cell is fitted to, are made once."""
     if digest.covers != "content":
         # Two tables of one digest may differ in what it does not cover.
@@ -100,7 +96,7 @@ def description_seconds(data: Any) -> float:
         return path_seconds(Path(data))
     if not kind:
         return 0.0
-    shape = getattr(data, "shape", (0,))
+    shape: tuple[int, ...] = getattr(data, "shape", (0,))
     imports = _IMPORT_SECONDS if kind in ("arrow", "polars") and "pandas" not in sys.modules else 0.0
     columns = min(shape[1] if len(shape) == 2 else 1, 200) if kind not in ("sparse", "tensors", "unread") else 0
     size = getattr(data, "nbytes", 0) if kind != "frame" else len(data) * 8 * shape[1]
@@ -112,74 +108,7 @@ def description_seconds(data: Any) -> float:
     return estimate_seconds(data) + profiled + counted + imports
 
 
-def keep_with_run(session: Recorder, dataset: Dataset, data: Any, *, snapshot: bool | None = None) -> Dataset:
-    """Store what belongs to a described data set: the schema of training data, a snapshot where one is wanted.
-
-    Parameters
-    ----------
-    session : Recorder
-        Where the run is recorded.
-    dataset : Dataset
-        The description.
-    data : table or path
-        What was described.
-    snapshot : bool, optional
-        Whether to keep the data itself; by default the setting ``capture.snapshot`` decides.
-
-    Returns
-    -------
-    Dataset
-        With the digests of what was stored. Trouble with the disk is told and leaves them empty.
-    """
-    if dataset.context == "training":
-        from mlops_workbench.data.schema import schema_json
-
-        schema = schema_json(dataset.profile, dataset.rows)
-        blob = session.store(dataset.run_uid, schema, wait=False) if schema is not None else None
-        if schema is not None and blob is not None:
-            path = f"schema/{_file_name(dataset.name)}.json"
-            session.write(Artifact(dataset.run_uid, path, blob, len(schema), "application/json", "schema"))
-            dataset = msgspec.structs.replace(dataset, schema=blob)
-    if snapshot if snapshot is not None else _wanted(session, dataset):
-        dataset = _with_snapshot(session, dataset, data, asked=snapshot is not None)
-    return dataset
-
-
-def digest_seconds(session: Recorder) -> float:
-    """The setting ``capture.digest_seconds``; its default when the settings cannot be read."""
-    try:
-        return session.workspace.settings.capture.digest_seconds
-    except WorkbenchError:
-        return 2.0
-
-
-def _wanted(session: Recorder, dataset: Dataset) -> bool:
-    try:
-        return dataset.context == "training" and session.workspace.settings.capture.snapshot == "training"
-    except WorkbenchError:
-        return False
-
-
-def _with_snapshot(session: Recorder, dataset: Dataset, data: Any, *, asked: bool) -> Dataset:
-    from mlops_workbench.data.snapshot import ARTIFACT_BYTES, keep_snapshot
-
-    try:
-        blob, size = keep_snapshot(session.workspace, data, dataset.digest, dataset.covers)
-    except InvalidInput:
-        if asked:
-            raise
-        notify(f"the data '{dataset.name}' has no form as Parquet, so no snapshot of it is kept", once="snapshot form")
-        return dataset
-    except (WorkbenchError, OSError) as error:
-        notify(f"a snapshot could not be stored and is missing from the run ({error})", once="snapshot")
-        return dataset
-    if size <= ARTIFACT_BYTES:
-        path = f"data/{_file_name(dataset.name)}.parquet"
-        session.write(Artifact(dataset.run_uid, path, blob, size, "application/vnd.apache.parquet", "table"))
-    return msgspec.structs.replace(dataset, snapshot=blob)
-
-
-def _profile(data: Any, kind: str, digest: Digest) -> dict[str, Any]:
+def _profile(data: Any, kind: Kind, digest: Digest) -> dict[str, Any]:
     if kind == "sparse":
         entries = int(data.nnz)
         cells = max(1, len_of(data) * (data.shape[1] if data.ndim == 2 else 1))
@@ -200,7 +129,7 @@ def _profile(data: Any, kind: str, digest: Digest) -> dict[str, Any]:
     return profile_table(data, digest)
 
 
-def _columns(data: Any, kind: str, name: str) -> list[Column]:
+def _columns(data: Any, kind: Kind, name: str) -> list[Column]:
     if kind in ("arrow", "polars", "lazy"):
         from mlops_workbench.data.tables.arrow_columns import arrow_columns, polars_columns
 
@@ -233,7 +162,3 @@ def _file(run_uid: str, path: Path, name: str, context: str, source: str, second
     return Dataset(
         run_uid, name or path.name, context, digest, rows, columns, source or os.path.abspath(path), profile, covers
     )
-
-
-def _file_name(name: str) -> str:
-    return re.sub(r"[^\w.-]+", "_", name).strip("._") or "data"

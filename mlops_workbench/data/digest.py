@@ -103,6 +103,7 @@ def len_of(data: Any) -> int:
 def _parts(data: Any) -> tuple[Any, list[tuple[str, Any]]]:
     """What stands above the values, and the columns with a name (empty: it has no digest of its own to show)."""
     kind = kind_of(data)
+    numpy: Any = sys.modules.get("numpy")
     if kind == "frame":
         values = parts_of(data)
         names = list(data.columns)
@@ -116,12 +117,10 @@ def _parts(data: Any) -> tuple[Any, list[tuple[str, Any]]]:
     if kind == "array":
         dtype = data.dtype if data.dtype.names else data.dtype.newbyteorder("=")
         header = [data.shape, dtype.str if not dtype.names else str(dtype)]
-        numpy = sys.modules["numpy"]
         masked = numpy.ma.isMaskedArray(data)
         return header, [("", data), ("", numpy.ma.getmaskarray(data))] if masked else [("", data)]
     if kind == "sparse":
         matrix = _canonical_sparse(data)
-        numpy: Any = sys.modules["numpy"]
         parts = [matrix.indptr.astype(numpy.int64), matrix.indices.astype(numpy.int64), matrix.data]
         return [data.shape, matrix.dtype.newbyteorder("=").str], [("", part) for part in parts]
     if kind == "arrow":

@@ -22,11 +22,11 @@ def estimate_seconds(data: Any) -> float:
     kind = kind_of(data)
     if kind == "frame":
         dtypes = data.dtypes.tolist()
-        seconds = len(dtypes) * _COLUMN_SECONDS + _index_seconds(data.index)
+        seconds: float = len(dtypes) * _COLUMN_SECONDS + _index_seconds(data.index)
         # Thousands of columns of numbers must not cost a Series each.
         sizes = [dtype.itemsize if _is_plain(dtype) else 0 for dtype in dtypes]
         others = sum(_column_seconds(data.iloc[:, i]) for i, size in enumerate(sizes) if not size)
-        return seconds + len(data) * sum(sizes) / _BYTES_PER_SECOND + others
+        return seconds + float(len(data) * sum(sizes)) / _BYTES_PER_SECOND + others
     if kind == "series":
         return _index_seconds(data.index) + _column_seconds(data)
     if kind == "array":
@@ -34,9 +34,9 @@ def estimate_seconds(data: Any) -> float:
     if kind == "sparse":
         entries = data.nnz
         # Other formats are sorted into rows first.
-        return float(entries) * (data.dtype.itemsize + 16) / _BYTES_PER_SECOND * (1 if data.format == "csr" else 8)
+        return float(entries * (data.dtype.itemsize + 16) / _BYTES_PER_SECOND * (1 if data.format == "csr" else 8))
     if kind == "arrow":
-        return float(data.nbytes) / _BYTES_PER_SECOND + data.num_columns * _COLUMN_SECONDS
+        return float(data.nbytes / _BYTES_PER_SECOND + data.num_columns * _COLUMN_SECONDS)
     if kind == "polars":
         return float(data.estimated_size()) / _BYTES_PER_SECOND
     if kind == "records":
@@ -75,7 +75,7 @@ def _index_seconds(index: Any) -> float:
     if type(index).__name__ == "RangeIndex":
         return 0.0
     if hasattr(index, "levels"):
-        return len(index) * index.nlevels / _CELLS_PER_SECOND
+        return float(len(index) * index.nlevels / _CELLS_PER_SECOND)
     return _column_seconds(index)
 
 
@@ -83,7 +83,7 @@ def _column_seconds(values: Any) -> float:
     dtype = values.dtype
     size = int(values.size)
     if _is_plain(dtype):
-        return size * dtype.itemsize / _BYTES_PER_SECOND
+        return float(size * dtype.itemsize / _BYTES_PER_SECOND)
     if getattr(dtype, "kind", "O") == "O" and type(dtype).__module__.startswith("numpy"):
         return _objects_seconds(values.reshape(-1) if getattr(values, "ndim", 1) > 1 else values)
     if type(dtype).__name__ == "CategoricalDtype":

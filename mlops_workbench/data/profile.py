@@ -167,7 +167,7 @@ def _numbers(values: Any) -> tuple[str, Any]:
     """``numeric`` or ``datetime`` and the numbers, missing ones as NaN; ``categorical`` and None for the rest."""
     numpy: Any = sys.modules["numpy"]
     dtype = values.dtype
-    plain = dtype if isinstance(dtype, numpy.dtype) else getattr(dtype, "numpy_dtype", None)
+    plain: Any = dtype if isinstance(dtype, numpy.dtype) else getattr(dtype, "numpy_dtype", None)
     name = type(dtype).__name__
     if name == "SparseDtype":
         return _numbers(values.array.to_dense())

@@ -56,7 +56,7 @@ def _column(column: dict[str, Any], rows: int, *, complete: bool) -> dict[str, A
     there = rows - column["missing"]
     if column["kind"] == "numeric" and not column["dtype"].startswith("timedelta") and there >= RANGE_ROWS:
         found.update(_range(column))
-    values = column.get("values")
+    values: list[Any] = column.get("values") or []
     named = complete and values and all(isinstance(value, str) for value in values)
     if named and there >= max(VALUES_ROWS, REPEATED * len(values)):
         found["isin"] = values

@@ -164,3 +164,13 @@ def _read(path: Path) -> Any:
 
         return parquet.read_table(path)
     raise ValueError(f"{path.name} is neither Parquet nor CSV")
+
+
+def read_snapshot(parquet: bytes) -> Any:
+    """What was put into a snapshot."""
+    import pyarrow as pa
+    from pyarrow import parquet as pq
+
+    from mlops_workbench.data.snapshot import from_arrow
+
+    return from_arrow(pq.read_table(pa.BufferReader(parquet)))

@@ -18,7 +18,7 @@ from mlops_workbench.registry.export import export_version
 from mlops_workbench.registry.gates import MetricValues, evaluate
 from mlops_workbench.registry.version_tags import MODEL_UID, gate_tag, metrics_tag, tags_of, version_of
 from mlops_workbench.tracking import ReadIndex, TrackingStore
-from mlops_workbench.tracking.mlflow.model_folder import model_uid
+from mlops_workbench.tracking.mapping.models import model_uid
 from mlops_workbench.tracking.mlflow.registry import StoredModel, StoredVersion
 
 CHAMPION = "champion"

@@ -12,7 +12,7 @@ from mlops_workbench.core.models import GateResult, ModelVersion, SignatureColum
 from mlops_workbench.core.records import Column
 from mlops_workbench.core.runs import Run
 from mlops_workbench.tracking import LoggedModel
-from mlops_workbench.tracking.mlflow.model_folder import model_uid
+from mlops_workbench.tracking.mapping.models import model_uid
 from mlops_workbench.tracking.mlflow.registry import StoredVersion
 
 RUN_UID = "mlops.run_uid"

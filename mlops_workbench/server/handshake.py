@@ -5,7 +5,7 @@ from __future__ import annotations
 from jupyter_server.auth.decorator import authorized
 from tornado import web
 
-from mlops_workbench import __version__
+from mlops_workbench.core.version import __version__
 from mlops_workbench.server.answers import WorkbenchHandler
 from mlops_workbench.server.connection import Connection
 from mlops_workbench.server.paths import NOUNS

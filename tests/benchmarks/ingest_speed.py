@@ -66,9 +66,9 @@ def _timed(workspace: object, ingest: object, *, runs: int, points: int) -> floa
 
 
 def _journal(workspace: object, runs: int, points: int) -> None:
-    from mlops_workbench.capture.record.writer import session_start
     from mlops_workbench.core.ids import new_id, now_ms
     from mlops_workbench.core.records import TYPE_NUMBERS, Metrics, Params, Record, RunEnd, RunStart, SessionEnd
+    from mlops_workbench.core.sessions import session_start
     from mlops_workbench.journal import JournalWriter
 
     session = new_id()

@@ -112,9 +112,9 @@ def _median_ms(look: Callable[[str], object], text: str, times: int) -> float:
 def _journal(workspace: Any, runs: int) -> None:
     import msgspec
 
-    from mlops_workbench.capture.record.writer import session_start
     from mlops_workbench.core.ids import new_id, now_ms
     from mlops_workbench.core.records import TYPE_NUMBERS, Metrics, Params, Record, RunEnd, RunStart, SessionEnd
+    from mlops_workbench.core.sessions import session_start
     from mlops_workbench.journal import JournalWriter
 
     writer = JournalWriter(workspace.journal, session := new_id(), segment_bytes=16 << 20, fsync_seconds=60.0)

@@ -209,8 +209,8 @@ def test_on_a_full_disk_what_exceeds_the_memory_is_dropped_and_the_run_says_so(s
     done = on_disk(
         small_disk,
         """
-from mlops_workbench.capture import delivery
-delivery.BUFFER_BYTES = 1 << 20
+from mlops_workbench.capture.record import writer
+writer.BUFFER_BYTES = 1 << 20
 with track("r"):
     fill()
     for i in range(40_000):

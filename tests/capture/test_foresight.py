@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 
 from mlops_workbench.capture.cells.autotrack import name_of, tracks_itself
 from mlops_workbench.capture.observe.foresight import foreseen_models
-from mlops_workbench.capture.observe.scope import parse_cell
+from mlops_workbench.notebooks.source import parse_cell
 
 HELPERS = """
 def train(model, X, y):

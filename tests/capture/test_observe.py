@@ -16,8 +16,9 @@ from mlops_workbench.capture.observe.estimators import built_estimators, outermo
 from mlops_workbench.capture.observe.fit import cell_fits
 from mlops_workbench.capture.observe.metrics import observed_metrics
 from mlops_workbench.capture.observe.params import literal_params, logged_names
-from mlops_workbench.capture.observe.scope import look_before, parse_cell, unwrap_magics
+from mlops_workbench.capture.observe.scope import look_before
 from mlops_workbench.capture.observe.settings import estimator_params
+from mlops_workbench.notebooks.source import parse_cell, unwrap_magics
 
 
 def run(source, **names):

@@ -14,9 +14,10 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from mlops_workbench.capture.observe.data import evaluate
 from mlops_workbench.capture.observe.fit import cell_use, fitted_elsewhere
-from mlops_workbench.capture.observe.scope import look_before, parse_cell
+from mlops_workbench.capture.observe.scope import look_before
 from mlops_workbench.capture.run.models import columns_from_model
 from mlops_workbench.core.records import Column
+from mlops_workbench.notebooks.source import parse_cell
 
 HELPERS = """
 def load(return_X_y=True):

@@ -10,7 +10,8 @@ import pytest
 
 from mlops_workbench.capture.observe.metric_values import Measurements
 from mlops_workbench.capture.observe.metrics import observed_metrics
-from mlops_workbench.capture.observe.scope import look_before, parse_cell
+from mlops_workbench.capture.observe.scope import look_before
+from mlops_workbench.notebooks.source import parse_cell
 
 IMPORTS = """
 import functools, math, time

@@ -15,8 +15,8 @@ from sklearn.svm import SVC
 
 from mlops_workbench.capture.observe.literals import bounded, literal
 from mlops_workbench.capture.observe.params import attribute_params, literal_params
-from mlops_workbench.capture.observe.scope import parse_cell
 from mlops_workbench.capture.observe.settings import estimator_params, structure
+from mlops_workbench.notebooks.source import parse_cell
 
 
 @pytest.mark.parametrize(

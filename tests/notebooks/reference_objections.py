@@ -11,7 +11,7 @@ from reference_lineage import Lineage
 from mlops_workbench.core.records import CellExecuted
 from mlops_workbench.notebooks.lineage.graph import DRAWN, Step
 from mlops_workbench.notebooks.lineage.reproducibility import BECAUSE, SavedCell, SavedNotebook
-from mlops_workbench.notebooks.names.cell_names import CellNames
+from mlops_workbench.notebooks.names.nouns import CellNames
 
 _MAX_WARNINGS = 20
 _QUOTED = 40

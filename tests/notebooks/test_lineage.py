@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from mlops_workbench.core.records import CellExecuted
 from mlops_workbench.notebooks.lineage.graph import DRAWN, RANDOM, Lineage, Step
 from mlops_workbench.notebooks.lineage.reproducibility import SavedCell, SavedNotebook, objections
-from mlops_workbench.notebooks.names.cell_names import CellNames
+from mlops_workbench.notebooks.names.nouns import CellNames
 
 NAMES = ["df", "model", "x"]
 CELLS = ["a", "b", "c", "d", ""]

@@ -7,7 +7,8 @@ import ast
 import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 
-from mlops_workbench.notebooks.names.cell_names import CellNames, cell_names
+from mlops_workbench.notebooks.names.cell_names import cell_names
+from mlops_workbench.notebooks.names.nouns import CellNames
 
 _transform = TransformerManager().transform_cell
 

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlops_workbench.commands.data.sources import as_frame
 from mlops_workbench.data.compare.check import check_frame
 from mlops_workbench.data.describe import describe_dataset
 from mlops_workbench.data.schema import schema_json
+from mlops_workbench.data.tables.frames import as_frame
 
 
 def schema_of(data) -> bytes:

@@ -8,11 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mlops_workbench.commands.data.sources import DataSource, as_frame, pair_sources
+from mlops_workbench.commands.data.sources import pair_sources
 from mlops_workbench.commands.data.versions import diff_view
 from mlops_workbench.core.settings import MonitoringSettings
 from mlops_workbench.data.compare.diff import DataDiff, diff_data, profile_effect
+from mlops_workbench.data.compare.source import DataSource
 from mlops_workbench.data.describe import describe_dataset
+from mlops_workbench.data.tables.frames import as_frame
 
 SETTINGS = MonitoringSettings()
 

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_workbench.client.runs import order_of
-from mlops_workbench.commands.cells import duration, number
 from mlops_workbench.commands.models import version_view
 from mlops_workbench.commands.runs.comparison import compare_view, newest_of_each_name
 from mlops_workbench.commands.runs.page import run_view
@@ -20,6 +19,7 @@ from mlops_workbench.commands.view import View
 from mlops_workbench.core.errors import InvalidInput
 from mlops_workbench.core.models import ModelVersion, SignatureColumn
 from mlops_workbench.core.runs import MetricPoint, Run, RunCell, RunDataset, RunDetail
+from mlops_workbench.core.shown.formats import duration, number
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from mlops_workbench.capture.cells.execution import Execution
 from mlops_workbench.capture.cells.watch import CellOptions
 from mlops_workbench.capture.observe.foresight import foreseen_models
-from mlops_workbench.capture.observe.scope import Names, called_name, resolve
+from mlops_workbench.capture.observe.scope import Names, resolve
+from mlops_workbench.notebooks.source import called_name
 
 _TRACKED = re.compile(r"\s*%%?track\b")
 _SHOWN = 3

@@ -7,11 +7,10 @@ import traceback as tracebacks
 from functools import partial
 from types import TracebackType
 
-from mlops_workbench.capture.api import finish
 from mlops_workbench.capture.cells.execution import Execution
 from mlops_workbench.capture.cells.output import OutputTail
 from mlops_workbench.capture.cells.searches import Search, record_candidates
-from mlops_workbench.capture.kernel.deferred import Deferred, quietly
+from mlops_workbench.capture.kernel.deferred import Deferred, attempt, quietly
 from mlops_workbench.capture.observe.data import NamedData
 from mlops_workbench.capture.observe.estimators import built_estimators, is_estimator, is_search, outermost
 from mlops_workbench.capture.observe.fit import CellFit, CellUse, cell_use, fitted_elsewhere
@@ -67,22 +66,14 @@ class CellRun:
         quietly("its output", self._output.stop)
         quietly("its warnings", self._warnings)
         use = CellUse()
+        # After an error nobody knows which of the calls were reached.
         if error is None:
-            # After an error nobody knows which of the calls were reached.
-            quietly("its models", lambda: vars(use).update(vars(cell_use(self._tree, self._names))))
+            use = attempt("its models", lambda: cell_use(self._tree, self._names), use)
             quietly("its models", lambda: use.fits.extend(self._fitted_elsewhere(use.fits)))
         quietly("its parameters", lambda: self._settings(use.fits))
         quietly("its metrics", lambda: self._metrics(use.fits, complete=error is None))
         quietly("its data", lambda: self._data(use))
-        if error is not None:
-            self.run.end(
-                "FAILED" if isinstance(error, Exception) else "KILLED",
-                error=error,
-                traceback=_trace(error),
-                output=self._output.text(),
-            )
-        else:
-            finish(self.run, None, self._output.text())
+        self.run.finish(error, traceback=_trace(error) if error else "", output=self._output.text())
         if self._output.figures or self._output.tables:
             self._deferred.add("its figures", lambda: self.run.put_shown_figures(self._output.figures))
             self._deferred.add("its tables", self._tables)

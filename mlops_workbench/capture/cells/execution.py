@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from mlops_workbench.capture.observe.scope import parse_cell, unwrap_magics
 from mlops_workbench.core.ids import new_id, now_ms
+from mlops_workbench.notebooks.source import parse_cell, unwrap_magics
 
 if TYPE_CHECKING:
-    from mlops_workbench.capture.cells.cell_run import CellRun
+    from mlops_workbench.capture.run.active import ActiveRun
 
 
 class Execution:
@@ -41,7 +41,7 @@ class Execution:
         How long it ran; 0 while it runs.
     error : BaseException or None
         What ended it; forgotten when all have had their look.
-    run : CellRun or None
+    run : ActiveRun or None
         The run it is, when it is tracked.
     """
 
@@ -54,7 +54,7 @@ class Execution:
         self.started_ms = now_ms()
         self.seconds = 0.0
         self.error: BaseException | None = None
-        self.run: CellRun | None = None
+        self.run: ActiveRun | None = None
         self._shell = shell
         self._began = time.perf_counter()
 

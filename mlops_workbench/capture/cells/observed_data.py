@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.capture.kernel.deferred import Deferred
+from mlops_workbench.capture.run.datasets import digest_seconds, keep_with_run
 from mlops_workbench.core.records import Dataset
-from mlops_workbench.data.describe import describe_dataset, description_seconds, digest_seconds, keep_with_run
+from mlops_workbench.data.describe import describe_dataset, description_seconds
 from mlops_workbench.data.digest import len_of
 from mlops_workbench.data.tables.kinds import kind_of, name_of_kind
 

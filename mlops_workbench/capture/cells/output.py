@@ -9,10 +9,9 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from mlops_workbench.capture.run.figures import FigureFile, displayed_figures
+from mlops_workbench.capture.run.figures import ShownFigure, displayed_figures
 from mlops_workbench.capture.run.tables import ShownTable, is_shown_table
 
 #: Characters that are kept.
@@ -29,14 +28,6 @@ _WARNING = re.compile(r"^\S.*?:\d+: (\w*Warning): (.*)$", re.MULTILINE)
 _SHOWING = {("IPython.core.display_functions", "display"): "obj", ("IPython.core.displayhook", "__call__"): "result"}
 
 
-@dataclass(frozen=True)
-class Shown:
-    """A figure that was shown: its files, and the object behind it when that is known."""
-
-    files: list[FigureFile]
-    source: Any = None
-
-
 class OutputTail:
     """Listens to stdout, stderr and displays while a cell runs, and changes nothing of what is shown.
 
@@ -50,7 +41,7 @@ class OutputTail:
 
     Attributes
     ----------
-    figures : list of Shown
+    figures : list of ShownFigure
         Figures, in the order in which they were shown.
     tables : list of ShownTable
         Tables, with the values that they had when they were shown.
@@ -68,7 +59,7 @@ class OutputTail:
         self._hooked: list[Any] = []
         self._shell = shell
         self._figure_bytes = 0
-        self.figures: list[Shown] = []
+        self.figures: list[ShownFigure] = []
         self.tables: list[ShownTable] = []
         self.warnings: dict[str, int] = {}
 
@@ -143,7 +134,7 @@ class OutputTail:
         files = displayed_figures(bundle) if len(self.figures) < _MAX_FIGURES else []
         self._figure_bytes += sum(len(file[1]) for file in files)
         if files and self._figure_bytes <= _MAX_FIGURE_BYTES:
-            self.figures.append(Shown(files, source if hasattr(source, "savefig") else None))
+            self.figures.append(ShownFigure(files, source if hasattr(source, "savefig") else None))
 
 
 class _Tee:

@@ -83,6 +83,7 @@ class Watch:
         self._show = show
         # Subshells of a kernel execute cells in threads of their own.
         self._local = threading.local()
+        self._cells: dict[str, CellRun] = {}
 
     def before(self, info: Any) -> None:
         """A cell begins."""
@@ -98,8 +99,8 @@ class Watch:
         if execution is None:
             return None
         execution.ended(_error(result))
-        if execution.run is not None:
-            self._end(execution.run, execution.error)
+        if (cell := self._cells.pop(execution.uid, None)) is not None:
+            self._end(cell, execution.error)
         for observer in self.observers:
             quietly(observer.what, lambda observer=observer: observer.after(execution))
         # Its traceback holds the variables of every function on the way.
@@ -124,7 +125,8 @@ class Watch:
         if execution.run is not None:
             return
         try:
-            execution.run = self._begin(execution, options)
+            cell = self._cells[execution.uid] = self._begin(execution, options)
+            execution.run = cell.run
         except Exception as error:  # noqa: BLE001 this runs in the user's cell, which goes on without us
             notify(f"this cell could not be tracked ({type(error).__name__}: {error})")
 

@@ -19,12 +19,12 @@ from mlops_workbench.capture.environment.git import GitMemory, GitState, read_gi
 from mlops_workbench.capture.environment.machine import ThreadPools, describe_machine, describe_python
 from mlops_workbench.capture.environment.variables import described_variables
 from mlops_workbench.capture.kernel.notices import notify
-from mlops_workbench.capture.resources.usage import ignoring_children_of_this_thread
+from mlops_workbench.capture.kernel.threads import ignoring_children_of_this_thread, start_daemon
 from mlops_workbench.core.records import Artifact, Tags
 
 if TYPE_CHECKING:
+    from mlops_workbench.capture.record.recorder import Recorder
     from mlops_workbench.capture.run.active import ActiveRun
-    from mlops_workbench.capture.session.session import Session
 
 #: A run that takes no longer is not looked at before its end.
 _SHORT_SECONDS = 0.1
@@ -60,12 +60,12 @@ class Environments:
 
     Parameters
     ----------
-    session : Session
+    recorder : Recorder
         Where it is recorded.
     """
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
         self._distributions = Distributions()
         self._machine: dict[str, Any] | None = None
         self._pools = ThreadPools()
@@ -127,15 +127,15 @@ class Environments:
         ended = surroundings.imported is not None
         run, git = surroundings.run, surroundings.git
         if git is not None and not surroundings.written:
-            self._session.write(Tags(run.uid, _git_tags(git)))
+            self._recorder.write(Tags(run.uid, _git_tags(git)))
             if git.diff:
                 diff = git.diff.encode("utf-8", "backslashreplace")
                 self._put(run, DIFF, diff, "text/x-diff", "code", again=not ended)
         document = msgspec.json.format(msgspec.json.encode(self._document(surroundings)), indent=1)
-        digest = self._session.store(run.uid, document, again=not ended, wait=False)
+        digest = self._recorder.store(run.uid, document, again=not ended, wait=False)
         if digest is not None and digest != surroundings.written:
             surroundings.written = digest
-            self._session.write(
+            self._recorder.write(
                 Artifact(run.uid, ENVIRONMENT, digest, len(document), "application/json", "environment")
             )
         if ended:
@@ -166,9 +166,9 @@ class Environments:
         }
 
     def _put(self, run: ActiveRun, path: str, data: bytes, media_type: str, kind: str, *, again: bool) -> None:
-        digest = self._session.store(run.uid, data, again=again, wait=False)
+        digest = self._recorder.store(run.uid, data, again=again, wait=False)
         if digest is not None:
-            self._session.write(Artifact(run.uid, path, digest, len(data), media_type, kind))
+            self._recorder.write(Artifact(run.uid, path, digest, len(data), media_type, kind))
 
 
 class _GitLooks:
@@ -202,11 +202,8 @@ class _Worker:
         """Let it be worked on."""
         self._queue.put(item)
         if self._thread is None:
-            thread = threading.Thread(target=self._run, name="mlops-environment", daemon=True)
-            # At the interpreter's end no thread can be started; close() then writes what is known.
-            with contextlib.suppress(RuntimeError):
-                thread.start()
-                self._thread = thread
+            # Without a thread, close() writes what is known.
+            self._thread = start_daemon("mlops-environment", self._run)
 
     def stop(self, patience: float) -> None:
         """Write no more after this returns, unless writing takes longer than `patience` seconds."""

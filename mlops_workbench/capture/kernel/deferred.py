@@ -8,9 +8,11 @@ import threading
 import traceback
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from mlops_workbench.capture.kernel.notices import notify
+
+T = TypeVar("T")
 
 #: Seconds after a cell, when its reply is long under way.
 _PAUSE = 0.02
@@ -93,18 +95,31 @@ class Deferred:
 
 
 def quietly(what: str, observe: Callable[[], Any]) -> None:
-    """Observe something; the cell has run, and whatever goes wrong now is not the user's affair.
+    """Observe something without raising; see `attempt`."""
+    attempt(what, observe, None)
+
+
+def attempt(what: str, observe: Callable[[], T], default: T) -> T:
+    """Observe something without raising: the cell has run, and the user has no part in what fails now.
 
     Parameters
     ----------
     what : str
         What is observed, for the message when it fails.
     observe : callable
-        Whatever it raises is told and goes no further; ``MLOPS_DEBUG`` shows its traceback.
+        Whatever it raises is reported on stderr; ``MLOPS_DEBUG`` shows its traceback.
+    default : object
+        The result when it fails.
+
+    Returns
+    -------
+    object
+        What `observe` returned, or `default`.
     """
     try:
-        observe()
+        return observe()
     except BaseException as error:  # noqa: BLE001 what an object of the user's raises, or an interrupt, ends no cell
         if os.environ.get("MLOPS_DEBUG"):
             traceback.print_exc(file=sys.stderr)
         notify(f"{what} could not be observed ({type(error).__name__}: {error}); the cell itself is not affected")
+        return default

@@ -19,7 +19,8 @@ from mlops_workbench.capture.observe.estimators import (
 from mlops_workbench.capture.observe.literals import bounded, literal
 from mlops_workbench.capture.observe.loops import candidates
 from mlops_workbench.capture.observe.networks import fed_from, trained_networks, trainer_of
-from mlops_workbench.capture.observe.scope import Before, Loop, Names, Placed, called_name, code_of, resolve
+from mlops_workbench.capture.observe.scope import Before, Loop, Names, Placed, code_of, resolve
+from mlops_workbench.notebooks.source import called_name
 
 _FITS = {"fit", "fit_transform", "fit_predict", "partial_fit"}
 _USES = {"score", "predict", "predict_proba", "predict_log_proba", "decision_function", "evaluate"}

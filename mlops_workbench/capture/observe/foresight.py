@@ -12,7 +12,8 @@ from mlops_workbench.capture.observe.estimators import final_estimator, is_fitte
 from mlops_workbench.capture.observe.loops import candidates
 from mlops_workbench.capture.observe.networks import trainer_of
 from mlops_workbench.capture.observe.own_functions import global_loads, own_function, own_method, reached_codes
-from mlops_workbench.capture.observe.scope import Loop, Names, Placed, called_name, code_of, placed, root_name
+from mlops_workbench.capture.observe.scope import Loop, Names, Placed, code_of, placed
+from mlops_workbench.notebooks.source import called_name, root_name
 
 _FITS = {"fit", "fit_transform", "fit_predict", "partial_fit", "train", "fit_generator", "fit_resample"}
 _CROSS = {"cross_val_score", "cross_validate", "cross_val_predict"}

@@ -7,7 +7,7 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-from mlops_workbench.capture.record.encoding import plain
+from mlops_workbench.capture.record.values import plain
 
 #: Characters of a value's text up to which it is kept whole.
 _MAX_TEXT = 2000

@@ -19,7 +19,8 @@ from mlops_workbench.capture.observe.own_functions import (
     own_method,
     reached_codes,
 )
-from mlops_workbench.capture.observe.scope import Loop, Names, Placed, called_name, placed, root_name
+from mlops_workbench.capture.observe.scope import Loop, Names, Placed, placed
+from mlops_workbench.notebooks.source import called_name, root_name
 
 #: ``metric``: of a function of metrics or a score; ``folds``: of a cross-validation; ``own``: what a function of the
 #: user's own returns, of which only floats count; ``none``: known to be something else.

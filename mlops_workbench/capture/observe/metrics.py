@@ -7,18 +7,9 @@ from typing import Any
 
 from mlops_workbench.capture.observe.measures import Kind, Measures, put_into
 from mlops_workbench.capture.observe.metric_values import Measurements
-from mlops_workbench.capture.observe.scope import (
-    Before,
-    Loop,
-    Names,
-    Placed,
-    called_name,
-    code_of,
-    is_new,
-    resolve,
-    root_name,
-)
+from mlops_workbench.capture.observe.scope import Before, Loop, Names, Placed, code_of, is_new, resolve
 from mlops_workbench.core.members import has
+from mlops_workbench.notebooks.source import called_name, root_name
 
 _CONTAINERS = (ast.Dict, ast.DictComp)
 

@@ -14,9 +14,10 @@ from typing import Any
 from mlops_workbench.capture.observe.estimators import is_estimator
 from mlops_workbench.capture.observe.literals import bounded, literal
 from mlops_workbench.capture.observe.loops import candidates
-from mlops_workbench.capture.observe.scope import Before, Loop, Names, Placed, called_name, code_of, is_new, resolve
+from mlops_workbench.capture.observe.scope import Before, Loop, Names, Placed, code_of, is_new, resolve
 from mlops_workbench.core.members import has, own
 from mlops_workbench.data.tables.tensors import is_loader
+from mlops_workbench.notebooks.source import called_name
 
 _PLAIN = (bool, int, float, str)
 _MOVED = {"to", "cuda", "cpu", "double", "float", "half", "train", "eval"}

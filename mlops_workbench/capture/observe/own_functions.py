@@ -13,7 +13,8 @@ from functools import lru_cache
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
-from mlops_workbench.capture.observe.scope import Names, parse_cell
+from mlops_workbench.capture.observe.scope import Names
+from mlops_workbench.notebooks.source import parse_cell
 
 _LIBRARIES = tuple({sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib", "purelib", "platlib")})
 _MAX_FUNCTIONS = 100

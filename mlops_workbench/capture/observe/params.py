@@ -8,7 +8,8 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from mlops_workbench.capture.observe.literals import bounded, literal
-from mlops_workbench.capture.observe.scope import Names, Placed, called_name, code_of
+from mlops_workbench.capture.observe.scope import Names, Placed, code_of
+from mlops_workbench.notebooks.source import called_name
 
 _LOGGING = ("log_param", "log_params")
 

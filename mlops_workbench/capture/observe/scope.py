@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from types import ModuleType
 from typing import Any
+
+from mlops_workbench.notebooks.source import root_name
 
 # Tuples and not unions: a kernel asks this for every node of every cell.
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
@@ -22,42 +24,12 @@ _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _WORDLESS = (ast.expr_context, ast.operator, ast.cmpop, ast.unaryop, ast.boolop)
 _BLOCKS = (ast.stmt, ast.excepthandler, ast.match_case, ast.Lambda, *_WORDLESS)
 
-#: Cell magics that run their cell in the notebook's own namespace.
-_TRANSPARENT = ("time", "capture", "prun")
 
 _MAX_ITEMS = 1000
 _CHANGING = ("append", "extend", "update", "insert", "pop", "sort", "remove", "clear")
 
 #: Names a value is looked up in.
 Names = Mapping[str, Any]
-
-
-def parse_cell(source: str) -> ast.Module | None:
-    """Syntax tree of Python source, None when it is not Python."""
-    try:
-        return ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError):
-        return None
-
-
-def unwrap_magics(tree: ast.Module | None, transform: Callable[[str], str]) -> ast.Module | None:
-    """Put the code of ``%%time``, ``%%capture`` and ``%%prun`` in the place of the call it was turned into.
-
-    Parameters
-    ----------
-    tree : ast.Module or None
-        A cell after IPython's transformation.
-    transform : callable
-        That transformation.
-    """
-    if tree is None:
-        return None
-    body: list[ast.stmt] = []
-    for statement in tree.body:
-        code = _magic_body(statement)
-        inner = unwrap_magics(parse_cell(transform(code)), transform) if code is not None else None
-        body += inner.body if inner is not None else [statement]
-    return ast.Module(body=body, type_ignores=[])
 
 
 #: Target and iterable of a ``for``, of a statement or of a comprehension.
@@ -227,20 +199,6 @@ def is_new(name: str, names: Names, before: Before) -> bool:
     return name in names and id(names[name]) != before.ids.get(name)
 
 
-def root_name(node: ast.expr) -> str:
-    """The name that an expression begins with: ``scores`` of ``scores["a"].append``; empty when with none."""
-    while isinstance(node, _PARTS):
-        node = node.value
-    return node.id if isinstance(node, ast.Name) else ""
-
-
-def called_name(call: ast.Call) -> str:
-    """Last part of the name of what is called: ``fit`` of ``model.fit(X)``."""
-    if isinstance(call.func, ast.Attribute):
-        return call.func.attr
-    return call.func.id if isinstance(call.func, ast.Name) else ""
-
-
 def resolve(node: ast.expr, names: Names) -> Any:
     """Value that an expression stood for, as far as looking it up has no effect; None when unknown.
 
@@ -261,14 +219,6 @@ def resolve(node: ast.expr, names: Names) -> Any:
                 key = names.get(node.slice.id) if isinstance(node.slice, ast.Name) else None
                 return owner.get(key) if isinstance(owner, dict) and isinstance(key, str) else None
     return None
-
-
-def _magic_body(statement: ast.stmt) -> str | None:
-    call = statement.value if isinstance(statement, ast.Expr) else None
-    if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "run_cell_magic"):
-        return None
-    values = [argument.value for argument in call.args if isinstance(argument, ast.Constant)]
-    return values[2] if len(values) == 3 and values[0] in _TRANSPARENT and isinstance(values[2], str) else None
 
 
 def _pairs(target: ast.expr, value: ast.expr) -> list[tuple[ast.expr, ast.expr]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from mlops_workbench.capture.observe.estimators import is_estimator, is_part, own_params
 from mlops_workbench.capture.observe.literals import bounded
-from mlops_workbench.capture.record.encoding import plain
+from mlops_workbench.capture.record.values import plain
 from mlops_workbench.core.members import own
 
 _PLAIN = (bool, int, float, str)

@@ -15,7 +15,6 @@ import msgspec
 from mlops_workbench.capture.cells.execution import Execution
 from mlops_workbench.capture.kernel.deferred import Deferred
 from mlops_workbench.capture.kernel.place import notebook_path
-from mlops_workbench.capture.observe.scope import parse_cell, unwrap_magics
 from mlops_workbench.capture.provenance.contents import Contents
 from mlops_workbench.capture.provenance.live_names import used_names
 from mlops_workbench.capture.provenance.mutations import mutations
@@ -26,7 +25,9 @@ from mlops_workbench.core.members import has, is_a
 from mlops_workbench.core.records import CellExecuted
 from mlops_workbench.core.secrets import mask
 from mlops_workbench.notebooks.lineage.graph import DRAWN, Lineage, Step
-from mlops_workbench.notebooks.names.cell_names import CellNames, FunctionNames, cell_names
+from mlops_workbench.notebooks.names.cell_names import cell_names
+from mlops_workbench.notebooks.names.nouns import CellNames, FunctionNames
+from mlops_workbench.notebooks.source import parse_cell, unwrap_magics
 
 #: Characters of a source that are kept.
 MAX_SOURCE = 1_000_000
@@ -135,7 +136,7 @@ class CellLog:
             self.before(execution)
             entry = entries[-1]
             if execution.run is not None:
-                entry.run_uids.append(execution.run.run.uid)
+                entry.run_uids.append(execution.run.uid)
         for ended in entries[entries.index(entry) :]:
             entries.remove(ended)
             self._under_way.remove(ended)

@@ -11,7 +11,7 @@ from typing import Any
 
 from mlops_workbench.capture.provenance.live_names import is_notebooks
 from mlops_workbench.core.members import is_a
-from mlops_workbench.notebooks.names.cell_names import ACCUMULATING, CellNames, FunctionNames, MethodCall
+from mlops_workbench.notebooks.names.nouns import ACCUMULATING, CellNames, FunctionNames, MethodCall
 
 _CONTAINERS = (list, dict, set, deque, bytearray)
 _CONTAINER_METHODS = frozenset(

@@ -57,7 +57,7 @@ class ProvenanceLog:
         for run in runs:
             self._session.write(Provenance(run, uids, warnings))
         if execution.run is not None:
-            execution.run.run.notes.extend(warnings)
+            execution.run.notes.extend(warnings)
         executed = [lineage.steps[uid].execution for uid in uids]
         self._deferred.add(self.what, lambda: self._keep(runs, executed))
 

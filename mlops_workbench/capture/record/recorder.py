@@ -1,22 +1,16 @@
-"""What a run needs of the session that it belongs to."""
+"""Where runs are recorded."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from mlops_workbench.capture.run.fits import Fits
 from mlops_workbench.core.records import Record
 from mlops_workbench.core.workspace import Workspace
 
-if TYPE_CHECKING:
-    from mlops_workbench.capture.run.active import ActiveRun
-
 
 class Recorder(Protocol):
-    """Takes what runs record; `Session` is one."""
-
-    fits: Fits
+    """Takes what runs record; the session of the process is one."""
 
     @property
     def workspace(self) -> Workspace:
@@ -32,11 +26,8 @@ class Recorder(Protocol):
     def sync_soon(self) -> None:
         """Have what was written brought to the disk at once, in the background."""
 
-    def store(self, run_uid: str, data: bytes | Path, *, wait: bool = True) -> str | None:
+    def store(self, run_uid: str, data: bytes | Path, *, again: bool = False, wait: bool = True) -> str | None:
         """Put bytes or a file into the blob store and return the digest, None when that failed."""
 
     def complete(self, run_uid: str) -> bool:
         """Whether nothing of a run had to be dropped so far."""
-
-    def ended(self, run: ActiveRun) -> None:
-        """Take a run off the active ones."""

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import getpass
-import os
-import platform
-import sys
 import threading
 import time
 from collections import deque
@@ -18,8 +14,8 @@ from mlops_workbench.capture.kernel.place import notebook_path
 from mlops_workbench.capture.record.encoding import UNSTORABLE, encode, encode_quickly
 from mlops_workbench.core.errors import StorageError, WorkbenchError
 from mlops_workbench.core.ids import new_id, now_ms
-from mlops_workbench.core.processes import ProcessIdentity
 from mlops_workbench.core.records import TYPE_NUMBERS, Record, RunEnd, RunStart, SessionEnd, SessionStart
+from mlops_workbench.core.sessions import session_start
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.journal import JournalWriter, NotSynced
 
@@ -248,28 +244,3 @@ class Delivery:
             "  they are kept in memory, up to 16 MB, until it works again; your code goes on",
             once="disk",
         )
-
-
-def session_start(session: str, notebook: str = "") -> SessionStart:
-    """First record of a journal that this process writes."""
-    identity = ProcessIdentity.of()
-    return SessionStart(
-        session=session,
-        pid=os.getpid(),
-        process_started=identity.started if identity else 0.0,
-        host=platform.node(),
-        user=_user(),
-        started_ms=now_ms(),
-        notebook=notebook,
-        python=platform.python_version(),
-        # The root package is there for sure; importing it would tie this one to the faces it loads on demand.
-        workbench=sys.modules[__name__.partition(".")[0]].__version__,
-    )
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError, ImportError):
-        # A container may run under a number that has no name.
-        return str(os.getuid()) if hasattr(os, "getuid") else ""

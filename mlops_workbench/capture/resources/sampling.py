@@ -5,29 +5,24 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mlops_workbench.capture.kernel.notices import notify
+from mlops_workbench.capture.kernel.threads import ignoring_children_of_this_thread, start_daemon
 from mlops_workbench.capture.resources.budget import SessionBudget
 from mlops_workbench.capture.resources.cost import Meter
 from mlops_workbench.capture.resources.energy import EnergyCounter
 from mlops_workbench.capture.resources.gpus import Gpus, GpuUsage
-from mlops_workbench.capture.resources.usage import (
-    ProcessUsage,
-    SystemUsage,
-    disk_bytes,
-    ignoring_children_of_this_thread,
-    process_usage,
-    system_usage,
-)
+from mlops_workbench.capture.resources.usage import ProcessUsage, SystemUsage, disk_bytes, process_usage, system_usage
 from mlops_workbench.core.errors import WorkbenchError
 from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.records import Metrics, Tags
 from mlops_workbench.core.settings import CaptureSettings, PriceSettings
 
 if TYPE_CHECKING:
+    from mlops_workbench.capture.record.recorder import Recorder
     from mlops_workbench.capture.run.active import ActiveRun
-    from mlops_workbench.capture.session.session import Session
 
 #: Seconds between two looks, and how many looks a run that goes on for long is sampled at: (age, seconds between).
 TICK_SECONDS = 1.0
@@ -71,7 +66,7 @@ class Resources:
 
     Parameters
     ----------
-    session : Session
+    recorder : Recorder
         Where it is recorded.
 
     Attributes
@@ -80,8 +75,8 @@ class Resources:
         The session's budget.
     """
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
         self._gpus = Gpus()
         self._counter: EnergyCounter | None = None
         self.budget = SessionBudget(self._meter)
@@ -103,15 +98,9 @@ class Resources:
             if len(self._tracked) == 1:
                 self.budget.working(True)
             if self._rest is None:
-                self._rest = threading.Event()
-                thread = threading.Thread(
-                    target=self._sample_on, args=(self._rest,), name="mlops-resources", daemon=True
-                )
-                try:
-                    thread.start()
-                except RuntimeError:
-                    # The interpreter is shutting down.
-                    self._rest = None
+                rest = threading.Event()
+                if start_daemon("mlops-resources", partial(self._sample_on, rest)):
+                    self._rest = rest
 
     def end(self, run: ActiveRun) -> None:
         """A run ends: record what it took in all."""
@@ -150,13 +139,13 @@ class Resources:
 
     def _settings(self) -> CaptureSettings:
         try:
-            return self._session.workspace.settings.capture
+            return self._recorder.workspace.settings.capture
         except WorkbenchError:
             return CaptureSettings()
 
     def _prices(self) -> PriceSettings:
         try:
-            return self._session.workspace.settings.prices
+            return self._recorder.workspace.settings.prices
         except WorkbenchError:
             return PriceSettings()
 
@@ -179,10 +168,10 @@ class Resources:
             values["system/cost"] = cost.money
             tags["mlops.currency"] = self._prices().currency
         run.metrics.update(values)
-        self._session.write(Metrics(run.uid, now_ms(), tracked.step, values, "system"))
+        self._recorder.write(Metrics(run.uid, now_ms(), tracked.step, values, "system"))
         if tags:
             run.tags.update(tags)
-            self._session.write(Tags(run.uid, tags))
+            self._recorder.write(Tags(run.uid, tags))
 
     def _sample_on(self, rest: threading.Event) -> None:
         with ignoring_children_of_this_thread():
@@ -229,7 +218,7 @@ class Resources:
             with self._lock:
                 # Once a run has ended, its sums stand last.
                 if one.run.uid in self._tracked:
-                    self._session.write(Metrics(one.run.uid, now_ms(), one.step, values, "system"))
+                    self._recorder.write(Metrics(one.run.uid, now_ms(), one.step, values, "system"))
                     one.step += 1
         return sample
 

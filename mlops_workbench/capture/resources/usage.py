@@ -6,18 +6,16 @@ import contextlib
 import os
 import resource
 import sys
-import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from mlops_workbench.capture.kernel.threads import OWN_THREADS
 
 _LINUX = Path("/proc/self/stat").exists()
 _TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 _PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 _MAX_CHILDREN = 64
-#: Threads of the workbench: the programs that they ask are not of the user's doing.
-_own_threads: set[str] = set()
 
 
 @dataclass(frozen=True)
@@ -97,18 +95,6 @@ def disk_bytes() -> tuple[int, int]:
     return 0, 0
 
 
-@contextlib.contextmanager
-def ignoring_children_of_this_thread() -> Iterator[None]:
-    """Do not count the processes that the calling thread starts meanwhile."""
-    own = str(threading.get_native_id())
-    _own_threads.add(own)
-    try:
-        yield
-    finally:
-        # The system gives the number to another thread some day.
-        _own_threads.discard(own)
-
-
 def _memory() -> tuple[int, int]:
     with contextlib.suppress(OSError):
         sizes = dict(_sizes(_status.read(), only=("VmHWM", "VmRSS")))
@@ -160,7 +146,7 @@ def _children() -> list[int]:
     while waiting and len(found) < _MAX_CHILDREN:
         pid = waiting.pop()
         with contextlib.suppress(OSError, ValueError):
-            for thread in {entry.name for entry in os.scandir(f"/proc/{pid}/task")} - _own_threads:
+            for thread in {entry.name for entry in os.scandir(f"/proc/{pid}/task")} - OWN_THREADS:
                 # A thread may end between the two looks.
                 with contextlib.suppress(OSError):
                     children = [int(child) for child in _read(f"/proc/{pid}/task/{thread}/children").split()]

@@ -7,7 +7,7 @@ import traceback as tracebacks
 from collections.abc import Mapping
 from typing import Any
 
-from mlops_workbench.capture.record.encoding import named
+from mlops_workbench.capture.record.values import named
 from mlops_workbench.capture.run.artifacts import artifact_path
 from mlops_workbench.capture.run.state import RunState
 from mlops_workbench.capture.run.tables import read_table
@@ -114,14 +114,14 @@ class ActiveRun(RunState):
         InvalidInput
             It is neither a table nor an existing file, or a snapshot was asked for and it has no form as Parquet.
         """
-        from mlops_workbench.data.describe import describe_dataset, digest_seconds, keep_with_run
+        from mlops_workbench.capture.run.datasets import digest_seconds, keep_with_run
+        from mlops_workbench.data.describe import describe_dataset
         from mlops_workbench.data.tables.tensors import readable
 
         data = readable(data)
-        session = self._session
-        seconds = digest_seconds(session)
+        seconds = digest_seconds(self._recorder)
         dataset = describe_dataset(self.uid, data, name, context=context, source=source, seconds=seconds)
-        self.observe_dataset(keep_with_run(session, dataset, data, snapshot=snapshot))
+        self.observe_dataset(keep_with_run(self._recorder, dataset, data, snapshot=snapshot))
 
     def log_model(self, model: Any, name: str = "model", *, X: Any = None, y: Any = None) -> None:
         """Save a fitted model with its signature, so that it can be registered and served.
@@ -144,7 +144,20 @@ class ActiveRun(RunState):
         """
         from mlops_workbench.capture.run.models import log_model
 
-        log_model(self._session, self, model, name, X, y)
+        log_model(self._recorder, self._fits, self.uid, model, name, X, y)
+
+    def finish(self, error: BaseException | None = None, *, traceback: str = "", output: str = "") -> None:
+        """End the run as its code ended: FINISHED, FAILED by an exception, or KILLED by an interrupt or exit.
+
+        Parameters
+        ----------
+        error : BaseException, optional
+            What ended the code.
+        traceback, output : str, optional
+            See `end`.
+        """
+        status = "FINISHED" if error is None else "FAILED" if isinstance(error, Exception) else "KILLED"
+        self.end(status, error=error, traceback=traceback, output=output)
 
     def end(
         self,
@@ -183,7 +196,7 @@ class ActiveRun(RunState):
         self.status = status
         self.error = mask(error or "")
         self.end_ms = end_ms or now_ms()
-        self._session.ended(self)
+        self._on_end(self.uid)
         self._write(
             RunEnd(
                 self.uid,
@@ -193,12 +206,12 @@ class ActiveRun(RunState):
                 # What is kept is cut from what was masked: a secret that is cut in two could not be told.
                 traceback=mask(traceback[-2 * _TAIL :])[-_TAIL:],
                 output=mask(output[-2 * _TAIL :])[-_TAIL:],
-                complete=self._session.complete(self.uid),
+                complete=self._recorder.complete(self.uid),
             ),
             sync=self._wait,
         )
         if not self._wait:
-            self._session.sync_soon()
+            self._recorder.sync_soon()
 
 
 def _headline(error: BaseException) -> str:

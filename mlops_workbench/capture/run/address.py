@@ -13,19 +13,31 @@ from mlops_workbench.core.workspace import Workspace
 #: JupyterLab with the Workbench opens the page of the run that this part of its address names.
 PARAMETER = "mlops-run"
 
-#: Gives MLflow's id of a run by the index file and its uid, empty when unknown; set by whoever can read the index.
-find_run_id: Callable[[Path, str], str] | None = None
+#: Gives MLflow's id of a run by the index file and the run's uid, empty when it is not known.
+RunIdOf = Callable[[Path, str], str]
 
 
-def run_address(workspace: Workspace, uid: str) -> str:
+def run_address(workspace: Workspace, uid: str, run_id_of: RunIdOf | None) -> str:
     """Address of a run's page.
 
-    With an MLflow server that is its page there, or the server's first page as long as the run was not delivered.
-    Otherwise it is the page in the JupyterLab that this kernel belongs to; empty when there is none.
+    Parameters
+    ----------
+    workspace : Workspace
+        Workspace of the run.
+    uid : str
+        The run.
+    run_id_of : callable or None
+        Reads MLflow's id of the run from the index.
+
+    Returns
+    -------
+    str
+        With an MLflow server the run's page there, or the server's first page until the run is delivered. Otherwise
+        the page in the JupyterLab that this kernel belongs to; empty when there is none.
     """
     uri = workspace.settings.tracking.uri
     if uri.startswith(("http://", "https://")):
-        run_id = find_run_id(workspace.index, uid) if find_run_id is not None else ""
+        run_id = run_id_of(workspace.index, uid) if run_id_of is not None else ""
         return f"{_public(uri)}/#/runs/{run_id}" if run_id else _public(uri)
     server = jupyter_address()
     return f"{server}lab?{PARAMETER}={uid}" if server else ""

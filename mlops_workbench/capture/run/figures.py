@@ -8,6 +8,7 @@ import io
 import json
 import weakref
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -62,8 +63,8 @@ def displayed_figures(bundle: Mapping[str, Any]) -> list[FigureFile]:
         ending = ".vl.json" if "lite" in vega else ".vg.json"
         return [(f"figure{ending}", json.dumps(bundle[vega]).encode(), vega)]
     for media_type, ending in (("image/png", ".png"), ("image/svg+xml", ".svg"), ("image/jpeg", ".jpg")):
-        if isinstance(content := bundle.get(media_type), str | bytes):
-            data = content if isinstance(content, bytes) else _text_or_base64(content, media_type)
+        if isinstance(picture := bundle.get(media_type), str | bytes):
+            data = picture if isinstance(picture, bytes) else _text_or_base64(picture, media_type)
             return [(f"figure{ending}", data, media_type)]
     return []
 
@@ -160,3 +161,11 @@ def _ending(name: str, ending: str) -> str:
 
 def _text_or_base64(content: str, media_type: str) -> bytes:
     return content.encode() if media_type == "image/svg+xml" else base64.b64decode(content)
+
+
+@dataclass(frozen=True)
+class ShownFigure:
+    """A figure that was shown: its files, and the object behind it when that is known."""
+
+    files: list[FigureFile]
+    source: Any = None

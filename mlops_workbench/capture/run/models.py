@@ -28,7 +28,7 @@ from mlops_workbench.data.reference import (
 
 if TYPE_CHECKING:
     from mlops_workbench.capture.record.recorder import Recorder
-    from mlops_workbench.capture.run.active import ActiveRun
+    from mlops_workbench.capture.run.fits import Fits
 
 _MAX_COLUMNS = 10_000
 _TAKES_TEXT = {
@@ -39,7 +39,7 @@ _TAKES_TEXT = {
 _DISTRIBUTIONS = {"sklearn": "scikit-learn", "mlops_workbench": "mlops-workbench"}
 
 
-def log_model(session: Recorder, run: ActiveRun, model: Any, name: str, X: Any, y: Any) -> None:
+def log_model(recorder: Recorder, fits: Fits, run_uid: str, model: Any, name: str, X: Any, y: Any) -> None:
     """Save a model into a run; see `ActiveRun.log_model`."""
     _check(model, name)
     if X is not None:
@@ -49,11 +49,12 @@ def log_model(session: Recorder, run: ActiveRun, model: Any, name: str, X: Any, 
                 f"X is not a table with rows: {type(X).__name__}", hint="give the DataFrame or array that went into fit"
             )
     else:
-        data = session.fits.data_of(model) or _seen_in_this_cell(model)
-    save_model(session, run.uid, model, name, data)
+        data = fits.data_of(model) or _seen_in_this_cell(model)
+    if save_model(recorder, run_uid, model, name, data):
+        fits.mark_saved(run_uid)
 
 
-def save_model(session: Recorder, run_uid: str, model: Any, name: str, data: FitData | None) -> bool:
+def save_model(recorder: Recorder, run_uid: str, model: Any, name: str, data: FitData | None) -> bool:
     """Write a model and what is known of its data into the journal and the blob store.
 
     Returns
@@ -81,11 +82,11 @@ def save_model(session: Recorder, run_uid: str, model: Any, name: str, data: Fit
         files["mlops/reference.parquet"] = reference_parquet(data, prediction)
     digests = {}
     for path, blob in files.items():
-        digest = session.store(run_uid, blob)
+        digest = recorder.store(run_uid, blob)
         if digest is None:
             return False
         digests[path] = digest
-    session.write(
+    recorder.write(
         Model(
             run_uid=run_uid,
             name=name,
@@ -102,7 +103,6 @@ def save_model(session: Recorder, run_uid: str, model: Any, name: str, data: Fit
         ),
         sync=True,
     )
-    session.fits.mark_saved(run_uid)
     return True
 
 
@@ -151,7 +151,7 @@ def _check(model: Any, name: str) -> None:
 def _seen_in_this_cell(model: Any) -> FitData | None:
     from mlops_workbench.capture.kernel.place import cell_source, shell
     from mlops_workbench.capture.observe.fit import cell_fits
-    from mlops_workbench.capture.observe.scope import parse_cell
+    from mlops_workbench.notebooks.source import parse_cell
 
     session = shell()
     if session is None:

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from time import time_ns
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mlops_workbench.capture.record.encoding import MAX_STEP, MIN_STEP, named, number, plain, whole_step
+from mlops_workbench.capture.record.values import MAX_STEP, MIN_STEP, named, number, plain, whole_step
 from mlops_workbench.capture.run.artifacts import media_type_of, read_artifact
 from mlops_workbench.capture.run.figures import KeptFigures
 from mlops_workbench.capture.run.tables import MEDIA_TYPE, KeptTables
-from mlops_workbench.core.errors import WorkbenchError
 from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.records import Artifact, Dataset, Metrics, Params, RunStart, Tags
 from mlops_workbench.core.secrets import mask, mask_value
 
 if TYPE_CHECKING:
-    from mlops_workbench.capture.cells.output import Shown
     from mlops_workbench.capture.record.recorder import Recorder
-    from mlops_workbench.capture.run.figures import FigureFile
+    from mlops_workbench.capture.run.figures import FigureFile, ShownFigure
+    from mlops_workbench.capture.run.fits import Fits
     from mlops_workbench.capture.run.tables import Table
 
 
@@ -31,10 +30,16 @@ class RunState:
 
     Parameters
     ----------
-    session : Recorder
+    recorder : Recorder
         Where its records go.
     start : RunStart
         How it began.
+    fits : Fits
+        The models that runs of this process fitted.
+    on_end : callable
+        Called with the run's uid when it ends, before its end is recorded.
+    url_of : callable
+        Gives the address of a run's page by its uid, empty when it has none.
     joined : bool, default=False
         It was begun by another process, which ends it.
     thread : int, optional
@@ -71,9 +76,12 @@ class RunState:
 
     def __init__(
         self,
-        session: Recorder,
+        recorder: Recorder,
         start: RunStart,
         *,
+        fits: Fits,
+        on_end: Callable[[str], None],
+        url_of: Callable[[str], str],
         joined: bool = False,
         thread: int | None = None,
         wait: bool = True,
@@ -94,8 +102,12 @@ class RunState:
         self.tags: dict[str, Any] = dict(start.tags)
         self.datasets: list[Dataset] = []
         self.notes: list[str] = []
-        self._session = session
-        self._write = session.write
+        self._recorder = recorder
+        self._fits = fits
+        self._on_end = on_end
+        self._url_of = url_of
+        # Bound once: each metric of the user's loop is written by it.
+        self._write = recorder.write
         self._wait = wait
         self._steps: dict[str, int] = {}
         self.defaults: set[str] = set()
@@ -112,17 +124,12 @@ class RunState:
     @property
     def has_model(self) -> bool:
         """Whether it fitted a model that is still in memory, or logged one."""
-        return self._session.find_model(self.uid) is not None or self._session.fits.saved(self.uid)
+        return self._fits.find(self.uid) is not None or self._fits.saved(self.uid)
 
     @property
     def url(self) -> str:
         """Where to look at it: its page on the MLflow server, or in the JupyterLab of this kernel; else empty."""
-        from mlops_workbench.capture.run.address import run_address
-
-        try:
-            return run_address(self._session.workspace, self.uid)
-        except WorkbenchError:
-            return ""
+        return self._url_of(self.uid)
 
     def __repr__(self) -> str:
         return f"<run {self.name} ({self.uid}), {self.status}, experiment {self.experiment}>"
@@ -224,7 +231,7 @@ class RunState:
         else:
             self.datasets.append(dataset)
 
-    def put_shown_figures(self, shown: Iterable[Shown]) -> None:
+    def put_shown_figures(self, shown: Iterable[ShownFigure]) -> None:
         """Keep figures that were displayed, unless they were logged too; a name that is taken gets a number."""
         for figure in shown:
             if not self._figures.known(figure.files, figure.source):
@@ -244,7 +251,7 @@ class RunState:
         self, source: str | os.PathLike[str] | bytes, name: str, kind: str, media_type: str, *, wait: bool
     ) -> None:
         for path, content in read_artifact(source, name):
-            digest = self._session.store(self.uid, content, wait=wait)
+            digest = self._recorder.store(self.uid, content, wait=wait)
             if digest is not None:
                 size = len(content) if isinstance(content, bytes) else content.stat().st_size
                 media = media_type or media_type_of(path)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 
+from mlops_workbench.capture.kernel.threads import start_daemon
 from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.records import Heartbeat
 
@@ -37,14 +39,7 @@ class Heart:
         self._give()
         with self._lock:
             if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._beat_on, args=(self._rest,), name="mlops-heartbeat", daemon=True
-                )
-                try:
-                    self._thread.start()
-                except RuntimeError:
-                    # The interpreter is shutting down; the session is closed in a moment.
-                    self._thread = None
+                self._thread = start_daemon("mlops-heartbeat", partial(self._beat_on, self._rest))
 
     def rest(self) -> None:
         """Give no more signs until `beat` is called again."""

@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from mlops_workbench.capture.run.active import ActiveRun
 from mlops_workbench.capture.session.published_runs import RunsOfParents
 from mlops_workbench.core.errors import WorkbenchError
 from mlops_workbench.core.ids import now_ms
@@ -14,6 +13,7 @@ from mlops_workbench.core.records import RunStart
 
 if TYPE_CHECKING:
     from mlops_workbench.capture.record.recorder import Recorder
+    from mlops_workbench.capture.run.active import ActiveRun
 
 
 class JoinedRuns:
@@ -21,15 +21,23 @@ class JoinedRuns:
 
     Parameters
     ----------
-    session : Recorder
+    recorder : Recorder
         The session of this process.
-    told : callable
+    make_run : callable
+        Makes a run of this process that another one began.
+    on_join : callable
         Called with the run of ``MLOPS_RUN_UID`` when it is first joined.
     """
 
-    def __init__(self, session: Recorder, told: Callable[[ActiveRun], None]) -> None:
-        self._session = session
-        self._told = told
+    def __init__(
+        self,
+        recorder: Recorder,
+        make_run: Callable[[RunStart], ActiveRun],
+        on_join: Callable[[ActiveRun], None],
+    ) -> None:
+        self._recorder = recorder
+        self._make_run = make_run
+        self._on_join = on_join
         # Runs of the parent, in a forked child; the last one is that of the context that forked.
         self._inherited: list[ActiveRun] = []
         self._of_parents = RunsOfParents()
@@ -53,7 +61,7 @@ class JoinedRuns:
 
     def _run_of_parents(self) -> ActiveRun | None:
         try:
-            found = self._of_parents.find(self._session.workspace)
+            found = self._of_parents.find(self._recorder.workspace)
         except (WorkbenchError, OSError):
             found = None
         inherited = self._inherited[-1] if self._inherited else None
@@ -68,13 +76,13 @@ class JoinedRuns:
         if not uid:
             return None
         known = self._joined
-        run = self._join(uid, "", self._session.experiment)
+        run = self._join(uid, "", self._recorder.experiment)
         if run is not known:
-            self._told(run)
+            self._on_join(run)
         return run
 
     def _join(self, uid: str, name: str, experiment: str) -> ActiveRun:
         if self._joined is None or self._joined.uid != uid:
             start = RunStart(run_uid=uid, name=name, experiment=experiment, start_ms=now_ms())
-            self._joined = ActiveRun(self._session, start, joined=True)
+            self._joined = self._make_run(start)
         return self._joined

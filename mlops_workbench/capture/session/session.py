@@ -11,12 +11,12 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from mlops_workbench.capture.kernel.place import notebook_path
-from mlops_workbench.capture.record.encoding import text
+from mlops_workbench.capture.record.values import text
 from mlops_workbench.capture.record.writer import Delivery
 from mlops_workbench.capture.run.active import ActiveRun
 from mlops_workbench.capture.run.fits import Fit, Fits
@@ -29,6 +29,9 @@ from mlops_workbench.core.ids import new_id, now_ms
 from mlops_workbench.core.records import RunStart
 from mlops_workbench.core.secrets import mask, mask_value
 from mlops_workbench.core.workspace import Workspace
+
+if TYPE_CHECKING:
+    from mlops_workbench.capture.run.address import RunIdOf
 
 #: Ended runs that a session remembers, to compare the next one with.
 _REMEMBERED = 500
@@ -61,6 +64,8 @@ class Session:
         Models that tracked cells fitted, as long as they are in memory.
     finished : deque of ActiveRun
         The last runs that ended here, the latest last.
+    run_id_of : callable or None
+        Reads MLflow's id of a run from the index; set by a front end that has the index at hand.
     run_ended : list of callable
         Called with each run of this process that ends, before its end is recorded; they must not raise.
     write : callable
@@ -82,14 +87,17 @@ class Session:
         self._experiment = ""
         self._active: list[ActiveRun] = []
         self.finished: deque[ActiveRun] = deque(maxlen=_REMEMBERED)
-        self._joined = JoinedRuns(self, lambda run: self.surroundings.join(run))
+        self._joined = JoinedRuns(
+            self, lambda start: self._make_run(start, joined=True), lambda run: self.surroundings.join(run)
+        )
         self._for_children = RunsForChildren()
         self._heart = Heart(self.write, lambda: bool(self._active))
         self._lock = threading.RLock()
         self._exit_registered = False
         self.closing: list[Callable[[], object]] = []
         self.fits = Fits()
-        self.surroundings = Surroundings(self)
+        self.surroundings = Surroundings(self, lambda uid: self.find_run(uid) is not None or self.joins(uid))
+        self.run_id_of: RunIdOf | None = None
         self.run_ended: list[Callable[[ActiveRun], None]] = []
         _sessions.add(self)
 
@@ -229,11 +237,22 @@ class Session:
                 return run
         return self._joined.current()
 
-    def ended(self, run: ActiveRun) -> None:
-        """Take a run off the active ones; called by the run."""
+    def url_of(self, uid: str) -> str:
+        """Address of a run's page; empty when it has none."""
+        from mlops_workbench.capture.run.address import run_address
+
+        try:
+            return run_address(self.workspace, uid, self.run_id_of)
+        except WorkbenchError:
+            return ""
+
+    def _ended(self, uid: str) -> None:
+        """Take a run off the active ones."""
         with self._lock:
-            if run in self._active:
-                self._active.remove(run)
+            run = self.find_run(uid)
+            if run is None:
+                return
+            self._active.remove(run)
             self._publish()
             self.finished.append(run)
             if len(self.finished) > _WHOLE:
@@ -267,7 +286,10 @@ class Session:
             return False
         uid, fit = found
         model = fit.model()
-        return model is not None and save_model(self, uid, model, "model", fit.data)
+        saved = model is not None and save_model(self, uid, model, "model", fit.data)
+        if saved:
+            self.fits.mark_saved(uid)
+        return saved
 
     def close(self) -> None:
         """Do what waited, end this process's runs that are still active as KILLED, and the journal in good order."""
@@ -279,10 +301,13 @@ class Session:
         self._heart.rest()
         self._delivery.close()
 
+    def _make_run(self, start: RunStart, **options: Any) -> ActiveRun:
+        return ActiveRun(self, start, fits=self.fits, on_end=self._ended, url_of=self.url_of, **options)
+
     def _begin(self, start: RunStart, thread: int | None, *, wait: bool) -> ActiveRun:
         tags = {name: mask_value(name, value) for name, value in start.tags.items()}
         start = msgspec.structs.replace(start, source=mask(start.source), tags=tags)
-        run = ActiveRun(self, start, thread=thread, wait=wait)
+        run = self._make_run(start, thread=thread, wait=wait)
         try:
             with self._lock:
                 self._active.append(run)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from mlops_workbench.capture.environment.collector import Environments
@@ -11,8 +12,8 @@ from mlops_workbench.capture.resources.sampling import Resources
 from mlops_workbench.core.errors import WorkbenchError
 
 if TYPE_CHECKING:
+    from mlops_workbench.capture.record.recorder import Recorder
     from mlops_workbench.capture.run.active import ActiveRun
-    from mlops_workbench.capture.session.session import Session
 
 
 class Surroundings:
@@ -24,8 +25,10 @@ class Surroundings:
 
     Parameters
     ----------
-    session : Session
+    recorder : Recorder
         Where it is recorded.
+    related : callable
+        Whether the run with a uid is one of this process, or one that this process works for.
 
     Attributes
     ----------
@@ -35,16 +38,16 @@ class Surroundings:
         Resources of each run, and the budget.
     """
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        self.environments = Environments(session)
-        self.resources = Resources(session)
+    def __init__(self, recorder: Recorder, related: Callable[[str], bool]) -> None:
+        self._recorder = recorder
+        self._related = related
+        self.environments = Environments(recorder)
+        self.resources = Resources(recorder)
 
     def begin(self, run: ActiveRun) -> None:
         """A run began."""
         start = run.start
-        parent = start.parent_uid
-        if start.kind == "run" and not (parent and (self._session.find_run(parent) or self._session.joins(parent))):
+        if start.kind == "run" and not (start.parent_uid and self._related(start.parent_uid)):
             self._follow(run)
 
     def join(self, run: ActiveRun) -> None:
@@ -69,7 +72,7 @@ class Surroundings:
 
     def _follow(self, run: ActiveRun) -> None:
         try:
-            settings = self._session.workspace.settings.capture
+            settings = self._recorder.workspace.settings.capture
         except WorkbenchError:
             # It was told already, and nothing can be written now.
             return

@@ -2,52 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.commands.frontend import Face
 from mlops_workbench.core.datasets import DatasetVersion
 from mlops_workbench.core.errors import InvalidInput, NotFound
+from mlops_workbench.data.compare.source import DataSource
+from mlops_workbench.data.tables.frames import as_frame, as_path, read_file
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from mlops_workbench.client.client import Client
-
-_FILES = (".parquet", ".csv")
-
-
-@dataclass(frozen=True)
-class DataSource:
-    """Data to compare: what is known of it, and the rows if they are at hand.
-
-    Attributes
-    ----------
-    label : str
-        What it is, in words.
-    name : str
-        Name of the data set.
-    digest, covers : str
-        Its version.
-    rows : int
-        Number of rows.
-    profile : dict
-        See :func:`mlops_workbench.data.profile.profile_table`.
-    frame : DataFrame or None
-        The rows: those of a table or file, or of a snapshot once it was fetched.
-    kept : bool
-        A snapshot was kept.
-    """
-
-    label: str
-    name: str
-    digest: str
-    covers: str
-    rows: int
-    profile: dict[str, Any] = field(repr=False)
-    frame: pd.DataFrame | None = field(default=None, repr=False)
-    kept: bool = False
 
 
 def find_sources(face: Face, client: Client, word: str, name: str = "") -> list[DataSource]:
@@ -93,59 +58,6 @@ def find_table(face: Face, word: str) -> Any:
     return face.table(word) if path is None else read_file(path)
 
 
-def as_path(word: str) -> Path | None:
-    """The file or folder of that name, None when there is none with a table."""
-    path = Path(word)
-    try:
-        return path if (path.suffix.lower() in _FILES and path.is_file()) or path.is_dir() else None
-    except OSError:
-        # An expression too long for a name.
-        return None
-
-
-def read_file(path: Path) -> pd.DataFrame:
-    """A Parquet file or folder, or a CSV file, as a DataFrame.
-
-    Raises
-    ------
-    InvalidInput
-        It cannot be read.
-    """
-    import pandas as pd
-
-    try:
-        return pd.read_csv(path) if path.suffix.lower() == ".csv" else pd.read_parquet(path)
-    except (ValueError, OSError) as error:
-        raise InvalidInput(f"cannot be read as a table: {error}", where=str(path)) from error
-
-
-def as_frame(data: Any) -> pd.DataFrame | None:
-    """Any kind of table as a DataFrame with names as text; None for what has no columns."""
-    import pandas as pd
-
-    from mlops_workbench.data.tables.columns import column_names
-    from mlops_workbench.data.tables.kinds import kind_of
-
-    kind = kind_of(data)
-    if kind == "frame":
-        frame = data.copy(deep=False)
-        frame.columns = column_names(data)
-        return frame
-    if kind == "series":
-        return data.to_frame(name=column_names(data)[0])
-    if kind == "array" and data.ndim <= 2:
-        return pd.DataFrame(data if data.ndim == 2 else data.reshape(-1, 1), columns=column_names(data))
-    if kind == "arrow":
-        return data.to_pandas()
-    if kind == "polars":
-        return (data if hasattr(data, "get_columns") else data.to_frame()).to_arrow().to_pandas()
-    if kind == "records":
-        frame = pd.DataFrame(list(data))
-        frame.columns = [name if isinstance(name, str) else f"x{name}" for name in frame.columns]
-        return frame
-    return None
-
-
 def _of_expression(face: Face, word: str, nothing: NotFound) -> DataSource:
     try:
         data = face.table(word)
@@ -174,7 +86,7 @@ def with_rows(client: Client, source: DataSource) -> DataSource:
     """The source with its rows, if a snapshot of them was kept."""
     if source.frame is not None or not source.kept:
         return source
-    from mlops_workbench.client.datasets import read_snapshot
+    from mlops_workbench.data.snapshot import read_snapshot
 
     return replace(source, frame=as_frame(read_snapshot(client.dataset_file(source.digest, "snapshot"))))
 

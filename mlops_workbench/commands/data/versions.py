@@ -7,20 +7,21 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mlops_workbench.commands.cells import Cell, moment
+from mlops_workbench.commands.cells import Cell
 from mlops_workbench.commands.completion import run_names
 from mlops_workbench.commands.frontend import Face
 from mlops_workbench.commands.view import View
 from mlops_workbench.core.errors import InvalidInput, NotFound
 from mlops_workbench.core.files import write_atomic
+from mlops_workbench.core.shown.formats import moment
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mlops_workbench.commands.data.sources import DataSource
     from mlops_workbench.core.datasets import DatasetVersion
     from mlops_workbench.data.compare.check import DataCheck
     from mlops_workbench.data.compare.diff import DataDiff
+    from mlops_workbench.data.compare.source import DataSource
 
 _COVERS = {"content": "all of it", "sampled": "a sample of it", "shape": "its shape only"}
 _SHOWN = 12
@@ -84,8 +85,9 @@ def check(face: Face, expression: str, reference: str, name: str) -> View:
     In a shell the exit code is 1 when the table does not pass.
     """
     from mlops_workbench.client.datasets import choose_version, find_versions
-    from mlops_workbench.commands.data.sources import as_frame, find_table
+    from mlops_workbench.commands.data.sources import find_table
     from mlops_workbench.data.compare.check import check_frame
+    from mlops_workbench.data.tables.frames import as_frame
 
     with face.client() as client:
         versions = find_versions(client, reference)

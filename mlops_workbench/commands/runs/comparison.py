@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from difflib import unified_diff
 
 from mlops_workbench.client.runs import runs_frame
-from mlops_workbench.commands.cells import Cell, cell, duration
+from mlops_workbench.commands.cells import Cell, cell
 from mlops_workbench.commands.runs.plots import comparison_plots, labels_of
 from mlops_workbench.commands.view import View
 from mlops_workbench.core.metrics import metric_direction
 from mlops_workbench.core.runs import Run, RunDetail
+from mlops_workbench.core.shown.formats import duration
 
 #: So many runs stand beside each other; more are rows, with this many of their metrics and parameters.
 BESIDE = 6

@@ -7,7 +7,6 @@ import re
 import click
 
 from mlops_workbench.client.runs import order_of
-from mlops_workbench.commands.cells import moment
 from mlops_workbench.commands.completion import experiment_names, run_names
 from mlops_workbench.commands.frontend import Face
 from mlops_workbench.commands.runs import comparison
@@ -15,6 +14,7 @@ from mlops_workbench.commands.runs.page import run_view
 from mlops_workbench.commands.runs.table import runs_view
 from mlops_workbench.commands.view import View
 from mlops_workbench.core.errors import InvalidInput, NotFound
+from mlops_workbench.core.shown.formats import moment
 
 #: Runs whose histories and sources are compared too.
 _IN_DETAIL = 12

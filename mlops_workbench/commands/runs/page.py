@@ -6,10 +6,11 @@ import re
 from collections.abc import Mapping, Sequence
 
 from mlops_workbench.client.runs import runs_frame
-from mlops_workbench.commands.cells import Cell, Curve, duration, moment
+from mlops_workbench.commands.cells import Cell, Curve
 from mlops_workbench.commands.runs.environment import environment_view
 from mlops_workbench.commands.view import View
 from mlops_workbench.core.runs import MetricPoint, RunCell, RunDetail
+from mlops_workbench.core.shown.formats import duration, moment
 
 #: Metrics with this beginning are resources that were used.
 _SYSTEM = "system/"

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mlops_workbench.client.runs import runs_frame
-from mlops_workbench.commands.cells import Cell, duration, moment
+from mlops_workbench.commands.cells import Cell
 from mlops_workbench.commands.view import View
 from mlops_workbench.core.errors import InvalidInput, did_you_mean
 from mlops_workbench.core.runs import Run
+from mlops_workbench.core.shown.formats import duration, moment
 
 _SHOWN_METRICS = 6
 _PLAIN = ("name", "status", "duration", "start", "end", "experiment", "kind", "notebook", "id", "run_id", "error")

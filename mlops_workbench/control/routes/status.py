@@ -6,10 +6,10 @@ import os
 
 from fastapi import APIRouter, BackgroundTasks
 
-from mlops_workbench import __version__
 from mlops_workbench.client.bodies import Health, ShutdownRequest
 from mlops_workbench.control.routes.plane import Plane
 from mlops_workbench.core.events import WorkspaceStatus
+from mlops_workbench.core.version import __version__
 
 router = APIRouter(tags=["status"])
 

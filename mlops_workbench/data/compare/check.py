@@ -91,10 +91,10 @@ def check_frame(frame: pd.DataFrame, schema_json: bytes) -> tuple[DataCheck, pd.
     """
     import pandas as pd
     from pandera.errors import SchemaErrors
-    from pandera.io.pandas_io import deserialize_schema
+    from pandera.io import pandas_io
 
     try:
-        schema = deserialize_schema(json.loads(schema_json))
+        schema: Any = pandas_io.deserialize_schema(json.loads(schema_json))  # type: ignore[no-untyped-call]
     except (ValueError, TypeError, AttributeError, KeyError) as error:
         raise InvalidInput(
             f"the schema of the training data cannot be read: {error}", hint="run the cell again to infer a new one"

@@ -87,12 +87,8 @@ def texts(column: pa.ChunkedArray) -> NDArray[Any]:
 
 
 def _is_number(kind: pa.DataType) -> bool:
-    return (
-        pa.types.is_integer(kind)
-        or pa.types.is_floating(kind)
-        or pa.types.is_decimal(kind)
-        or pa.types.is_temporal(kind)
-    )
+    types = pa.types
+    return any(test(kind) for test in (types.is_integer, types.is_floating, types.is_decimal, types.is_temporal))
 
 
 def _numbers(column: pa.ChunkedArray) -> NDArray[np.float64]:
@@ -109,4 +105,5 @@ def _numbers(column: pa.ChunkedArray) -> NDArray[np.float64]:
         values = column.cast(pa.int32()).cast(pa.float64()).drop_null().to_numpy() / {"s": 1.0, "ms": 1e3}[kind.unit]
     else:
         values = column.cast(pa.float64(), safe=False).drop_null().to_numpy()
-    return values[np.isfinite(values)]
+    finite: NDArray[np.float64] = values[np.isfinite(values)]
+    return finite

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from mlops_workbench.commands.data.sources import DataSource
 from mlops_workbench.core.settings import MonitoringSettings
+from mlops_workbench.data.compare.source import DataSource
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -227,7 +227,7 @@ def _rows(a: pd.DataFrame, b: pd.DataFrame, shared: list[str]) -> tuple[int | No
         if left[name].dtype != right[name].dtype or left[name].dtype == object:
             # One form for both: 1 and 1.0 are the same value, and so are text and categories of it.
             number = all(pd.api.types.is_numeric_dtype(part[name].dtype) for part in (left, right))
-            kind = "Float64" if number else "str"
+            kind: Literal["Float64", "str"] = "Float64" if number else "str"
             left[name], right[name] = left[name].astype(kind), right[name].astype(kind)
     counts = [pd.util.hash_pandas_object(part, index=False).value_counts() for part in (left, right)]
     change = counts[1].sub(counts[0], fill_value=0)

@@ -160,12 +160,14 @@ def _values_test(
         def statistic(counts: NDArray[Any], totals: NDArray[Any]) -> NDArray[np.float64]:
             first = np.cumsum(totals - counts, axis=-1)[..., :-1] / n_left
             second = np.cumsum(counts, axis=-1)[..., :-1] / n_right
-            return np.abs(first - second) @ gaps
+            area: NDArray[np.float64] = np.abs(first - second) @ gaps
+            return area
     else:
         cells = _categorical_cells(pooled)
 
         def statistic(counts: NDArray[Any], totals: NDArray[Any]) -> NDArray[np.float64]:
-            return 0.5 * np.abs((totals - counts) / n_left - counts / n_right).sum(axis=-1)
+            shares: NDArray[np.float64] = np.abs((totals - counts) / n_left - counts / n_right).sum(axis=-1)
+            return shares / 2
 
     totals = np.bincount(cells)
     observed_counts = np.bincount(cells[n_left:], minlength=len(totals))

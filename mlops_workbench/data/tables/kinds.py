@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any
+from typing import Any, Literal
 
 from mlops_workbench.core.members import is_a
 from mlops_workbench.data.tables.columns import is_frame, is_series
@@ -15,9 +15,14 @@ _LOOKED_AT = 100
 _ROWS = (list, tuple, dict)
 _SCALARS = (int, float, str, bool, complex, bytes, type(None))
 
+#: Kinds of data; empty for what is no data.
+Kind = Literal[
+    "frame", "series", "array", "sparse", "arrow", "polars", "lazy", "path", "records", "tensors", "unread", ""
+]  # fmt: skip
 
-def kind_of(data: Any) -> str:
-    """``frame series array sparse arrow polars lazy path records tensors unread``, or nothing for what is no data.
+
+def kind_of(data: Any) -> Kind:
+    """Kind of data that an object is.
 
     ``arrow`` is a pyarrow Table, ``polars`` a polars DataFrame or Series, ``lazy`` a polars LazyFrame, ``records``
     a list of lists, dicts or plain values; ``tensors`` and ``unread`` are what
@@ -41,7 +46,7 @@ def kind_of(data: Any) -> str:
     return _by_library(data)
 
 
-def _by_library(data: Any) -> str:
+def _by_library(data: Any) -> Kind:
     sparse = sys.modules.get("scipy.sparse")
     if sparse is not None and sparse.issparse(data):
         return "sparse" if data.ndim <= 2 else ""

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from mlops_workbench.capture.record.encoding import text
+from mlops_workbench.capture.record.values import text
 from mlops_workbench.capture.run.active import ActiveRun
 from mlops_workbench.core.run_ranking import MetricChange, ParamChange, Standing
 from mlops_workbench.core.shown.colours import BAD, BORDER, FONT, GOOD, TEXT, WARN

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.capture.cells.output import OWN
+from mlops_workbench.capture.kernel.threads import start_daemon
 from mlops_workbench.capture.progress import Bar, open_bars
 from mlops_workbench.magics.shown.card_parts import SYSTEM
 from mlops_workbench.magics.shown.live_drawing import Snapshot, bars_html, bars_text, live_html, live_text
@@ -245,14 +246,9 @@ class LiveViews:
     def _drawing(self) -> bool:
         """Whether there is a thread that draws."""
         if self._thread is None:
-            thread = threading.Thread(target=self._draw, name="mlops-live", daemon=True)
-            try:
-                thread.start()
-            except RuntimeError:
-                # There are too many threads, or the interpreter ends: the card comes all the same.
-                return False
-            self._thread = thread
-        return True
+            # Without a thread the card is shown all the same.
+            self._thread = start_daemon("mlops-live", self._draw)
+        return self._thread is not None
 
     def _draw(self) -> None:
         while True:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops_workbench.capture.progress import Bar, paint_with
-from mlops_workbench.capture.run import address
 from mlops_workbench.core.run_ranking import Standing
 from mlops_workbench.magics.shown.card import card
 from mlops_workbench.magics.shown.card_parts import dataset_text
@@ -44,12 +43,12 @@ class Showing:
         # Subshells of a kernel execute cells in threads of their own.
         self._local = threading.local()
         paint_with(self._paint)
-        address.find_run_id = _find_run_id
+        session.run_id_of = _find_run_id
 
     def begun(self, execution: Execution) -> None:
         """A cell has become a run."""
         if execution.run is not None:
-            self._live.begin(execution, execution.run.run)
+            self._live.begin(execution, execution.run)
 
     def ending(self) -> None:
         """A cell is done; what is to be shown of it waits until all observers have had their say."""

@@ -14,7 +14,7 @@ from mlops_workbench.notebooks.lineage.graph import DRAWN, Lineage, Link, Step
 from mlops_workbench.notebooks.lineage.reruns import Reruns
 from mlops_workbench.notebooks.lineage.source_counts import CellGroups, Positions
 from mlops_workbench.notebooks.lineage.sources import Sources
-from mlops_workbench.notebooks.names.cell_names import CellNames
+from mlops_workbench.notebooks.names.nouns import CellNames
 
 #: How every warning begins.
 BECAUSE = "not reproducible from this notebook, because "

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 
-from mlops_workbench.notebooks.names.cell_names import ACCUMULATING, CellNames, FunctionCall, MethodCall
 from mlops_workbench.notebooks.names.effects import (
     call_effects,
     command_effects,
@@ -14,7 +13,9 @@ from mlops_workbench.notebooks.names.effects import (
     magic_effects,
     runs_in_own_scope,
 )
-from mlops_workbench.notebooks.names.scope import Scope, root_of
+from mlops_workbench.notebooks.names.nouns import ACCUMULATING, CellNames, FunctionCall, MethodCall
+from mlops_workbench.notebooks.names.scope import Scope
+from mlops_workbench.notebooks.source import called_name, root_name
 
 #: Functions that change their first argument, whatever module they are taken from, into something made of it.
 _BUILD_ON_FIRST = frozenset(
@@ -70,8 +71,8 @@ class Calls(Scope):
         if not isinstance(node.func, ast.Attribute):
             return
         owner = node.func.value
-        root = root_of(owner)
-        if root is None or root in self._local:
+        root = root_name(owner)
+        if not root or root in self._local:
             return
         inplace = any(
             (keyword.arg == "inplace" and isinstance(keyword.value, ast.Constant) and keyword.value.value is True)
@@ -83,11 +84,11 @@ class Calls(Scope):
             self.names.repeats.add(root)
 
     def _function(self, node: ast.Call) -> None:
-        name = last_name(node.func)
+        name = called_name(node.func)
         for keyword in node.keywords:
-            if keyword.arg == "out" and (root := root_of(keyword.value)):
+            if keyword.arg == "out" and (root := root_name(keyword.value)):
                 self._updates(root)
-        if name in _CHANGE_FIRST and node.args and (root := root_of(node.args[0])):
+        if name in _CHANGE_FIRST and node.args and (root := root_name(node.args[0])):
             self._updates(root)
             if name in _BUILD_ON_FIRST and root not in self._local and root not in self._bound:
                 self.names.repeats.add(root)
@@ -98,10 +99,10 @@ class Calls(Scope):
             for position, argument in enumerate(node.args):
                 if isinstance(argument, ast.Starred):
                     break
-                if root := root_of(argument):
+                if root := root_name(argument):
                     given[position] = root
             given |= {
-                keyword.arg: root for keyword in node.keywords if keyword.arg and (root := root_of(keyword.value))
+                keyword.arg: root for keyword in node.keywords if keyword.arg and (root := root_name(keyword.value))
             }
             self.names.calls.append(FunctionCall(node.func.id, given))
 
@@ -147,11 +148,3 @@ class Calls(Scope):
     def _expanded(self, text: str) -> None:
         for name in sorted(expanded_names(text)):
             self._reads(name)
-
-
-def last_name(node: ast.expr) -> str:
-    """Last part of the name of a function or decorator."""
-    function = node.func if isinstance(node, ast.Call) else node
-    if isinstance(function, ast.Attribute):
-        return function.attr
-    return function.id if isinstance(function, ast.Name) else ""

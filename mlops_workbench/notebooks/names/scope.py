@@ -5,9 +5,10 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable
 
-from mlops_workbench.notebooks.names.cell_names import CellNames
 from mlops_workbench.notebooks.names.effects import dotted
 from mlops_workbench.notebooks.names.free_names import expression_names
+from mlops_workbench.notebooks.names.nouns import CellNames
+from mlops_workbench.notebooks.source import parse_cell, root_name
 
 _ENVIRON = ("os.environ", "environ")
 
@@ -29,7 +30,7 @@ class Scope(ast.NodeVisitor):
         value_of: Callable[[str], str] | None = None,
     ) -> None:
         self.names = CellNames()
-        self._parse = parse or parse_code
+        self._parse = parse or parse_cell
         self._value_of = value_of or (lambda name: "")
         self._paths: dict[str, str] = {}
         self._bound: set[str] = set()
@@ -92,7 +93,7 @@ class Scope(ast.NodeVisitor):
                 if dotted(target.value) in _ENVIRON:
                     self.names.effects.append("@environ")
             self.visit(target.value)
-            if (root := root_of(target)) is not None:
+            if root := root_name(target):
                 slot = slot_of(target)
                 if slot is None or not self._straight or isinstance(target.ctx, ast.Del):
                     self._updates(root)
@@ -120,25 +121,10 @@ class Scope(ast.NodeVisitor):
         elif isinstance(target, ast.Name):
             if target.id not in self._bound | self._local and target.id in expression_names(value):
                 self.names.repeats.add(target.id)
-        elif (root := root_of(target)) is not None and root not in self._bound | self._local:
+        elif (root := root_name(target)) and root not in self._bound | self._local:
             slot = slot_of(target)
             if slot is not None and any(slot_of(part) == slot for part in ast.walk(value)):
                 self.names.repeats.add(root)
-
-
-def parse_code(source: str) -> ast.Module | None:
-    """The tree of Python code, None when it is none."""
-    try:
-        return ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-
-
-def root_of(node: ast.expr) -> str | None:
-    """``x`` of ``x``, ``x.a`` and ``x[0].b``."""
-    while isinstance(node, ast.Attribute | ast.Subscript | ast.Starred):
-        node = node.value
-    return node.id if isinstance(node, ast.Name) else None
 
 
 def slot_of(node: ast.AST) -> tuple[str, object] | None:

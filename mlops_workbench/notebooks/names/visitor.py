@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ast
 
-from mlops_workbench.notebooks.names.calls import Calls, last_name
-from mlops_workbench.notebooks.names.cell_names import FunctionNames
+from mlops_workbench.notebooks.names.calls import Calls
 from mlops_workbench.notebooks.names.free_names import arguments, free_names, named
-from mlops_workbench.notebooks.names.scope import root_of
+from mlops_workbench.notebooks.names.nouns import FunctionNames
+from mlops_workbench.notebooks.source import called_name, root_name
 
 #: Decorators that do not call what they decorate.
 _INERT = frozenset(
@@ -74,7 +74,7 @@ class NamesVisitor(Calls):
             self.visit(item.context_expr)
             if item.optional_vars is not None:
                 self._store(item.optional_vars)
-        if any(last_name(item.context_expr) in _SUPPRESSING for item in node.items):
+        if any(called_name(item.context_expr) in _SUPPRESSING for item in node.items):
             self._branch(node.body)
         else:
             self.block(node.body)
@@ -114,7 +114,7 @@ class NamesVisitor(Calls):
                     self.visit(argument.annotation)
             if node.returns is not None:
                 self.visit(node.returns)
-        if not all(last_name(decorator) in _INERT for decorator in node.decorator_list):
+        if not all(called_name(decorator) in _INERT for decorator in node.decorator_list):
             # It may be called by what decorates it.
             for name in sorted(free_names(node)):
                 self._reads(name)
@@ -179,13 +179,13 @@ class NamesVisitor(Calls):
     def visit_AugAssign(self, node: ast.AugAssign) -> None:
         """``a += value`` reads, and may change in place, what it binds."""
         self.visit(node.value)
-        root = root_of(node.target)
+        root = root_name(node.target)
         if isinstance(node.target, ast.Name):
             self._reads(node.target.id)
-        if root is not None and root not in self._local and root not in self._bound:
+        if root and root not in self._local and root not in self._bound:
             self.names.repeats.add(root)
         self._store(node.target)
-        if root is not None:
+        if root:
             self._updates(root)
 
     def visit_NamedExpr(self, node: ast.NamedExpr) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path, PurePath
 from typing import Literal
 
 from mlops_workbench.core.errors import InvalidInput, did_you_mean
+from mlops_workbench.notebooks.source import called_name
 
 Kind = Literal[
     "any",
@@ -119,8 +120,8 @@ def type_of_annotation(node: ast.expr) -> ParameterType:
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
         return _union([node.left, node.right])
     if isinstance(node, ast.Subscript):
-        return _subscripted(_last_name(node.value), node.slice)
-    return ParameterType(_NAMES.get(_last_name(node), "any"))
+        return _subscripted(called_name(node.value), node.slice)
+    return ParameterType(_NAMES.get(called_name(node), "any"))
 
 
 def type_of_value(value: object) -> ParameterType:
@@ -137,12 +138,6 @@ def type_of_value(value: object) -> ParameterType:
         Decimal: "decimal", tuple: "tuple", dict: "dict",
     }  # fmt: skip
     return ParameterType(kinds.get(type(value), "any"))
-
-
-def _last_name(node: ast.expr) -> str:
-    if isinstance(node, ast.Attribute):
-        return node.attr
-    return node.id if isinstance(node, ast.Name) else ""
 
 
 def _subscripted(name: str, inner: ast.expr) -> ParameterType:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from itertools import chain
+from math import prod
 from typing import Any
 
 import orjson
@@ -57,3 +60,27 @@ def parse_object(body: bytes, *, nan: bool = False) -> dict[str, Any]:
 def _constant(name: str) -> None:
     if name != "NaN":
         raise ValueError(f"{name} is not a number that a model can use")
+
+
+def flatten(data: object, shape: Sequence[int], name: str) -> list[Any]:
+    """Values in row-major order, from nested or flat JSON arrays.
+
+    Raises
+    ------
+    InvalidRequest
+        The arrays are ragged, or their sizes are not those of `shape`.
+    """
+    if not isinstance(data, list):
+        raise InvalidRequest(f"input '{name}': data must be an array, got {type(data).__name__}")
+    size = prod(shape)
+    if len(shape) == 1 or not data or not isinstance(data[0], list):
+        if len(data) != size:
+            raise InvalidRequest(f"input '{name}': shape {list(shape)} means {size} values, got {len(data)}")
+        return data
+    if len(data) != shape[0]:
+        raise InvalidRequest(f"input '{name}': shape {list(shape)} means {shape[0]} rows, got {len(data)}")
+    for row, part in enumerate(data):
+        if not isinstance(part, list) or len(part) != shape[1]:
+            got = f"{len(part)} values" if isinstance(part, list) else "a single value"
+            raise InvalidRequest(f"input '{name}', row {row}: shape {list(shape)} means {shape[1]} values, got {got}")
+    return list(chain.from_iterable(data))

@@ -14,7 +14,8 @@ import orjson
 
 from mlops_workbench.core.errors import did_you_mean
 from mlops_workbench.serving.errors import InvalidRequest
-from mlops_workbench.serving.rows.batch import Batch, flatten
+from mlops_workbench.serving.protocols.body import flatten
+from mlops_workbench.serving.rows.batch import Batch
 from mlops_workbench.serving.rows.signature import Column, ColumnType, Signature
 from mlops_workbench.serving.rows.values import Array, column_array, times_from_millis
 from mlops_workbench.serving.runtimes.estimator import Prediction, Runtime

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import chain
-from math import prod
 from typing import Any, Literal
 
 import numpy as np
@@ -138,30 +136,6 @@ class Batch:
             else:
                 data[column.key] = objects([np.nan if value is None else value for value in values])
         return pd.DataFrame(data, copy=False)
-
-
-def flatten(data: object, shape: Sequence[int], name: str) -> list[Any]:
-    """Values in row-major order, from nested or flat JSON arrays.
-
-    Raises
-    ------
-    InvalidRequest
-        The arrays are ragged, or their sizes are not those of `shape`.
-    """
-    if not isinstance(data, list):
-        raise InvalidRequest(f"input '{name}': data must be an array, got {type(data).__name__}")
-    size = prod(shape)
-    if len(shape) == 1 or not data or not isinstance(data[0], list):
-        if len(data) != size:
-            raise InvalidRequest(f"input '{name}': shape {list(shape)} means {size} values, got {len(data)}")
-        return data
-    if len(data) != shape[0]:
-        raise InvalidRequest(f"input '{name}': shape {list(shape)} means {shape[0]} rows, got {len(data)}")
-    for row, part in enumerate(data):
-        if not isinstance(part, list) or len(part) != shape[1]:
-            got = f"{len(part)} values" if isinstance(part, list) else "a single value"
-            raise InvalidRequest(f"input '{name}', row {row}: shape {list(shape)} means {shape[1]} values, got {got}")
-    return list(chain.from_iterable(data))
 
 
 def _from_floats(column: Column, numbers: Array) -> Array:

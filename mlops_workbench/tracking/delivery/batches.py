@@ -32,8 +32,8 @@ from mlops_workbench.tracking.journals.files import (
     read_batch,
 )
 from mlops_workbench.tracking.journals.gc_pause import collection_paused
+from mlops_workbench.tracking.mapping.tags import PARENT, RUN_UID
 from mlops_workbench.tracking.mapping.values import MAX_RUN_NAME, UNUSABLE, as_text, clip
-from mlops_workbench.tracking.mlflow.connection import PARENT, RUN_UID
 from mlops_workbench.tracking.mlflow.errors import PERMANENT
 from mlops_workbench.tracking.mlflow.store import TrackingStore
 

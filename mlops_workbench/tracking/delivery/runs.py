@@ -28,10 +28,11 @@ from mlops_workbench.tracking.delivery.long_texts import long_texts
 from mlops_workbench.tracking.delivery.record import RunRecord
 from mlops_workbench.tracking.journals.files import REAPER
 from mlops_workbench.tracking.mapping.metric_rows import metric_rows, named
+from mlops_workbench.tracking.mapping.models import model_uid, store_model_name
+from mlops_workbench.tracking.mapping.tags import MODEL_UID, RUN_UID
 from mlops_workbench.tracking.mapping.values import MAX_PARAM, MAX_TAG, as_text, clip, safe_path, store_name
-from mlops_workbench.tracking.mlflow.connection import MODEL_UID, RUN_UID
 from mlops_workbench.tracking.mlflow.errors import PERMANENT
-from mlops_workbench.tracking.mlflow.model_folder import model_uid, store_model_name, write_model_folder
+from mlops_workbench.tracking.mlflow.model_folder import write_model_folder
 from mlops_workbench.tracking.mlflow.store import (
     METRICS_PER_CALL,
     PARAMS_PER_CALL,

@@ -11,36 +11,9 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from mlops_workbench.core.records import Metrics, Number, as_float
-from mlops_workbench.tracking.mapping.values import MAX_FLOAT, as_text, finite, step_for_store
+from mlops_workbench.core.records import Metrics, Number
+from mlops_workbench.tracking.mapping.values import MAX_FLOAT, indexed_value, step_for_store
 from mlops_workbench.tracking.sqlite import insert_rows
-
-
-class IndexedValue(NamedTuple):
-    """A metric's value in the index.
-
-    `number` orders and compares as in MLflow: None for NaN, the largest double for what is beyond it. `text` tells
-    the value that `number` is not: ``nan``, ``inf``, ``-inf`` or the digits of a huge int.
-    """
-
-    number: float | None
-    text: str | None
-
-    @property
-    def shown(self) -> float | None:
-        """The number; None for what is no finite one."""
-        return None if self.text is not None else self.number
-
-
-def indexed_value(value: Number) -> IndexedValue:
-    """A metric's value, from the journal or from MLflow, as the index keeps it."""
-    number = as_float(value)
-    if math.isnan(number):
-        return IndexedValue(None, "nan")
-    if abs(number) >= MAX_FLOAT:
-        told = math.copysign(math.inf, number) if type(value) is float else value
-        return IndexedValue(finite(number), as_text(told))
-    return IndexedValue(number, None)
 
 
 class _Last(NamedTuple):

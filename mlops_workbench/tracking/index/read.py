@@ -30,7 +30,7 @@ from mlops_workbench.tracking.index.history import history, points_of
 from mlops_workbench.tracking.index.schema import connect
 from mlops_workbench.tracking.index.search import NOT_NESTED, RUN_COLUMNS, clause, column_clause, search
 from mlops_workbench.tracking.journals.files import Cursor
-from mlops_workbench.tracking.mlflow.runs import shown_tags
+from mlops_workbench.tracking.mapping.tags import shown_tags
 
 #: Points of a metric that a page about a run gets, and points of all its metrics together.
 PAGE_POINTS, _ALL_PAGE_POINTS = 1000, 40_000

@@ -17,8 +17,8 @@ from typing import Any, TypeAlias
 
 from mlops_workbench.core.errors import InvalidInput
 from mlops_workbench.tracking.index.filter import Condition, parse_identifier
+from mlops_workbench.tracking.mapping.tags import PARENT
 from mlops_workbench.tracking.mapping.values import MAX_INT
-from mlops_workbench.tracking.mlflow.connection import PARENT
 
 Query: TypeAlias = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
 

@@ -33,8 +33,8 @@ from mlops_workbench.tracking.index.metrics import MetricRows
 from mlops_workbench.tracking.index.schema import connect, remove
 from mlops_workbench.tracking.index.sessions import end_session, know_session, put_beat, put_session
 from mlops_workbench.tracking.journals.files import REAPER, Batch, Cursor, JournalFile
+from mlops_workbench.tracking.mapping.models import model_uid
 from mlops_workbench.tracking.mapping.values import UNUSABLE, as_text
-from mlops_workbench.tracking.mlflow.model_folder import model_uid
 
 _log = logging.getLogger(__name__)
 

@@ -18,10 +18,10 @@ import sqlite3
 
 import msgspec
 
-from mlops_workbench.capture.record.writer import session_start
 from mlops_workbench.core.ids import new_id, now_ms
 from mlops_workbench.core.processes import ProcessIdentity
 from mlops_workbench.core.records import TYPE_NUMBERS, Record, RunEnd, RunStart, SessionEnd
+from mlops_workbench.core.sessions import session_start
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.journal import JournalWriter
 from mlops_workbench.tracking.journals.files import REAPER

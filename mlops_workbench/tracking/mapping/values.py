@@ -9,7 +9,7 @@ import math
 import posixpath
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from mlops_workbench.core.records import Number, as_float
 
@@ -113,3 +113,30 @@ def safe_path(path: str) -> str:
     """A relative artifact path with forward slashes that stays below its run, whatever was recorded."""
     parts = [part for part in path.replace("\\", "/").split("/") if part not in ("", ".", "..")]
     return "/".join(part.replace("\x00", "_") for part in parts) or "unnamed"
+
+
+class IndexedValue(NamedTuple):
+    """A metric's value in the index.
+
+    `number` orders and compares as in MLflow: None for NaN, the largest double for what is beyond it. `text` tells
+    the value that `number` is not: ``nan``, ``inf``, ``-inf`` or the digits of a huge int.
+    """
+
+    number: float | None
+    text: str | None
+
+    @property
+    def shown(self) -> float | None:
+        """The number; None for what is no finite one."""
+        return None if self.text is not None else self.number
+
+
+def indexed_value(value: Number) -> IndexedValue:
+    """A metric's value, from the journal or from MLflow, as the index keeps it."""
+    number = as_float(value)
+    if math.isnan(number):
+        return IndexedValue(None, "nan")
+    if abs(number) >= MAX_FLOAT:
+        told = math.copysign(math.inf, number) if type(value) is float else value
+        return IndexedValue(finite(number), as_text(told))
+    return IndexedValue(number, None)

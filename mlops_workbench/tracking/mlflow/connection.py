@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from mlops_workbench.core.errors import StorageError
 from mlops_workbench.core.files import file_lock
 from mlops_workbench.core.ids import new_id
+from mlops_workbench.tracking.mapping.tags import RUN_UID, STORE_TAG
 from mlops_workbench.tracking.mlflow.errors import translated, without_credentials
 
 if TYPE_CHECKING:
@@ -31,15 +32,6 @@ _ENVIRONMENT = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
-
-#: Tags that tie what is in MLflow to what is in the journal.
-RUN_UID = "mlops.run_uid"
-MODEL_UID = "mlops.model_uid"
-#: Tag of MLflow with the run id of the parent.
-PARENT = "mlflow.parentRunId"
-
-#: Tag of experiment 0 of a workspace's own store: tells it from a later one in the same place.
-STORE_TAG = "mlops.store"
 
 
 class Connection:

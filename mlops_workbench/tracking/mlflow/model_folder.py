@@ -7,7 +7,6 @@ what makes it an MLflow model and never deserialises what a user made.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -21,6 +20,7 @@ from mlops_workbench.core.errors import InvalidInput, StorageError
 from mlops_workbench.core.records import Column, Model
 from mlops_workbench.core.store import BlobStore, digest_file
 from mlops_workbench.core.trust import TRUSTED_TYPES
+from mlops_workbench.tracking.mapping.models import model_uid
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
@@ -46,17 +46,6 @@ _NUMPY_TYPE = {
     "datetime": "datetime64[ns]",
 }
 _PYTHON = re.compile(r"\d+\.\d+(\.\d+)?")
-
-
-def model_uid(model: Model) -> str:
-    """Identity of a journalled model: the same each time its record is read."""
-    parts = [model.run_uid, model.name, str(model.at_ms), *sorted(f"{k}={v}" for k, v in model.files.items())]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
-
-
-def store_model_name(name: str) -> str:
-    """The name under which MLflow takes a logged model (it refuses ``/ : . % " '``)."""
-    return re.sub(r"[/:.%\"']", "_", name) or "model"
 
 
 def write_model_folder(

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, get_args
 
 from mlops_workbench.core.errors import NotFound, Unavailable
 from mlops_workbench.core.runs import Run, RunStatus
+from mlops_workbench.tracking.mapping.tags import PARENT, RUN_UID
 from mlops_workbench.tracking.mapping.values import MAX_FLOAT
-from mlops_workbench.tracking.mlflow.connection import PARENT, RUN_UID
 from mlops_workbench.tracking.mlflow.errors import translated
 
 if TYPE_CHECKING:
@@ -234,11 +234,3 @@ def as_run(
         origin="mlflow",
         user=tags.get("mlflow.user", ""),
     )
-
-
-def shown_tags(tags: dict[str, str]) -> dict[str, str]:
-    """Tags of a run that MLflow has as they are shown: without those that MLflow and the workbench set themselves."""
-    shown = {key: value for key, value in tags.items() if not key.startswith(("mlflow.", "mlops."))}
-    if note := tags.get("mlflow.note.content"):
-        shown.setdefault("note", note)
-    return shown

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from mlops_workbench.tracking.mlflow.connection import PARENT
+from mlops_workbench.tracking.mapping.tags import PARENT
 
 if TYPE_CHECKING:
     from mlflow.entities import RunTag

@@ -13,7 +13,7 @@ from mlops_workbench.core.errors import Unavailable, WorkbenchError
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.tracking.delivery.log import DeliveredRun, DeliveryLog, delivery_log_path
 from mlops_workbench.tracking.ingest.ingest import Ingest
-from mlops_workbench.tracking.mlflow.connection import PARENT
+from mlops_workbench.tracking.mapping.tags import PARENT
 from mlops_workbench.tracking.mlflow.store import TrackingStore
 
 if TYPE_CHECKING:

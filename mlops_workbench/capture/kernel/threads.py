@@ -1,0 +1,38 @@
+"""Threads of the workbench in the user's process."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+
+#: Threads whose child processes do not count as the user's, by the number that the system gives them.
+OWN_THREADS: set[str] = set()
+
+
+def start_daemon(name: str, work: Callable[[], object]) -> threading.Thread | None:
+    """Start a daemon thread.
+
+    Returns
+    -------
+    Thread or None
+        None when no thread can be started: the interpreter is ending, or the process has too many threads.
+    """
+    thread = threading.Thread(target=work, name=name, daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:
+        return None
+    return thread
+
+
+@contextlib.contextmanager
+def ignoring_children_of_this_thread() -> Iterator[None]:
+    """Do not count the processes that the calling thread starts in this block."""
+    own = str(threading.get_native_id())
+    OWN_THREADS.add(own)
+    try:
+        yield
+    finally:
+        # The system gives the number to another thread some day.
+        OWN_THREADS.discard(own)

@@ -1,0 +1,86 @@
+"""What is kept beside the description of a data set: its schema and a snapshot."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mlops_workbench.capture.kernel.notices import notify
+from mlops_workbench.core.errors import InvalidInput, WorkbenchError
+from mlops_workbench.core.records import Artifact, Dataset
+
+if TYPE_CHECKING:
+    from mlops_workbench.capture.record.recorder import Recorder
+
+
+def keep_with_run(recorder: Recorder, dataset: Dataset, data: Any, *, snapshot: bool | None = None) -> Dataset:
+    """Store what belongs to a described data set: the schema of training data, a snapshot where one is wanted.
+
+    Parameters
+    ----------
+    recorder : Recorder
+        Where the run is recorded.
+    dataset : Dataset
+        The description.
+    data : table or path
+        What was described.
+    snapshot : bool, optional
+        Whether to keep the data itself; by default the setting ``capture.snapshot`` decides.
+
+    Returns
+    -------
+    Dataset
+        With the digests of what was stored. Trouble with the disk is told and leaves them empty.
+    """
+    if dataset.context == "training":
+        from mlops_workbench.data.schema import schema_json
+
+        schema = schema_json(dataset.profile, dataset.rows)
+        blob = recorder.store(dataset.run_uid, schema, wait=False) if schema is not None else None
+        if schema is not None and blob is not None:
+            path = f"schema/{_file_name(dataset.name)}.json"
+            recorder.write(Artifact(dataset.run_uid, path, blob, len(schema), "application/json", "schema"))
+            dataset = msgspec.structs.replace(dataset, schema=blob)
+    if snapshot if snapshot is not None else _wanted(recorder, dataset):
+        dataset = _with_snapshot(recorder, dataset, data, asked=snapshot is not None)
+    return dataset
+
+
+def digest_seconds(recorder: Recorder) -> float:
+    """The setting ``capture.digest_seconds``; its default when the settings cannot be read."""
+    try:
+        return recorder.workspace.settings.capture.digest_seconds
+    except WorkbenchError:
+        return 2.0
+
+
+def _wanted(recorder: Recorder, dataset: Dataset) -> bool:
+    try:
+        return dataset.context == "training" and recorder.workspace.settings.capture.snapshot == "training"
+    except WorkbenchError:
+        return False
+
+
+def _with_snapshot(recorder: Recorder, dataset: Dataset, data: Any, *, asked: bool) -> Dataset:
+    from mlops_workbench.data.snapshot import ARTIFACT_BYTES, keep_snapshot
+
+    try:
+        blob, size = keep_snapshot(recorder.workspace, data, dataset.digest, dataset.covers)
+    except InvalidInput:
+        if asked:
+            raise
+        notify(f"the data '{dataset.name}' has no form as Parquet, so no snapshot of it is kept", once="snapshot form")
+        return dataset
+    except (WorkbenchError, OSError) as error:
+        notify(f"a snapshot could not be stored and is missing from the run ({error})", once="snapshot")
+        return dataset
+    if size <= ARTIFACT_BYTES:
+        path = f"data/{_file_name(dataset.name)}.parquet"
+        recorder.write(Artifact(dataset.run_uid, path, blob, size, "application/vnd.apache.parquet", "table"))
+    return msgspec.structs.replace(dataset, snapshot=blob)
+
+
+def _file_name(name: str) -> str:
+    return re.sub(r"[^\w.-]+", "_", name).strip("._") or "data"

@@ -1,0 +1,36 @@
+"""The record that begins a journal: which process writes it."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import platform
+
+from mlops_workbench.core.ids import now_ms
+from mlops_workbench.core.processes import ProcessIdentity
+from mlops_workbench.core.records import SessionStart
+from mlops_workbench.core.version import __version__
+
+
+def session_start(session: str, notebook: str = "") -> SessionStart:
+    """First record of a journal that this process writes."""
+    identity = ProcessIdentity.of()
+    return SessionStart(
+        session=session,
+        pid=os.getpid(),
+        process_started=identity.started if identity else 0.0,
+        host=platform.node(),
+        user=_user(),
+        started_ms=now_ms(),
+        notebook=notebook,
+        python=platform.python_version(),
+        workbench=__version__,
+    )
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        # A container may run under a number that has no name.
+        return str(os.getuid()) if hasattr(os, "getuid") else ""

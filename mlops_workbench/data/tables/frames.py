@@ -1,0 +1,66 @@
+"""Any table as a data frame of pandas."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlops_workbench.core.errors import InvalidInput
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+_FILES = (".parquet", ".csv")
+
+
+def as_path(word: str) -> Path | None:
+    """The file or folder of that name, None when there is none with a table."""
+    path = Path(word)
+    try:
+        return path if (path.suffix.lower() in _FILES and path.is_file()) or path.is_dir() else None
+    except OSError:
+        # An expression too long for a name.
+        return None
+
+
+def read_file(path: Path) -> pd.DataFrame:
+    """A Parquet file or folder, or a CSV file, as a DataFrame.
+
+    Raises
+    ------
+    InvalidInput
+        It cannot be read.
+    """
+    import pandas as pd
+
+    try:
+        return pd.read_csv(path) if path.suffix.lower() == ".csv" else pd.read_parquet(path)
+    except (ValueError, OSError) as error:
+        raise InvalidInput(f"cannot be read as a table: {error}", where=str(path)) from error
+
+
+def as_frame(data: Any) -> pd.DataFrame | None:
+    """Any kind of table as a DataFrame with names as text; None for what has no columns."""
+    import pandas as pd
+
+    from mlops_workbench.data.tables.columns import column_names
+    from mlops_workbench.data.tables.kinds import kind_of
+
+    frame: pd.DataFrame | None = None
+    kind = kind_of(data)
+    if kind == "frame":
+        frame = data.copy(deep=False)
+        frame.columns = pd.Index(column_names(data))
+    elif kind == "series":
+        frame = data.to_frame(name=column_names(data)[0])
+    elif kind == "array" and data.ndim <= 2:
+        frame = pd.DataFrame(data if data.ndim == 2 else data.reshape(-1, 1), columns=column_names(data))
+    elif kind == "arrow":
+        frame = data.to_pandas()
+    elif kind == "polars":
+        frame = (data if hasattr(data, "get_columns") else data.to_frame()).to_arrow().to_pandas()
+    elif kind == "records":
+        frame = pd.DataFrame(list(data))
+        frame.columns = pd.Index([name if isinstance(name, str) else f"x{name}" for name in frame.columns])
+    return frame

@@ -1,0 +1,62 @@
+"""The source of a cell as a syntax tree."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+
+#: Cell magics that run their cell in the notebook's own namespace.
+_TRANSPARENT = ("time", "capture", "prun")
+# A tuple and not a union: a kernel asks this for every node of every cell.
+_PARTS = (ast.Subscript, ast.Attribute, ast.Starred)
+
+
+def unwrap_magics(tree: ast.Module | None, transform: Callable[[str], str]) -> ast.Module | None:
+    """Put the code of ``%%time``, ``%%capture`` and ``%%prun`` in the place of the call it was turned into.
+
+    Parameters
+    ----------
+    tree : ast.Module or None
+        A cell after IPython's transformation.
+    transform : callable
+        That transformation.
+    """
+    if tree is None:
+        return None
+    body: list[ast.stmt] = []
+    for statement in tree.body:
+        code = _magic_body(statement)
+        inner = unwrap_magics(parse_cell(transform(code)), transform) if code is not None else None
+        body += inner.body if inner is not None else [statement]
+    return ast.Module(body=body, type_ignores=[])
+
+
+def _magic_body(statement: ast.stmt) -> str | None:
+    call = statement.value if isinstance(statement, ast.Expr) else None
+    if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "run_cell_magic"):
+        return None
+    values = [argument.value for argument in call.args if isinstance(argument, ast.Constant)]
+    return values[2] if len(values) == 3 and values[0] in _TRANSPARENT and isinstance(values[2], str) else None
+
+
+def parse_cell(source: str) -> ast.Module | None:
+    """Syntax tree of Python source, None when it is not Python."""
+    try:
+        return ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def root_name(node: ast.expr) -> str:
+    """The name that an expression begins with: ``scores`` of ``scores["a"].append``; empty when with none."""
+    while isinstance(node, _PARTS):
+        node = node.value
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def called_name(node: ast.expr) -> str:
+    """Last part of the name of a function, or of what a call calls: ``fit`` of ``model.fit(X)``."""
+    function = node.func if isinstance(node, ast.Call) else node
+    if isinstance(function, ast.Attribute):
+        return function.attr
+    return function.id if isinstance(function, ast.Name) else ""
