@@ -10,7 +10,7 @@ from click.shell_completion import CompletionItem, ShellComplete
 
 from mlops_workbench.commands import autolog, autotrack, budget, endpoints, models, monitors, pipelines, workspace
 from mlops_workbench.commands.data import versions
-from mlops_workbench.commands.frontend import Face
+from mlops_workbench.commands.frontend import FrontEnd
 from mlops_workbench.commands.runs import listing
 from mlops_workbench.commands.view import View
 from mlops_workbench.core.errors import InvalidInput
@@ -34,14 +34,14 @@ for module in (workspace, autotrack, autolog, budget, listing, versions, models,
         app.add_command(command)
 
 
-def run(words: Sequence[str], face: Face, *, prog: str) -> View | None:
+def run(words: Sequence[str], frontend: FrontEnd, *, prog: str) -> View | None:
     """Run a verb.
 
     Parameters
     ----------
     words : sequence of str
         The verb and what follows it.
-    face : Face
+    frontend : FrontEnd
         Where it is spoken.
     prog : str
         ``mlops`` or ``%mlops``, for help and messages.
@@ -59,7 +59,7 @@ def run(words: Sequence[str], face: Face, *, prog: str) -> View | None:
         What the verb itself ran into.
     """
     try:
-        answer: Any = app.main(args=list(words), prog_name=prog, standalone_mode=False, obj=face)
+        answer: Any = app.main(args=list(words), prog_name=prog, standalone_mode=False, obj=frontend)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.ctx.get_help() if error.ctx else "")
         return None
@@ -73,6 +73,6 @@ def run(words: Sequence[str], face: Face, *, prog: str) -> View | None:
     return answer if isinstance(answer, View) else None
 
 
-def complete(words: Sequence[str], incomplete: str, face: Face) -> list[CompletionItem]:
+def complete(words: Sequence[str], incomplete: str, frontend: FrontEnd) -> list[CompletionItem]:
     """What may stand in place of `incomplete` after `words`."""
-    return ShellComplete(app, {"obj": face}, "mlops", "_MLOPS_COMPLETE").get_completions(list(words), incomplete)
+    return ShellComplete(app, {"obj": frontend}, "mlops", "_MLOPS_COMPLETE").get_completions(list(words), incomplete)

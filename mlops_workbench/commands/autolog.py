@@ -7,7 +7,7 @@ import sys
 import click
 
 from mlops_workbench.capture.kernel.place import shell
-from mlops_workbench.commands.frontend import Face
+from mlops_workbench.commands.frontend import FrontEnd
 from mlops_workbench.commands.view import View
 from mlops_workbench.core.errors import InvalidInput
 
@@ -18,7 +18,7 @@ _STATES = ("on", "off", "status")
 @click.argument("words", nargs=-1, metavar="[on|off|status] [FRAMEWORK]...")
 @click.option("--models", is_flag=True, help="Save each fitted model too, which takes MLflow seconds a model.")
 @click.pass_obj
-def autolog(face: Face, words: tuple[str, ...], models: bool) -> View:
+def autolog(frontend: FrontEnd, words: tuple[str, ...], models: bool) -> View:
     """Let MLflow log what FRAMEWORKs do (all by default) to this workspace's journal; 'off' undoes it.
 
     'status' only tells what is on.
@@ -37,7 +37,7 @@ def autolog(face: Face, words: tuple[str, ...], models: bool) -> View:
     state, frameworks = (words[0], words[1:]) if words[:1] and words[0] in _STATES else ("on", words)
     if state == "on":
         if "mlflow" not in sys.modules:
-            face.progress("importing MLflow, which takes a few seconds")
+            frontend.progress("importing MLflow, which takes a few seconds")
         switch.switch_on(frameworks, models=models)
     elif state == "off":
         switch.switch_off(frameworks)

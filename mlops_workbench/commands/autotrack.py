@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from mlops_workbench.commands.frontend import Face
+from mlops_workbench.commands.frontend import FrontEnd
 from mlops_workbench.commands.view import View
 
 _NOTES = {
@@ -16,12 +16,12 @@ _NOTES = {
 @click.command()
 @click.argument("state", type=click.Choice(["on", "off", "status"]), default="status")
 @click.pass_obj
-def autotrack(face: Face, state: str) -> View:
+def autotrack(frontend: FrontEnd, state: str) -> View:
     """Make every cell that fits a model a run: on, off, or say how it is.
 
     It holds for this notebook session; autotrack = true below [capture] in workbench.toml for all that begin.
     """
-    on = face.autotrack(None if state == "status" else state == "on")
+    on = frontend.autotrack(None if state == "status" else state == "on")
     return View(f"autotrack is {'on' if on else 'off'}", notes=[_NOTES[on]], data={"autotrack": on})
 
 

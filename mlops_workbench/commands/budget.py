@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from mlops_workbench.commands.frontend import Face
+from mlops_workbench.commands.frontend import FrontEnd
 from mlops_workbench.commands.view import View
 from mlops_workbench.core.budgets import BudgetState, parse_budget
 from mlops_workbench.core.errors import InvalidInput, SettingsError
@@ -16,7 +16,7 @@ from mlops_workbench.core.workspace import FILE
 @click.argument("limits", nargs=-1, metavar="[TIME] [MONEY] | off")
 @click.option("--stop", is_flag=True, help="Interrupt the cell that goes beyond it.")
 @click.pass_obj
-def budget(face: Face, limits: tuple[str, ...], stop: bool) -> View:
+def budget(frontend: FrontEnd, limits: tuple[str, ...], stop: bool) -> View:
     """Limit the tracked work of this session from now on: %mlops budget 2h 5EUR --stop.
 
     TIME is like 90s, 30min, 2h or 1h30m, MONEY like 5EUR, by the prices in workbench.toml. A warning is shown at
@@ -25,16 +25,16 @@ def budget(face: Face, limits: tuple[str, ...], stop: bool) -> View:
     if not limits:
         if stop:
             raise InvalidInput("--stop needs a budget", hint="for example: %mlops budget 2h --stop")
-        return budget_view(face.budget())
+        return budget_view(frontend.budget())
     if limits == ("off",):
-        face.set_budget(None)
+        frontend.set_budget(None)
         return View("no budget: tracked work goes on without a limit")
-    prices = face.workspace.settings.prices
+    prices = frontend.workspace.settings.prices
     chosen = parse_budget(limits, currency=prices.currency, stop=stop)
     if chosen.money is not None:
-        _check_prices(prices, str(face.workspace.root / FILE))
-    face.set_budget(chosen)
-    return budget_view(face.budget())
+        _check_prices(prices, str(frontend.workspace.root / FILE))
+    frontend.set_budget(chosen)
+    return budget_view(frontend.budget())
 
 
 def budget_view(state: BudgetState | None) -> View:

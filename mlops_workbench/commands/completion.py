@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mlops_workbench.commands.frontend import Face
+from mlops_workbench.commands.frontend import FrontEnd
 from mlops_workbench.core.errors import WorkbenchError
 from mlops_workbench.core.workspace import Workspace
 
@@ -24,9 +24,9 @@ def names(find: Callable[[Client], Iterable[str]]) -> Completer:
         # An HTTP client takes longer to import than all of the verbs; --help and the names of verbs need none.
         from mlops_workbench.client.client import Client
 
-        face: Face | None = context.find_object(object)  # type: ignore[assignment]
+        frontend: FrontEnd | None = context.find_object(object)  # type: ignore[assignment]
         try:
-            workspace = face.workspace if face is not None else Workspace.find()
+            workspace = frontend.workspace if frontend is not None else Workspace.find()
             # Completion must be quick and change nothing: it does not start a control plane.
             with Client.connect(workspace, start=False) as client:
                 return sorted({name for name in find(client) if name.startswith(incomplete)})

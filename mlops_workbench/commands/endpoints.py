@@ -6,7 +6,7 @@ import click
 
 from mlops_workbench.client.bodies import DeployRequest
 from mlops_workbench.commands.completion import endpoint_names, model_references
-from mlops_workbench.commands.frontend import Face
+from mlops_workbench.commands.frontend import FrontEnd
 from mlops_workbench.commands.view import View
 from mlops_workbench.core.endpoints import Endpoint
 from mlops_workbench.core.shown.formats import duration, moment
@@ -20,12 +20,12 @@ _SHOWN_ROWS = 20
 @click.option("--port", default=0, type=click.IntRange(0, 65535), help="Port; by default any free one.")
 @click.option("--timeout", default=120.0, show_default=True, help="Seconds to wait until it answers.")
 @click.pass_obj
-def deploy(face: Face, model: str, name: str, port: int, timeout: float) -> View:
+def deploy(frontend: FrontEnd, model: str, name: str, port: int, timeout: float) -> View:
     """Serve a model; with @ALIAS the endpoint follows the alias, an existing endpoint switches over."""
     if "@" not in model and "/" not in model:
         model = f"{model}@champion"
     endpoint = name or model.split("@")[0].split("/")[0]
-    with face.client() as client:
+    with frontend.client() as client:
         return endpoint_view(client.deploy(endpoint, DeployRequest(model, port), timeout=timeout), "deployed")
 
 
@@ -33,9 +33,9 @@ def deploy(face: Face, model: str, name: str, port: int, timeout: float) -> View
 @click.argument("name", required=False, shell_complete=endpoint_names)
 @click.option("--remove", is_flag=True, help="Stop endpoint NAME for good.")
 @click.pass_obj
-def endpoints(face: Face, name: str | None, remove: bool) -> View:
+def endpoints(frontend: FrontEnd, name: str | None, remove: bool) -> View:
     """List endpoints, or show endpoint NAME."""
-    with face.client() as client:
+    with frontend.client() as client:
         if name is None:
             found = client.endpoints()
             return View(
@@ -60,15 +60,17 @@ def endpoints(face: Face, name: str | None, remove: bool) -> View:
 @click.option("--event-time", default=None, help="When the rows happened, ISO 8601.")
 @click.option("--output", "-o", default=None, type=click.Path(dir_okay=False), help="Write the predictions as CSV.")
 @click.pass_obj
-def predict(face: Face, endpoint: str, data: tuple[str, ...], event_time: str | None, output: str | None) -> View:
+def predict(
+    frontend: FrontEnd, endpoint: str, data: tuple[str, ...], event_time: str | None, output: str | None
+) -> View:
     """Ask ENDPOINT for predictions. DATA is a table: an expression in a notebook, a CSV or Parquet file in a shell."""
     # pandas costs every other verb more time than the verb itself takes.
     from mlops_workbench.client.prediction import request_predictions
 
-    table = face.table(" ".join(data))
-    with face.client() as client:
+    table = frontend.table(" ".join(data))
+    with frontend.client() as client:
         found = client.endpoint(endpoint)
-    token = face.workspace.settings.serving.token
+    token = frontend.workspace.settings.serving.token
     predictions = request_predictions(found, table, token=token, event_time=event_time)
     notes = []
     if output is not None:
@@ -90,9 +92,9 @@ def predict(face: Face, endpoint: str, data: tuple[str, ...], event_time: str | 
 @click.argument("name", shell_complete=endpoint_names)
 @click.option("--timeout", default=120.0, show_default=True, help="Seconds to wait until it answers.")
 @click.pass_obj
-def rollback(face: Face, name: str, timeout: float) -> View:
+def rollback(frontend: FrontEnd, name: str, timeout: float) -> View:
     """Let endpoint NAME serve its previous version again; an alias it follows moves back too."""
-    with face.client() as client:
+    with frontend.client() as client:
         if not any(endpoint.name == name for endpoint in client.endpoints()) and any(
             model.name == name for model in client.models()
         ):

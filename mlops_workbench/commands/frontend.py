@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from mlops_workbench.core.budgets import Budget, BudgetState
 
 
-class Face(Protocol):
+class FrontEnd(Protocol):
     """The shell or the notebook."""
 
     @property
@@ -36,7 +36,7 @@ class Face(Protocol):
         ...
 
     def save_model(self, run: str) -> bool:
-        """Save the fitted model of a run that is still in memory; False when this face has none."""
+        """Save the fitted model of a run that is still in memory; False when this frontend has none."""
         ...
 
     def autotrack(self, on: bool | None = None) -> bool:

@@ -7,7 +7,7 @@ import click
 from mlops_workbench.client.bodies import PromoteRequest, RegisterRequest
 from mlops_workbench.commands.cells import Cell
 from mlops_workbench.commands.completion import model_names, run_names
-from mlops_workbench.commands.frontend import Face
+from mlops_workbench.commands.frontend import FrontEnd
 from mlops_workbench.commands.view import View
 from mlops_workbench.core.errors import InvalidInput
 from mlops_workbench.core.models import ModelVersion
@@ -27,9 +27,9 @@ baseline_option = click.option(
 @click.command()
 @click.argument("name", required=False, shell_complete=model_names)
 @click.pass_obj
-def models(face: Face, name: str | None) -> View:
+def models(frontend: FrontEnd, name: str | None) -> View:
     """List registered models, or the versions of model NAME."""
-    with face.client() as client:
+    with frontend.client() as client:
         if name is None:
             found = client.models()
             return View(
@@ -65,11 +65,13 @@ def models(face: Face, name: str | None) -> View:
 @gate_option
 @baseline_option
 @click.pass_obj
-def register(face: Face, run: str, name: str, model: str, alias: str, gate: tuple[str, ...], baseline: str) -> View:
+def register(
+    frontend: FrontEnd, run: str, name: str, model: str, alias: str, gate: tuple[str, ...], baseline: str
+) -> View:
     """Register the model of RUN as a new version of a registered model."""
-    face.save_model(run)
-    with face.client() as client:
-        request = RegisterRequest(run, model, list(gate), alias, baseline, face.experiment() or "")
+    frontend.save_model(run)
+    with frontend.client() as client:
+        request = RegisterRequest(run, model, list(gate), alias, baseline, frontend.experiment() or "")
         return version_view(client.register(name, request), "registered")
 
 
@@ -79,12 +81,12 @@ def register(face: Face, run: str, name: str, model: str, alias: str, gate: tupl
 @gate_option
 @baseline_option
 @click.pass_obj
-def promote(face: Face, reference: str, alias: str, gate: tuple[str, ...], baseline: str) -> View:
+def promote(frontend: FrontEnd, reference: str, alias: str, gate: tuple[str, ...], baseline: str) -> View:
     """Give a model version an alias, if the gate allows it; the champion before becomes 'previous'."""
     name, slash, number = reference.partition("/")
     if not slash or not number.isdecimal() or len(number) > 10:
         raise InvalidInput(f"'{reference}' is no model version", hint="write it as MODEL/VERSION, for example churn/3")
-    with face.client() as client:
+    with frontend.client() as client:
         version = client.promote(name, int(number), PromoteRequest(alias, list(gate), baseline))
     return version_view(version, "promoted")
 

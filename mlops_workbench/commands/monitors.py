@@ -9,7 +9,7 @@ import click
 
 from mlops_workbench.commands.cells import Cell
 from mlops_workbench.commands.completion import endpoint_names, pipeline_names
-from mlops_workbench.commands.frontend import Face
+from mlops_workbench.commands.frontend import FrontEnd
 from mlops_workbench.commands.values import parse_assignments
 from mlops_workbench.commands.view import Plot, View
 from mlops_workbench.core.monitors import Alert, MonitorReport, MonitorSpec, Window
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 @click.option("--on/--off", "enabled", default=None, help="Evaluate regularly, or only when asked.")
 @click.pass_obj
 def monitor(
-    face: Face,
+    frontend: FrontEnd,
     endpoint: str | None,
     window: str | None,
     metric: str | None,
@@ -42,7 +42,7 @@ def monitor(
     enabled: bool | None,
 ) -> View:
     """Evaluate the monitor of ENDPOINT now and show it; options change it first."""
-    with face.client() as client:
+    with frontend.client() as client:
         if endpoint is None:
             return _list(client)
         changes: dict[str, object] = {
@@ -58,9 +58,9 @@ def monitor(
 @click.command()
 @click.argument("endpoint", required=False, shell_complete=endpoint_names)
 @click.pass_obj
-def alerts(face: Face, endpoint: str | None) -> View:
+def alerts(frontend: FrontEnd, endpoint: str | None) -> View:
     """List alerts, newest first."""
-    with face.client() as client:
+    with frontend.client() as client:
         return alerts_view(client.alerts(endpoint))
 
 

@@ -6,7 +6,7 @@ import click
 
 from mlops_workbench.commands.cells import Cell
 from mlops_workbench.commands.completion import pipeline_names, pipeline_run_ids
-from mlops_workbench.commands.frontend import Face
+from mlops_workbench.commands.frontend import FrontEnd
 from mlops_workbench.commands.values import parse_assignments
 from mlops_workbench.commands.view import View
 from mlops_workbench.core.errors import NotFound, WorkbenchError, did_you_mean
@@ -21,12 +21,12 @@ def pipeline(context: click.Context) -> View | None:
     return _list(context.obj) if context.invoked_subcommand is None else None
 
 
-def _list(face: Face) -> View:
-    with face.client() as client:
+def _list(frontend: FrontEnd) -> View:
+    with frontend.client() as client:
         found = client.pipelines()
         recent = client.pipeline_runs(10)
     return View(
-        "pipelines" if found else f"no pipelines in {face.workspace.pipeline_specs}",
+        "pipelines" if found else f"no pipelines in {frontend.workspace.pipeline_specs}",
         columns=("pipeline", "stages", "parameters", "problem"),
         rows=[(p.name, " -> ".join(p.stages), _params(p), p.problem or None) for p in found],
         sections=[_runs_view(recent)] if recent else [],
@@ -39,10 +39,10 @@ def _list(face: Face) -> View:
 @click.option("-p", "--param", "params", multiple=True, metavar="NAME=VALUE", help="A parameter; repeatable.")
 @click.option("--detach", is_flag=True, help="Do not wait for the end.")
 @click.pass_obj
-def run_pipeline(face: Face, name: str, params: tuple[str, ...], detach: bool) -> View:
+def run_pipeline(frontend: FrontEnd, name: str, params: tuple[str, ...], detach: bool) -> View:
     """Run pipeline NAME and wait for it."""
     values = parse_assignments(params)
-    with face.client() as client:
+    with frontend.client() as client:
         run = client.start_pipeline(name, values)
         if detach:
             return pipeline_run_view(run)
@@ -52,7 +52,7 @@ def run_pipeline(face: Face, name: str, params: tuple[str, ...], detach: bool) -
             for stage in now.stages:
                 if shown.get(stage.name) != stage.state and stage.state != "pending":
                     shown[stage.name] = stage.state
-                    face.progress(_stage_line(stage.name, stage.state, stage.start_ms, stage.end_ms, stage.message))
+                    frontend.progress(_stage_line(stage.name, stage.state, stage.start_ms, stage.end_ms, stage.message))
 
         run = client.wait_pipeline(run.id, progress=progress)
     view = pipeline_run_view(run)
@@ -66,18 +66,18 @@ def run_pipeline(face: Face, name: str, params: tuple[str, ...], detach: bool) -
 @pipeline.command("show")
 @click.argument("run_id", metavar="RUN-ID", shell_complete=pipeline_run_ids)
 @click.pass_obj
-def show_pipeline(face: Face, run_id: str) -> View:
+def show_pipeline(frontend: FrontEnd, run_id: str) -> View:
     """Show a pipeline run, by the start of its id, or the newest run of a pipeline by its name."""
-    with face.client() as client:
+    with frontend.client() as client:
         return pipeline_run_view(client.pipeline_run(_find(client.pipeline_runs(1000), run_id).id))
 
 
 @pipeline.command("cancel")
 @click.argument("run_id", metavar="RUN-ID", shell_complete=pipeline_run_ids)
 @click.pass_obj
-def cancel_pipeline(face: Face, run_id: str) -> View:
+def cancel_pipeline(frontend: FrontEnd, run_id: str) -> View:
     """Stop a pipeline run."""
-    with face.client() as client:
+    with frontend.client() as client:
         return pipeline_run_view(client.cancel_pipeline_run(_find(client.pipeline_runs(1000), run_id).id))
 
 

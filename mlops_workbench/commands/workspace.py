@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from mlops_workbench.client.launch import ensure_running, find_running, log_file, read_address
-from mlops_workbench.commands.frontend import Face
+from mlops_workbench.commands.frontend import FrontEnd
 from mlops_workbench.commands.view import View
 from mlops_workbench.core.errors import Unavailable, WorkbenchError
 from mlops_workbench.core.events import WorkspaceStatus
@@ -34,12 +34,12 @@ def init(folder: Path) -> View:
 @click.option("--host", help="Address to listen on; anything but loopback is for a team.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 is any free one.")
 @click.pass_obj
-def up(face: Face, host: str | None, port: int | None) -> View:
+def up(frontend: FrontEnd, host: str | None, port: int | None) -> View:
     """Start the control plane, unless it runs; its endpoints come back with it."""
     options = [f"--{name}={value}" for name, value in (("host", host), ("port", port)) if value is not None]
-    running = find_running(face.workspace) is not None
-    ensure_running(face.workspace, options)
-    with face.client() as client:
+    running = find_running(frontend.workspace) is not None
+    ensure_running(frontend.workspace, options)
+    with frontend.client() as client:
         view = status_view(client.status())
     if running and options:
         view.notes = ["it ran already: 'mlops down' first to let it listen elsewhere"]
@@ -49,15 +49,15 @@ def up(face: Face, host: str | None, port: int | None) -> View:
 @click.command()
 @click.option("--keep-endpoints", is_flag=True, help="Leave the endpoints serving.")
 @click.pass_obj
-def down(face: Face, keep_endpoints: bool) -> View:
+def down(frontend: FrontEnd, keep_endpoints: bool) -> View:
     """Stop the control plane and the endpoints; everything that is wanted is remembered for 'up'."""
     from mlops_workbench.client.client import Client
 
-    address = read_address(face.workspace)
+    address = read_address(frontend.workspace)
     try:
-        client = Client.connect(face.workspace, start=False)
+        client = Client.connect(frontend.workspace, start=False)
     except Unavailable:
-        return _end_leftovers(face, keep_endpoints)
+        return _end_leftovers(frontend, keep_endpoints)
     with client:
         running = [run for run in client.pipeline_runs(50) if run.state in ("pending", "running")]
         client.shutdown(keep_endpoints=keep_endpoints)
@@ -65,7 +65,7 @@ def down(face: Face, keep_endpoints: bool) -> View:
     while address is not None and address.process.alive():
         if time.monotonic() > deadline:
             raise Unavailable(
-                "the control plane does not stop", where=str(log_file(face.workspace)), hint="see its log"
+                "the control plane does not stop", where=str(log_file(frontend.workspace)), hint="see its log"
             )
         time.sleep(0.05)
     notes = [f"{len(running)} pipeline run(s) go on by themselves"] if running else []
@@ -74,11 +74,11 @@ def down(face: Face, keep_endpoints: bool) -> View:
     )
 
 
-def _end_leftovers(face: Face, keep_endpoints: bool) -> View:
+def _end_leftovers(frontend: FrontEnd, keep_endpoints: bool) -> View:
     # A control plane that was killed leaves its endpoints serving, as it should; 'down' still means all of it.
     from mlops_workbench.deployments import Supervisor
 
-    supervisor = Supervisor(face.workspace)
+    supervisor = Supervisor(frontend.workspace)
     left = sorted(supervisor.running())
     if left and not keep_endpoints:
         supervisor.stop_all()
@@ -89,16 +89,16 @@ def _end_leftovers(face: Face, keep_endpoints: bool) -> View:
 
 @click.command()
 @click.pass_obj
-def status(face: Face) -> View:
+def status(frontend: FrontEnd) -> View:
     """Show the processes, what waits to be delivered, and counts."""
     from mlops_workbench.client.client import Client
 
     try:
-        with Client.connect(face.workspace, start=False) as client:
+        with Client.connect(frontend.workspace, start=False) as client:
             return status_view(client.status())
     except Unavailable as error:
         return View(
-            f"workspace {face.workspace.root}",
+            f"workspace {frontend.workspace.root}",
             facts=[("control plane", "not running")],
             notes=["'mlops up' starts it; it also starts by itself when it is needed"],
             data={"running": False, "problem": error.message},
@@ -108,19 +108,19 @@ def status(face: Face) -> View:
 @click.command()
 @click.option("--once", is_flag=True, help="Deliver what is there and end.")
 @click.pass_obj
-def ingest(face: Face, once: bool) -> View:
+def ingest(frontend: FrontEnd, once: bool) -> View:
     """Deliver this machine's journals to the tracking store without a control plane."""
     # Imported here: only this verb works without the control plane, and the store costs seconds to load.
     import threading
 
     from mlops_workbench.tracking import Ingest
 
-    delivery = Ingest(face.workspace)
+    delivery = Ingest(frontend.workspace)
     if once:
         # A store that does not answer at all does so tomorrow.
         delivery.drain(None, 3600, patience=60)
     else:
-        face.progress(f"delivering journals of {face.workspace.root}; stop with Ctrl-C")
+        frontend.progress(f"delivering journals of {frontend.workspace.root}; stop with Ctrl-C")
         stop = threading.Event()
         try:
             delivery.run_forever(stop)

@@ -82,8 +82,8 @@ class ParamChange:
 
 
 @dataclass(frozen=True)
-class Standing:
-    """Where a run stands among the others of its experiment.
+class RunRanking:
+    """Where a run ranks among the others of its experiment.
 
     Attributes
     ----------
@@ -103,10 +103,10 @@ class Standing:
     than: str = ""
 
 
-def standing_of(run: Run, past: Past) -> Standing:
+def ranking_of(run: Run, past: Past) -> RunRanking:
     """A run seen against its past."""
     than = past.namesake or past.previous
-    return Standing(
+    return RunRanking(
         metric_changes(run, past),
         param_changes(run, past),
         past.previous.name if past.previous is not None else "",

@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 
 def register(shell: InteractiveShell) -> None:
     """Add the magics to an IPython session; doing it twice changes nothing."""
+    from mlops_workbench.magics.mlops_magic import register_verbs
     from mlops_workbench.magics.tracebacks import register_tracebacks
     from mlops_workbench.magics.track import register_track
-    from mlops_workbench.magics.verb import register_verbs
 
     register_tracebacks(shell)
     register_verbs(shell)

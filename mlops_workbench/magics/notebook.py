@@ -77,9 +77,9 @@ class Notebook:
 
     def autotrack(self, on: bool | None = None) -> bool:
         """Let cells that fit a model be runs, or not; tell how it is."""
-        from mlops_workbench.magics.watching import watching
+        from mlops_workbench.magics.hooks import shell_hooks
 
-        autotrack = watching(self._shell).autotrack
+        autotrack = shell_hooks(self._shell).autotrack
         if on is not None:
             autotrack.on = on
         return autotrack.on

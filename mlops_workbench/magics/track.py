@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.core.errors import did_you_mean
-from mlops_workbench.magics.watching import watching
+from mlops_workbench.magics.hooks import shell_hooks
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -146,7 +146,7 @@ class TrackMagic:
         from mlops_workbench.capture.cells.watch import CellOptions
 
         chosen = CellOptions(options.name, options.tags, options.params, options.nested)
-        watching(self._shell).track(chosen)
+        shell_hooks(self._shell).track(chosen)
 
 
 def register_track(shell: InteractiveShell) -> None:
@@ -156,7 +156,7 @@ def register_track(shell: InteractiveShell) -> None:
         return
     shell.register_magic_function(TrackMagic(shell).track, "line_cell", "track")
     transforms.append(transform_track)
-    watching(shell).register()
+    shell_hooks(shell).register()
 
 
 def _literal(text: str) -> Any:

@@ -17,13 +17,13 @@ from mlops_workbench.core.monitors import LABEL_METRICS, FeatureDrift, MonitorSp
 from mlops_workbench.core.settings import MonitoringSettings
 from mlops_workbench.data.compare.drift import find_drift
 from mlops_workbench.monitoring.quality import (
-    Outcomes,
+    MatchedOutcomes,
     is_degraded,
     metric_for,
     outcomes,
     score,
 )
-from mlops_workbench.monitoring.windows import PredictionLog, Slice
+from mlops_workbench.monitoring.windows import PredictionReader, Slice
 
 #: Name of the prediction among the features of a window.
 PREDICTION = "prediction"
@@ -77,7 +77,7 @@ def evaluate(
     known = {window.fingerprint: window for window in previous if window.fingerprint}
     references = _References(reference)
     found = []
-    log = PredictionLog(predictions, feedback, spec.endpoint, spec.window)
+    log = PredictionReader(predictions, feedback, spec.endpoint, spec.window)
     try:
         for piece in log.slices():
             fingerprint = _fingerprint(spec, settings, piece, references.stamp(piece.versions[0]))
@@ -128,7 +128,7 @@ class _References:
 
 
 def _evaluated(
-    spec: MonitorSpec, settings: MonitoringSettings, log: PredictionLog, piece: Slice, sample: pa.Table | None
+    spec: MonitorSpec, settings: MonitoringSettings, log: PredictionReader, piece: Slice, sample: pa.Table | None
 ) -> Window:
     window = Window(
         endpoint=spec.endpoint,
@@ -157,7 +157,7 @@ def _with_quality(
     window: Window,
     spec: MonitorSpec,
     settings: MonitoringSettings,
-    log: PredictionLog,
+    log: PredictionReader,
     piece: Slice,
     sample: pa.Table | None,
 ) -> Window:
@@ -187,7 +187,9 @@ def _with_quality(
     )
 
 
-def _degraded(rows: Outcomes, before: Outcomes, metric: str, spec: MonitorSpec, settings: MonitoringSettings) -> bool:
+def _degraded(
+    rows: MatchedOutcomes, before: MatchedOutcomes, metric: str, spec: MonitorSpec, settings: MonitoringSettings
+) -> bool:
     return is_degraded(rows, before, metric, limit=spec.max_degradation, alpha=settings.alpha)
 
 

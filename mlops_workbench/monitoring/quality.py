@@ -23,7 +23,7 @@ _RESAMPLES = 400
 
 
 @dataclass(frozen=True)
-class Outcomes:
+class MatchedOutcomes:
     """Predictions beside their truth, rows where either is missing left out.
 
     `truth` and `prediction` are float64 arrays for numbers, and arrays of text for labels.
@@ -36,7 +36,7 @@ class Outcomes:
         return len(self.truth)
 
 
-def outcomes(truth: pa.ChunkedArray, prediction: pa.ChunkedArray, metric: str) -> Outcomes:
+def outcomes(truth: pa.ChunkedArray, prediction: pa.ChunkedArray, metric: str) -> MatchedOutcomes:
     """Pair truth and prediction in the form that `metric` needs.
 
     Labels are compared by their text, so that the label ``1`` fed back as ``1.0`` or ``"1"`` is the same.
@@ -51,10 +51,10 @@ def outcomes(truth: pa.ChunkedArray, prediction: pa.ChunkedArray, metric: str) -
     known = pc.and_(_known(truth), _known(prediction))
     truth, prediction = truth.filter(known), prediction.filter(known)
     if metric in LABEL_METRICS:
-        return Outcomes(texts(truth), texts(prediction))
+        return MatchedOutcomes(texts(truth), texts(prediction))
     left, right = _floats(truth), _floats(prediction)
     both = np.isfinite(left) & np.isfinite(right)
-    return Outcomes(left[both], right[both])
+    return MatchedOutcomes(left[both], right[both])
 
 
 def metric_for(metric: str, truth: pa.ChunkedArray, prediction: pa.ChunkedArray) -> str:
@@ -65,12 +65,12 @@ def metric_for(metric: str, truth: pa.ChunkedArray, prediction: pa.ChunkedArray)
     return metric
 
 
-def score(rows: Outcomes, metric: str) -> float | None:
+def score(rows: MatchedOutcomes, metric: str) -> float | None:
     """Value of a metric.
 
     Parameters
     ----------
-    rows : Outcomes
+    rows : MatchedOutcomes
         Truth and prediction.
     metric : str
         ``mae``, ``rmse``, ``r2`` of numbers; ``accuracy``, ``f1`` (the mean over the classes) of labels.
@@ -101,7 +101,7 @@ def relative_loss(value: float, reference: float, metric: str) -> float:
 
 
 def is_degraded(
-    window: Outcomes, reference: Outcomes, metric: str, *, limit: float, alpha: float, seed: int = 0
+    window: MatchedOutcomes, reference: MatchedOutcomes, metric: str, *, limit: float, alpha: float, seed: int = 0
 ) -> bool:
     """Whether a window is worse than the reference by more than `limit`, and not by chance.
 
@@ -111,7 +111,7 @@ def is_degraded(
 
     Parameters
     ----------
-    window, reference : Outcomes
+    window, reference : MatchedOutcomes
         Rows of both sides.
     metric : str
         See :func:`score`.
@@ -128,7 +128,7 @@ def is_degraded(
     return worse_by_chance(window, reference, metric, seed=seed) <= alpha
 
 
-def worse_by_chance(window: Outcomes, reference: Outcomes, metric: str, *, seed: int = 0) -> float:
+def worse_by_chance(window: MatchedOutcomes, reference: MatchedOutcomes, metric: str, *, seed: int = 0) -> float:
     """One-sided p-value that the window is no worse than the reference; see :func:`is_degraded`."""
     if metric in ("r2", "f1"):
         rng = np.random.default_rng(seed)
@@ -144,14 +144,14 @@ def worse_by_chance(window: Outcomes, reference: Outcomes, metric: str, *, seed:
     return float(norm.sf(difference / deviation))
 
 
-def _losses(rows: Outcomes, metric: str) -> NDArray[np.float64]:
+def _losses(rows: MatchedOutcomes, metric: str) -> NDArray[np.float64]:
     if metric == "accuracy":
         return (rows.truth != rows.prediction).astype(np.float64)
     error = rows.truth - rows.prediction
     return error**2 if metric == "rmse" else np.abs(error)
 
 
-def _resampled(rows: Outcomes, metric: str, rng: np.random.Generator) -> NDArray[np.float64]:
+def _resampled(rows: MatchedOutcomes, metric: str, rng: np.random.Generator) -> NDArray[np.float64]:
     if metric == "f1":
         table = _confusion(rows)
         draws = rng.multinomial(len(rows), table.ravel() / table.sum(), size=_RESAMPLES)
@@ -170,7 +170,7 @@ def _r2(truth: NDArray[np.float64], prediction: NDArray[np.float64]) -> NDArray[
         return 1 - residual / total
 
 
-def _confusion(rows: Outcomes) -> NDArray[np.int64]:
+def _confusion(rows: MatchedOutcomes) -> NDArray[np.int64]:
     classes, places = np.unique(np.concatenate([rows.truth, rows.prediction]), return_inverse=True)
     size = len(classes)
     pairs = places[: len(rows)] * size + places[len(rows) :]

@@ -57,7 +57,7 @@ class Slice:
 
 
 @dataclass
-class PredictionLog:
+class PredictionReader:
     """The prediction log of an endpoint, joined with its feedback.
 
     A segment that is being written is not seen: it gets its name when it is whole. What is read is fixed when the

@@ -10,7 +10,7 @@ from mlops_workbench.client.launch import ensure_running, find_running
 from mlops_workbench.core.workspace import Workspace
 
 
-class Link(NamedTuple):
+class PlaneLink(NamedTuple):
     """Where a control plane listens, and the token it wants."""
 
     url: str
@@ -22,7 +22,7 @@ class Link(NamedTuple):
         return {"Authorization": f"Bearer {self.token}"}
 
 
-class Connection:
+class PlaneConnection:
     """Finds and starts the control plane of the workspace that `folder` belongs to.
 
     Parameters
@@ -38,8 +38,8 @@ class Connection:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._link: Link | None = None
-        self._opening: asyncio.Task[Link] | None = None
+        self._link: PlaneLink | None = None
+        self._opening: asyncio.Task[PlaneLink] | None = None
 
     async def workspace(self) -> Workspace:
         """The workspace of the folder.
@@ -51,12 +51,12 @@ class Connection:
         """
         return await asyncio.to_thread(Workspace.find, self._folder)
 
-    async def open(self, stale: Link | None = None) -> Link:
+    async def open(self, stale: PlaneLink | None = None) -> PlaneLink:
         """The control plane, started if need be; many callers share one start.
 
         Parameters
         ----------
-        stale : Link, optional
+        stale : PlaneLink, optional
             A link that was found not to work.
 
         Raises
@@ -71,7 +71,7 @@ class Connection:
         # Shielded: one caller that goes away does not end the start that the others wait for.
         return await asyncio.shield(self._opening)
 
-    async def running(self) -> Link | None:
+    async def running(self) -> PlaneLink | None:
         """The control plane if one runs; none is started.
 
         Raises
@@ -80,10 +80,10 @@ class Connection:
             ``workbench.toml`` is broken.
         """
         found = await asyncio.to_thread(lambda: find_running(Workspace.find(self._folder)))
-        self._link = Link(*found) if found else None
+        self._link = PlaneLink(*found) if found else None
         return self._link
 
-    async def _open(self) -> Link:
+    async def _open(self) -> PlaneLink:
         found = await asyncio.to_thread(lambda: ensure_running(Workspace.find(self._folder)))
-        self._link = Link(*found)
+        self._link = PlaneLink(*found)
         return self._link

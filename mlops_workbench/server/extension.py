@@ -10,8 +10,8 @@ from jupyter_server.extension.application import ExtensionApp
 from traitlets import Float, Unicode
 
 from mlops_workbench.core.events import Event
-from mlops_workbench.server.connection import Connection
-from mlops_workbench.server.follower import Follower
+from mlops_workbench.server.connection import PlaneConnection
+from mlops_workbench.server.follower import EventFollower
 from mlops_workbench.server.handshake import HandshakeHandler
 from mlops_workbench.server.proxy import ProxyHandler
 
@@ -41,11 +41,11 @@ class WorkbenchExtension(ExtensionApp):
         """Register the event schema and make what the handlers share."""
         assert self.serverapp is not None and self.serverapp.event_logger is not None
         self.serverapp.event_logger.register_event_schema(SCHEMA_FILE)
-        self._connection = Connection(Path(self.folder or self.serverapp.root_dir))
+        self._connection = PlaneConnection(Path(self.folder or self.serverapp.root_dir))
         # The control plane is on loopback or named by MLOPS_URL: a proxy of the environment is not for it.
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=16)
         self._client = httpx.AsyncClient(timeout=httpx.Timeout(self.timeout, connect=5), limits=limits, trust_env=False)
-        self._follower = Follower(self._connection, self._client, self._emit, self.log)
+        self._follower = EventFollower(self._connection, self._client, self._emit, self.log)
 
     def initialize_handlers(self) -> None:
         """Add the routes."""

@@ -11,7 +11,7 @@ import msgspec
 
 from mlops_workbench.core.errors import WorkbenchError
 from mlops_workbench.core.events import Event
-from mlops_workbench.server.connection import Connection, Link
+from mlops_workbench.server.connection import PlaneConnection, PlaneLink
 
 #: Event that says: anything may have changed, fetch again what is shown.
 EVERYTHING = Event("status", "*", 0)
@@ -20,12 +20,12 @@ _SHORTEST_PAUSE = 0.5
 _LONGEST_PAUSE = 30.0
 
 
-class Follower:
+class EventFollower:
     """Background task that listens to the control plane for as long as the server lives.
 
     Parameters
     ----------
-    connection : Connection
+    connection : PlaneConnection
         Finds the control plane. The follower never starts one: it waits until somebody's request does.
     client : httpx.AsyncClient
         For the event stream.
@@ -37,7 +37,7 @@ class Follower:
 
     def __init__(
         self,
-        connection: Connection,
+        connection: PlaneConnection,
         client: httpx.AsyncClient,
         emit: Callable[[Event], None],
         log: logging.Logger,
@@ -81,7 +81,7 @@ class Follower:
                 pause = min(2 * pause, _LONGEST_PAUSE)
 
 
-async def _events(client: httpx.AsyncClient, link: Link) -> AsyncIterator[Event]:
+async def _events(client: httpx.AsyncClient, link: PlaneLink) -> AsyncIterator[Event]:
     """Events of a control plane until it ends; the first says that some may have been missed before."""
     # The control plane says every 15 s that it is still there.
     timeout = httpx.Timeout(10.0, read=60.0)

@@ -7,14 +7,14 @@ from tornado import web
 
 from mlops_workbench.core.version import __version__
 from mlops_workbench.server.answers import WorkbenchHandler
-from mlops_workbench.server.connection import Connection
+from mlops_workbench.server.connection import PlaneConnection
 from mlops_workbench.server.paths import NOUNS
 
 
 class HandshakeHandler(WorkbenchHandler):
     """``GET mlops-workbench/handshake``: version, workspace and features; starts nothing."""
 
-    def initialize(self, connection: Connection) -> None:
+    def initialize(self, connection: PlaneConnection) -> None:
         """Keep the connection."""
         self._connection = connection
 

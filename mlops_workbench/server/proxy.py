@@ -10,8 +10,8 @@ from tornado.iostream import StreamClosedError
 
 from mlops_workbench.core.errors import Unavailable
 from mlops_workbench.server.answers import WorkbenchHandler
-from mlops_workbench.server.connection import Connection, Link
-from mlops_workbench.server.follower import Follower
+from mlops_workbench.server.connection import PlaneConnection, PlaneLink
+from mlops_workbench.server.follower import EventFollower
 from mlops_workbench.server.paths import control_path
 
 _REQUEST_HEADERS = ("Accept", "Content-Type", "If-None-Match", "If-Modified-Since", "Range")
@@ -33,7 +33,7 @@ class ProxyHandler(WorkbenchHandler):
     things (a pipeline, a promotion, a rollback) and needs ``execute``.
     """
 
-    def initialize(self, connection: Connection, follower: Follower, client: httpx.AsyncClient) -> None:
+    def initialize(self, connection: PlaneConnection, follower: EventFollower, client: httpx.AsyncClient) -> None:
         """Keep what the requests go through."""
         self._connection = connection
         self._follower = follower
@@ -90,7 +90,7 @@ class ProxyHandler(WorkbenchHandler):
         finally:
             await response.aclose()
 
-    async def _send(self, path: str, link: Link) -> httpx.Response | None:
+    async def _send(self, path: str, link: PlaneLink) -> httpx.Response | None:
         """The answer with its body still to be read; None when the control plane did not take the request."""
         headers = {name: self.request.headers[name] for name in _REQUEST_HEADERS if name in self.request.headers}
         request = self._client.build_request(

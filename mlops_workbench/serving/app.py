@@ -21,18 +21,18 @@ from mlops_workbench.core.settings import ServingSettings
 from mlops_workbench.serving.errors import BodyTooLarge, InvalidRequest, NotReady, UnsupportedMedia
 from mlops_workbench.serving.guard import Guard, refusal
 from mlops_workbench.serving.protocols import v2
-from mlops_workbench.serving.service import MOST_WAITING, Answer, EndpointService
+from mlops_workbench.serving.service import MOST_WAITING, Answer, InferenceService
 
 JSON = "application/json"
 _Handler = Callable[[Request], Awaitable[Response]]
 
 
-def create_app(service: EndpointService, settings: ServingSettings, version: str = "") -> Starlette:
+def create_app(service: InferenceService, settings: ServingSettings, version: str = "") -> Starlette:
     """Build the application.
 
     Parameters
     ----------
-    service : EndpointService
+    service : InferenceService
         What answers; it is closed with the application.
     settings : ServingSettings
         Token and limits.
@@ -78,7 +78,7 @@ def create_app(service: EndpointService, settings: ServingSettings, version: str
 
 
 class _Handlers:
-    def __init__(self, service: EndpointService, max_body: int, version: str) -> None:
+    def __init__(self, service: InferenceService, max_body: int, version: str) -> None:
         self._service = service
         self._max_body = max_body
         self._version = version

@@ -46,7 +46,7 @@ class _Histogram:
         yield f"{name}_count{{{labels}}} {seen}"
 
 
-class Metrics:
+class RequestMetrics:
     """Counters and histograms of one endpoint; safe to use from any thread.
 
     Parameters

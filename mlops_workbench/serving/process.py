@@ -23,9 +23,9 @@ from mlops_workbench.serving.desired import LOCK, Desired, Observed, ProcessStat
 from mlops_workbench.serving.guard import is_loopback
 from mlops_workbench.serving.log.feedback import FeedbackLog
 from mlops_workbench.serving.log.predictions import PredictionLog
-from mlops_workbench.serving.routing.follower import Follower
+from mlops_workbench.serving.routing.follower import DesiredStateFollower
 from mlops_workbench.serving.routing.router import Router
-from mlops_workbench.serving.service import EndpointService
+from mlops_workbench.serving.service import InferenceService
 
 log = logging.getLogger("mlops_workbench.serving")
 
@@ -90,8 +90,8 @@ class EndpointProcess:
         self._problem = ""
         self._reported: Observed | None = None
         self._reporting = threading.Lock()
-        self._service: EndpointService | None = None
-        self._follower: Follower | None = None
+        self._service: InferenceService | None = None
+        self._follower: DesiredStateFollower | None = None
 
     def run(self, version: str) -> int:
         """Serve; returns the exit code."""
@@ -106,7 +106,7 @@ class EndpointProcess:
             return self._fail(PORT_IN_USE, f"cannot listen on {where}: {error.strerror or error}")
         self._port = listener.getsockname()[1]
         router = Router(settings)
-        service = EndpointService(
+        service = InferenceService(
             self._start.name,
             router,
             PredictionLog(Path(self._start.predictions), seconds=settings.log_seconds, rows=settings.log_rows),
@@ -132,7 +132,7 @@ class EndpointProcess:
         def stop() -> None:
             server.should_exit = True
 
-        self._follower = Follower(self._folder, router, stop=stop, changed=self._report)
+        self._follower = DesiredStateFollower(self._folder, router, stop=stop, changed=self._report)
         self._follower.start()
         ended = threading.Event()
         reporter = threading.Thread(target=self._keep_reporting, args=(ended,), name="observed state", daemon=True)

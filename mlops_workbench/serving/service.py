@@ -14,7 +14,7 @@ from mlops_workbench.core.ids import new_id
 from mlops_workbench.serving.errors import InvalidRequest, NotReady, UnknownModel
 from mlops_workbench.serving.log.feedback import FeedbackLog, LabelKind, Outcomes, parse_feedback
 from mlops_workbench.serving.log.predictions import Answered, PredictionLog
-from mlops_workbench.serving.metrics import Metrics
+from mlops_workbench.serving.metrics import RequestMetrics
 from mlops_workbench.serving.protocols import invocations, v2
 from mlops_workbench.serving.protocols.body import parse_object
 from mlops_workbench.serving.routing.router import LoadedVersion, Router
@@ -39,7 +39,7 @@ class Answer:
     request_id: str
 
 
-class EndpointService:
+class InferenceService:
     """One endpoint: its versions, its logs, its one executor thread.
 
     Parameters
@@ -65,7 +65,7 @@ class EndpointService:
         self.router = router
         self.predictions = predictions
         self.feedback = feedback
-        self.metrics = Metrics(name)
+        self.metrics = RequestMetrics(name)
         # One thread: scikit-learn holds the GIL most of the time, and the event loop stays free for health and metrics.
         self.executor = ThreadPoolExecutor(1, thread_name_prefix="predict", initializer=limit_threads)
         self.waiting = 0

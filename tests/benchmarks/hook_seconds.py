@@ -16,8 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mlops_workbench.capture.kernel.deferred import Deferred
-from mlops_workbench.magics.watching import Watching
+from mlops_workbench.capture.kernel.deferred import DeferredWork
+from mlops_workbench.magics.hooks import ShellHooks
 
 _taken = {"main_thread": 0.0, "threads": 0.0}
 _inside = threading.local()
@@ -59,6 +59,6 @@ def _write() -> None:
 
 _plain_run = threading.Thread.run
 threading.Thread.run = _run  # type: ignore[method-assign]
-_timed(Watching, "_quietly")
-_timed(Deferred, "flush")
+_timed(ShellHooks, "_quietly")
+_timed(DeferredWork, "flush")
 atexit.register(_write)

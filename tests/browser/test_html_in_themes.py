@@ -7,7 +7,7 @@ from playwright.sync_api import Browser
 
 from mlops_workbench.capture.session.session import Session
 from mlops_workbench.commands.view import View
-from mlops_workbench.core.run_ranking import MetricChange, Standing
+from mlops_workbench.core.run_ranking import MetricChange, RunRanking
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.magics.shown.card import card
 from mlops_workbench.magics.shown.live_drawing import Snapshot, live_html
@@ -51,7 +51,7 @@ def test_text_stands_out_from_the_page(name, browser: Browser, tmp_path, monkeyp
     change = MetricChange("auc", 0.9, "higher", previous=0.8, best=0.8)
     view = View("runs", ["run", "auc"], [["boosted", 0.9]], facts=[("state", "up")], block="-a\n+b\n c", diff=True)
     parts = [
-        card(run, Standing(previous="linear", metrics=[change]))["text/html"],
+        card(run, RunRanking(previous="linear", metrics=[change]))["text/html"],
         live_html(Snapshot("boosted", "default", 2.0, {"auc": 0.9}, {"auc": [0.5, 0.9]})),
         view.html(),
     ]
@@ -64,5 +64,5 @@ def test_text_stands_out_from_the_page(name, browser: Browser, tmp_path, monkeyp
     finally:
         page.close()
     assert {"boosted", "FINISHED", "RUNNING", "+b", "state"} <= {words for words, _ in contrasts}
-    # What stands out less than 3 to 1 is hard to read even when it is large.
+    # What ranks out less than 3 to 1 is hard to read even when it is large.
     assert [(words, contrast) for words, contrast in contrasts if contrast < 3] == []

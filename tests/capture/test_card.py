@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from mlops_workbench.capture.session.session import Session
 from mlops_workbench.core.records import Column, Dataset
-from mlops_workbench.core.run_ranking import MetricChange, ParamChange, Standing
+from mlops_workbench.core.run_ranking import MetricChange, ParamChange, RunRanking
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.magics.shown.card import card
 from mlops_workbench.magics.shown.card_parts import dataset_text, duration_text
@@ -62,12 +62,12 @@ def ended(session: Session, name: str = "boosted", status: str = "FINISHED", **m
 def test_a_card_says_what_got_better_and_what_was_changed(session: Session) -> None:
     run = ended(session, mae=2.0, auc=0.8, plain=1.0)
     run.log_params(depth=6, seed=1)
-    standing = Standing(
+    ranking = RunRanking(
         [MetricChange("mae", 2.0, "lower", 2.5, 1.5), MetricChange("auc", 0.8, "higher", 0.8, 0.8),
          MetricChange("plain", 1.0, "", 2.0)],
         [ParamChange("depth", "6", "3")], "linear", "linear",
     )  # fmt: skip
-    bundle = card(run, standing, {"mae": [3.0, 2.0]})
+    bundle = card(run, ranking, {"mae": [3.0, 2.0]})
     text = bundle["text/plain"]
     assert "mae=2.0  -0.5 (20.0%) better than linear; best is 1.5" in text.replace("mae=2 ", "mae=2.0 ")
     assert "as linear; best so far" in text and "-1 (50.0%) against linear" in text
@@ -123,7 +123,7 @@ def test_any_name_and_value_make_a_whole_page(session: Session, name: str, value
     run.notes.append(param)
     run.end()
     change = MetricChange(name, value if math.isfinite(value) else None, "higher", 1.0, 2.0)
-    bundle = card(run, Standing([change], [ParamChange(name, param, None)], name, name), {name: [value, 1.0, value]})
+    bundle = card(run, RunRanking([change], [ParamChange(name, param, None)], name, name), {name: [value, 1.0, value]})
     page(bundle["text/html"])
     json.dumps(bundle).encode()
 

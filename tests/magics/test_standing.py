@@ -1,4 +1,4 @@
-"""Where a run stands: among the runs of the session, and among those that the workspace's index knows."""
+"""Where a run ranks: among the runs of the session, and among those that the workspace's index knows."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import pytest
 
 from mlops_workbench.capture.session.session import Session
-from mlops_workbench.core.run_ranking import Standing
+from mlops_workbench.core.run_ranking import RunRanking
 from mlops_workbench.core.runs import Run
 from mlops_workbench.core.workspace import Workspace
-from mlops_workbench.magics.shown.ranking import standing
+from mlops_workbench.magics.shown.ranking import ranking
 from mlops_workbench.tracking.index.past import read_past
 from mlops_workbench.tracking.index.schema import connect
 from mlops_workbench.tracking.index.writer import IndexWriter
@@ -26,15 +26,15 @@ def session(workspace: Workspace) -> Iterator[Session]:
     session.close()
 
 
-def make(session: Session, name: str, *, status: str = "FINISHED", **values: float) -> Standing:
+def make(session: Session, name: str, *, status: str = "FINISHED", **values: float) -> RunRanking:
     run = session.start_run(name)
     run.log_params({key: value for key, value in values.items() if key.startswith("p_")})
     run.log({key: value for key, value in values.items() if not key.startswith("p_")})
     run.end(status)
-    return standing(session, run)
+    return ranking(session, run)
 
 
-def told(found: Standing) -> dict[str, tuple[float | None, float | None]]:
+def told(found: RunRanking) -> dict[str, tuple[float | None, float | None]]:
     return {change.name: (change.previous, change.best) for change in found.metrics}
 
 

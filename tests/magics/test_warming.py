@@ -21,7 +21,7 @@ import sys, threading, time
 before = set(sys.modules)
 %load_ext mlops_workbench
 end = time.monotonic() + 60
-while any(thread.name == "mlops-warming" for thread in threading.enumerate()) and time.monotonic() < end:
+while any(thread.name == "mlops-preloading" for thread in threading.enumerate()) and time.monotonic() < end:
     time.sleep(0.01)
 print({FIRST!r} in sys.modules, [name for name in {HEAVY!r} if name in sys.modules and name not in before])
 """

@@ -18,7 +18,7 @@ from mlops_workbench.core.errors import InvalidInput, StorageError
 from mlops_workbench.core.monitors import MonitorReport, MonitorSpec, Window
 from mlops_workbench.core.settings import MonitoringSettings
 from mlops_workbench.monitoring import evaluate
-from mlops_workbench.monitoring.windows import PredictionLog
+from mlops_workbench.monitoring.windows import PredictionReader
 
 SETTINGS = MonitoringSettings(permutations=199)
 SPEC = MonitorSpec("délais", window="day")
@@ -105,13 +105,13 @@ def test_windows_that_did_not_change_are_taken_from_before_and_others_are_not(
     # What comes back from the database as JSON is as good as what was computed.
     stored = msgspec.convert(json.loads(json.dumps(msgspec.to_builtins(first))), list[Window])
     loaded: list[str] = []
-    load = PredictionLog.load_window
+    load = PredictionReader.load_window
 
-    def counting(self: PredictionLog, window, **options):  # type: ignore[no-untyped-def]
+    def counting(self: PredictionReader, window, **options):  # type: ignore[no-untyped-def]
         loaded.append(window.label)
         return load(self, window, **options)
 
-    monkeypatch.setattr(PredictionLog, "load_window", counting)
+    monkeypatch.setattr(PredictionReader, "load_window", counting)
     assert run(traffic, trained, previous=stored) == first
     assert loaded == []
     regression(traffic, 2)

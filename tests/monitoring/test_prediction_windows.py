@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from prediction_traffic import START, Traffic, spread
 
 from mlops_workbench.core.errors import InvalidInput
-from mlops_workbench.monitoring.windows import PredictionLog
+from mlops_workbench.monitoring.windows import PredictionReader
 
 
-def log_of(traffic: Traffic, window: str) -> PredictionLog:
-    return PredictionLog(traffic.predictions, traffic.feedback, traffic.endpoint, window)
+def log_of(traffic: Traffic, window: str) -> PredictionReader:
+    return PredictionReader(traffic.predictions, traffic.feedback, traffic.endpoint, window)
 
 
 def test_without_files_there_are_no_windows(traffic: Traffic) -> None:

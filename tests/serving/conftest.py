@@ -41,7 +41,7 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., En
     from mlops_workbench.serving.log.feedback import FeedbackLog
     from mlops_workbench.serving.log.predictions import PredictionLog
     from mlops_workbench.serving.routing.router import Router
-    from mlops_workbench.serving.service import EndpointService
+    from mlops_workbench.serving.service import InferenceService
 
     running: list[tuple[Any, threading.Thread, httpx.Client]] = []
 
@@ -49,7 +49,7 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., En
         settings = settings or ServingSettings(log_seconds=0.2)
         root = tmp_path_factory.mktemp("endpoint")
         router = Router(settings)
-        service = EndpointService(
+        service = InferenceService(
             "eta",
             router,
             PredictionLog(root / "predictions", seconds=settings.log_seconds, rows=settings.log_rows),

@@ -21,7 +21,7 @@ from test_v2 import tensors
 from mlops_workbench.serving.log.feedback import FeedbackLog, Outcomes
 from mlops_workbench.serving.log.predictions import Answered, PredictionLog
 from mlops_workbench.serving.rows.batch import Batch
-from mlops_workbench.serving.rows.signature import Column, Signature
+from mlops_workbench.serving.rows.signature import InputColumn, Signature
 from mlops_workbench.serving.runtimes.estimator import Prediction
 
 Cases = Callable[[str], Case]
@@ -147,7 +147,7 @@ def test_a_folder_that_cannot_be_written_costs_the_log_and_no_request(
 
 
 def answered(rows: int, request_id: str = "a") -> Answered:
-    signature = Signature((Column("x", "double", True, "x"),), "table")
+    signature = Signature((InputColumn("x", "double", True, "x"),), "table")
     values = np.arange(rows, dtype=float)
     batch = Batch.of_columns(signature, {"x": values})
     fixed: dict[str, Any] = {"model": "m", "version": 1, "arm": "champion", "protocol": "v2", "status": 200}

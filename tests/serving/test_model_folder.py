@@ -19,7 +19,7 @@ from mlops_workbench.core.trust import TRUSTED_TYPES
 from mlops_workbench.serving import load_estimator
 from mlops_workbench.serving.errors import InvalidModel
 from mlops_workbench.serving.routing.router import load_version
-from mlops_workbench.serving.rows.signature import Column, Signature
+from mlops_workbench.serving.rows.signature import InputColumn, Signature
 from mlops_workbench.serving.runtimes.estimator import Runtime
 from mlops_workbench.serving.runtimes.model_folder import ModelFolder
 
@@ -232,6 +232,6 @@ def test_scipy_distributions_stay_out_because_they_execute_text_from_the_file() 
 
 def test_names_of_columns_from_arrays_and_frames_are_texts(cases: Cases) -> None:
     signature = ModelFolder.open(cases("forest").folder).signature
-    assert signature == Signature(tuple(Column(str(i), "double", True, i) for i in range(3)), "matrix")
+    assert signature == Signature(tuple(InputColumn(str(i), "double", True, i) for i in range(3)), "matrix")
     names = [column.name for column in ModelFolder.open(cases("mixed").folder).signature.columns]
     assert names == list(table().columns)

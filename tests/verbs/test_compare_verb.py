@@ -17,7 +17,7 @@ from mlops_workbench.core.workspace import Workspace
 
 
 class Place:
-    """A face with an experiment in use."""
+    """A frontend with an experiment in use."""
 
     def __init__(self, workspace: Workspace, experiment: str | None) -> None:
         self.workspace = workspace

@@ -24,11 +24,11 @@ from mlops_workbench.commands.app import run
 from mlops_workbench.commands.view import View
 from mlops_workbench.core.errors import InvalidInput, NotFound
 from mlops_workbench.core.workspace import Workspace
-from mlops_workbench.magics.verb import split
+from mlops_workbench.magics.mlops_magic import split
 
 
 class Place:
-    """A face with variables."""
+    """A frontend with variables."""
 
     def __init__(self, workspace: Workspace, **variables: Any) -> None:
         self.workspace = workspace

@@ -12,11 +12,11 @@ from mlops_workbench.commands.app import app, complete, run
 from mlops_workbench.commands.values import parse_assignments
 from mlops_workbench.core.errors import InvalidInput
 from mlops_workbench.core.workspace import Workspace
-from mlops_workbench.magics.verb import split
+from mlops_workbench.magics.mlops_magic import split
 
 
 class Nowhere:
-    """A face whose workspace has no control plane."""
+    """A frontend whose workspace has no control plane."""
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace

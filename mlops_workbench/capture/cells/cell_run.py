@@ -10,7 +10,7 @@ from types import TracebackType
 from mlops_workbench.capture.cells.execution import Execution
 from mlops_workbench.capture.cells.output import OutputTail
 from mlops_workbench.capture.cells.searches import Search, record_candidates
-from mlops_workbench.capture.kernel.deferred import Deferred, attempt, quietly
+from mlops_workbench.capture.kernel.deferred import DeferredWork, attempt, quietly
 from mlops_workbench.capture.observe.data import NamedData
 from mlops_workbench.capture.observe.estimators import built_estimators, is_estimator, is_search, outermost
 from mlops_workbench.capture.observe.fit import CellFit, CellUse, cell_use, fitted_elsewhere
@@ -40,12 +40,12 @@ class CellRun:
         The cell that runs.
     output : OutputTail
         Listens to the cell.
-    deferred : Deferred
+    deferred : DeferredWork
         Takes what may wait for the reply.
     """
 
     def __init__(
-        self, session: Session, run: ActiveRun, execution: Execution, output: OutputTail, deferred: Deferred
+        self, session: Session, run: ActiveRun, execution: Execution, output: OutputTail, deferred: DeferredWork
     ) -> None:
         self.run = run
         self.execution = execution

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mlops_workbench.capture.kernel.deferred import Deferred
+from mlops_workbench.capture.kernel.deferred import DeferredWork
 from mlops_workbench.capture.run.datasets import digest_seconds, keep_with_run
 from mlops_workbench.core.records import Dataset
 from mlops_workbench.data.describe import describe_dataset, description_seconds
@@ -40,7 +40,7 @@ class SeenData:
     context: str = "training"
 
 
-def observe_data(session: Session, run: ActiveRun, seen: Iterable[SeenData], deferred: Deferred) -> None:
+def observe_data(session: Session, run: ActiveRun, seen: Iterable[SeenData], deferred: DeferredWork) -> None:
     """Record the data that a run used.
 
     What takes longer than about 10 ms altogether waits for the reply, and is recorded before the next cell begins;
@@ -55,7 +55,7 @@ def observe_data(session: Session, run: ActiveRun, seen: Iterable[SeenData], def
         The run; it may end before its data is described.
     seen : iterable of SeenData
         The same object, or the same expression for the same use, counts once.
-    deferred : Deferred
+    deferred : DeferredWork
         Takes what waits.
     """
     left = BEFORE_REPLY

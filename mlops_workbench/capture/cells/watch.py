@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from mlops_workbench.capture.cells.cell_run import CellRun
 from mlops_workbench.capture.cells.execution import Execution
 from mlops_workbench.capture.cells.output import OutputTail
-from mlops_workbench.capture.kernel.deferred import Deferred, quietly
+from mlops_workbench.capture.kernel.deferred import DeferredWork, quietly
 from mlops_workbench.capture.kernel.notices import notify
 from mlops_workbench.capture.kernel.place import cell_source
 from mlops_workbench.capture.session.session import Session
@@ -53,7 +53,7 @@ class CellOptions:
     numbered: bool = False
 
 
-class Watch:
+class CellWatch:
     """Watches the cells of an IPython session.
 
     Parameters
@@ -69,14 +69,14 @@ class Watch:
     ----------
     observers : list of CellObserver
         Who looks at every execution, in this order; before a cell and after it.
-    deferred : Deferred
+    deferred : DeferredWork
         Work that waits for the reply.
     """
 
     def __init__(self, shell: Any, session: Session, show: Callable[[CellRun], None]) -> None:
         self.session = session
         self.observers: list[CellObserver] = []
-        self.deferred = Deferred(shell)
+        self.deferred = DeferredWork(shell)
         # A kernel may be told to end before it was idle for a moment.
         session.closing.append(self.deferred.flush)
         self._shell = shell

@@ -35,7 +35,7 @@ _CLOSE_SECONDS = 2.0
 
 
 @dataclass
-class _Surroundings:
+class _RunEnvironment:
     """What is known so far of the environment of one run."""
 
     run: ActiveRun
@@ -51,7 +51,7 @@ class _Surroundings:
     over: threading.Event = field(default_factory=threading.Event)
 
 
-class Environments:
+class EnvironmentCollector:
     """Collects the environment of each run in a thread of its own.
 
     It is written when the run begins, so that a kernel that dies leaves it behind, and again when it ended, with
@@ -74,7 +74,7 @@ class Environments:
 
     def begin(self, run: ActiveRun) -> None:
         """A run began; returns at once."""
-        surroundings = _Surroundings(run, _folder(run.start.notebook), time.monotonic())
+        surroundings = _RunEnvironment(run, _folder(run.start.notebook), time.monotonic())
         self._open[run.uid] = surroundings
         if self._worker is None:
             self._worker = _Worker(self._collect)
@@ -104,10 +104,10 @@ class Environments:
         self._reset()
 
     def _reset(self) -> None:
-        self._open: dict[str, _Surroundings] = {}
+        self._open: dict[str, _RunEnvironment] = {}
         self._worker: _Worker | None = None
 
-    def _collect(self, surroundings: _Surroundings, worker: _Worker) -> None:
+    def _collect(self, surroundings: _RunEnvironment, worker: _Worker) -> None:
         # What a cell of some milliseconds has around it is collected once, and not beside it.
         surroundings.over.wait(max(0.0, surroundings.began + _SHORT_SECONDS - time.monotonic()))
         if surroundings.settled:
@@ -122,7 +122,7 @@ class Environments:
             if allowed:
                 self._attach(surroundings)
 
-    def _attach(self, surroundings: _Surroundings) -> None:
+    def _attach(self, surroundings: _RunEnvironment) -> None:
         """Write what is known, if it was not written already."""
         ended = surroundings.imported is not None
         run, git = surroundings.run, surroundings.git
@@ -142,7 +142,7 @@ class Environments:
             surroundings.settled = True
             self._open.pop(run.uid, None)
 
-    def _document(self, surroundings: _Surroundings) -> dict[str, Any]:
+    def _document(self, surroundings: _RunEnvironment) -> dict[str, Any]:
         installed = self._distributions.known
         imported = imported_modules() if surroundings.imported is None else surroundings.imported
         missing = [
@@ -193,12 +193,12 @@ class _Worker:
 
     def __init__(self, work: Any) -> None:
         self._work = work
-        self._queue: queue.SimpleQueue[_Surroundings | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_RunEnvironment | None] = queue.SimpleQueue()
         self._writing = threading.Lock()
         self._stopped = False
         self._thread: threading.Thread | None = None
 
-    def add(self, item: _Surroundings) -> None:
+    def add(self, item: _RunEnvironment) -> None:
         """Let it be worked on."""
         self._queue.put(item)
         if self._thread is None:

@@ -18,7 +18,7 @@ T = TypeVar("T")
 _PAUSE = 0.02
 
 
-class Deferred:
+class DeferredWork:
     """A queue of observations that are too slow to be made before a cell's reply.
 
     They are made in the kernel's own thread: shortly after the reply when the kernel is idle, and in any case

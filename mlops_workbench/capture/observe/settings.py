@@ -17,7 +17,7 @@ _MAX_LINES = 100
 
 
 @dataclass
-class Settings:
+class EstimatorSettings:
     """Settings of estimators, apart by whether they were chosen.
 
     Attributes
@@ -32,7 +32,7 @@ class Settings:
     defaults: dict[str, Any] = field(default_factory=dict)
 
 
-def estimator_params(estimators: Iterable[tuple[str, Any]], taken: dict[str, Any]) -> Settings:
+def estimator_params(estimators: Iterable[tuple[str, Any]], taken: dict[str, Any]) -> EstimatorSettings:
     """``get_params()`` of estimators, with the variable's name in front when there are several.
 
     Parameters
@@ -45,12 +45,12 @@ def estimator_params(estimators: Iterable[tuple[str, Any]], taken: dict[str, Any
 
     Returns
     -------
-    Settings
+    EstimatorSettings
         Estimators within others appear by their class; the order of a pipeline's steps as ``steps``, and the
         columns of a part of a column transformer as ``<part>__columns``.
     """
     estimators = [(name, estimator) for name, estimator in estimators if is_estimator(estimator)]
-    found = Settings()
+    found = EstimatorSettings()
     for variable, estimator in estimators:
         settings, default = _settings(estimator)
         for name, value in settings.items():

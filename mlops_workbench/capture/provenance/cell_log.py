@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from mlops_workbench.capture.cells.execution import Execution
-from mlops_workbench.capture.kernel.deferred import Deferred
+from mlops_workbench.capture.kernel.deferred import DeferredWork
 from mlops_workbench.capture.kernel.place import notebook_path
 from mlops_workbench.capture.provenance.contents import Contents
 from mlops_workbench.capture.provenance.live_names import used_names
@@ -67,7 +67,7 @@ class CellLog:
         The IPython session.
     session : Session
         Where records go.
-    deferred : Deferred
+    deferred : DeferredWork
         Takes what may wait for the reply.
 
     Attributes
@@ -80,7 +80,7 @@ class CellLog:
 
     what = "what this cell did to names"
 
-    def __init__(self, shell: Any, session: Session, deferred: Deferred) -> None:
+    def __init__(self, shell: Any, session: Session, deferred: DeferredWork) -> None:
         self.lineage = Lineage()
         self.given: frozenset[str] = frozenset()
         self._shell = shell
@@ -179,14 +179,14 @@ class CellLog:
         self._functions = {**self._functions, **names.functions} if names.functions else self._functions
         known = entry.before.keys() | values.keys()
         for name in list(names.reads):
-            if name in values and _is_users(name):
+            if name in values and _is_user_name(name):
                 names.use(name, used_names(values[name], values, known))
         new, gone, rebound = _difference(entry.before, values)
         if entry.overlaps and not names.opaque:
             new, gone, rebound = new & names.writes, gone & names.deletes, rebound & names.writes
         changed = mutations(names, values, self._functions)
         bound_anew = new | rebound | (names.writes - names.updates)
-        touched = filter(_is_users, bound_anew | names.updates | names.reads.keys())
+        touched = filter(_is_user_name, bound_anew | names.updates | names.reads.keys())
         altered, unaltered = self._contents.compare(touched, values)
         if not entry.overlaps:
             changed.settle(altered - bound_anew, unaltered - bound_anew, names.updates)
@@ -195,12 +195,12 @@ class CellLog:
             effects += [DRAWN + library for library in self._randomness.moved()]
         bound = {name for name in names.writes if name in values}
         made = bound | changed.sure | changed.maybe | new | rebound
-        writes = {name for name in made | self._aliases(changed.sure | names.updates, values) if _is_users(name)}
+        writes = {name for name in made | self._aliases(changed.sure | names.updates, values) if _is_user_name(name)}
         kills = names.kills & writes
         if status != "ok":
             # It is not known how far it came: what holds another object was bound.
             kills &= new | rebound
-        reads = [name for name in names.reads if name in known and _is_users(name)]
+        reads = [name for name in names.reads if name in known and _is_user_name(name)]
         reads += [name for name in names.reads if _OUTPUT.fullmatch(name) and name in values]
         record = msgspec.structs.replace(
             entry.sign,
@@ -210,7 +210,7 @@ class CellLog:
             error=error,
             reads=sorted(reads)[:_MAX_NAMES],
             writes=sorted(writes)[:_MAX_NAMES],
-            deletes=sorted(name for name in gone if _is_users(name))[:_MAX_NAMES],
+            deletes=sorted(name for name in gone if _is_user_name(name))[:_MAX_NAMES],
             kills=sorted(kills)[:_MAX_NAMES],
             effects=effects[:_MAX_NAMES],
             run_uids=entry.run_uids,
@@ -275,7 +275,7 @@ class CellLog:
             return
         hidden = getattr(self._shell, "user_ns_hidden", {})
         self.given = frozenset(
-            name for name in execution.names if _is_users(name) and name not in made and name not in hidden
+            name for name in execution.names if _is_user_name(name) and name not in made and name not in hidden
         )
 
     def _run_ended(self, run: Any) -> None:
@@ -300,12 +300,12 @@ def _difference(before: Mapping[str, int], values: Mapping[str, Any]) -> tuple[s
     """Names that are new, gone, and bound to another object than before."""
     known = before.get
     bound = [name for name, value in list(values.items()) if known(name) != id(value)]
-    users = {name for name in bound if _is_users(name)}
+    users = {name for name in bound if _is_user_name(name)}
     new = {name for name in users if name not in before}
     return new, before.keys() - values.keys(), users - new
 
 
-def _is_users(name: object) -> bool:
+def _is_user_name(name: object) -> bool:
     return isinstance(name, str) and _IPYTHONS.fullmatch(name) is None
 
 

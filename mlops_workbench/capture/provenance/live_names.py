@@ -83,7 +83,7 @@ def global_names(code: types.CodeType) -> frozenset[str]:
     return known
 
 
-def is_notebooks(kind: type) -> bool:
+def is_defined_in_notebook(kind: type) -> bool:
     """Whether a class was defined in the notebook."""
     return kind.__module__ == "__main__"
 
@@ -97,7 +97,7 @@ def _parts(item: Any) -> Iterator[Any]:
         yield item.__func__
         yield item.__self__
     elif is_a(item, type):
-        if is_notebooks(item):
+        if is_defined_in_notebook(item):
             yield from vars(item).values()
             yield from item.__bases__
     elif is_a(item, functools.partial):
@@ -111,7 +111,7 @@ def _parts(item: Any) -> Iterator[Any]:
     elif kind is dict:
         yield from _first(item.values())
     elif kind.__module__.partition(".")[0] not in _CLOSED:
-        if is_notebooks(kind):
+        if is_defined_in_notebook(kind):
             yield kind
         yield from _first(own(item).values())
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mlops_workbench.capture.provenance.live_names import is_notebooks
+from mlops_workbench.capture.provenance.live_names import is_defined_in_notebook
 from mlops_workbench.core.members import is_a
 from mlops_workbench.notebooks.names.nouns import ACCUMULATING, CellNames, FunctionNames, MethodCall
 
@@ -151,7 +151,7 @@ def method_changes(value: Any, call: MethodCall) -> str:
         return "again" if method.startswith(("fit", "set_")) else ""
     if _is_module(value):
         return "again" if method in ("train", "eval", "load_state_dict", "to", "requires_grad_", "half") else ""
-    if is_notebooks(kind):
+    if is_defined_in_notebook(kind):
         return "maybe"
     return "maybe" if call.discarded else ""
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mlops_workbench.capture.cells.execution import Execution
-from mlops_workbench.capture.kernel.deferred import Deferred
+from mlops_workbench.capture.kernel.deferred import DeferredWork
 from mlops_workbench.capture.provenance.cell_log import CellLog
 from mlops_workbench.capture.provenance.notebook_file import NotebookFile
 from mlops_workbench.capture.session.session import Session
@@ -29,13 +29,13 @@ class ProvenanceLog:
         Where records go.
     cells : CellLog
         The log of the cells; an observer that comes before this one.
-    deferred : Deferred
+    deferred : DeferredWork
         Takes what may wait for the reply.
     """
 
     what = "where this run comes from"
 
-    def __init__(self, session: Session, cells: CellLog, deferred: Deferred) -> None:
+    def __init__(self, session: Session, cells: CellLog, deferred: DeferredWork) -> None:
         self._session = session
         self._cells = cells
         self._deferred = deferred

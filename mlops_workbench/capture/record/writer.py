@@ -25,7 +25,7 @@ BUFFER_BYTES = 16 << 20
 RETRY_SECONDS = 1.0
 
 
-class Delivery:
+class RecordWriter:
     """Writes records to a journal that is opened when the first one comes.
 
     Nothing here raises for want of a disk: records then wait in a bounded buffer, one warning is shown, and

@@ -61,7 +61,7 @@ class _Sample:
     gpus: list[GpuUsage]
 
 
-class Resources:
+class ResourceSampler:
     """Samples what active runs use, and keeps the session's budget.
 
     Parameters

@@ -17,10 +17,10 @@ import msgspec
 
 from mlops_workbench.capture.kernel.place import notebook_path
 from mlops_workbench.capture.record.values import text
-from mlops_workbench.capture.record.writer import Delivery
+from mlops_workbench.capture.record.writer import RecordWriter
 from mlops_workbench.capture.run.active import ActiveRun
 from mlops_workbench.capture.run.fits import Fit, Fits
-from mlops_workbench.capture.session.heart import Heart
+from mlops_workbench.capture.session.heartbeat import HeartbeatThread
 from mlops_workbench.capture.session.joined_runs import JoinedRuns
 from mlops_workbench.capture.session.published_runs import PublishedRun, RunsForChildren
 from mlops_workbench.capture.session.surroundings import Surroundings
@@ -69,18 +69,19 @@ class Session:
     run_ended : list of callable
         Called with each run of this process that ends, before its end is recorded; they must not raise.
     write : callable
-        ``write(record, sync=False)`` records something; it never raises on disk trouble. See `Delivery.write`.
+        ``write(record, sync=False)`` records something; it never raises on disk trouble. See `RecordWriter.write`.
     surroundings : Surroundings
         Environment and resources of the runs, and the budget.
     store : callable
-        ``store(run_uid, data, again=False, wait=True)`` puts bytes or a file into the blob store. See `Delivery.store`.
+        ``store(run_uid, data, again=False, wait=True)`` puts bytes or a file into the blob store; see
+        `RecordWriter.store`.
     sync_soon : callable
         Has what was written brought to the disk at once, in the background.
     """
 
     def __init__(self, workspace: Workspace | None = None) -> None:
         find = Workspace.find if workspace is None else lambda: workspace
-        self._delivery = Delivery(find, self._running, self._close_at_exit)
+        self._delivery = RecordWriter(find, self._running, self._close_at_exit)
         self.write = self._delivery.write
         self.sync_soon = self._delivery.sync_soon
         self.store = self._delivery.store
@@ -91,7 +92,7 @@ class Session:
             self, lambda start: self._make_run(start, joined=True), lambda run: self.surroundings.join(run)
         )
         self._for_children = RunsForChildren()
-        self._heart = Heart(self.write, lambda: bool(self._active))
+        self._heart = HeartbeatThread(self.write, lambda: bool(self._active))
         self._lock = threading.RLock()
         self._exit_registered = False
         self.closing: list[Callable[[], object]] = []

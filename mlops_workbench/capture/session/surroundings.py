@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from mlops_workbench.capture.environment.collector import Environments
+from mlops_workbench.capture.environment.collector import EnvironmentCollector
 from mlops_workbench.capture.kernel.deferred import quietly
 from mlops_workbench.capture.kernel.place import shell
-from mlops_workbench.capture.resources.sampling import Resources
+from mlops_workbench.capture.resources.sampling import ResourceSampler
 from mlops_workbench.core.errors import WorkbenchError
 
 if TYPE_CHECKING:
@@ -32,17 +32,17 @@ class Surroundings:
 
     Attributes
     ----------
-    environments : Environments
+    environments : EnvironmentCollector
         Environment of each run.
-    resources : Resources
+    resources : ResourceSampler
         Resources of each run, and the budget.
     """
 
     def __init__(self, recorder: Recorder, related: Callable[[str], bool]) -> None:
         self._recorder = recorder
         self._related = related
-        self.environments = Environments(recorder)
-        self.resources = Resources(recorder)
+        self.environments = EnvironmentCollector(recorder)
+        self.resources = ResourceSampler(recorder)
 
     def begin(self, run: ActiveRun) -> None:
         """A run began."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from mlops_workbench.commands.frontend import Face
+from mlops_workbench.commands.frontend import FrontEnd
 from mlops_workbench.core.datasets import DatasetVersion
 from mlops_workbench.core.errors import InvalidInput, NotFound
 from mlops_workbench.data.compare.source import DataSource
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from mlops_workbench.client.client import Client
 
 
-def find_sources(face: Face, client: Client, word: str, name: str = "") -> list[DataSource]:
+def find_sources(frontend: FrontEnd, client: Client, word: str, name: str = "") -> list[DataSource]:
     """Data that a word stands for: an existing file, else a run or version, else a table of the notebook.
 
     Parameters
     ----------
-    face : Face
+    frontend : FrontEnd
         Where the word was spoken.
     client : Client
         Of the control plane.
@@ -46,21 +46,21 @@ def find_sources(face: Face, client: Client, word: str, name: str = "") -> list[
     try:
         versions = find_versions(client, word)
     except NotFound as nothing:
-        return [_of_expression(face, word, nothing)]
+        return [_of_expression(frontend, word, nothing)]
     if name:
         versions = [choose_version(versions, name)]
     return [_of_version(version, word) for version in versions]
 
 
-def find_table(face: Face, word: str) -> Any:
+def find_table(frontend: FrontEnd, word: str) -> Any:
     """The rows that a word stands for: a file, or an expression of the notebook."""
     path = as_path(word)
-    return face.table(word) if path is None else read_file(path)
+    return frontend.table(word) if path is None else read_file(path)
 
 
-def _of_expression(face: Face, word: str, nothing: NotFound) -> DataSource:
+def _of_expression(frontend: FrontEnd, word: str, nothing: NotFound) -> DataSource:
     try:
-        data = face.table(word)
+        data = frontend.table(word)
     except InvalidInput as problem:
         raise NotFound(
             f"'{word}' is no file, no run, no version of data and no table", hint=nothing.hint or problem.hint

@@ -9,7 +9,7 @@ import click
 
 from mlops_workbench.commands.cells import Cell
 from mlops_workbench.commands.completion import run_names
-from mlops_workbench.commands.frontend import Face
+from mlops_workbench.commands.frontend import FrontEnd
 from mlops_workbench.commands.view import View
 from mlops_workbench.core.errors import InvalidInput, NotFound
 from mlops_workbench.core.files import write_atomic
@@ -35,9 +35,9 @@ def data() -> None:
 @data.command("list")
 @click.argument("reference", metavar="RUN|VERSION", shell_complete=run_names)
 @click.pass_obj
-def list_data(face: Face, reference: str) -> View:
+def list_data(frontend: FrontEnd, reference: str) -> View:
     """Show the data that a RUN used, or the runs that used a VERSION (6 or more digits of it)."""
-    with face.client() as client:
+    with frontend.client() as client:
         try:
             found = client.datasets(client.run(reference).run.uid)
         except NotFound as no_run:
@@ -53,7 +53,7 @@ def list_data(face: Face, reference: str) -> View:
 @click.argument("b", shell_complete=run_names)
 @click.option("--dataset", "name", default="", help="Which data set of a run; by default those of training.")
 @click.pass_obj
-def diff(face: Face, a: str, b: str, name: str) -> View:
+def diff(frontend: FrontEnd, a: str, b: str, name: str) -> View:
     """Compare the data A and B: runs, versions, files, or tables of the notebook.
 
     An expression with spaces needs quotes around it.
@@ -61,10 +61,10 @@ def diff(face: Face, a: str, b: str, name: str) -> View:
     from mlops_workbench.commands.data.sources import find_sources, pair_sources, with_rows
     from mlops_workbench.data.compare.diff import diff_data
 
-    with face.client() as client:
-        pairs = pair_sources(find_sources(face, client, a, name), find_sources(face, client, b, name))
+    with frontend.client() as client:
+        pairs = pair_sources(find_sources(frontend, client, a, name), find_sources(frontend, client, b, name))
         pairs = [(with_rows(client, left), with_rows(client, right)) for left, right in pairs]
-    settings = face.workspace.settings.monitoring
+    settings = frontend.workspace.settings.monitoring
     views = [diff_view(diff_data(left, right, settings), left, right) for left, right in pairs]
     if len(views) == 1:
         return views[0]
@@ -79,7 +79,7 @@ def diff(face: Face, a: str, b: str, name: str) -> View:
               help="The run (or version of data) whose training data it must be like.")  # fmt: skip
 @click.option("--dataset", "name", default="", help="Which data set of the run; by default the widest.")
 @click.pass_obj
-def check(face: Face, expression: str, reference: str, name: str) -> View:
+def check(frontend: FrontEnd, expression: str, reference: str, name: str) -> View:
     """Check a TABLE (file, variable or expression) against the schema of a run's training data.
 
     In a shell the exit code is 1 when the table does not pass.
@@ -89,11 +89,11 @@ def check(face: Face, expression: str, reference: str, name: str) -> View:
     from mlops_workbench.data.compare.check import check_frame
     from mlops_workbench.data.tables.frames import as_frame
 
-    with face.client() as client:
+    with frontend.client() as client:
         versions = find_versions(client, reference)
         version = choose_version([v for v in versions if v.schema] or versions, name)
         schema = client.dataset_file(version.digest, "schema")
-    frame = as_frame(find_table(face, expression))
+    frame = as_frame(find_table(frontend, expression))
     if frame is None:
         raise InvalidInput(f"'{expression}' has no columns to check", hint="give a table or a file with one")
     outcome, cases = check_frame(frame, schema)
@@ -105,11 +105,11 @@ def check(face: Face, expression: str, reference: str, name: str) -> View:
 @click.option("--dataset", "name", default="", help="Which data set of the run; by default the widest.")
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="File to write, Parquet.")
 @click.pass_obj
-def get(face: Face, reference: str, name: str, output: Path | None) -> View:
+def get(frontend: FrontEnd, reference: str, name: str, output: Path | None) -> View:
     """Write the snapshot of a run's data to a Parquet file; load_dataset(RUN) gives it to a program."""
     from mlops_workbench.client.datasets import choose_version, find_versions
 
-    with face.client() as client:
+    with frontend.client() as client:
         version = choose_version(find_versions(client, reference), name)
         content = client.dataset_file(version.digest, "snapshot")
     target = output or Path(f"{Path(version.name).name or 'data'}.parquet")

@@ -8,7 +8,7 @@ import click
 
 from mlops_workbench.client.runs import order_of
 from mlops_workbench.commands.completion import experiment_names, run_names
-from mlops_workbench.commands.frontend import Face
+from mlops_workbench.commands.frontend import FrontEnd
 from mlops_workbench.commands.runs import comparison
 from mlops_workbench.commands.runs.page import run_view
 from mlops_workbench.commands.runs.table import runs_view
@@ -26,11 +26,11 @@ _PLAIN = "\x1f"
 @click.command()
 @click.argument("name", required=False, shell_complete=experiment_names)
 @click.pass_obj
-def experiment(face: Face, name: str | None) -> View:
+def experiment(frontend: FrontEnd, name: str | None) -> View:
     """Use experiment NAME from now on in this notebook; without a name, list the experiments."""
     if name is not None:
-        face.use_experiment(name)
-    with face.client() as client:
+        frontend.use_experiment(name)
+    with frontend.client() as client:
         known = client.experiments()
     if name is None:
         return View(
@@ -71,7 +71,7 @@ class _FilterCommand(click.Command):
 )
 @click.pass_obj
 def runs(
-    face: Face,
+    frontend: FrontEnd,
     words: tuple[str, ...],
     experiment_name: str | None,
     status: str | None,
@@ -86,10 +86,10 @@ def runs(
     The filter is in MLflow's language: metrics, params, tags, attributes; = != > >= < <=, LIKE, ILIKE, IN, IS NULL;
     joined by AND. In a shell it stands in quotes.
     """
-    chosen = experiment_name or (None if everything else face.experiment())
+    chosen = experiment_name or (None if everything else frontend.experiment())
     asked = " ".join(word.removeprefix(_PLAIN) for word in words)
     column, descends = order_of(sort)
-    with face.client() as client:
+    with frontend.client() as client:
         found = client.runs(
             chosen,
             filter=asked,
@@ -109,9 +109,9 @@ def runs(
 @click.command()
 @click.argument("run", shell_complete=run_names)
 @click.pass_obj
-def show(face: Face, run: str) -> View:
+def show(frontend: FrontEnd, run: str) -> View:
     """Show everything about a RUN: its name (the newest), or the start of its id."""
-    with face.client() as client:
+    with frontend.client() as client:
         detail = client.run(run)
         told = next((file.path for file in detail.artifacts if file.kind == "environment"), None)
         return run_view(detail, client.artifact(detail.run.uid, told) if told else b"")
@@ -122,13 +122,13 @@ def show(face: Face, run: str) -> View:
 @click.option("--experiment", "experiment_name", "-e", shell_complete=experiment_names)
 @click.option("--limit", "-n", default=20, show_default=True, type=click.IntRange(2, 1000))
 @click.pass_obj
-def compare(face: Face, names: tuple[str, ...], experiment_name: str | None, limit: int) -> View:
+def compare(frontend: FrontEnd, names: tuple[str, ...], experiment_name: str | None, limit: int) -> View:
     """Compare runs: what differs first. Without names, the newest run of each name; with one, the last of that name.
 
     Names are those of the experiment in use, or of the one that is given.
     """
-    chosen = experiment_name or face.experiment()
-    with face.client() as client:
+    chosen = experiment_name or frontend.experiment()
+    with frontend.client() as client:
         if not chosen and not names:
             # Runs of different tasks have nothing to compare: the experiment that was worked on last.
             chosen = next((item.name for item in client.experiments()), None)

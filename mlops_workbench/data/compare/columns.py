@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
-class Column:
+class ColumnValues:
     """The values of a column.
 
     Attributes
@@ -35,7 +35,9 @@ class Column:
         return self.rows - len(self.values)
 
 
-def pair_columns(left: pa.ChunkedArray, right: pa.ChunkedArray, *, categorical: bool = False) -> tuple[Column, Column]:
+def pair_columns(
+    left: pa.ChunkedArray, right: pa.ChunkedArray, *, categorical: bool = False
+) -> tuple[ColumnValues, ColumnValues]:
     """Two columns that mean the same, made comparable.
 
     Numbers, dates and times are numeric when they are so on both sides (a column without any value takes the
@@ -50,7 +52,7 @@ def pair_columns(left: pa.ChunkedArray, right: pa.ChunkedArray, *, categorical: 
 
     Returns
     -------
-    tuple of Column
+    tuple of ColumnValues
         Of the same kind.
     """
     numbers = [_is_number(column.type) or pa.types.is_null(column.type) for column in (left, right)]
@@ -61,7 +63,7 @@ def pair_columns(left: pa.ChunkedArray, right: pa.ChunkedArray, *, categorical: 
         values = [texts(column) for column in (left, right)]
         kind = "categorical"
     first, second = values
-    return Column(kind, first, len(left)), Column(kind, second, len(right))
+    return ColumnValues(kind, first, len(left)), ColumnValues(kind, second, len(right))
 
 
 def is_numeric(column: pa.ChunkedArray) -> bool:

@@ -42,7 +42,7 @@ from scipy.stats import false_discovery_control, hypergeom, wasserstein_distance
 
 from mlops_workbench.core.monitors import FeatureDrift
 from mlops_workbench.core.settings import MonitoringSettings
-from mlops_workbench.data.compare.columns import Column, pair_columns
+from mlops_workbench.data.compare.columns import ColumnValues, pair_columns
 
 #: Categories that are told apart; the rest counts as one.
 TOP_CATEGORIES = 50
@@ -145,7 +145,7 @@ def _sharpen(tests: list[_Test], settings: MonitoringSettings) -> None:
 
 
 def _values_test(
-    name: str, left: Column, right: Column, settings: MonitoringSettings, rng: np.random.Generator
+    name: str, left: ColumnValues, right: ColumnValues, settings: MonitoringSettings, rng: np.random.Generator
 ) -> _Test:
     floor = settings.numeric_effect if left.kind == "numeric" else settings.categorical_effect
     n_left, n_right = len(left.values), len(right.values)
@@ -187,7 +187,7 @@ def _values_test(
     return _Test(name, left.kind, effect, floor, effect, len(totals) > 1, sample)
 
 
-def _missing_test(name: str, left: Column, right: Column) -> _Test:
+def _missing_test(name: str, left: ColumnValues, right: ColumnValues) -> _Test:
     change = right.missing / max(right.rows, 1) - left.missing / max(left.rows, 1)
 
     def sample(_: int) -> float:

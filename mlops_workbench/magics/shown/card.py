@@ -1,4 +1,4 @@
-"""The card below a tracked cell: what was recorded, how it stands, and what can be done with it."""
+"""The card below a tracked cell: what was recorded, how it ranks, and what can be done with it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from html import escape
 
 from mlops_workbench.capture.record.values import text
 from mlops_workbench.capture.run.active import ActiveRun
-from mlops_workbench.core.run_ranking import MetricChange, ParamChange, Standing
+from mlops_workbench.core.run_ranking import MetricChange, ParamChange, RunRanking
 from mlops_workbench.core.shown.colours import BAD, BORDER, FONT, GOOD, TEXT, WARN
 from mlops_workbench.core.shown.sparkline import sparkline
 from mlops_workbench.magics.shown.card_parts import (
@@ -34,14 +34,14 @@ _OPEN_RUN = "mlops-workbench:open-run"
 Curves = Mapping[str, Sequence[float]]
 
 
-def card(run: ActiveRun, standing: Standing | None = None, curves: Curves | None = None) -> dict[str, str]:
+def card(run: ActiveRun, ranking: RunRanking | None = None, curves: Curves | None = None) -> dict[str, str]:
     """MIME bundle of a run that ended.
 
     Parameters
     ----------
     run : ActiveRun
         The run.
-    standing : Standing, optional
+    ranking : RunRanking, optional
         How it compares with other runs; by default its metrics are shown alone.
     curves : mapping, optional
         Values of metrics over time, as far as they were seen.
@@ -51,31 +51,31 @@ def card(run: ActiveRun, standing: Standing | None = None, curves: Curves | None
     dict
         ``text/plain``, and ``text/html`` that needs no script and suits light and dark.
     """
-    stands = standing or Standing()
-    return {"text/plain": text(card_text(run, stands)), "text/html": text(card_html(run, stands, curves or {}))}
+    ranks = ranking or RunRanking()
+    return {"text/plain": text(card_text(run, ranks)), "text/html": text(card_html(run, ranks, curves or {}))}
 
 
-def card_text(run: ActiveRun, standing: Standing) -> str:
+def card_text(run: ActiveRun, ranking: RunRanking) -> str:
     """The card as text."""
     seconds = duration_text((run.end_ms - run.start.start_ms) / 1000)
     lines = [f"run {run.name} - {run.status} in {seconds} - experiment {run.experiment}"]
     if run.error:
         lines.append(f"  error    {shown_value(run.error, 160)}")
     title = "metrics"
-    metrics = main_metrics(run, standing)
-    if any(change_text(change, standing) for change in metrics):
+    metrics = main_metrics(run, ranking)
+    if any(change_text(change, ranking) for change in metrics):
         for change in metrics[:_MAX_METRICS]:
-            beside = change_text(change, standing, run.name)
+            beside = change_text(change, ranking, run.name)
             lines.append(f"  {title:<8} {change.name}={_value(run, change)}" + (f"  {beside}" if beside else ""))
             title = ""
         lines += _left(len(metrics) - _MAX_METRICS, "metrics")
     elif metrics:
         shown = ", ".join(f"{change.name}={_value(run, change)}" for change in metrics[:_MAX_METRICS])
         lines.append(f"  {title:<8} {shown}{_and_more(len(metrics) - _MAX_METRICS)}")
-    if standing.params:
-        shown = ", ".join(_changed_text(change) for change in standing.params[:_MAX_PARAMS])
-        lines.append(f"  changed  {shown}{_and_more(len(standing.params) - _MAX_PARAMS)}")
-    others = _other_params(run, standing)
+    if ranking.params:
+        shown = ", ".join(_changed_text(change) for change in ranking.params[:_MAX_PARAMS])
+        lines.append(f"  changed  {shown}{_and_more(len(ranking.params) - _MAX_PARAMS)}")
+    others = _other_params(run, ranking)
     if others:
         telling = [f"{name}={value}" for name, value in others.items() if name not in run.defaults][:_MAX_PARAMS]
         left = len(others) - len(telling)
@@ -88,11 +88,11 @@ def card_text(run: ActiveRun, standing: Standing) -> str:
         lines.append(f"  used     {used}")
     lines += [f"  warning  {shown_value(note, 240)}" for note in run.notes[:_MAX_NOTES]]
     lines += _left(len(run.notes) - _MAX_NOTES, "warnings")
-    lines.append(f"  next     {_next(run, standing)}")
+    lines.append(f"  next     {_next(run, ranking)}")
     return "\n".join(lines)
 
 
-def card_html(run: ActiveRun, standing: Standing, curves: Curves) -> str:
+def card_html(run: ActiveRun, ranking: RunRanking, curves: Curves) -> str:
     """The card as HTML."""
     seconds = duration_text((run.end_ms - run.start.start_ms) / 1000)
     colour = _COLOURS.get(run.status, "inherit")
@@ -102,26 +102,26 @@ def card_html(run: ActiveRun, standing: Standing, curves: Curves) -> str:
     ]
     if run.error:
         parts.append(f'<div style="color:{BAD};overflow-wrap:anywhere">{escape(shown_value(run.error, 240))}</div>')
-    metrics = main_metrics(run, standing)
+    metrics = main_metrics(run, ranking)
     if metrics:
-        parts.append(_metrics_html(run, metrics[:_MAX_METRICS], standing, curves))
-    if standing.params:
+        parts.append(_metrics_html(run, metrics[:_MAX_METRICS], ranking, curves))
+    if ranking.params:
         items = [
             _item(
                 change.name,
                 shown_value(change.value),
                 "new" if change.before is None else f"was {shown_value(change.before)}",
             )
-            for change in standing.params[:_MAX_PARAMS]
+            for change in ranking.params[:_MAX_PARAMS]
         ]
-        parts.append(_row("changed", items, len(standing.params) - _MAX_PARAMS))
+        parts.append(_row("changed", items, len(ranking.params) - _MAX_PARAMS))
     for note in run.notes[:_MAX_NOTES]:
         parts.append(
             f'<div style="overflow-wrap:anywhere"><span style="color:{WARN};font-weight:600">warning</span> '
             f"{escape(shown_value(note, 400))}</div>"
         )
-    parts.append(_rest_html(run, standing, metrics))
-    parts.append(f'<div style="{_MUTED}">next: {escape(_next(run, standing))}</div>')
+    parts.append(_rest_html(run, ranking, metrics))
+    parts.append(f'<div style="{_MUTED}">next: {escape(_next(run, ranking))}</div>')
     return (
         f'<div style="border:1px solid {BORDER};border-left:3px solid '
         f"{colour};border-radius:3px;padding:5px 10px;margin:4px 0;display:inline-block;max-width:100%;"
@@ -140,14 +140,14 @@ def _name(run: ActiveRun) -> str:
     )
 
 
-def _metrics_html(run: ActiveRun, metrics: list[MetricChange], standing: Standing, curves: Curves) -> str:
-    if not any(change_text(change, standing) or len(curves.get(change.name, ())) > 1 for change in metrics):
+def _metrics_html(run: ActiveRun, metrics: list[MetricChange], ranking: RunRanking, curves: Curves) -> str:
+    if not any(change_text(change, ranking) or len(curves.get(change.name, ())) > 1 for change in metrics):
         return _row("metrics", [_item(change.name, _value(run, change)) for change in metrics], 0)
     cell = "padding:0 14px 0 0;text-align:left;border:none;background:none"
     rows = []
     for change in metrics:
         colour = {True: GOOD, False: BAD, None: "inherit"}[change.improved]
-        beside = escape(change_text(change, standing, run.name))
+        beside = escape(change_text(change, ranking, run.name))
         rows.append(
             f'<tr style="background:none"><td style="{cell};{_MUTED}">{escape(change.name)}</td>'
             f'<td style="{cell};text-align:right;font-weight:600">{escape(_value(run, change))}</td>'
@@ -158,20 +158,20 @@ def _metrics_html(run: ActiveRun, metrics: list[MetricChange], standing: Standin
     return f'<table style="{style}"><tbody>{"".join(rows)}</tbody></table>'
 
 
-def _rest_html(run: ActiveRun, standing: Standing, metrics: list[MetricChange]) -> str:
+def _rest_html(run: ActiveRun, ranking: RunRanking, metrics: list[MetricChange]) -> str:
     """What need not be seen at once, folded away."""
-    others = _other_params(run, standing)
+    others = _other_params(run, ranking)
     rows, words = [], []
     if len(metrics) > _MAX_METRICS:
         more = metrics[_MAX_METRICS : _MAX_METRICS + _MORE]
         rows.append(_row("metrics", [_item(c.name, _value(run, c)) for c in more], len(metrics) - _MAX_METRICS - _MORE))
         words.append(f"{len(metrics) - _MAX_METRICS} more metrics")
-    if left := standing.params[_MAX_PARAMS : _MAX_PARAMS + _MORE]:
+    if left := ranking.params[_MAX_PARAMS : _MAX_PARAMS + _MORE]:
         rows.append(_row("changed", [_item(c.name, shown_value(c.value)) for c in left], 0))
     if others:
         items = [_item(name, value) for name, value in list(others.items())[:_MORE]]
         rows.append(_row("params", items, len(others) - _MORE))
-        words.append(f"{len(others)} {'other ' if standing.params else ''}parameter{'s' if len(others) > 1 else ''}")
+        words.append(f"{len(others)} {'other ' if ranking.params else ''}parameter{'s' if len(others) > 1 else ''}")
     if run.datasets:
         items = [f"<span>{escape(dataset_text(data))}</span>" for data in run.datasets[:_MORE]]
         rows.append(_row("data", items, len(run.datasets) - _MORE))
@@ -204,9 +204,9 @@ def _value(run: ActiveRun, change: MetricChange) -> str:
     return shown_value(run.metrics.get(change.name))
 
 
-def _other_params(run: ActiveRun, standing: Standing) -> Mapping[str, str]:
+def _other_params(run: ActiveRun, ranking: RunRanking) -> Mapping[str, str]:
     # What is None is mostly a default; it is recorded, and need not fill the card.
-    changed = {change.name for change in standing.params}
+    changed = {change.name for change in ranking.params}
     return {name: shown_value(value) for name, value in run.params.items() if value is not None and name not in changed}
 
 
@@ -223,11 +223,11 @@ def _left(left: int, what: str) -> list[str]:
     return [f"           and {left} more {what}"] if left > 0 else []
 
 
-def _next(run: ActiveRun, standing: Standing) -> str:
+def _next(run: ActiveRun, ranking: RunRanking) -> str:
     name = shlex.quote(run.name)
     if run.status != "FINISHED":
         return f"mend the cell and run it again; %mlops show {name} has the traceback"
-    words = ["%mlops compare"] if standing.previous else []
+    words = ["%mlops compare"] if ranking.previous else []
     words.append(f"%mlops show {name}")
     if run.has_model:
         words.append(f"%mlops register {name} --as MODEL")

@@ -8,7 +8,7 @@ from typing import Any
 
 from mlops_workbench.capture.run.active import ActiveRun
 from mlops_workbench.core.records import Dataset, as_float
-from mlops_workbench.core.run_ranking import MetricChange, Standing
+from mlops_workbench.core.run_ranking import MetricChange, RunRanking
 
 #: Metrics with this beginning are resources that were used; MLflow names them so.
 SYSTEM = "system/"
@@ -20,9 +20,9 @@ _UNITS = {
 }  # fmt: skip
 
 
-def main_metrics(run: ActiveRun, standing: Standing) -> list[MetricChange]:
+def main_metrics(run: ActiveRun, ranking: RunRanking) -> list[MetricChange]:
     """The metrics of the user, not those of the machine; with their changes where these are known."""
-    known = {change.name: change for change in standing.metrics}
+    known = {change.name: change for change in ranking.metrics}
     return [
         known.get(name) or MetricChange(name, as_float(value))
         for name, value in run.metrics.items()
@@ -30,14 +30,14 @@ def main_metrics(run: ActiveRun, standing: Standing) -> list[MetricChange]:
     ]
 
 
-def change_text(change: MetricChange, standing: Standing, name: str = "") -> str:
+def change_text(change: MetricChange, ranking: RunRanking, name: str = "") -> str:
     """``-0.42 (3.6%) better than linear; best so far``; empty when there is nothing to compare with.
 
     `name` is that of the run itself: the run before it may have had the same.
     """
     words = []
     difference = change.difference
-    previous = "the run before" if standing.previous == name else shown_value(standing.previous, 32)
+    previous = "the run before" if ranking.previous == name else shown_value(ranking.previous, 32)
     if difference == 0:
         words.append(f"as {previous}")
     elif difference is not None:

@@ -16,7 +16,7 @@ from mlops_workbench.capture.kernel.threads import start_daemon
 from mlops_workbench.capture.progress import Bar, open_bars
 from mlops_workbench.magics.shown.card_parts import SYSTEM
 from mlops_workbench.magics.shown.live_drawing import Snapshot, bars_html, bars_text, live_html, live_text
-from mlops_workbench.magics.shown.live_resources import Resources
+from mlops_workbench.magics.shown.live_resources import ProcessGauge
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -67,7 +67,7 @@ class LiveView:
         self._lock = threading.Lock()
         self._shown = False
         self._widget: Any = None
-        self._resources = Resources()
+        self._resources = ProcessGauge()
 
     @property
     def bars(self) -> list[Bar]:

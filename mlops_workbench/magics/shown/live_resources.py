@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 
-class Resources:
+class ProcessGauge:
     """CPU and memory of this process since it was made."""
 
     def __init__(self) -> None:

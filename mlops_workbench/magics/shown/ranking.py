@@ -1,4 +1,4 @@
-"""Where a run that has just ended stands, as far as that can be told within milliseconds."""
+"""Where a run that has just ended ranks, as far as that can be told within milliseconds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 
 from mlops_workbench.core.errors import WorkbenchError
 from mlops_workbench.core.records import as_float
-from mlops_workbench.core.run_ranking import Past, Standing, merged, past_of, standing_of
+from mlops_workbench.core.run_ranking import Past, RunRanking, merged, past_of, ranking_of
 from mlops_workbench.core.runs import Run
 from mlops_workbench.magics.shown.card_parts import SYSTEM
 from mlops_workbench.tracking.index.past import read_past
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _nouns: WeakKeyDictionary[ActiveRun, tuple[tuple[str, dict[str, Any]], Run]] = WeakKeyDictionary()
 
 
-def standing(session: Session, run: ActiveRun) -> Standing:
+def ranking(session: Session, run: ActiveRun) -> RunRanking:
     """Compare a run with those of this session, and with those that the workspace's index knows."""
     own = replace(_noun(run), params=_params(run))
     finished = {other.uid: other for other in session.finished if other.experiment == run.experiment}
@@ -32,7 +32,7 @@ def standing(session: Session, run: ActiveRun) -> Standing:
     except WorkbenchError:
         # Without a workspace the run itself could not be recorded either, and that was told.
         known = None
-    return standing_of(own, merged(past, known) if known is not None else past)
+    return ranking_of(own, merged(past, known) if known is not None else past)
 
 
 def _noun(run: ActiveRun) -> Run:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from heapq import heappop, heappush
 
 from mlops_workbench.core.records import CellExecuted
-from mlops_workbench.notebooks.lineage.sources import DRAWN, RANDOM, Link, Sources, Step
+from mlops_workbench.notebooks.lineage.sources import DRAWN, RANDOM, SourceLink, Sources, Step
 
-__all__ = ["DRAWN", "LASTING", "RANDOM", "Lineage", "Link", "Step"]
+__all__ = ["DRAWN", "LASTING", "RANDOM", "Lineage", "SourceLink", "Step"]
 
 #: Effects that anything later may rest on, though no name shows it. Files are followed by their path.
 LASTING = frozenset(("@shell", "@cwd", "@environ", "@packages", RANDOM, "@path", "@modules", "@warnings"))
@@ -26,7 +26,7 @@ class Lineage:
     def __init__(self) -> None:
         self.steps: dict[str, Step] = {}
         #: For each execution, the names and files that it uses and the executions that these come from.
-        self.links: dict[str, dict[str, Link]] = {}
+        self.links: dict[str, dict[str, SourceLink]] = {}
         self._of_source: dict[str, list[CellExecuted]] = {}
         self._of_cell: dict[str, list[CellExecuted]] = {}
         self._sources: dict[str, Sources] = {}
@@ -87,7 +87,7 @@ class Lineage:
         """Whether an execution came before another one."""
         return self._order[uid] < self._order[other]
 
-    def in_effect(self, uid: str) -> dict[str, dict[str, Link]]:
+    def in_effect(self, uid: str) -> dict[str, dict[str, SourceLink]]:
         """What a run of cells must repeat to come to an execution, as far as names and files tell.
 
         Returns
@@ -100,7 +100,7 @@ class Lineage:
         found: set[str] = set()
         # The latest first: who rests on an execution comes before it, and readers of a name see ever less of it.
         waiting = [-self._order[uid]]
-        seen: dict[Sources, Link] = {}
+        seen: dict[Sources, SourceLink] = {}
         while waiting:
             reader = self._uids[-heappop(waiting)]
             if reader in found:
@@ -131,10 +131,10 @@ class Lineage:
         execution = self.steps[uid].execution
         return set(execution.reads) - set(execution.kills) - set(self.links[uid])
 
-    def _link(self, step: Step, name: str) -> Link:
+    def _link(self, step: Step, name: str) -> SourceLink:
         sources = self._sources[name]
         replaced = sources.replaced_by(step) if step.changes(name) else ()
-        return Link(sources, len(sources.uids), frozenset(replaced))
+        return SourceLink(sources, len(sources.uids), frozenset(replaced))
 
     def _add(self, name: str, step: Step) -> None:
         if (sources := self._sources.get(name)) is None:

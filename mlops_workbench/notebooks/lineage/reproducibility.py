@@ -10,7 +10,7 @@ from functools import cached_property
 import msgspec
 
 from mlops_workbench.core.records import CellExecuted
-from mlops_workbench.notebooks.lineage.graph import DRAWN, Lineage, Link, Step
+from mlops_workbench.notebooks.lineage.graph import DRAWN, Lineage, SourceLink, Step
 from mlops_workbench.notebooks.lineage.reruns import Reruns
 from mlops_workbench.notebooks.lineage.source_counts import CellGroups, Positions
 from mlops_workbench.notebooks.lineage.sources import Sources
@@ -212,7 +212,7 @@ class _Comparison:
                 number = groups[link.sources].same_cell(link, reader, same_text=builds)
                 self._say_each(self._ran_again(reader, name, link, builds), number, distinct=distinct)
 
-    def _ran_again(self, reader: str, name: str, link: Link, builds: bool) -> Iterator[str]:
+    def _ran_again(self, reader: str, name: str, link: SourceLink, builds: bool) -> Iterator[str]:
         cell, text = self._cell_and_text(reader)
         for source in link:
             other_cell, other_text = self._cell_and_text(source)
@@ -263,12 +263,12 @@ class _Comparison:
                 number = self._seen_by(link, positions).above(place)
                 self._say_each(self._below(reader, name, link), number, distinct=distinct)
 
-    def _below(self, reader: str, name: str, link: Link) -> Iterator[str]:
+    def _below(self, reader: str, name: str, link: SourceLink) -> Iterator[str]:
         for source in link:
             if source in self._places and self._places[source][0] > self._places[reader][0]:
                 yield f"{self._cell(source)}, which made {_thing(name)} for {self._cell(reader)}, stands below it"
 
-    def _seen_by(self, link: Link, positions: dict[Sources, Positions]) -> Positions:
+    def _seen_by(self, link: SourceLink, positions: dict[Sources, Positions]) -> Positions:
         """Positions in the notebook of what a reader has a name from; readers must come in their order."""
         if link.replaced:
             return Positions(self._position_of).having(link)

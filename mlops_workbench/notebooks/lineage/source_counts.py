@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from mlops_workbench.notebooks.lineage.sources import Link, Sources
+from mlops_workbench.notebooks.lineage.sources import SourceLink, Sources
 
 
 @dataclass
@@ -36,7 +36,7 @@ class CellGroups:
         self._groups: dict[str, _Group] = {}
         self._counted = 0
 
-    def same_cell(self, link: Link, reader: str, *, same_text: bool) -> int:
+    def same_cell(self, link: SourceLink, reader: str, *, same_text: bool) -> int:
         """How many sources are of the reader's cell, with another source than it or, on demand, with the same."""
         self._count(link)
         cell, text = self._cell_and_text(reader)
@@ -49,7 +49,7 @@ class CellGroups:
             number -= other_cell == cell and (same_text or text != other_text)
         return number
 
-    def _count(self, link: Link) -> None:
+    def _count(self, link: SourceLink) -> None:
         for uid, came in self._sources.turns(self._counted, link.count):
             cell, text = self._cell_and_text(uid)
             if cell is not None:
@@ -75,14 +75,14 @@ class Positions:
         self._counts: Counter[int] = Counter()
         self._size = 0
 
-    def until(self, link: Link) -> Positions:
+    def until(self, link: SourceLink) -> Positions:
         """These, for the next reader."""
         for uid, came in link.sources.turns(self._counted, link.count):
             self._turn(uid, came=came)
         self._counted = link.count
         return self
 
-    def having(self, link: Link) -> Positions:
+    def having(self, link: SourceLink) -> Positions:
         """These, for one reader alone."""
         for uid in link:
             self._turn(uid, came=True)

@@ -139,7 +139,7 @@ class Sources:
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class SourceLink:
     """Where an execution has a name from; to iterate over it gives the executions in effect.
 
     Attributes
@@ -170,7 +170,7 @@ class Link:
         """Whether the source at a position is in effect for the reader."""
         return self.sources.in_effect(position, self.count) and position not in self.replaced
 
-    def beyond(self, later: Link | None) -> Iterator[str]:
+    def beyond(self, later: SourceLink | None) -> Iterator[str]:
         """Those in effect that are not so for a later reader of the same sources; all of them without one."""
         if later is None:
             yield from self

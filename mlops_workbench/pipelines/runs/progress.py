@@ -28,7 +28,7 @@ _LAUNCH_MS = 60_000
 
 
 @dataclass
-class _Story:
+class _LogState:
     """What the log says so far."""
 
     process: ProcessIdentity | None = None
@@ -72,7 +72,7 @@ def fold(
     now : int
         Milliseconds since the epoch.
     """
-    story = _Story()
+    story = _LogState()
     stages = {
         stage.name: StageRun(stage.name, stage.notebook, "pending", cells_total=stage.cells) for stage in request.stages
     }
@@ -122,7 +122,7 @@ def fold(
     )
 
 
-def _state(request: RunRequest, story: _Story, alive: bool, now: int) -> tuple[PipelineState, str, int]:
+def _state(request: RunRequest, story: _LogState, alive: bool, now: int) -> tuple[PipelineState, str, int]:
     if story.ended:
         return cast(PipelineState, story.ended.state), story.ended.message, story.ended.at_ms
     gone = not alive if story.process else now - request.created_ms > _LAUNCH_MS

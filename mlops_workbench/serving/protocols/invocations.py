@@ -20,7 +20,7 @@ import orjson
 from mlops_workbench.serving.errors import InvalidRequest, UnsupportedMedia
 from mlops_workbench.serving.protocols.body import parse_object
 from mlops_workbench.serving.rows.batch import Batch
-from mlops_workbench.serving.rows.signature import Column, Signature
+from mlops_workbench.serving.rows.signature import InputColumn, Signature
 from mlops_workbench.serving.rows.values import Array
 
 JSON = "application/json"
@@ -220,7 +220,7 @@ def _csv_columns(body: bytes, signature: Signature) -> Mapping[str, list[object]
     return columns
 
 
-def _csv_value(column: Column, text: str) -> object:
+def _csv_value(column: InputColumn, text: str) -> object:
     # Text that is no value of the type stays text, and the check of the column's values names it.
     if text in _MISSING:
         return None

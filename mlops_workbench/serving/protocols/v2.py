@@ -16,7 +16,7 @@ from mlops_workbench.core.errors import did_you_mean
 from mlops_workbench.serving.errors import InvalidRequest
 from mlops_workbench.serving.protocols.body import flatten
 from mlops_workbench.serving.rows.batch import Batch
-from mlops_workbench.serving.rows.signature import Column, ColumnType, Signature
+from mlops_workbench.serving.rows.signature import ColumnType, InputColumn, Signature
 from mlops_workbench.serving.rows.values import Array, column_array, times_from_millis
 from mlops_workbench.serving.runtimes.estimator import Prediction, Runtime
 
@@ -254,7 +254,7 @@ def _matrix(tensor: _Tensor, signature: Signature) -> Batch:
     return Batch.of_rows(signature, tensor.values, (tensor.shape[0], tensor.shape[1]))
 
 
-def _column_values(column: Column, tensor: _Tensor) -> Array:
+def _column_values(column: InputColumn, tensor: _Tensor) -> Array:
     if len(tensor.shape) == 2 and tensor.shape[1] != 1:
         raise InvalidRequest(f"column '{column.name}': expected shape [rows] or [rows, 1], got {list(tensor.shape)}")
     if tensor.datatype not in _ACCEPTED[column.type]:
@@ -286,7 +286,7 @@ def _wanted(raw: object, runtime: Runtime) -> tuple[str, ...]:
     return tuple(wanted)
 
 
-def _column_metadata(column: Column) -> dict[str, Any]:
+def _column_metadata(column: InputColumn) -> dict[str, Any]:
     metadata: dict[str, Any] = {"name": column.name, "datatype": _DATATYPE[column.type], "shape": [-1]}
     if column.type == "datetime":
         metadata["parameters"] = {"content_type": "datetime"}

@@ -14,7 +14,7 @@ from mlops_workbench.serving.routing.router import Router
 log = logging.getLogger("mlops_workbench.serving")
 
 
-class Follower:
+class DesiredStateFollower:
     """A thread that makes the router serve what is wanted.
 
     Loading happens in this thread, so requests are answered by the old version meanwhile. When the file changes

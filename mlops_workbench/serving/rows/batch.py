@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from mlops_workbench.serving.errors import InvalidRequest
-from mlops_workbench.serving.rows.signature import Column, Signature
+from mlops_workbench.serving.rows.signature import InputColumn, Signature
 from mlops_workbench.serving.rows.values import Array, column_array, floats, integral, missing_array, objects
 
 InputForm = Literal["frame", "matrix", "vector"]
@@ -138,7 +138,7 @@ class Batch:
         return pd.DataFrame(data, copy=False)
 
 
-def _from_floats(column: Column, numbers: Array) -> Array:
+def _from_floats(column: InputColumn, numbers: Array) -> Array:
     if column.type in ("float", "double"):
         return floats(column, numbers)
     if column.type == "boolean":

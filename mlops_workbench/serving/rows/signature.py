@@ -36,7 +36,7 @@ _TENSOR_TYPES: dict[str, ColumnType] = {
 
 
 @dataclass(frozen=True)
-class Column:
+class InputColumn:
     """One input column.
 
     Attributes
@@ -63,22 +63,22 @@ class Signature:
 
     Attributes
     ----------
-    columns : tuple of Column
+    columns : tuple of InputColumn
         The inputs; for a tensor signature the columns of the array, named ``"0"``, ``"1"`` and so on.
     form : str
         ``table`` (named columns), ``matrix`` (an array of shape (rows, columns)) or ``vector`` (an array of
         shape (rows,)).
     """
 
-    columns: tuple[Column, ...]
+    columns: tuple[InputColumn, ...]
     form: Literal["table", "matrix", "vector"]
 
     @cached_property
-    def by_name(self) -> Mapping[str, Column]:
+    def by_name(self) -> Mapping[str, InputColumn]:
         """Columns by name."""
         return {column.name: column for column in self.columns}
 
-    def column(self, name: str) -> Column:
+    def column(self, name: str) -> InputColumn:
         """The column of this name.
 
         Raises
@@ -146,7 +146,7 @@ def parse_signature(raw: object, where: str) -> Signature:
     return Signature(columns, "table")
 
 
-def _column(position: int, spec: Mapping[str, Any], where: str) -> Column:
+def _column(position: int, spec: Mapping[str, Any], where: str) -> InputColumn:
     key = spec.get("name", position)
     if spec.get("type") not in _COLUMN_TYPES or not isinstance(key, str | int):
         raise InvalidModel(
@@ -154,7 +154,7 @@ def _column(position: int, spec: Mapping[str, Any], where: str) -> Column:
             where=where,
             hint=f"use columns of the types {', '.join(get_args(ColumnType))}",
         )
-    return Column(str(key), spec["type"], bool(spec.get("required", True)), key)
+    return InputColumn(str(key), spec["type"], bool(spec.get("required", True)), key)
 
 
 def _tensor(spec: object, where: str) -> Signature:
@@ -163,9 +163,9 @@ def _tensor(spec: object, where: str) -> Signature:
     kind = _TENSOR_TYPES.get(str(spec.get("dtype")), kind) if isinstance(spec, Mapping) else None
     match shape:
         case [int()] if kind:
-            return Signature((Column("0", kind, True, 0),), "vector")
+            return Signature((InputColumn("0", kind, True, 0),), "vector")
         case [int(), int() as width] if kind and width > 0:
-            return Signature(tuple(Column(str(i), kind, True, i) for i in range(width)), "matrix")
+            return Signature(tuple(InputColumn(str(i), kind, True, i) for i in range(width)), "matrix")
     raise InvalidModel(
         f"the model takes a tensor of {spec}, which an endpoint cannot serve",
         where=where,

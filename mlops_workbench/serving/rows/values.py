@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlops_workbench.serving.errors import InvalidRequest
-from mlops_workbench.serving.rows.signature import Column, ColumnType
+from mlops_workbench.serving.rows.signature import ColumnType, InputColumn
 
 Array = NDArray[Any]
 
@@ -62,7 +62,7 @@ _JSON_NAMES: dict[type, str] = {
 _FIRST, _LAST = datetime(1677, 9, 22), datetime(2262, 4, 11)
 
 
-def column_array(column: Column, values: Sequence[object]) -> Array:
+def column_array(column: InputColumn, values: Sequence[object]) -> Array:
     """Typed array of shape (rows,) from the JSON values of a column.
 
     Raises
@@ -92,7 +92,7 @@ def column_array(column: Column, values: Sequence[object]) -> Array:
     return _integers(column, values)
 
 
-def floats(column: Column, numbers: Array) -> Array:
+def floats(column: InputColumn, numbers: Array) -> Array:
     """Numbers of shape (rows,) in the column's precision; NaN is missing.
 
     Raises
@@ -108,7 +108,7 @@ def floats(column: Column, numbers: Array) -> Array:
     return narrow
 
 
-def integral(column: Column, numbers: Array) -> Array:
+def integral(column: InputColumn, numbers: Array) -> Array:
     """Integers given as floats; the array stays one of floats when values are missing.
 
     Raises
@@ -128,7 +128,7 @@ def integral(column: Column, numbers: Array) -> Array:
     return numbers if absent.any() else numbers.astype(DTYPES[column.type])
 
 
-def times_from_millis(column: Column, values: Sequence[int]) -> Array:
+def times_from_millis(column: InputColumn, values: Sequence[int]) -> Array:
     """Times of shape (rows,) from milliseconds since 1970, UTC."""
     first, last = (int(end.replace(tzinfo=UTC).timestamp()) * 1000 for end in (_FIRST, _LAST))
     for row, value in enumerate(values):
@@ -156,7 +156,7 @@ def parse_time(text: str) -> datetime:
     return moment
 
 
-def missing_array(column: Column, rows: int) -> Array:
+def missing_array(column: InputColumn, rows: int) -> Array:
     """An optional column that was not sent: `rows` missing values."""
     if column.type == "datetime":
         return np.full(rows, np.datetime64("NaT"), dtype=DTYPES["datetime"])
@@ -172,7 +172,7 @@ def objects(values: Sequence[object]) -> Array:
     return array
 
 
-def _numbers(column: Column, values: Sequence[object]) -> Array:
+def _numbers(column: InputColumn, values: Sequence[object]) -> Array:
     try:
         return np.array(values, dtype=np.float64)
     except OverflowError:
@@ -180,7 +180,7 @@ def _numbers(column: Column, values: Sequence[object]) -> Array:
         raise _wrong(column, row, "an integer of hundreds of digits") from None
 
 
-def _integers(column: Column, values: Sequence[object]) -> Array:
+def _integers(column: InputColumn, values: Sequence[object]) -> Array:
     limits = np.iinfo(DTYPES[column.type])
     try:
         array = np.array(values, dtype=np.int64)
@@ -194,7 +194,7 @@ def _integers(column: Column, values: Sequence[object]) -> Array:
     raise _wrong(column, row, values[row])
 
 
-def _times(column: Column, values: Sequence[Any]) -> Array:
+def _times(column: InputColumn, values: Sequence[Any]) -> Array:
     moments: list[datetime | None] = []
     for row, value in enumerate(values):
         try:
@@ -204,7 +204,7 @@ def _times(column: Column, values: Sequence[Any]) -> Array:
     return np.array(moments, dtype="datetime64[us]").astype("datetime64[ns]")
 
 
-def _wrong(column: Column, row: int, value: object, expected: str | None = None) -> InvalidRequest:
+def _wrong(column: InputColumn, row: int, value: object, expected: str | None = None) -> InvalidRequest:
     given = _JSON_NAMES.get(type(value), "a value")
     if isinstance(value, str | int | float) and not isinstance(value, bool):
         text = repr(value) if isinstance(value, str) else str(value)

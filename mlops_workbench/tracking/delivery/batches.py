@@ -24,8 +24,8 @@ from mlops_workbench.tracking.delivery.log import DeliveredRun, DeliveryLog
 from mlops_workbench.tracking.delivery.record import RunRecord, kept_records
 from mlops_workbench.tracking.delivery.runs import RunDelivery
 from mlops_workbench.tracking.journals.files import (
-    Batch,
     Cursor,
+    JournalBatch,
     JournalFile,
     closed_files,
     journal_files,
@@ -62,7 +62,7 @@ class _Round:
         self.deferred += [(uid, item) for item in items]
 
 
-class Delivery:
+class BatchDelivery:
     """Moves the cursors of one tracking store along the journals of a workspace.
 
     Parameters
@@ -172,7 +172,7 @@ class Delivery:
         self._failures.pop(name, None)
         return None
 
-    def _deliver(self, file: JournalFile, batch: Batch, *, done: bool) -> None:
+    def _deliver(self, file: JournalFile, batch: JournalBatch, *, done: bool) -> None:
         by_run: dict[str, list[RunRecord]] = {}
         for entry in batch.entries:
             record = entry.record

@@ -73,7 +73,7 @@ class DeliveredRun:
 
 
 @dataclass(frozen=True)
-class Deferred:
+class WaitingRecord:
     """A record that waits: for the start of its run, or for a place for its files."""
 
     id: int
@@ -289,7 +289,7 @@ class DeliveryLog:
             self._write("INSERT INTO params VALUES (?, ?, ?, ?, ?)", (uid, name, place, value, ordinal))
             return ordinal
 
-    # Deferred records and problems ------------------------------------------------------------------------------
+    # Waiting records and problems ------------------------------------------------------------------------------
 
     def defer(self, uid: str, file: str, place: int, number: int, payload: bytes) -> None:
         """Keep a record until the start of its run is read."""
@@ -298,10 +298,10 @@ class DeliveryLog:
             (uid, file, place, number, payload),
         )
 
-    def deferred(self, uid: str) -> list[Deferred]:
+    def deferred(self, uid: str) -> list[WaitingRecord]:
         """Records that wait for this run, in order of reading."""
         return [
-            Deferred(*row)
+            WaitingRecord(*row)
             for row in self._all(
                 "SELECT id, file, place, type, payload FROM deferred WHERE uid = ? ORDER BY id", (uid,)
             )
@@ -320,10 +320,10 @@ class DeliveryLog:
             (uid, file, place, number, payload),
         )
 
-    def held_files(self, uid: str) -> list[Deferred]:
+    def held_files(self, uid: str) -> list[WaitingRecord]:
         """Records of this run whose files wait, in order of reading."""
         return [
-            Deferred(*row)
+            WaitingRecord(*row)
             for row in self._all("SELECT id, file, place, type, payload FROM files WHERE uid = ? ORDER BY id", (uid,))
         ]
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from mlops_workbench.core.records import Record, decode
-from mlops_workbench.tracking.delivery.log import Deferred
+from mlops_workbench.tracking.delivery.log import WaitingRecord
 
 
 class RunRecord(NamedTuple):
@@ -27,7 +27,7 @@ class RunRecord(NamedTuple):
         return f"{self.file}:{self.end}"
 
 
-def kept_records(kept: Iterable[Deferred]) -> list[RunRecord]:
+def kept_records(kept: Iterable[WaitingRecord]) -> list[RunRecord]:
     """Records that waited in the delivery log; those that cannot be read are left out."""
     items = []
     for waiting in kept:

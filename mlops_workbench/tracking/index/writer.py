@@ -32,7 +32,7 @@ from mlops_workbench.tracking.index.followed import delivered_ids, leave_store, 
 from mlops_workbench.tracking.index.metrics import MetricRows
 from mlops_workbench.tracking.index.schema import connect, remove
 from mlops_workbench.tracking.index.sessions import end_session, know_session, put_beat, put_session
-from mlops_workbench.tracking.journals.files import REAPER, Batch, Cursor, JournalFile
+from mlops_workbench.tracking.journals.files import REAPER, Cursor, JournalBatch, JournalFile
 from mlops_workbench.tracking.mapping.models import model_uid
 from mlops_workbench.tracking.mapping.values import UNUSABLE, as_text
 
@@ -101,7 +101,7 @@ class IndexWriter:
         rows = self._connection.execute("SELECT file, offset, sequence, done FROM cursors")
         return {file: Cursor(offset, sequence, bool(done)) for file, offset, sequence, done in rows}
 
-    def apply(self, file: JournalFile, batch: Batch, *, done: bool) -> None:
+    def apply(self, file: JournalFile, batch: JournalBatch, *, done: bool) -> None:
         """Take in a batch of a file and remember how far it was read."""
         self._file = file
         try:
@@ -109,7 +109,7 @@ class IndexWriter:
         except UNUSABLE:
             self._apply_all(file, batch, self._take_or_skip, done=done)
 
-    def _apply_all(self, file: JournalFile, batch: Batch, take: Callable[[Record], None], *, done: bool) -> None:
+    def _apply_all(self, file: JournalFile, batch: JournalBatch, take: Callable[[Record], None], *, done: bool) -> None:
         with self.transaction():
             for entry in batch.entries:
                 record = entry.record

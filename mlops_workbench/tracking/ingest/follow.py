@@ -22,7 +22,7 @@ _SINGLE = 50
 _NEW_PAGES = 5
 
 
-class Follower:
+class StoreFollower:
     """Keeps the read index true to the runs that MLflow has.
 
     Parameters

@@ -18,7 +18,7 @@ from mlops_workbench.core.events import IngestStatus
 from mlops_workbench.core.files import file_lock
 from mlops_workbench.core.runs import MetricPoint, Run, RunDetail
 from mlops_workbench.core.workspace import Workspace
-from mlops_workbench.tracking.delivery.batches import Delivery
+from mlops_workbench.tracking.delivery.batches import BatchDelivery
 from mlops_workbench.tracking.delivery.log import DeliveryLog, delivery_log_path
 from mlops_workbench.tracking.index.edits import Settled
 from mlops_workbench.tracking.index.history import thinned
@@ -26,7 +26,7 @@ from mlops_workbench.tracking.index.read import PAGE_POINTS, ReadIndex
 from mlops_workbench.tracking.index.writer import IndexWriter
 from mlops_workbench.tracking.ingest.backlog import backlog, level, undelivered
 from mlops_workbench.tracking.ingest.feed import IndexFeed
-from mlops_workbench.tracking.ingest.follow import Follower
+from mlops_workbench.tracking.ingest.follow import StoreFollower
 from mlops_workbench.tracking.journals.files import Cursor, journal_files
 from mlops_workbench.tracking.journals.retention import expire_journals
 from mlops_workbench.tracking.journals.watch import JournalFolder, JournalWatch
@@ -67,10 +67,10 @@ class Ingest:
         self.log = DeliveryLog(delivery_log_path(workspace.journal, self.store.uri, local=connection.local))
         self._folder = JournalFolder(workspace.journal)
         self._feed = IndexFeed(workspace, self._folder)
-        self._delivery = Delivery(workspace, self.store, self.log)
+        self._delivery = BatchDelivery(workspace, self.store, self.log)
         self._delivery_watch = JournalWatch(self._folder)
         self._writer: IndexWriter | None = None
-        self._follower: Follower | None = None
+        self._follower: StoreFollower | None = None
         self._follow_lock = threading.RLock()
         self._index_lock = threading.RLock()
         self._delivery_lock = threading.RLock()
@@ -123,12 +123,12 @@ class Ingest:
         self._index_step()
 
     @property
-    def follower(self) -> Follower:
+    def follower(self) -> StoreFollower:
         """What reads the runs of others."""
         with self._follow_lock:
             if self._follower is None:
                 source = source_of(self.store)
-                self._follower = Follower(source, self._writing, self._acknowledged, self._seen, self._delivered)
+                self._follower = StoreFollower(source, self._writing, self._acknowledged, self._seen, self._delivered)
             return self._follower
 
     def follow(self) -> bool:
@@ -342,7 +342,7 @@ class Ingest:
         try:
             return self.follow()
         except WorkbenchError as error:
-            # Delivery meets the same, and tells it.
+            # Delivery meets the same problem and reports it.
             _log.info("runs of others cannot be read now: %s", error)
             return False
 

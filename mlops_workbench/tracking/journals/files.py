@@ -54,7 +54,7 @@ class Cursor:
 
 
 @dataclass(frozen=True)
-class Batch:
+class JournalBatch:
     """What was read in one go: entries, where to read on, and whether the file had no more."""
 
     entries: list[Entry] = field(default_factory=list)
@@ -82,7 +82,7 @@ def closed_files(files: list[JournalFile]) -> set[str]:
     return {file.name for file in files if newest[file.session] != file.name}
 
 
-def read_batch(path: Path, cursor: Cursor, *, frames: int = _BATCH_FRAMES, size: int = _BATCH_BYTES) -> Batch:
+def read_batch(path: Path, cursor: Cursor, *, frames: int = _BATCH_FRAMES, size: int = _BATCH_BYTES) -> JournalBatch:
     """Read the records after `cursor`, at most `frames` of them and about `size` bytes.
 
     A missing file reads as empty; one that cannot be read is a problem of the batch, so that it does not
@@ -110,4 +110,4 @@ def read_batch(path: Path, cursor: Cursor, *, frames: int = _BATCH_FRAMES, size:
     except StorageError as error:
         if path.exists():
             problems.append(str(error))
-    return Batch(entries, Cursor(offset, sequence), exhausted, problems)
+    return JournalBatch(entries, Cursor(offset, sequence), exhausted, problems)

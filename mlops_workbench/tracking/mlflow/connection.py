@@ -34,7 +34,7 @@ _ENVIRONMENT = {
 }
 
 
-class Connection:
+class MlflowConnection:
     """A lazy MLflow client for one workspace; safe to share between threads.
 
     Parameters

@@ -12,7 +12,7 @@ from mlops_workbench.core.errors import Conflict
 from mlops_workbench.tracking.mlflow.errors import translated
 
 if TYPE_CHECKING:
-    from mlops_workbench.tracking.mlflow.connection import Connection
+    from mlops_workbench.tracking.mlflow.connection import MlflowConnection
 
 _PAGE = 1000
 
@@ -46,11 +46,11 @@ class RegistryStore:
 
     Parameters
     ----------
-    connection : Connection
+    connection : MlflowConnection
         The workspace's way to MLflow.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: MlflowConnection) -> None:
         self._connection = connection
         self._uri = connection.uri
 

@@ -17,7 +17,7 @@ from mlops_workbench.tracking.mapping.datasets import dataset_fields, dataset_ta
 from mlops_workbench.tracking.mapping.metric_rows import MetricRow
 from mlops_workbench.tracking.mapping.tags import MODEL_UID, RUN_UID
 from mlops_workbench.tracking.mapping.values import indexed_value, metric_for_store, safe_path, step_for_store
-from mlops_workbench.tracking.mlflow.connection import Connection
+from mlops_workbench.tracking.mlflow.connection import MlflowConnection
 from mlops_workbench.tracking.mlflow.errors import translated
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class TrackingStore:
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
-        self.connection = Connection(workspace)
+        self.connection = MlflowConnection(workspace)
         self._experiments: dict[str, str] = {}
         self._experiments_lock = threading.Lock()
         self._local = threading.local()

@@ -41,7 +41,7 @@ def begun_unasked(tags: Iterable[RunTag]) -> bool:
     return False
 
 
-def let_go(run_id: str, status: str) -> None:
+def pop_run(run_id: str, status: str) -> None:
     """Take a run that ends off MLflow's stack of active runs, with those that were begun within it."""
     fluent = sys.modules.get("mlflow.tracking.fluent")
     if fluent is None:

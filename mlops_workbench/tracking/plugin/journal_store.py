@@ -43,12 +43,12 @@ from mlops_workbench.tracking.plugin import joining
 from mlops_workbench.tracking.plugin.delegation import delegate
 from mlops_workbench.tracking.plugin.masked import all_masked, masked, masked_inputs
 from mlops_workbench.tracking.plugin.real_store import told_to_mlflow
-from mlops_workbench.tracking.plugin.settled_store import SettledStore
+from mlops_workbench.tracking.plugin.settled_store import ForwardingStore
 
 _log = logging.getLogger(__name__)
 
 
-class JournalStore(SettledStore):
+class JournalStore(ForwardingStore):
     """Runs of this process go to the journal and are read from memory; all else is the workspace's own store's.
 
     Errors are those of MLflow's SQL store, from MLflow's own validation. Passwords and keys are masked, also in what

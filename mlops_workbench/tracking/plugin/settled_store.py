@@ -20,11 +20,11 @@ from mlops_workbench.tracking.plugin.masked import all_masked, masked
 from mlops_workbench.tracking.plugin.real_store import RealStore, told_to_mlflow
 from mlops_workbench.tracking.plugin.run_log import RunLog
 
-_stores: weakref.WeakSet[SettledStore] = weakref.WeakSet()
+_stores: weakref.WeakSet[ForwardingStore] = weakref.WeakSet()
 _MISSING = ErrorCode.Name(RESOURCE_DOES_NOT_EXIST)
 
 
-class SettledStore(AbstractStore):
+class ForwardingStore(AbstractStore):
     """Experiments, models and traces of the workspace's own store, with the runs they refer to delivered first.
 
     Parameters

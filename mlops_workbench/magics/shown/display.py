@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops_workbench.capture.progress import Bar, paint_with
-from mlops_workbench.core.run_ranking import Standing
+from mlops_workbench.core.run_ranking import RunRanking
 from mlops_workbench.magics.shown.card import card
 from mlops_workbench.magics.shown.card_parts import dataset_text
 from mlops_workbench.magics.shown.live import LiveView, LiveViews, is_watched
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
     from mlops_workbench.capture.cells.cell_run import CellRun
     from mlops_workbench.capture.cells.execution import Execution
-    from mlops_workbench.capture.kernel.deferred import Deferred
+    from mlops_workbench.capture.kernel.deferred import DeferredWork
     from mlops_workbench.capture.session.session import Session
 
 
-class Showing:
+class CellDisplay:
     """Shows the runs of an IPython session.
 
     Parameters
@@ -66,7 +66,7 @@ class Showing:
         """A cell begins in a thread in which none is under way."""
         self._live.forget()
 
-    def ended(self, execution: Execution | None, deferred: Deferred) -> None:
+    def ended(self, execution: Execution | None, deferred: DeferredWork) -> None:
         """Show the card of the cell that is done, and once more when what was deferred has changed it."""
         cells: list[CellRun] = getattr(self._local, "cells", None) or []
         self._local.cells = None
@@ -94,14 +94,14 @@ class Showing:
         return again
 
     def _card(self, cell: CellRun, view: LiveView) -> dict[str, str]:
-        return card(cell.run, self._standing(cell), view.curves)
+        return card(cell.run, self._ranking(cell), view.curves)
 
-    def _standing(self, cell: CellRun) -> Standing | None:
+    def _ranking(self, cell: CellRun) -> RunRanking | None:
         if cell.run.status != "FINISHED":
             return None
-        from mlops_workbench.magics.shown.ranking import standing
+        from mlops_workbench.magics.shown.ranking import ranking
 
-        return standing(self._session, cell.run)
+        return ranking(self._session, cell.run)
 
     def _paint(self, bar: Bar) -> bool:
         return self._live.paint(bar, self._current() if hasattr(self._shell, "kernel") else None)

@@ -24,7 +24,7 @@ _MODULES = (
     "mlops_workbench.notebooks.names.visitor",
     "mlops_workbench.capture.provenance.provenance_log",
     "mlops_workbench.capture.cells.autotrack",
-    "mlops_workbench.magics.shown.showing",
+    "mlops_workbench.magics.shown.display",
     "mlops_workbench.capture.cells.observed_data",
     "mlops_workbench.magics.shown.ranking",
     "mlops_workbench.data.schema",
@@ -32,7 +32,7 @@ _MODULES = (
 )
 
 
-class Warming:
+class Preloading:
     """Imports in a thread until a cell comes.
 
     A client that has started a kernel waits before it sends the first cell (a person for seconds, nbclient and
@@ -52,7 +52,7 @@ class Warming:
         if getattr(shell, "kernel", None) is None:
             return
         # No daemon: an interpreter that ends stops those wherever they are, also in the middle of an import.
-        self._thread = threading.Thread(target=self._import, name="mlops-warming", daemon=False)
+        self._thread = threading.Thread(target=self._import, name="mlops-preloading", daemon=False)
         try:
             self._thread.start()
         except RuntimeError:

@@ -8,21 +8,21 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from mlops_workbench.magics.warming import Warming
+from mlops_workbench.magics.preloading import Preloading
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from mlops_workbench.capture.cells.autotrack import Autotrack
     from mlops_workbench.capture.cells.cell_run import CellRun
-    from mlops_workbench.capture.cells.watch import CellOptions, Watch
-    from mlops_workbench.magics.shown.showing import Showing
+    from mlops_workbench.capture.cells.watch import CellOptions, CellWatch
+    from mlops_workbench.magics.shown.display import CellDisplay
 
-_watched: WeakKeyDictionary[InteractiveShell, Watching] = WeakKeyDictionary()
+_watched: WeakKeyDictionary[InteractiveShell, ShellHooks] = WeakKeyDictionary()
 
 
-class Watching:
-    """Ties a `Watch` to the events of an IPython session.
+class ShellHooks:
+    """Ties a `CellWatch` to the events of an IPython session.
 
     Loading the extension imports nothing of capture; the reply to the cell that loads it does not wait for it.
 
@@ -35,18 +35,18 @@ class Watching:
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell = shell
         self._broken = False
-        self._warming = Warming(shell)
+        self._preloading = Preloading(shell)
 
     @cached_property
-    def watch(self) -> Watch:
+    def watch(self) -> CellWatch:
         """The watch over the cells."""
-        from mlops_workbench.capture.cells.watch import Watch
+        from mlops_workbench.capture.cells.watch import CellWatch
         from mlops_workbench.capture.provenance.cell_log import CellLog
         from mlops_workbench.capture.provenance.provenance_log import ProvenanceLog
         from mlops_workbench.capture.session.session import current_session
 
         session = current_session()
-        watch = Watch(self._shell, session, self._show)
+        watch = CellWatch(self._shell, session, self._show)
         cells = CellLog(self._shell, session, watch.deferred)
         # Where a run comes from is read from the log of the cells, which has to know the cell by then.
         watch.observers += [cells, ProvenanceLog(session, cells, watch.deferred), self.autotrack]
@@ -67,18 +67,18 @@ class Watching:
         return Autotrack(self.track, on=on)
 
     @cached_property
-    def showing(self) -> Showing:
+    def display(self) -> CellDisplay:
         """What shows the runs of the cells."""
-        from mlops_workbench.magics.shown.showing import Showing
+        from mlops_workbench.magics.shown.display import CellDisplay
 
-        return Showing(self._shell, self.watch.session, self.watch.current)
+        return CellDisplay(self._shell, self.watch.session, self.watch.current)
 
     def track(self, options: CellOptions) -> None:
         """Make the cell that is under way a run."""
         from mlops_workbench.capture.kernel.deferred import quietly
 
         self.watch.track(options)
-        quietly("its live view", lambda: self.showing.begun(self.watch.current()))
+        quietly("its live view", lambda: self.display.begun(self.watch.current()))
 
     def register(self) -> None:
         """Listen to the session's events."""
@@ -92,23 +92,23 @@ class Watching:
         self._quietly(lambda: self._look_after(result))
 
     def _look_before(self, info: Any) -> None:
-        self._warming.end()
+        self._preloading.end()
         # Made now: loops of any cell are shown, also of those that are no runs.
-        showing = self.showing
+        display = self.display
         if not self.watch.under_way():
-            showing.beginning()
+            display.beginning()
         self.watch.before(info)
 
     def _look_after(self, result: Any) -> None:
         if "watch" not in self.__dict__:
             # The cell that loaded the extension, and did no more with it: the next one takes it in.
             return
-        self.showing.ending()
+        self.display.ending()
         ended = None
         try:
             ended = self.watch.after(result)
         finally:
-            self.showing.ended(ended, self.watch.deferred)
+            self.display.ended(ended, self.watch.deferred)
 
     def _quietly(self, look: Callable[[], None]) -> None:
         if self._broken:
@@ -126,11 +126,11 @@ class Watching:
             )
 
     def _show(self, cell: CellRun) -> None:
-        self.showing.show(cell)
+        self.display.show(cell)
 
 
-def watching(shell: InteractiveShell) -> Watching:
+def shell_hooks(shell: InteractiveShell) -> ShellHooks:
     """What watches this session, made at the first call."""
     if shell not in _watched:
-        _watched[shell] = Watching(shell)
+        _watched[shell] = ShellHooks(shell)
     return _watched[shell]

@@ -16,7 +16,7 @@ BEAT_SECONDS = 5.0
 DUE_MS = 20_000
 
 
-class Heart:
+class HeartbeatThread:
     """Beats in a thread of its own, as long as there is something to beat for.
 
     Parameters
