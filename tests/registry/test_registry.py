@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import mlflow
 import numpy as np
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
+from recorder import Recorder
 from sklearn.tree import DecisionTreeRegressor
 
 from mlops_workbench.core.errors import Conflict, InvalidInput, NotFound, StorageError, Unavailable
@@ -25,9 +24,6 @@ from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.registry import Registry
 from mlops_workbench.tracking import Ingest, ReadIndex
 from mlops_workbench.tracking.mlflow.registry import RegistryStore
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "tracking"))
-from recorder import Recorder
 
 X = pd.DataFrame({"distance": np.arange(40.0), "hour": np.arange(40) % 24})
 

@@ -161,3 +161,14 @@ class Endpoint:
 
     def invoke(self, body: Any, **options: Any) -> httpx.Response:
         return self.client.post("/invocations", json=body, **options)
+
+
+def tensors(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """A tensor per column, as a careful client would write them."""
+    kinds = {"f": "FP64", "i": "INT64", "b": "BOOL"}
+    result = []
+    for name in frame.columns:
+        values = [None if pd.isna(v) else v.isoformat() if hasattr(v, "isoformat") else v for v in frame[name].tolist()]
+        datatype = kinds.get(frame[name].dtype.kind, "BYTES")
+        result.append({"name": name, "datatype": datatype, "shape": [len(frame)], "data": values})
+    return result

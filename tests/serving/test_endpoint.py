@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from model_folders import Case, Endpoint
-from test_v2 import tensors
+from model_folders import Case, Endpoint, tensors
 
 from mlops_workbench.core.settings import ServingSettings
 from mlops_workbench.serving.errors import InvalidModel

@@ -256,7 +256,7 @@ class LiveRuns:
         if live is not None and live.joined:
             # The tracked cell is over: what MLflow logs from here on is not part of it.
             with contextlib.suppress(Exception):
-                joining.let_go(run.uid, run.status)
+                joining.pop_run(run.uid, run.status)
 
     def _end_at_exit(self) -> None:
         # After the session's own, and so before it: MLflow ends its runs as FINISHED, the session as KILLED.

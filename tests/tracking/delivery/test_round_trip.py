@@ -8,10 +8,9 @@ from pathlib import Path
 
 import mlflow
 import numpy as np
-import pandas as pd
 import pytest
 from mlflow import MlflowClient
-from recorder import Recorder
+from recorder import Recorder, flights
 
 from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.records import Column, Dataset, Metrics, Params, Tags, big_int
@@ -187,17 +186,6 @@ def test_parents_and_children_meet_whatever_order_their_files_are_read_in(ingest
     assert {run.name for run in ingest.index.detail(parent).children} == {"train", "own"}
 
 
-def _frame(rows: int = 120) -> pd.DataFrame:
-    rng = np.random.default_rng(0)
-    return pd.DataFrame(
-        {
-            "distance": rng.normal(size=rows),
-            "delay": np.where(rng.random(rows) < 0.1, np.nan, rng.normal(size=rows)),
-            "carrier": rng.choice(["AA", "DL", "Ü"], rows),
-        }
-    )
-
-
 def _estimators() -> dict[str, tuple[object, bool, str]]:
     from sklearn.compose import ColumnTransformer
     from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
@@ -225,8 +213,8 @@ def test_plain_mlflow_loads_the_model_and_it_answers_as_the_fitted_one(
     kind: str, ingest: Ingest, client: MlflowClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     estimator, strings, format = _estimators()[kind]
-    frame = _frame() if strings else _frame()[["distance", "delay"]].fillna(0.0)
-    target = _frame()["distance"].to_numpy() * 3
+    frame = flights() if strings else flights()[["distance", "delay"]].fillna(0.0)
+    target = flights()["distance"].to_numpy() * 3
     labels = np.where(target > 0, "late", "on time") if kind == "classifier" else target
     estimator.fit(frame, labels)  # type: ignore[attr-defined]
     expected = estimator.predict(frame)  # type: ignore[attr-defined]

@@ -15,9 +15,8 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import ViewType
-from recorder import Recorder
+from recorder import Recorder, flights
 from sklearn.linear_model import LinearRegression
-from test_round_trip import _frame
 
 from mlops_workbench.core.errors import Unavailable
 from mlops_workbench.core.ids import now_ms
@@ -28,7 +27,7 @@ from mlops_workbench.tracking import Ingest, TrackingStore
 
 def _record(workspace: Workspace, runs: int = 2, metrics: int = 40) -> list[str]:
     """Runs with every kind of record, in two sessions, the second with several files."""
-    frame = _frame()[["distance", "delay"]].fillna(0.0)
+    frame = flights()[["distance", "delay"]].fillna(0.0)
     estimator = LinearRegression().fit(frame, frame["distance"])
     uids = []
     pipeline = Recorder(workspace)

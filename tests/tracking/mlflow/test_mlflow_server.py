@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import mlflow
 import numpy as np
 import pytest
 from mlflow import MlflowClient
-from recorder import Recorder
+from mlflow_server import free_port, mlflow_server
+from recorder import Recorder, flights
 from sklearn.linear_model import LinearRegression
-from test_round_trip import _frame
 
 from mlops_workbench.core.errors import Unavailable
 from mlops_workbench.core.ids import now_ms
@@ -29,41 +24,14 @@ from mlops_workbench.registry import Registry
 from mlops_workbench.tracking import Ingest, TrackingStore
 
 
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-@contextmanager
-def _server(folder: Path, port: int) -> Iterator[None]:
-    command = [
-        sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
-        "--backend-store-uri", f"sqlite:///{folder / 'server.db'}", "--artifacts-destination", str(folder / "files"),
-    ]  # fmt: skip
-    with (folder / "server.log").open("wb") as log:
-        # Without its job runners, which are processes of their own, the server starts much sooner.
-        environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, start_new_session=True, env=environment)
-        try:
-            yield
-        finally:
-            os.killpg(process.pid, signal.SIGTERM)
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-
-
 @pytest.mark.timeout(420)
 def test_a_server_that_is_away_delays_and_loses_nothing(
     workspace: Workspace, mlflow_database: Path, tmp_path: Path
 ) -> None:
-    port = _free_port()
+    port = free_port()
     served = Workspace.open(workspace.root, {"tracking.uri": f"http://ann:secret@127.0.0.1:{port}"})
     shutil.copyfile(mlflow_database, tmp_path / "server.db")
-    frame = _frame()[["distance", "delay"]].fillna(0.0)
+    frame = flights()[["distance", "delay"]].fillna(0.0)
     estimator = LinearRegression().fit(frame, frame["distance"])
 
     recorder = Recorder(served)
@@ -84,7 +52,7 @@ def test_a_server_that_is_away_delays_and_loses_nothing(
         with pytest.raises(Unavailable):
             ingest.drain(uid, timeout=0.1)
 
-        with _server(tmp_path, port):
+        with mlflow_server(tmp_path, port):
             recorder.artifact(uid, "plots/ä.png", b"png")
             recorder.model(uid, estimator, frame)
             recorder.end(uid)

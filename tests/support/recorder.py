@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
+import pandas as pd
 
 from mlops_workbench.core.ids import new_id, now_ms
 from mlops_workbench.core.processes import ProcessIdentity
@@ -132,3 +134,15 @@ def columns(frame: Any) -> list[Column]:
         Column(str(name), names.get(dtype.kind, "string"), not bool(frame[name].isna().any()))
         for name, dtype in frame.dtypes.items()
     ]
+
+
+def flights(rows: int = 120) -> pd.DataFrame:
+    """A table of numbers with gaps, and text."""
+    rng = np.random.default_rng(0)
+    return pd.DataFrame(
+        {
+            "distance": rng.normal(size=rows),
+            "delay": np.where(rng.random(rows) < 0.1, np.nan, rng.normal(size=rows)),
+            "carrier": rng.choice(["AA", "DL", "Ü"], rows),
+        }
+    )

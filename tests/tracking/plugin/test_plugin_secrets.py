@@ -11,7 +11,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Param, RunTag
 from mlflow.exceptions import MlflowException
-from test_mlflow_plugin_oracle import forget
+from test_plugin_oracle import forget
 
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.tracking import Ingest

@@ -8,23 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
-from model_folders import Case, Endpoint
+from model_folders import Case, Endpoint, tensors
 
 Cases = Callable[[str], Case]
 Serve = Callable[..., Endpoint]
-
-
-def tensors(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """A tensor per column, as a careful client would write them."""
-    kinds = {"f": "FP64", "i": "INT64", "b": "BOOL"}
-    result = []
-    for name in frame.columns:
-        values = [None if pd.isna(v) else v.isoformat() if hasattr(v, "isoformat") else v for v in frame[name].tolist()]
-        datatype = kinds.get(frame[name].dtype.kind, "BYTES")
-        result.append({"name": name, "datatype": datatype, "shape": [len(frame)], "data": values})
-    return result
 
 
 def output(answer: Any, name: str = "predict") -> np.ndarray:

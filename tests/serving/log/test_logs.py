@@ -15,8 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from model_folders import Case, Endpoint
-from test_v2 import tensors
+from model_folders import Case, Endpoint, tensors
 
 from mlops_workbench.serving.log.feedback import FeedbackLog, Outcomes
 from mlops_workbench.serving.log.predictions import Answered, PredictionLog

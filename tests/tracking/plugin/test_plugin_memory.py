@@ -10,7 +10,7 @@ import mlflow
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
-from test_mlflow_plugin_oracle import forget
+from test_plugin_oracle import forget
 
 from mlops_workbench.core.errors import StorageError
 from mlops_workbench.core.workspace import Workspace

@@ -16,7 +16,7 @@ import mlflow
 import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
-from test_mlflow_plugin_oracle import forget
+from test_plugin_oracle import forget
 
 from mlops_workbench.core.workspace import FILE, Workspace
 from mlops_workbench.tracking import Ingest
@@ -289,11 +289,11 @@ def test_a_store_that_is_away_does_not_stop_logging(
     # Delivery needs a server that is gone when the run is under way.
     import socket
 
-    from test_mlflow_server import _free_port
+    from mlflow_server import free_port
 
     monkeypatch.setattr("mlops_workbench.tracking.plugin.real_store._PATIENCE", 0.5)
     listener = socket.socket()
-    listener.bind(("127.0.0.1", _free_port()))
+    listener.bind(("127.0.0.1", free_port()))
     (workspace.root / FILE).write_text(
         f'[tracking]\nuri = "http://127.0.0.1:{listener.getsockname()[1]}"\n', encoding="utf-8"
     )

@@ -12,9 +12,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
+from mlflow_server import free_port, mlflow_server
 from recorder import Recorder
 from sklearn.linear_model import LinearRegression
-from test_mlflow_server import _free_port, _server
 
 from mlops_workbench.core.errors import NotFound
 from mlops_workbench.core.ids import now_ms
@@ -36,8 +36,8 @@ def shared(
     if request.param == "database":
         yield f"sqlite:///{folder / 'server.db'}"
         return
-    port = _free_port()
-    with _server(folder, port):
+    port = free_port()
+    with mlflow_server(folder, port):
         client = MlflowClient(f"http://127.0.0.1:{port}")
         _until(lambda: _answers(client), 120)
         yield f"http://127.0.0.1:{port}"

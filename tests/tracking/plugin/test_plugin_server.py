@@ -9,8 +9,8 @@ from pathlib import Path
 import mlflow
 import mlflow_scenarios as scenarios
 import pytest
-from test_mlflow_plugin_oracle import forget, watch
-from test_mlflow_server import _free_port, _server
+from mlflow_server import free_port, mlflow_server
+from test_plugin_oracle import forget, watch
 
 from mlops_workbench.core.workspace import FILE, Workspace
 
@@ -28,9 +28,9 @@ def server(mlflow_database: Path, tmp_path_factory: pytest.TempPathFactory) -> I
     import time
     import urllib.request
 
-    folder, port = tmp_path_factory.mktemp("server"), _free_port()
+    folder, port = tmp_path_factory.mktemp("server"), free_port()
     shutil.copyfile(mlflow_database, folder / "server.db")
-    with _server(folder, port):
+    with mlflow_server(folder, port):
         deadline = time.monotonic() + 120
         while True:
             try:
