@@ -11,12 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from kernels import Kernel, Records
 
 from mlops_workbench.capture.kernel.notices import _told
 from mlops_workbench.capture.session import session as session_module
 from mlops_workbench.capture.session.session import Session
 from mlops_workbench.core.workspace import Workspace
+
+# A machine that is busy with other work is slow, and no test is about time.
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 
 @pytest.fixture(autouse=True)

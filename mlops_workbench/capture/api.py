@@ -14,8 +14,7 @@ from mlops_workbench.capture.progress import progress
 from mlops_workbench.capture.run.active import ActiveRun
 from mlops_workbench.capture.session.session import current_session, enter_run, leave_run, run_of_context
 from mlops_workbench.core.errors import InvalidInput
-
-_NOTE = "mlflow.note.content"
+from mlops_workbench.core.tags import NOTE
 
 
 class track:
@@ -70,7 +69,7 @@ class track:
         self._name = name
         self._experiment = experiment
         self._params = params
-        self._tags = {**(tags or {}), **({_NOTE: note} if note else {})}
+        self._tags = {**(tags or {}), **({NOTE: note} if note else {})}
         self._open: list[tuple[ActiveRun, Any]] = []
 
     def __enter__(self) -> ActiveRun:

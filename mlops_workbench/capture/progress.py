@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from mlops_workbench.core.errors import InvalidInput
+from mlops_workbench.core.shown.formats import duration
+from mlops_workbench.core.shown.formats import share as percent
 
 Item = TypeVar("Item")
 
@@ -81,13 +83,13 @@ class Bar:
         return max(self.total - self.done, 0) * self.seconds / self.done
 
     def __str__(self) -> str:
-        """One line of text: ``epochs 40% 4/10, 3.2 s left``."""
+        """One line of text: ``epochs 40 % 4/10, 3.2 s left``."""
         name = f"{self.desc} " if self.desc else ""
         if self.total is None:
-            return f"{name}{self.done} in {_span(self.seconds)}"
-        share = f"{self.fraction or 0:.0%} {self.done}/{self.total}"
+            return f"{name}{self.done} in {duration(self.seconds)}"
+        share = f"{percent(self.fraction or 0)} {self.done}/{self.total}"
         rest = self.rest
-        return f"{name}{share}, " + (f"{_span(rest)} left" if rest is not None else _span(self.seconds))
+        return f"{name}{share}, " + (f"{duration(rest)} left" if rest is not None else duration(self.seconds))
 
 
 def progress(iterable: Iterable[Item], total: int | None = None, desc: str = "") -> Iterator[Item]:
@@ -230,10 +232,3 @@ def _length(iterable: Any) -> int | None:
     except (TypeError, ValueError):
         return None
     return found if found >= 0 else None
-
-
-def _span(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -42,17 +42,16 @@ class Shell:
 
     def table(self, expression: str) -> Any:
         """Read a CSV or Parquet file, or CSV from standard input for ``-``."""
-        import pandas as pd
+        from mlops_workbench.data.files import read_file
 
         if expression == "-":
+            import pandas as pd
+
             return pd.read_csv(sys.stdin)
         path = Path(expression)
         if not path.is_file():
             raise InvalidInput(f"no file '{expression}'", hint="name a CSV or Parquet file, or '-' for standard input")
-        try:
-            return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
-        except (ValueError, OSError) as error:
-            raise InvalidInput(f"cannot be read as a table: {error}", where=str(path)) from error
+        return read_file(path)
 
     def save_model(self, run: str) -> bool:
         """A shell holds no fitted models."""

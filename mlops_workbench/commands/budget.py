@@ -9,6 +9,7 @@ from mlops_workbench.commands.view import View
 from mlops_workbench.core.budgets import BudgetState, parse_budget
 from mlops_workbench.core.errors import InvalidInput, SettingsError
 from mlops_workbench.core.settings import PriceSettings
+from mlops_workbench.core.shown.formats import share
 from mlops_workbench.core.workspace import FILE
 
 
@@ -44,7 +45,7 @@ def budget_view(state: BudgetState | None) -> View:
     end = "the cell that goes beyond is interrupted" if state.budget.stop else "a warning is shown, the work goes on"
     return View(
         "budget of this session",
-        facts=[("used", f"{state.used:.0%}: {state.text()}"), ("at its end", end)],
+        facts=[("used", f"{share(state.used)}: {state.text()}"), ("at its end", end)],
         data={
             "seconds": state.seconds,
             "money": state.money,

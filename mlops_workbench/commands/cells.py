@@ -30,7 +30,7 @@ def cell(value: Cell) -> str:
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return number(value) if isinstance(value, float) else str(value)
+    return number(value) if isinstance(value, int | float) else str(value)
 
 
 def cell_html(value: Cell) -> str:

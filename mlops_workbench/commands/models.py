@@ -101,7 +101,7 @@ def version_view(version: ModelVersion, done: str) -> View:
     ]
     checks = version.gate.checks if version.gate else []
     sections = [
-        View("gate", ("condition", "holds", "because"), [(c.condition, c.passed, c.detail) for c in checks]),
+        View("gate", ("condition", "passed", "measured"), [(c.condition, c.passed, c.detail) for c in checks]),
         View("metrics", ("name", "value"), sorted(version.metrics.items())),
         View("inputs", ("name", "type", "required"), [(c.name, c.dtype, c.required) for c in version.inputs]),
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlops_workbench.core.monitors import LARGER_IS_BETTER, FeatureDrift, MonitorReport, Window
+from mlops_workbench.core.shown.formats import number, share
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -55,8 +56,9 @@ def windows_figure(report: MonitorReport) -> Figure:
             mode="lines+markers",
             line={"color": "#4c72b0"},
             marker={"size": 9, "color": ["#c44e52" if window.degraded else "#4c72b0" for window in windows]},
-            customdata=[[window.rows, f"{window.coverage:.0%}", window.note] for window in windows],
-            hovertemplate="%{x}: %{y:.4g}<br>%{customdata[0]} rows, truth of %{customdata[1]}<br>%{customdata[2]}",
+            customdata=[[number(w.quality), w.rows, share(w.coverage), w.note] for w in windows],
+            hovertemplate="%{x}: %{customdata[0]}<br>%{customdata[1]} rows, truth of %{customdata[2]}<br>"
+            "%{customdata[3]}",
         ),
         row=1,
         col=1,
@@ -90,28 +92,6 @@ def windows_figure(report: MonitorReport) -> Figure:
     return figure
 
 
-def windows_text(report: MonitorReport) -> str:
-    """The same as a plain-text table, for places that show no figure."""
-    head = ("window", "rows", "version", report.spec.metric, "reference", "truth", "degraded", "drifted", "note")
-    rows = [
-        (
-            window.label,
-            str(window.rows),
-            ", ".join(map(str, window.versions)),
-            _text(window.quality),
-            _text(window.reference_quality),
-            f"{window.coverage:.0%}",
-            "yes" if window.degraded else "no",
-            ", ".join(feature.name for feature in window.features if feature.drifted) or "no",
-            window.note,
-        )
-        for window in report.windows
-    ]
-    widths = [max(len(row[place]) for row in [head, *rows]) for place in range(len(head))]
-    lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)) for row in [head, *rows]]
-    return "\n".join(line.rstrip() for line in lines)
-
-
 def _columns(windows: list[Window]) -> list[str]:
     strongest: dict[str, float] = {}
     for window in windows:
@@ -136,7 +116,3 @@ def _limit(window: Window, max_degradation: float) -> float | None:
         return None
     sign = -1 if window.metric in LARGER_IS_BETTER else 1
     return window.reference_quality + sign * max_degradation * abs(window.reference_quality)
-
-
-def _text(value: float | None) -> str:
-    return "" if value is None else f"{value:.4g}"

@@ -13,7 +13,7 @@ from mlops_workbench.commands.frontend import FrontEnd
 from mlops_workbench.commands.values import parse_assignments
 from mlops_workbench.commands.view import Plot, View
 from mlops_workbench.core.monitors import Alert, MonitorReport, MonitorSpec, Window
-from mlops_workbench.core.shown.formats import moment
+from mlops_workbench.core.shown.formats import moment, share
 
 if TYPE_CHECKING:
     from mlops_workbench.client.client import Client
@@ -72,7 +72,7 @@ def report_view(report: MonitorReport) -> View:
 
     rows: list[list[Cell]] = [
         [w.label, w.rows, ", ".join(map(str, w.versions)), w.quality, w.reference_quality,
-         f"{w.coverage:.0%}", "degraded" if w.degraded else "", _drift(w), w.note or None]
+         share(w.coverage), "degraded" if w.degraded else "", _drift(w), w.note or None]
         for w in report.windows
     ]  # fmt: skip
     return View(

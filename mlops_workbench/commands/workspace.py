@@ -155,7 +155,7 @@ def status_view(state: WorkspaceStatus) -> View:
             ("open alerts", state.open_alerts),
         ],
         columns=("process", "pid", "state", "url"),
-        rows=[(process.role, process.pid, process.state, process.url) for process in state.processes],
+        rows=[(process.role, str(process.pid), process.state, process.url) for process in state.processes],
         data=state,
     )
 

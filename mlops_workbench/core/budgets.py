@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mlops_workbench.core.errors import InvalidInput
+from mlops_workbench.core.shown.formats import duration, number
 
 _TIME = re.compile(r"(\d+(?:\.\d+)?|\.\d+)(d|h|min|m|s)")
 _SECONDS = {"d": 86_400.0, "h": 3600.0, "min": 60.0, "m": 60.0, "s": 1.0}
@@ -58,12 +59,12 @@ class BudgetState:
         return max(shares, default=0.0)
 
     def text(self) -> str:
-        """``48 min of 1 h, 2.10 of 5 EUR``."""
+        """``48 min 5 s of 1 h 0 min, 2.1 of 5 EUR``."""
         words = []
         if self.budget.seconds:
-            words.append(f"{time_text(self.seconds)} of {time_text(self.budget.seconds)}")
+            words.append(f"{duration(self.seconds)} of {duration(self.budget.seconds)}")
         if self.budget.money:
-            words.append(f"{self.money or 0.0:.4g} of {self.budget.money:g} {self.budget.currency}")
+            words.append(f"{number(self.money or 0.0)} of {number(self.budget.money)} {self.budget.currency}")
         return ", ".join(words)
 
 
@@ -102,16 +103,6 @@ def parse_budget(words: Sequence[str], *, currency: str, stop: bool = False) -> 
     if seconds == 0 or money == 0:
         raise InvalidInput("a budget of nothing leaves nothing to do", hint="%mlops budget off takes it away")
     return Budget(seconds, money, currency if money is not None else "", stop)
-
-
-def time_text(seconds: float) -> str:
-    """``45 s``, ``12 min``, ``2 h 05 min``, to the precision that is worth reading."""
-    if seconds < 60:
-        return f"{seconds:.3g} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s" if rest else f"{minutes} min"
-    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes % 60 else f"{minutes // 60} h"
 
 
 def _time(word: str) -> float | None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from xxhash import xxh3_128
 
 from mlops_workbench.core.errors import InvalidInput
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _PIECE = 1 << 20
 #: Reading is as slow as a disk.
@@ -67,6 +70,33 @@ def path_seconds(path: Path) -> float:
         return sum(file.stat().st_size for file in _files(path)) / _BYTES_PER_SECOND
     except OSError:
         return 0.0
+
+
+def as_path(word: str) -> Path | None:
+    """The file or folder of that name, None when there is none with a table."""
+    path = Path(word)
+    try:
+        return path if (path.suffix.lower() in _TABLES and path.is_file()) or path.is_dir() else None
+    except OSError:
+        # An expression too long for a name.
+        return None
+
+
+def read_file(path: Path) -> pd.DataFrame:
+    """A Parquet file or folder, or a file of comma-separated values, as a DataFrame.
+
+    Raises
+    ------
+    InvalidInput
+        It cannot be read.
+    """
+    import pandas as pd
+
+    try:
+        parquet = path.is_dir() or path.suffix.lower() == ".parquet"
+        return pd.read_parquet(path) if parquet else pd.read_csv(path)
+    except (ValueError, OSError) as error:
+        raise InvalidInput(f"cannot be read as a table: {error}", where=str(path)) from error
 
 
 def read_path(path: Path) -> Any:

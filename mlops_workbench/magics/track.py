@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.core.errors import did_you_mean
+from mlops_workbench.core.tags import NOTE
 from mlops_workbench.magics.hooks import shell_hooks
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 USAGE = '%%track [NAME] [--tag K=V]... [--param K=V]... [--note "..."] [--nested]'
 
 _OPTIONS = ("--tag", "--param", "--note", "--nested", "--help")
-_NOTE = "mlflow.note.content"
 _FUTURE = re.compile(r"\s*from\s+__future__\s+import\b[^(\\]*$")
 
 _HELP = f"""{USAGE}
@@ -76,7 +76,7 @@ def parse_track_line(line: str) -> TrackOptions:
                     raise BadOptions(f"%%track: {option} needs a value\n  {USAGE}")
                 value = words.pop(0)
             if option == "--note":
-                tags[_NOTE] = value
+                tags[NOTE] = value
                 continue
             key, equals, content = value.partition("=")
             if not key or not equals:

@@ -20,6 +20,7 @@ from typing import Literal
 from mlops_workbench.core.ids import new_id, now_ms
 from mlops_workbench.core.monitors import Alert, FeatureDrift, Window
 from mlops_workbench.core.settings import MonitoringSettings
+from mlops_workbench.core.shown.formats import change, number, share
 
 Kind = Literal["drift", "quality", "drift+quality"]
 
@@ -196,17 +197,18 @@ def _message(kind: Kind, recent: Sequence[Window], version: int) -> str:
 
 def _moved(feature: FeatureDrift) -> str:
     if feature.effect < feature.floor:
-        return f"{feature.name} missing {feature.missing_change * 100:+.1f} points"
+        return f"{feature.name} missing {change(100 * feature.missing_change)} points"
     if feature.kind == "numeric":
-        return f"{feature.name} by {feature.effect:.2f} standard deviations"
-    return f"{feature.name} by {feature.effect:.0%} of its values"
+        return f"{feature.name} by {number(feature.effect)} standard deviations"
+    return f"{feature.name} by {share(feature.effect)} of its values"
 
 
 def _percent(window: Window) -> str:
     if window.quality is None or not window.reference_quality:
         return ""
-    return f", {(window.quality / window.reference_quality - 1) * 100:+.0f} %"
+    relative = window.quality / window.reference_quality - 1
+    return f", {'+' if relative > 0 else ''}{share(relative)}"
 
 
 def _number(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.4g}"
+    return "unknown" if value is None else number(value)

@@ -15,6 +15,7 @@ from mlops_workbench.core.errors import StorageError
 from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.monitors import LABEL_METRICS, FeatureDrift, MonitorSpec, Window, check_metric
 from mlops_workbench.core.settings import MonitoringSettings
+from mlops_workbench.core.shown.formats import share as percent
 from mlops_workbench.data.compare.drift import find_drift
 from mlops_workbench.monitoring.quality import (
     MatchedOutcomes,
@@ -222,7 +223,7 @@ def _notes(
         notes.append(f"version {piece.versions[0]} has no reference sample: log it with its training data")
     if len(piece.versions) > 1:
         share = piece.version_rows / piece.rows
-        notes.append(f"judged by version {piece.versions[0]}, which answered {share:.0%} of the rows")
+        notes.append(f"judged by version {piece.versions[0]}, which answered {percent(share)} of the rows")
     return notes
 
 

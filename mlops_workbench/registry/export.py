@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mlops_workbench.core.errors import StorageError
-from mlops_workbench.tracking.mlflow.model_folder import read_manifest, verify_manifest, write_manifest
+from mlops_workbench.core.manifest import MANIFEST, read_manifest, write_manifest
 
 
 def export_version(target: Path, download: Callable[[Path], Path]) -> Path:
@@ -45,10 +45,13 @@ def export_version(target: Path, download: Callable[[Path], Path]) -> Path:
         loaded = download(staging / "loaded")
         if not (loaded / "MLmodel").is_file():
             raise StorageError("the version holds no MLflow model", where=str(target), hint="register the model again")
-        if read_manifest(loaded) is None:
+        if not (loaded / MANIFEST).is_file():
             # Registered by plain MLflow: what was downloaded is what there is to check against.
             write_manifest(loaded)
-        for path in verify_manifest(loaded):
+        manifest = read_manifest(loaded)
+        manifest.verify(loaded)
+        # Files that the manifest does not name are left out: MLflow adds some of its own on a download.
+        for path in (*manifest.files, MANIFEST):
             (ready / path).parent.mkdir(parents=True, exist_ok=True)
             os.replace(loaded / path, ready / path)
         _sync(ready)
@@ -66,7 +69,7 @@ def _whole(folder: Path) -> bool:
     if not folder.is_dir():
         return False
     try:
-        verify_manifest(folder)
+        read_manifest(folder).verify(folder)
     except StorageError:
         return False
     return True

@@ -16,18 +16,20 @@ from dataclasses import dataclass, field
 
 from mlops_workbench.core.errors import InvalidInput, did_you_mean
 from mlops_workbench.core.models import GateCheck, GateResult
+from mlops_workbench.core.shown.formats import pair
 
 #: Metrics by name; None stands for NaN and infinities.
 MetricValues = Mapping[str, float | None]
 
 _SCOPES = ("metrics", "champion", "baseline")
-_COMPARE: dict[type[ast.cmpop], tuple[str, Callable[[float, float], bool]]] = {
-    ast.Lt: ("<", operator.lt),
-    ast.LtE: ("<=", operator.le),
-    ast.Gt: (">", operator.gt),
-    ast.GtE: (">=", operator.ge),
-    ast.Eq: ("==", operator.eq),
-    ast.NotEq: ("!=", operator.ne),
+#: Sign of a comparison, sign of its opposite, and the comparison.
+_COMPARE: dict[type[ast.cmpop], tuple[str, str, Callable[[float, float], bool]]] = {
+    ast.Lt: ("<", ">=", operator.lt),
+    ast.LtE: ("<=", ">", operator.le),
+    ast.Gt: (">", "<=", operator.gt),
+    ast.GtE: (">=", "<", operator.ge),
+    ast.Eq: ("==", "!=", operator.eq),
+    ast.NotEq: ("!=", "==", operator.ne),
 }
 _ARITHMETIC: dict[type[ast.operator], Callable[[float, float], float]] = {
     ast.Add: operator.add,
@@ -200,12 +202,13 @@ def _truth(evaluation: _Evaluation, node: ast.expr) -> bool:
     except _NoValue as error:
         evaluation.notes.append(str(error))
         return False
-    text, holds = f"{numbers[0]:.6g}", True
+    holds = True
     for kind, left, right in zip(node.ops, numbers, numbers[1:], strict=False):
-        sign, compare = _COMPARE[type(kind)]
-        text += f" {sign} {right:.6g}"
-        holds = holds and compare(left, right)
-    evaluation.notes.append(text if holds else f"not {text}")
+        sign, opposite, compare = _COMPARE[type(kind)]
+        true = compare(left, right)
+        first, second = pair(left, right)
+        evaluation.notes.append(f"{first} {sign if true else opposite} {second}")
+        holds = holds and true
     return holds
 
 

@@ -13,6 +13,7 @@ from mlops_workbench.core.files import file_lock
 from mlops_workbench.core.ids import check_name, now_ms
 from mlops_workbench.core.models import GateResult, ModelVersion, RegisteredModel
 from mlops_workbench.core.runs import Run
+from mlops_workbench.core.tags import PENDING_MOVE
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.registry.export import export_version
 from mlops_workbench.registry.gates import MetricValues, evaluate
@@ -25,7 +26,6 @@ CHAMPION = "champion"
 PREVIOUS = "previous"
 
 #: Tag of a registered model while an alias is being moved: who finds it finishes the move.
-PENDING = "mlops.pending_move"
 
 _LARGEST_VERSION = 2**31 - 1
 _ALIAS = re.compile(r"[A-Za-z][\w-]{0,200}\Z")
@@ -283,18 +283,18 @@ class Registry:
 
     def _move(self, name: str, aliases: Mapping[str, int]) -> None:
         """Move aliases together: the intent is written first, and deleted last."""
-        self.store.set_model_tag(name, PENDING, json.dumps(dict(aliases)))
+        self.store.set_model_tag(name, PENDING_MOVE, json.dumps(dict(aliases)))
         self._finish_move(name, aliases)
 
     def _finish_move(self, name: str, aliases: Mapping[str, int]) -> None:
         for alias, version in aliases.items():
             if version:
                 self.store.set_alias(name, alias, version)
-        self.store.delete_model_tag(name, PENDING)
+        self.store.delete_model_tag(name, PENDING_MOVE)
 
     def _settled(self, name: str) -> StoredModel:
         model = self._model(name)
-        pending = model.tags.get(PENDING)
+        pending = model.tags.get(PENDING_MOVE)
         if not pending:
             return model
         self._finish_move(name, {str(alias): int(version) for alias, version in json.loads(pending).items()})

@@ -11,19 +11,10 @@ import msgspec
 from mlops_workbench.core.models import GateResult, ModelVersion, SignatureColumn
 from mlops_workbench.core.records import Column
 from mlops_workbench.core.runs import Run
+from mlops_workbench.core.tags import ESTIMATOR, FORMAT, GATE, INPUTS, METRICS, MODEL_UID, OUTPUTS, PARAMS, RUN_UID
 from mlops_workbench.tracking import LoggedModel
 from mlops_workbench.tracking.mapping.models import model_uid
 from mlops_workbench.tracking.mlflow.registry import StoredVersion
-
-RUN_UID = "mlops.run_uid"
-MODEL_UID = "mlops.model_uid"
-ESTIMATOR = "mlops.estimator"
-FORMAT = "mlops.format"
-METRICS = "mlops.metrics"
-PARAMS = "mlops.params"
-INPUTS = "mlops.inputs"
-OUTPUTS = "mlops.outputs"
-GATE = "mlops.gate"
 
 #: MLflow takes 100,000 characters; what is longer is left out rather than cut in the middle.
 _MAX_TAG = 90_000

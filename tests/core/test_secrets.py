@@ -284,14 +284,14 @@ _pieces = st.sampled_from(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.lists(_pieces | st.text(max_size=5), max_size=25).map("".join))
 def test_masking_again_changes_nothing(text):
     masked = mask(text)
     assert mask(masked) == masked
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.text(string.ascii_letters + string.digits + "!#%&()+,-./:;?@^_|~ äß", min_size=4, max_size=60).filter(
         lambda text: text.strip() and not set(text) <= set("0123456789-+.,:/%eExX _") and text[0] not in "$%"
@@ -307,7 +307,7 @@ def test_a_literal_under_the_name_of_a_secret_never_survives(value, form, name):
     assert left == form.format(name=name, value=MASK)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(
         st.sampled_from(["alpha", "Beta", "gamma2", "MAX", "depth", "rate", "2013", "x1", "fold", "Score", "mean3"]),
@@ -321,7 +321,7 @@ def test_names_made_of_words_are_not_random(words, sign):
     assert mask(text) == text
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.uuids(), st.binary(min_size=20, max_size=32))
 def test_ids_and_hashes_are_not_secrets(one, data):
     for text in (str(one), one.hex, data.hex(), uuid.UUID(bytes=data[:16]).urn):

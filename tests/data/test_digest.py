@@ -39,7 +39,7 @@ COLUMNS = {
     "took": (st.timedeltas(datetime.timedelta(0), datetime.timedelta(999)), "timedelta64[us]"),
     "period": (st.dates(datetime.date(1990, 1, 1), datetime.date(2100, 1, 1)), "period[D]"),
 }
-quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+quick = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 
 
 @st.composite
@@ -302,7 +302,7 @@ def test_beyond_the_budget_a_sample_is_digested_and_it_is_said():
 
 
 @given(st.integers(1, 10_000), st.floats(0.0001, 1))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_the_rows_of_a_sample_are_spread_and_never_beyond_the_table(rows, share):
     chosen = sample_rows(rows, share)
     assert 1 <= len(chosen) <= rows and chosen[0] == 0

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,22 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mlops_workbench.core.manifest import write_manifest
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.deployments import Supervisor
 from mlops_workbench.deployments.endpoint_folder import EndpointFolder
-
-
-def write_manifest(path: Path) -> None:
-    files = {
-        str(file.relative_to(path)): {
-            "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
-            "size": file.stat().st_size,
-        }
-        for file in sorted(path.rglob("*"))
-        if file.is_file() and file.name != "manifest.json"
-    }
-    (path / "mlops").mkdir(exist_ok=True)
-    (path / "mlops" / "manifest.json").write_text(json.dumps({"files": files}))
 
 
 @pytest.fixture(scope="session")

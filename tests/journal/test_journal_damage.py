@@ -12,7 +12,7 @@ from mlops_workbench.core.errors import StorageError
 from mlops_workbench.journal import JournalWriter, read_frames
 from mlops_workbench.journal.format import HEADER_BYTES, MARK, pack_frame, pack_header
 
-QUICK = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+QUICK = settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 # Payloads that look like the format itself are the interesting ones.
 payloads = st.one_of(

@@ -59,7 +59,7 @@ def test_small_windows_and_little_truth_raise_nothing() -> None:
 def test_the_message_gives_numbers_and_names() -> None:
     (alert,) = decide(windows("bb"), [], SETTINGS, endpoint="e")
     assert "15 in w1, against 10 on the reference, +50 %" in alert.message
-    assert "temperatur by 1.50 standard deviations" in alert.message
+    assert "temperatur by 1.5 standard deviations" in alert.message
     assert "2 of 2 windows degraded" in alert.message
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from prediction_traffic import START, Traffic, noise, spread
 
-from mlops_workbench.commands.monitor_plots import windows_figure, windows_text
+from mlops_workbench.commands.monitor_plots import windows_figure
 from mlops_workbench.core.errors import InvalidInput, StorageError
 from mlops_workbench.core.monitors import MonitorReport, MonitorSpec, Window
 from mlops_workbench.core.settings import MonitoringSettings
@@ -130,7 +130,7 @@ def test_a_window_of_two_versions_is_judged_by_the_one_with_most_rows(traffic: T
     traffic.answer("new", spread(START, 23, 300), list(x), {"x": list(x)}, version=2)
     (window,) = run(traffic, trained)
     assert (window.versions, window.rows, window.drifted) == ([1, 2], 900, False)
-    assert "version 1, which answered 67%" in window.note
+    assert "version 1, which answered 67 %" in window.note
 
 
 def test_a_classifier_with_text_labels_is_watched_by_accuracy(traffic: Traffic) -> None:
@@ -178,7 +178,7 @@ def test_a_wrong_metric_and_a_broken_reference_are_named(traffic: Traffic, tmp_p
         run(traffic, broken)
 
 
-def test_a_report_can_be_drawn_and_written_as_text(traffic: Traffic, trained: Path) -> None:
+def test_a_report_can_be_drawn(traffic: Traffic, trained: Path) -> None:
     regression(traffic, 0)
     regression(traffic, 1, shift=0.5, error=2.0)
     regression(traffic, 2, rows=60)
@@ -188,7 +188,4 @@ def test_a_report_can_be_drawn_and_written_as_text(traffic: Traffic, trained: Pa
     assert list(heat["y"]) == ["prediction", "x"]
     assert [cell != "" for cell in heat["text"][1]] == [False, True, False]
     assert heat["z"][0][2] is None
-    text = windows_text(report).splitlines()
-    assert len(text) == 4
-    assert "prediction, x" in text[2]
     assert windows_figure(MonitorReport(SPEC)).to_plotly_json()["data"]

@@ -122,7 +122,7 @@ def test_a_sample_is_the_same_each_time_and_outcomes_are_all_that_have_truth(tra
     assert log.load_outcomes(piece)["__prediction__"].to_pylist() == [float(i) for i in range(100)]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     requests=st.lists(st.lists(st.integers(0, 90 * 24 * 60), min_size=1, max_size=6), min_size=1, max_size=5),
     labels=st.lists(st.tuples(st.integers(0, 5), st.integers(0, 6), st.integers(-9, 9)), max_size=12),

@@ -18,7 +18,7 @@ def column(values: object) -> pa.ChunkedArray:
     return pa.chunked_array([pa.array(values)])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6)), min_size=2, max_size=40))
 def test_metrics_of_numbers_are_those_of_scikit_learn(pairs: list[tuple[float, float]]) -> None:
     truth, prediction = map(list, zip(*pairs, strict=True))
@@ -29,7 +29,7 @@ def test_metrics_of_numbers_are_those_of_scikit_learn(pairs: list[tuple[float, f
         assert score(rows, "r2") == pytest.approx(metrics.r2_score(truth, prediction))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.sampled_from(["a", "é", "c"]), st.sampled_from(["a", "é", "d"])), min_size=1, max_size=40))
 def test_metrics_of_labels_are_those_of_scikit_learn(pairs: list[tuple[str, str]]) -> None:
     truth, prediction = map(list, zip(*pairs, strict=True))

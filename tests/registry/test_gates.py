@@ -49,7 +49,7 @@ def test_conditions_over_metrics(condition: str, passed: bool) -> None:
 
 
 def test_the_detail_shows_the_numbers() -> None:
-    assert _check("mae < 0.5 * baseline.mae", {"mae": 10.0}, baseline={"mae": 12.0}).detail == "not 10 < 6"
+    assert _check("mae < 0.5 * baseline.mae", {"mae": 10.0}, baseline={"mae": 12.0}).detail == "10 >= 6"
 
 
 def test_an_unknown_metric_fails_and_the_nearest_is_named() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,8 @@ from typing import Any
 import httpx
 import numpy as np
 import pandas as pd
+
+from mlops_workbench.core.manifest import write_manifest
 
 TRUSTED = [
     "sklearn.tree._tree.Tree",
@@ -40,19 +40,6 @@ def save_folder(path: Path, estimator: Any, example: Any, **options: Any) -> Pat
     )
     write_manifest(path)
     return path
-
-
-def write_manifest(path: Path) -> None:
-    files = {
-        str(file.relative_to(path)): {
-            "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
-            "size": file.stat().st_size,
-        }
-        for file in sorted(path.rglob("*"))
-        if file.is_file() and file.name != "manifest.json"
-    }
-    (path / "mlops").mkdir(exist_ok=True)
-    (path / "mlops" / "manifest.json").write_text(json.dumps({"files": files}))
 
 
 @dataclass

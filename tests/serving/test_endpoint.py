@@ -168,7 +168,7 @@ _RECORD = st.fixed_dictionaries(
 _SPLIT = st.fixed_dictionaries(
     {}, optional={"columns": st.lists(_NAMES | _SCALARS, max_size=5) | _JSON, "data": st.lists(_COLUMN) | _JSON}
 )
-_fuzz = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+_fuzz = settings(max_examples=150, suppress_health_check=list(HealthCheck))
 
 
 @_fuzz

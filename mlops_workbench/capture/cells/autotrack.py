@@ -10,6 +10,7 @@ from mlops_workbench.capture.cells.execution import Execution
 from mlops_workbench.capture.cells.watch import CellOptions
 from mlops_workbench.capture.observe.foresight import foreseen_models
 from mlops_workbench.capture.observe.scope import Names, resolve
+from mlops_workbench.core.tags import AUTOTRACK
 from mlops_workbench.notebooks.source import called_name
 
 _TRACKED = re.compile(r"\s*%%?track\b")
@@ -47,7 +48,7 @@ class Autotrack:
         tree = execution.tree
         models = foreseen_models(tree, execution.names)
         if models and not tracks_itself(tree, execution.names):
-            self._track(CellOptions(name_of(models), {"mlops.autotrack": "true"}, numbered=True))
+            self._track(CellOptions(name_of(models), {AUTOTRACK: "true"}, numbered=True))
 
     def after(self, execution: Execution) -> None:
         """Nothing: the watch ends the run with the cell."""

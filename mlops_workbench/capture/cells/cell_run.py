@@ -23,6 +23,7 @@ from mlops_workbench.capture.observe.settings import estimator_params, structure
 from mlops_workbench.capture.run.active import ActiveRun
 from mlops_workbench.capture.run.fits import Fit
 from mlops_workbench.capture.session.session import Session
+from mlops_workbench.core.tags import STRUCTURE, UNKNOWN_DATA, WARNINGS
 
 _UNKNOWN = object()
 
@@ -110,7 +111,7 @@ class CellRun:
         structures += [(name, network_structure(model)) for name, model in fitted if is_network(model)]
         if structures:
             told = "\n\n".join(text if len(structures) == 1 else f"{name} = {text}" for name, text in structures)
-            self.run.tag({"mlops.structure": told})
+            self.run.tag({STRUCTURE: told})
 
     def _metrics(self, fits: list[CellFit], *, complete: bool) -> None:
         found = observed_metrics(self._tree, self._names, self._before, complete=complete)
@@ -138,7 +139,7 @@ class CellRun:
     def _warnings(self) -> None:
         if self._output.warnings:
             lines = [f"{count} x {warning}" for warning, count in self._output.warnings.items()]
-            self.run.tag({"mlops.warnings": "\n".join(lines)})
+            self.run.tag({WARNINGS: "\n".join(lines)})
 
     def _data(self, use: CellUse) -> None:
         if not use.fits and not use.data:
@@ -160,7 +161,7 @@ class CellRun:
             unknown.extend(data for data in some if data.value is None)
             if unknown:
                 told = "; ".join(dict.fromkeys(f"{data.name} ({data.context})" for data in unknown))
-                self.run.tag({"mlops.data.unknown": told})
+                self.run.tag({UNKNOWN_DATA: told})
 
         observe(seen)
         if later:

@@ -12,6 +12,7 @@ from mlops_workbench.capture.observe.metric_values import number
 from mlops_workbench.capture.run.tables import Table, read_table
 from mlops_workbench.core.ids import new_id
 from mlops_workbench.core.records import Metrics, Params, RunEnd, RunStart
+from mlops_workbench.core.tags import SEARCH, SEARCH_CANDIDATE, SEARCH_CANDIDATES, TIMES
 
 if TYPE_CHECKING:
     from mlops_workbench.capture.run.active import ActiveRun
@@ -130,12 +131,12 @@ def record_candidates(session: Session, parent: ActiveRun, search: Search, *, al
     parent.put_table(search.table(), "cv_results" if alone else f"cv_results/{_file(search.name)}")
     if len(chosen) < len(search.candidates):
         told = f"{len(chosen)} of {len(search.candidates)}, the best ranked; all are in the table cv_results"
-        parent.tag({"mlops.search.candidates": told})
+        parent.tag({SEARCH_CANDIDATES: told})
 
 
 def _record(session: Session, parent: ActiveRun, name: str, search: Search, i: int, start_ms: int, end_ms: int) -> None:
     uid = new_id()
-    tags = {"mlops.search": search.name, "mlops.search.candidate": i + 1, "mlops.times": "estimated"}
+    tags = {SEARCH: search.name, SEARCH_CANDIDATE: i + 1, TIMES: "estimated"}
     start = RunStart(
         run_uid=uid,
         name=name,

@@ -21,6 +21,7 @@ from mlops_workbench.capture.environment.variables import described_variables
 from mlops_workbench.capture.kernel.notices import notify
 from mlops_workbench.capture.kernel.threads import ignoring_children_of_this_thread, start_daemon
 from mlops_workbench.core.records import Artifact, Tags
+from mlops_workbench.core.tags import GIT_BRANCH, GIT_COMMIT, GIT_DIRTY, GIT_URL
 
 if TYPE_CHECKING:
     from mlops_workbench.capture.record.recorder import Recorder
@@ -246,12 +247,12 @@ def _folder(notebook: str) -> Path:
 
 def _git_tags(git: GitState) -> dict[str, str]:
     tags = {
-        "mlflow.source.git.commit": git.commit,
-        "mlflow.source.git.branch": git.branch,
-        "mlflow.source.git.repoURL": git.remote,
+        GIT_COMMIT: git.commit,
+        GIT_BRANCH: git.branch,
+        GIT_URL: git.remote,
     }
     if git.dirty is not None:
-        tags["mlflow.source.git.dirty"] = str(git.dirty)
+        tags[GIT_DIRTY] = str(git.dirty)
     return {name: value for name, value in tags.items() if value}
 
 

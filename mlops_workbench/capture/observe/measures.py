@@ -12,9 +12,9 @@ from mlops_workbench.capture.observe.estimators import is_model
 from mlops_workbench.capture.observe.loops import candidates
 from mlops_workbench.capture.observe.own_functions import (
     definition,
-    global_loads,
     global_names,
     imported_within,
+    named_globals,
     own_function,
     own_method,
     reached_codes,
@@ -176,7 +176,7 @@ class Measures:
         tree = definition(function)
         if tree is None:
             return None
-        scope = Measures({**global_names(function), **imported_within(tree)}, inside=True)
+        scope = Measures({**named_globals(function), **imported_within(tree)}, inside=True)
         scope._returns = self._returns
         self._scopes[function] = scope
         found = []
@@ -218,7 +218,7 @@ def put_into(statement: ast.stmt) -> list[tuple[ast.expr, ast.expr]]:
 def measures_something(function: FunctionType) -> bool:
     """Whether a function's code, or that of own functions it calls, names a metric or a score."""
     for code, scope in reached_codes(function):
-        loaded = [scope[name] for name in global_loads(code) if name in scope]
+        loaded = [scope[name] for name in global_names(code) if name in scope]
         modules = [value for value in loaded if isinstance(value, ModuleType)]
         within = [space[name] for name in code.co_names for space in map(vars, modules) if name in space]
         if any(_library_kind(value) in ("metric", "folds") for value in (*loaded, *within)):

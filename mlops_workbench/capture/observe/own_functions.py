@@ -17,6 +17,7 @@ from mlops_workbench.capture.observe.scope import Names
 from mlops_workbench.notebooks.source import parse_cell
 
 _LIBRARIES = tuple({sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib", "purelib", "platlib")})
+_LOADS = ("LOAD_GLOBAL", "LOAD_NAME")
 _MAX_FUNCTIONS = 100
 _MAX_WRAPPED = 20
 _MAX_SOURCE = 50_000
@@ -60,7 +61,7 @@ def reached_codes(function: FunctionType) -> Iterator[tuple[CodeType, Names]]:
         seen.add(code)
         yield code, scope
         waiting += [(part, scope) for part in code.co_consts if isinstance(part, CodeType)]
-        for name in global_loads(code):
+        for name in global_names(code):
             inner = own_function(scope.get(name))
             if inner is not None:
                 waiting.append((inner.__code__, inner.__globals__))
@@ -77,16 +78,10 @@ def definition(function: FunctionType) -> ast.FunctionDef | ast.AsyncFunctionDef
     return first if isinstance(first, ast.FunctionDef | ast.AsyncFunctionDef) else None
 
 
-def global_names(function: FunctionType) -> Names:
+def named_globals(function: FunctionType) -> Names:
     """Globals that a function, or one within it, looks up."""
     scope = function.__globals__
-    found: dict[str, Any] = {}
-    waiting = [function.__code__]
-    while waiting:
-        code = waiting.pop()
-        found.update({name: scope[name] for name in global_loads(code) if name in scope})
-        waiting += [part for part in code.co_consts if isinstance(part, CodeType)]
-    return found
+    return {name: scope[name] for name in global_names(function.__code__) if name in scope}
 
 
 def imported_within(tree: ast.AST) -> Names:
@@ -104,11 +99,12 @@ def imported_within(tree: ast.AST) -> Names:
     return found
 
 
-@lru_cache(maxsize=2000)
-def global_loads(code: CodeType) -> tuple[str, ...]:
-    """Names that a code looks up as globals; ``co_names`` has those of attributes too."""
-    loads = ("LOAD_GLOBAL", "LOAD_NAME")
-    return tuple(dict.fromkeys(str(step.argval) for step in dis.get_instructions(code) if step.opname in loads))
+@lru_cache(maxsize=5000)
+def global_names(code: CodeType) -> tuple[str, ...]:
+    """Names that a code object, or one within it, looks up as globals; ``co_names`` has those of attributes too."""
+    found = [str(step.argval) for step in dis.get_instructions(code) if step.opname in _LOADS]
+    inner = [name for part in code.co_consts if isinstance(part, CodeType) for name in global_names(part)]
+    return tuple(dict.fromkeys(found + inner))
 
 
 def _wrapped(value: Any) -> Any:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import dis
 import functools
 import types
 from collections.abc import Iterable, Iterator, Mapping, Set
 from typing import Any
 
+from mlops_workbench.capture.observe.own_functions import global_names
 from mlops_workbench.core.members import is_a, own
 
-_LOADS = ("LOAD_GLOBAL", "LOAD_NAME")
 #: Objects looked at for one name, and how deep objects of libraries are looked into for functions of the notebook.
 _MAX_OBJECTS = 400
 _MAX_DEPTH = 4
 _MAX_ITEMS = 40
-_MAX_CODES = 5_000
 
 _PLAIN = (int, float, complex, bool, str, bytes, bytearray, type(None), types.ModuleType, types.BuiltinFunctionType)
 #: Libraries whose objects hold data, or lead everywhere, and need not be looked into for functions of the notebook.
@@ -27,8 +25,6 @@ _CLOSED = frozenset(
     )
 )  # fmt: skip
 _FUNCTION_HOLDERS = (staticmethod, classmethod)
-
-_codes: dict[types.CodeType, frozenset[str]] = {}
 
 
 def used_names(value: Any, names: Mapping[str, Any], known: Set[str]) -> set[str]:
@@ -60,27 +56,13 @@ def used_names(value: Any, names: Mapping[str, Any], known: Set[str]) -> set[str
             continue
         seen.add(id(item))
         if type(item) is types.FunctionType and item.__globals__ is names:
-            for name in global_names(item.__code__) & known:
-                if name not in found:
+            for name in global_names(item.__code__):
+                if name in known and name not in found:
                     found.add(name)
                     stack.append((names.get(name), 0))
         if depth < _MAX_DEPTH and item is not names:
             stack.extend((part, depth + 1) for part in _parts(item))
     return found
-
-
-def global_names(code: types.CodeType) -> frozenset[str]:
-    """Globals that a code object, and those in it, load."""
-    known = _codes.get(code)
-    if known is None:
-        found = {step.argval for step in dis.get_instructions(code) if step.opname in _LOADS}
-        for constant in code.co_consts:
-            if isinstance(constant, types.CodeType):
-                found |= global_names(constant)
-        if len(_codes) >= _MAX_CODES:
-            _codes.clear()
-        known = _codes[code] = frozenset(found)
-    return known
 
 
 def is_defined_in_notebook(kind: type) -> bool:

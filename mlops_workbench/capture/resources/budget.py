@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from mlops_workbench.capture.kernel.notices import notify
 from mlops_workbench.capture.resources.cost import Meter
 from mlops_workbench.core.budgets import Budget, BudgetState
+from mlops_workbench.core.shown.formats import share
 
 if TYPE_CHECKING:
     from mlops_workbench.capture.run.active import ActiveRun
@@ -84,7 +85,7 @@ class SessionBudget:
         if state.used < 1:
             if self._warned < WARN_AT:
                 self._warned = WARN_AT
-                notify(f"{state.used:.0%} of the budget is used: {state.text()}")
+                notify(f"{share(state.used)} of the budget is used: {state.text()}")
             return
         stops = state.budget.stop and any(not run.stopped for run in active)
         if self._warned < 1 or stops:

@@ -19,6 +19,7 @@ from mlops_workbench.core.errors import WorkbenchError
 from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.records import Metrics, Tags
 from mlops_workbench.core.settings import CaptureSettings, PriceSettings
+from mlops_workbench.core.tags import CURRENCY, ENERGY
 
 if TYPE_CHECKING:
     from mlops_workbench.capture.record.recorder import Recorder
@@ -163,10 +164,10 @@ class ResourceSampler:
         tags = {}
         if cost.energy_wh is not None:
             values["system/energy_wh"] = cost.energy_wh
-            tags["mlops.energy"] = "measured" if cost.measured else "estimated"
+            tags[ENERGY] = "measured" if cost.measured else "estimated"
         if cost.money is not None:
             values["system/cost"] = cost.money
-            tags["mlops.currency"] = self._prices().currency
+            tags[CURRENCY] = self._prices().currency
         run.metrics.update(values)
         self._recorder.write(Metrics(run.uid, now_ms(), tracked.step, values, "system"))
         if tags:

@@ -6,8 +6,8 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
+from mlops_workbench.core.addresses import without_credentials
 from mlops_workbench.core.workspace import Workspace
 
 #: JupyterLab with the Workbench opens the page of the run that this part of its address names.
@@ -38,7 +38,8 @@ def run_address(workspace: Workspace, uid: str, run_id_of: RunIdOf | None) -> st
     uri = workspace.settings.tracking.uri
     if uri.startswith(("http://", "https://")):
         run_id = run_id_of(workspace.index, uid) if run_id_of is not None else ""
-        return f"{_public(uri)}/#/runs/{run_id}" if run_id else _public(uri)
+        page = without_credentials(uri).rstrip("/")
+        return f"{page}/#/runs/{run_id}" if run_id else page
     server = jupyter_address()
     return f"{server}lab?{PARAMETER}={uid}" if server else ""
 
@@ -56,9 +57,3 @@ def jupyter_address() -> str:
     except (ImportError, OSError, ValueError, KeyError, TypeError):
         return ""
     return url if url.endswith("/") else f"{url}/"
-
-
-def _public(uri: str) -> str:
-    """The address without user and password."""
-    parts = urlsplit(uri)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/"), "", ""))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlops_workbench.core.errors import InvalidInput
+from mlops_workbench.core.tags import TABLE_PREFIX
 
 #: Tag of a run in which MLflow looks for its tables.
 LOGGED_TABLES = "mlflow.loggedArtifacts"
@@ -66,7 +67,7 @@ class KeptTables:
     def tags(self, path: str, table: Table) -> dict[str, str]:
         """Tags that tell MLflow of the tables, and a reader what the one at `path` lacks."""
         known = json.dumps([{"path": one, "type": "table"} for one in self._paths[:_MAX_LISTED]])
-        return {LOGGED_TABLES: known, **({f"mlops.table.{path}": table.note} if table.note else {})}
+        return {LOGGED_TABLES: known, **({f"{TABLE_PREFIX}{path}": table.note} if table.note else {})}
 
 
 def read_table(data: Any) -> Table:

@@ -9,7 +9,8 @@ from mlops_workbench.commands.frontend import FrontEnd
 from mlops_workbench.core.datasets import DatasetVersion
 from mlops_workbench.core.errors import InvalidInput, NotFound
 from mlops_workbench.data.compare.source import DataSource
-from mlops_workbench.data.tables.frames import as_frame, as_path, read_file
+from mlops_workbench.data.files import as_path, read_file
+from mlops_workbench.data.tables.frames import as_frame
 
 if TYPE_CHECKING:
     from mlops_workbench.client.client import Client

@@ -14,6 +14,7 @@ from mlops_workbench.commands.view import View
 from mlops_workbench.core.errors import InvalidInput, NotFound
 from mlops_workbench.core.files import write_atomic
 from mlops_workbench.core.shown.formats import moment
+from mlops_workbench.core.shown.formats import share as percent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -228,7 +229,7 @@ def _change(change: str, types: tuple[str, str]) -> str:
 
 
 def _percent(share: float) -> str:
-    return f"{share:.1%}" if share else ""
+    return percent(share, 1) if share else ""
 
 
 COMMANDS = (data,)

@@ -11,6 +11,7 @@ from mlops_workbench.commands.runs.environment import environment_view
 from mlops_workbench.commands.view import View
 from mlops_workbench.core.runs import MetricPoint, RunCell, RunDetail
 from mlops_workbench.core.shown.formats import duration, moment
+from mlops_workbench.core.tags import CURRENCY, ENERGY, NOTE
 
 #: Metrics with this beginning are resources that were used.
 _SYSTEM = "system/"
@@ -40,7 +41,7 @@ def run_view(detail: RunDetail, environment: bytes = b"") -> View:
     ]
     if run.notebook:
         facts.append(("notebook", run.notebook))
-    if note := run.tags.get("mlflow.note.content"):
+    if note := run.tags.get(NOTE):
         facts.append(("note", note))
     if run.error:
         facts.append(("error", run.error))
@@ -94,7 +95,7 @@ def _metrics(detail: RunDetail, *, system: bool) -> list[View]:
 
 def _shown_name(name: str, tags: Mapping[str, str]) -> str:
     """Name of a metric; of money and energy with what they are worth: a currency, and whether it was measured."""
-    about = {"system/cost": "mlops.currency", "system/energy_wh": "mlops.energy"}.get(name)
+    about = {"system/cost": CURRENCY, "system/energy_wh": ENERGY}.get(name)
     plain = name.removeprefix(_SYSTEM)
     return f"{plain} ({tags[about]})" if about in tags else plain
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mlops_workbench.commands.view import Plot
 from mlops_workbench.core.metrics import metric_direction
 from mlops_workbench.core.runs import MetricPoint, Run, RunDetail
+from mlops_workbench.core.shown.formats import number
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -151,7 +152,7 @@ def _dimension(name: str, values: Sequence[str | float | None]) -> dict[str, obj
     numbers = [_as_number(value) for value in values]
     if all(value is not None for value in numbers):
         return {"label": name, "values": numbers}
-    texts = ["–" if value is None else f"{value:.4g}" if isinstance(value, float) else value for value in values]
+    texts = [value if isinstance(value, str) else number(value) for value in values]
     places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
     return {
         "label": name,

@@ -1,40 +1,80 @@
-"""Numbers, durations and moments as a person reads them."""
+"""Numbers, shares, durations and moments as a person reads them; the lab extension formats by the same rules.
+
+The rules are in examples: `tests/core/shown/formats.json` is read by the tests of both languages.
+"""
 
 from __future__ import annotations
 
 import math
 from datetime import datetime
 
+#: For a value that is not known.
+NOTHING = "–"
+_DIGITS = 4
 
-def number(value: float | int | None) -> str:
-    """Four significant digits, no exponent for ordinary sizes; a dash for nothing."""
+
+def number(value: float | int | None, digits: int = _DIGITS) -> str:
+    """A measured number: four significant digits, whole numbers in full, an exponent for extreme sizes.
+
+    ``0.9778``, ``12,346``, ``1``, ``3.2e−5``; an en dash for None.
+    """
     if value is None:
-        return "–"
-    if isinstance(value, int):
-        return str(value)
-    if not math.isfinite(value):
-        return str(value)
-    if value == 0:
-        return "0"
-    if 1e-4 <= abs(value) < 1e7:
-        digits = max(0, 3 - math.floor(math.log10(abs(value))))
-        return f"{value:,.{min(digits, 6)}f}"
-    return f"{value:.3e}"
+        return NOTHING
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "∞" if value > 0 else "−∞"
+    size = abs(value)
+    if value == int(value) and size < 1e15:
+        text = f"{int(value):,}"
+    elif 1e-4 <= size < 1e9:
+        decimals = max(0, digits - 1 - math.floor(math.log10(size)))
+        text = _without_zeros(f"{value:,.{decimals}f}")
+    else:
+        # Exact, and for whole numbers beyond the floats as well. Imported late: kernels hardly ever need it.
+        from decimal import Decimal
+
+        mantissa, _, exponent = f"{Decimal(value):.{digits - 1}e}".partition("e")
+        text = f"{_without_zeros(mantissa)}e{int(exponent)}"
+    return text.replace("-", "−")
+
+
+def pair(first: float, second: float) -> tuple[str, str]:
+    """Two numbers to compare: with as many digits as it takes to tell them apart."""
+    digits = next((d for d in range(_DIGITS, 17) if number(first, d) != number(second, d)), _DIGITS)
+    return number(first, digits), number(second, digits)
+
+
+def change(value: float | None) -> str:
+    """A difference with its sign: ``+0.012``, ``−3``, ``0``."""
+    return f"+{number(value)}" if value is not None and value > 0 else number(value)
+
+
+def share(value: float | None, digits: int = 0) -> str:
+    """A share as per cent, with a number of decimals: ``82 %``."""
+    if value is None:
+        return NOTHING
+    return f"{100 * value:.{digits}f} %".replace("-", "−")
 
 
 def duration(seconds: float | None) -> str:
-    """``840 ms``, ``12.3 s``, ``4 min 05 s``, ``2 h 10 min``."""
+    """``840 ms``, ``2.3 s``, ``12 s``, ``4 min 5 s``, ``2 h 10 min``, ``3 d 4 h``."""
     if seconds is None:
-        return "–"
-    if seconds < 1:
+        return NOTHING
+    if seconds < 0.9995:
         return f"{seconds * 1000:.0f} ms"
-    if seconds < 60:
+    if seconds < 9.95:
         return f"{seconds:.1f} s"
-    if seconds < 3600:
-        return f"{int(seconds // 60)} min {int(seconds % 60):02d} s"
-    return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60):02d} min"
+    whole, minutes, hours = round(seconds), round(seconds / 60), round(seconds / 3600)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{minutes // 60} h {minutes % 60} min" if minutes < 1440 else f"{hours // 24} d {hours % 24} h"
 
 
 def moment(at_ms: int) -> str:
-    """Local date and time to the second; a dash for 0."""
-    return datetime.fromtimestamp(at_ms / 1000).strftime("%Y-%m-%d %H:%M:%S") if at_ms else "–"
+    """Local date and time to the second; an en dash for 0."""
+    return datetime.fromtimestamp(at_ms / 1000).strftime("%Y-%m-%d %H:%M:%S") if at_ms else NOTHING
+
+
+def _without_zeros(text: str) -> str:
+    return text.rstrip("0").rstrip(".") if "." in text else text

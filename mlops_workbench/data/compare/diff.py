@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from mlops_workbench.core.settings import MonitoringSettings
+from mlops_workbench.core.shown.formats import number
+from mlops_workbench.core.shown.formats import share as percent
 from mlops_workbench.data.compare.source import DataSource
 
 if TYPE_CHECKING:
@@ -190,9 +192,9 @@ def _summary(column: dict[str, Any], source: DataSource) -> str:
         )
     if column["kind"] == "numeric":
         mean, std = column.get("mean"), column.get("std")
-        return "–" if mean is None or std is None else f"{mean:.4g} ± {std:.3g}"
+        return "–" if mean is None or std is None else f"{number(mean)} ± {number(std)}"
     shares = sorted(_shares(column).items(), key=lambda item: -item[1])[:3]
-    return ", ".join(f"{value[:20]} {share:.0%}" for value, share in shares)
+    return ", ".join(f"{value[:20]} {percent(share)}" for value, share in shares)
 
 
 def _drift(a: pd.DataFrame, b: pd.DataFrame, settings: MonitoringSettings) -> dict[str, Any]:

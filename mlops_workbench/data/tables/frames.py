@@ -2,42 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from mlops_workbench.core.errors import InvalidInput
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-_FILES = (".parquet", ".csv")
-
-
-def as_path(word: str) -> Path | None:
-    """The file or folder of that name, None when there is none with a table."""
-    path = Path(word)
-    try:
-        return path if (path.suffix.lower() in _FILES and path.is_file()) or path.is_dir() else None
-    except OSError:
-        # An expression too long for a name.
-        return None
-
-
-def read_file(path: Path) -> pd.DataFrame:
-    """A Parquet file or folder, or a CSV file, as a DataFrame.
-
-    Raises
-    ------
-    InvalidInput
-        It cannot be read.
-    """
-    import pandas as pd
-
-    try:
-        return pd.read_csv(path) if path.suffix.lower() == ".csv" else pd.read_parquet(path)
-    except (ValueError, OSError) as error:
-        raise InvalidInput(f"cannot be read as a table: {error}", where=str(path)) from error
 
 
 def as_frame(data: Any) -> pd.DataFrame | None:

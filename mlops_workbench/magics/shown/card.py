@@ -11,11 +11,11 @@ from mlops_workbench.capture.record.values import text
 from mlops_workbench.capture.run.active import ActiveRun
 from mlops_workbench.core.run_ranking import MetricChange, ParamChange, RunRanking
 from mlops_workbench.core.shown.colours import BAD, BORDER, FONT, GOOD, TEXT, WARN
+from mlops_workbench.core.shown.formats import duration, number
 from mlops_workbench.core.shown.sparkline import sparkline
 from mlops_workbench.magics.shown.card_parts import (
     change_text,
     dataset_text,
-    duration_text,
     main_metrics,
     shown_value,
     usage_text,
@@ -57,7 +57,7 @@ def card(run: ActiveRun, ranking: RunRanking | None = None, curves: Curves | Non
 
 def card_text(run: ActiveRun, ranking: RunRanking) -> str:
     """The card as text."""
-    seconds = duration_text((run.end_ms - run.start.start_ms) / 1000)
+    seconds = duration((run.end_ms - run.start.start_ms) / 1000)
     lines = [f"run {run.name} - {run.status} in {seconds} - experiment {run.experiment}"]
     if run.error:
         lines.append(f"  error    {shown_value(run.error, 160)}")
@@ -94,7 +94,7 @@ def card_text(run: ActiveRun, ranking: RunRanking) -> str:
 
 def card_html(run: ActiveRun, ranking: RunRanking, curves: Curves) -> str:
     """The card as HTML."""
-    seconds = duration_text((run.end_ms - run.start.start_ms) / 1000)
+    seconds = duration((run.end_ms - run.start.start_ms) / 1000)
     colour = _COLOURS.get(run.status, "inherit")
     parts = [
         f'<div>{_name(run)} <span style="color:{colour};font-weight:600">{escape(run.status)}</span> '
@@ -201,7 +201,7 @@ def _item(name: str, value: str, aside: str = "") -> str:
 
 
 def _value(run: ActiveRun, change: MetricChange) -> str:
-    return shown_value(run.metrics.get(change.name))
+    return number(run.metrics.get(change.name))
 
 
 def _other_params(run: ActiveRun, ranking: RunRanking) -> Mapping[str, str]:

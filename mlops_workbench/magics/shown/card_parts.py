@@ -9,6 +9,8 @@ from typing import Any
 from mlops_workbench.capture.run.active import ActiveRun
 from mlops_workbench.core.records import Dataset, as_float
 from mlops_workbench.core.run_ranking import MetricChange, RunRanking
+from mlops_workbench.core.shown.formats import change as signed
+from mlops_workbench.core.shown.formats import number, share
 
 #: Metrics with this beginning are resources that were used; MLflow names them so.
 SYSTEM = "system/"
@@ -31,7 +33,7 @@ def main_metrics(run: ActiveRun, ranking: RunRanking) -> list[MetricChange]:
 
 
 def change_text(change: MetricChange, ranking: RunRanking, name: str = "") -> str:
-    """``-0.42 (3.6%) better than linear; best so far``; empty when there is nothing to compare with.
+    """``−0.42 (3.6 %) better than linear; best so far``; empty when there is nothing to compare with.
 
     `name` is that of the run itself: the run before it may have had the same.
     """
@@ -41,11 +43,11 @@ def change_text(change: MetricChange, ranking: RunRanking, name: str = "") -> st
     if difference == 0:
         words.append(f"as {previous}")
     elif difference is not None:
-        share = f" ({abs(difference / change.previous):.1%})" if change.previous else ""
+        relative = f" ({share(abs(difference / change.previous), 1)})" if change.previous else ""
         judged = {True: "better than", False: "worse than", None: "against"}[change.improved]
-        words.append(f"{difference:+.4g}{share} {judged} {previous}")
+        words.append(f"{signed(difference)}{relative} {judged} {previous}")
     if change.best is not None:
-        words.append("best so far" if change.leads else f"best is {shown_value(change.best)}")
+        words.append("best so far" if change.leads else f"best is {number(change.best)}")
     return "; ".join(words)
 
 
@@ -66,7 +68,7 @@ def usage_text(run: ActiveRun) -> str:
             plain = name[len(SYSTEM) :]
             stem, _, unit = plain.rpartition("_")
             sign, factor = _UNITS.get(unit.lower(), ("", 1.0))
-            shown = f"{as_float(value) * factor:,.4g}"
+            shown = number(as_float(value) * factor)
             words.append(f"{re.sub(r'[_/]+', ' ', stem if sign else plain)} {shown}{' ' + sign if sign else ''}")
     return ", ".join(words[:6])
 
@@ -81,11 +83,3 @@ def shown_value(value: Any, limit: int = 48) -> str:
         shown = str(value)
     shown = " ".join(shown.split())
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
-
-
-def duration_text(seconds: float) -> str:
-    """``2.31 s``, ``4 min 5 s``, ``2 h 10 min``."""
-    if seconds < 60:
-        return f"{seconds:.3g} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

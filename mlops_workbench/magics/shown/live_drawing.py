@@ -8,8 +8,9 @@ from html import escape
 
 from mlops_workbench.capture.progress import Bar
 from mlops_workbench.core.shown.colours import ACCENT, BORDER, FONT, TEXT
+from mlops_workbench.core.shown.formats import duration, number
 from mlops_workbench.core.shown.sparkline import sparkline
-from mlops_workbench.magics.shown.card_parts import duration_text, shown_value
+from mlops_workbench.magics.shown.card_parts import shown_value
 
 _MAX_METRICS, _MAX_BARS = 8, 6
 _MUTED = "opacity:.65"
@@ -49,7 +50,7 @@ def live_text(now: Snapshot) -> str:
     lines = [f"run {now.name} - RUNNING - experiment {now.experiment}"] if now.name else []
     lines += [f"  {bar}" for bar in now.bars[:_MAX_BARS]]
     if now.metrics:
-        shown = [f"{name}={shown_value(value)}" for name, value in list(now.metrics.items())[:_MAX_METRICS]]
+        shown = [f"{name}={number(value)}" for name, value in list(now.metrics.items())[:_MAX_METRICS]]
         lines.append(f"  {', '.join(shown)}")
     return "\n".join(lines)
 
@@ -57,7 +58,7 @@ def live_text(now: Snapshot) -> str:
 def live_html(now: Snapshot) -> str:
     """The snapshot as HTML."""
     parts = []
-    aside = " ".join(filter(None, [duration_text(_coarse(now.seconds)), now.resources and f"· {now.resources}"]))
+    aside = " ".join(filter(None, [duration(now.seconds), now.resources and f"· {now.resources}"]))
     if now.name:
         parts.append(
             f'<div><span style="font-weight:600;overflow-wrap:anywhere">{escape(now.name)}</span> '
@@ -105,7 +106,7 @@ def _metrics(now: Snapshot) -> str:
     cell = "padding:0 14px 0 0;text-align:left;border:none;background:none"
     rows = "".join(
         f'<tr style="background:none"><td style="{cell};{_MUTED}">{escape(name)}</td>'
-        f'<td style="{cell};text-align:right;font-weight:600;min-width:5em">{escape(shown_value(value))}</td>'
+        f'<td style="{cell};text-align:right;font-weight:600;min-width:5em">{number(value)}</td>'
         f'<td style="{cell};color:{ACCENT}">{sparkline(now.curves.get(name, ()), label=f"{name} so far")}</td></tr>'
         for name, value in list(now.metrics.items())[:_MAX_METRICS]
     )
@@ -113,8 +114,3 @@ def _metrics(now: Snapshot) -> str:
     more = f'<div style="{_MUTED}">and {left} more</div>' if left > 0 else ""
     style = "border-collapse:collapse;border:none;margin:1px 0;font-size:inherit;font-variant-numeric:tabular-nums"
     return f'<table style="{style}"><tbody>{rows}</tbody></table>{more}'
-
-
-def _coarse(seconds: float) -> float:
-    # Digits that change faster than they can be read are noise.
-    return round(seconds, 1) if seconds < 10 else float(round(seconds))

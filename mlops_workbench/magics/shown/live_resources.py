@@ -6,6 +6,8 @@ import os
 import time
 from pathlib import Path
 
+from mlops_workbench.core.shown.formats import share
+
 
 class ProcessGauge:
     """CPU and memory of this process since it was made."""
@@ -15,10 +17,10 @@ class ProcessGauge:
         self._cpu = time.process_time()
 
     def text(self) -> str:
-        """``CPU 98%, 1.2 GB``."""
+        """``CPU 98 %, 1.2 GB``."""
         wall, cpu = time.perf_counter(), time.process_time()
         took = wall - self._wall
-        words = [f"CPU {(cpu - self._cpu) / took:.0%}"] if took > 0 else []
+        words = [f"CPU {share((cpu - self._cpu) / took)}"] if took > 0 else []
         self._wall, self._cpu = wall, cpu
         if memory := resident_bytes():
             words.append(f"{memory / 1e9:.2g} GB" if memory >= 1e9 else f"{memory / 1e6:.0f} MB")

@@ -21,6 +21,7 @@ from mlops_workbench.capture.session.session import Session
 from mlops_workbench.core.errors import WorkbenchError
 from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.processes import ProcessIdentity
+from mlops_workbench.core.tags import ATTEMPT, INPUT_PREFIX, PIPELINE, PIPELINE_RUN, REASON, STAGE
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.pipelines.runs.events import (
     AttemptEnded,
@@ -92,7 +93,7 @@ class Runner:
             experiment=request.experiment,
             kind="pipeline",
             notebook="",
-            tags={"mlops.pipeline": request.pipeline, "mlops.pipeline_run": request.id, "mlops.reason": request.reason},
+            tags={PIPELINE: request.pipeline, PIPELINE_RUN: request.id, REASON: request.reason},
         )
         append_event(self._folder.events, RunStarted(now_ms(), self._parent.uid))
         # Who cancels a run before it has a process can only leave word.
@@ -195,12 +196,12 @@ class Runner:
 
     def _tags(self, stage: StageRequest, number: int) -> dict[str, str]:
         tags = {
-            "mlops.pipeline": self._request.pipeline,
-            "mlops.pipeline_run": self._request.id,
-            "mlops.stage": stage.name,
+            PIPELINE: self._request.pipeline,
+            PIPELINE_RUN: self._request.id,
+            STAGE: stage.name,
         }
-        tags |= {f"mlops.input.{name}": source for name, source in stage.inputs.items()}
-        return tags | ({"mlops.attempt": str(number)} if number > 1 else {})
+        tags |= {f"{INPUT_PREFIX}{name}": source for name, source in stage.inputs.items()}
+        return tags | ({ATTEMPT: str(number)} if number > 1 else {})
 
     def _enforce(self, attempt: _Attempt) -> None:
         now = time.monotonic()

@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
-import msgspec
 import yaml
 
-from mlops_workbench.core.store import digest_file
+from mlops_workbench.core.errors import StorageError
+from mlops_workbench.core.manifest import Manifest, read_manifest
 from mlops_workbench.serving.errors import InvalidModel
 from mlops_workbench.serving.rows.signature import Signature, parse_signature
-
-MANIFEST = "mlops/manifest.json"
-
-
-class ManifestEntry(msgspec.Struct, frozen=True):
-    """What a file must be: its SHA-256 in hexadecimal and its size in bytes."""
-
-    sha256: str
-    size: int
-
-
-class Manifest(msgspec.Struct, frozen=True):
-    """Files of a model folder by relative path."""
-
-    files: dict[str, ManifestEntry]
 
 
 @dataclass(frozen=True)
@@ -71,10 +56,10 @@ class ModelFolder:
         InvalidModel
             No manifest, a missing or changed file, no signature, or not a scikit-learn model.
         """
-        manifest = _manifest(path)
-        for name, entry in manifest.files.items():
-            _verify(path, name, entry)
-        raw = _verified_bytes(path, "MLmodel", manifest)
+        with _refused():
+            manifest = read_manifest(path)
+            manifest.verify(path)
+            raw = manifest.read(path, "MLmodel")
         try:
             description = yaml.safe_load(raw)
         except yaml.YAMLError as error:
@@ -87,9 +72,10 @@ class ModelFolder:
             raise InvalidModel(
                 "not a scikit-learn model", where=str(path), hint="log it with mlflow.sklearn or the workbench"
             )
-        file = str(flavor.get("pickled_model"))
         function = flavors.get("python_function") if isinstance(flavors, dict) else None
         method = function.get("predict_fn", "predict") if isinstance(function, dict) else "predict"
+        with _refused():
+            data = manifest.read(path, str(flavor.get("pickled_model")))
         return cls(
             path=path,
             signature=parse_signature(description.get("signature"), str(path / "MLmodel")),
@@ -98,62 +84,20 @@ class ModelFolder:
             predict_method=str(method),
             mlflow_version=str(description.get("mlflow_version", "")),
             example=_example(path, description, manifest),
-            data=_verified_bytes(path, file, manifest),
+            data=data,
         )
 
 
-def _manifest(path: Path) -> Manifest:
-    file = path / MANIFEST
+@contextmanager
+def _refused() -> Iterator[None]:
+    """Turn what is wrong with a folder into an error of the endpoint."""
     try:
-        manifest = msgspec.json.decode(file.read_bytes(), type=Manifest)
-    except FileNotFoundError:
-        raise InvalidModel(
-            "the model folder has no manifest, so nothing in it can be verified",
-            where=str(file),
-            hint="endpoints serve folders that the registry exported",
-        ) from None
-    except OSError as error:
-        raise InvalidModel(f"the manifest cannot be read: {error.strerror}", where=str(file)) from error
-    except msgspec.DecodeError as error:
-        raise InvalidModel(f"the manifest is broken: {error}", where=str(file)) from error
-    for name in manifest.files:
-        parts = PurePosixPath(name)
-        if parts.is_absolute() or ".." in parts.parts:
-            raise InvalidModel(f"the manifest names a file outside the folder: {name}", where=str(file))
-    return manifest
-
-
-def _verify(path: Path, name: str, entry: ManifestEntry) -> None:
-    file = path / name
-    try:
-        size, digest = file.stat().st_size, digest_file(file)
-    except OSError as error:
-        raise InvalidModel(f"{name} of the model cannot be read: {error.strerror}", where=str(file)) from error
-    _compare(file, size, digest, entry)
-
-
-def _verified_bytes(path: Path, name: str, manifest: Manifest) -> bytes:
-    entry = manifest.files.get(name)
-    if entry is None:
-        raise InvalidModel(f"the manifest does not name {name}, so it cannot be verified", where=str(path / MANIFEST))
-    try:
-        data = (path / name).read_bytes()
-    except OSError as error:
-        raise InvalidModel(f"{name} of the model cannot be read: {error.strerror}", where=str(path)) from error
-    _compare(path / name, len(data), hashlib.sha256(data).hexdigest(), entry)
-    return data
-
-
-def _compare(file: Path, size: int, digest: str, entry: ManifestEntry) -> None:
-    if (size, digest) != (entry.size, entry.sha256):
-        raise InvalidModel(
-            f"{file.name} is not the file that was registered",
-            where=str(file),
-            hint="remove the exported folder; it is made again from the registry",
-        )
+        yield
+    except StorageError as error:
+        raise InvalidModel(error.message, where=error.where, hint=error.hint) from error
 
 
 def _example(path: Path, description: Mapping[str, Any], manifest: Manifest) -> bytes:
     info = description.get("saved_input_example_info")
     name = info.get("serving_input_path") if isinstance(info, dict) else None
-    return _verified_bytes(path, name, manifest) if isinstance(name, str) and name in manifest.files else b""
+    return manifest.read(path, name) if isinstance(name, str) and name in manifest.files else b""

@@ -18,6 +18,18 @@ from typing import TypeAlias
 
 from mlops_workbench.core.errors import Unavailable, WorkbenchError
 from mlops_workbench.core.records import RunStart, SessionStart
+from mlops_workbench.core.tags import (
+    CELL_ID,
+    EXPERIMENT,
+    KIND,
+    NOTEBOOK,
+    PARENT_RUN_ID,
+    PARENT_UID,
+    RUN_UID,
+    SOURCE_NAME,
+    SOURCE_TYPE,
+    USER,
+)
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.tracking.delivery.held_files import HeldFiles
 from mlops_workbench.tracking.delivery.log import DeliveredRun, DeliveryLog
@@ -32,7 +44,6 @@ from mlops_workbench.tracking.journals.files import (
     read_batch,
 )
 from mlops_workbench.tracking.journals.gc_pause import collection_paused
-from mlops_workbench.tracking.mapping.tags import PARENT, RUN_UID
 from mlops_workbench.tracking.mapping.values import MAX_RUN_NAME, UNUSABLE, as_text, clip
 from mlops_workbench.tracking.mlflow.errors import PERMANENT
 from mlops_workbench.tracking.mlflow.store import TrackingStore
@@ -311,7 +322,7 @@ class BatchDelivery:
         parent_id = self.log.run_id(start.parent_uid) if start.parent_uid else None
         tags = self._tags(uid, start, file, experiment)
         if parent_id:
-            tags[PARENT] = parent_id
+            tags[PARENT_RUN_ID] = parent_id
         if run_id is None:
             try:
                 run_id = self.store.create_run(
@@ -322,7 +333,7 @@ class BatchDelivery:
                 self.store.forget_experiments()
                 raise Unavailable(f"MLflow refused to make a run: {error.message}", where=error.where) from error
         elif parent_id:
-            self.store.set_tags(run_id, {PARENT: parent_id})
+            self.store.set_tags(run_id, {PARENT_RUN_ID: parent_id})
         self.log.ack_run(uid, run_id, parent_set=parent_id is not None)
 
     def _adopt_children(self, uid: str) -> None:
@@ -331,23 +342,23 @@ class BatchDelivery:
             return
         for child, child_id in self.log.children_without_parent(uid):
             try:
-                self.store.set_tags(child_id, {PARENT: run_id})
+                self.store.set_tags(child_id, {PARENT_RUN_ID: run_id})
             except PERMANENT as error:
-                self.log.note_problem(child, f"tag {PARENT}", str(error))
+                self.log.note_problem(child, f"tag {PARENT_RUN_ID}", str(error))
             self.log.ack_parent(child)
 
     def _tags(self, uid: str, start: RunStart, file: JournalFile, experiment: str) -> dict[str, str]:
         user, _ = self.log.session(file.session)
         tags = {
             RUN_UID: uid,
-            "mlops.kind": start.kind,
-            "mlops.experiment": experiment,
-            "mlops.parent_uid": start.parent_uid,
-            "mlops.notebook": start.notebook,
-            "mlops.cell_id": start.cell_id,
-            "mlflow.user": start.tags.get("mlflow.user") or user,
-            "mlflow.source.name": start.notebook or file.session,
-            "mlflow.source.type": "NOTEBOOK" if start.notebook else "LOCAL",
+            KIND: start.kind,
+            EXPERIMENT: experiment,
+            PARENT_UID: start.parent_uid,
+            NOTEBOOK: start.notebook,
+            CELL_ID: start.cell_id,
+            USER: start.tags.get(USER) or user,
+            SOURCE_NAME: start.notebook or file.session,
+            SOURCE_TYPE: "NOTEBOOK" if start.notebook else "LOCAL",
         }
         return {key: clip(as_text(value), 5000) for key, value in tags.items() if value}
 

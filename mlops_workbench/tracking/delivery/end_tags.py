@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from mlops_workbench.core.records import RunEnd
+from mlops_workbench.core.tags import COMPLETE, ERROR
 from mlops_workbench.tracking.journals.files import REAPER
 from mlops_workbench.tracking.mapping.values import as_text
-
-ERROR = "mlops.error"
 
 
 def end_tags_after(ended: str, end: RunEnd, session: str, tags: dict[str, str]) -> str:
@@ -26,5 +25,5 @@ def end_tags(end: RunEnd) -> dict[str, str]:
     if end.error:
         tags[ERROR] = as_text(end.error)
     if not end.complete:
-        tags["mlops.complete"] = "false"
+        tags[COMPLETE] = "false"
     return tags

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mlops_workbench.core.records import Params, RunEnd, RunStart, Tags, Value
+from mlops_workbench.core.tags import PARAM_PREFIX
 from mlops_workbench.tracking.delivery.end_tags import end_tags
 from mlops_workbench.tracking.delivery.log import DeliveryLog
 from mlops_workbench.tracking.delivery.record import RunRecord
@@ -24,7 +25,7 @@ def long_texts(log: DeliveryLog, uid: str, item: RunRecord) -> Iterator[tuple[st
             if ordinal == 1:
                 yield f"mlops/params/{key}.txt", text
             elif ordinal > 1:
-                tags[f"mlops.param.{key}.{ordinal}"] = text
+                tags[f"{PARAM_PREFIX}{key}.{ordinal}"] = text
     elif isinstance(record, Tags):
         tags = record.values
     elif isinstance(record, RunStart):

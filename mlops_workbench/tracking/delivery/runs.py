@@ -22,6 +22,7 @@ from mlops_workbench.core.records import (
     Tags,
 )
 from mlops_workbench.core.store import BlobStore
+from mlops_workbench.core.tags import ESTIMATOR, FORMAT, MODEL_NAME, MODEL_UID, NOTE, PARAM_PREFIX, RUN_UID
 from mlops_workbench.tracking.delivery.end_tags import ERROR, end_tags_after
 from mlops_workbench.tracking.delivery.log import DeliveredRun, DeliveryLog
 from mlops_workbench.tracking.delivery.long_texts import long_texts
@@ -29,7 +30,6 @@ from mlops_workbench.tracking.delivery.record import RunRecord
 from mlops_workbench.tracking.journals.files import REAPER
 from mlops_workbench.tracking.mapping.metric_rows import metric_rows, named
 from mlops_workbench.tracking.mapping.models import model_uid, store_model_name
-from mlops_workbench.tracking.mapping.tags import MODEL_UID, RUN_UID
 from mlops_workbench.tracking.mapping.values import MAX_PARAM, MAX_TAG, as_text, clip, safe_path, store_name
 from mlops_workbench.tracking.mlflow.errors import PERMANENT
 from mlops_workbench.tracking.mlflow.model_folder import write_model_folder
@@ -170,7 +170,7 @@ class RunDelivery:
                 key, text = named(name, tags), as_text(value)
                 ordinal = self.log.param_ordinal(run.uid, key, item.place, text)
                 if ordinal > 1:
-                    tags[store_name(f"mlops.param.{key}.{ordinal}")] = text
+                    tags[store_name(f"{PARAM_PREFIX}{key}.{ordinal}")] = text
                 elif ordinal == 1:
                     first[key] = clip(text, MAX_PARAM)
         for some in _chunks(list(first.items()), PARAMS_PER_CALL):
@@ -185,7 +185,7 @@ class RunDelivery:
         for key, text in params.items():
             if key in known:
                 if known[key] != text:
-                    tags[store_name(f"mlops.param.{key}.2")] = text
+                    tags[store_name(f"{PARAM_PREFIX}{key}.2")] = text
                 continue
             self._attempt(run, f"param {key}", partial(self.store.log_params, run.run_id, {key: text}))
 
@@ -212,7 +212,7 @@ class RunDelivery:
             for name, value in given.items():
                 tags[named(name, tags)] = as_text(value)
                 if name == "note":
-                    tags["mlflow.note.content"] = as_text(value)
+                    tags[NOTE] = as_text(value)
         # The error of an end that was taken back; most runs never had one.
         if tags.get(ERROR) == "" and not self.store.run_tags(run.run_id).get(ERROR):
             del tags[ERROR]
@@ -267,9 +267,9 @@ class RunDelivery:
             tags = {
                 MODEL_UID: key,
                 RUN_UID: run.uid,
-                "mlops.estimator": model.estimator,
-                "mlops.format": model.format,
-                "mlops.name": model.name,
+                ESTIMATOR: model.estimator,
+                FORMAT: model.format,
+                MODEL_NAME: model.name,
             }
             model_id = self.store.create_model(
                 run.experiment_id, store_model_name(model.name), run.run_id, tags, self.store.run_params(run.run_id)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 from mlops_workbench.core.runs import Run
+from mlops_workbench.core.tags import NOTE, RUN_NAME
 from mlops_workbench.tracking.index.followed import number_of
 from mlops_workbench.tracking.index.metrics import put_last_values
 from mlops_workbench.tracking.mapping.values import MAX_RUN_NAME, MAX_TAG, as_text, clip, store_name
@@ -19,7 +20,7 @@ from mlops_workbench.tracking.mapping.values import MAX_RUN_NAME, MAX_TAG, as_te
 #: MLflow was asked, and it is the run that was delivered.
 Settled: TypeAlias = Callable[[str, str, set[str]], bool]
 
-_NOTE, _MLFLOW_NOTE, _RUN_NAME = "note", "mlflow.note.content", "mlflow.runName"
+_NOTE = "note"
 _PAGE = 500
 
 
@@ -66,7 +67,7 @@ def put_edits(connection: sqlite3.Connection, runs: Sequence[Run], settled: Sett
             continue
         if new_name:
             connection.execute("UPDATE runs SET name = ? WHERE uid = ?", (new_name, uid))
-            connection.execute("UPDATE tags SET value = ? WHERE uid = ? AND name = ?", (new_name, uid, _RUN_NAME))
+            connection.execute("UPDATE tags SET value = ? WHERE uid = ? AND name = ?", (new_name, uid, RUN_NAME))
         _put_tags(connection, uid, tags)
         connection.executemany(
             "INSERT OR IGNORE INTO params VALUES (?, ?, ?, ?)",
@@ -81,12 +82,12 @@ def _edited_tags(theirs: dict[str, str], ours: dict[str, str]) -> Iterator[tuple
     """Tags that MLflow has otherwise than they were delivered, by the name that it has them under."""
     for key, text in theirs.items():
         name = key
-        if key == _MLFLOW_NOTE and key not in ours:
+        if key == NOTE and key not in ours:
             name = _NOTE
-        elif key == _NOTE and _MLFLOW_NOTE in theirs:
+        elif key == _NOTE and NOTE in theirs:
             # Delivered under both names; MLflow's page changes the other one.
             continue
-        elif key.startswith(("mlflow.", "mlops.")) and (key not in ours or key == _RUN_NAME):
+        elif key.startswith(("mlflow.", "mlops.")) and (key not in ours or key == RUN_NAME):
             continue
         if name not in ours or text not in (ours[name], clip(as_text(ours[name]), MAX_TAG)):
             yield name, text

@@ -24,13 +24,13 @@ from mlops_workbench.core.runs import (
     RunDetail,
     RunModel,
 )
+from mlops_workbench.core.tags import shown_tags
 from mlops_workbench.tracking.index.datasets import datasets_of_run, versions_of_digest
 from mlops_workbench.tracking.index.filter import parse_filter
 from mlops_workbench.tracking.index.history import history, points_of
 from mlops_workbench.tracking.index.schema import connect
 from mlops_workbench.tracking.index.search import NOT_NESTED, RUN_COLUMNS, clause, column_clause, search
 from mlops_workbench.tracking.journals.files import Cursor
-from mlops_workbench.tracking.mapping.tags import shown_tags
 
 #: Points of a metric that a page about a run gets, and points of all its metrics together.
 PAGE_POINTS, _ALL_PAGE_POINTS = 1000, 40_000

@@ -16,8 +16,21 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from mlops_workbench.core.errors import InvalidInput
+from mlops_workbench.core.tags import (
+    ERROR,
+    EXPERIMENT,
+    KIND,
+    NOTE,
+    NOTEBOOK,
+    PARENT_RUN_ID,
+    PARENT_UID,
+    RUN_NAME,
+    RUN_UID,
+    SOURCE_NAME,
+    SOURCE_TYPE,
+    USER,
+)
 from mlops_workbench.tracking.index.filter import Condition, parse_identifier
-from mlops_workbench.tracking.mapping.tags import PARENT
 from mlops_workbench.tracking.mapping.values import MAX_INT
 
 Query: TypeAlias = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
@@ -49,28 +62,28 @@ def _tag(name: str, otherwise: str) -> str:
 
 #: Tags that MLflow has of a run, and the index as a column or not as they are there.
 _TAGS = {
-    "mlflow.runName": "nullif(r.name, '')",
-    "mlflow.user": _tag("mlflow.user", "nullif(r.user, '')"),
-    PARENT: _tag(PARENT, "(SELECT nullif(p.run_id, '') FROM runs p WHERE p.uid = r.parent_uid)"),
-    "mlflow.note.content": _tag(
-        "mlflow.note.content",
+    RUN_NAME: "nullif(r.name, '')",
+    USER: _tag(USER, "nullif(r.user, '')"),
+    PARENT_RUN_ID: _tag(PARENT_RUN_ID, "(SELECT nullif(p.run_id, '') FROM runs p WHERE p.uid = r.parent_uid)"),
+    NOTE: _tag(
+        NOTE,
         "CASE r.origin WHEN '' THEN (SELECT t.value FROM tags t WHERE t.uid = r.uid AND t.name = 'note') END",
     ),
-    "mlflow.source.type": _tag(
-        "mlflow.source.type",
+    SOURCE_TYPE: _tag(
+        SOURCE_TYPE,
         "CASE r.origin WHEN '' THEN CASE r.notebook WHEN '' THEN 'LOCAL' ELSE 'NOTEBOOK' END END",
     ),
-    "mlflow.source.name": _tag(
-        "mlflow.source.name",
+    SOURCE_NAME: _tag(
+        SOURCE_NAME,
         "CASE r.origin WHEN '' THEN coalesce("
         "nullif(r.notebook, ''), (SELECT min(s.session) FROM run_sessions s WHERE s.uid = r.uid)) END",
     ),
-    "mlops.run_uid": "r.uid",
-    "mlops.kind": "nullif(r.kind, '')",
-    "mlops.experiment": "nullif(r.experiment, '')",
-    "mlops.parent_uid": "nullif(r.parent_uid, '')",
-    "mlops.notebook": "nullif(r.notebook, '')",
-    "mlops.error": "nullif(r.error, '')",
+    RUN_UID: "r.uid",
+    KIND: "nullif(r.kind, '')",
+    EXPERIMENT: "nullif(r.experiment, '')",
+    PARENT_UID: "nullif(r.parent_uid, '')",
+    NOTEBOOK: "nullif(r.notebook, '')",
+    ERROR: "nullif(r.error, '')",
 }
 
 

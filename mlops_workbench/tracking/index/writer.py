@@ -28,6 +28,7 @@ from mlops_workbench.core.records import (
     SessionStart,
     Tags,
 )
+from mlops_workbench.core.tags import RUN_NAME
 from mlops_workbench.tracking.index.followed import delivered_ids, leave_store, number_of, put_ids
 from mlops_workbench.tracking.index.metrics import MetricRows
 from mlops_workbench.tracking.index.schema import connect, remove
@@ -39,7 +40,6 @@ from mlops_workbench.tracking.mapping.values import UNUSABLE, as_text
 _log = logging.getLogger(__name__)
 
 _STATUSES = {"RUNNING", "FINISHED", "FAILED", "KILLED"}
-_RUN_NAME = "mlflow.runName"
 
 
 class IndexWriter:
@@ -263,7 +263,7 @@ class IndexWriter:
             {
                 "experiment": record.experiment, "name": record.name, "kind": record.kind, "start": record.start_ms,
                 "parent": record.parent_uid, "notebook": record.notebook, "session": self._file.session,
-                "uid": record.run_uid, "named": _RUN_NAME,
+                "uid": record.run_uid, "named": RUN_NAME,
             },
         )  # fmt: skip
         if record.source:
@@ -288,7 +288,7 @@ class IndexWriter:
     @_apply.register
     def _(self, record: Tags) -> None:
         self._seen(record.run_uid)
-        if (name := record.values.get(_RUN_NAME)) and isinstance(name, str):
+        if (name := record.values.get(RUN_NAME)) and isinstance(name, str):
             self._connection.execute("UPDATE runs SET name=? WHERE uid=?", (name, record.run_uid))
         self._put_tags(record.run_uid, record.values.items())
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from mlops_workbench.core.records import Metrics
+from mlops_workbench.core.tags import METRIC_PREFIX, NAME_PREFIX
 from mlops_workbench.tracking.mapping.values import as_text, metric_for_store, step_for_store, store_name
 
 
@@ -33,7 +34,7 @@ def metric_rows(records: Iterable[Metrics], tags: dict[str, str]) -> list[Metric
             if type(value) is not float or math.isinf(value):
                 number, true_value = metric_for_store(value)
                 if true_value:
-                    tags[store_name(f"mlops.metric.{key}")] = true_value
+                    tags[store_name(f"{METRIC_PREFIX}{key}")] = true_value
             else:
                 number = value
             rows.append(MetricRow(key, number, at_ms, step))
@@ -44,5 +45,5 @@ def named(name: str, tags: dict[str, str]) -> str:
     """The name under which MLflow takes a parameter, metric or tag; one that had to change is kept in `tags`."""
     key = store_name(name)
     if key != name:
-        tags[store_name(f"mlops.name.{key}")] = as_text(name)
+        tags[store_name(f"{NAME_PREFIX}{key}")] = as_text(name)
     return key

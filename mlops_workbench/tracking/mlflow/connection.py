@@ -9,11 +9,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlops_workbench.core.addresses import without_credentials
 from mlops_workbench.core.errors import StorageError
 from mlops_workbench.core.files import file_lock
 from mlops_workbench.core.ids import new_id
-from mlops_workbench.tracking.mapping.tags import RUN_UID, STORE_TAG
-from mlops_workbench.tracking.mlflow.errors import translated, without_credentials
+from mlops_workbench.core.tags import RUN_UID, STORE
+from mlops_workbench.tracking.mlflow.errors import translated
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -106,8 +107,8 @@ class MlflowConnection:
             _set_wal(database)
             client = kind(self.uri, self.uri)
             experiment = client.get_experiment("0")
-            if STORE_TAG not in experiment.tags:
-                client.set_experiment_tag("0", STORE_TAG, new_id())
+            if STORE not in experiment.tags:
+                client.set_experiment_tag("0", STORE, new_id())
             location = self.artifact_location("Default")
             if experiment.artifact_location != location:
                 # MLflow puts the default experiment below the working folder of whoever came first.
@@ -120,7 +121,7 @@ class MlflowConnection:
             return ""
         client = self.client
         with translated(self.uri):
-            return str(client.get_experiment("0").tags.get(STORE_TAG, ""))
+            return str(client.get_experiment("0").tags.get(STORE, ""))
 
     def artifact_location(self, experiment: str) -> str | None:
         """Where an experiment's artifacts go; None leaves it to the server."""

@@ -6,8 +6,8 @@ import contextlib
 import errno
 import re
 from collections.abc import Iterator
-from urllib.parse import urlsplit, urlunsplit
 
+from mlops_workbench.core.addresses import without_credentials
 from mlops_workbench.core.errors import (
     Conflict,
     InvalidInput,
@@ -27,14 +27,6 @@ _REFUSED = {"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "MALFORMED_REQUEST", "MAX_
 _MISSING = {"RESOURCE_DOES_NOT_EXIST", "NOT_FOUND"}
 _CONFLICT = {"RESOURCE_ALREADY_EXISTS", "ALREADY_EXISTS", "INVALID_STATE", "RESOURCE_CONFLICT"}
 _DENIED = {"PERMISSION_DENIED", "UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED"}
-
-
-def without_credentials(uri: str) -> str:
-    """A tracking URI that can be shown: user name, password and query are left out."""
-    parts = urlsplit(uri)
-    if not parts.netloc:
-        return uri
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 @contextlib.contextmanager

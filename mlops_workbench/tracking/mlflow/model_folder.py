@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from mlops_workbench.core.errors import InvalidInput, StorageError
+from mlops_workbench.core.errors import InvalidInput
+from mlops_workbench.core.manifest import inside, write_manifest
 from mlops_workbench.core.records import Column, Model
-from mlops_workbench.core.store import BlobStore, digest_file
+from mlops_workbench.core.store import BlobStore
 from mlops_workbench.core.trust import TRUSTED_TYPES
 from mlops_workbench.tracking.mapping.models import model_uid
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
-MANIFEST = "mlops/manifest.json"
 EXAMPLE = "input_example.json"
 SERVING_EXAMPLE = "serving_input_example.json"
 
@@ -79,7 +79,7 @@ def write_model_folder(
     data = _check(model)
     folder.mkdir(parents=True, exist_ok=True)
     for path, digest in model.files.items():
-        blobs.export(digest, _inside(folder, path))
+        blobs.export(digest, inside(folder, path))
 
     requirements = _requirements(model)
     store_model = StoreModel(artifact_path=location, run_id=run_id, model_uuid=model_id, model_id=model_id)
@@ -125,55 +125,6 @@ def signature(inputs: list[Column], outputs: list[Column]) -> ModelSignature | N
     return ModelSignature(inputs=schema, outputs=Schema(produced) if produced else None)
 
 
-def write_manifest(folder: Path) -> None:
-    """Write ``mlops/manifest.json``: SHA-256 and size of every other file in the folder."""
-    files = {
-        path.relative_to(folder).as_posix(): {"sha256": digest_file(path), "size": path.stat().st_size}
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path != folder / MANIFEST
-    }
-    target = folder / MANIFEST
-    target.parent.mkdir(exist_ok=True)
-    target.write_text(json.dumps({"files": files}, indent=1, ensure_ascii=False), encoding="utf-8")
-
-
-def read_manifest(folder: Path) -> dict[str, dict[str, Any]] | None:
-    """Files named by a folder's manifest, None without one."""
-    path = folder / MANIFEST
-    if not path.is_file():
-        return None
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8"))["files"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise StorageError(
-            "the model's manifest is broken", where=str(path), hint="register the model again"
-        ) from error
-
-
-def verify_manifest(folder: Path) -> list[str]:
-    """Check a folder against its manifest and return the paths it names, the manifest included.
-
-    Files that the manifest does not name are left out: MLflow adds some of its own on a download.
-
-    Raises
-    ------
-    StorageError
-        There is no manifest, or a file is missing or has other bytes.
-    """
-    files = read_manifest(folder)
-    if files is None:
-        raise StorageError("the model has no manifest", where=str(folder / MANIFEST))
-    for path, expected in files.items():
-        file = _inside(folder, path)
-        if not file.is_file():
-            raise StorageError(f"the model lacks {path}", where=str(folder), hint="register the model again")
-        if digest_file(file) != expected.get("sha256"):
-            raise StorageError(
-                f"{path} is not what was registered", where=str(folder), hint="do not use it; register the model again"
-            )
-    return [*files, MANIFEST]
-
-
 def _check(model: Model) -> str:
     if model.flavor not in _FORMATS:
         raise InvalidInput(f"models of flavor '{model.flavor}' are not known", where=model.name)
@@ -214,13 +165,6 @@ def _flavor_options(model: Model, data: str, requirements: list[str]) -> dict[st
         "code": None,
         "skops_trusted_types": sorted({*TRUSTED_TYPES, *model.untrusted}) if model.format == "skops" else None,
     }
-
-
-def _inside(folder: Path, path: str) -> Path:
-    target = folder / path
-    if Path(path).is_absolute() or ".." in Path(path).parts:
-        raise InvalidInput(f"'{path}' lies outside the model folder", where=str(folder))
-    return target
 
 
 def _write_example(folder: Path) -> dict[str, str]:

@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-_RUN_NAME = "mlflow.runName"
-_USER = "mlflow.user"
+from mlops_workbench.core.tags import RUN_NAME, USER
+
 _ARTIFACTS = "artifacts"
 
 
@@ -43,7 +43,7 @@ def new_run(
     """
     from mlflow.utils.uri import append_to_uri_path
 
-    shown = name or tags.get(_RUN_NAME) or f"run-{uid[-8:]}"
+    shown = name or tags.get(RUN_NAME) or f"run-{uid[-8:]}"
     columns = {
         "run_uuid": uid,
         "name": shown,
@@ -53,9 +53,9 @@ def new_run(
         "source_name": "",
         "entry_point_name": "",
         "source_version": "",
-        "user_id": tags.get(_USER, "unknown"),
+        "user_id": tags.get(USER, "unknown"),
         "status": "RUNNING",
         "start_time": start_ms,
         "lifecycle_stage": "active",
     }
-    return columns, {**tags, _RUN_NAME: shown}
+    return columns, {**tags, RUN_NAME: shown}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, get_args
 
 from mlops_workbench.core.errors import NotFound, Unavailable
 from mlops_workbench.core.runs import Run, RunStatus
-from mlops_workbench.tracking.mapping.tags import PARENT, RUN_UID
+from mlops_workbench.core.tags import ERROR, KIND, NOTEBOOK, PARENT_RUN_ID, PARENT_UID, RUN_UID, USER
 from mlops_workbench.tracking.mapping.values import MAX_FLOAT
 from mlops_workbench.tracking.mlflow.errors import translated
 
@@ -218,19 +218,19 @@ def as_run(
         run_id=run_id,
         experiment=experiment,
         name=name,
-        kind=tags.get("mlops.kind", "run"),
+        kind=tags.get(KIND, "run"),
         status=known,
         start_ms=start_ms,
         end_ms=end_ms,
         # MLflow's id of the parent until it is looked up: see index_followed.
-        parent_uid=tags.get("mlops.parent_uid") or tags.get(PARENT, ""),
-        notebook=tags.get("mlops.notebook", ""),
+        parent_uid=tags.get(PARENT_UID) or tags.get(PARENT_RUN_ID, ""),
+        notebook=tags.get(NOTEBOOK, ""),
         params=params,
         metrics={
             key: value if math.isfinite(value) and abs(value) < MAX_FLOAT else None for key, value in metrics.items()
         },
         tags=tags,
-        error=tags.get("mlops.error", ""),
+        error=tags.get(ERROR, ""),
         origin="mlflow",
-        user=tags.get("mlflow.user", ""),
+        user=tags.get(USER, ""),
     )

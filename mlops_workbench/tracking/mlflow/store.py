@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from mlops_workbench.core.errors import NotFound
 from mlops_workbench.core.records import Dataset, ModelMetrics
 from mlops_workbench.core.runs import MetricPoint
+from mlops_workbench.core.tags import MODEL_UID, RUN_UID
 from mlops_workbench.tracking.mapping.datasets import dataset_fields, dataset_tags
 from mlops_workbench.tracking.mapping.metric_rows import MetricRow
-from mlops_workbench.tracking.mapping.tags import MODEL_UID, RUN_UID
 from mlops_workbench.tracking.mapping.values import indexed_value, metric_for_store, safe_path, step_for_store
 from mlops_workbench.tracking.mlflow.connection import MlflowConnection
 from mlops_workbench.tracking.mlflow.errors import translated

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.core.errors import Conflict, InvalidInput, NotFound, StorageError, Unavailable
+from mlops_workbench.core.tags import RUN_NAME
 from mlops_workbench.tracking.mlflow.new_run import new_run, run_id_of
 from mlops_workbench.tracking.sqlite import insert_rows
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 #: Seconds that another writer is waited for; MLflow's own number.
 _BUSY_SECONDS = 20.0
 _ACTIVE = "active"
-_RUN_NAME = "mlflow.runName"
 
 
 class SqliteWriter:
@@ -221,8 +221,8 @@ class SqliteTransaction:
             " ON CONFLICT (key, run_uuid) DO UPDATE SET value=excluded.value",
             [(key, value, run_id) for key, value in tags.items()],
         )
-        if tags.get(_RUN_NAME):
-            self._connection.execute("UPDATE runs SET name = ? WHERE run_uuid = ?", (tags[_RUN_NAME], run_id))
+        if tags.get(RUN_NAME):
+            self._connection.execute("UPDATE runs SET name = ? WHERE run_uuid = ?", (tags[RUN_NAME], run_id))
 
     def end_run(self, run_id: str, status: str, end_ms: int) -> None:
         """Set status and end time of a run."""

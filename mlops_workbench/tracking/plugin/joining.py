@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from mlops_workbench.tracking.mapping.tags import PARENT
+from mlops_workbench.core.tags import PARENT_RUN_ID, RUN_NAME, USER
 
 if TYPE_CHECKING:
     from mlflow.entities import RunTag
@@ -17,7 +17,7 @@ _AUTOLOGGING = "mlflow.autologging"
 _DEPTH = 12
 
 #: Tags that tell where a run comes from; a run that is joined has its own.
-ORIGIN = ("mlflow.runName", "mlflow.user", "mlflow.source.")
+ORIGIN = (RUN_NAME, USER, "mlflow.source.")
 
 
 def begun_unasked(tags: Iterable[RunTag]) -> bool:
@@ -27,7 +27,7 @@ def begun_unasked(tags: Iterable[RunTag]) -> bool:
     the latter, so for the former the callers are looked at.
     """
     keys = {tag.key for tag in tags}
-    if PARENT in keys:
+    if PARENT_RUN_ID in keys:
         return False
     if _AUTOLOGGING in keys:
         return True

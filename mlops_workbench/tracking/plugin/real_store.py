@@ -10,10 +10,10 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.core.errors import Unavailable, WorkbenchError
+from mlops_workbench.core.tags import PARENT_RUN_ID
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.tracking.delivery.log import DeliveredRun, DeliveryLog, delivery_log_path
 from mlops_workbench.tracking.ingest.ingest import Ingest
-from mlops_workbench.tracking.mapping.tags import PARENT
 from mlops_workbench.tracking.mlflow.store import TrackingStore
 
 if TYPE_CHECKING:
@@ -146,9 +146,9 @@ class RealStore:
         """A run of the store with the id that this process knows, and artifacts that can be reached."""
         run.info._run_id = self.uid(run.info.run_id)
         run.info._artifact_uri = self.reachable(run.info.artifact_uri)
-        parent = run.data.tags.get(PARENT)
+        parent = run.data.tags.get(PARENT_RUN_ID)
         if parent in self._uids:
-            run.data._tags[PARENT] = self._uids[parent]
+            run.data._tags[PARENT_RUN_ID] = self._uids[parent]
         return run
 
     def shown_model(self, model: LoggedModel) -> LoggedModel:

@@ -56,7 +56,7 @@ def test_not_a_number_is_kept(session, records):
     assert math.isnan(found["a"]) and math.isnan(found["b"])
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(value=st.integers())
 def test_any_int_comes_back(session, records, value):
     with track("ints") as run:

@@ -116,7 +116,7 @@ def test_arrays_are_checked_by_position():
     assert [f.column for f in outcome.failures] == ["x1"] and cases["index"].tolist() == [4]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(st.one_of(st.floats(allow_infinity=True), st.none()), min_size=1, max_size=120),
     st.lists(st.one_of(st.sampled_from(["a", "b", "ä", "\ud800", "x" * 300]), st.none()), min_size=1, max_size=120),

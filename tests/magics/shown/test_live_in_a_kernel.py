@@ -221,8 +221,8 @@ def test_the_second_run_is_compared_with_the_first(front: Front) -> None:
     front.run("%%track one\ndepth = 3\nseed = 1\nfrom mlops_workbench import log\nlog(mae=2.0, auc=0.9, other=5)")
     [card] = displays(front.run("%%track two\ndepth = 4\nseed = 1\nlog(mae=1.5, auc=0.8, other=6)"))
     text = card["data"]["text/plain"]
-    assert "mae=1.5  -0.5 (25.0%) better than one; best so far" in text
-    assert "auc=0.8  -0.1 (11.1%) worse than one; best is 0.9" in text
+    assert "mae=1.5  −0.5 (25.0 %) better than one; best so far" in text
+    assert "auc=0.8  −0.1 (11.1 %) worse than one; best is 0.9" in text
     assert "other=6  +1 (20.0%) against one\n" in text
     assert "changed  depth=4 (was 3)\n" in text and "params   seed=1" in text
     [card] = displays(front.run("%%track two\ndepth = 5\nnew = 7\nlog(mae=1.75)"))
@@ -247,8 +247,8 @@ def test_a_terminal_shows_progress_on_one_line_and_then_the_card(tmp_path: Path)
         shell.expect_exact("In [3]:")
         shell.sendline("for _ in track.progress(range(8), desc='epochs'): time.sleep(0.15)")
         shell.sendline("")
-        shell.expect(r"\repochs \[#+\.+\] \d+% \d/8")
-        shell.expect(r"epochs \[#{20}\] 100% 8/8")
+        shell.expect(r"\repochs \[#+\.+\] \d+ % \d/8")
+        shell.expect(r"epochs \[#{20}\] 100 % 8/8")
         shell.expect_exact("In [4]:")
         shell.sendline('get_ipython().run_cell("%%track t\\nfrom mlops_workbench import log\\nlog(mae=1)");')
         shell.expect(r"run t - FINISHED in")

@@ -66,7 +66,7 @@ def _names_of(source: str) -> CellNames:
     return CellNames(writes={"df"} if source == "two" else set())
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(_sessions(), st.one_of(st.none(), _notebooks), _some)
 def test_what_a_run_rests_on_and_what_speaks_against_it_are_those_of_comparing_all_pairs(steps, notebook, given_names):
     new, old = Lineage(), reference_lineage.Lineage()

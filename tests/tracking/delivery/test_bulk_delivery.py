@@ -190,7 +190,7 @@ _VALUES = st.one_of(
         max_size=4,
     )
 )
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
 def test_rows_are_those_that_mlflow_writes(
     pair: tuple[TrackingStore, MlflowClient], batches: list[list[tuple[str, float, int, int]]]
 ) -> None:

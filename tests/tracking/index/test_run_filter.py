@@ -153,7 +153,7 @@ def test_the_table_of_filters_tells_runs_apart(store: tuple[ReadIndex, MlflowCli
         max_size=4,
     )
 )
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 def test_any_conjunction_gives_the_same_runs_as_in_mlflow(
     store: tuple[ReadIndex, MlflowClient], conditions: list[str]
 ) -> None:
@@ -248,7 +248,7 @@ def test_a_mistake_is_told_with_its_place_and_what_to_write(text: str, message: 
 
 
 @given(st.text(max_size=60))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_no_text_is_more_than_a_filter_or_a_mistake(text: str) -> None:
     try:
         found = parse_filter(text)

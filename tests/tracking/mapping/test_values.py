@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mlflow.utils.validation import _validate_param, _validate_tag
 
+from mlops_workbench.core.addresses import without_credentials
 from mlops_workbench.core.errors import Unavailable
 from mlops_workbench.tracking.mapping.values import as_text, is_store_name, metric_for_store, safe_path, store_name
-from mlops_workbench.tracking.mlflow.errors import translated, without_credentials
+from mlops_workbench.tracking.mlflow.errors import translated
 
 
 @given(st.text(max_size=400))

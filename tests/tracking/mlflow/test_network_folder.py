@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from mlops_workbench.core.manifest import read_manifest
 from mlops_workbench.core.records import Column, Model
 from mlops_workbench.core.workspace import Workspace
-from mlops_workbench.tracking.mlflow.model_folder import verify_manifest, write_model_folder
+from mlops_workbench.tracking.mlflow.model_folder import write_model_folder
 
 
 @pytest.mark.parametrize(
@@ -50,6 +51,6 @@ def test_a_network_is_a_model_of_its_own_flavour(
     assert '"shape": [-1, 3]' in written["signature"]["inputs"]
     for path, content in files.items():
         assert (tmp_path / "net" / path).read_bytes() == content
-    assert set(files) <= set(verify_manifest(tmp_path / "net"))
+    assert set(files) <= set(read_manifest(tmp_path / "net").files)
     needed = (tmp_path / "net" / "requirements.txt").read_text().split()
     assert set(requirements) <= set(needed) and not any(line.startswith("scikit-learn") for line in needed)

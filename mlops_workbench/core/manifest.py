@@ -1,0 +1,127 @@
+"""The manifest of a model folder: SHA-256 and size of each of its files."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path, PurePosixPath
+
+import msgspec
+
+from mlops_workbench.core.errors import StorageError
+from mlops_workbench.core.store import digest_file
+
+#: Where a model folder has its manifest.
+MANIFEST = "mlops/manifest.json"
+
+
+class ManifestEntry(msgspec.Struct, frozen=True):
+    """What a file must be: its SHA-256 in hexadecimal and its size in bytes."""
+
+    sha256: str
+    size: int
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """Files of a model folder by relative path."""
+
+    files: dict[str, ManifestEntry]
+
+    def verify(self, folder: Path) -> None:
+        """Check every file of a folder.
+
+        Raises
+        ------
+        StorageError
+            A file is missing or is not the one that was registered.
+        """
+        for name, entry in self.files.items():
+            try:
+                found = ManifestEntry(digest_file(folder / name), (folder / name).stat().st_size)
+            except OSError as error:
+                raise StorageError(
+                    f"{name} of the model cannot be read: {error.strerror}", where=str(folder / name)
+                ) from error
+            _compare(folder / name, found, entry)
+
+    def read(self, folder: Path, name: str) -> bytes:
+        """Content of a file, which is checked: nobody can change the file between the check and its use.
+
+        Raises
+        ------
+        StorageError
+            The manifest does not name the file, or it is missing or is not the one that was registered.
+        """
+        entry = self.files.get(name)
+        if entry is None:
+            raise StorageError(
+                f"the manifest does not name {name}, so it cannot be verified", where=str(folder / MANIFEST)
+            )
+        try:
+            data = (folder / name).read_bytes()
+        except OSError as error:
+            raise StorageError(f"{name} of the model cannot be read: {error.strerror}", where=str(folder)) from error
+        _compare(folder / name, ManifestEntry(hashlib.sha256(data).hexdigest(), len(data)), entry)
+        return data
+
+
+def write_manifest(folder: Path) -> None:
+    """Write the manifest of every other file in the folder."""
+    target = folder / MANIFEST
+    files = {
+        path.relative_to(folder).as_posix(): ManifestEntry(digest_file(path), path.stat().st_size)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path != target
+    }
+    target.parent.mkdir(exist_ok=True)
+    target.write_bytes(msgspec.json.format(msgspec.json.encode(Manifest(files)), indent=1))
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Manifest of a folder.
+
+    Raises
+    ------
+    StorageError
+        There is none, it cannot be read, or it names a file outside the folder.
+    """
+    file = folder / MANIFEST
+    try:
+        manifest = msgspec.json.decode(file.read_bytes(), type=Manifest)
+    except FileNotFoundError:
+        raise StorageError(
+            "the model folder has no manifest, so nothing in it can be verified",
+            where=str(file),
+            hint="endpoints serve folders that the registry exported",
+        ) from None
+    except OSError as error:
+        raise StorageError(f"the manifest cannot be read: {error.strerror}", where=str(file)) from error
+    except msgspec.DecodeError as error:
+        raise StorageError(
+            f"the manifest is broken: {error}", where=str(file), hint="register the model again"
+        ) from error
+    for name in manifest.files:
+        inside(folder, name)
+    return manifest
+
+
+def inside(folder: Path, name: str) -> Path:
+    """Path of a file in a folder.
+
+    Raises
+    ------
+    StorageError
+        The name leads out of the folder.
+    """
+    parts = PurePosixPath(name)
+    if parts.is_absolute() or ".." in parts.parts:
+        raise StorageError(f"the model names a file outside the folder: {name}", where=str(folder))
+    return folder / name
+
+
+def _compare(file: Path, found: ManifestEntry, entry: ManifestEntry) -> None:
+    if found != entry:
+        raise StorageError(
+            f"{file.name} is not the file that was registered",
+            where=str(file),
+            hint="remove the exported folder: it is made again from the registry; else register the model again",
+        )
