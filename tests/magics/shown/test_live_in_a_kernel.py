@@ -223,10 +223,10 @@ def test_the_second_run_is_compared_with_the_first(front: Front) -> None:
     text = card["data"]["text/plain"]
     assert "mae=1.5  −0.5 (25.0 %) better than one; best so far" in text
     assert "auc=0.8  −0.1 (11.1 %) worse than one; best is 0.9" in text
-    assert "other=6  +1 (20.0%) against one\n" in text
+    assert "other=6  +1 (20.0 %) against one\n" in text
     assert "changed  depth=4 (was 3)\n" in text and "params   seed=1" in text
     [card] = displays(front.run("%%track two\ndepth = 5\nnew = 7\nlog(mae=1.75)"))
-    assert "mae=1.75  +0.25 (16.7%) worse than the run before; best is 1.5" in card["data"]["text/plain"]
+    assert "mae=1.75  +0.25 (16.7 %) worse than the run before; best is 1.5" in card["data"]["text/plain"]
     assert "changed  depth=5 (was 4), new=7 (new)" in card["data"]["text/plain"]
 
 
