@@ -10,11 +10,14 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from mlops_workbench.core.errors import StorageError
+from mlops_workbench.tracking.sqlite import keep_database
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -62,6 +65,19 @@ class Database:
     def _migrate(self) -> None:
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+        scripts = ScriptDirectory.from_config(config)
+        with self.engine.connect() as connection:
+            found = MigrationContext.configure(connection).get_current_revision()
+        if found == scripts.get_current_head():
+            return
+        if found is not None and found not in {script.revision for script in scripts.walk_revisions()}:
+            raise StorageError(
+                f"the control plane's database is of a newer version (schema {found})",
+                where=self._shown,
+                hint="install that version again, or replace the database by the copy that was kept beside it",
+            )
+        if found is not None and self.engine.dialect.name == "sqlite" and self.engine.url.database:
+            keep_database(Path(self.engine.url.database), found)
         with self.engine.begin() as connection:
             if self.engine.dialect.name == "sqlite":
                 # Python's driver begins no transaction for CREATE TABLE: killed between two of them, the next start

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import alembic.op
@@ -10,7 +13,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 
-from mlops_workbench.control.database import Database
+from mlops_workbench.control import database as database_module
+from mlops_workbench.control.database import MIGRATIONS, Database
 from mlops_workbench.control.tables import Base, EndpointRow
 from mlops_workbench.core.errors import StorageError
 
@@ -77,3 +81,44 @@ def test_a_database_that_does_not_work_is_named_without_its_password(url: str) -
         Database(url)
     assert "secret" not in str(raised.value)
     assert raised.value.hint
+
+
+LATER = """
+import sqlalchemy as sa
+from alembic import op
+revision, down_revision, branch_labels, depends_on = "0002", "0001", None, None
+def upgrade():
+    op.create_table("later", sa.Column("id", sa.Integer(), primary_key=True))
+"""
+
+
+def test_a_copy_is_kept_before_a_migration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "control.db"
+    first = Database(f"sqlite:///{file}")
+    with first.session() as session:
+        session.add(EndpointRow(name="e", model="m@champion", version=1))
+    first.close()
+    later = shutil.copytree(MIGRATIONS, tmp_path / "migrations")
+    (later / "versions" / "0002_later.py").write_text(LATER)
+    monkeypatch.setattr(database_module, "MIGRATIONS", later)
+    Database(f"sqlite:///{file}").close()
+    assert [_tables(path) for path in (file, tmp_path / "control-0001.db")] == [(["e"], True), (["e"], False)]
+
+
+def test_a_database_of_a_newer_version_is_refused_and_stays_as_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "control.db"
+    Database(f"sqlite:///{file}").close()
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(StorageError, match="newer version") as refused:
+        Database(f"sqlite:///{file}")
+    assert refused.value.hint
+    with closing(sqlite3.connect(file)) as connection:
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("9999",)]
+
+
+def _tables(file: Path) -> tuple[list[str], bool]:
+    """Names of the endpoints, and whether the later table exists."""
+    with closing(sqlite3.connect(file)) as connection:
+        names = [name for (name,) in connection.execute("SELECT name FROM endpoints")]
+        return names, bool(connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'later'").fetchall())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import threading
@@ -15,6 +16,7 @@ from mlops_workbench.core.files import file_lock
 from mlops_workbench.core.ids import new_id
 from mlops_workbench.core.tags import RUN_UID, STORE
 from mlops_workbench.tracking.mlflow.errors import translated
+from mlops_workbench.tracking.sqlite import keep_database
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -33,6 +35,15 @@ _ENVIRONMENT = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
+
+#: Columns of MLflow's tables that hold absolute places of artifacts.
+_PLACES = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)
 
 
 class MlflowConnection:
@@ -105,6 +116,8 @@ class MlflowConnection:
         database = self.workspace.state / "mlflow.db"
         with file_lock(self.workspace.run / "mlflow-first-use.lock"), translated(self.uri):
             _set_wal(database)
+            _migrate(database, self.uri)
+            _follow_move(database, self.workspace.artifacts.as_uri())
             client = kind(self.uri, self.uri)
             experiment = client.get_experiment("0")
             if STORE not in experiment.tags:
@@ -144,6 +157,44 @@ def _set_wal(database: Path) -> None:
             where=str(database),
             hint="check that the workspace is writable, or set tracking.uri to an MLflow server",
         ) from error
+
+
+def _migrate(database: Path, uri: str) -> None:
+    """Bring the workspace's own database to the schema of the installed MLflow, and keep a copy of the old one.
+
+    MLflow alone migrates it without a copy when the new schema has more tables, and refuses it otherwise.
+    """
+    from alembic.script import ScriptDirectory
+    from mlflow.store.db import utils
+
+    engine = utils.create_sqlalchemy_engine(uri)
+    try:
+        found = utils._get_schema_version(engine)
+        scripts = ScriptDirectory.from_config(utils._get_alembic_config(uri))
+        earlier = {script.revision for script in scripts.walk_revisions()} - {scripts.get_current_head()}
+        # A schema of a later MLflow is refused by MLflow itself.
+        if found not in earlier:
+            return
+        keep_database(database, found)
+        utils._upgrade_db(engine)
+    finally:
+        engine.dispose()
+
+
+def _follow_move(database: Path, artifacts: str) -> None:
+    """Correct the absolute places of artifacts after the workspace's folder was moved or copied."""
+    with contextlib.closing(sqlite3.connect(database, timeout=20)) as connection, connection:
+        if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'experiments'").fetchone():
+            return
+        found = connection.execute("SELECT artifact_location FROM experiments").fetchall()
+        folders = {str(place).rpartition("/")[0] for (place,) in found}
+        for before in sorted(folder for folder in folders - {artifacts} if folder.endswith("/.mlops/artifacts")):
+            for table, column in _PLACES:
+                connection.execute(
+                    f"UPDATE {table} SET {column} = :now || substr({column}, length(:before) + 1) "
+                    f"WHERE substr({column}, 1, length(:before) + 1) = :before || '/'",
+                    {"now": artifacts, "before": before},
+                )
 
 
 def _place_default_experiment(database: Path, location: str | None) -> None:
