@@ -134,7 +134,7 @@ def test_a_budget_warns_once_at_80_percent_and_once_when_it_is_used_up(priced):
     assert "budget of this session" in text_of(priced.run("%mlops budget 4s"))
     # Only tracked work counts.
     priced.run("import time; time.sleep(4.5)")
-    assert "0%" in text_of(priced.run("%mlops budget"))
+    assert "0 %" in text_of(priced.run("%mlops budget"))
     shown = text_of(priced.run("%%track slow\nimport time\nfor _ in range(80): time.sleep(0.1)"))
     assert shown.count("of the budget is used") <= 1 and shown.count("the budget is used up") == 1
     assert priced.records.end("slow").status == "FINISHED"
