@@ -13,7 +13,7 @@ JLPM := cd labextension && PATH="$(CURDIR)/$(BIN):$$PATH" jlpm
 LABEXT_SOURCES := $(shell find labextension/src labextension/style labextension/schema -type f 2>/dev/null) \
 	labextension/package.json labextension/tsconfig.json labextension/yarn.lock
 
-.PHONY: help setup demo lab test test-python test-typescript test-browser lint format bench lock clean
+.PHONY: help setup demo lab test test-fast test-all test-python test-typescript test-browser lint format bench lock clean
 .NOTPARALLEL:
 
 help: ## show the commands
@@ -54,11 +54,19 @@ demo: setup ## run the main job end to end on real flights (KEEP=1 leaves the en
 lab: setup ## open JupyterLab on notebooks/ (DIR=folder for another)
 	$(BIN)/jupyter lab --notebook-dir=$(DIR) $(ARGS)
 
-test: lint test-python test-typescript test-browser ## run every check and test
+test: lint test-python test-typescript test-browser ## run every check and test that a change must pass
+
+test-fast: setup ## run the tests that need no kernel, server or browser, in two minutes
+	$(BIN)/pytest -m "not browser and not process and not long" -n 2 --dist loadfile $(ARGS)
+	$(JLPM) test
+
+test-all: test ## also long series, and other versions of the dependencies in environments of their own (an hour)
+	$(BIN)/pytest -m long $(ARGS)
+	.ci/environments
 
 test-python: setup
 	@# Two workers: most tests wait for a process of their own to start.
-	$(BIN)/pytest -m "not browser" -n 2 --dist loadfile $(ARGS)
+	$(BIN)/pytest -m "not browser and not long" -n 2 --dist loadfile $(ARGS)
 
 test-typescript: setup
 	$(JLPM) test

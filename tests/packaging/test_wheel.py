@@ -98,7 +98,8 @@ def test_the_wheel_holds_the_built_extension_and_no_sources_of_it(wheel: Path) -
         for name in names
         if name.startswith(("labextension/", "tests/", "notebooks/", "mlops_workbench/labextension"))
     ]
-    assert not [name for name in names if name.endswith((".ts", ".tsx", ".ipynb", ".pyc"))]
+    assert not [name for name in names if name.endswith((".ts", ".tsx", ".ipynb", ".pyc", "README.md"))]
+    assert f"mlops_workbench-{__version__}.dist-info/licenses/LICENSE" in names
 
 
 def test_the_version_is_one(wheel: Path) -> None:
