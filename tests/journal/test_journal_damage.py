@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from mlops_workbench.core.errors import StorageError
@@ -140,7 +140,11 @@ def test_bytes_changed_in_several_places_cost_no_frame_but_theirs(frames, data, 
 def test_pages_of_zeros_cost_no_frame_but_theirs(frames, data, tmp_path):
     path = write(tmp_path / "j", frames)
     raw = bytearray(path.read_bytes())
-    for page in data.draw(st.sets(st.integers(0, len(raw) // PAGE), min_size=1, max_size=3)):
+    pages = data.draw(st.sets(st.integers(0, len(raw) // PAGE), min_size=1, max_size=3))
+    # The first page holds both copies of the header: without them, frames of another file in what is left of a payload
+    # cannot be told from the file's own when they are the majority.
+    assume(0 not in pages or not any(b"abcd" in payload for _, payload in frames))
+    for page in pages:
         raw[page * PAGE : (page + 1) * PAGE] = bytes(len(raw[page * PAGE : (page + 1) * PAGE]))
     check_damage(path, frames, laid_out(path), bytes(raw))
 
