@@ -24,6 +24,29 @@ settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
 
 
+#: Whether the test that runs may start Python processes.
+_may_start = True
+
+
+def _refuse_processes(event: str, arguments: tuple[Any, ...]) -> None:
+    if event == "subprocess.Popen" and not _may_start and "python" in str(arguments[0]):
+        raise RuntimeError("this test starts a process: give it the mark 'process'")
+
+
+sys.addaudithook(_refuse_processes)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[Any]:
+    """Keep the marks true: what is not marked starts no Python process, so that `make test-fast` stays fast."""
+    global _may_start
+    _may_start = any(item.get_closest_marker(name) for name in ("process", "browser", "long"))
+    try:
+        return (yield)
+    finally:
+        _may_start = True
+
+
 @pytest.fixture(autouse=True)
 def own_environment(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sees the developer's settings, default workspace or what is remembered between sessions."""

@@ -8,6 +8,8 @@ from mlops_workbench.client.client import Client
 from mlops_workbench.core.errors import InvalidInput, Unavailable, WorkbenchError
 from mlops_workbench.core.workspace import Workspace
 
+pytestmark = pytest.mark.process
+
 
 @pytest.mark.parametrize(
     ("url", "kind"),

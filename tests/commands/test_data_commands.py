@@ -26,6 +26,8 @@ from mlops_workbench.core.errors import InvalidInput, NotFound
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.magics.mlops_magic import split
 
+pytestmark = pytest.mark.process
+
 
 class Place:
     """A frontend with variables."""

@@ -27,7 +27,7 @@ from mlops_workbench.core.monitors import MonitorSpec
 from mlops_workbench.core.processes import ProcessIdentity
 from mlops_workbench.core.workspace import Workspace
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.process, pytest.mark.timeout(300)]
 
 RANDOM = np.random.default_rng(0)
 X = pd.DataFrame({"größe": RANDOM.normal(size=1500), "kind": RANDOM.integers(0, 3, 1500).astype(float)})

@@ -24,6 +24,8 @@ from mlops_workbench.control.app import create_app
 from mlops_workbench.core.errors import Unauthorized, Unavailable
 from mlops_workbench.core.workspace import Workspace
 
+pytestmark = pytest.mark.process
+
 
 def eventually(look: Callable[[], bool], seconds: float = 60) -> bool:
     deadline = time.monotonic() + seconds

@@ -80,6 +80,7 @@ def test_a_folder_that_is_a_file_gives_a_clear_error(tmp_path: Path) -> None:
         write_atomic(tmp_path / "file" / "x", "data")
 
 
+@pytest.mark.process
 def test_a_lock_is_free_again_when_its_holder_is_killed(tmp_path: Path) -> None:
     lock = tmp_path / "lock"
     code = (
@@ -107,6 +108,7 @@ def test_a_process_is_told_from_a_later_one_with_its_number() -> None:
     assert not ProcessIdentity(own.pid, own.started - 1).alive()
 
 
+@pytest.mark.process
 def test_a_process_is_stopped_even_when_it_does_not_want_to() -> None:
     code = "import signal, time; signal.signal(15, signal.SIG_IGN); print('up', flush=True); time.sleep(600)"
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
@@ -173,6 +175,7 @@ def test_an_interrupted_write_leaves_no_blob(tmp_path: Path) -> None:
     assert not [name for _, _, names in os.walk(store.root) for name in names]
 
 
+@pytest.mark.process
 def test_the_ground_is_quick_to_import_and_pulls_in_nothing() -> None:
     code = (
         "import sys; import mlops_workbench.core.workspace, mlops_workbench.core.records; "
@@ -182,6 +185,7 @@ def test_the_ground_is_quick_to_import_and_pulls_in_nothing() -> None:
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.process
 def test_a_lock_is_its_holders_whatever_a_forked_child_does(tmp_path: Path) -> None:
     lock = tmp_path / "lock"
     with contextlib.ExitStack() as stack:

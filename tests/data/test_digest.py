@@ -311,6 +311,7 @@ def test_the_rows_of_a_sample_are_spread_and_never_beyond_the_table(rows, share)
         assert chosen[-1] == rows - 1
 
 
+@pytest.mark.process
 def test_the_version_does_not_depend_on_the_process():
     script = (
         "import pandas as pd; from mlops_workbench.data.digest import digest_data;"

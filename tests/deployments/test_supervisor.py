@@ -26,6 +26,8 @@ from mlops_workbench.deployments import Supervisor
 from mlops_workbench.deployments.endpoint_folder import EndpointFolder
 from mlops_workbench.serving.desired import read_observed
 
+pytestmark = pytest.mark.process
+
 SPEC = EndpointSpec("eta", "flight-delays@champion", 1)
 ModelFolderOf = Callable[[str, int], Path]
 

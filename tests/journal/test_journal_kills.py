@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from kill_trials import run_trials
 
+pytestmark = pytest.mark.process
+
 
 def test_killing_a_process_at_any_moment_loses_doubles_and_invents_nothing(tmp_path):
     counts = run_trials(24, tmp_path, seed=11)

@@ -15,6 +15,8 @@ import pytest
 
 from mlops_workbench.core.settings import load_settings
 
+pytestmark = pytest.mark.process
+
 #: ``kept()`` gives the records that are on the disk, as ``(type, what)``.
 DISK = """
 import os, time

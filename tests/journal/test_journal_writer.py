@@ -114,6 +114,7 @@ def test_two_writers_of_one_name_never_share_a_file(tmp_path):
     assert [f.payload for f in read_frames(two.path)] == [b"two"]
 
 
+@pytest.mark.process
 def test_a_forked_child_cannot_write_to_the_parents_file(tmp_path):
     writer = JournalWriter(tmp_path, "s", segment_bytes=1 << 20, fsync_seconds=0.05)
     writer.append(1, b"before")
@@ -183,6 +184,7 @@ def test_a_process_with_too_many_files_open_is_synced_later(tmp_path):
     assert [frame.payload for frame in read_frames(writer.path)] == [b"x", b"in", b"y"]
 
 
+@pytest.mark.process
 def test_a_full_disk_is_an_error_and_what_was_written_stays(tmp_path):
     # The largest file size a process may write stands for the full disk: reserving room fails the same way.
     script = f"""
@@ -225,6 +227,7 @@ while True:
 """
 
 
+@pytest.mark.process
 def test_killing_the_writer_loses_nothing_that_append_returned_from(tmp_path):
     chance = random.Random(7)
     for trial in range(6):

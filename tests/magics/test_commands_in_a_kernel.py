@@ -16,6 +16,8 @@ from mlops_workbench.client.launch import read_address
 from mlops_workbench.core.errors import WorkbenchError
 from mlops_workbench.core.workspace import Workspace
 
+pytestmark = pytest.mark.process
+
 HEAVY = ("mlflow", "pandas", "numpy", "sklearn", "plotly", "fastapi", "sqlalchemy", "httpx", "pyarrow", "click", "rich")
 
 

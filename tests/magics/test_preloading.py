@@ -13,6 +13,8 @@ from jupyter_client.manager import start_new_kernel
 
 from mlops_workbench.core.workspace import Workspace
 
+pytestmark = pytest.mark.process
+
 HEAVY = ("mlflow", "pandas", "numpy", "sklearn", "plotly", "fastapi", "sqlalchemy", "httpx", "pyarrow", "click", "rich")
 FIRST = "mlops_workbench.capture.cells.watch"
 

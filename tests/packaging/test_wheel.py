@@ -16,7 +16,7 @@ from mlops_workbench import __version__
 ROOT = Path(__file__).resolve().parents[2]
 LOCK = ROOT / ".ci" / "requirements.lock"
 
-pytestmark = [pytest.mark.packaging, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.process, pytest.mark.packaging, pytest.mark.timeout(1200)]
 
 
 def run(command: list[str | Path], **options: object) -> str:

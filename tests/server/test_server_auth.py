@@ -11,6 +11,8 @@ from jupyter_server.serverapp import ServerApp
 from jupyter_server.utils import JupyterServerAuthWarning
 from tornado.httpclient import HTTPClientError
 
+pytestmark = pytest.mark.process
+
 REQUESTS = [
     ("GET", ("mlops-workbench", "handshake"), None),
     ("GET", ("mlops-workbench", "api", "status"), None),

@@ -8,11 +8,14 @@ import subprocess
 import sys
 from typing import Any
 
+import pytest
 from stopping import stop
 
 from mlops_workbench.client.launch import ensure_running, find_running
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.server.extension import SCHEMA_ID
+
+pytestmark = pytest.mark.process
 
 API = ("mlops-workbench", "api")
 DEADLINE = 120.0

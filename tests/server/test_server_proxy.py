@@ -17,6 +17,8 @@ from mlops_workbench.client.client import Client
 from mlops_workbench.client.launch import find_running
 from mlops_workbench.core.workspace import Workspace
 
+pytestmark = pytest.mark.process
+
 API = ("mlops-workbench", "api")
 
 TRACK = """\

@@ -16,6 +16,8 @@ from model_folders import Case, Endpoint, tensors
 from mlops_workbench.core.settings import ServingSettings
 from mlops_workbench.serving.errors import InvalidModel
 
+pytestmark = pytest.mark.process
+
 Cases = Callable[[str], Case]
 Serve = Callable[..., Endpoint]
 

@@ -24,6 +24,8 @@ from mlflow.artifacts import download_artifacts
 
 import mlops_workbench
 
+pytestmark = pytest.mark.process
+
 ARCHIVES = sorted((Path(__file__).parent / "fixtures").glob("*.tar.xz"))
 #: Folders whose files are written once: none of them may change or go.
 KEPT = ("journal/*.mlj", "store/*/*", "artifacts/**/*", "models/**/*", "pipelines/**/*", "predictions/**/*.parquet",

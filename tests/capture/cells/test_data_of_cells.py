@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from kernels import Kernel, until
 
 from mlops_workbench.core.records import Artifact, Dataset, RunEnd, RunStart
 from mlops_workbench.core.workspace import Workspace
+
+pytestmark = pytest.mark.process
 
 SETUP = """
 import numpy as np, pandas as pd

@@ -10,6 +10,8 @@ from kernels import Kernel, Records
 from mlops_workbench.core.records import Artifact, Dataset, Metrics, Params, RunStart, Tags
 from mlops_workbench.core.workspace import Workspace
 
+pytestmark = pytest.mark.process
+
 SETUP = """
 import warnings
 import numpy as np, pandas as pd

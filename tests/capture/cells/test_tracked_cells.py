@@ -14,6 +14,8 @@ from kernels import Kernel, Records, until
 from mlops_workbench.core.records import Artifact, Dataset, Heartbeat, Metrics, Model, Params, RunEnd, RunStart
 from mlops_workbench.core.workspace import Workspace
 
+pytestmark = pytest.mark.process
+
 SETUP = """
 import numpy as np, pandas as pd
 from sklearn.linear_model import Ridge

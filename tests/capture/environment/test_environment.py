@@ -141,6 +141,7 @@ with track("forked") as run:
 """
 
 
+@pytest.mark.process
 def test_a_process_that_ends_at_once_writes_what_is_known_and_names_what_is_missing(records, workspace):
     script(SHORT, workspace)
     found = environment(records, "short")
@@ -149,6 +150,7 @@ def test_a_process_that_ends_at_once_writes_what_is_known_and_names_what_is_miss
     assert bool(found["packages"]) == ("packages" not in found["missing"])
 
 
+@pytest.mark.process
 def test_a_process_does_not_wait_at_its_end_for_git(records, workspace, tmp_path, monkeypatch):
     gate, programs = tmp_path / "gate", tmp_path / "bin"
     os.mkfifo(gate)
@@ -169,6 +171,7 @@ def release(gate):
         os.close(os.open(gate, os.O_WRONLY | os.O_NONBLOCK))
 
 
+@pytest.mark.process
 def test_a_forked_child_records_no_environment_and_no_resources(records, workspace):
     script(FORK, workspace)
     assert len(records.of(RunStart, "forked")) == 1
@@ -261,6 +264,7 @@ assert {one["user_api"] for one in pools.describe()} == {"blas", "openmp"}
 """
 
 
+@pytest.mark.process
 def test_thread_pools_are_those_of_the_libraries_that_are_loaded():
     subprocess.run([sys.executable, "-c", POOLS], check=True)
 

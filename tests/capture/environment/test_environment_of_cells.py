@@ -13,6 +13,8 @@ from mlops_workbench.core.records import Artifact, Metrics, RunEnd, RunStart
 from mlops_workbench.core.secrets import MASK
 from mlops_workbench.core.workspace import Workspace
 
+pytestmark = pytest.mark.process
+
 GITHUB = "ghp_" + "16C7e42F292c6912E7710c838347Ae178B4a"
 RANDOM = "q7Xk29sD02ksZ1" + "vB8nM4wQ6yT3uI"
 #: One for each way into a record; none is in the source of this file as the kernel gets it.

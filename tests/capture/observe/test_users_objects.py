@@ -7,6 +7,8 @@ from kernels import Kernel
 
 from mlops_workbench.core.records import CellExecuted, Params, Provenance
 
+pytestmark = pytest.mark.process
+
 CLASSES = """
 class Raises:
     asked = []

@@ -193,6 +193,7 @@ def written(kernel, code):
     return record
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("made", "code", "writes"),
     [

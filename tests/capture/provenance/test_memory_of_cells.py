@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from kernels import Kernel
 
+pytestmark = pytest.mark.process
+
 HEAD = """
 import gc, logging, sys, weakref
 import numpy as np

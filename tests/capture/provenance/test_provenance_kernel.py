@@ -14,6 +14,8 @@ from mlops_workbench.capture.provenance.randomness import Randomness, restore
 from mlops_workbench.core.records import Artifact, CellExecuted, Provenance, RandomState, RunStart
 from mlops_workbench.core.workspace import Workspace
 
+pytestmark = pytest.mark.process
+
 
 def executed(kernel: Kernel, source: str) -> CellExecuted:
     """The record of the last execution of a source, once it is written."""

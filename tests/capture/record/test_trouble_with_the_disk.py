@@ -15,6 +15,8 @@ from mlops_workbench.capture.record import writer as delivery
 from mlops_workbench.core.records import Artifact, Metrics, Params, RunEnd, RunStart
 from mlops_workbench.core.workspace import Workspace
 
+pytestmark = pytest.mark.process
+
 
 def block(workspace):
     """Make the journal folder impossible to use, also for root, who may write to read-only folders."""

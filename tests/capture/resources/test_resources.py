@@ -76,6 +76,7 @@ def test_the_peak_is_seen_even_when_it_is_over_before_a_sample(session, records)
     assert run.metrics["system/peak_memory_megabytes"] >= before + 200
 
 
+@pytest.mark.process
 def test_processor_time_and_memory_of_living_and_ended_children_count(session, records):
     code = "import time\nwhile time.process_time() < 0.3: pass\nprint(1, flush=True)\ninput()"
     with track("living") as living:

@@ -6,6 +6,10 @@ import os
 import subprocess
 import sys
 
+import pytest
+
+pytestmark = pytest.mark.process
+
 FORBIDDEN = {
     *("mlflow", "pandas", "sklearn", "numpy", "plotly", "pyarrow", "scipy", "matplotlib", "skops", "cloudpickle"),
     *("duckdb", "pandera", "fastapi", "starlette", "uvicorn", "tornado", "sqlalchemy", "alembic", "pydantic"),

@@ -10,6 +10,8 @@ import pytest
 
 from mlops_workbench.core.records import Metrics, RunStart, SessionStart
 
+pytestmark = pytest.mark.process
+
 #: What workers run must be importable by a fresh interpreter.
 WORK = """
 import os, signal

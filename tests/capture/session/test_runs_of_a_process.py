@@ -280,6 +280,7 @@ def python(script, workspace, **environment):
     return subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True, timeout=120)
 
 
+@pytest.mark.process
 def test_a_run_still_open_when_the_interpreter_leaves_was_killed(workspace, records):
     done = python(
         """
@@ -298,6 +299,7 @@ log(b=1)
     assert isinstance(records.all()[-1], SessionEnd)
 
 
+@pytest.mark.process
 def test_a_process_that_dies_keeps_all_it_logged(workspace, records):
     done = python(
         """
@@ -315,6 +317,7 @@ with track("dies"):
     assert records.of(RunEnd) == []
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("way", ["pool", "fork"])
 def test_a_forked_child_has_its_own_file_and_joins_the_run(workspace, records, way):
     scripts = {

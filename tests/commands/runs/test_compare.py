@@ -15,6 +15,8 @@ from mlops_workbench.commands.view import View
 from mlops_workbench.core.errors import InvalidInput, NotFound
 from mlops_workbench.core.workspace import Workspace
 
+pytestmark = pytest.mark.process
+
 
 class Place:
     """A frontend with an experiment in use."""

@@ -17,6 +17,8 @@ from mlops_workbench.client.client import Client
 from mlops_workbench.client.launch import read_address
 from mlops_workbench.core.workspace import Workspace
 
+pytestmark = pytest.mark.process
+
 VIEW = "application/vnd.jupyter.widget-view+json"
 SHOWN = (
     "stream",

@@ -13,6 +13,8 @@ from papermill.exceptions import PapermillExecutionError
 
 from mlops_workbench.pipelines.execution import engine
 
+pytestmark = pytest.mark.process
+
 
 def run(path: Path, output: Path, **options: object) -> nbformat.NotebookNode:
     papermill.execute_notebook(

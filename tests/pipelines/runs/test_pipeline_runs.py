@@ -23,6 +23,8 @@ from mlops_workbench.pipelines import service
 from mlops_workbench.pipelines.runs.events import read_run_events
 from mlops_workbench.pipelines.runs.progress import launched_process
 
+pytestmark = pytest.mark.process
+
 DEADLINE = 150.0
 T = TypeVar("T")
 

@@ -23,6 +23,8 @@ from mlops_workbench.serving.rows.batch import Batch
 from mlops_workbench.serving.rows.signature import InputColumn, Signature
 from mlops_workbench.serving.runtimes.estimator import Prediction
 
+pytestmark = pytest.mark.process
+
 Cases = Callable[[str], Case]
 Serve = Callable[..., Endpoint]
 

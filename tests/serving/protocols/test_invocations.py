@@ -11,6 +11,8 @@ import pandas as pd
 import pytest
 from model_folders import Case, Endpoint
 
+pytestmark = pytest.mark.process
+
 Cases = Callable[[str], Case]
 Serve = Callable[..., Endpoint]
 

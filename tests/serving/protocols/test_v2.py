@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from model_folders import Case, Endpoint, tensors
 
+pytestmark = pytest.mark.process
+
 Cases = Callable[[str], Case]
 Serve = Callable[..., Endpoint]
 

@@ -16,6 +16,8 @@ from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.tracking import Ingest
 from mlops_workbench.tracking.journals.files import journal_files
 
+pytestmark = pytest.mark.process
+
 
 def _settle(ingest: Ingest) -> None:
     ingest.drain()

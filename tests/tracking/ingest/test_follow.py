@@ -26,7 +26,7 @@ from mlops_workbench.tracking.mlflow import runs as mlflow_runs
 from mlops_workbench.tracking.mlflow.runs import ClientRuns, SqliteRuns
 
 
-@pytest.fixture(scope="module", params=["database", "server"])
+@pytest.fixture(scope="module", params=["database", pytest.param("server", marks=pytest.mark.process)])
 def shared(
     request: pytest.FixtureRequest, mlflow_database: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
@@ -77,6 +77,7 @@ def _named(ingest: Ingest, name: str) -> Run | None:
         return None
 
 
+@pytest.mark.process
 @pytest.mark.timeout(300)
 def test_runs_of_plain_mlflow_code_are_followed_to_their_end_and_beyond(shared: str, workspace: Workspace) -> None:
     workspace = Workspace.open(workspace.root, {"tracking.uri": shared})

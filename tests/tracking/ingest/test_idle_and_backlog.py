@@ -90,6 +90,7 @@ def test_a_reader_is_disturbed_by_files_and_frames_only(workspace: Workspace, pa
     assert not watch.quiet()
 
 
+@pytest.mark.process
 def test_a_process_that_dies_at_rest_is_noticed(ingest: Ingest) -> None:
     uid = Recorder(ingest.workspace, identity=dead_process()).start()
     _until(lambda: (ingest.catch_up(), ingest.index.find(uid).status == "KILLED")[1])

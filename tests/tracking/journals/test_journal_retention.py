@@ -14,6 +14,8 @@ from mlops_workbench.core.records import Metrics, Params
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.tracking import Ingest, TrackingStore
 
+pytestmark = pytest.mark.process
+
 
 def _age(workspace: Workspace, days: float) -> None:
     then = time.time() - days * 86_400

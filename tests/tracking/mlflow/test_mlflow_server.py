@@ -23,6 +23,8 @@ from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.registry import Registry
 from mlops_workbench.tracking import Ingest, TrackingStore
 
+pytestmark = pytest.mark.process
+
 
 @pytest.mark.timeout(420)
 def test_a_server_that_is_away_delays_and_loses_nothing(

@@ -21,6 +21,8 @@ from test_plugin_oracle import forget
 from mlops_workbench.core.workspace import FILE, Workspace
 from mlops_workbench.tracking import Ingest
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture
 def uri(stored_workspace: Workspace) -> Iterator[str]:

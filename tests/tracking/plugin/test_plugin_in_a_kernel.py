@@ -9,6 +9,8 @@ from kernels import Kernel
 
 from mlops_workbench.core.records import Metrics, Params, RunEnd, RunStart
 
+pytestmark = pytest.mark.process
+
 SETUP = """
 import json, os
 os.environ["MLFLOW_TRACKING_URI"] = "mlops://"

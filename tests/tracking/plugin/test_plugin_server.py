@@ -14,6 +14,8 @@ from test_plugin_oracle import forget, watch
 
 from mlops_workbench.core.workspace import FILE, Workspace
 
+pytestmark = pytest.mark.process
+
 #: What a server adds: ids, places and pages of its own.
 SCENARIOS = [
     scenarios.plain_run, scenarios.own_times, scenarios.odd_values, scenarios.nested_runs, scenarios.failing,
