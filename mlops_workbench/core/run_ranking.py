@@ -1,4 +1,4 @@
-"""A run beside the runs before it: what got better, what was changed."""
+"""Comparison of a run with earlier runs of its experiment: metrics that improved, parameters that changed."""
 
 from __future__ import annotations
 
@@ -11,39 +11,47 @@ from mlops_workbench.core.runs import Run
 
 
 @dataclass(frozen=True)
-class Past:
-    """What is known of the other runs of an experiment when one ends.
+class EarlierRuns:
+    """The runs that a run is compared with: finished ones of the same experiment, kind and parent.
 
     Attributes
     ----------
     previous : Run or None
-        The finished run that began last before it.
-    namesake : Run or None
-        The same among runs of its name.
+        The last one that started before the run.
+    same_name : Run or None
+        The last one with the same name that started before the run.
     best : dict
-        Best value of each of its metrics among the other finished runs, where the name of the metric says what
-        is best.
+        Best value of each metric of the run among all of them, for metrics whose name gives a direction.
     """
 
     previous: Run | None = None
-    namesake: Run | None = None
+    same_name: Run | None = None
     best: dict[str, float] = field(default_factory=dict)
+
+    def merge(self, other: EarlierRuns) -> EarlierRuns:
+        """Combine the earlier runs of the same run from two sources."""
+        names = self.best.keys() | other.best.keys()
+        return EarlierRuns(
+            _later(self.previous, other.previous),
+            _later(self.same_name, other.same_name),
+            _best({name: [self.best.get(name), other.best.get(name)] for name in names}),
+        )
 
 
 @dataclass(frozen=True)
 class MetricChange:
-    """A metric and the same one of other runs.
+    """A metric of a run, with its values in earlier runs.
 
     Attributes
     ----------
     name : str
         Name of the metric.
     value : float or None
-        Its value; None for NaN and infinities.
+        Value in the run; None for NaN and infinities.
     direction : {"lower", "higher", ""}
-        What is better.
+        Which values are better; empty when unknown.
     previous, best : float or None
-        Of the run before, and the best of all others.
+        Value in the previous run, and best value of all earlier runs.
     """
 
     name: str
@@ -54,19 +62,19 @@ class MetricChange:
 
     @property
     def difference(self) -> float | None:
-        """Change since the run before."""
+        """Change since the previous run."""
         return None if self.value is None or self.previous is None else self.value - self.previous
 
     @property
     def improved(self) -> bool | None:
-        """Whether it is better than in the run before; None when that cannot be said, or nothing changed."""
+        """Whether the value is better than in the previous run; None when it is equal or cannot be compared."""
         if not self.difference or not self.direction:
             return None
         return (self.difference > 0) == (self.direction == "higher")
 
     @property
-    def leads(self) -> bool:
-        """Whether no other run is better."""
+    def is_best(self) -> bool:
+        """Whether no earlier run has a better value."""
         if self.value is None or self.best is None or not self.direction:
             return False
         return self.value >= self.best if self.direction == "higher" else self.value <= self.best
@@ -74,7 +82,7 @@ class MetricChange:
 
 @dataclass(frozen=True)
 class ParamChange:
-    """A parameter that another run of the same kind had differently; `before` is None where it had none."""
+    """A parameter with another value than in an earlier run; `before` is None when that run did not have it."""
 
     name: str
     value: str
@@ -83,82 +91,55 @@ class ParamChange:
 
 @dataclass(frozen=True)
 class RunRanking:
-    """Where a run ranks among the others of its experiment.
+    """Comparison of a run with earlier runs.
 
     Attributes
     ----------
     metrics : list of MetricChange
-        Its metrics, in the order they were logged.
+        Metrics of the run, in the order they were logged.
     params : list of ParamChange
-        Parameters that differ from those of run `than`.
+        Parameters that differ from those of the last run of the same name, or else of the previous run.
     previous : str
-        Name of the run before it, empty when there is none.
-    than : str
-        Name of the run that the parameters are compared with.
+        Name of the previous run, empty for none.
     """
 
     metrics: list[MetricChange] = field(default_factory=list)
     params: list[ParamChange] = field(default_factory=list)
     previous: str = ""
-    than: str = ""
 
 
-def ranking_of(run: Run, past: Past) -> RunRanking:
-    """A run seen against its past."""
-    than = past.namesake or past.previous
-    return RunRanking(
-        metric_changes(run, past),
-        param_changes(run, past),
-        past.previous.name if past.previous is not None else "",
-        than.name if than is not None else "",
-    )
-
-
-def past_of(run: Run, others: Iterable[Run]) -> Past:
-    """What other runs say about one; those of other experiments, parents, or that did not finish say nothing."""
-    known = [other for other in others if _comparable(run, other)]
-    before = [other for other in known if (other.start_ms, other.uid) < (run.start_ms, run.uid)]
-    before.sort(key=lambda other: (other.start_ms, other.uid))
-    best: dict[str, float] = {}
-    for name in run.metrics:
-        values = [value for other in known if _finite(value := other.metrics.get(name)) is not None]
-        if (chosen := _best(name, values)) is not None:
-            best[name] = chosen
-    namesakes = [other for other in before if other.name == run.name]
-    return Past(before[-1] if before else None, namesakes[-1] if namesakes else None, best)
-
-
-def merged(first: Past, second: Past) -> Past:
-    """Two views of the same past as one."""
-    names = first.best.keys() | second.best.keys()
-    best = {name: _best(name, [first.best.get(name), second.best.get(name)]) for name in names}
-    return Past(
-        _later(first.previous, second.previous),
-        _later(first.namesake, second.namesake),
-        {name: value for name, value in best.items() if value is not None},
-    )
-
-
-def metric_changes(run: Run, past: Past) -> list[MetricChange]:
-    """The metrics of a run beside those of its past, in the order they were logged."""
-    before = past.previous.metrics if past.previous is not None else {}
-    return [
+def rank_run(run: Run, earlier: EarlierRuns) -> RunRanking:
+    """Compare a run with earlier runs."""
+    before = earlier.previous.metrics if earlier.previous is not None else {}
+    metrics = [
         MetricChange(
-            name, _finite(value), metric_direction(name), _finite(before.get(name)), past.best.get(name)
+            name, _finite(value), metric_direction(name), _finite(before.get(name)), earlier.best.get(name)
         )
         for name, value in run.metrics.items()
     ]  # fmt: skip
+    return RunRanking(
+        metrics, _param_changes(run, earlier), earlier.previous.name if earlier.previous is not None else ""
+    )
 
 
-def param_changes(run: Run, past: Past) -> list[ParamChange]:
-    """Parameters that differ from the last run of the same name, or else from the run before; new ones too."""
-    other = past.namesake or past.previous
+def earlier_runs(run: Run, others: Iterable[Run]) -> EarlierRuns:
+    """Select the runs to compare `run` with from `others`."""
+    known = sorted((other for other in others if _comparable(run, other)), key=_started)
+    before = [other for other in known if _started(other) < _started(run)]
+    same_name = [other for other in before if other.name == run.name]
+    best = _best({name: [_finite(other.metrics.get(name)) for other in known] for name in run.metrics})
+    return EarlierRuns(before[-1] if before else None, same_name[-1] if same_name else None, best)
+
+
+def _param_changes(run: Run, earlier: EarlierRuns) -> list[ParamChange]:
+    """Return the changed parameters; new ones only in comparison with a run of the same name."""
+    other = earlier.same_name or earlier.previous
     if other is None:
         return []
     return [
         ParamChange(name, value, other.params.get(name))
         for name, value in run.params.items()
-        if other.params.get(name) != value and (name in other.params or other is past.namesake)
+        if other.params.get(name) != value and (name in other.params or other is earlier.same_name)
     ]
 
 
@@ -170,18 +151,23 @@ def _comparable(run: Run, other: Run) -> bool:
     )
 
 
-def _best(name: str, values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    direction = metric_direction(name)
-    if not known or not direction:
-        return None
-    return max(known) if direction == "higher" else min(known)
+def _best(values: dict[str, list[float | None]]) -> dict[str, float]:
+    best = {}
+    for name, found in values.items():
+        known = [value for value in found if value is not None]
+        if known and (direction := metric_direction(name)):
+            best[name] = max(known) if direction == "higher" else min(known)
+    return best
 
 
 def _later(first: Run | None, second: Run | None) -> Run | None:
     if first is None or second is None:
         return first or second
-    return first if (first.start_ms, first.uid) >= (second.start_ms, second.uid) else second
+    return max(first, second, key=_started)
+
+
+def _started(run: Run) -> tuple[int, str]:
+    return run.start_ms, run.uid
 
 
 def _finite(value: float | None) -> float | None:

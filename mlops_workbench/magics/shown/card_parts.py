@@ -47,7 +47,7 @@ def change_text(change: MetricChange, ranking: RunRanking, name: str = "") -> st
         judged = {True: "better than", False: "worse than", None: "against"}[change.improved]
         words.append(f"{signed(difference)}{relative} {judged} {previous}")
     if change.best is not None:
-        words.append("best so far" if change.leads else f"best is {number(change.best)}")
+        words.append("best so far" if change.is_best else f"best is {number(change.best)}")
     return "; ".join(words)
 
 

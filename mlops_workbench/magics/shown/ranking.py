@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 
 from mlops_workbench.core.errors import WorkbenchError
 from mlops_workbench.core.records import as_float
-from mlops_workbench.core.run_ranking import Past, RunRanking, merged, past_of, ranking_of
+from mlops_workbench.core.run_ranking import EarlierRuns, RunRanking, earlier_runs, rank_run
 from mlops_workbench.core.runs import Run
 from mlops_workbench.magics.shown.card_parts import SYSTEM
 from mlops_workbench.tracking.index.past import read_past
@@ -26,13 +26,13 @@ def ranking(session: Session, run: ActiveRun) -> RunRanking:
     """Compare a run with those of this session, and with those that the workspace's index knows."""
     own = replace(_noun(run), params=_params(run))
     finished = {other.uid: other for other in session.finished if other.experiment == run.experiment}
-    past = _with_params(past_of(own, map(_noun, finished.values())), finished)
+    past = _with_params(earlier_runs(own, map(_noun, finished.values())), finished)
     try:
         known = read_past(session.workspace.index, own)
     except WorkbenchError:
         # Without a workspace the run itself could not be recorded either, and that was told.
         known = None
-    return ranking_of(own, merged(past, known) if known is not None else past)
+    return rank_run(own, past.merge(known) if known is not None else past)
 
 
 def _noun(run: ActiveRun) -> Run:
@@ -59,10 +59,10 @@ def _params(run: ActiveRun) -> dict[str, str]:
     return {name: as_text(value) for name, value in run.params.items()}
 
 
-def _with_params(past: Past, finished: dict[str, ActiveRun]) -> Past:
+def _with_params(past: EarlierRuns, finished: dict[str, ActiveRun]) -> EarlierRuns:
     """The same past; parameters become text only for the two runs whose parameters matter."""
 
     def full(run: Run | None) -> Run | None:
         return replace(run, params=_params(finished[run.uid])) if run is not None else None
 
-    return replace(past, previous=full(past.previous), namesake=full(past.namesake))
+    return replace(past, previous=full(past.previous), same_name=full(past.same_name))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops_workbench.core.metrics import metric_direction
-from mlops_workbench.core.run_ranking import Past
+from mlops_workbench.core.run_ranking import EarlierRuns
 from mlops_workbench.core.runs import Run
 from mlops_workbench.tracking.index.schema import SCHEMA_VERSION
 
@@ -34,7 +34,7 @@ _BEST = (
 _RUNS_FIRST, _METRICS_FIRST = "runs r CROSS JOIN metrics m", "metrics m CROSS JOIN runs r"
 
 
-def read_past(path: Path, run: Run, *, seconds: float = 0.02) -> Past | None:
+def read_past(path: Path, run: Run, *, seconds: float = 0.02) -> EarlierRuns | None:
     """What the read index knows of the runs before one.
 
     Parameters
@@ -49,7 +49,7 @@ def read_past(path: Path, run: Run, *, seconds: float = 0.02) -> Past | None:
 
     Returns
     -------
-    Past or None
+    EarlierRuns or None
         None when the index is not there or is of another version; without the best values that took too long.
     """
     if not path.is_file():
@@ -61,7 +61,7 @@ def read_past(path: Path, run: Run, *, seconds: float = 0.02) -> Past | None:
             connection.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS)
             if connection.execute("PRAGMA user_version").fetchone()[0] != SCHEMA_VERSION:
                 return None
-            return Past(_latest(connection, run), _latest(connection, run, run.name), _best(connection, run))
+            return EarlierRuns(_latest(connection, run), _latest(connection, run, run.name), _best(connection, run))
     except (sqlite3.Error, OSError):
         return None
 

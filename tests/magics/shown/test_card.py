@@ -65,7 +65,7 @@ def test_a_card_says_what_got_better_and_what_was_changed(session: Session) -> N
     ranking = RunRanking(
         [MetricChange("mae", 2.0, "lower", 2.5, 1.5), MetricChange("auc", 0.8, "higher", 0.8, 0.8),
          MetricChange("plain", 1.0, "", 2.0)],
-        [ParamChange("depth", "6", "3")], "linear", "linear",
+        [ParamChange("depth", "6", "3")], "linear",
     )  # fmt: skip
     bundle = card(run, ranking, {"mae": [3.0, 2.0]})
     text = bundle["text/plain"]
@@ -123,7 +123,7 @@ def test_any_name_and_value_make_a_whole_page(session: Session, name: str, value
     run.notes.append(param)
     run.end()
     change = MetricChange(name, value if math.isfinite(value) else None, "higher", 1.0, 2.0)
-    bundle = card(run, RunRanking([change], [ParamChange(name, param, None)], name, name), {name: [value, 1.0, value]})
+    bundle = card(run, RunRanking([change], [ParamChange(name, param, None)], name), {name: [value, 1.0, value]})
     page(bundle["text/html"])
     json.dumps(bundle).encode()
 

@@ -40,7 +40,7 @@ def told(found: RunRanking) -> dict[str, tuple[float | None, float | None]]:
 
 def test_the_first_run_has_nothing_to_be_compared_with(session: Session) -> None:
     found = make(session, "a", mae=1.0, p_x=1)
-    assert (found.previous, found.than, found.params) == ("", "", []) and told(found) == {"mae": (None, None)}
+    assert (found.previous, found.params) == ("", []) and told(found) == {"mae": (None, None)}
 
 
 def test_a_run_is_compared_with_the_run_before_and_the_best(session: Session) -> None:
@@ -48,8 +48,8 @@ def test_a_run_is_compared_with_the_run_before_and_the_best(session: Session) ->
     make(session, "b", mae=3.0, auc=0.5, p_x=2)
     found = make(session, "a", mae=2.0, auc=0.95, other=1.0, p_x=3, p_y=1)
     assert found.previous == "b" and told(found) == {"mae": (3.0, 1.0), "auc": (0.5, 0.9), "other": (None, None)}
-    assert [(c.improved, c.leads) for c in found.metrics] == [(True, False), (True, True), (None, False)]
-    assert found.than == "a" and [(c.name, c.value, c.before) for c in found.params] == [("p_x", "3", "1")]
+    assert [(c.improved, c.is_best) for c in found.metrics] == [(True, False), (True, True), (None, False)]
+    assert [(c.name, c.value, c.before) for c in found.params] == [("p_x", "3", "1")]
 
 
 def test_failed_nested_and_foreign_runs_are_no_measure(session: Session) -> None:
@@ -92,7 +92,7 @@ def test_runs_of_earlier_sessions_are_known_from_the_index(workspace: Workspace,
     fill(workspace)
     found = make(session, "a", mae=3.0, p_x=7)
     assert told(found) == {"mae": (2.0, 1.0)} and found.previous == "a"
-    assert found.than == "a"
+    assert [(c.name, c.value, c.before) for c in found.params] == [("p_x", "7", None)]
     assert not list(workspace.index.parent.glob("index.db-journal"))
 
 
