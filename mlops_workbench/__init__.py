@@ -1,6 +1,6 @@
 """The whole machine-learning life cycle from inside a Jupyter notebook.
 
-Public names are loaded on first use, so that importing the package costs a kernel nothing.
+Public names are imported on first use, so that loading the extension does not delay a kernel.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Nouns, ids, settings, workspace and errors: what every other package builds on."""
+"""Data classes, ids, settings, workspace and errors, shared by all other packages."""

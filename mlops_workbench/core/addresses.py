@@ -1,4 +1,4 @@
-"""Addresses that can be shown."""
+"""URIs without credentials."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 
 def without_credentials(uri: str) -> str:
-    """A URI without user name, password and query."""
+    """Return a URI without its user name, password and query."""
     parts = urlsplit(uri)
     if not parts.netloc:
         return uri

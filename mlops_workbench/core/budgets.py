@@ -1,4 +1,4 @@
-"""Budgets: how much time and money the tracked work of a session may take."""
+"""Budgets: limits on the time and money that the tracked runs of a session may use."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class Budget:
     Attributes
     ----------
     seconds : float or None
-        Of tracked work; None for no limit.
+        Limit on the time of tracked runs, in seconds; None: no limit.
     money : float or None
-        By the price table; None for no limit.
+        Limit on their cost by the price table; None: no limit.
     currency : str
-        Of the money.
+        Currency of `money`.
     stop : bool
-        Interrupt the cell that goes beyond.
+        Whether the cell that exceeds the budget is interrupted.
     """
 
     seconds: float | None = None
@@ -41,10 +41,7 @@ class Budget:
 
 @dataclass(frozen=True)
 class BudgetState:
-    """A budget and what was used of it.
-
-    `money` is None when nothing has a price; `used` is the share that counts most, 1 for all of it.
-    """
+    """A budget with the seconds and the money used so far; `money` is None when there are no prices."""
 
     budget: Budget
     seconds: float
@@ -52,14 +49,14 @@ class BudgetState:
 
     @property
     def used(self) -> float:
-        """Largest share of a limit that is used."""
+        """Used share of the limit that is closest to its end; 1 when that limit is reached."""
         shares = [self.seconds / self.budget.seconds] if self.budget.seconds else []
         if self.budget.money and self.money is not None:
             shares.append(self.money / self.budget.money)
         return max(shares, default=0.0)
 
     def text(self) -> str:
-        """``48 min 5 s of 1 h 0 min, 2.1 of 5 EUR``."""
+        """Format the state: ``48 min 5 s of 1 h 0 min, 2.1 of 5 EUR``."""
         words = []
         if self.budget.seconds:
             words.append(f"{duration(self.seconds)} of {duration(self.budget.seconds)}")
@@ -69,21 +66,21 @@ class BudgetState:
 
 
 def parse_budget(words: Sequence[str], *, currency: str, stop: bool = False) -> Budget:
-    """Understand ``2h 5EUR``: one time (``90s 30min 1h30m 2d``), one amount of money, in any order.
+    """Parse ``2h 5EUR``: at most one time (``90s 30min 1h30m 2d``) and one amount of money, in any order.
 
     Parameters
     ----------
     words : sequence of str
-        What was written.
+        Arguments of the command.
     currency : str
-        That of the price table; no other is understood.
+        Currency of the price table, the only one that is accepted.
     stop : bool
-        Interrupt the cell that goes beyond.
+        Whether the cell that exceeds the budget is interrupted.
 
     Raises
     ------
     InvalidInput
-        A word is neither, comes twice, is zero, or is of another currency.
+        There is no word, or a word is neither, is a second one of its kind, is zero, or is in another currency.
     """
     seconds: float | None = None
     money: float | None = None
@@ -101,7 +98,7 @@ def parse_budget(words: Sequence[str], *, currency: str, stop: bool = False) -> 
     if seconds is None and money is None:
         raise InvalidInput("a budget needs a time, an amount of money, or both", hint=_HINT)
     if seconds == 0 or money == 0:
-        raise InvalidInput("a budget of nothing leaves nothing to do", hint="%mlops budget off takes it away")
+        raise InvalidInput("a budget must be larger than zero", hint="%mlops budget off removes the budget")
     return Budget(seconds, money, currency if money is not None else "", stop)
 
 

@@ -1,4 +1,4 @@
-"""Versions of data as they are read back."""
+"""Versions of data sets."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from typing import Any
 
 @dataclass(frozen=True)
 class DatasetVersion:
-    """Data as one run used it.
+    """A version of a data set, as one run used it.
 
     Attributes
     ----------
     run_uid, run, experiment : str
         The run.
     name, context : str
-        What the run called it, and used it for.
+        Name of the data in the run, and its use: ``training``, ``test`` and so on.
     digest : str
-        The version: the same for the same data, whatever run used it under whatever name.
+        Digest of the data, which identifies the version; runs and names do not affect it.
     rows, columns : int
-        Shape.
+        Number of rows and columns.
     covers : str
-        What the digest was made of: ``content``, ``sampled`` or ``shape``.
+        Input of the digest: ``content``, ``sampled`` or ``shape``.
     snapshot : str
-        Blob digest of the data as Parquet, empty when no run kept this version.
+        Blob digest of the data as Parquet, empty when no run kept a copy.
     schema : str
         Blob digest of the pandera schema, empty when none was inferred.
     start_ms, first_ms : int
-        When this run began, and when the first run did that used this version; milliseconds since the epoch.
+        Start of this run and of the first run with this version, in milliseconds since the epoch.
     first_run : str
-        Name of that first run.
+        Name of the first run with this version.
     profile : dict
-        Types, missing values, extremes, quantiles and frequent values by column.
+        By column: type, missing values, minimum, maximum, quantiles and frequent values.
     """
 
     run_uid: str

@@ -1,4 +1,4 @@
-"""Endpoints: what is wanted of them and what they are doing."""
+"""Endpoints: desired and observed state."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ EndpointState = Literal["starting", "ready", "updating", "failed", "stopped"]
 
 @dataclass(frozen=True)
 class EndpointSpec:
-    """What is wanted: the part that is stored and reconciled.
+    """Desired state of an endpoint, which is stored and reconciled.
 
     Attributes
     ----------
     name : str
         Endpoint name, also the model name in ``/v2/models/<name>``.
     model : str
-        Reference as the user gave it: ``flight-delays@champion`` follows the alias, ``flight-delays/3``
-        is fixed.
+        Model reference given by the user: ``flight-delays@champion`` follows the alias,
+        ``flight-delays/3`` is a fixed version.
     version : int
-        Version that the reference stands for now.
+        Version that the reference resolves to now.
     previous : int
-        Version it served before, 0 for none.
+        Version served before, 0 for none.
     port : int
-        Port, 0 for any free one; once an endpoint has a port it keeps it.
+        Port; 0: any free port, which the endpoint then keeps.
     wanted : bool
-        False when it is to be stopped.
+        Whether the endpoint shall run.
     generation : int
-        Counts changes of the spec; an endpoint reports the one it serves.
+        Number of the last change of the spec; an endpoint reports the generation it serves.
     """
 
     name: str
@@ -42,28 +42,28 @@ class EndpointSpec:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """An endpoint as it is.
+    """Observed state of an endpoint.
 
     Attributes
     ----------
     name, model, version, previous
-        As in :class:`EndpointSpec`; `version` is the one that answers requests.
+        As in :class:`EndpointSpec`; `version` is the version that answers requests.
     wanted_version : int
-        The version it is moving to; equal to `version` when nothing changes.
+        Version that the endpoint switches to; equal to `version` when it does not switch.
     state : str
         starting, ready, updating, failed or stopped.
     url : str
-        Base URL, empty when it is not running.
+        Base URL, empty when the endpoint does not run.
     pid : int
-        Its process, 0 for none.
+        Process id, 0 for none.
     since_ms : int
-        When the present version began to answer.
+        Time since which `version` serves, in milliseconds since the epoch.
     requests, rows, errors : int
-        Counted since its process started.
+        Number of requests, rows and failed requests since the process started.
     p50_ms, p99_ms : float or None
-        Latency of recent requests in milliseconds.
+        Median and 99th percentile of the latency of recent requests, in milliseconds.
     message : str
-        Why it failed, or what it waits for.
+        Reason of a failure, or what the endpoint waits for.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Errors a user can act on: what was wrong, where, and how to mend it."""
+"""Errors for users: what was wrong, where, and how to fix it."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ class WorkbenchError(Exception):
     message : str
         What was wrong, in one sentence.
     where : str, optional
-        The place: ``file:line``, a URL, a cell, a field.
+        Location: ``file:line``, a URL, a cell, a field.
     hint : str, optional
-        What to do about it.
+        How to fix it.
 
     Attributes
     ----------
     code : str
-        Stable machine-readable name, the same over HTTP.
+        Stable name for programs, also in HTTP responses.
     status : int
-        HTTP status the control plane answers with.
+        HTTP status of the response of the control plane.
     """
 
     code = "error"
@@ -40,12 +40,12 @@ class WorkbenchError(Exception):
         return f"{text}\n  hint: {self.hint}" if self.hint else text
 
     def to_dict(self) -> dict[str, str | None]:
-        """Body of the HTTP answer: ``{code, message, where, hint}``."""
+        """Return the body of the HTTP response: ``{code, message, where, hint}``."""
         return {"code": self.code, "message": self.message, "where": self.where, "hint": self.hint}
 
     @staticmethod
     def from_dict(body: Mapping[str, object], status: int = 500) -> WorkbenchError:
-        """Rebuild the typed error from an HTTP body; an unknown code gives the base class."""
+        """Create the error from the body of an HTTP response; an unknown code gives the base class."""
         kind = _BY_CODE.get(str(body.get("code")), WorkbenchError)
         where, hint = body.get("where"), body.get("hint")
         error = kind(
@@ -58,79 +58,79 @@ class WorkbenchError(Exception):
 
 
 class InvalidInput(WorkbenchError):
-    """A value that the caller gave is not usable."""
+    """An argument of the caller is not valid."""
 
     code = "invalid_input"
     status = 422
 
 
 class SettingsError(InvalidInput):
-    """``workbench.toml``, a ``MLOPS_*`` variable or an argument is wrong."""
+    """A setting in ``workbench.toml``, a ``MLOPS_*`` variable or an argument is not valid."""
 
     code = "invalid_settings"
 
 
 class SpecError(InvalidInput):
-    """A pipeline spec is wrong; ``where`` names file and line."""
+    """A pipeline spec is not valid; ``where`` is file and line."""
 
     code = "invalid_spec"
 
 
 class NotFound(WorkbenchError):
-    """The named thing does not exist."""
+    """The named object does not exist."""
 
     code = "not_found"
     status = 404
 
 
 class Conflict(WorkbenchError):
-    """The thing is in a state that does not allow this."""
+    """The state of the object does not allow the operation."""
 
     code = "conflict"
     status = 409
 
 
 class GateFailed(Conflict):
-    """A gate said no; the version stays registered and the alias where it was."""
+    """A gate failed: the version is registered, the alias was not moved."""
 
     code = "gate_failed"
 
 
 class Unauthorized(WorkbenchError):
-    """Missing or wrong token."""
+    """The token is missing or wrong."""
 
     code = "unauthorized"
     status = 401
 
 
 class Unavailable(WorkbenchError):
-    """A service that is needed does not answer; trying again later can help."""
+    """A required service does not respond; a later attempt may succeed."""
 
     code = "unavailable"
     status = 503
 
 
 class StorageError(WorkbenchError):
-    """A folder or file cannot be written or read."""
+    """A folder or file cannot be read or written."""
 
     code = "storage"
     status = 507
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name closest to `name`, or None when none is close."""
+    """Return the known name most similar to `name`, or None when none is similar."""
     found = get_close_matches(name, list(known), n=1, cutoff=0.5)
     return found[0] if found else None
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A hint that names the closest known name, or lists what is known."""
+    """Return a hint with the most similar known name, or with the list of known names."""
     names = sorted(known)
     close = nearest(name, names)
     if close:
         return f"did you mean '{close}'?"
     if not names:
-        return "there is none yet"
+        return "none exist yet"
     shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
     return f"known: {shown}"
 

@@ -1,4 +1,4 @@
-"""What changed: events carry names, never values; REST tells the truth."""
+"""Events and status of a workspace. Events carry names only; values are read over REST."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Topic = Literal["runs", "models", "endpoints", "pipelines", "monitors", "alerts"
 
 @dataclass(frozen=True)
 class Event:
-    """Something of a topic changed; `revision` grows by one with every event of a control plane."""
+    """A change of an object of a topic; `revision` is the number of the event in its control plane."""
 
     topic: Topic
     id: str
@@ -19,7 +19,7 @@ class Event:
 
 @dataclass(frozen=True)
 class ProcessStatus:
-    """A process of the workspace: role, id, URL (empty when it has none), state in plain words."""
+    """A process of the workspace: role, id, URL (empty for none), state as text."""
 
     role: str
     pid: int
@@ -31,9 +31,9 @@ class ProcessStatus:
 class IngestStatus:
     """Delivery of journals to the tracking store.
 
-    `backlog_bytes` and `backlog_records` wait to be delivered, `lag_seconds` is the age of the oldest of them,
-    `tracking` is the MLflow URI without credentials, `problem` says why delivery stands still, `refused` is the number
-    of values that MLflow did not take (the journal keeps them).
+    `backlog_bytes` and `backlog_records` are not delivered yet, `lag_seconds` is the age of the oldest of them.
+    `tracking` is the MLflow URI without credentials, `problem` the reason why delivery is interrupted, `refused` the
+    number of values that MLflow rejected (the journal keeps them).
     """
 
     tracking: str
@@ -47,7 +47,7 @@ class IngestStatus:
 
 @dataclass(frozen=True)
 class WorkspaceStatus:
-    """The workspace at a glance."""
+    """Summary of the workspace: version, root folder, processes, and numbers of objects."""
 
     version: str
     root: str

@@ -1,4 +1,4 @@
-"""Writes that are whole or not there, and a lock between processes."""
+"""Atomic file writes, and a lock between processes."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from mlops_workbench.core.errors import StorageError
 
 
 def write_atomic(path: Path, data: bytes | str, *, mode: int = 0o644) -> None:
-    """Write a file so that a reader, or a crash, sees the old content or the new one.
+    """Write a file so that readers see its old or its new content, also after a crash.
 
     Raises
     ------
     StorageError
-        The folder is missing, read-only or full.
+        The folder cannot be created or written, or the disk is full.
     """
     raw = data.encode() if isinstance(data, str) else data
     temporary: str | None = None
@@ -38,12 +38,12 @@ def write_atomic(path: Path, data: bytes | str, *, mode: int = 0o644) -> None:
         raise StorageError(
             f"cannot write {path.name}: {error.strerror or error}",
             where=str(path),
-            hint="check that the folder exists, is writable and has room",
+            hint="check that the folder is writable and the disk has free space",
         ) from error
 
 
 def sync_folder(folder: Path) -> None:
-    """Put the names of new files on the disk, where the system can do that."""
+    """Write a folder's entries to the disk, where the system supports it; errors are ignored."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -54,14 +54,14 @@ def sync_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def file_lock(path: Path, *, wait: bool = True) -> Iterator[bool]:
-    """Hold an advisory lock between processes; the system frees it when the holder dies.
+    """Hold an advisory lock between processes; the system releases it when the holder ends.
 
     Parameters
     ----------
     path : Path
-        Lock file; made if missing and never removed (removing it would split the lock).
+        Lock file, created if missing. It is never removed: two processes could then hold locks on two files.
     wait : bool
-        False returns at once.
+        Whether to wait for another holder.
 
     Yields
     ------
@@ -80,8 +80,8 @@ def file_lock(path: Path, *, wait: bool = True) -> Iterator[bool]:
         try:
             yield True
         finally:
-            # A child that was forked meanwhile would keep the lock for as long as it has the file open, and must not
-            # give up what its parent holds.
+            # The file is unlocked and not only closed, because a child forked meanwhile has it open too. Such a child
+            # must not release the lock of its parent.
             if os.getpid() == holder:
                 fcntl.flock(descriptor, fcntl.LOCK_UN)
     finally:

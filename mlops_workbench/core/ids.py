@@ -1,4 +1,4 @@
-"""Identifiers that sort by time of creation."""
+"""Ids that sort by time of creation, and names of objects."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}\Z")
 
 
 def new_id() -> str:
-    """A UUID version 7 (RFC 9562) as 32 hexadecimal digits: ids made later sort later."""
+    """Return a UUID version 7 (RFC 9562) as 32 hexadecimal digits; later ids sort later."""
     millis = time.time_ns() // 1_000_000
     random = int.from_bytes(os.urandom(10))
     value = (
@@ -26,20 +26,20 @@ def new_id() -> str:
 
 
 def now_ms() -> int:
-    """Milliseconds since the epoch, UTC: the time unit of every record."""
+    """Return the milliseconds since the epoch, the time unit of all records."""
     return time.time_ns() // 1_000_000
 
 
 def check_name(kind: str, name: str) -> str:
-    """Return `name` if it can be a model, endpoint or pipeline name.
+    """Return `name` if it is valid as the name of a model, endpoint or pipeline.
 
-    Such names end up in file names, URLs and process arguments, so they are plain:
-    letters, digits, ``_``, ``-``, ``.``, at most 128, not starting with a sign.
+    Names are parts of file names, URLs and process arguments: 1 to 128 letters, digits, ``_``, ``-`` and ``.``,
+    the first one a letter or digit.
 
     Raises
     ------
     InvalidInput
-        The name has other characters.
+        The name is not valid.
     """
     if _NAME.match(name):
         return name

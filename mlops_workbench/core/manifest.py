@@ -10,12 +10,12 @@ import msgspec
 from mlops_workbench.core.errors import StorageError
 from mlops_workbench.core.store import digest_file
 
-#: Where a model folder has its manifest.
+#: Path of the manifest in a model folder.
 MANIFEST = "mlops/manifest.json"
 
 
 class ManifestEntry(msgspec.Struct, frozen=True):
-    """What a file must be: its SHA-256 in hexadecimal and its size in bytes."""
+    """Expected SHA-256 of a file, in hexadecimal, and its size in bytes."""
 
     sha256: str
     size: int
@@ -27,12 +27,12 @@ class Manifest(msgspec.Struct, frozen=True):
     files: dict[str, ManifestEntry]
 
     def verify(self, folder: Path) -> None:
-        """Check every file of a folder.
+        """Check all files of a folder.
 
         Raises
         ------
         StorageError
-            A file is missing or is not the one that was registered.
+            A file is missing or differs from the registered one.
         """
         for name, entry in self.files.items():
             try:
@@ -44,12 +44,12 @@ class Manifest(msgspec.Struct, frozen=True):
             _compare(folder / name, found, entry)
 
     def read(self, folder: Path, name: str) -> bytes:
-        """Content of a file, which is checked: nobody can change the file between the check and its use.
+        """Return the checked content of a file; the caller uses the very bytes that were checked.
 
         Raises
         ------
         StorageError
-            The manifest does not name the file, or it is missing or is not the one that was registered.
+            The file is not in the manifest, is missing, or differs from the registered one.
         """
         entry = self.files.get(name)
         if entry is None:
@@ -65,7 +65,7 @@ class Manifest(msgspec.Struct, frozen=True):
 
 
 def write_manifest(folder: Path) -> None:
-    """Write the manifest of every other file in the folder."""
+    """Write the manifest of all other files in the folder."""
     target = folder / MANIFEST
     files = {
         path.relative_to(folder).as_posix(): ManifestEntry(digest_file(path), path.stat().st_size)
@@ -77,12 +77,12 @@ def write_manifest(folder: Path) -> None:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Manifest of a folder.
+    """Read the manifest of a folder.
 
     Raises
     ------
     StorageError
-        There is none, it cannot be read, or it names a file outside the folder.
+        The manifest is missing, cannot be read, or names a file outside the folder.
     """
     file = folder / MANIFEST
     try:
@@ -91,7 +91,7 @@ def read_manifest(folder: Path) -> Manifest:
         raise StorageError(
             "the model folder has no manifest, so nothing in it can be verified",
             where=str(file),
-            hint="endpoints serve folders that the registry exported",
+            hint="endpoints serve only folders exported by the registry",
         ) from None
     except OSError as error:
         raise StorageError(f"the manifest cannot be read: {error.strerror}", where=str(file)) from error
@@ -105,12 +105,12 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def inside(folder: Path, name: str) -> Path:
-    """Path of a file in a folder.
+    """Return the path of a file in a folder.
 
     Raises
     ------
     StorageError
-        The name leads out of the folder.
+        The name is absolute or contains ``..``.
     """
     parts = PurePosixPath(name)
     if parts.is_absolute() or ".." in parts.parts:
@@ -123,5 +123,5 @@ def _compare(file: Path, found: ManifestEntry, entry: ManifestEntry) -> None:
         raise StorageError(
             f"{file.name} is not the file that was registered",
             where=str(file),
-            hint="remove the exported folder: it is made again from the registry; else register the model again",
+            hint="delete the exported folder to export it again; if that does not help, register the model again",
         )

@@ -1,4 +1,4 @@
-"""What objects are and have, told by their types: to ask the objects themselves would run code of the user's."""
+"""Types and attributes of objects, read without running code of the objects."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from typing import Any
 
 
 def is_a(value: Any, kinds: type | tuple[type, ...]) -> bool:
-    """Whether an object's type is one of `kinds` or derived from one.
+    """Return whether an object's type is one of `kinds` or derived from one.
 
-    `isinstance` also asks the object for its ``__class__``, which a proxy answers by making what it stands for.
+    `isinstance` also reads the object's ``__class__``; a proxy may create its target object for this.
     """
     return issubclass(type(value), kinds)
 
 
 def has(value: Any, *names: str) -> bool:
-    """Whether an object has all these attributes by its type.
+    """Return whether an object's type has all these attributes.
 
-    `hasattr` would call its properties and its ``__getattr__``, which may take long, change something or raise.
+    `hasattr` on the object calls properties and ``__getattr__``, which may be slow, have effects or raise.
     """
     kind = type(value)
     return all(hasattr(kind, name) for name in names)
 
 
 def own(value: Any) -> dict[str, Any]:
-    """Attributes that an object was given, as it keeps them."""
+    """Return the instance attributes of an object, from its ``__dict__``; empty when it has none."""
     try:
         found = object.__getattribute__(value, "__dict__")
     except AttributeError:

@@ -1,11 +1,11 @@
-"""What the name of a metric says: whether more of it is better."""
+"""Direction of a metric, derived from its name."""
 
 from __future__ import annotations
 
 import re
 from typing import Literal
 
-#: ``lower`` or ``higher`` is better; empty when the name does not tell.
+#: Which values are better; empty when unknown.
 Direction = Literal["lower", "higher", ""]
 
 _LOWER_WORDS = """
@@ -19,7 +19,7 @@ jaccard iou dice kappa mcc matthews corrcoef correlation spearman pearson silhou
 completeness ndcg dcg mrr hit hits top bleu rouge meteor likelihood elbo gain lift gini ks explained psnr ssim reward
 return throughput concordance
 """
-#: A spread or a number of things is neither good nor bad.
+#: Neither direction is better for spreads and counts.
 _NEITHER_WORDS = "std stdev variance sd count support n rows steps step epoch lr samples rank"
 
 _LOWER = frozenset(_LOWER_WORDS.split())
@@ -29,11 +29,10 @@ _WORDS = re.compile(r"[A-Z]+(?![a-z])\d*|[A-Z]?[a-z]+\d*|\d+")
 
 
 def metric_direction(name: str) -> Direction:
-    """Whether lower or higher values of a metric are better, as far as its name says.
+    """Return whether lower or higher values of a metric are better, derived from its name.
 
-    The conventions are those of scikit-learn (``*_error``, ``*_loss`` and ``*_deviance`` are to be small,
-    ``*_score`` and everything that begins with ``neg_`` large) and of MLflow's autologging
-    (``training_log_loss``, ``val_accuracy``).
+    The conventions are those of scikit-learn (lower ``*_error``, ``*_loss`` and ``*_deviance`` are better, higher
+    ``*_score`` and ``neg_*``) and of MLflow's autologging (``training_log_loss``, ``val_accuracy``).
 
     Parameters
     ----------
@@ -43,13 +42,13 @@ def metric_direction(name: str) -> Direction:
     Returns
     -------
     {"lower", "higher", ""}
-        Empty when the name does not tell.
+        Empty when the name has no known word.
     """
     words = [word.lower() for word in _WORDS.findall(name)]
-    # "loss1" and "loss2" are losses; "f1" and "r2" are words of their own.
+    # "loss1" counts as "loss", but "f1" and "r2" are words in the lists.
     words += [word.rstrip("0123456789") for word in words]
     if "neg" in words or "negative" in words or "d2" in words:
-        # "negative log likelihood" is a loss; scikit-learn's "neg_" turns one into a score.
+        # "negative log likelihood" is a loss, but scikit-learn's "neg_" marks a negated loss.
         return "lower" if "likelihood" in words else "higher"
     if "explained" not in words and _NEITHER & set(words):
         return ""

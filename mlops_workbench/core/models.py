@@ -1,4 +1,4 @@
-"""Registered models, their versions and what gates said of them."""
+"""Registered models, their versions and gate results."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class GateCheck:
-    """One condition of a gate: its text, whether it holds, and the numbers it saw."""
+    """One condition of a gate: its text, whether it holds, and the compared numbers as text."""
 
     condition: str
     passed: bool
@@ -16,7 +16,7 @@ class GateCheck:
 
 @dataclass(frozen=True)
 class GateResult:
-    """What a gate said; it passes when every check does."""
+    """Result of a gate, evaluated `at_ms` (milliseconds since the epoch); it passes when all checks pass."""
 
     passed: bool
     checks: list[GateCheck]
@@ -25,7 +25,7 @@ class GateResult:
 
 @dataclass(frozen=True)
 class SignatureColumn:
-    """A column of a model's input or output, with its MLflow data type."""
+    """A column of a model's input or output; `dtype` is the MLflow data type."""
 
     name: str
     dtype: str
@@ -41,19 +41,19 @@ class ModelVersion:
     name, version
         Registered model and version number.
     run_uid, run_id : str
-        The run that made it.
+        Workbench id and MLflow id of the run that logged the model.
     aliases : list of str
         ``champion``, ``previous``, ``challenger`` and others.
     created_ms : int
-        Time of registration.
+        Time of registration, in milliseconds since the epoch.
     metrics, params : dict
-        Of its run.
+        Metrics and parameters of the run.
     inputs, outputs : list of SignatureColumn
-        Signature; empty when unknown.
+        Columns of the signature; empty when unknown.
     gate : GateResult or None
-        Last gate evaluated for it.
+        Result of the last gate evaluated for this version.
     estimator, format : str
-        Class name and file format.
+        Class name of the estimator, and file format.
     """
 
     name: str
@@ -74,7 +74,7 @@ class ModelVersion:
 
 @dataclass(frozen=True)
 class RegisteredModel:
-    """A registered model: its newest version and its aliases (alias to version number)."""
+    """A registered model: newest version, aliases with their versions, last change in milliseconds since the epoch."""
 
     name: str
     latest: int

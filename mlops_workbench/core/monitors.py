@@ -1,4 +1,4 @@
-"""Monitors: windows of live predictions against the training data, and alerts."""
+"""Monitors: live predictions in windows, compared with the training data, and alerts."""
 
 from __future__ import annotations
 
@@ -7,40 +7,40 @@ from typing import Literal
 
 from mlops_workbench.core.errors import InvalidInput, did_you_mean
 
-#: Error metrics of numbers, and of labels; of these, the ones that are better when larger.
+#: Quality metrics of regression and of classification, and those of which higher values are better.
 NUMBER_METRICS = ("mae", "rmse", "r2")
 LABEL_METRICS = ("accuracy", "f1")
 LARGER_IS_BETTER = frozenset({"r2", "accuracy", "f1"})
 
 
 def check_metric(metric: str) -> None:
-    """Raise :class:`InvalidInput` for a metric that is not known."""
+    """Raise :class:`InvalidInput` for an unknown metric."""
     known = NUMBER_METRICS + LABEL_METRICS
     if metric not in known:
-        raise InvalidInput(f"'{metric}' is no metric of a monitor", hint=did_you_mean(metric, known))
+        raise InvalidInput(f"'{metric}' is not a metric of a monitor", hint=did_you_mean(metric, known))
 
 
 @dataclass(frozen=True)
 class MonitorSpec:
-    """What is watched for an endpoint.
+    """Settings of the monitor of an endpoint.
 
     Attributes
     ----------
     endpoint : str
-        The watched endpoint; there is one monitor for each.
+        The monitored endpoint; an endpoint has at most one monitor.
     window : str
-        ``month``, ``day``, ``hour`` of the event time, or a number of rows as text.
+        Size of a window: ``month``, ``day`` or ``hour`` of the event time, or a number of rows as text.
     metric : str
-        Error metric once truth is in: one of `NUMBER_METRICS` or `LABEL_METRICS`.
+        Quality metric of rows with a known outcome: one of `NUMBER_METRICS` or `LABEL_METRICS`.
     max_degradation : float
-        Relative loss of quality against the reference that counts (0.1: ten percent).
+        Largest tolerated loss of quality, relative to the reference (0.1: 10 %).
     pipeline : str
-        Pipeline that an alert starts, empty for none.
+        Pipeline that alerts start, empty for none.
     params : dict
-        Parameters for that pipeline; ``{start}`` and ``{end}`` in a text stand for the first day of the
+        Parameters of that pipeline; ``{start}`` and ``{end}`` in a text are replaced by the first day of the
         alerting windows and the day after the last (ISO dates).
     enabled : bool
-        Whether it is evaluated on its own.
+        Whether the control plane evaluates it periodically.
     """
 
     endpoint: str
@@ -54,24 +54,24 @@ class MonitorSpec:
 
 @dataclass(frozen=True)
 class FeatureDrift:
-    """One column of a window against the reference.
+    """Comparison of one column of a window with the reference.
 
     Attributes
     ----------
     name : str
-        Column, or ``prediction``.
+        Name of the column, or ``prediction``.
     kind : str
         ``numeric`` or ``categorical``.
     effect : float
-        Wasserstein distance in reference standard deviations, or total variation distance.
+        Wasserstein distance in standard deviations of the reference (numeric), or total variation distance.
     floor : float
-        Smallest effect that counts.
+        Smallest effect that counts as drift.
     p_value : float
-        Permutation p-value at this window's size, before the correction for many columns.
+        Permutation p-value for the size of this window, before the correction for multiple columns.
     missing_change : float
-        Change of the share of missing values, between -1 and 1.
+        Change of the share of missing values, from -1 to 1.
     drifted : bool
-        Significant after Benjamini-Hochberg and at least as large as the floor.
+        Whether the effect is significant (Benjamini-Hochberg) and at least `floor`.
     """
 
     name: str
@@ -87,11 +87,11 @@ class FeatureDrift:
 class Window:
     """A window of live predictions.
 
-    `quality` is the error metric on the rows whose truth is known (None without any), `reference_quality`
-    the same on the reference; `coverage` is the share of rows with truth. `features` holds the prediction
-    first, then the inputs. `degraded` and `drifted` say what this window alone shows; an alert needs more
-    than one window. `versions` begins with the one that most rows are of: it is the one that was evaluated.
-    `fingerprint` is a digest of what the window was computed from: while it stays, so does the window.
+    `start_ms` and `end_ms` are milliseconds since the epoch. `quality` is the metric of the rows with a known outcome
+    (None without any), `reference_quality` that of the reference; `coverage` is the share of rows with a known outcome,
+    from 0 to 1. `features` are the prediction, then the inputs. `degraded` and `drifted` are results of this window
+    alone; an alert needs more than one window. The first of `versions` has most rows, and is the evaluated one.
+    `fingerprint` is a digest of the data behind the window: the window is evaluated again when it changes.
     """
 
     endpoint: str
@@ -113,7 +113,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Alert:
-    """An alert: raised by windows that agree, followed by what it started."""
+    """An alert of a monitor; times are milliseconds since the epoch, `resolved_ms` is 0 while it is open."""
 
     id: str
     endpoint: str
@@ -128,7 +128,7 @@ class Alert:
 
 @dataclass(frozen=True)
 class MonitorReport:
-    """State of a monitor: its spec, evaluated windows in order of time, open and past alerts."""
+    """A monitor with its evaluated windows in order of time and its open and resolved alerts."""
 
     spec: MonitorSpec
     windows: list[Window] = field(default_factory=list)

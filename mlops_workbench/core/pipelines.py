@@ -1,4 +1,4 @@
-"""Pipeline runs and their stages, as they are read back."""
+"""Pipelines, their runs and stages."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PipelineState = Literal["pending", "running", "succeeded", "failed", "cancelled"
 
 @dataclass(frozen=True)
 class PipelineParam:
-    """A parameter of a pipeline: name, type in plain words, default and help."""
+    """A parameter of a pipeline: name, type as text, default and help."""
 
     name: str
     type: str
@@ -21,7 +21,7 @@ class PipelineParam:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """A pipeline spec found in the workspace; `problem` says why it cannot run."""
+    """A pipeline spec of the workspace; `problem` is the reason why it cannot run, empty for none."""
 
     name: str
     path: str
@@ -32,7 +32,10 @@ class Pipeline:
 
 @dataclass(frozen=True)
 class StageRun:
-    """A stage of a pipeline run; times are 0 until known, `cells` counts executed code cells."""
+    """A stage of a pipeline run.
+
+    Times are milliseconds since the epoch, 0 until known; `cells` is the number of executed code cells.
+    """
 
     name: str
     notebook: str
@@ -52,21 +55,23 @@ class PipelineRun:
     Attributes
     ----------
     id : str
-        Also the name of its run folder.
+        Id, also the name of the run folder.
     pipeline : str
         Name of the spec.
     state : str
         pending, running, succeeded, failed or cancelled.
     reason : str
-        Why it was started: ``manual``, ``alert:<id>``, ...
+        What started it: ``manual``, ``alert:<id>``, ...
     params : dict
-        Values it runs with.
+        Values of the parameters.
     run_uid : str
-        Its run in the tracking store; stages are children.
+        Id of its run in the tracking store; the runs of the stages are its children.
     published : str
-        ``name/version`` when it registered a model.
+        ``name/version`` of the registered model, empty for none.
+    start_ms, end_ms : int
+        Milliseconds since the epoch; `end_ms` is 0 while it runs.
     message : str
-        Error, or what the gate said.
+        Error, or result of the gate.
     """
 
     id: str

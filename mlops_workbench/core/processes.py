@@ -1,4 +1,4 @@
-"""Who a process is: its id alone is reused, id and start time together are not."""
+"""Identity of a process: ids are reused, the pair of id and start time is not."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import msgspec
 
 
 class ProcessIdentity(msgspec.Struct, frozen=True):
-    """A process that can be told from a later one with the same id.
+    """Id and start time, which distinguish a process from a later one with the same id.
 
     Attributes
     ----------
     pid : int
         Process id.
     started : float
-        Start time in the unit the system keeps (clock ticks since boot on Linux, seconds elsewhere).
+        Start time: clock ticks since boot on Linux, seconds since the epoch elsewhere.
     """
 
     pid: int
@@ -26,25 +26,25 @@ class ProcessIdentity(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, pid: int | None = None) -> ProcessIdentity | None:
-        """Identity of process `pid` (this process without one), None if it is gone."""
+        """Return the identity of process `pid` (default: this process), None if it has ended."""
         number = os.getpid() if pid is None else pid
         started = _start_time(number)
         return None if started is None else cls(number, started)
 
     def alive(self) -> bool:
-        """Whether this very process still runs (a zombie does not)."""
+        """Return whether the process runs; a zombie does not."""
         return _start_time(self.pid) == self.started
 
     def stop(self, *, grace: float = 5.0) -> bool:
-        """Ask the process to end, insist after `grace` seconds; True once it is gone."""
-        for number, patience in ((signal.SIGTERM, grace), (signal.SIGKILL, 2.0)):
+        """Send SIGTERM, and SIGKILL after `grace` seconds; return whether the process has ended."""
+        for number, seconds in ((signal.SIGTERM, grace), (signal.SIGKILL, 2.0)):
             if not self.alive():
                 return True
             try:
                 os.kill(self.pid, number)
             except ProcessLookupError:
                 return True
-            deadline = time.monotonic() + patience
+            deadline = time.monotonic() + seconds
             while time.monotonic() < deadline:
                 if not self.alive():
                     return True
@@ -53,7 +53,7 @@ class ProcessIdentity(msgspec.Struct, frozen=True):
 
 
 def parent_of(pid: int) -> int:
-    """Id of the parent of process `pid`; 0 when it has none or the system does not tell."""
+    """Return the id of the parent of process `pid`, 0 if unknown."""
     if pid == os.getpid():
         return os.getppid()
     try:
@@ -73,14 +73,14 @@ def _start_time(pid: int) -> float | None:
 
 
 def _stat_fields(pid: int) -> list[str]:
-    """State, parent and the rest of what Linux tells of a process in one line."""
+    """Return the fields of ``/proc/PID/stat`` after the command: state, parent and so on."""
     text = Path(f"/proc/{pid}/stat").read_text()
-    # The command may hold spaces and brackets; the fields after the last bracket are fixed.
+    # The command may contain spaces and brackets; no later field does.
     return text[text.rindex(")") + 2 :].split()
 
 
 def _start_time_elsewhere(pid: int) -> float | None:
-    # psutil is only needed where there is no /proc, and costs 20 ms to import.
+    # Imported here because only systems without /proc need it, and the import takes 20 ms.
     import psutil
 
     try:

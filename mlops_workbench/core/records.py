@@ -1,8 +1,8 @@
-"""What a journal carries: one struct per kind of record.
+"""Records of a journal: one struct per kind.
 
-A record is encoded as a msgpack array (fields by position) and framed by :mod:`mlops_workbench.journal`,
-which knows nothing of these types. Fields are only ever added at the end, with a default, so that a newer
-reader reads older journals and an older one skips what it does not know.
+A record is encoded as a msgpack array (fields by position); :mod:`mlops_workbench.journal` frames it and does not
+depend on these types. New fields are added at the end, with a default: a newer reader reads older journals, and an
+older reader ignores new fields. Fields that end in ``_ms`` are milliseconds since the epoch.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-#: What a parameter or tag may hold in the journal: kept true, turned into text only for MLflow.
+#: Value of a parameter or tag; it keeps its type in the journal and becomes text only for MLflow.
 Value: TypeAlias = Any
 
-#: What a metric may hold: a float (NaN and infinities included) or an int of any size.
+#: Value of a metric: a float (NaN and infinities included) or an int of any size.
 Number: TypeAlias = Any
 
 #: msgpack extension type of an int beyond 64 bits: big-endian two's complement.
@@ -26,9 +26,9 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
 
 
 class SessionStart(Record, frozen=True):
-    """First record of a journal file: who writes it."""
+    """First record of a journal file: the process that writes it."""
 
-    session: str  # id of the kernel session, the same in all files it rotates through
+    session: str  # id of the kernel session, the same in all its files
     pid: int
     process_started: float  # see core.processes.ProcessIdentity
     host: str
@@ -40,14 +40,14 @@ class SessionStart(Record, frozen=True):
 
 
 class Heartbeat(Record, frozen=True):
-    """The writer lives and promises the next sign of life before `due_ms`."""
+    """The writer is alive; it writes its next record before `due_ms`."""
 
     at_ms: int
     due_ms: int
 
 
 class RunStart(Record, frozen=True):
-    """A run begins."""
+    """Start of a run."""
 
     run_uid: str
     name: str
@@ -62,21 +62,21 @@ class RunStart(Record, frozen=True):
 
 
 class Params(Record, frozen=True):
-    """Parameters of a run; `origin` tells what a user logged from what was observed."""
+    """Parameters of a run; `origin` distinguishes logged from observed values."""
 
     run_uid: str
     values: dict[str, Value]
-    origin: str = "logged"  # logged | observed | default (of the class of an estimator that was seen)
+    origin: str = "logged"  # logged | observed | default (of the class of an observed estimator)
 
 
 class Metrics(Record, frozen=True):
-    """Metrics at one step; see :func:`as_float` for a value that a store of floats can take."""
+    """Metrics at one step; :func:`as_float` converts a value for a store that has only floats."""
 
     run_uid: str
     at_ms: int
     step: int
     values: dict[str, Number]
-    origin: str = "logged"  # logged | observed | system (resources used, named system/... as MLflow names them)
+    origin: str = "logged"  # logged | observed | system (use of resources, named system/... as in MLflow)
 
 
 class Tags(Record, frozen=True):
@@ -87,12 +87,12 @@ class Tags(Record, frozen=True):
 
 
 class Artifact(Record, frozen=True):
-    """A file of the run; its bytes are in the blob store already."""
+    """A file of the run; its content was stored in the blob store before."""
 
     run_uid: str
-    path: str  # relative, with forward slashes, as it will appear under the run
+    path: str  # relative to the artifacts of the run, with forward slashes
     digest: str  # SHA-256
-    size: int
+    size: int  # bytes
     media_type: str = "application/octet-stream"
     kind: str = "file"  # file | figure | table | notebook | code | log | environment | schema
 
@@ -116,10 +116,10 @@ class Column(msgspec.Struct, frozen=True):
 
 
 class Model(Record, frozen=True):
-    """A fitted model; its files are in the blob store already.
+    """A fitted model; its files were stored in the blob store before.
 
     ``files`` maps a path inside the model folder to a blob digest: ``model.skops`` (or ``model.pkl``),
-    and, when data was seen, ``mlops/reference.parquet`` (a sample of the training data: the input columns,
+    and, if its data was observed, ``mlops/reference.parquet`` (a sample of the training data: the input columns,
     ``__target__`` and ``__prediction__``) and ``input_example.json`` (MLflow's ``dataframe_split`` form).
     """
 
@@ -132,13 +132,13 @@ class Model(Record, frozen=True):
     outputs: list[Column] = []
     estimator: str = ""  # qualified class name
     requirements: list[str] = []
-    untrusted: list[str] = []  # types a skops file holds beyond the built-in allow-list
+    untrusted: list[str] = []  # types in a skops file that are not on the built-in allow-list
     at_ms: int = 0
-    version: str = ""  # of the library that wrote a network
+    version: str = ""  # of the library that wrote a neural network
 
 
 class Dataset(Record, frozen=True):
-    """Data that went into a run."""
+    """A data set used by a run."""
 
     run_uid: str
     name: str
@@ -147,90 +147,89 @@ class Dataset(Record, frozen=True):
     rows: int
     columns: list[Column] = []
     source: str = ""
-    profile: dict[str, Value] = {}  # kind, missing counts, and per column what a comparison of two versions needs
-    covers: str = "content"  # what the digest was made of: content | sampled | shape
-    snapshot: str = ""  # blob digest of the data itself as Parquet, when a snapshot was asked for
-    schema: str = ""  # blob digest of the inferred pandera schema (its JSON form)
-    entity: dict[str, str] = {}  # source_type source schema profile tags, word for word as MLflow code logged them
+    profile: dict[str, Value] = {}  # kind, missing values, and statistics by column for comparisons
+    covers: str = "content"  # input of the digest: content | sampled | shape
+    snapshot: str = ""  # blob digest of the data as Parquet, empty for none
+    schema: str = ""  # blob digest of the inferred pandera schema as JSON, empty for none
+    entity: dict[str, str] = {}  # source_type source schema profile tags, unchanged, as MLflow code logged them
 
 
 class RunEnd(Record, frozen=True):
-    """A run ended; absent when its process died."""
+    """End of a run; missing when its process was killed."""
 
     run_uid: str
     end_ms: int
     status: str  # FINISHED | FAILED | KILLED
     error: str = ""  # "NameError: name 'x' is not defined"
     traceback: str = ""
-    output: str = ""  # tail of stdout and stderr
-    complete: bool = True  # False when records had to be dropped
+    output: str = ""  # last part of stdout and stderr
+    complete: bool = True  # False when records were lost
 
 
 class CellExecuted(Record, frozen=True):
-    """One execution of a cell in the session, tracked or not, failed ones included.
+    """One execution of a cell, tracked or not, failed or not; the journal has them in order of execution.
 
-    Slicing and replay build on these: the journal keeps them in order of execution, each with the source as
-    it was executed. A sign with status ``running`` and no names is written before the cell runs; the record under
-    the same uid that follows takes its place, and is missing when the cell took the process with it. ``unknown`` is
-    the status of cells that ran before the extension was loaded: of these IPython kept no more than the source.
+    A record with status ``running`` and no names is written before the cell runs. A later record with the same uid
+    replaces it; that record is missing when the process ended during the cell. Cells that ran before the extension was
+    loaded have the status ``unknown``: IPython keeps only their source.
 
     Effects are ``@shell``, ``@cwd``, ``@environ``, ``@packages``, ``@path`` (of imports), ``@modules``, ``@warnings``,
-    ``@random`` (seeded), ``@drawn:<library>`` (its random numbers are not where they were before the cell),
-    ``@file:<path>`` as written in the source, and ``@write:<path>`` too when it was written.
+    ``@random`` (seeded), ``@drawn:<library>`` (the cell drew random numbers from it), ``@file:<path>`` as written in
+    the source, and also ``@write:<path>`` for a file that was written.
     """
 
-    uid: str  # of this execution
-    count: int  # execution count, In[count]; 0 when it was not counted
+    uid: str  # id of this execution
+    count: int  # execution count, In[count]; 0 for none
     cell_id: str
-    source: str  # as typed, with magics; secrets masked
+    source: str  # as entered, with magics; secrets are masked
     started_ms: int
     duration_us: int
     status: str  # running | ok | failed | interrupted | unknown
     error: str = ""
     notebook: str = ""
-    reads: list[str] = []  # names whose values it used; those used by notebook functions that it calls included
-    writes: list[str] = []  # names that it bound, or whose value it changed or may have changed in place
+    reads: list[str] = []  # names whose values it used, directly or in notebook functions that it called
+    writes: list[str] = []  # names that it bound, and names whose values it changed or may have changed in place
     deletes: list[str] = []
-    kills: list[str] = []  # those of `writes` that were bound, whatever path was taken, before they were read
-    effects: list[str] = []  # what it touched outside of the namespace
-    run_uids: list[str] = []  # runs that were begun in it
-    random_state: str = ""  # digest of the `RandomState` at its start
+    kills: list[str] = []  # those of `writes` that every path through the cell binds before it reads them
+    effects: list[str] = []  # effects outside the namespace
+    run_uids: list[str] = []  # runs that it started
+    random_state: str = ""  # digest of the `RandomState` at the start of the cell
 
 
 class RandomState(Record, frozen=True):
-    """State of the random number generators at the start of a cell, written when it differs from the last one."""
+    """State of the random number generators at the start of a cell, written when it has changed."""
 
     digest: str
-    states: dict[str, Value]  # random | numpy | torch -> what that library takes back, as plain values
+    states: dict[str, Value]  # random | numpy | torch -> the state that the library can restore, as plain values
 
 
 class Provenance(Record, frozen=True):
-    """Where a run comes from: the executions it rests on, and what speaks against repeating it."""
+    """Executions of cells that a run depends on, and reasons why the notebook may not repeat it."""
 
     run_uid: str
-    cells: list[str]  # uids of `CellExecuted`, in order of execution, that of the run itself last
-    warnings: list[str] = []  # plain words: why the notebook on disk, run top to bottom, is not this code
+    cells: list[str]  # uids of `CellExecuted` in order of execution; the last one is the cell of the run
+    warnings: list[str] = []  # reasons why the notebook on disk, run top to bottom, would run other code
 
 
 class ModelMetrics(Record, frozen=True):
-    """Metrics that MLflow code logged for a model in MLflow, beside the run's own `Metrics`."""
+    """Metrics that MLflow code logged for a model in MLflow, in addition to the `Metrics` of the run."""
 
     run_uid: str
     at_ms: int
     step: int
     values: dict[str, Number]
-    model_id: str  # of MLflow
+    model_id: str  # id in MLflow
     dataset_name: str = ""
     dataset_digest: str = ""
 
 
 class SessionEnd(Record, frozen=True):
-    """The writer closed the journal in good order."""
+    """The writer closed the journal."""
 
     at_ms: int
 
 
-#: Number of a record type in the frame. Numbers are never reused.
+#: Record types by their number in a frame. Numbers are never reused.
 RECORD_TYPES: dict[int, type[Record]] = {
     1: SessionStart,
     2: Heartbeat,
@@ -252,12 +251,12 @@ TYPE_NUMBERS: dict[type[Record], int] = {kind: number for number, kind in RECORD
 
 
 def big_int(value: int) -> msgspec.msgpack.Ext:
-    """An int beyond 64 bits in the form that :func:`decode` turns back into the int."""
+    """Encode an int of more than 64 bits; :func:`decode` restores the int."""
     return msgspec.msgpack.Ext(BIG_INT, value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True))
 
 
 def as_float(value: Number) -> float:
-    """The float nearest to a metric's value; ints beyond the floats become infinite."""
+    """Convert the value of a metric to the nearest float; ints out of range become infinite."""
     try:
         return float(value)
     except OverflowError:
@@ -265,7 +264,7 @@ def as_float(value: Number) -> float:
 
 
 def _extension(code: int, data: memoryview) -> object:
-    # An extension of a newer writer is kept as it is.
+    # Keep unknown extensions of newer writers unchanged.
     return int.from_bytes(data, "big", signed=True) if code == BIG_INT else msgspec.msgpack.Ext(code, bytes(data))
 
 
@@ -273,12 +272,12 @@ _decoders = {number: msgspec.msgpack.Decoder(kind, ext_hook=_extension) for numb
 
 
 def decode(number: int, payload: bytes | memoryview) -> Record | None:
-    """The record in a frame's payload, None when its type is newer than this reader.
+    """Decode the payload of a frame; None when its type is unknown (written by a newer version).
 
     Raises
     ------
     msgspec.DecodeError
-        The payload is not such a record.
+        The payload is not a valid record of this type.
     """
     decoder = _decoders.get(number)
     return decoder.decode(payload) if decoder else None

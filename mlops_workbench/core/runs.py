@@ -1,4 +1,4 @@
-"""Runs as they are read back: from the index, over REST, in the panel."""
+"""Runs and their parts, as read from the index and over REST."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ class Run:
     Attributes
     ----------
     uid : str
-        The workbench's own id, given by the process that ran, known before MLflow has heard of the run.
+        Id given by the process of the run, independent of MLflow.
     run_id : str
-        MLflow's id; empty until the run was delivered.
+        MLflow's id; empty until the run is delivered to MLflow.
     experiment, name, kind : str
-        Kind is ``run``, ``pipeline`` or ``stage``.
+        Name of the experiment and of the run; the kind is ``run``, ``pipeline`` or ``stage``.
     status : str
         RUNNING, FINISHED, FAILED or KILLED.
     start_ms, end_ms : int
         Milliseconds since the epoch; `end_ms` is 0 while it runs.
     parent_uid : str
-        The run this one belongs to, empty for none.
+        Uid of the parent run, empty for none.
     notebook : str
-        Notebook it came from.
+        Path of the notebook, empty when unknown.
     params : dict
         Parameters as text.
     metrics : dict
-        Last value of each metric; NaN and infinities are None.
+        Last value of each metric; None for NaN and infinities.
     tags : dict
         Tags as text.
     error : str
         Last line of the traceback of a failed run.
     origin : str
-        Empty for a run of the journals here, ``mlflow`` for one that was read from MLflow: of plain MLflow code, or
-        of another machine.
+        Empty for a run from the journals of this workspace, ``mlflow`` for a run read from MLflow (logged by plain
+        MLflow code or on another machine).
     user : str
-        Who ran it.
+        Name of the user who ran it.
     """
 
     uid: str
@@ -62,7 +62,7 @@ class Run:
 
     @property
     def seconds(self) -> float | None:
-        """Duration, None while it runs."""
+        """Duration in seconds, None while the run is active."""
         return (self.end_ms - self.start_ms) / 1000 if self.end_ms else None
 
 
@@ -79,7 +79,7 @@ class RunArtifact:
 
 @dataclass(frozen=True)
 class RunModel:
-    """A model that a run logged."""
+    """A model logged by a run."""
 
     name: str
     estimator: str
@@ -89,22 +89,22 @@ class RunModel:
 
 @dataclass(frozen=True)
 class RunDataset:
-    """Data that went into a run."""
+    """A data set used by a run."""
 
     name: str
     context: str
     digest: str
     rows: int
     columns: int
-    covers: str = "content"  # what the digest was made of: content | sampled | shape
-    snapshot: str = ""  # blob digest of the data as Parquet, empty when none was kept
-    schema: str = ""  # blob digest of its pandera schema, empty when none was inferred
-    first_ms: int = 0  # when the first run began that used this version
+    covers: str = "content"  # input of the digest: content | sampled | shape
+    snapshot: str = ""  # blob digest of the data as Parquet, empty for none
+    schema: str = ""  # blob digest of its pandera schema, empty for none
+    first_ms: int = 0  # start of the first run with this version, milliseconds since the epoch
 
 
 @dataclass(frozen=True)
 class RunCell:
-    """An execution of a cell that a run rests on."""
+    """An execution of a cell that a run depends on; `started_ms` is milliseconds since the epoch."""
 
     uid: str
     count: int
@@ -119,7 +119,7 @@ class RunCell:
 
 @dataclass(frozen=True)
 class MetricPoint:
-    """A metric at a step; the value is None for NaN and infinities."""
+    """Value of a metric at a step: None for NaN and infinities; `at_ms` is milliseconds since the epoch."""
 
     step: int
     at_ms: int
@@ -128,7 +128,7 @@ class MetricPoint:
 
 @dataclass(frozen=True)
 class RunDetail:
-    """A run with everything that a page about it shows."""
+    """A run with all its parts, for its page."""
 
     run: Run
     source: str = ""
@@ -139,15 +139,15 @@ class RunDetail:
     datasets: list[RunDataset] = field(default_factory=list)
     history: dict[str, list[MetricPoint]] = field(default_factory=dict)
     cells: list[RunCell] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)  # why the notebook on disk does not repeat this run
+    warnings: list[str] = field(default_factory=list)  # reasons why the notebook on disk may not repeat this run
     children: list[Run] = field(default_factory=list)
-    points: dict[str, int] = field(default_factory=dict)  # of each metric; `history` has fewer when these are many
-    defaults: list[str] = field(default_factory=list)  # names of parameters that have their class's default
+    points: dict[str, int] = field(default_factory=dict)  # points by metric; `history` may have fewer
+    defaults: list[str] = field(default_factory=list)  # names of parameters with the default of their class
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """An experiment and how many runs it has."""
+    """An experiment: number of runs, start of the last one in milliseconds since the epoch."""
 
     name: str
     runs: int

@@ -1,4 +1,4 @@
-"""The record that begins a journal: which process writes it."""
+"""The first record of a journal, about the process that writes it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mlops_workbench.core.version import __version__
 
 
 def session_start(session: str, notebook: str = "") -> SessionStart:
-    """First record of a journal that this process writes."""
+    """Return the first record of a journal of this process."""
     identity = ProcessIdentity.of()
     return SessionStart(
         session=session,
@@ -32,5 +32,5 @@ def _user() -> str:
     try:
         return getpass.getuser()
     except (OSError, KeyError, ImportError):
-        # A container may run under a number that has no name.
+        # In a container the user id may have no name.
         return str(os.getuid()) if hasattr(os, "getuid") else ""

@@ -1,4 +1,4 @@
-"""Content-addressed blobs: a file is kept once, under the SHA-256 of its bytes."""
+"""Content-addressed blobs: each content is stored once, under its SHA-256."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _WRITABLE = 0o222
 
 
 def digest_file(path: Path) -> str:
-    """SHA-256 of a file, as 64 hexadecimal digits."""
+    """Return the SHA-256 of a file as 64 hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -28,30 +28,30 @@ def digest_file(path: Path) -> str:
 class BlobStore:
     """Blobs under ``root/ab/abcdef...``.
 
-    Writing is safe between processes without a lock: a blob is written to a temporary file and
-    renamed to a name that only its own content can have. It can be written by nobody from then on that it is known
-    to be on the disk; until then a loss of power may leave it short, and it is not trusted unseen.
+    Processes write without a lock: a blob is written to a temporary file, which is renamed to the digest of its
+    content. A blob is made read-only once it is on the disk. A loss of power before that may truncate it, so the digest
+    of a writable blob is checked on each read.
 
     Parameters
     ----------
     root : Path
-        Folder of the store, made on first write.
+        Folder of the store, created by the first write.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def path(self, digest: str) -> Path:
-        """Where the blob with this digest is, or would be."""
+        """Return the path of the blob with this digest, whether it exists or not."""
         return self.root / digest[:2] / digest
 
     def get(self, digest: str) -> Path:
-        """Path of a stored blob; the file must not be changed.
+        """Return the path of an existing blob; the caller must not change the file.
 
         Raises
         ------
         NotFound
-            No blob has this digest, or a loss of power damaged it.
+            No blob has this digest, or a loss of power damaged the blob.
         """
         path = self.path(digest)
         try:
@@ -70,10 +70,10 @@ class BlobStore:
         Parameters
         ----------
         data : bytes
-            Content.
+            Content of the blob.
         sync : bool, default=True
-            Wait until they are on the disk. Otherwise the death of the process does not harm them, but a loss of
-            power may until :meth:`sync` was called.
+            Wait until they are on the disk. Otherwise a loss of power before :meth:`sync` may damage the blob; an
+            end of the process does not.
         """
         digest = hashlib.sha256(data).hexdigest()
         if not self.holds(digest):
@@ -83,18 +83,18 @@ class BlobStore:
         return digest
 
     def holds(self, digest: str) -> bool:
-        """Whether a blob is on the disk, for all that is known."""
+        """Return whether a blob exists and is known to be on the disk."""
         with contextlib.suppress(OSError):
             return not self.path(digest).stat().st_mode & _WRITABLE
         return False
 
     def sync(self, digest: str) -> None:
-        """Wait until a blob is on the disk; one that was removed meanwhile is no matter.
+        """Wait until a blob is on the disk; a missing blob is ignored.
 
         Raises
         ------
         StorageError
-            The disk failed.
+            The system could not write the blob to the disk.
         """
         path = self.path(digest)
         try:
@@ -109,7 +109,7 @@ class BlobStore:
             raise StorageError(f"a blob did not reach the disk: {error.strerror or error}", where=str(path)) from error
 
     def put_file(self, source: Path) -> str:
-        """Store a copy of a file, read in pieces, and return its digest."""
+        """Store a copy of a file, without loading it into memory, and return its digest."""
         state = hashlib.sha256()
         with open(source, "rb") as reader, self._incoming() as (file, keep):
             while piece := reader.read(_CHUNK):
@@ -119,7 +119,7 @@ class BlobStore:
         return state.hexdigest()
 
     def export(self, digest: str, target: Path) -> None:
-        """Copy a blob to `target` (a copy and not a link: the target may be edited)."""
+        """Copy a blob to `target`; the copy may be edited."""
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(self.get(digest), target)
 
@@ -154,7 +154,7 @@ class BlobStore:
             raise StorageError(
                 f"cannot store a blob: {error.strerror or error}",
                 where=str(self.root),
-                hint="check that the folder is writable and has room",
+                hint="check that the folder is writable and the disk has free space",
             ) from error
         finally:
             if temporary:
@@ -163,11 +163,11 @@ class BlobStore:
 
 
 def _settle(descriptor: int, folder: Path) -> None:
-    """Wait for the disk, then mark a blob as being on it."""
+    """Wait until a blob is on the disk, then make it read-only."""
     os.fsync(descriptor)
-    # Its name, and that of a folder that may be new.
+    # The entry of the blob, and that of its folder, which may be new.
     sync_folder(folder)
     sync_folder(folder.parent)
-    # In a store of several people another one may have put the same content there meanwhile, who marks it then.
+    # In a shared store another user may own the file by now; the process of that user makes it read-only.
     with contextlib.suppress(PermissionError):
         os.fchmod(descriptor, 0o444)

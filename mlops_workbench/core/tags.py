@@ -1,23 +1,23 @@
-"""Every tag of MLflow's objects that the workbench writes or reads, named once."""
+"""Names of the MLflow tags that the workbench writes or reads."""
 
 from __future__ import annotations
 
-#: Uids that tie what is in MLflow to what is in the journal.
+#: Workbench ids of runs and models in MLflow.
 RUN_UID = "mlops.run_uid"
 MODEL_UID = "mlops.model_uid"
-#: Tag of experiment 0 of a workspace's own store: tells it from a later one in the same place.
+#: Id of a workspace's own store, on experiment 0: distinguishes it from a later store at the same path.
 STORE = "mlops.store"
 #: Kind of a run: ``run``, ``pipeline`` or ``stage``.
 KIND = "mlops.kind"
 #: Uid of the parent run.
 PARENT_UID = "mlops.parent_uid"
-#: Where a run comes from.
+#: Origin and result of a run.
 EXPERIMENT = "mlops.experiment"
 NOTEBOOK = "mlops.notebook"
 CELL_ID = "mlops.cell_id"
 ERROR = "mlops.error"
 COMPLETE = "mlops.complete"
-#: Of the runs of a pipeline.
+#: On the runs of a pipeline.
 PIPELINE = "mlops.pipeline"
 PIPELINE_RUN = "mlops.pipeline_run"
 REASON = "mlops.reason"
@@ -30,25 +30,25 @@ METRICS = "mlops.metrics"
 PARAMS = "mlops.params"
 INPUTS = "mlops.inputs"
 OUTPUTS = "mlops.outputs"
-#: Of a model version: what it was registered with, and the result of its gate.
+#: Result of the gate of a model version.
 GATE = "mlops.gate"
-#: The move of an alias that was begun and not finished.
+#: Unfinished move of an alias.
 PENDING_MOVE = "mlops.pending_move"
 #: ``measured`` or ``estimated``.
 ENERGY = "mlops.energy"
 CURRENCY = "mlops.currency"
 STRUCTURE = "mlops.structure"
 WARNINGS = "mlops.warnings"
-#: Data of a run that is not in memory any more.
+#: Set when the data of a run was not in memory any more.
 UNKNOWN_DATA = "mlops.data.unknown"
 AUTOTRACK = "mlops.autotrack"
-#: Of a search over parameters and its candidates.
+#: On a search over parameters and on its candidates.
 SEARCH = "mlops.search"
 SEARCH_CANDIDATE = "mlops.search.candidate"
 SEARCH_CANDIDATES = "mlops.search.candidates"
-#: ``estimated`` where the times of a search's candidates are not measured.
+#: ``estimated`` when the times of a search's candidates were not measured.
 TIMES = "mlops.times"
-#: Tags that MLflow defines.
+#: Tags defined by MLflow.
 NOTE = "mlflow.note.content"
 PARENT_RUN_ID = "mlflow.parentRunId"
 RUN_NAME = "mlflow.runName"
@@ -59,7 +59,7 @@ GIT_COMMIT = "mlflow.source.git.commit"
 GIT_BRANCH = "mlflow.source.git.branch"
 GIT_URL = "mlflow.source.git.repoURL"
 GIT_DIRTY = "mlflow.source.git.dirty"
-#: Beginnings of tags whose end names an input, a table, a parameter, a metric or the original of a changed name.
+#: Prefixes of tags that end in the name of an input, table, parameter or metric, or in a name changed for MLflow.
 INPUT_PREFIX = "mlops.input."
 TABLE_PREFIX = "mlops.table."
 PARAM_PREFIX = "mlops.param."
@@ -68,7 +68,7 @@ NAME_PREFIX = "mlops.name."
 
 
 def shown_tags(tags: dict[str, str]) -> dict[str, str]:
-    """Tags of a run for display: none that MLflow or the workbench set, and MLflow's note as ``note``."""
+    """Return the tags set by users, and MLflow's note as ``note``."""
     shown = {key: value for key, value in tags.items() if not key.startswith(("mlflow.", "mlops."))}
     if note := tags.get(NOTE):
         shown.setdefault("note", note)

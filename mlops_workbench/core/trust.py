@@ -1,23 +1,23 @@
-"""Types that a skops model may hold without anyone having vouched for them.
+"""The built-in list of types that a skops model may contain.
 
-skops refuses types that it does not know. The list in a model's own MLmodel file is written by whoever
-wrote the model, so it is no boundary; this list, and ``serving.trusted_types``, are.
+skops refuses to load types that it does not trust. The list in a model's own MLmodel file gives no protection, since
+the author of the model writes it; only this list and the setting ``serving.trusted_types`` count.
 
-The list was measured: every estimator of scikit-learn 1.9 and every scorer, splitter, kernel, distance,
-loss and selection function was saved, and `skops.io.get_untrusted_types` asked. A type is here when making
-one from a file sets attributes of numbers, text and other trusted things, and runs no code of the file's choice;
-a function is here when it computes on arrays and reaches neither files nor processes nor `eval`.
+The list was derived by saving every estimator of scikit-learn 1.9 and every scorer, splitter, kernel, distance,
+loss and selection function, and calling `skops.io.get_untrusted_types`. A type is listed if loading it only sets
+attributes (numbers, text, other trusted types) and runs no code chosen by the file; a function is listed if it
+computes on arrays and uses no files, processes or `eval`.
 
-What is missing on purpose:
+Left out on purpose:
 
-* ``scipy.stats`` distributions (a fitted ``RandomizedSearchCV`` holds them): their ``__setstate__`` passes a
+* ``scipy.stats`` distributions (part of a fitted ``RandomizedSearchCV``): their ``__setstate__`` passes a
   text from the file to ``exec``. Save ``search.best_estimator_`` instead.
-* ``PyFuncDistance``: calls a Python function of the file's choice.
-* functions and classes of one's own: name them in ``serving.trusted_types``.
+* ``PyFuncDistance``: calls a Python function chosen by the file.
+* functions and classes of users: add them to ``serving.trusted_types``.
 
-Trees and neighbour tables (``Tree``, ``TreePredictor``, ``KDTree``, ``BallTree``) hold indices that compiled code
-follows; skops leaves them out because a forged table can crash the process. Serving checks the digests of the
-model's files first, and the bounds of trees before the first prediction.
+Trees and neighbour tables (``Tree``, ``TreePredictor``, ``KDTree``, ``BallTree``) contain indices that compiled code
+uses unchecked; skops does not trust them because a forged table can crash the process. Serving checks the digests of
+the model's files first, and the bounds of trees before the first prediction.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _DISTANCES = {
 }
 
 _PARTS_OF_ESTIMATORS = {
-    "functools.partial",  # harmless by itself: the function in it is checked like any other
+    "functools.partial",  # harmless by itself: its function is checked too
     "scipy.interpolate._bsplines.BSpline",
     "sklearn.compose._column_transformer._RemainderColsList",
     "sklearn.compose._column_transformer.make_column_selector",
@@ -111,5 +111,5 @@ _FUNCTIONS = {
     *_named("sklearn.feature_selection._univariate_selection", "chi2 f_classif f_oneway f_regression r_regression"),
 }
 
-#: Qualified names of the types and functions, all of scikit-learn, NumPy, SciPy and the standard library.
+#: Qualified names of types and functions of scikit-learn, NumPy, SciPy and the standard library.
 TRUSTED_TYPES: frozenset[str] = frozenset(_TABLES | _DISTANCES | _PARTS_OF_ESTIMATORS | _MODEL_SELECTION | _FUNCTIONS)

@@ -1,3 +1,3 @@
-"""The version of the workbench."""
+"""Version of the workbench."""
 
 __version__ = "0.1.0"

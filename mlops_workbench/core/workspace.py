@@ -1,4 +1,4 @@
-"""The workspace: the folder of ``workbench.toml`` and the state beside it."""
+"""The workspace: a folder with ``workbench.toml`` and the state folder ``.mlops``."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ STATE = ".mlops"
 
 @dataclass(frozen=True)
 class Workspace:
-    """A workspace and the paths of its state.
+    """A workspace: its settings and the paths of its state.
 
     Parameters
     ----------
     root : Path
-        Absolute folder that holds (or would hold) ``workbench.toml``.
+        Absolute path of the folder; ``workbench.toml`` in it is optional.
     settings : Settings
         Validated settings.
     """
@@ -34,30 +34,31 @@ class Workspace:
 
     @classmethod
     def open(cls, root: Path, arguments: Mapping[str, object] | None = None) -> Workspace:
-        """Open the workspace in `root`; `arguments` override settings by dotted name."""
+        """Open the workspace in `root`; `arguments` (dotted names to values) override settings."""
         absolute = Path(os.path.abspath(root))
         return cls(absolute, load_settings(absolute / FILE, arguments=arguments))
 
     @classmethod
     def find(cls, start: Path | None = None, arguments: Mapping[str, object] | None = None) -> Workspace:
-        """Open the workspace that `start` (by default the working folder) belongs to.
+        """Open the workspace of the folder `start` (default: the working folder).
 
-        In this order: the folder in ``MLOPS_WORKSPACE``; the nearest folder above `start` with a
-        ``workbench.toml``; the user's default workspace (``~/.local/share/mlops-workbench`` or under
-        ``XDG_DATA_HOME``), which needs no file.
+        The first of these: the folder in ``MLOPS_WORKSPACE``, if `start` is not given; `start` or the nearest folder
+        above it with a ``workbench.toml``; the user's default workspace, ``mlops-workbench`` in ``XDG_DATA_HOME`` or
+        ``~/.local/share``, which needs no such file.
 
         Raises
         ------
         NotFound
-            ``MLOPS_WORKSPACE`` names no folder, or the working folder is gone.
+            The folder in ``MLOPS_WORKSPACE`` does not exist, or the working folder was deleted.
         SettingsError
-            ``workbench.toml`` is broken.
+            ``workbench.toml`` or a ``MLOPS_*`` variable is not valid.
         """
         named = os.environ.get("MLOPS_WORKSPACE")
         if named and start is None:
             if not Path(named).is_dir():
                 raise NotFound(
-                    f"MLOPS_WORKSPACE names no folder: {named}", hint="run 'mlops init' there, or unset the variable"
+                    f"the folder in MLOPS_WORKSPACE does not exist: {named}",
+                    hint="create it with 'mlops init FOLDER', or unset the variable",
                 )
             return cls.open(Path(named), arguments)
         try:
@@ -65,7 +66,7 @@ class Workspace:
         except FileNotFoundError as error:
             raise NotFound(
                 "the working folder of this process was deleted",
-                hint="make it again and change into it (%cd in a notebook), or restart the kernel",
+                hint="create it again and change into it (%cd in a notebook), or restart the kernel",
             ) from error
         for folder in (here, *here.parents):
             if (folder / FILE).is_file():
@@ -75,9 +76,9 @@ class Workspace:
 
     @classmethod
     def init(cls, root: Path) -> Workspace:
-        """Make `root` a workspace: ``workbench.toml`` with every setting explained, and ``.mlops/``.
+        """Make `root` a workspace: write ``workbench.toml``, which documents all settings, and ``.mlops/``.
 
-        A file that is there already stays as it is.
+        An existing ``workbench.toml`` is not changed.
         """
         file = root / FILE
         if not file.exists():
@@ -87,12 +88,12 @@ class Workspace:
         return workspace
 
     def prepare(self) -> None:
-        """Make the state folder; git ignores it from within.
+        """Create the state folder with a ``.gitignore`` for all its content.
 
         Raises
         ------
         StorageError
-            The folder cannot be written.
+            The folder cannot be created.
         """
         try:
             self.state.mkdir(parents=True, exist_ok=True)
@@ -100,9 +101,9 @@ class Workspace:
                 folder.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
             raise StorageError(
-                f"cannot make the workspace's state folder: {error.strerror or error}",
+                f"cannot create the state folder of the workspace: {error.strerror or error}",
                 where=str(self.state),
-                hint="use a folder you can write to: 'mlops init FOLDER'",
+                hint="use a writable folder: 'mlops init FOLDER'",
             ) from error
         ignore = self.state / ".gitignore"
         if not ignore.exists():
@@ -110,47 +111,47 @@ class Workspace:
 
     @property
     def state(self) -> Path:
-        """Folder of all state, ``.mlops``."""
+        """State folder, ``.mlops``."""
         return self.root / STATE
 
     @property
     def journal(self) -> Path:
-        """Journal files of kernels and pipeline stages."""
+        """Folder of the journals of kernels and pipeline stages."""
         return self.state / "journal"
 
     @property
     def run(self) -> Path:
-        """Process ids, tokens and locks."""
+        """Folder of process ids, tokens and locks."""
         return self.state / "run"
 
     @property
     def index(self) -> Path:
-        """The read index, a cache that can be deleted."""
+        """File of the read index, a cache that may be deleted."""
         return self.state / "index.db"
 
     @property
     def predictions(self) -> Path:
-        """Prediction log, ``endpoint=<name>/date=<day>/*.parquet``."""
+        """Folder of the prediction log, ``endpoint=<name>/date=<day>/*.parquet``."""
         return self.state / "predictions"
 
     @property
     def feedback(self) -> Path:
-        """True outcomes sent back, ``endpoint=<name>/*.parquet``."""
+        """Folder of the outcomes reported for predictions, ``endpoint=<name>/*.parquet``."""
         return self.state / "feedback"
 
     @property
     def endpoints(self) -> Path:
-        """A folder per endpoint: its desired and observed state."""
+        """Folder with a folder per endpoint: its desired and observed state."""
         return self.state / "endpoints"
 
     @property
     def models(self) -> Path:
-        """Model versions copied out of the registry for endpoints, ``<name>/<version>``."""
+        """Folder of model versions exported from the registry for endpoints, ``<name>/<version>``."""
         return self.state / "models"
 
     @property
     def pipeline_runs(self) -> Path:
-        """A folder per pipeline run."""
+        """Folder with a folder per pipeline run."""
         return self.state / "pipelines"
 
     @property
@@ -160,12 +161,12 @@ class Workspace:
 
     @property
     def tracking_uri(self) -> str:
-        """MLflow tracking URI, with an absolute path when it is the workspace's own SQLite file."""
+        """MLflow tracking URI; by default an SQLite file in the state folder, with its absolute path."""
         return self.settings.tracking.uri or f"sqlite:///{self.state / 'mlflow.db'}"
 
     @property
     def artifacts(self) -> Path:
-        """Artifacts of runs, unless an MLflow server keeps them."""
+        """Folder of the artifacts of runs, unless an MLflow server stores them."""
         return self.state / "artifacts"
 
     @property
@@ -175,7 +176,7 @@ class Workspace:
 
     @cached_property
     def blobs(self) -> BlobStore:
-        """Content-addressed store."""
+        """Content-addressed store of files."""
         return BlobStore(self.state / "store")
 
 

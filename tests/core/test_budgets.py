@@ -37,7 +37,7 @@ def test_a_budget_is_a_time_an_amount_of_money_or_both(words, seconds, money):
         (["-2h"], "'-2h' is neither"),
         (["2h", "3h"], "'3h' is a second limit"),
         (["2EUR", "3EUR"], "'3EUR' is a second limit"),
-        (["0h"], "of nothing"),
+        (["0h"], "larger than zero"),
         (["5USD"], "not in EUR"),
         (["$5"], "not in EUR"),
     ],

@@ -35,7 +35,7 @@ def test_argument_beats_environment_beats_file(tmp_path: Path) -> None:
         ("[control]\nport = 'x'\n", ["control.port = 'x'", "int"]),
         ("[control]\nport = 70000\n", ["control.port = 70000", "65535"]),
         ("[control]\nport = '80'\n", ["control.port = '80'"]),
-        ("port = 1\n", ["'port' stands outside a section"]),
+        ("port = 1\n", ["'port' is outside a section"]),
         ("[control\n", ["not valid TOML", "line 1"]),
         ("[contrl]\n", ["unknown section 'contrl'"]),
     ],

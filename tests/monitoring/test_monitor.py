@@ -170,7 +170,7 @@ def test_windows_by_count_and_growing_windows_say_so(traffic: Traffic, trained: 
 
 def test_a_wrong_metric_and_a_broken_reference_are_named(traffic: Traffic, tmp_path: Path) -> None:
     regression(traffic, 0)
-    with pytest.raises(InvalidInput, match="'mse' is no metric"):
+    with pytest.raises(InvalidInput, match="'mse' is not a metric"):
         run(traffic, None, dataclasses.replace(SPEC, metric="mse"))
     broken = tmp_path / "reference.parquet"
     broken.write_bytes(b"not parquet")

@@ -1,1 +1,1 @@
-"""Values as a person reads them: numbers, durations, colours, sparklines."""
+"""Display of values: numbers, durations, colours, sparklines."""

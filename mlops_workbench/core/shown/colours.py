@@ -1,10 +1,10 @@
-"""Colours and fonts of HTML in a notebook: they follow the page's theme, whichever application shows it."""
+"""Colours and fonts of HTML in a notebook, taken from the theme of the application that shows it."""
 
 from __future__ import annotations
 
 
 def _themed(vscode: str, jupyter: str, plain: str) -> str:
-    # VS Code's first: its widgets define Jupyter's on a dark page too, and as those of a light one.
+    # VS Code's first: on dark pages its widgets define Jupyter's variables with light colours.
     return f"var(--vscode-{vscode},var(--jp-{jupyter},{plain}))"
 
 

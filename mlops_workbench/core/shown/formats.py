@@ -1,6 +1,6 @@
-"""Numbers, shares, durations and moments as a person reads them; the lab extension formats by the same rules.
+"""Display formats of numbers, shares, durations and times, the same as in the lab extension.
 
-The rules are in examples: `tests/core/shown/formats.json` is read by the tests of both languages.
+The tests of both languages read the same examples, `tests/core/shown/formats.json`.
 """
 
 from __future__ import annotations
@@ -8,13 +8,13 @@ from __future__ import annotations
 import math
 from datetime import datetime
 
-#: For a value that is not known.
+#: Shown for an unknown value.
 NOTHING = "–"
 _DIGITS = 4
 
 
 def number(value: float | int | None, digits: int = _DIGITS) -> str:
-    """A measured number: four significant digits, whole numbers in full, an exponent for extreme sizes.
+    """Format a number: four significant digits, whole numbers in full, very large and small ones with an exponent.
 
     ``0.9778``, ``12,346``, ``1``, ``3.2e−5``; an en dash for None.
     """
@@ -29,7 +29,7 @@ def number(value: float | int | None, digits: int = _DIGITS) -> str:
         decimals = max(0, digits - 1 - math.floor(math.log10(size)))
         text = _without_zeros(f"{value:,.{decimals}f}")
     else:
-        # Exact, and for whole numbers beyond the floats as well. Imported late: kernels hardly ever need it.
+        # Exact, also for ints beyond the floats. Imported here because a kernel rarely needs it.
         from decimal import Decimal
 
         mantissa, _, exponent = f"{Decimal(value):.{digits - 1}e}".partition("e")
@@ -38,25 +38,25 @@ def number(value: float | int | None, digits: int = _DIGITS) -> str:
 
 
 def pair(first: float, second: float) -> tuple[str, str]:
-    """Two numbers to compare: with as many digits as it takes to tell them apart."""
+    """Format two numbers with enough digits to distinguish them."""
     digits = next((d for d in range(_DIGITS, 17) if number(first, d) != number(second, d)), _DIGITS)
     return number(first, digits), number(second, digits)
 
 
 def change(value: float | None) -> str:
-    """A difference with its sign: ``+0.012``, ``−3``, ``0``."""
+    """Format a difference with its sign: ``+0.012``, ``−3``, ``0``."""
     return f"+{number(value)}" if value is not None and value > 0 else number(value)
 
 
 def share(value: float | None, digits: int = 0) -> str:
-    """A share as per cent, with a number of decimals: ``82 %``."""
+    """Format a share (0 to 1) in per cent with `digits` decimals: ``82 %``."""
     if value is None:
         return NOTHING
     return f"{100 * value:.{digits}f} %".replace("-", "−")
 
 
 def duration(seconds: float | None) -> str:
-    """``840 ms``, ``2.3 s``, ``12 s``, ``4 min 5 s``, ``2 h 10 min``, ``3 d 4 h``."""
+    """Format seconds: ``840 ms``, ``2.3 s``, ``12 s``, ``4 min 5 s``, ``2 h 10 min``, ``3 d 4 h``."""
     if seconds is None:
         return NOTHING
     if seconds < 0.9995:
@@ -72,7 +72,7 @@ def duration(seconds: float | None) -> str:
 
 
 def moment(at_ms: int) -> str:
-    """Local date and time to the second; an en dash for 0."""
+    """Format milliseconds since the epoch as local date and time; an en dash for 0."""
     return datetime.fromtimestamp(at_ms / 1000).strftime("%Y-%m-%d %H:%M:%S") if at_ms else NOTHING
 
 

@@ -1,4 +1,4 @@
-"""A curve the size of a word, as SVG that needs no script and follows the colour of the text."""
+"""Small line charts, as SVG in the colour of the text and without a script, or as text."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-#: More points than this cannot be told apart at this size.
+#: Most points that can be distinguished at this size.
 _POINTS = 60
 _BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 def sparkline(values: Sequence[float | None], *, label: str = "", width: int = 72, height: int = 16) -> str:
-    """The curve as inline SVG; empty when fewer than two values can be drawn.
+    """Return inline SVG; empty when fewer than two values can be drawn.
 
     Parameters
     ----------
     values : sequence of float or None
         In order; None, NaN and infinities are gaps.
     label : str
-        What a screen reader says.
+        Text for screen readers.
     width, height : int
         Size in CSS pixels.
     """
@@ -39,19 +39,19 @@ def sparkline(values: Sequence[float | None], *, label: str = "", width: int = 7
 
 
 def blocks(values: Sequence[float | None], width: int = 16) -> str:
-    """The curve in block characters, for text; empty when fewer than two values can be drawn."""
+    """Return the chart in block characters; empty when fewer than two values can be drawn."""
     return "".join(_BLOCKS[min(int(y * len(_BLOCKS)), len(_BLOCKS) - 1)] for _, y in _points(values, width))
 
 
 def _points(values: Sequence[float | None], limit: int = _POINTS) -> list[tuple[int, float]]:
-    """Places and heights between 0 and 1 of at most `limit` values, the first and the last among them."""
+    """Return position and height (0 to 1) of at most `limit` values, including the first and the last."""
     known = [(i, value) for i, value in enumerate(values) if value is not None and math.isfinite(value)]
     if len(known) > limit:
         known = [known[round(i * (len(known) - 1) / (limit - 1))] for i in range(limit)]
     if len(known) < 2:
         return []
     low, high = min(value for _, value in known), max(value for _, value in known)
-    # Halves, because the span of two finite floats may be infinite.
+    # Halves, because the difference of two finite floats may be infinite.
     span = high / 2 - low / 2
     first = known[0][0]
     return [(i - first, (value / 2 - low / 2) / span if span else 0.5) for i, value in known]

@@ -95,7 +95,7 @@ def test_a_workspace_that_is_gone_stops_nothing(session, monkeypatch, tmp_path, 
     monkeypatch.setenv("MLOPS_WORKSPACE", str(tmp_path / "gone"))
     with track("r"):
         log(a=1)
-    assert "MLOPS_WORKSPACE names no folder" in capsys.readouterr().err
+    assert "the folder in MLOPS_WORKSPACE does not exist" in capsys.readouterr().err
 
 
 def test_a_journal_deleted_under_a_run_is_begun_anew_and_the_run_is_incomplete(session, records, workspace, capsys):
