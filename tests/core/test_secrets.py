@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlops_workbench.core.secrets import MASK, looks_random, mask, mask_value, name_strength
+from mlops_workbench.core.secret_names import name_strength
+from mlops_workbench.core.secrets import MASK, looks_random, mask, mask_value
 
 S = "hunter2-correct"
 AWS = "AKIA" + "IOSFODNN7EXAMPLE"
