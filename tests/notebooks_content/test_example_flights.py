@@ -72,7 +72,7 @@ def test_the_split_is_by_time(flights: ModuleType, january: pd.DataFrame) -> Non
     train, test = flights.split(january, 7)
     assert train["event_time"].max() < test["event_time"].min()
     assert len(train) + len(test) == len(january)
-    with pytest.raises(ValueError, match="nothing to train"):
+    with pytest.raises(ValueError, match="data is empty"):
         flights.split(january, 400)
 
 
@@ -83,9 +83,9 @@ def test_days_are_reckoned_in_utc_over_month_ends(flights: ModuleType) -> None:
     both = flights.load([1, 2])
     inside = both["event_time"].between("2013-01-31T00:00Z", "2013-02-01T23:59:59Z")
     assert len(frame) == inside.sum()
-    with pytest.raises(ValueError, match="since must be before until"):
+    with pytest.raises(ValueError, match="since before until"):
         flights.between("2013-02-01", "2013-02-01")
-    with pytest.raises(ValueError, match="1 to 12"):
+    with pytest.raises(ValueError, match="from 1 to 12"):
         flights.load([13])
 
 
