@@ -1,8 +1,8 @@
-"""What capture costs and what it keeps, beside the trackers that a user would pick instead.
+"""Cost and reliability of capture, compared with other trackers.
 
-``make bench NAME=capture``. Everything runs here and now, ours and the peers' taking turns, so that a machine
-whose speed drifts drifts for both. W&B and DVCLive are installed into a folder of their own, which is used
-again the next time. The last line is JSON; times of one call are medians over rounds.
+``make bench NAME=capture``. The workbench and its peers run in turns, so that changes of the machine's speed affect
+both. W&B and DVCLive are installed once into a cache folder. The last line of the output is JSON; times of one call
+are medians over rounds.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(Path(__file__).parent), str(ROOT / "tests" / "journal")]
 
-#: Peers of one call, as a user gets them.
+#: Peers in the comparison of one call.
 PEERS = ("wandb==0.31.0", "dvclive==3.49.1")
 ROUNDS = 15
-#: Calls a round: a slow peer has fewer, so that a round is about as long for each.
+#: Calls per round, fewer for slow peers, so that rounds take a similar time.
 CALLS = {"ours": 5_000, "mlflow": 40, "wandb": 500, "dvclive": 500}
 TRIALS = 200
 
 
 def main() -> None:
-    """Measure what was named, everything by default, and print."""
+    """Run the parts named in the arguments (default: all) and print the figures."""
     parts: dict[str, Callable[[Path], dict[str, Any]]] = {
         "log": one_call,
         "plugin": plugin,
@@ -54,23 +54,23 @@ def main() -> None:
             figures = parts[chosen[0]](Path(folder))
             os.chdir(ROOT)
     else:
-        # A process for each part, with ours and the peers in it: what one leaves in memory is not the next one's.
+        # Each part in a process of its own, so that the memory of one does not affect the next.
         for name in chosen:
             done = subprocess.run([sys.executable, __file__, name], stdout=subprocess.PIPE, text=True, check=True)
-            tell(f"{name}: {done.stdout.splitlines()[-1]}")
+            report(f"{name}: {done.stdout.splitlines()[-1]}")
             figures |= json.loads(done.stdout.splitlines()[-1])
     print(json.dumps(figures))
 
 
-def tell(text: str) -> None:
-    """A line of progress."""
+def report(text: str) -> None:
+    """Print a line of progress."""
     sys.stderr.write(text + "\n")
     sys.stderr.flush()
 
 
 def one_call(folder: Path) -> dict[str, Any]:
-    """One metric a call: ours, ``mlflow.log_metric`` on SQLite, W&B offline and DVCLive, in this process."""
-    sys.path.append(str(peers()))  # last: what both need is ours
+    """Time to log one metric: the workbench, ``mlflow.log_metric`` on SQLite, W&B offline and DVCLive."""
+    sys.path.append(str(peers()))  # last, so that installed packages come first
     os.environ |= {
         "MLOPS_WORKSPACE": str(folder),
         "WANDB_MODE": "offline",
@@ -88,24 +88,24 @@ def one_call(folder: Path) -> dict[str, Any]:
 
     mlflow.set_tracking_uri(f"sqlite:///{folder / 'peer.db'}")
     live = dvclive.Live(str(folder / "dvclive"), save_dvc_exp=False, report=None)
-    theirs = wandb.init(project="bench", settings=wandb.Settings(console="off", x_disable_stats=True))
+    wandb_run = wandb.init(project="bench", settings=wandb.Settings(console="off", x_disable_stats=True))
     with mlflow.start_run(), track("bench"):
         calls: dict[str, Callable[[int], object]] = {
             "ours": lambda step: log(auc=0.9, step=step),
             "mlflow": lambda step: mlflow.log_metric("auc", 0.9, step=step),
-            "wandb": lambda step: theirs.log({"auc": 0.9}, step=step),
+            "wandb": lambda step: wandb_run.log({"auc": 0.9}, step=step),
             "dvclive": lambda step: _live(live, step),
         }
         rounds = take_turns(calls, CALLS)
-    theirs.finish()
+    wandb_run.finish()
     live.end()
-    middle = {name: statistics.median(found) for name, found in rounds.items()}
+    medians = {name: statistics.median(found) for name, found in rounds.items()}
     best = [min(rounds[name][i] for name in ("mlflow", "wandb", "dvclive")) for i in range(ROUNDS)]
     return {
-        "log_us_p50": round(middle["ours"], 3),
-        "mlflow_us_p50": round(middle["mlflow"], 1),
-        "wandb_us_p50": round(middle["wandb"], 1),
-        "dvclive_us_p50": round(middle["dvclive"], 1),
+        "log_us_p50": round(medians["ours"], 3),
+        "mlflow_us_p50": round(medians["mlflow"], 1),
+        "wandb_us_p50": round(medians["wandb"], 1),
+        "dvclive_us_p50": round(medians["dvclive"], 1),
         "ratio_mlflow": _ratio(rounds["mlflow"], rounds["ours"]),
         "ratio_best_peer": _ratio(best, rounds["ours"]),
     }
@@ -117,20 +117,20 @@ def _live(live: Any, step: int) -> None:
 
 
 def take_turns(calls: dict[str, Callable[[int], object]], counts: dict[str, int]) -> dict[str, list[float]]:
-    """Microseconds a call of each, round by round; the first round warms up and does not count."""
+    """Return microseconds per call by name and round, without a first round for warm-up."""
     found: dict[str, list[float]] = {name: [] for name in calls}
     for number in range(ROUNDS + 1):
         for name, call in calls.items():
-            took = per_call(call, number * counts[name], counts[name])
+            time_of_call = per_call(call, number * counts[name], counts[name])
             if number:
-                found[name].append(took)
+                found[name].append(time_of_call)
         if number:
-            tell(f"round {number}: " + ", ".join(f"{name} {times[-1]:.2f} us" for name, times in found.items()))
+            report(f"round {number}: " + ", ".join(f"{name} {times[-1]:.2f} us" for name, times in found.items()))
     return found
 
 
 def per_call(call: Callable[[int], object], first: int, count: int) -> float:
-    """Microseconds a call, over `count` calls."""
+    """Return microseconds per call, over `count` calls."""
     started = time.perf_counter_ns()
     for step in range(first, first + count):
         call(step)
@@ -142,13 +142,13 @@ def _ratio(theirs: list[float], ours: list[float]) -> float:
 
 
 def peers() -> Path:
-    """Folder with the peers, installed when it is not there yet."""
+    """Return the folder of the peers; install them if it does not exist."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = cache / "mlops-workbench" / ("peers-" + "-".join(PEERS).replace("==", "-"))
     if not (folder / ".compiled").exists():
-        tell(f"installing {', '.join(PEERS)}")
+        report(f"installing {', '.join(PEERS)}")
         subprocess.run(
-            # With bytecode, as the workbench and MLflow have it.
+            # With bytecode, as for the workbench and MLflow.
             [
                 *("uv", "pip", "install", "--quiet", "--compile-bytecode"),
                 *("--python", sys.executable, "--target", str(folder), *PEERS),
@@ -161,7 +161,7 @@ def peers() -> Path:
 
 
 def plugin(folder: Path) -> dict[str, Any]:
-    """Plain ``mlflow.log_metric``: through the journal, and straight into SQLite."""
+    """Time of ``mlflow.log_metric``, through the journal and directly into SQLite."""
     return importlib.import_module("plugin_speed").plugin_speed(folder)
 
 
@@ -173,12 +173,12 @@ started = time.perf_counter()
 print((time.perf_counter() - started) * 1000)
 """
 _SHELL = "from IPython.core.interactiveshell import InteractiveShell\nshell = InteractiveShell.instance()"
-#: With the first cell, which is when the extension imports what watches cells.
+#: With the first cell, because the extension imports the hooks of cells then.
 _FIRST = "shell.run_line_magic('load_ext', 'mlops_workbench')\nshell.run_cell('x = 1', store_history=True)"
 
 
 def loading(folder: Path) -> dict[str, Any]:
-    """The extension in a fresh interpreter beyond IPython itself, and ``import mlflow``."""
+    """Time to load the extension in a new IPython, and of ``import mlflow``."""
     programs = {
         "load_ext_ms": (_SHELL, "shell.run_line_magic('load_ext', 'mlops_workbench')"),
         "load_ext_and_first_cell_ms": (_SHELL + "\nshell.run_cell('x = 0')", _FIRST),
@@ -196,11 +196,11 @@ def loading(folder: Path) -> dict[str, Any]:
                 check=True,
             )
             found[name].append(float(done.stdout.split()[-1]))
-    # The first of each reads from the disk.
+    # The first time includes reads from the disk.
     return {name: round(statistics.median(times[1:]), 1) for name, times in found.items()}
 
 
-#: Cells of ordinary size, as they stand in notebooks: each runs in well under a millisecond by itself.
+#: Cells of ordinary size, each with a run time well below a millisecond.
 CELLS = (
     "a = 3\nb = [a, 2]\ntext = f'{a} and {b}'",
     "def mean(values):\n    total = 0\n    for one in values:\n        total += one\n    return total / len(b)",
@@ -212,7 +212,7 @@ CELLS = (
 
 
 def cells(folder: Path) -> dict[str, Any]:
-    """A cell in a kernel with the extension and in one without, taking turns; time until the reply."""
+    """Time from request to reply of a cell, in kernels with and without the extension, in turns."""
     from jupyter_client.manager import start_new_kernel
 
     kernels: dict[str, Any] = {}
@@ -225,10 +225,10 @@ def cells(folder: Path) -> dict[str, Any]:
         for number in range(240):
             turns = list(kernels.items())
             for name, (_, client) in turns if number % 2 else reversed(turns):
-                took = _reply(client, CELLS[number % len(CELLS)])
+                milliseconds = _reply(client, CELLS[number % len(CELLS)])
                 if number >= 40:
-                    found[name].append(took)
-            # What a kernel does after its reply is not the other one's burden, nor the next cell's.
+                    found[name].append(milliseconds)
+            # The work of a kernel after its reply must not affect the next measurement.
             time.sleep(0.05)
     finally:
         for manager, client in kernels.values():
@@ -242,7 +242,7 @@ def cells(folder: Path) -> dict[str, Any]:
 
 
 def _reply(client: Any, code: str) -> float:
-    """Milliseconds from the request to the reply."""
+    """Return milliseconds from the request to the reply."""
     started = time.perf_counter()
     request = client.execute(code)
     while True:
@@ -253,12 +253,12 @@ def _reply(client: Any, code: str) -> float:
 
 
 def sampler(folder: Path) -> dict[str, Any]:
-    """What sampling once a second takes of a core."""
+    """Share of a core used by sampling once a second."""
     return importlib.import_module("sampler_speed").sampler_percent_of_core(folder)
 
 
 def kills(folder: Path) -> dict[str, Any]:
-    """Processes that log are killed at random moments; what their log() returned from is looked for."""
+    """Records lost or duplicated after kills of logging processes at random times."""
     counts = importlib.import_module("kill_trials").run_trials(TRIALS, folder, seed=int(time.time()))
     return {
         "kill9_trials": counts.trials,
@@ -269,17 +269,17 @@ def kills(folder: Path) -> dict[str, Any]:
 
 
 def ingest(folder: Path) -> dict[str, Any]:
-    """From the journal into MLflow and the read index, and MLflow's own ``log_batch``."""
+    """Speed of delivery from the journal to MLflow and the read index, and of MLflow's ``log_batch``."""
     return importlib.import_module("ingest_speed").ingest_speed(1_000_000, folder)
 
 
 def search(folder: Path) -> dict[str, Any]:
-    """First 100 of 100,000 runs sorted by a metric, and MLflow's own search of the same store."""
+    """Time to find the first 100 of 100,000 runs by a metric, and that of MLflow in the same store."""
     return importlib.import_module("search_speed").search_speed(100_000, folder)
 
 
 def digest(folder: Path) -> dict[str, Any]:
-    """Digest of a table's whole content, and those of others."""
+    """Speed of the digest of a table, and of other digests."""
     return importlib.import_module("digest_speed").digest_gb_per_s()
 
 

@@ -1,18 +1,17 @@
-"""Notebooks of other people, run with and without capture: same outputs, and what it costs.
+"""Run notebooks with and without capture; compare their outputs and run times.
 
-``make bench NAME=notebooks ARGS="FOLDER_OR_NOTEBOOK..."``. Each notebook runs in turns without capture, with
-it, and without it again, each time in a fresh kernel and in a copy of its folder. Capture is switched on as
-JupyterLab does it, by the kernel's configuration; every cell that fits a model becomes a run (autotrack).
+``make bench NAME=notebooks ARGS="FOLDER_OR_NOTEBOOK..."``. Each notebook runs without and with capture in turns, each
+time in a new kernel and a copy of its folder. Capture is enabled in the kernel's configuration, as in JupyterLab, with
+autotrack.
 
-An output counts as different only where all executions without capture agree with each other, and when
-it is not the workbench's own (those are marked in their metadata). The time of a cell runs from its start to the
-start of the next one, so that work after the reply counts, and so does the start of the kernel. The machine's noise
-hits some cells of some executions: of each cell the shortest time on either side is taken. The processor time of the
-kernel is told beside it: it counts work that another core did at the same time.
+An output counts as different if all executions without capture agree and the one with capture differs; outputs of the
+workbench, which are marked in their metadata, do not count. The time of a cell ends with the start of the next one, so
+it includes work after the reply; the start of the kernel counts too. Because of the noise of the machine, the shortest
+time of each cell counts on either side. The processor time of the kernel includes parallel work on other cores.
 
-After these, one more execution with capture tells the share of its time that was spent in capture's hooks, and with
-that of its threads; see `hook_seconds`. It knows nothing of what capture slows down elsewhere, nor of its start, and
-does not differ with the machine's noise as the others do. The last line is JSON.
+One more execution with capture measures the share of the time in the hooks of capture and in its threads; see
+`hook_seconds`. It is less sensitive to noise, but does not include the start and indirect effects of capture. The last
+line of the output is JSON.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 
-#: Seconds that one cell may take.
+#: Longest time of a cell in seconds.
 CELL_SECONDS = 300
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{6,}|<ipython-input-[^>]*>|/tmp/\S+")
 
@@ -55,27 +54,29 @@ class Execution:
 
     @property
     def seconds(self) -> float:
-        """Time of the kernel's start and all cells."""
+        """Time of the start of the kernel and of all cells."""
         return sum(self.cells)
 
     def share(self, *parts: str) -> float:
-        """What parts of capture took, as a share of the time without them."""
-        taken = sum(self.hooks[part] for part in parts)
-        return taken / (self.seconds - taken)
+        """Return the time of parts of capture as a share of the time without them."""
+        seconds = sum(self.hooks[part] for part in parts)
+        return seconds / (self.seconds - seconds)
 
 
 def fastest(executions: list[Execution]) -> float:
-    """Seconds of a notebook, of each cell the shortest."""
-    # An execution that died has fewer cells; it is told of elsewhere.
+    """Return the sum of the shortest times of each cell, in seconds."""
+    # An execution that died has fewer cells, and is reported separately.
     return sum(map(min, zip(*(one.cells for one in executions), strict=False)))
 
 
 def main() -> None:
-    """Run what was named and print."""
+    """Run the notebooks named in the arguments and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("paths", nargs="+", type=Path)
-    parser.add_argument("--rounds", type=int, default=2, help="rounds of two executions a notebook, after a first one")
-    parser.add_argument("--limit", type=float, default=600.0, help="leave out notebooks that take more seconds")
+    parser.add_argument(
+        "--rounds", type=int, default=2, help="rounds of two executions per notebook, after the first execution"
+    )
+    parser.add_argument("--limit", type=float, default=600.0, help="leave out notebooks that take longer, in seconds")
     chosen = parser.parse_args()
     overheads: list[float] = []
     processor: list[float] = []
@@ -86,7 +87,7 @@ def main() -> None:
     for notebook in notebooks(chosen.paths):
         plain = [execute(notebook, capture=False)]
         if plain[0].died or not plain[0].cells or plain[0].seconds > chosen.limit:
-            tell(notebook, f"left out: {plain[0].died or 'too long or without code'}")
+            report(notebook, f"left out: {plain[0].died or 'too long or without code'}")
             continue
         captured = []
         for _ in range(chosen.rounds):
@@ -97,7 +98,7 @@ def main() -> None:
         ran += 1
         faults = [difference for one in captured for difference in differences(plain, one)]
         dead = [one.died for one in captured if one.died]
-        # As many executions on either side, or the side with more would have the better of the noise.
+        # The same number of executions on either side; more executions would have a lower shortest time.
         without, with_capture = fastest(plain[1:]), fastest(captured[:-1])
         overheads.append(with_capture / without - 1)
         processor.append(min(one.processor for one in captured[:-1]) / min(one.processor for one in plain[1:]) - 1)
@@ -109,7 +110,7 @@ def main() -> None:
         broken += bool(dead)
         different += bool(faults)
         cards += sum(one.own for one in captured)
-        tell(
+        report(
             notebook,
             f"{without:.2f} s, with capture {with_capture:.2f} s ({overheads[-1]:+.1%},"
             f" processor {processor[-1]:+.1%}"
@@ -133,24 +134,24 @@ def main() -> None:
 
 
 def notebooks(paths: list[Path]) -> Iterator[Path]:
-    """Notebooks in the folders, and those named."""
+    """Yield the notebooks in the folders and the notebooks themselves."""
     for path in paths:
         found = sorted(path.rglob("*.ipynb")) if path.is_dir() else [path]
         yield from (one for one in found if ".ipynb_checkpoints" not in one.parts)
 
 
-def tell(notebook: Path, text: str) -> None:
-    """A line of progress."""
+def report(notebook: Path, text: str) -> None:
+    """Print a line of progress."""
     sys.stderr.write(f"{notebook.parent.name}/{notebook.name}: {text}\n")
     sys.stderr.flush()
 
 
 def execute(path: Path, *, capture: bool, hooks: bool = False) -> Execution:
-    """Run a notebook in a copy of its folder; cells that fail do not end it. `hooks`: time those of capture."""
+    """Run a notebook in a copy of its folder, also after cells that fail; `hooks`: measure the hooks of capture."""
     with tempfile.TemporaryDirectory(prefix="bench-notebook-") as scratch:
         folder = Path(scratch) / "work" / path.parent.name
         shutil.copytree(path.parent, folder, symlinks=True, ignore=shutil.ignore_patterns(".git"))
-        # Notebooks reach for data beside their own folder.
+        # Notebooks may read data beside their folder.
         for beside in path.parent.parent.iterdir():
             if beside.is_dir() and beside.name != path.parent.name and not beside.name.startswith("."):
                 (folder.parent / beside.name).symlink_to(beside)
@@ -177,7 +178,7 @@ def execute(path: Path, *, capture: bool, hooks: bool = False) -> Execution:
                     if cell.cell_type == "code" and cell.source.strip():
                         starts.append(time.perf_counter())
                         client.execute_cell(cell, index)
-                # What is put off until after the reply, or until the next cell, is part of the last one.
+                # An empty cell, so that deferred work counts for the last cell.
                 document.cells.append(nbformat.v4.new_code_cell("pass"))
                 client.execute_cell(document.cells[-1], len(document.cells) - 1)
                 starts.append(time.perf_counter())
@@ -185,8 +186,8 @@ def execute(path: Path, *, capture: bool, hooks: bool = False) -> Execution:
         except (DeadKernelError, CellTimeoutError, RuntimeError, AssertionError) as error:
             found.died = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
         found.cells = [after - before for before, after in itertools.pairwise(starts)]
-        if hooks and (told := Path(scratch) / "hooks.json").exists():
-            found.hooks = json.loads(told.read_text())
+        if hooks and (measured := Path(scratch) / "hooks.json").exists():
+            found.hooks = json.loads(measured.read_text())
     for cell in document.cells:
         if cell.cell_type == "code":
             found.outputs.append(shown(cell.outputs, found))
@@ -194,7 +195,7 @@ def execute(path: Path, *, capture: bool, hooks: bool = False) -> Execution:
 
 
 def _processor_seconds(pid: int) -> float:
-    """Processor time of a process and of its children that have ended."""
+    """Return the processor time of a process and of its ended children, in seconds."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
 
@@ -206,7 +207,7 @@ def _profile(scratch: Path, capture: bool, hooks: bool) -> Path:
     if capture:
         lines.append("c.InteractiveShellApp.extensions = ['mlops_workbench']")
     if hooks:
-        # No names are left where the notebook's own will be.
+        # Adds no names to the namespace of the notebook.
         found = f"__import__('sys').path.append({str(Path(__file__).parent)!r})"
         lines.append(f"c.InteractiveShellApp.exec_lines = [{found!r}, \"__import__('hook_seconds')\"]")
     (profile / "ipython_kernel_config.py").write_text("\n".join(lines) + "\n")
@@ -221,7 +222,7 @@ def _workspace(scratch: Path) -> Path:
 
 
 def shown(outputs: list[Any], execution: Execution) -> list[Any]:
-    """What a cell shows, in a form that can be compared; adjacent texts of a stream are one."""
+    """Return the outputs of a cell for comparison; adjacent texts of a stream are joined."""
     found: list[Any] = []
     for output in outputs:
         kind = output["output_type"]
@@ -242,7 +243,7 @@ def shown(outputs: list[Any], execution: Execution) -> list[Any]:
 
 
 def differences(plain: list[Execution], captured: Execution) -> list[str]:
-    """Cells whose outputs are the same in all executions without capture, and other ones with it."""
+    """Describe the cells whose outputs are the same in all executions without capture but differ with it."""
     return [
         f"code cell {number}: {_short(without[0])} became {_short(with_capture)}"
         for number, (with_capture, *without) in enumerate(

@@ -1,4 +1,4 @@
-"""How fast a version of data is found, beside what others compute over the same data."""
+"""Speed of the digest of data, compared with other digests."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from typing import Any
 #: Size of the measured frame and array in bytes: 100 columns of floats.
 SIZE = 512 << 20
 _COLUMNS = 100
-#: Each is measured so often, and the fastest counts: the machine is shared.
+#: Number of measurements; the fastest counts, because other processes slow some down.
 _TIMES = 5
 
 
 def digest_gb_per_s(size: int = SIZE) -> dict[str, float]:
-    """Digest a numeric frame and array of `size` bytes with one core, and let the peers do it.
+    """Measure digests of a numeric frame and array of `size` bytes on one core, and those of peers.
 
     Returns
     -------
     dict
-        ``digest_gb_per_s``: the slowest of ours over the whole content, which are ``digest_frame_columns_gb_per_s``
-        (a frame made of columns), ``digest_frame_block_gb_per_s`` (a frame over one block in C order, whose columns lie
-        interleaved), ``digest_array_gb_per_s`` and ``digest_array_fortran_gb_per_s``;
-        ``digest_text_gb_per_s``: a column of text, of its bytes in Arrow;
+        ``digest_gb_per_s``: the slowest of ``digest_frame_columns_gb_per_s`` (a frame of separate columns),
+        ``digest_frame_block_gb_per_s`` (a frame over one block in C order, with interleaved columns),
+        ``digest_array_gb_per_s`` and ``digest_array_fortran_gb_per_s``;
+        ``digest_text_gb_per_s``: a column of text, by its bytes in Arrow;
         ``pandas_hash_gb_per_s`` (``pandas.util.hash_pandas_object``) and ``joblib_hash_gb_per_s``: peers that
-        read everything; ``mlflow_digest_seconds`` and ``mlflow_digest_covers``: MLflow's own takes so long for the
-        same frame and covers that part of its rows.
+        read all data; ``mlflow_digest_seconds`` and ``mlflow_digest_covers``: time of MLflow's digest of the frame,
+        and the share of the rows that it reads.
     """
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     import joblib
@@ -43,9 +43,9 @@ def digest_gb_per_s(size: int = SIZE) -> dict[str, float]:
     fortran = np.asfortranarray(array)
     text = pd.Series(np.random.default_rng(1).integers(0, 10**9, rows).astype(str), dtype="str")
     if digest_data(array) != digest_data(fortran):
-        raise AssertionError("the layout of an array counts")
+        raise AssertionError("the digest depends on the layout of the array")
     if list(digest_data(block).columns.values()) != list(digest_data(columns).columns.values()):
-        raise AssertionError("the layout of a frame counts")
+        raise AssertionError("the digest depends on the layout of the frame")
     ours = {
         "digest_frame_columns_gb_per_s": _speed(lambda: digest_data(columns), array.nbytes),
         "digest_frame_block_gb_per_s": _speed(lambda: digest_data(block), array.nbytes),

@@ -1,8 +1,8 @@
-"""Told to a kernel with capture, writes the time that capture takes of it into the file named by ``BENCH_HOOKS``.
+"""Measure the time of capture in a kernel, when imported there; write it to the file in ``BENCH_HOOKS`` at exit.
 
-The time of whole executions differs by several per cent from one to the next on a busy machine, which is more than what
-is looked for. This is measured within an execution: how long the main thread was in the workbench's hooks and in the
-work it puts off, and the processor time of its threads, which share the interpreter's lock with the cells.
+On a busy machine the run time of a notebook varies by several per cent, more than the time of capture. So this module
+measures within one execution: the time of the main thread in the workbench's hooks and deferred work, and the processor
+time of its threads, which compete with the cells for the interpreter lock.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from typing import Any
 from mlops_workbench.capture.kernel.deferred import DeferredWork
 from mlops_workbench.magics.hooks import ShellHooks
 
-_taken = {"main_thread": 0.0, "threads": 0.0}
-_inside = threading.local()
+_seconds = {"main_thread": 0.0, "threads": 0.0}
+_hook = threading.local()
 
 
-def _timed(of: type, name: str) -> None:
-    plain: Callable[..., Any] = getattr(of, name)
+def _timed(owner: type, name: str) -> None:
+    plain: Callable[..., Any] = getattr(owner, name)
 
     def timed(*args: Any, **named: Any) -> Any:
-        if getattr(_inside, "now", False) or threading.current_thread() is not threading.main_thread():
+        if getattr(_hook, "active", False) or threading.current_thread() is not threading.main_thread():
             return plain(*args, **named)
-        _inside.now = True
+        _hook.active = True
         start = time.perf_counter()
         try:
             return plain(*args, **named)
         finally:
-            _taken["main_thread"] += time.perf_counter() - start
-            _inside.now = False
+            _seconds["main_thread"] += time.perf_counter() - start
+            _hook.active = False
 
-    setattr(of, name, timed)
+    setattr(owner, name, timed)
 
 
 def _run(self: threading.Thread) -> None:
@@ -45,7 +45,7 @@ def _run(self: threading.Thread) -> None:
         _plain_run(self)
     finally:
         if self.name.startswith("mlops"):
-            _taken["threads"] += time.thread_time()
+            _seconds["threads"] += time.thread_time()
 
 
 def _write() -> None:
@@ -53,8 +53,8 @@ def _write() -> None:
     for thread in threading.enumerate():
         if thread.name.startswith("mlops"):
             fields = Path(f"/proc/self/task/{thread.native_id}/stat").read_text().rpartition(")")[2].split()
-            _taken["threads"] += (int(fields[11]) + int(fields[12])) / ticks
-    Path(os.environ["BENCH_HOOKS"]).write_text(json.dumps(_taken))
+            _seconds["threads"] += (int(fields[11]) + int(fields[12])) / ticks
+    Path(os.environ["BENCH_HOOKS"]).write_text(json.dumps(_seconds))
 
 
 _plain_run = threading.Thread.run

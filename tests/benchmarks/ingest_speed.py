@@ -1,4 +1,4 @@
-"""How fast metrics get from the journal into MLflow's database and the read index, beside MLflow's own batches."""
+"""Speed of delivery of metrics from the journal to MLflow's database and the read index, and of MLflow's batches."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from pathlib import Path
 
 import msgspec
 
-#: Points of a run among many; as many in one batch as MLflow's `log_batch` takes.
+#: Points per run in the half with many runs, and the largest batch of MLflow's `log_batch`.
 POINTS_A_RUN = 1000
-#: `log_batch` is measured over fewer points: its speed does not depend on their number.
+#: Fewer points for `log_batch`, whose speed does not depend on their number.
 PEER_POINTS = 50_000
 
 
 def ingest_speed(points: int, folder: Path | str) -> dict[str, float]:
-    """Deliver `points` metric points, half of them of one run and half of runs with 1000 each.
+    """Deliver `points` metric points: half of one run, half of runs with 1000 points each.
 
     Parameters
     ----------
     points : int
-        Number of points, one record each, as ``log(loss=...)`` in a loop journals them.
+        Number of points, each a record, as from ``log(loss=...)`` in a loop.
     folder : Path or str
-        Where the workspace and the peer's database are made.
+        Folder for the workspace and the database of the peer.
 
     Returns
     -------
     dict
-        ``ingest_metrics_per_s``: from the journal to the end, read index included;
-        ``ingest_one_run_per_s`` and ``ingest_many_runs_per_s``: of each half;
-        ``mlflow_log_batch_per_s``: MLflow's client on a database of its own, 1000 metrics a call.
+        ``ingest_metrics_per_s``: all points, from the journal to MLflow and the read index;
+        ``ingest_one_run_per_s`` and ``ingest_many_runs_per_s``: each half;
+        ``mlflow_log_batch_per_s``: MLflow's client on its own database, 1000 metrics per call.
     """
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     from mlops_workbench.core.workspace import Workspace
@@ -58,7 +58,7 @@ def ingest_speed(points: int, folder: Path | str) -> dict[str, float]:
 
 
 def _timed(workspace: object, ingest: object, *, runs: int, points: int) -> float:
-    """Seconds that the delivery of new runs takes."""
+    """Return the seconds for the delivery of new runs."""
     _journal(workspace, runs, points)
     started = time.perf_counter()
     ingest.drain(timeout=3600)  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Plain ``mlflow.log_metric``: through ``mlops://`` and straight into MLflow's SQLite store, taking turns."""
+"""Time of ``mlflow.log_metric`` through ``mlops://`` and directly into MLflow's SQLite store, in turns."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from pathlib import Path
 from typing import Any
 
 ROUNDS = 15
-#: Calls a round; the slow one has fewer, so that a round is about as long for each.
+#: Calls per round, fewer for the slow store, so that rounds take a similar time.
 CALLS = {"plugin": 400, "direct": 40}
 
 
 def plugin_speed(folder: Path) -> dict[str, Any]:
-    """Median time of one call each way, and how many times faster the plugin is.
+    """Measure the median time of one call by either way.
 
     Parameters
     ----------
     folder : Path
-        Empty folder; becomes a workspace.
+        Empty folder for the workspace.
 
     Returns
     -------
     dict
-        ``mlflow_plugin_us_p50``, ``mlflow_direct_us_p50`` in microseconds, and ``mlflow_plugin_ratio``.
+        ``mlflow_plugin_us_p50`` and ``mlflow_direct_us_p50`` in microseconds, and their ratio ``mlflow_plugin_ratio``.
     """
     import mlflow
 
@@ -49,13 +49,13 @@ def plugin_speed(folder: Path) -> dict[str, Any]:
             with mlflow.start_run(run_id=runs[name]):
                 for _ in range(5):
                     mlflow.log_metric("warm", 0.5)
-                taken = []
+                seconds = []
                 for _ in range(CALLS[name]):
                     step += 1
                     begin = time.perf_counter()
                     mlflow.log_metric("loss", step / 7, step=step)
-                    taken.append(time.perf_counter() - begin)
-                rounds[name].append(statistics.median(taken) * 1e6)
+                    seconds.append(time.perf_counter() - begin)
+                rounds[name].append(statistics.median(seconds) * 1e6)
     figures = {name: statistics.median(values) for name, values in rounds.items()}
     return {
         "mlflow_plugin_us_p50": round(figures["plugin"], 1),

@@ -1,4 +1,4 @@
-"""What sampling a run's resources once a second takes of a core, and MLflow's system metrics at the same rate."""
+"""Processor time of sampling the resources of a run once a second, and of MLflow's system metrics at this rate."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 SECONDS = 20
-#: Threads and children of a kernel that uses the numerical libraries.
+#: A process with threads and children, like a kernel with numerical libraries.
 _PROCESS = """
 import json, os, subprocess, sys, threading, time
 
@@ -45,7 +45,7 @@ _MLFLOW = (
 
 
 def sampler_percent_of_core(folder: Path) -> dict[str, Any]:
-    """Processor time of the threads that sample, in percent of one core, in a process of a few and of many threads."""
+    """Return the processor time of sampling in per cent of a core, for processes with few and with many threads."""
     return {
         "sampler_core_percent": _percent(folder / "few", *_OURS, threads=16),
         "sampler_core_percent_1000_threads": _percent(folder / "many", *_OURS, threads=1000),

@@ -1,4 +1,4 @@
-"""How fast the first page of many runs is found, by a metric, beside MLflow on the same database."""
+"""Time to find the first page of many runs by a metric, and that of MLflow on the same database."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from typing import Any
 PAGE = 100
 EXPERIMENT = "search speed"
 FILTER = "metrics.auc > 0.8 and params.depth = '6'"
-LOOKS = 50
-#: Seconds that MLflow gets for one look. Its time grows faster than the number of runs: what it does not answer in this
-#: time is told as this time, a lower bound.
+SEARCHES = 50
+#: Timeout of one search by MLflow in seconds. A search that takes longer is reported with this time, a lower bound: the
+#: time of MLflow grows faster than the number of runs.
 PEER_SECONDS = 120
 
 
@@ -30,16 +30,15 @@ def search_speed(runs: int, folder: Path | str) -> dict[str, float]:
     runs : int
         Number of runs.
     folder : Path or str
-        Where the workspace is made.
+        Folder for the workspace.
 
     Returns
     -------
     dict
         Medians in milliseconds: ``search_100k_ms`` (first 100 runs by a metric) and ``mlflow_search_ms`` (the same
-        by `MlflowClient.search_runs`, one look; the bound of `PEER_SECONDS` when that was not enough, and then
-        ``mlflow_search_timed_out`` is 1); ``search_filter_ms`` and ``mlflow_search_filter_ms`` with a filter besides.
-        ``build_s``: seconds that journalling, indexing and delivering took; ``rebuild_s``: seconds in which a deleted
-        index was there again.
+        by `MlflowClient.search_runs`, one search; `PEER_SECONDS` after a timeout, when ``mlflow_search_timed_out``
+        is 1); ``search_filter_ms`` and ``mlflow_search_filter_ms``: with a filter. In seconds: ``build_s`` to journal,
+        index and deliver the runs; ``rebuild_s`` to rebuild a deleted index.
     """
     from mlflow import MlflowClient
 
@@ -62,12 +61,12 @@ def search_speed(runs: int, folder: Path | str) -> dict[str, float]:
 
         figures = {"build_s": round(built, 1)}
         for name, text in (("search", ""), ("search_filter", FILTER)):
-            figures["search_100k_ms" if name == "search" else f"{name}_ms"] = _median_ms(ours, text, LOOKS)
+            figures["search_100k_ms" if name == "search" else f"{name}_ms"] = _median_ms(ours, text, SEARCHES)
             peer = _peer(ingest.store.uri, experiment, text)
             figures[f"mlflow_{name}_ms"] = peer["ms"] if peer else PEER_SECONDS * 1000.0
             figures[f"mlflow_{name}_timed_out"] = int(peer is None)
             if peer and peer["runs"] != ours(text):
-                raise AssertionError(f"not the same runs as in MLflow: {text or 'all'}")
+                raise AssertionError(f"MLflow finds other runs for the filter: {text or 'none'}")
     for path in workspace.index.parent.glob(workspace.index.name + "*"):
         path.unlink()
     with Ingest(workspace) as ingest:
@@ -79,10 +78,10 @@ def search_speed(runs: int, folder: Path | str) -> dict[str, float]:
 
 
 def _peer(uri: str, experiment: str, text: str) -> dict[str, Any] | None:
-    """What MLflow answers, and in how many milliseconds; None when it takes too long."""
+    """Return the runs that MLflow finds and its time in milliseconds; None after a timeout."""
     command = [sys.executable, __file__, "peer", uri, experiment, text]
     try:
-        # A process of its own, which can be ended; its start and its imports are not in the time.
+        # In a process that can be stopped; its start and its imports do not count.
         done = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=PEER_SECONDS + 60)
     except subprocess.TimeoutExpired:
         return None
@@ -100,13 +99,13 @@ def _answer_as_peer(uri: str, experiment: str, text: str) -> dict[str, Any]:
     return {"ms": round((time.perf_counter() - began) * 1000, 1), "runs": [run.info.run_id for run in found]}
 
 
-def _median_ms(look: Callable[[str], object], text: str, times: int) -> float:
-    taken = []
+def _median_ms(search: Callable[[str], object], text: str, times: int) -> float:
+    milliseconds = []
     for _ in range(times):
         began = time.perf_counter()
-        look(text)
-        taken.append((time.perf_counter() - began) * 1000)
-    return round(statistics.median(taken), 2)
+        search(text)
+        milliseconds.append((time.perf_counter() - began) * 1000)
+    return round(statistics.median(milliseconds), 2)
 
 
 def _journal(workspace: Any, runs: int) -> None:
