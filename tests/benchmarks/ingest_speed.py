@@ -8,8 +8,14 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
-import msgspec
+from mlops_workbench.core.ids import now_ms
+from mlops_workbench.core.records import Metrics, Params, RunEnd
+from mlops_workbench.core.workspace import Workspace
+
+sys.path.append(str(Path(__file__).parents[1] / "support"))
+from recorder import Recorder
 
 #: Points per run in the half with many runs, and the largest batch of MLflow's `log_batch`.
 POINTS_A_RUN = 1000
@@ -35,7 +41,6 @@ def ingest_speed(points: int, folder: Path | str) -> dict[str, float]:
         ``mlflow_log_batch_per_s``: MLflow's client on its own database, 1000 metrics per call.
     """
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    from mlops_workbench.core.workspace import Workspace
     from mlops_workbench.tracking import Ingest
 
     home = Path(folder)
@@ -57,37 +62,24 @@ def ingest_speed(points: int, folder: Path | str) -> dict[str, float]:
     }
 
 
-def _timed(workspace: object, ingest: object, *, runs: int, points: int) -> float:
+def _timed(workspace: Workspace, ingest: Any, *, runs: int, points: int) -> float:
     """Return the seconds for the delivery of new runs."""
     _journal(workspace, runs, points)
     started = time.perf_counter()
-    ingest.drain(timeout=3600)  # type: ignore[attr-defined]
+    ingest.drain(timeout=3600)
     return time.perf_counter() - started
 
 
-def _journal(workspace: object, runs: int, points: int) -> None:
-    from mlops_workbench.core.ids import new_id, now_ms
-    from mlops_workbench.core.records import TYPE_NUMBERS, Metrics, Params, Record, RunEnd, RunStart, SessionEnd
-    from mlops_workbench.core.sessions import session_start
-    from mlops_workbench.journal import JournalWriter
-
-    session = new_id()
-    writer = JournalWriter(workspace.journal, session, segment_bytes=16 << 20, fsync_seconds=60.0)  # type: ignore[attr-defined]
-
-    def put(record: Record) -> None:
-        writer.append(TYPE_NUMBERS[type(record)], msgspec.msgpack.encode(record))
-
-    put(session_start(session))
+def _journal(workspace: Workspace, runs: int, points: int) -> None:
+    recorder = Recorder(workspace, segment_bytes=16 << 20)
     at = now_ms()
     for number in range(runs):
-        uid = new_id()
-        put(RunStart(uid, f"run {number}", "ingest speed", at))
-        put(Params(uid, {"depth": number % 7, "rate": 0.1}))
+        uid = recorder.start(f"run {number}", "ingest speed", start_ms=at)
+        recorder.put(Params(uid, {"depth": number % 7, "rate": 0.1}))
         for step in range(points):
-            put(Metrics(uid, at + step, step, {"loss": 1.0 / (step + 1)}))
-        put(RunEnd(uid, at + points, "FINISHED"))
-    put(SessionEnd(now_ms()))
-    writer.close()
+            recorder.put(Metrics(uid, at + step, step, {"loss": 1.0 / (step + 1)}))
+        recorder.put(RunEnd(uid, at + points, "FINISHED"))
+    recorder.close()
 
 
 def _log_batch_per_s(points: int, folder: Path) -> float:

@@ -13,6 +13,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from mlops_workbench.core.ids import now_ms
+from mlops_workbench.core.records import Metrics, Params, RunEnd
+from mlops_workbench.core.workspace import Workspace
+
+sys.path.append(str(Path(__file__).parents[1] / "support"))
+from recorder import Recorder
+
 PAGE = 100
 EXPERIMENT = "search speed"
 FILTER = "metrics.auc > 0.8 and params.depth = '6'"
@@ -42,7 +49,6 @@ def search_speed(runs: int, folder: Path | str) -> dict[str, float]:
     """
     from mlflow import MlflowClient
 
-    from mlops_workbench.core.workspace import Workspace
     from mlops_workbench.tracking import Ingest
 
     workspace = Workspace.init(Path(folder) / "workspace")
@@ -108,30 +114,19 @@ def _median_ms(search: Callable[[str], object], text: str, times: int) -> float:
     return round(statistics.median(milliseconds), 2)
 
 
-def _journal(workspace: Any, runs: int) -> None:
-    import msgspec
-
-    from mlops_workbench.core.ids import new_id, now_ms
-    from mlops_workbench.core.records import TYPE_NUMBERS, Metrics, Params, Record, RunEnd, RunStart, SessionEnd
-    from mlops_workbench.core.sessions import session_start
-    from mlops_workbench.journal import JournalWriter
-
-    writer = JournalWriter(workspace.journal, session := new_id(), segment_bytes=16 << 20, fsync_seconds=60.0)
-
-    def put(record: Record) -> None:
-        writer.append(TYPE_NUMBERS[type(record)], msgspec.msgpack.encode(record))
-
-    put(session_start(session))
+def _journal(workspace: Workspace, runs: int) -> None:
+    recorder = Recorder(workspace, segment_bytes=16 << 20)
     chance = random.Random(7)
     at = now_ms() - runs * 1000
     for number in range(runs):
-        uid, start = new_id(), at + number * 1000
-        put(RunStart(uid, f"trial {number}", EXPERIMENT, start))
-        put(Params(uid, {"depth": number % 12, "rate": 10 ** -chance.uniform(1, 4), "loss": "log", "seed": number}))
-        put(Metrics(uid, start + 10, 0, {"auc": chance.random(), "mae": chance.expovariate(1), "seconds": 0.5}))
-        put(RunEnd(uid, start + 500, "FINISHED" if number % 10 else "FAILED"))
-    put(SessionEnd(now_ms()))
-    writer.close()
+        start = at + number * 1000
+        uid = recorder.start(f"trial {number}", EXPERIMENT, start_ms=start)
+        recorder.put(
+            Params(uid, {"depth": number % 12, "rate": 10 ** -chance.uniform(1, 4), "loss": "log", "seed": number}),
+            Metrics(uid, start + 10, 0, {"auc": chance.random(), "mae": chance.expovariate(1), "seconds": 0.5}),
+            RunEnd(uid, start + 500, "FINISHED" if number % 10 else "FAILED"),
+        )
+    recorder.close()
 
 
 if __name__ == "__main__" and sys.argv[1:2] == ["peer"]:
