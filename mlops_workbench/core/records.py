@@ -40,7 +40,7 @@ class SessionStart(Record, frozen=True):
 
 
 class Heartbeat(Record, frozen=True):
-    """The writer is alive; it writes its next record before `due_ms`."""
+    """The writer is alive; its next heartbeat is due before `due_ms`."""
 
     at_ms: int
     due_ms: int
