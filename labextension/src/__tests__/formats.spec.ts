@@ -1,74 +1,75 @@
+import { readFileSync } from 'fs';
+import { join } from 'path';
+
 import { extent, linePath, ticks } from '../components/chart-scale';
 import { championFirst } from '../format/aliases';
 import {
   formatBytes,
   formatChange,
-  formatColumn,
   formatLatency,
   formatNumber,
-  formatPercent
+  formatShare
 } from '../format/numbers';
 import { choicesOf, inputOf, paramText, paramValue, readParams } from '../format/params';
 import { formatDuration, formatSpan } from '../format/times';
 import { type PipelineParam } from '../api/types';
 
+type Row<Value> = [value: Value, text: string];
+
+/** What the Python tests read as well. */
+const examples = JSON.parse(
+  readFileSync(join(__dirname, '../../../tests/core/shown/formats.json'), 'utf8')
+) as {
+  number: Row<number | string | null>[];
+  change: Row<number | null>[];
+  share: [value: number, digits: number, text: string][];
+  duration: Row<number | null>[];
+};
+
+/** JSON has no word for what is not a finite number. */
+function read(value: number | string | null): number | null {
+  return typeof value === 'string' ? Number(value) : value;
+}
+
 function param(type: string, value: PipelineParam['default'] = null): PipelineParam {
   return { name: 'p', type, default: value, help: '' };
 }
 
-describe('numbers', () => {
-  it.each([
-    [0, '0'],
-    [12.324159, '12.32'],
-    [-0.0512345, '−0.05123'],
-    [4500, '4,500'],
-    [336776, '336,776'],
-    [1234.56, '1,234.6'],
-    [0.00001234, '1.23e−5'],
-    [2.5e12, '2.50e+12'],
-    [null, '–'],
-    [Number.NaN, '–']
-  ])('shows %p as %p', (value, text) => {
-    expect(formatNumber(value)).toBe(text);
+describe('the shared examples', () => {
+  it.each(examples.number)('show the number %p as %p', (value, text) => {
+    expect(formatNumber(read(value))).toBe(text);
   });
-
-  it('gives all numbers of a column as many decimals', () => {
-    const format = formatColumn([14.2212, 15.5, null]);
-    expect([14.2212, 15.5, null].map(format)).toEqual(['14.22', '15.50', '–']);
-    expect(formatColumn([1, 2])(2)).toBe('2');
+  it.each(examples.change)('show the change %p as %p', (value, text) => {
+    expect(formatChange(value)).toBe(text);
   });
-
-  it('shows shares, changes, sizes and latencies', () => {
-    expect(formatPercent(0.125, 1)).toBe('12.5 %');
-    expect(formatChange(0.078)).toBe('+7.8 %');
-    expect(formatChange(-0.05)).toBe('−5.0 %');
-    expect(formatBytes(999)).toBe('999 B');
-    expect(formatBytes(12_345)).toBe('12 kB');
-    expect(formatBytes(1_500_000)).toBe('1.5 MB');
-    expect(formatLatency(0.131)).toBe('131 µs');
-    expect(formatLatency(14.9111)).toBe('14.9 ms');
-    expect(formatLatency(null)).toBe('–');
+  it.each(examples.share)('show the share %p with %p decimals as %p', (value, digits, text) => {
+    expect(formatShare(value, digits)).toBe(text);
+  });
+  it.each(examples.duration)('show %p seconds as %p', (seconds, text) => {
+    expect(formatDuration(seconds)).toBe(text);
   });
 });
 
-describe('durations', () => {
-  it.each([
-    [120, '120 ms'],
-    [1500, '1.5 s'],
-    [59_999, '59 s'],
-    [71_000, '1 min 11 s'],
-    [3_660_000, '1 h 1 min'],
-    [90_000_000, '1 d 1 h']
-  ])('shows %p ms as %p', (ms, text) => {
-    expect(formatDuration(ms)).toBe(text);
-  });
+it('sizes and latencies have a unit that fits', () => {
+  expect(formatBytes(999)).toBe('999 B');
+  expect(formatBytes(12_345)).toBe('12 kB');
+  expect(formatBytes(1_500_000)).toBe('1.5 MB');
+  expect(formatLatency(0.131)).toBe('131 µs');
+  expect(formatLatency(14.9111)).toBe('14.91 ms');
+  expect(formatLatency(null)).toBe('–');
+});
 
-  it('counts on while something is not over, and never backwards', () => {
-    expect(formatSpan(1000, 0, 3000)).toBe('2.0 s');
-    expect(formatSpan(1000, 2000, 9000)).toBe('1.0 s');
-    expect(formatSpan(5000, 0, 3000)).toBe('0 ms');
-    expect(formatSpan(0, 0, 3000)).toBe('–');
-  });
+it('a relative change is signed per cent', () => {
+  const percent = (value: number | null): string => formatShare(value, 1);
+  expect(formatChange(0.078, percent)).toBe('+7.8 %');
+  expect(formatChange(-0.05, percent)).toBe('−5.0 %');
+});
+
+it('a span counts until it ends, and is never negative', () => {
+  expect(formatSpan(1000, 0, 3000)).toBe('2.0 s');
+  expect(formatSpan(1000, 2000, 9000)).toBe('1.0 s');
+  expect(formatSpan(5000, 0, 3000)).toBe('0 ms');
+  expect(formatSpan(0, 0, 3000)).toBe('–');
 });
 
 describe('parameters', () => {

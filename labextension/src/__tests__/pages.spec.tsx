@@ -157,7 +157,7 @@ describe('pages', () => {
       'Version 2',
       'Version 1'
     ]);
-    expect(table.getByText('10.50')).toBeTruthy();
+    expect(table.getByText('10.5')).toBeTruthy();
     expect(screen.queryByRole('button', { name: 'Roll back…' })).toBeNull();
 
     fireEvent.click(table.getByRole('button', { name: 'Version 2' }));
@@ -250,11 +250,11 @@ describe('pages', () => {
     expect(screen.getByText('1,234')).toBeTruthy();
     const cells = table.getAllByRole('row').map(row => row.textContent);
     expect(cells[1]).toContain('10.25+2.5 %');
-    expect(cells[2]).toContain('12.50+25.0 %');
+    expect(cells[2]).toContain('12.5+25.0 %');
     expect(cells[2]).toContain('worse');
     expect(cells[3]).toContain('–');
     const drifts = within(screen.getByRole('table', { name: 'Drift by column and window' }));
-    expect(drifts.getByText('0.50').className).toContain('mw-drifted');
+    expect(drifts.getByText('0.5').className).toContain('mw-drifted');
     expect(drifts.getByText('0.02').className).not.toContain('mw-drifted');
     expect((await screen.findByRole('list', { name: 'Alerts' })).textContent).toContain(
       'temp moved'

@@ -2,6 +2,7 @@ import type { LabIcon } from '@jupyterlab/ui-components';
 import * as React from 'react';
 
 import type { Problem } from '../api/problem';
+import { formatNumber } from '../format/numbers';
 import { ProblemNotice } from './notices';
 
 /** The page of one thing: what it is, what can be done with it, and sections about it. */
@@ -68,7 +69,7 @@ export function Section({
     <section className="mw-section" aria-label={title}>
       <div className="mw-section-head">
         <h2>{title}</h2>
-        {count !== undefined && <span className="mw-section-count">{count}</span>}
+        {count !== undefined && <span className="mw-section-count">{formatNumber(count)}</span>}
         {aside && <div className="mw-section-aside">{aside}</div>}
       </div>
       {children}

@@ -1,57 +1,42 @@
 const SIGNIFICANT = 4;
 
-/** A measured number with four significant digits; long integers keep all of theirs. */
+/**
+ * A measured number: all digits of an integer, four significant digits of another number.
+ *
+ * `core/shown/formats.py` follows the same rule; `tests/core/shown/formats.json` has examples for both.
+ */
 export function formatNumber(value: number | null | undefined): string {
-  if (value === null || value === undefined || !Number.isFinite(value)) {
+  if (value === null || value === undefined) {
     return '–';
   }
   const size = Math.abs(value);
-  if (size !== 0 && (size >= 1e9 || size < 1e-4)) {
-    return minus(value.toExponential(SIGNIFICANT - 2));
+  if (Number.isNaN(value) || size === Infinity) {
+    return minus(String(value).replace('Infinity', '∞'));
   }
-  if (Number.isInteger(value) || size >= 10 ** (SIGNIFICANT - 1)) {
-    return minus(value.toLocaleString('en', { maximumFractionDigits: size >= 1e4 ? 0 : 1 }));
+  const whole = Number.isInteger(value);
+  // Near 2**53 a double loses the last digits of an integer.
+  if (whole ? size >= 1e15 : size < 1e-4 || size >= 1e9) {
+    const [mantissa, exponent] = value.toExponential(SIGNIFICANT - 1).split('e');
+    return minus(`${Number(mantissa)}e${Number(exponent)}`);
   }
-  return minus(value.toLocaleString('en', { maximumSignificantDigits: SIGNIFICANT }));
-}
-
-/** Numbers of one column with as many decimals each, four significant digits for the largest. */
-export function formatColumn(
-  values: (number | null | undefined)[]
-): (value: number | null | undefined) => string {
-  const known = values.filter(
-    (value): value is number => typeof value === 'number' && Number.isFinite(value)
+  const digits = size < 10 ** SIGNIFICANT ? value.toPrecision(SIGNIFICANT) : value.toFixed(0);
+  // Minus zero plus zero is zero.
+  return minus(
+    (whole ? value + 0 : Number(digits)).toLocaleString('en', { maximumFractionDigits: 7 })
   );
-  const largest = Math.max(0, ...known.map(Math.abs));
-  if (largest >= 1e9 || (largest > 0 && largest < 1e-4) || known.every(Number.isInteger)) {
-    return formatNumber;
-  }
-  const digits = Math.max(0, SIGNIFICANT - 1 - Math.floor(Math.log10(largest)));
-  return value =>
-    value === null || value === undefined || !Number.isFinite(value)
-      ? '–'
-      : minus(
-          value.toLocaleString('en', {
-            minimumFractionDigits: digits,
-            maximumFractionDigits: digits
-          })
-        );
 }
 
-/** A count, with separated thousands. */
-export function formatCount(value: number): string {
-  return value.toLocaleString('en');
+/** A change with its sign: a number, or what `format` makes of it. */
+export function formatChange(
+  value: number | null,
+  format: (value: number | null) => string = formatNumber
+): string {
+  return `${value !== null && value > 0 ? '+' : ''}${format(value)}`;
 }
 
 /** A share as per cent. */
-export function formatPercent(value: number, digits = 0): string {
-  return minus((value * 100).toFixed(digits)) + ' %';
-}
-
-/** A relative change as signed per cent. */
-export function formatChange(value: number): string {
-  const text = minus((value * 100).toFixed(1));
-  return `${value > 0 ? '+' : ''}${text} %`;
+export function formatShare(value: number | null, digits = 0): string {
+  return value === null ? '–' : `${minus((value * 100).toFixed(digits))} %`;
 }
 
 /** A size in bytes, in units of 1000. */
@@ -71,7 +56,7 @@ export function formatLatency(ms: number | null): string {
   if (ms === null) {
     return '–';
   }
-  return ms < 1 ? `${(ms * 1000).toFixed(0)} µs` : `${formatNumber(Number(ms.toPrecision(3)))} ms`;
+  return ms < 1 ? `${formatNumber(ms * 1000)} µs` : `${formatNumber(ms)} ms`;
 }
 
 /** A true minus sign: it lines up with digits. */

@@ -1,28 +1,36 @@
 import { Time } from '@jupyterlab/coreutils';
 
-/** How long something took or has been taking, in the two units that matter. */
-export function formatDuration(ms: number): string {
-  const seconds = Math.max(0, ms) / 1000;
-  if (seconds < 1) {
+/** A duration in its two largest units, rounded to the smaller one. */
+export function formatDuration(seconds: number | null): string {
+  if (seconds === null) {
+    return '–';
+  }
+  if (seconds < 0.9995) {
     return `${Math.round(seconds * 1000)} ms`;
   }
-  if (seconds < 60) {
-    return `${seconds < 10 ? seconds.toFixed(1) : Math.floor(seconds)} s`;
+  const tenths = seconds.toFixed(1);
+  if (Number(tenths) < 10) {
+    return `${tenths} s`;
   }
-  const minutes = Math.floor(seconds / 60);
-  if (minutes < 60) {
-    return `${minutes} min ${Math.floor(seconds % 60)} s`;
+  const whole = Math.round(seconds);
+  if (whole < 60) {
+    return `${whole} s`;
   }
-  const hours = Math.floor(minutes / 60);
-  if (hours < 24) {
-    return `${hours} h ${minutes % 60} min`;
+  if (whole < 3600) {
+    return `${Math.floor(whole / 60)} min ${whole % 60} s`;
   }
+  const minutes = Math.round(seconds / 60);
+  if (minutes < 24 * 60) {
+    return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+  }
+  const hours = Math.round(seconds / 3600);
   return `${Math.floor(hours / 24)} d ${hours % 24} h`;
 }
 
-/** Time from one moment to another, or to now while it is not over (0). */
+/** Time from one moment to another, or until now while the end is not known (0). */
 export function formatSpan(startMs: number, endMs: number, nowMs: number): string {
-  return startMs === 0 ? '–' : formatDuration((endMs || nowMs) - startMs);
+  const seconds = Math.max(0, (endMs || nowMs) - startMs) / 1000;
+  return formatDuration(startMs === 0 ? null : seconds);
 }
 
 /** `2 min. ago`. */

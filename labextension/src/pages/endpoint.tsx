@@ -8,7 +8,7 @@ import { EmptyState, Loading, ProblemNotice, Snippet } from '../components/notic
 import { Action, Page, Section, Tile } from '../components/page';
 import { Chip, Dot, StateBadge } from '../components/status';
 import { Ago } from '../components/times';
-import { formatCount, formatLatency } from '../format/numbers';
+import { formatLatency, formatNumber } from '../format/numbers';
 import { endpointIcon } from '../icons';
 import { MonitorSection } from './monitor';
 
@@ -78,11 +78,11 @@ export function EndpointPage({ name }: { name: string }): React.ReactElement {
         </div>
       )}
       <div className="mw-tiles">
-        <Tile label={trans.__('Requests')} value={formatCount(endpoint.requests)} />
-        <Tile label={trans.__('Rows')} value={formatCount(endpoint.rows)} />
+        <Tile label={trans.__('Requests')} value={formatNumber(endpoint.requests)} />
+        <Tile label={trans.__('Rows')} value={formatNumber(endpoint.rows)} />
         <Tile
           label={trans.__('Errors')}
-          value={formatCount(endpoint.errors)}
+          value={formatNumber(endpoint.errors)}
           note={
             endpoint.errors > 0 ? <Dot tone="bad" label={trans.__('There were errors')} /> : null
           }

@@ -10,7 +10,7 @@ import { Chip, Dot } from '../components/status';
 import { Facts, Table } from '../components/table';
 import { Ago } from '../components/times';
 import { championFirst } from '../format/aliases';
-import { formatColumn, formatNumber } from '../format/numbers';
+import { formatNumber } from '../format/numbers';
 import { modelIcon } from '../icons';
 import { ModelActions } from './model-actions';
 
@@ -87,10 +87,6 @@ function VersionTable({
   const { trans } = useWorkbench();
   // The metrics that the newest version has are what versions are compared by.
   const metrics = Object.keys(versions[0].metrics).slice(0, 4);
-  const aligned = (metric: string): ((row: ModelVersion) => string) => {
-    const format = formatColumn(versions.map(version => version.metrics[metric]));
-    return row => format(row.metrics[metric]);
-  };
   return (
     <Table
       label={trans.__('Versions')}
@@ -122,7 +118,7 @@ function VersionTable({
           key: `metric.${metric}`,
           label: metric,
           numeric: true,
-          cell: aligned(metric)
+          cell: (row: ModelVersion) => formatNumber(row.metrics[metric])
         })),
         { key: 'gate', label: trans.__('Gate'), cell: row => <GateMark gate={row.gate} /> },
         { key: 'created', label: trans.__('Registered'), cell: row => <Ago ms={row.created_ms} /> }

@@ -10,13 +10,7 @@ import { Action, Section } from '../components/page';
 import { Chip } from '../components/status';
 import { Table } from '../components/table';
 import { Ago } from '../components/times';
-import {
-  formatChange,
-  formatColumn,
-  formatCount,
-  formatNumber,
-  formatPercent
-} from '../format/numbers';
+import { formatChange, formatNumber, formatShare } from '../format/numbers';
 import { endpointIcon } from '../icons';
 
 /** What a monitor saw: error and drift for each window of live predictions. */
@@ -79,7 +73,7 @@ function Report({ report }: { report: MonitorReport }): React.ReactElement {
           'Windows of one %1; %2 may get worse by %3.',
           spec.window,
           spec.metric,
-          formatPercent(spec.max_degradation)
+          formatShare(spec.max_degradation)
         )}{' '}
         {spec.pipeline
           ? trans.__('An alert starts the pipeline %1.', spec.pipeline)
@@ -109,7 +103,7 @@ function Report({ report }: { report: MonitorReport }): React.ReactElement {
         )}
         <LineChart
           title={trans.__('Rows')}
-          value={formatCount(windows[windows.length - 1].rows)}
+          value={formatNumber(windows[windows.length - 1].rows)}
           points={windows.map((window, index) => ({ x: index, y: window.rows }))}
           labelOf={labelOf}
           summary={trans.__('Rows predicted per window')}
@@ -129,7 +123,6 @@ function WindowTable({
   metric: string;
 }): React.ReactElement {
   const { trans } = useWorkbench();
-  const quality = formatColumn(windows.map(window => window.quality));
   const verdict = (row: Window): React.ReactElement => (
     <>
       {row.degraded && <Chip tone="bad">{trans.__('worse')}</Chip>}
@@ -145,14 +138,19 @@ function WindowTable({
       rowKey={row => row.label}
       columns={[
         { key: 'label', label: trans.__('Window'), cell: row => row.label },
-        { key: 'rows', label: trans.__('Rows'), numeric: true, cell: row => formatCount(row.rows) },
+        {
+          key: 'rows',
+          label: trans.__('Rows'),
+          numeric: true,
+          cell: row => formatNumber(row.rows)
+        },
         {
           key: 'truth',
           label: trans.__('With truth'),
           numeric: true,
-          cell: row => formatPercent(row.coverage)
+          cell: row => formatShare(row.coverage)
         },
-        { key: 'quality', label: metric, numeric: true, cell: row => quality(row.quality) },
+        { key: 'quality', label: metric, numeric: true, cell: row => formatNumber(row.quality) },
         { key: 'change', label: trans.__('Change'), numeric: true, cell: row => change(row) },
         {
           key: 'versions',
@@ -170,8 +168,10 @@ function change(window: Window): string {
   const { quality, reference_quality: reference } = window;
   return quality === null || reference === null || reference === 0
     ? '–'
-    : formatChange(quality / reference - 1);
+    : formatChange(quality / reference - 1, percent);
 }
+
+const percent = (value: number | null): string => formatShare(value, 1);
 
 /** Effect of every column in every window: the darker, the further from the training data. */
 function DriftTable({ windows }: { windows: Window[] }): React.ReactElement | null {
@@ -225,7 +225,7 @@ function DriftCell({ drift }: { drift: FeatureDrift | undefined }): React.ReactE
     formatNumber(drift.effect),
     formatNumber(drift.floor),
     formatNumber(drift.p_value),
-    formatChange(drift.missing_change)
+    formatChange(drift.missing_change, percent)
   );
   const style = { '--mw-shade': `${Math.round(shade * 100)}%` } as React.CSSProperties;
   return (
@@ -234,7 +234,7 @@ function DriftCell({ drift }: { drift: FeatureDrift | undefined }): React.ReactE
       style={style}
       title={title}
     >
-      {drift.effect.toFixed(2)}
+      {formatNumber(drift.effect)}
     </td>
   );
 }

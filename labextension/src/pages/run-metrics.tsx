@@ -6,7 +6,7 @@ import { useWorkbench } from '../components/context';
 import { EmptyState } from '../components/notices';
 import { Section } from '../components/page';
 import { metricNames, resourceName } from '../format/metrics';
-import { formatCount, formatNumber } from '../format/numbers';
+import { formatNumber } from '../format/numbers';
 import { runIcon } from '../icons';
 
 /** Metrics of a run: single values as figures, those with a history as curves. */
@@ -108,7 +108,7 @@ function Curve({ name, points }: { name: string; points: MetricPoint[] }): React
       value={formatNumber(last.value)}
       points={points.map((point, index) => ({ x: stepped ? point.step : index, y: point.value }))}
       even
-      labelOf={formatCount}
+      labelOf={formatNumber}
       summary={trans.__(
         '%1 over %2 steps, from %3 to %4',
         name,

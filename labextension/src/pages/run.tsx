@@ -12,7 +12,7 @@ import { Chip, StateBadge, StateDot } from '../components/status';
 import { Facts, Table } from '../components/table';
 import { Ago, Span } from '../components/times';
 import { metricNames } from '../format/metrics';
-import { formatCount, formatNumber } from '../format/numbers';
+import { formatNumber } from '../format/numbers';
 import { basename } from '../format/text';
 import { runIcon } from '../icons';
 import { RegisterAction } from './register';
@@ -164,13 +164,13 @@ function Datasets({ detail }: IPart): React.ReactElement | null {
             key: 'rows',
             label: trans.__('Rows'),
             numeric: true,
-            cell: row => formatCount(row.rows)
+            cell: row => formatNumber(row.rows)
           },
           {
             key: 'columns',
             label: trans.__('Columns'),
             numeric: true,
-            cell: row => formatCount(row.columns)
+            cell: row => formatNumber(row.columns)
           },
           {
             key: 'digest',

@@ -5,7 +5,7 @@ import { useResource } from '../components/hooks';
 import { List, Row } from '../components/list';
 import { EmptyState, Loading, ProblemNotice } from '../components/notices';
 import { Chip, StateDot } from '../components/status';
-import { formatCount, formatLatency } from '../format/numbers';
+import { formatLatency, formatNumber } from '../format/numbers';
 import { endpointIcon } from '../icons';
 
 /** Endpoints, what they serve and whether something is amiss. */
@@ -48,9 +48,12 @@ export function EndpointsSection(): React.ReactElement {
                     )}
                   </>
                 }
-                aside={trans
-                  ._n('%1 request', '%1 requests', item.requests)
-                  .replace(String(item.requests), formatCount(item.requests))}
+                aside={trans._n(
+                  '%2 request',
+                  '%2 requests',
+                  item.requests,
+                  formatNumber(item.requests)
+                )}
                 hint={item.message || trans.__('Endpoint %1', item.name)}
                 onOpen={() => open('endpoint', item.name)}
               />

@@ -98,7 +98,7 @@ function ExperimentFilter(): React.ReactElement | null {
       <option value="">{trans.__('All experiments')}</option>
       {experiments.map(item => (
         <option key={item.name} value={item.name}>
-          {item.name} ({item.runs})
+          {item.name} ({formatNumber(item.runs)})
         </option>
       ))}
     </HTMLSelect>
