@@ -10,9 +10,7 @@ import {
   formatNumber,
   formatShare
 } from '../format/numbers';
-import { choicesOf, inputOf, paramText, paramValue, readParams } from '../format/params';
 import { formatDuration, formatSpan } from '../format/times';
-import { type PipelineParam } from '../api/types';
 
 type Row<Value> = [value: Value, text: string];
 
@@ -29,10 +27,6 @@ const examples = JSON.parse(
 /** JSON has no word for what is not a finite number. */
 function read(value: number | string | null): number | null {
   return typeof value === 'string' ? Number(value) : value;
-}
-
-function param(type: string, value: PipelineParam['default'] = null): PipelineParam {
-  return { name: 'p', type, default: value, help: '' };
 }
 
 describe('the shared examples', () => {
@@ -70,51 +64,6 @@ it('a span counts until it ends, and is never negative', () => {
   expect(formatSpan(1000, 2000, 9000)).toBe('1.0 s');
   expect(formatSpan(5000, 0, 3000)).toBe('0 ms');
   expect(formatSpan(0, 0, 3000)).toBe('–');
-});
-
-describe('parameters', () => {
-  it('are entered by what their type is', () => {
-    expect(inputOf(param('int'))).toBe('integer');
-    expect(inputOf(param('float or None'))).toBe('number');
-    expect(inputOf(param('bool'))).toBe('checkbox');
-    expect(inputOf(param('bool or None'))).toBe('text');
-    expect(inputOf(param('list[int]'))).toBe('text');
-    expect(inputOf(param("one of 'mae', 'rmse'"))).toBe('choice');
-    expect(choicesOf(param("one of 'mae', 'rmse'"))).toEqual(['mae', 'rmse']);
-    expect(choicesOf(param('one of 1, 2'))).toEqual([]);
-  });
-
-  it('become the value that the text stands for', () => {
-    expect(paramValue(param('int', 3), ' 7 ')).toBe(7);
-    expect(paramValue(param('float', 1), '1e-3')).toBe(0.001);
-    expect(paramValue(param('bool', false), 'true')).toBe(true);
-    expect(paramValue(param('int or None', 3), '')).toBeNull();
-    expect(paramValue(param('str', 'x'), ' kept as it is ')).toBe(' kept as it is ');
-    expect(paramText([1, 2])).toBe('[1, 2]'.replace(' ', ''));
-    expect(paramText(null)).toBe('');
-  });
-
-  it.each([
-    ['int', '1.5'],
-    ['int', '12345678901234567890'],
-    ['int', ''],
-    ['float', 'much'],
-    ['float', 'Infinity']
-  ])('are refused when %p is given %p', (type, text) => {
-    expect(() => paramValue(param(type, 1), text)).toThrow(RangeError);
-  });
-
-  it('are sent only where they differ from the defaults', () => {
-    const params = [
-      { name: 'depth', type: 'int', default: 4, help: '' },
-      { name: 'rows', type: 'int', default: 100, help: '' },
-      { name: 'rate', type: 'float', default: 0.1, help: '' }
-    ];
-    expect(readParams(params, { depth: '4', rows: '200', rate: 'fast' })).toEqual({
-      values: { rows: 200 },
-      wrong: ['rate']
-    });
-  });
 });
 
 describe('charts', () => {

@@ -109,7 +109,7 @@ describe('pages', () => {
       'runs/u1/artifacts/f/errors.plotly.json': { data: [], layout: {} }
     });
     harness.show(<RunPage uid="u1" setTitle={() => undefined} />);
-    const why = await screen.findByRole('region', { name: 'Why it ended' });
+    const why = await screen.findByRole('region', { name: 'Error' });
     expect(why.textContent).toContain('ValueError: no');
     const figures = within(screen.getByRole('region', { name: 'Figures' }));
     expect(figures.getAllByRole('figure')).toHaveLength(1);
@@ -164,7 +164,7 @@ describe('pages', () => {
     await screen.findByRole('heading', { name: 'Version 2' });
     const conditions = within(screen.getByRole('list', { name: 'Conditions of the gate' }));
     expect(conditions.getByText('mae < 5')).toBeTruthy();
-    expect(conditions.getByRole('img', { name: 'Not passed' })).toBeTruthy();
+    expect(conditions.getByRole('img', { name: 'Failed' })).toBeTruthy();
   });
 
   it('an endpoint shows its windows against the training data', async () => {
@@ -251,7 +251,7 @@ describe('pages', () => {
     const cells = table.getAllByRole('row').map(row => row.textContent);
     expect(cells[1]).toContain('10.25+2.5 %');
     expect(cells[2]).toContain('12.5+25.0 %');
-    expect(cells[2]).toContain('worse');
+    expect(cells[2]).toContain('degraded drift');
     expect(cells[3]).toContain('–');
     const drifts = within(screen.getByRole('table', { name: 'Drift by column and window' }));
     expect(drifts.getByText('0.5').className).toContain('mw-drifted');
@@ -263,10 +263,10 @@ describe('pages', () => {
     expect(harness.opened).toEqual([['model', 'team/flights']]);
   });
 
-  it('an endpoint that was taken away says so', async () => {
+  it('an endpoint that does not exist says so', async () => {
     harness.answer({ endpoints: [], alerts: [], monitors: [] });
     harness.show(<EndpointPage name="flights" />);
-    expect(await screen.findByText('There is no endpoint flights')).toBeTruthy();
+    expect(await screen.findByText('No endpoint flights')).toBeTruthy();
   });
 
   it('a pipeline shows the stages of its newest run and how far they are', async () => {

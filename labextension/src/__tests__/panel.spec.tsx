@@ -105,7 +105,7 @@ describe('the panel', () => {
     };
     harness.answer({ pipelines: [pipeline], 'pipeline-runs': [] });
     harness.model.refresh();
-    expect(await screen.findByRole('button', { name: /^It has not run yet flights/ })).toBeTruthy();
+    expect(await screen.findByRole('button', { name: /^No runs yet flights/ })).toBeTruthy();
   });
 
   it('does not offer to run a pipeline that cannot run', async () => {

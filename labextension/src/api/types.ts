@@ -37,6 +37,5 @@ export type WorkspaceStatus = Complete<Schemas['WorkspaceStatus']>;
 
 /** Values that a pipeline runs with. */
 export type ParamValues = NonNullable<Schemas['PipelineRunRequest']['params']>;
-export type ParamValue = ParamValues[string];
 export type RegisterRequest = Schemas['RegisterRequest'];
 export type PromoteRequest = Schemas['PromoteRequest'];

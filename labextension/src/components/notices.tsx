@@ -4,7 +4,18 @@ import * as React from 'react';
 import type { Problem } from '../api/problem';
 import { useWorkbench } from './context';
 
-/** What went wrong, where, and what to do. */
+/** What went wrong, what to do about it, and where. */
+export function ProblemText({ problem }: { problem: Problem }): React.ReactElement {
+  return (
+    <>
+      <p className="mw-problem-message">{problem.message}</p>
+      {problem.hint && <p className="mw-problem-hint">{problem.hint}</p>}
+      {problem.where && <p className="mw-problem-where">{problem.where}</p>}
+    </>
+  );
+}
+
+/** A problem that hinders what is shown, with a button to try again. */
 export function ProblemNotice({
   problem,
   retry
@@ -15,9 +26,7 @@ export function ProblemNotice({
   const { trans } = useWorkbench();
   return (
     <div className="mw-problem" role="alert">
-      <p className="mw-problem-message">{problem.message}</p>
-      {problem.hint && <p className="mw-problem-hint">{problem.hint}</p>}
-      {problem.where && <p className="mw-problem-where">{problem.where}</p>}
+      <ProblemText problem={problem} />
       {retry && (
         <button type="button" className="mw-link" onClick={retry}>
           <refreshIcon.react tag="span" width="14px" />

@@ -5,13 +5,13 @@ import { Facts } from './table';
 
 const FIRST = 12;
 
-/** Parameters; of many, those that a user set by name come first and the rest on request. */
+/** Parameters: the first twelve, and the others when the user asks for them. */
 export function Params({ params }: { params: Record<string, string> }): React.ReactElement {
   const { trans } = useWorkbench();
   const [all, setAll] = React.useState(false);
   const entries = Object.entries(params).sort(byDepth);
   if (entries.length === 0) {
-    return <p className="mw-quiet">{trans.__('None were assigned or logged.')}</p>;
+    return <p className="mw-quiet">{trans.__('No parameters.')}</p>;
   }
   const shown = all ? entries : entries.slice(0, FIRST);
   return (
@@ -34,7 +34,7 @@ export function Params({ params }: { params: Record<string, string> }): React.Re
   );
 }
 
-/** Parameters of parts (`step__param`) come after those of the whole. */
+/** Order of parameters: `depth` before `model__depth`, then by name. */
 function byDepth([one]: [string, string], [other]: [string, string]): number {
   return one.split('__').length - other.split('__').length || one.localeCompare(other);
 }

@@ -2,17 +2,18 @@ import * as React from 'react';
 
 import type { Alert, Endpoint } from '../api/types';
 import { useWorkbench } from '../components/context';
-import { attempt, confirm } from '../components/dialogs';
+import { showForm } from '../components/forms';
 import { useResource } from '../components/hooks';
 import { EmptyState, Loading, ProblemNotice, Snippet } from '../components/notices';
 import { Action, Page, Section, Tile } from '../components/page';
 import { Chip, Dot, StateBadge } from '../components/status';
 import { Ago } from '../components/times';
 import { formatLatency, formatNumber } from '../format/numbers';
+import { formatMoment } from '../format/times';
 import { endpointIcon } from '../icons';
 import { MonitorSection } from './monitor';
 
-/** An endpoint: what it serves, how well, and whether the world has changed. */
+/** Page of an endpoint: its version, traffic, alerts and monitor. */
 export function EndpointPage({ name }: { name: string }): React.ReactElement {
   const { model, trans, open } = useWorkbench();
   const { value: endpoints, problem } = useResource(model.endpoints);
@@ -35,10 +36,10 @@ export function EndpointPage({ name }: { name: string }): React.ReactElement {
       <article className="mw-page">
         <EmptyState
           icon={endpointIcon}
-          title={trans.__('There is no endpoint %1', name)}
+          title={trans.__('No endpoint %1', name)}
           code={`%mlops deploy ${name}@champion`}
         >
-          {trans.__('It was taken away, or not deployed yet.')}
+          {trans.__('The endpoint was removed or has not been deployed.')}
         </EmptyState>
       </article>
     );
@@ -62,11 +63,7 @@ export function EndpointPage({ name }: { name: string }): React.ReactElement {
           {endpoint.model}
         </button>,
         trans.__('Version %1', endpoint.version) + (moving ? ` → ${endpoint.wanted_version}` : ''),
-        endpoint.since_ms > 0 && (
-          <>
-            {trans.__('answers since')} <Ago ms={endpoint.since_ms} />
-          </>
-        ),
+        endpoint.since_ms > 0 && trans.__('Serving since %1', formatMoment(endpoint.since_ms)),
         endpoint.url && <code>{endpoint.url}</code>,
         endpoint.pid > 0 && trans.__('Process %1', endpoint.pid)
       ]}
@@ -84,15 +81,15 @@ export function EndpointPage({ name }: { name: string }): React.ReactElement {
           label={trans.__('Errors')}
           value={formatNumber(endpoint.errors)}
           note={
-            endpoint.errors > 0 ? <Dot tone="bad" label={trans.__('There were errors')} /> : null
+            endpoint.errors > 0 ? <Dot tone="bad" label={trans.__('Some requests failed')} /> : null
           }
         />
-        <Tile label={trans.__('Latency, median')} value={formatLatency(endpoint.p50_ms)} />
-        <Tile label={trans.__('Latency, 99 %')} value={formatLatency(endpoint.p99_ms)} />
+        <Tile label={trans.__('p50 latency')} value={formatLatency(endpoint.p50_ms)} />
+        <Tile label={trans.__('p99 latency')} value={formatLatency(endpoint.p99_ms)} />
       </div>
       <Alerts alerts={(alerts ?? []).filter(alert => alert.endpoint === name)} />
       <MonitorSection endpoint={name} />
-      <Section title={trans.__('Ask it')}>
+      <Section title={trans.__('Example request')}>
         <Snippet code={requestExample(endpoint)} />
       </Section>
     </Page>
@@ -125,7 +122,7 @@ function Alerts({ alerts }: { alerts: Alert[] }): React.ReactElement | null {
             <div>
               <p>{alert.message}</p>
               <p className="mw-quiet">
-                <Chip tone={alert.resolved_ms ? 'idle' : 'bad'}>{alert.kind}</Chip>
+                <Chip tone={alert.resolved_ms ? 'idle' : 'bad'}>{alert.kind}</Chip>{' '}
                 {trans.__('version %1, window %2', alert.version, alert.window)}
                 {' · '}
                 <Ago ms={alert.at_ms} />
@@ -148,40 +145,40 @@ function EndpointActions({ endpoint }: { endpoint: Endpoint }): React.ReactEleme
   const { model, trans } = useWorkbench();
   const { name } = endpoint;
 
-  const rollback = async (): Promise<void> => {
-    const meant = await confirm(
-      trans.__('Roll back %1?', name),
-      trans.__('It goes back from version %1 to version %2.', endpoint.version, endpoint.previous),
-      trans.__('Roll back'),
-      trans,
-      true
+  const rollback = (): Promise<unknown> =>
+    showForm(
+      {
+        title: trans.__('Roll back %1?', name),
+        intro: trans.__(
+          'The endpoint switches from version %1 back to version %2.',
+          endpoint.version,
+          endpoint.previous
+        ),
+        accept: trans.__('Roll back'),
+        danger: true,
+        submit: () => model.client.rollbackEndpoint(name).finally(() => model.refresh()),
+        success: made => trans.__('%1 switches to version %2.', name, made.wanted_version)
+      },
+      trans
     );
-    if (meant) {
-      await attempt(
-        () => model.client.rollbackEndpoint(name),
-        made => trans.__('%1 goes back to version %2.', name, made.wanted_version)
-      );
-      model.refresh();
-    }
-  };
 
-  const remove = async (): Promise<void> => {
-    const meant = await confirm(
-      trans.__('Take %1 away?', name),
-      trans.__('Its process ends after the requests it has; the prediction log stays.'),
-      trans.__('Take away'),
-      trans,
-      true
+  const remove = (): Promise<unknown> =>
+    showForm(
+      {
+        title: trans.__('Remove endpoint %1?', name),
+        intro: trans.__(
+          'Its process answers the requests it has received and stops. The prediction log is kept.'
+        ),
+        accept: trans.__('Remove'),
+        danger: true,
+        submit: () => model.client.removeEndpoint(name).finally(() => model.refresh())
+      },
+      trans
     );
-    if (meant) {
-      await attempt(() => model.client.removeEndpoint(name));
-      model.refresh();
-    }
-  };
 
   return (
     <>
-      <Action label={trans.__('Take away…')} onClick={() => void remove()} />
+      <Action label={trans.__('Remove…')} onClick={() => void remove()} />
       <Action
         label={trans.__('Roll back…')}
         danger

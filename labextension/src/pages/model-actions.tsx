@@ -2,11 +2,11 @@ import * as React from 'react';
 
 import type { ModelVersion } from '../api/types';
 import { useWorkbench } from '../components/context';
-import { askFields, attempt, confirm } from '../components/dialogs';
+import { showForm } from '../components/forms';
 import { Action } from '../components/page';
 import { lines } from '../format/text';
 
-/** What may be done with a version: promote it, deploy it, go back from it. */
+/** Buttons to roll back the model and to promote or deploy the version. */
 export function ModelActions({
   version,
   versions
@@ -16,83 +16,96 @@ export function ModelActions({
 }): React.ReactElement {
   const { model, trans, open } = useWorkbench();
   const { name } = version;
+  const holder = (alias: string): ModelVersion | undefined =>
+    versions.find(item => item.aliases.includes(alias));
+  const previous = holder('previous');
 
-  const promote = async (): Promise<void> => {
-    const fields = await askFields(
-      trans.__('Promote version %1 of %2', version.version, name),
-      trans.__(
-        'The alias moves to this version. Endpoints that follow the alias switch to it without losing a request.'
-      ),
-      [
-        { name: 'alias', label: trans.__('Alias'), value: 'champion', required: true },
-        {
-          name: 'gate',
-          label: trans.__('Gate'),
-          value: (version.gate?.checks ?? []).map(check => check.condition).join('\n'),
-          lines: 3,
-          help: trans.__('One condition a line; the alias stays where it is unless all hold.')
-        }
-      ],
-      trans.__('Promote'),
+  const promote = (): Promise<unknown> =>
+    showForm(
+      {
+        title: trans.__('Promote version %1 of %2', version.version, name),
+        intro: trans.__(
+          'The alias moves to this version. Endpoints that follow the alias switch to it without losing a request.'
+        ),
+        fields: [
+          { name: 'alias', label: trans.__('Alias'), value: 'champion', required: true },
+          {
+            name: 'gate',
+            label: trans.__('Gate'),
+            value: (version.gate?.checks ?? []).map(check => check.condition).join('\n'),
+            input: 'lines',
+            help: trans.__('One condition per line. The alias moves only if all of them hold.')
+          }
+        ],
+        accept: trans.__('Promote'),
+        submit: ({ alias, gate }) =>
+          model.client
+            .promote(name, version.version, {
+              alias: alias.trim(),
+              gate: lines(gate),
+              baseline: ''
+            })
+            // A gate that fails is kept with the version.
+            .finally(() => model.refresh()),
+        success: made =>
+          trans.__(
+            '%1 version %2 now has the aliases %3.',
+            name,
+            made.version,
+            made.aliases.join(', ')
+          )
+      },
       trans
     );
-    if (fields) {
-      const body = { alias: fields.alias.trim(), gate: lines(fields.gate), baseline: '' };
-      await attempt(
-        () => model.client.promote(name, version.version, body),
-        made => trans.__('%1 of %2 is version %3.', body.alias, name, made.version)
-      );
-      model.refresh();
-    }
-  };
 
   const deploy = async (): Promise<void> => {
     const references = [
       ...version.aliases.map(alias => `${name}@${alias}`),
       `${name}/${version.version}`
     ];
-    const fields = await askFields(
-      trans.__('Deploy version %1 of %2', version.version, name),
-      trans.__('A reference with @ follows the alias; one with / stays at its version.'),
-      [
-        { name: 'endpoint', label: trans.__('Endpoint'), value: name, required: true },
-        { name: 'model', label: trans.__('Serve'), value: references[0], options: references }
-      ],
-      trans.__('Deploy'),
+    const endpoint = await showForm(
+      {
+        title: trans.__('Deploy version %1 of %2', version.version, name),
+        intro: trans.__('NAME@ALIAS follows the alias. NAME/VERSION stays at that version.'),
+        fields: [
+          { name: 'endpoint', label: trans.__('Endpoint'), value: name, required: true },
+          {
+            name: 'model',
+            label: trans.__('Model'),
+            value: references[0],
+            options: references.map(value => ({ value }))
+          }
+        ],
+        accept: trans.__('Deploy'),
+        submit: entries => model.client.deploy(entries.endpoint.trim(), entries.model)
+      },
       trans
     );
-    if (fields) {
-      const endpoint = await attempt(() =>
-        model.client.deploy(fields.endpoint.trim(), fields.model)
-      );
-      if (endpoint) {
-        open('endpoint', endpoint.name);
-      }
+    if (endpoint) {
+      open('endpoint', endpoint.name);
     }
   };
 
-  const rollback = async (): Promise<void> => {
-    const meant = await confirm(
-      trans.__('Roll back %1?', name),
-      trans.__('The alias champion goes back to the version it had before.'),
-      trans.__('Roll back'),
-      trans,
-      true
+  const rollback = (): Promise<unknown> =>
+    showForm(
+      {
+        title: trans.__('Roll back %1?', name),
+        intro: trans.__(
+          'The alias champion moves from version %1 back to version %2.',
+          holder('champion')?.version ?? '–',
+          previous?.version ?? '–'
+        ),
+        accept: trans.__('Roll back'),
+        danger: true,
+        submit: () => model.client.rollbackModel(name).finally(() => model.refresh()),
+        success: made => trans.__('champion of %1 is version %2 again.', name, made.version)
+      },
+      trans
     );
-    if (meant) {
-      await attempt(
-        () => model.client.rollbackModel(name),
-        made => trans.__('champion of %1 is version %2 again.', name, made.version)
-      );
-      model.refresh();
-    }
-  };
 
   return (
     <>
-      {versions.some(item => item.aliases.includes('previous')) && (
-        <Action label={trans.__('Roll back…')} danger onClick={() => void rollback()} />
-      )}
+      {previous && <Action label={trans.__('Roll back…')} danger onClick={() => void rollback()} />}
       <Action label={trans.__('Promote…')} onClick={() => void promote()} />
       <Action label={trans.__('Deploy…')} primary onClick={() => void deploy()} />
     </>

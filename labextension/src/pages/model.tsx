@@ -14,7 +14,7 @@ import { formatNumber } from '../format/numbers';
 import { modelIcon } from '../icons';
 import { ModelActions } from './model-actions';
 
-/** A registered model: its versions, and what may be done with them. */
+/** Page of a registered model: its versions and the details of one. */
 export function ModelPage({ name }: { name: string }): React.ReactElement {
   const { model, trans } = useWorkbench();
   const resource = React.useMemo(() => model.versions(name), [model, name]);
@@ -41,9 +41,7 @@ export function ModelPage({ name }: { name: string }): React.ReactElement {
       kind={trans.__('Registered model')}
       title={name}
       badge={
-        champion && (
-          <Chip tone="accent">{trans.__('champion is version %1', champion.version)}</Chip>
-        )
+        champion && <Chip tone="accent">{trans.__('champion: version %1', champion.version)}</Chip>
       }
       problem={problem}
       retry={() => void resource.refresh()}
@@ -60,7 +58,7 @@ export function ModelPage({ name }: { name: string }): React.ReactElement {
       {shown === null ? (
         <EmptyState
           icon={modelIcon}
-          title={trans.__('No version yet')}
+          title={trans.__('No versions yet')}
           code={`%mlops register RUN --as ${name}`}
         />
       ) : (
@@ -85,7 +83,7 @@ function VersionTable({
   onChoose: (version: number) => void;
 }): React.ReactElement {
   const { trans } = useWorkbench();
-  // The metrics that the newest version has are what versions are compared by.
+  // Versions are compared by the metrics of the newest one.
   const metrics = Object.keys(versions[0].metrics).slice(0, 4);
   return (
     <Table
@@ -131,9 +129,9 @@ function Aliases({ version }: { version: ModelVersion }): React.ReactElement {
   return (
     <>
       {[...version.aliases].sort(championFirst).map(alias => (
-        <Chip key={alias} tone={alias === 'champion' ? 'accent' : 'idle'}>
-          {alias}
-        </Chip>
+        <React.Fragment key={alias}>
+          <Chip tone={alias === 'champion' ? 'accent' : 'idle'}>{alias}</Chip>{' '}
+        </React.Fragment>
       ))}
     </>
   );
@@ -142,15 +140,15 @@ function Aliases({ version }: { version: ModelVersion }): React.ReactElement {
 function GateMark({ gate }: { gate: GateResult | null }): React.ReactElement {
   const { trans } = useWorkbench();
   if (gate === null) {
-    return <span className="mw-quiet">{trans.__('none')}</span>;
+    return <span className="mw-quiet">{trans.__('No gate')}</span>;
   }
   return (
     <span className="mw-marked">
       <Dot
         tone={gate.passed ? 'good' : 'bad'}
-        label={gate.passed ? trans.__('Passed') : trans.__('Not passed')}
+        label={gate.passed ? trans.__('Passed') : trans.__('Failed')}
       />
-      <span aria-hidden="true">{gate.passed ? trans.__('passed') : trans.__('not passed')}</span>
+      <span aria-hidden="true">{gate.passed ? trans.__('passed') : trans.__('failed')}</span>
     </span>
   );
 }
@@ -207,7 +205,7 @@ function VersionDetail({ version }: { version: ModelVersion }): React.ReactEleme
         </Section>
       </div>
       <Signature inputs={version.inputs} outputs={version.outputs} />
-      <Section title={trans.__('Use it')}>
+      <Section title={trans.__('Load this version')}>
         <Snippet
           code={`import mlflow\n\nmodel = mlflow.pyfunc.load_model("models:/${version.name}/${version.version}")`}
         />
@@ -225,10 +223,9 @@ function Gate({ gate }: { gate: GateResult }): React.ReactElement {
           <li key={check.condition}>
             <Dot
               tone={check.passed ? 'good' : 'bad'}
-              label={check.passed ? trans.__('Passed') : trans.__('Not passed')}
+              label={check.passed ? trans.__('Passed') : trans.__('Failed')}
             />
-            <code>{check.condition}</code>
-            <span className="mw-quiet">{check.detail}</span>
+            <code>{check.condition}</code> <span className="mw-quiet">{check.detail}</span>
           </li>
         ))}
       </ul>
@@ -256,7 +253,7 @@ function Signature({
             <span>
               {column.name || trans.__('unnamed')}
               {column.required ? '' : ` (${trans.__('optional')})`}
-            </span>
+            </span>{' '}
             <code>{column.dtype}</code>
           </li>
         ))}

@@ -3,7 +3,7 @@ import * as React from 'react';
 import type { FeatureDrift, MonitorReport, Window } from '../api/types';
 import { LineChart } from '../components/chart';
 import { useWorkbench } from '../components/context';
-import { attempt } from '../components/dialogs';
+import { attempt } from '../components/forms';
 import { useResource } from '../components/hooks';
 import { EmptyState, Loading } from '../components/notices';
 import { Action, Section } from '../components/page';
@@ -13,7 +13,7 @@ import { Ago } from '../components/times';
 import { formatChange, formatNumber, formatShare } from '../format/numbers';
 import { endpointIcon } from '../icons';
 
-/** What a monitor saw: error and drift for each window of live predictions. */
+/** The monitor of an endpoint: quality and drift in each window of live predictions. */
 export function MonitorSection({ endpoint }: { endpoint: string }): React.ReactElement {
   const { model, trans } = useWorkbench();
   const { value: reports } = useResource(model.monitors);
@@ -29,7 +29,7 @@ export function MonitorSection({ endpoint }: { endpoint: string }): React.ReactE
     <>
       {report !== undefined && report.evaluated_ms > 0 && (
         <span className="mw-quiet">
-          {trans.__('evaluated')} <Ago ms={report.evaluated_ms} />
+          {trans.__('Evaluated')} <Ago ms={report.evaluated_ms} />
         </span>
       )}
       <Action
@@ -46,11 +46,11 @@ export function MonitorSection({ endpoint }: { endpoint: string }): React.ReactE
       ) : report === undefined || report.windows.length === 0 ? (
         <EmptyState
           icon={endpointIcon}
-          title={trans.__('No window of predictions yet')}
+          title={trans.__('No windows yet')}
           code={`%mlops monitor ${endpoint}`}
         >
           {trans.__(
-            'Send requests, and true outcomes as feedback; windows are compared with the training data.'
+            'Send requests, and the true outcomes as feedback. Each window is compared with the training data.'
           )}
         </EmptyState>
       ) : (
@@ -70,14 +70,14 @@ function Report({ report }: { report: MonitorReport }): React.ReactElement {
     <>
       <p className="mw-quiet mw-monitor-spec">
         {trans.__(
-          'Windows of one %1; %2 may get worse by %3.',
+          'One window per %1. Alert when %2 degrades by more than %3.',
           spec.window,
           spec.metric,
           formatShare(spec.max_degradation)
         )}{' '}
         {spec.pipeline
-          ? trans.__('An alert starts the pipeline %1.', spec.pipeline)
-          : trans.__('An alert starts nothing.')}
+          ? trans.__('Retraining on alert: pipeline %1.', spec.pipeline)
+          : trans.__('No retraining on alert.')}
       </p>
       <div className="mw-charts mw-charts-wide">
         {known.length > 0 && (
@@ -125,10 +125,12 @@ function WindowTable({
   const { trans } = useWorkbench();
   const verdict = (row: Window): React.ReactElement => (
     <>
-      {row.degraded && <Chip tone="bad">{trans.__('worse')}</Chip>}
-      {row.drifted && <Chip tone="warn">{trans.__('drifted')}</Chip>}
-      {!row.degraded && !row.drifted && <span className="mw-quiet">{trans.__('as expected')}</span>}
-      {row.note && <span className="mw-quiet">{row.note}</span>}
+      {row.degraded && <Chip tone="bad">{trans.__('degraded')}</Chip>}{' '}
+      {row.drifted && <Chip tone="warn">{trans.__('drift')}</Chip>}
+      {!row.degraded && !row.drifted && (
+        <span className="mw-quiet">{trans.__('within limits')}</span>
+      )}
+      {row.note && <span className="mw-quiet"> · {row.note}</span>}
     </>
   );
   return (
@@ -146,7 +148,7 @@ function WindowTable({
         },
         {
           key: 'truth',
-          label: trans.__('With truth'),
+          label: trans.__('Labelled'),
           numeric: true,
           cell: row => formatShare(row.coverage)
         },
@@ -158,7 +160,7 @@ function WindowTable({
           numeric: true,
           cell: row => row.versions.join(', ')
         },
-        { key: 'verdict', label: trans.__('Verdict'), grow: true, cell: verdict }
+        { key: 'verdict', label: trans.__('Status'), grow: true, cell: verdict }
       ]}
     />
   );
@@ -173,7 +175,7 @@ function change(window: Window): string {
 
 const percent = (value: number | null): string => formatShare(value, 1);
 
-/** Effect of every column in every window: the darker, the further from the training data. */
+/** Drift of every column in every window: a darker cell is further from the training data. */
 function DriftTable({ windows }: { windows: Window[] }): React.ReactElement | null {
   const { trans } = useWorkbench();
   const names = [...new Set(windows.flatMap(window => window.features.map(item => item.name)))];
@@ -217,11 +219,11 @@ function DriftCell({ drift }: { drift: FeatureDrift | undefined }): React.ReactE
   if (drift === undefined) {
     return <td className="mw-number mw-quiet">–</td>;
   }
-  // At the floor the shade is a third; three times the floor is as dark as it gets.
+  // One third of the full shade at the threshold, the full shade from three times the threshold.
   const ratio = drift.floor > 0 ? drift.effect / drift.floor : drift.effect;
   const shade = Math.min(1, ratio / 3);
   const title = trans.__(
-    'effect %1 (counts from %2), p %3, missing values %4',
+    'effect size %1 (threshold %2), p-value %3, change of missing values %4',
     formatNumber(drift.effect),
     formatNumber(drift.floor),
     formatNumber(drift.p_value),

@@ -2,18 +2,18 @@ import * as React from 'react';
 
 import type { PipelineRun, StageRun } from '../api/types';
 import { useWorkbench } from '../components/context';
-import { attempt, confirm } from '../components/dialogs';
+import { showForm } from '../components/forms';
 import { useNow, useResource } from '../components/hooks';
 import { EmptyState, Loading, ProblemNotice } from '../components/notices';
 import { Action, Page, Section } from '../components/page';
-import { runPipelineDialog } from '../components/pipeline-form';
+import { showPipelineForm } from '../components/pipeline-form';
 import { StateBadge, StateDot } from '../components/status';
 import { Facts, Table } from '../components/table';
 import { Ago, Span } from '../components/times';
 import { isActive } from '../format/states';
 import { pipelineIcon } from '../icons';
 
-/** A pipeline: its stages as they ran, its runs, and a button to run it. */
+/** Page of a pipeline: stages and details of one run, and a list of all runs. */
 export function PipelinePage({ name }: { name: string }): React.ReactElement {
   const { model, trans } = useWorkbench();
   const specs = useResource(model.pipelines);
@@ -38,7 +38,7 @@ export function PipelinePage({ name }: { name: string }): React.ReactElement {
 
   const start = async (): Promise<void> => {
     if (spec) {
-      const started = await runPipelineDialog(spec, model, trans);
+      const started = await showPipelineForm(spec, model, trans);
       if (started) {
         setChosen(started.id);
       }
@@ -71,7 +71,7 @@ export function PipelinePage({ name }: { name: string }): React.ReactElement {
     >
       {spec?.problem && (
         <div className="mw-problem" role="alert">
-          <p className="mw-problem-message">{trans.__('It cannot run as it is.')}</p>
+          <p className="mw-problem-message">{trans.__('This pipeline cannot run.')}</p>
           <p className="mw-problem-hint">{spec.problem}</p>
         </div>
       )}
@@ -80,7 +80,7 @@ export function PipelinePage({ name }: { name: string }): React.ReactElement {
       ) : (
         <EmptyState
           icon={pipelineIcon}
-          title={trans.__('It has not run yet')}
+          title={trans.__('No runs yet')}
           code={`%mlops pipeline run ${name}`}
         />
       )}
@@ -124,18 +124,18 @@ function RunDetail({ run }: { run: PipelineRun }): React.ReactElement {
               facts={params.map(([name, value]) => [name, <code key={name}>{String(value)}</code>])}
             />
           ) : (
-            <p className="mw-quiet">{trans.__('It ran with its defaults.')}</p>
+            <p className="mw-quiet">{trans.__('No parameters.')}</p>
           )}
         </Section>
-        <Section title={trans.__('About this run')}>
+        <Section title={trans.__('Run details')}>
           <Facts
-            label={trans.__('About this run')}
+            label={trans.__('Run details')}
             facts={[
               [trans.__('Id'), <code key="id">{run.id}</code>],
               [trans.__('Started by'), run.reason],
               [trans.__('Published'), run.published || '–'],
               [
-                trans.__('Tracked as'),
+                trans.__('Run'),
                 run.run_uid ? (
                   <button
                     key="run"
@@ -157,7 +157,7 @@ function RunDetail({ run }: { run: PipelineRun }): React.ReactElement {
   );
 }
 
-/** The stages one below the other, each with a bar for the time it took within the whole. */
+/** Stages as a Gantt chart: each bar shows when a stage ran within the whole run. */
 function Stages({ run }: { run: PipelineRun }): React.ReactElement {
   const { trans } = useWorkbench();
   const now = useNow(isActive(run.state) ? 1000 : 0);
@@ -280,18 +280,20 @@ function RunTable({
 
 function CancelAction({ run }: { run: PipelineRun }): React.ReactElement {
   const { model, trans } = useWorkbench();
-  const cancel = async (): Promise<void> => {
-    const meant = await confirm(
-      trans.__('Cancel %1?', run.id),
-      trans.__('The stages that run are stopped; what finished is kept.'),
-      trans.__('Cancel the run'),
-      trans,
-      true
+  const cancel = (): Promise<unknown> =>
+    showForm(
+      {
+        title: trans.__('Cancel this run of %1?', run.pipeline),
+        intro: trans.__('Running stages are stopped. Results of finished stages are kept.'),
+        accept: trans.__('Cancel run'),
+        dismiss: trans.__('Keep running'),
+        danger: true,
+        submit: async () => {
+          await model.client.cancelPipelineRun(run.id);
+          await model.pipelineRuns.refresh();
+        }
+      },
+      trans
     );
-    if (meant) {
-      await attempt(() => model.client.cancelPipelineRun(run.id));
-      await model.pipelineRuns.refresh();
-    }
-  };
   return <Action label={trans.__('Cancel…')} danger onClick={() => void cancel()} />;
 }

@@ -9,7 +9,7 @@ import { metricNames, resourceName } from '../format/metrics';
 import { formatNumber } from '../format/numbers';
 import { runIcon } from '../icons';
 
-/** Metrics of a run: single values as figures, those with a history as curves. */
+/** Metrics of a run: single values as tiles, values over steps as charts. */
 export function RunMetrics({ detail }: { detail: RunDetail }): React.ReactElement {
   const { trans } = useWorkbench();
   const names = metricNames(detail.run.metrics);
@@ -17,7 +17,7 @@ export function RunMetrics({ detail }: { detail: RunDetail }): React.ReactElemen
   const single = names.filter(name => !curves.includes(name));
   return (
     <Section title={trans.__('Metrics')} count={names.length}>
-      {names.length === 0 && <NoMetric cut={detail.run.status !== 'FINISHED'} />}
+      {names.length === 0 && <NoMetric finished={detail.run.status === 'FINISHED'} />}
       {single.length > 0 && (
         <div className="mw-metrics">
           {single.map(name => (
@@ -46,7 +46,7 @@ export function RunMetrics({ detail }: { detail: RunDetail }): React.ReactElemen
   );
 }
 
-/** Resources that a run used: what it took in all as figures, what was sampled as curves. */
+/** Resources that a run used: totals as tiles, samples over time as charts. */
 export function RunResources({ detail }: { detail: RunDetail }): React.ReactElement | null {
   const { trans } = useWorkbench();
   const names = metricNames(detail.run.metrics, true);
@@ -81,25 +81,25 @@ export function RunResources({ detail }: { detail: RunDetail }): React.ReactElem
   );
 }
 
-function NoMetric({ cut }: { cut: boolean }): React.ReactElement {
+function NoMetric({ finished }: { finished: boolean }): React.ReactElement {
   const { trans } = useWorkbench();
-  // A run that goes on, or that was cut off, says nothing about how metrics are logged.
-  return cut ? (
-    <p className="mw-quiet">{trans.__('None.')}</p>
-  ) : (
+  // A run that still runs or that failed may not have reached the code that logs metrics.
+  return finished ? (
     <EmptyState
       icon={runIcon}
-      title={trans.__('No metric yet')}
+      title={trans.__('No metrics')}
       code={'from mlops_workbench import log\n\nlog(loss=0.25, step=1)'}
     >
-      {trans.__('Scores that a cell assigns are captured on their own; log() adds others.')}
+      {trans.__('Scores that a cell assigns are captured automatically. Log others with log().')}
     </EmptyState>
+  ) : (
+    <p className="mw-quiet">{trans.__('No metrics yet.')}</p>
   );
 }
 
 function Curve({ name, points }: { name: string; points: MetricPoint[] }): React.ReactElement {
   const { trans } = useWorkbench();
-  // Where every step is the same, the order of logging is the axis.
+  // If all points have the same step, their order is the horizontal axis.
   const stepped = points.some(point => point.step !== points[0].step);
   const last = points[points.length - 1];
   return (

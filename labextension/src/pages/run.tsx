@@ -18,7 +18,7 @@ import { runIcon } from '../icons';
 import { RegisterAction } from './register';
 import { RunMetrics, RunResources } from './run-metrics';
 
-/** A run: what went in, what came out. */
+/** Page of a run: parameters, data, metrics, figures, models, source and output. */
 export function RunPage({
   uid,
   setTitle
@@ -63,7 +63,7 @@ export function RunPage({
           {trans.__('Started')} <Ago ms={run.start_ms} />
         </>,
         <>
-          {running ? trans.__('Running for') : trans.__('Took')}{' '}
+          {running ? trans.__('Running for') : trans.__('Duration')}{' '}
           <Span startMs={run.start_ms} endMs={run.end_ms} running={running} />
         </>,
         run.notebook && <code title={run.notebook}>{basename(run.notebook)}</code>,
@@ -110,7 +110,7 @@ function Failure({ detail }: IPart): React.ReactElement | null {
     return null;
   }
   return (
-    <Section title={trans.__('Why it ended')}>
+    <Section title={trans.__('Error')}>
       {traceback ? <Output text={traceback} error /> : <Output text={run.error} error />}
     </Section>
   );
@@ -159,7 +159,7 @@ function Datasets({ detail }: IPart): React.ReactElement | null {
         rowKey={row => `${row.context}/${row.name}/${row.digest}`}
         columns={[
           { key: 'name', label: trans.__('Name'), cell: row => row.name },
-          { key: 'context', label: trans.__('For'), cell: row => row.context, grow: true },
+          { key: 'context', label: trans.__('Context'), cell: row => row.context, grow: true },
           {
             key: 'rows',
             label: trans.__('Rows'),
@@ -189,9 +189,9 @@ function Children({ detail }: IPart): React.ReactElement | null {
     return null;
   }
   return (
-    <Section title={trans.__('Runs within')} count={detail.children.length}>
+    <Section title={trans.__('Child runs')} count={detail.children.length}>
       <Table
-        label={trans.__('Runs within')}
+        label={trans.__('Child runs')}
         rows={detail.children}
         rowKey={run => run.uid}
         columns={[

@@ -8,7 +8,7 @@ import { Chip, StateDot } from '../components/status';
 import { formatLatency, formatNumber } from '../format/numbers';
 import { endpointIcon } from '../icons';
 
-/** Endpoints, what they serve and whether something is amiss. */
+/** Endpoints with their model version, traffic and open alerts. */
 export function EndpointsSection(): React.ReactElement {
   const { model, trans, open } = useWorkbench();
   const { value: endpoints, problem } = useResource(model.endpoints);
@@ -42,7 +42,7 @@ export function EndpointsSection(): React.ReactElement {
                   <>
                     {item.model}
                     {!item.model.endsWith(`/${item.version}`) &&
-                      ` · ${trans.__('v%1', item.version)}`}
+                      ` · ${trans.__('v%1', item.version)}`}{' '}
                     {open_alerts > 0 && (
                       <Chip tone="bad">{trans._n('%1 alert', '%1 alerts', open_alerts)}</Chip>
                     )}

@@ -10,7 +10,7 @@ import { formatBytes } from '../format/numbers';
 import type { Tone } from '../format/states';
 import { basename } from '../format/text';
 
-/** The workspace at a glance: its name, and whether everything has been delivered. */
+/** Name of the workspace, state of the delivery to MLflow, and open alerts. */
 export function PanelHeader(): React.ReactElement {
   const { model, trans } = useWorkbench();
   const { value: status, problem } = useResource(model.status);
@@ -41,17 +41,17 @@ export function PanelHeader(): React.ReactElement {
 
   function delivery({ ingest }: WorkspaceStatus): [Tone, string] {
     if (ingest.problem) {
-      return ['warn', trans.__('Delivery waits')];
+      return ['warn', trans.__('Delivery failing')];
     }
     return ingest.backlog_bytes > 0
-      ? ['busy', trans.__('%1 to deliver', formatBytes(ingest.backlog_bytes))]
+      ? ['busy', trans.__('%1 pending', formatBytes(ingest.backlog_bytes))]
       : ['good', trans.__('Up to date')];
   }
 }
 
 function Refresh(): React.ReactElement {
   const { model, trans } = useWorkbench();
-  const label = trans.__('Fetch everything again');
+  const label = trans.__('Refresh');
   return (
     <button
       type="button"

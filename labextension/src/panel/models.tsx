@@ -37,9 +37,11 @@ export function ModelsSection(): React.ReactElement {
               detail={Object.entries(item.aliases)
                 .sort(([one], [other]) => championFirst(one, other))
                 .map(([alias, version]) => (
-                  <Chip key={alias} tone={alias === 'champion' ? 'accent' : 'idle'}>
-                    {alias} {trans.__('v%1', version)}
-                  </Chip>
+                  <React.Fragment key={alias}>
+                    <Chip tone={alias === 'champion' ? 'accent' : 'idle'}>
+                      {alias} {trans.__('v%1', version)}
+                    </Chip>{' '}
+                  </React.Fragment>
                 ))}
               hint={trans.__(
                 'Registered model %1, changed %2',

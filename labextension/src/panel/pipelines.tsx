@@ -6,7 +6,7 @@ import { useWorkbench } from '../components/context';
 import { useResource } from '../components/hooks';
 import { List, Row } from '../components/list';
 import { EmptyState, Loading, ProblemNotice } from '../components/notices';
-import { runPipelineDialog } from '../components/pipeline-form';
+import { showPipelineForm } from '../components/pipeline-form';
 import { Dot, StateDot } from '../components/status';
 import { Ago, Span } from '../components/times';
 import { isActive } from '../format/states';
@@ -26,11 +26,9 @@ export function PipelinesSection(): React.ReactElement {
         <EmptyState
           icon={pipelineIcon}
           title={trans.__('No pipelines')}
-          code={'name: my-pipeline\nstages:\n  - notebook: train.ipynb'}
+          code={'version: 1\nstages:\n  train:\n    notebook: train.ipynb'}
         >
-          {trans.__(
-            'A YAML file in the pipelines folder turns parameterised notebooks into a pipeline.'
-          )}
+          {trans.__('A pipeline is a YAML file in the pipelines folder. Its stages are notebooks.')}
         </EmptyState>
       ) : (
         <List label={trans.__('Pipelines')}>
@@ -56,7 +54,7 @@ function PipelineRow({
 }): React.ReactElement {
   const { model, trans, open } = useWorkbench();
   const run = async (): Promise<void> => {
-    if (await runPipelineDialog(pipeline, model, trans)) {
+    if (await showPipelineForm(pipeline, model, trans)) {
       open('pipeline', pipeline.name);
     }
   };
@@ -65,17 +63,17 @@ function PipelineRow({
     <Row
       mark={
         pipeline.problem ? (
-          <Dot tone="warn" label={trans.__('It cannot run')} />
+          <Dot tone="warn" label={trans.__('Cannot run')} />
         ) : last ? (
           <StateDot state={last.state} />
         ) : (
-          <Dot tone="idle" label={trans.__('It has not run yet')} />
+          <Dot tone="idle" label={trans.__('No runs yet')} />
         )
       }
       title={pipeline.name}
       detail={
         pipeline.problem ? (
-          <span className="mw-row-error">{trans.__('Cannot run: open it to see why')}</span>
+          <span className="mw-row-error">{trans.__('Cannot run. Open it for details.')}</span>
         ) : (
           pipeline.stages.join(' → ')
         )

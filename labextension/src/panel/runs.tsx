@@ -32,7 +32,7 @@ export function RunsSection(): React.ReactElement {
           title={trans.__('No runs yet')}
           code={'%load_ext mlops_workbench\n\n%%track my-first-run\nmodel.fit(X_train, y_train)'}
         >
-          {trans.__('Put %1 on the first line of a cell and run it.', '%%track')}
+          {trans.__('Write %1 on the first line of a cell and run the cell.', '%%track')}
         </EmptyState>
       ) : (
         <List label={trans.__('Runs')}>
@@ -72,7 +72,7 @@ function RunRow({ run, metric }: { run: Run; metric: string }): React.ReactEleme
   );
 }
 
-/** The metric that stands beside a run: the chosen one, else its first. */
+/** Name and value of the metric in a run's row: the chosen one, or the first without a choice. */
 export function metricOf(run: Run, chosen: string): [string, number | null] {
   if (chosen !== '' && chosen in run.metrics) {
     return [chosen, run.metrics[chosen]];

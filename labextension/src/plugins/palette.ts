@@ -1,10 +1,10 @@
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
-import { ICommandPalette } from '@jupyterlab/apputils';
+import { ICommandPalette, Notification } from '@jupyterlab/apputils';
 import { ITranslator, nullTranslator, type TranslationBundle } from '@jupyterlab/translation';
-import { Dialog, InputDialog } from '@jupyterlab/apputils';
 
-import { attempt } from '../components/dialogs';
-import { runPipelineDialog } from '../components/pipeline-form';
+import { attempt, showForm } from '../components/forms';
+import { showPipelineForm } from '../components/pipeline-form';
+import { formatMoment } from '../format/times';
 import { pipelineIcon } from '../icons';
 import type { WorkbenchModel } from '../model/workbench';
 import {
@@ -15,7 +15,7 @@ import {
   type Noun
 } from '../tokens';
 
-/** Commands of the palette: those that need a name ask for it. */
+/** Adds commands that ask for a name to the palette. */
 export const palettePlugin: JupyterFrontEndPlugin<void> = {
   id: 'mlops-workbench:palette',
   description: 'Adds the workbench to the command palette.',
@@ -58,23 +58,32 @@ function addRunPipeline(
       args: {
         type: 'object',
         properties: {
-          name: { type: 'string', description: 'Name of the pipeline; asked for without it' }
+          name: {
+            type: 'string',
+            description: 'Name of the pipeline. The user chooses if it is left out.'
+          }
         }
       }
     },
     execute: async args => {
       const pipelines = await attempt(() => model.client.pipelines());
-      const runnable = (pipelines ?? []).filter(item => item.problem === '');
+      const runnable = pipelines?.filter(item => item.problem === '');
       const name =
         typeof args.name === 'string'
           ? args.name
-          : await choose(
-              trans.__('Run which pipeline?'),
-              runnable.map(item => [item.name, item.name]),
+          : runnable &&
+            (await choose(
+              {
+                title: trans.__('Run a Pipeline'),
+                label: trans.__('Pipeline'),
+                accept: trans.__('Continue'),
+                none: trans.__('No pipeline can run yet.')
+              },
+              named(runnable),
               trans
-            );
-      const pipeline = runnable.find(item => item.name === name);
-      if (pipeline && (await runPipelineDialog(pipeline, model, trans))) {
+            ));
+      const pipeline = runnable?.find(item => item.name === name);
+      if (pipeline && (await showPipelineForm(pipeline, model, trans))) {
         documents.open('pipeline', pipeline.name);
       }
     }
@@ -88,40 +97,53 @@ function addFinders(
   trans: TranslationBundle
 ): string[] {
   const { client } = model;
-  const finders: { noun: Noun; label: string; list: () => Promise<[string, string][]> }[] = [
+  const accept = trans.__('Open');
+  const finders: (IChoice & { noun: Noun; list: () => Promise<Item[]> })[] = [
     {
       noun: 'run',
-      label: trans.__('Find a Run…'),
+      title: trans.__('Find a Run'),
+      label: trans.__('Run'),
+      accept,
+      none: trans.__('No runs yet.'),
       list: async () =>
         (await client.runs({ limit: 500 })).map(run => [
           run.uid,
-          `${run.name} – ${run.experiment}, ${new Date(run.start_ms).toLocaleString()}`
+          `${run.name} – ${run.experiment}, ${formatMoment(run.start_ms)}`
         ])
     },
     {
       noun: 'model',
-      label: trans.__('Find a Model…'),
-      list: async () => (await client.models()).map(item => [item.name, item.name])
+      title: trans.__('Find a Model'),
+      label: trans.__('Model'),
+      accept,
+      none: trans.__('No registered models yet.'),
+      list: async () => named(await client.models())
     },
     {
       noun: 'endpoint',
-      label: trans.__('Find an Endpoint…'),
-      list: async () => (await client.endpoints()).map(item => [item.name, item.name])
+      title: trans.__('Find an Endpoint'),
+      label: trans.__('Endpoint'),
+      accept,
+      none: trans.__('No endpoints yet.'),
+      list: async () => named(await client.endpoints())
     },
     {
       noun: 'pipeline',
-      label: trans.__('Find a Pipeline…'),
-      list: async () => (await client.pipelines()).map(item => [item.name, item.name])
+      title: trans.__('Find a Pipeline'),
+      label: trans.__('Pipeline'),
+      accept,
+      none: trans.__('No pipelines yet.'),
+      list: async () => named(await client.pipelines())
     }
   ];
-  return finders.map(({ noun, label, list }) => {
+  return finders.map(({ noun, list, ...choice }) => {
     const command = `mlops-workbench:find-${noun}`;
     app.commands.addCommand(command, {
-      label,
+      label: `${choice.title}…`,
       describedBy: { args: { type: 'object', properties: {} } },
       execute: async () => {
         const items = await attempt(list);
-        const id = items && (await choose(label, items, trans));
+        const id = items && (await choose(choice, items, trans));
         if (id) {
           documents.open(noun, id);
         }
@@ -131,21 +153,39 @@ function addFinders(
   });
 }
 
-/** Let the user choose one of some texts; its id, or null. */
+/** An id and the text that stands for it. */
+type Item = [id: string, text: string];
+
+/** Texts of a form with one choice; `none` is shown when there is nothing to choose. */
+interface IChoice {
+  title: string;
+  label: string;
+  accept: string;
+  none: string;
+}
+
+function named(items: { name: string }[]): Item[] {
+  return items.map(({ name }) => [name, name]);
+}
+
+/** Id of the item that the user chooses; null when there is none or the user cancels. */
 async function choose(
-  title: string,
-  items: [string, string][],
+  { title, label, accept, none }: IChoice,
+  items: Item[],
   trans: TranslationBundle
 ): Promise<string | null> {
   if (items.length === 0) {
-    await new Dialog({
-      title,
-      body: trans.__('There is none yet.'),
-      buttons: [Dialog.okButton()]
-    }).launch();
+    Notification.info(none);
     return null;
   }
-  const result = await InputDialog.getItem({ title, items: items.map(([, text]) => text) });
-  const found = items.find(([, text]) => text === result.value);
-  return result.button.accept && found ? found[0] : null;
+  const options = items.map(([value, text]) => ({ value, label: text }));
+  return showForm(
+    {
+      title,
+      fields: [{ name: 'id', label, value: options[0].value, options }],
+      accept,
+      submit: entries => Promise.resolve(entries.id)
+    },
+    trans
+  );
 }

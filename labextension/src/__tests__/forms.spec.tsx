@@ -1,0 +1,229 @@
+import { Dialog } from '@jupyterlab/apputils';
+import { nullTranslator } from '@jupyterlab/translation';
+import { PromiseDelegate } from '@lumino/coreutils';
+import { fireEvent, screen, waitFor, within } from '@testing-library/react';
+
+import { Problem } from '../api/problem';
+import { type Pipeline, type PipelineParam } from '../api/types';
+import { type IField, type IForm, showForm } from '../components/forms';
+import { paramField, showPipelineForm } from '../components/pipeline-form';
+import { Harness } from './harness';
+
+beforeAll(() => {
+  // As in JupyterLab's style sheet, without which the element is hidden.
+  document.head.innerHTML = '<style>.jp-Dialog { display: flex }</style>';
+  // Dialogs render by themselves, and the tests wait for what they show.
+  (globalThis as { IS_REACT_ACT_ENVIRONMENT?: boolean }).IS_REACT_ACT_ENVIRONMENT = false;
+});
+afterEach(() => Dialog.tracker.forEach(dialog => dialog.reject()));
+
+const name = 'Do it';
+const trans = nullTranslator.load('test');
+
+/** Show a form; what it resolves with is wrapped, so that the test can go on while the form is open. */
+async function open<T>(form: Partial<IForm<T>>): Promise<{ result: Promise<T | null> }> {
+  const submit = (): Promise<T> => Promise.reject(new Error('not submitted'));
+  const result = showForm({ title: name, accept: name, submit, ...form }, trans);
+  await screen.findByRole('dialog');
+  return { result };
+}
+
+function input(label: string): HTMLInputElement {
+  return screen.getByLabelText(label);
+}
+
+/** Enter a text as a user does: in the field that has the focus. */
+function type(text: string): void {
+  fireEvent.input(document.activeElement!, { target: { value: text } });
+}
+
+function press(key: string): void {
+  fireEvent.keyDown(document.activeElement!, { key });
+}
+
+const field = (name: string, value: string): IField => ({ name, label: name, value });
+const fields = [field('first', 'a'), { ...field('second', 'b'), input: 'lines' as const }];
+
+describe('a form', () => {
+  it('has the focus in its first field when it appears, and leaves it where the user puts it', async () => {
+    const appeared = new PromiseDelegate<Element | null>();
+    new MutationObserver((_, observer) => {
+      if (document.querySelector('.jp-Dialog')) {
+        appeared.resolve(document.activeElement);
+        observer.disconnect();
+      }
+    }).observe(document.body, { childList: true });
+    await open({ fields });
+    expect(await appeared.promise).toBe(input('first'));
+    expect(input('first').selectionEnd).toBe(1);
+
+    input('second').focus();
+    // JupyterLab moves the focus when the browser is idle, if it moves it late.
+    await new Promise<void>(resolve => requestIdleCallback(() => resolve()));
+    expect(document.activeElement).toBe(input('second'));
+  });
+
+  it('stays open with its entries until they are accepted', async () => {
+    const answers = [new PromiseDelegate<string>(), new PromiseDelegate<string>()];
+    const seen: Record<string, string>[] = [];
+    const { result } = await open({
+      fields,
+      submit: entries => answers[seen.push(entries) - 1].promise
+    });
+    type('new');
+    press('Enter');
+    const button = screen.getByRole('button', { name });
+    expect(button.getAttribute('aria-disabled')).toBe('true');
+    // It is sent once, however often it is asked for.
+    press('Enter');
+    fireEvent.click(button);
+    expect(seen).toEqual([{ first: 'new', second: 'b' }]);
+
+    const problem = { code: 'invalid_input', message: 'not new', hint: 'try old', status: 422 };
+    answers[0].reject(new Problem({ ...problem, where: 'second' }));
+    const alert = await screen.findByRole('alert');
+    expect(alert.textContent).toBe('not newtry old');
+    expect(alert.parentElement!.contains(input('second'))).toBe(true);
+    await waitFor(() => expect(document.activeElement).toBe(input('second')));
+    expect(input('second').getAttribute('aria-invalid')).toBe('true');
+    expect(input('first').value).toBe('new');
+    expect(button.getAttribute('aria-disabled')).toBe('false');
+
+    type('c');
+    fireEvent.click(button);
+    expect(seen[1]).toEqual({ first: 'new', second: 'c' });
+    answers[1].resolve('made');
+    expect(await result).toBe('made');
+    expect(screen.queryByRole('dialog')).toBeNull();
+  });
+
+  it.each([
+    ['a line that was entered', 'b < 1', 'anything'],
+    ['a path to the field', 'body.second', 'anything'],
+    ['the parameter in the message', null, "parameter 'second': 'b' is not an int"]
+  ])('marks the field that a problem names by %s', async (_, where, message) => {
+    await open({
+      fields: [fields[0], { ...fields[1], value: 'a < 2\nb < 1' }],
+      submit: () => Promise.reject(new Problem({ code: 'x', message, where, status: 422 }))
+    });
+    press('Enter');
+    await screen.findByRole('alert');
+    expect(input('second').getAttribute('aria-invalid')).toBe('true');
+    expect(input('first').getAttribute('aria-invalid')).toBe('false');
+  });
+
+  it('shows a problem at its top, with the focus, when it is about no field', async () => {
+    await open({ fields, submit: () => Promise.reject(new Error('the server is on fire')) });
+    press('Enter');
+    const alert = await screen.findByRole('alert');
+    expect(alert.textContent).toBe('the server is on fire');
+    expect(alert.compareDocumentPosition(input('first'))).toBe(Node.DOCUMENT_POSITION_FOLLOWING);
+    await waitFor(() => expect(document.activeElement).toBe(alert));
+  });
+
+  it('closes on Escape while the server is asked', async () => {
+    const answer = new PromiseDelegate<string>();
+    const { result } = await open({ fields, submit: () => answer.promise });
+    press('Enter');
+    press('Escape');
+    expect(await result).toBeNull();
+    expect(screen.queryByRole('dialog')).toBeNull();
+    answer.reject(new Error('too late'));
+  });
+
+  it('is not sent while a required field is empty', async () => {
+    let sent = false;
+    const submit = (): Promise<void> => {
+      sent = true;
+      return Promise.resolve();
+    };
+    await open({ fields: [{ ...fields[0], value: '', required: true }], submit });
+    press('Enter');
+    expect(sent).toBe(false);
+    type('a');
+    press('Enter');
+    await waitFor(() => expect(sent).toBe(true));
+  });
+
+  it('that removes something is cancelled by Enter', async () => {
+    let sent = false;
+    const submit = (): Promise<void> => {
+      sent = true;
+      return Promise.resolve();
+    };
+    const { result } = await open({ danger: true, submit });
+    expect(document.activeElement).toBe(screen.getByRole('button', { name: 'Cancel' }));
+    press('Enter');
+    expect(await result).toBeNull();
+    expect(sent).toBe(false);
+  });
+});
+
+describe('the form of a pipeline', () => {
+  let harness: Harness;
+
+  beforeEach(async () => {
+    harness = new Harness();
+    await harness.start();
+  });
+  afterEach(() => harness.stop());
+
+  function param(kind: string, value: PipelineParam['default'] = null): PipelineParam {
+    return { name: 'p', type: kind, default: value, help: '' };
+  }
+
+  it('enters a parameter by what its type is', () => {
+    expect(paramField(param('int', 3))).toMatchObject({ input: 'numeric', value: '3' });
+    expect(paramField(param('float', 1e-7))).toMatchObject({ input: 'decimal', value: '1e-7' });
+    expect(paramField(param('bool', true))).toMatchObject({ input: 'checkbox', value: 'true' });
+    const list = paramField(param('list[int]', '[1, 2]'));
+    expect(list).toMatchObject({ input: undefined, options: undefined, value: '[1, 2]' });
+    const choices = (kind: string, value: PipelineParam['default'] = null): unknown =>
+      paramField(param(kind, value)).options?.map(option => option.value);
+    expect(choices("one of 'mae', 'rmse'", 'mae')).toEqual(['mae', 'rmse']);
+    // Nothing is chosen for the user where there is no default.
+    expect(choices("one of 'mae', 'rmse'")).toEqual(['', 'mae', 'rmse']);
+    expect(choices('bool')).toEqual(['', 'true', 'false']);
+    expect(choices('one of 1, 2', 1)).toBeUndefined();
+  });
+
+  it('sends as text what differs from the defaults, and the server judges', async () => {
+    const pipeline: Pipeline = {
+      name: 'flights',
+      path: 'p.yaml',
+      stages: [],
+      problem: '',
+      params: [
+        { name: 'months', type: 'list[int]', default: '[1, 2]', help: 'of 2013' },
+        { name: 'rows', type: 'int', default: 100, help: '' },
+        { name: 'fast', type: 'bool', default: false, help: '' }
+      ]
+    };
+    const message = "parameter 'months': '[1, 2]many' is not a list[int]";
+    harness.server.reply = ({ method, body }) =>
+      method === 'GET'
+        ? { body: [] }
+        : JSON.stringify(body).includes('many')
+          ? { status: 422, body: { code: 'invalid_input', message, hint: 'write it as [1, 2]' } }
+          : { status: 202, body: { id: 'p1' } };
+    const sent = (): unknown[] =>
+      harness.server.requests.filter(item => item.method === 'POST').map(item => item.body);
+
+    const result = showPipelineForm(pipeline, harness.model, trans);
+    const dialog = within(await screen.findByRole('dialog', { name: 'Run flights' }));
+    type('[1, 2]many');
+    fireEvent.click(dialog.getByLabelText('fast bool'));
+    press('Enter');
+    expect((await dialog.findByRole('alert')).textContent).toContain(message);
+    expect(input('months list[int]').value).toBe('[1, 2]many');
+    expect(input('fast bool').checked).toBe(true);
+
+    fireEvent.input(input('months list[int]'), { target: { value: '[3]' } });
+    fireEvent.click(dialog.getByRole('button', { name: 'Run' }));
+    expect(await result).toMatchObject({ id: 'p1' });
+    expect(sent()).toEqual([
+      { params: { months: '[1, 2]many', fast: 'true' } },
+      { params: { months: '[3]', fast: 'true' } }
+    ]);
+  });
+});

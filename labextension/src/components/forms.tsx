@@ -1,0 +1,303 @@
+import { Dialog, Notification } from '@jupyterlab/apputils';
+import type { TranslationBundle } from '@jupyterlab/translation';
+import { ReactWidget } from '@jupyterlab/ui-components';
+import { PromiseDelegate } from '@lumino/coreutils';
+import { type Message, MessageLoop } from '@lumino/messaging';
+import { Panel, Widget } from '@lumino/widgets';
+import * as React from 'react';
+
+import { Problem } from '../api/problem';
+import { lines } from '../format/text';
+import { ProblemText } from './notices';
+
+/** A field of a form. */
+export interface IField {
+  name: string;
+  label: string;
+  value: string;
+  help?: string;
+  /** Type of the value, shown beside the label. */
+  type?: string;
+  required?: boolean;
+  /** How it is entered: as one line of text by default; as one of `options` if there are any. */
+  input?: 'checkbox' | 'numeric' | 'decimal' | 'lines';
+  options?: { value: string; label?: string }[];
+}
+
+/** A form in a dialog, and what it does. */
+export interface IForm<T> {
+  title: string;
+  intro?: string;
+  fields?: IField[];
+  /** Label of the button that submits. */
+  accept: string;
+  /** Label of the button that closes the form; `Cancel` by default. */
+  dismiss?: string;
+  /** Whether it removes or stops something. */
+  danger?: boolean;
+  /** Gets what was entered, by the names of the fields; rejects with a `Problem` to show in the form. */
+  submit: (entries: Record<string, string>) => Promise<T>;
+  /** Text of a notification after success. */
+  success?: (value: T) => string;
+}
+
+/**
+ * Show a form and submit it; null when the user cancels.
+ *
+ * The form stays open, with its entries, until `submit` has succeeded.
+ */
+export async function showForm<T>(form: IForm<T>, trans: TranslationBundle): Promise<T | null> {
+  const body = new FormBody(form.intro ?? '', form.fields ?? []);
+  await body.rendered.promise;
+  const dialog = new FormDialog(form, body, trans);
+  await dialog.launch();
+  return dialog.result;
+}
+
+/** Do something that has no form: a problem is shown as a notification. */
+export async function attempt<T>(what: () => Promise<T>): Promise<T | null> {
+  try {
+    return await what();
+  } catch (reason) {
+    const { message, hint } = Problem.from(reason);
+    Notification.error(hint ? `${message}\n\n${hint}` : message, { autoClose: false });
+    return null;
+  }
+}
+
+const CANCEL = 0;
+const ACCEPT = 1;
+
+class FormDialog<T> extends Dialog<T> {
+  constructor(
+    private readonly _form: IForm<T>,
+    private readonly _fields: FormBody,
+    trans: TranslationBundle
+  ) {
+    // JupyterLab focuses the field when the dialog is attached, unless the body itself is a React widget: then it
+    // waits until the browser is idle, and takes the focus away from a user who is typing.
+    const panel = new Panel();
+    panel.addWidget(_fields);
+    const accept = { label: _form.accept };
+    super({
+      title: _form.title,
+      body: panel,
+      buttons: [
+        Dialog.cancelButton({ label: _form.dismiss ?? trans.__('Cancel') }),
+        _form.danger ? Dialog.warnButton(accept) : Dialog.okButton(accept)
+      ],
+      // Enter alone removes and stops nothing.
+      defaultButton: _form.danger ? CANCEL : ACCEPT,
+      focusNodeSelector: 'input, select, textarea'
+    });
+    this.addClass('mw-form-dialog');
+    this.node.setAttribute('aria-label', _form.title);
+  }
+
+  /** What `submit` gave; null until then. */
+  result: T | null = null;
+
+  override resolve(index = ACCEPT): void {
+    if (index === CANCEL) {
+      super.resolve(index);
+    } else {
+      void this._submit();
+    }
+  }
+
+  protected override onAfterAttach(message: Message): void {
+    super.onAfterAttach(message);
+    if (document.activeElement instanceof HTMLInputElement) {
+      // What is typed replaces the default.
+      document.activeElement.select();
+    }
+  }
+
+  private async _submit(): Promise<void> {
+    const { submit, success } = this._form;
+    if (this._busy || this.node.querySelector(':invalid')) {
+      return;
+    }
+    this._setBusy(true);
+    const entries = { ...this._fields.entries };
+    try {
+      this.result = await submit(entries);
+      if (success) {
+        Notification.success(success(this.result), { autoClose: 4000 });
+      }
+      this.reject();
+    } catch (reason) {
+      this._setBusy(false);
+      this._fields.refuse(Problem.from(reason), entries);
+    }
+  }
+
+  private _setBusy(busy: boolean): void {
+    this._busy = busy;
+    const button = this.node.querySelector('.jp-mod-accept');
+    // A button that is disabled loses the focus, and the dialog would no longer see Escape.
+    button?.setAttribute('aria-disabled', String(busy));
+    button?.setAttribute('aria-busy', String(busy));
+  }
+
+  private _busy = false;
+}
+
+class FormBody extends ReactWidget {
+  constructor(
+    private readonly _intro: string,
+    private readonly _fields: IField[]
+  ) {
+    super();
+    this.entries = Object.fromEntries(_fields.map(field => [field.name, field.value]));
+    MessageLoop.sendMessage(this, Widget.Msg.UpdateRequest);
+  }
+
+  /** What is entered, by the names of the fields. */
+  readonly entries: Record<string, string>;
+
+  /** Resolved when the fields exist. */
+  readonly rendered = new PromiseDelegate<void>();
+
+  /** Show why the server refused the entries. */
+  refuse(problem: Problem, entries: Record<string, string>): void {
+    if (!this.isDisposed) {
+      this._refusal = { problem, field: fieldOf(problem, entries) };
+      this.update();
+    }
+  }
+
+  protected override render(): React.ReactElement {
+    return (
+      <Form
+        intro={this._intro}
+        fields={this._fields}
+        refusal={this._refusal}
+        onChange={this._enter}
+        onRendered={this._onRendered}
+      />
+    );
+  }
+
+  private readonly _enter = (name: string, text: string): void => {
+    this.entries[name] = text;
+  };
+  private readonly _onRendered = (): void => this.rendered.resolve();
+  private _refusal: IRefusal | null = null;
+}
+
+/** A problem, and the name of the field that it is about if it is about one. */
+interface IRefusal {
+  problem: Problem;
+  field: string | undefined;
+}
+
+/** The field that a problem names, or whose entry it names. */
+function fieldOf({ where, message }: Problem, entries: Record<string, string>): string | undefined {
+  return Object.keys(entries).find(
+    name =>
+      where?.split('.').pop() === name ||
+      (where !== null && lines(entries[name]).includes(where)) ||
+      message.includes(`parameter '${name}'`)
+  );
+}
+
+function Form({
+  intro,
+  fields,
+  refusal,
+  onChange,
+  onRendered
+}: {
+  intro: string;
+  fields: IField[];
+  refusal: IRefusal | null;
+  onChange: (name: string, text: string) => void;
+  onRendered: () => void;
+}): React.ReactElement {
+  const form = React.useRef<HTMLDivElement>(null);
+  React.useLayoutEffect(onRendered, [onRendered]);
+  React.useEffect(() => {
+    if (refusal) {
+      form.current?.querySelector<HTMLElement>('[aria-invalid="true"], [role="alert"]')?.focus();
+    }
+  }, [refusal]);
+  return (
+    <div className="mw-form" ref={form}>
+      {refusal && refusal.field === undefined && (
+        <div className="mw-problem" role="alert" tabIndex={-1}>
+          <ProblemText problem={refusal.problem} />
+        </div>
+      )}
+      {intro && <p>{intro}</p>}
+      {fields.map(field => (
+        <FieldRow
+          key={field.name}
+          field={field}
+          problem={refusal?.field === field.name ? refusal.problem : null}
+          onChange={text => onChange(field.name, text)}
+        />
+      ))}
+    </div>
+  );
+}
+
+function FieldRow({
+  field,
+  problem,
+  onChange
+}: {
+  field: IField;
+  problem: Problem | null;
+  onChange: (text: string) => void;
+}): React.ReactElement {
+  const { name, label, value, help, type, required, input, options } = field;
+  const id = `mw-field-${name}`;
+  const shared = {
+    id,
+    className: 'jp-mod-styled',
+    'aria-describedby': `${id}-problem ${id}-help`,
+    'aria-invalid': problem !== null
+  };
+  const text = {
+    ...shared,
+    defaultValue: value,
+    onChange: (
+      event: React.ChangeEvent<HTMLInputElement | HTMLTextAreaElement | HTMLSelectElement>
+    ) => onChange(event.target.value)
+  };
+  return (
+    <div className="mw-form-row">
+      <label htmlFor={id}>
+        {label} {type && <code>{type}</code>}
+      </label>
+      {options ? (
+        <select {...text}>
+          {options.map(option => (
+            <option key={option.value} value={option.value}>
+              {option.label ?? option.value}
+            </option>
+          ))}
+        </select>
+      ) : input === 'lines' ? (
+        <textarea {...text} rows={3} spellCheck={false} />
+      ) : input === 'checkbox' ? (
+        <input
+          {...shared}
+          type="checkbox"
+          defaultChecked={value === 'true'}
+          onChange={event => onChange(String(event.target.checked))}
+        />
+      ) : (
+        <input {...text} type="text" inputMode={input} required={required} spellCheck={false} />
+      )}
+      {problem && (
+        <div id={`${id}-problem`} className="mw-form-wrong" role="alert">
+          {problem.message}
+          {problem.hint && <div className="mw-problem-hint">{problem.hint}</div>}
+        </div>
+      )}
+      {help && <small id={`${id}-help`}>{help}</small>}
+    </div>
+  );
+}
