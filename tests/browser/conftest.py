@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from lab_page import TOKEN, Lab
+from lab_page import PATIENCE, TOKEN, Lab
 from playwright.sync_api import Browser, ConsoleMessage, expect, sync_playwright
 
 from mlops_workbench.client.client import Client
@@ -36,7 +36,7 @@ NOTEBOOK_ERRORS = (
     "Cannot read properties of undefined (reading 'schema')",
     'Window name candidate "null" already exists',
 )
-expect.set_options(timeout=30_000)
+expect.set_options(timeout=PATIENCE * 1000)
 
 
 def stop(workspace: Workspace) -> None:
@@ -46,7 +46,7 @@ def stop(workspace: Workspace) -> None:
         return
     with Client.connect(workspace, start=False) as client:
         client.shutdown()
-    address.process.stop(grace=30)
+    address.process.stop(grace=PATIENCE)
 
 
 @pytest.fixture(scope="session")
@@ -100,7 +100,7 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., st
     for process, _ in running.values():
         process.terminate()
     for process, _ in running.values():
-        process.wait(60)
+        process.wait(PATIENCE)
 
 
 def _start(root: Path, home: Path, application: str) -> tuple[subprocess.Popen[bytes], str]:
@@ -142,7 +142,7 @@ def _start(root: Path, home: Path, application: str) -> tuple[subprocess.Popen[b
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment, cwd=root
         )
     url = f"http://127.0.0.1:{port}"
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + PATIENCE
     while True:
         try:
             urllib.request.urlopen(f"{url}/api", timeout=5).close()
@@ -180,6 +180,7 @@ def lab_on(browser: Browser, serve: Callable[..., str]) -> Iterator[Callable[...
 
     def start(workspace: Workspace, notebook: str = "") -> Lab:
         context = browser.new_context(viewport={"width": 1440, "height": 900}, locale="en-GB")
+        context.set_default_timeout(PATIENCE * 1000)
         contexts.append(context)
         page = context.new_page()
         known = NOTEBOOK_ERRORS if notebook else ()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import time
 from pathlib import Path
 
 from playwright.sync_api import Locator, Page
-from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 
 SCREENSHOTS = Path(__file__).parent / "screenshots"
 TOKEN = "browser-test"
+#: Seconds that a condition may take to hold; a loaded machine needs minutes where an idle one needs a second.
+PATIENCE = 180.0
 
 
 class Lab:
@@ -19,15 +22,38 @@ class Lab:
         self.url = url
 
     def open(self, *, reset: bool = True) -> None:
-        """Load the application and wait until it stands."""
+        """Load the application and wait until it has restored its layout, or reset it."""
         self.page.goto(f"{self.url}/lab{'?reset' if reset else ''}{'&' if reset else '?'}token={TOKEN}")
-        self.page.locator("#jp-main-dock-panel").wait_for(timeout=60_000)
-        self.page.wait_for_function("() => window.jupyterapp?.restored.then(() => true)", timeout=60_000)
+        self.page.locator("#jp-main-dock-panel").wait_for()
+        self._wait_restored()
+        if reset:
+            # JupyterLab stores the empty layout, then it removes "reset" from the address.
+            self.page.wait_for_function("() => !/[?&]reset\\b/.test(location.search)")
+            # It opens the launcher last. The focus that the launcher gets would close a palette that is open.
+            self.page.wait_for_function("() => document.activeElement?.closest('.jp-Launcher')")
 
     def open_alone(self, notebook: str) -> None:
         """Load a notebook in Notebook 7, which shows one on a page."""
         self.page.goto(f"{self.url}/notebooks/{notebook}?token={TOKEN}")
-        self.page.wait_for_function("() => window.jupyterapp?.restored.then(() => true)", timeout=60_000)
+        self._wait_restored()
+
+    def _wait_restored(self) -> None:
+        self.page.wait_for_function("() => window.jupyterapp?.restored.then(() => true)")
+
+    def wait_saved(self, *names: str) -> None:
+        """Wait until the server has stored a layout that contains these documents.
+
+        JupyterLab saves the layout some time after a change; a request that saves it may have been sent for an
+        earlier change.
+        """
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            workspace = self.page.request.get(f"{self.url}/lab/api/workspaces/default").json()
+            layout = json.dumps(workspace["data"].get("layout-restorer:data"))
+            if all(name in layout for name in names):
+                return
+            assert time.monotonic() < deadline, layout
+            self.page.wait_for_timeout(250)
 
     def run(self, command: str, **arguments: object) -> None:
         """Run a command of the application."""
@@ -36,23 +62,20 @@ class Lab:
             [command, arguments],
         )
 
-    def press_until(self, keys: str, wanted: Locator) -> None:
-        """Press a shortcut until what it shows is there: shortcuts are read a while after the page stands."""
-        for _ in range(20):
-            self.page.keyboard.press(keys)
-            try:
-                wanted.wait_for(timeout=3000)
-                return
-            except PlaywrightTimeoutError:
-                continue
-        raise AssertionError(f"{keys} does nothing")
+    def press(self, keys: str, command: str) -> None:
+        """Press the shortcut of a command; JupyterLab reads the shortcuts some time after the page is shown."""
+        self.page.wait_for_function(
+            "command => window.jupyterapp.commands.keyBindings.some(binding => binding.command === command)",
+            arg=command,
+        )
+        self.page.keyboard.press(keys)
 
     def theme(self, name: str) -> None:
-        """Change the theme and wait until it shows."""
+        """Change the theme and wait until the page has it."""
         self.run("apputils:change-theme", theme=name)
         light = "false" if "Dark" in name else "true"
         self.page.locator(f'body[data-jp-theme-light="{light}"]').wait_for(state="attached")
-        # A second change would stumble over the splash of the first.
+        # The splash screen would cover what is clicked next.
         self.page.locator("#jupyterlab-splash").wait_for(state="detached")
 
     def panel(self) -> Locator:
@@ -75,3 +98,9 @@ class Lab:
         SCREENSHOTS.mkdir(exist_ok=True)
         self.page.mouse.move(0, 0)
         self.page.screenshot(path=SCREENSHOTS / f"{name}.png")
+
+    def shoot_in_both_themes(self, name: str) -> None:
+        """Take a picture of the window in the dark and in the light theme."""
+        for theme in ("Dark", "Light"):
+            self.theme(f"JupyterLab {theme}")
+            self.shoot(f"{name}-{theme.lower()}")

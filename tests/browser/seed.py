@@ -14,6 +14,7 @@ import msgspec
 import nbclient
 import nbformat
 import pandas as pd
+from lab_page import PATIENCE
 
 from mlops_workbench.client.bodies import DeployRequest, RegisterRequest
 from mlops_workbench.client.client import Client
@@ -156,9 +157,9 @@ def seed(folder: Path) -> None:
         client.deploy(NAME, DeployRequest(f"{NAME}@champion"))
         client.register(NAME, RegisterRequest("boosted", alias="challenger", experiment=NAME))
         client.put_monitor(MonitorSpec(NAME, window="month", metric="mae", enabled=False))
-        client.wait_endpoint(NAME, 1)
+        client.wait_endpoint(NAME, 1, timeout=PATIENCE)
         _serve(client)
-        client.wait_pipeline(started.id, timeout=300)
+        client.wait_pipeline(started.id, timeout=2 * PATIENCE)
 
 
 def _notebook(folder: Path) -> None:
@@ -168,7 +169,7 @@ def _notebook(folder: Path) -> None:
     notebook = _document(cells)
     path = folder / "flight_delays.ipynb"
     nbformat.write(notebook, path)
-    nbclient.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(folder)}}).execute()
+    nbclient.NotebookClient(notebook, timeout=PATIENCE, resources={"metadata": {"path": str(folder)}}).execute()
     nbformat.write(notebook, path)
 
 
@@ -197,7 +198,7 @@ def _serve(client: Client) -> None:
 
     url = client.endpoint(NAME).url
     flights: pd.DataFrame = load(MONTHS).dropna(subset=INPUTS)
-    with httpx.Client(base_url=url, timeout=60, trust_env=False) as http:
+    with httpx.Client(base_url=url, timeout=PATIENCE, trust_env=False) as http:
         for month in MONTHS:
             part = flights[flights["event_time"].dt.month == month].sample(ROWS, random_state=0)
             body = {
@@ -211,7 +212,7 @@ def _serve(client: Client) -> None:
     _wait(lambda: sum(window.rows for window in client.evaluate_monitor(NAME).windows) == ROWS * len(MONTHS))
 
 
-def _wait(holds: object, timeout: float = 120.0) -> None:
+def _wait(holds: object, timeout: float = PATIENCE) -> None:
     assert callable(holds)
     deadline = time.monotonic() + timeout
     while not holds():

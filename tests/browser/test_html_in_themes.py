@@ -12,7 +12,7 @@ from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.magics.shown.card import card
 from mlops_workbench.magics.shown.live_drawing import Snapshot, live_html
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(1800)]
 
 #: What widgets bring to a page of VS Code, as version 1.139 has it, dark or not.
 WIDGETS = "--jp-content-font-color1:black;--jp-border-color2:#e0e0e0;--jp-success-color1:#4caf50;"

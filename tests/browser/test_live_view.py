@@ -8,14 +8,14 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from lab_page import TOKEN, Lab
+from lab_page import PATIENCE, TOKEN, Lab
 from playwright.sync_api import Locator, expect
 
 from mlops_workbench.client.client import Client
 from mlops_workbench.client.launch import read_address
 from mlops_workbench.core.workspace import Workspace
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(1800)]
 
 # It goes on until the test has seen enough, however slow the machine is.
 LONG = """\
@@ -46,7 +46,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
     if address is not None:
         with Client.connect(workspace, start=False) as client:
             client.shutdown()
-        address.process.stop(grace=30)
+        address.process.stop(grace=PATIENCE)
 
 
 #: Of an element's text and of what it stands on, from 0 to 1.
@@ -82,21 +82,14 @@ def start(lab: Lab, command: str, **arguments: object) -> None:
 def opened(lab: Lab) -> Locator:
     start(lab, "docmanager:open", path="watched.ipynb", factory="Notebook")
     cells = lab.page.locator(".jp-Notebook .jp-CodeCell")
-    expect(cells).to_have_count(2, timeout=120_000)
+    expect(cells).to_have_count(2)
     return cells.nth(1).locator(".jp-Cell-outputArea")
-
-
-def shoot_in_both_themes(lab: Lab, name: str) -> None:
-    for theme in ("JupyterLab Dark", "JupyterLab Light"):
-        lab.theme(theme)
-        lab.shoot(f"{name}-{theme.rpartition(' ')[2].lower()}")
 
 
 def connected(lab: Lab) -> None:
     """Wait until the kernel has answered: cells that are run before that are lost."""
     lab.page.wait_for_function(
-        "() => window.jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.info.then(() => true) ?? false",
-        timeout=120_000,
+        "() => window.jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.info.then(() => true) ?? false"
     )
 
 
@@ -107,26 +100,26 @@ def test_a_running_cell_is_live_and_its_card_stays_in_the_notebook(lab_on: Start
     start(lab, "notebook:run-all-cells")
 
     view = outputs.locator(".jupyter-widgets")
-    expect(view).to_contain_text(re.compile("long RUNNING .*epochs.*loss"), timeout=120_000)
+    expect(view).to_contain_text(re.compile("long RUNNING .*epochs.*loss"))
     first = view.inner_text()
-    expect(view.locator("svg polyline")).to_be_visible(timeout=60_000)
-    expect(view).not_to_have_text(first, timeout=60_000)
-    shoot_in_both_themes(lab, "live-view")
+    expect(view.locator("svg polyline")).to_be_visible()
+    expect(view).not_to_have_text(first)
+    lab.shoot_in_both_themes("live-view")
 
     (watched.root / "enough").touch()
     card = outputs.get_by_text("FINISHED")
-    expect(card).to_be_visible(timeout=120_000)
+    expect(card).to_be_visible()
     expect(view).to_have_count(0)
     expect(outputs.locator("svg polyline")).to_be_visible()
-    shoot_in_both_themes(lab, "card")
+    lab.shoot_in_both_themes("card")
     # The name of the run is the way to its page.
     outputs.get_by_role("button", name="long").click()
-    expect(lab.page.get_by_role("article", name="Run long")).to_be_visible(timeout=120_000)
+    expect(lab.page.get_by_role("article", name="Run long")).to_be_visible()
 
     start(lab, "application:activate-previous-tab")
     outputs.get_by_text("FINISHED").click()
     start(lab, "docmanager:save")
-    lab.page.wait_for_function("() => !document.querySelector('.jp-mod-dirty')", timeout=60_000)
+    lab.page.wait_for_function("() => !document.querySelector('.jp-mod-dirty')")
     saved = nbformat.read(path(watched), 4)
     kinds = [set(output.get("data", {})) for output in saved.cells[1].outputs]
     assert kinds.count({"text/plain", "text/html"}) == 1 and "widget" not in str(kinds)
@@ -136,7 +129,7 @@ def test_a_running_cell_is_live_and_its_card_stays_in_the_notebook(lab_on: Start
 
     again = lab_on(watched)
     outputs = opened(again)
-    expect(outputs.get_by_text("FINISHED")).to_be_visible(timeout=120_000)
+    expect(outputs.get_by_text("FINISHED")).to_be_visible()
     expect(outputs.get_by_text(re.compile("experiment default"))).to_be_visible()
 
 
@@ -145,7 +138,7 @@ def test_the_address_of_a_run_opens_its_page(lab_on: Start, watched: Workspace) 
     with Client.connect(watched) as client:
         uid = client.run("long").run.uid
     lab.page.goto(f"{lab.url}/lab?mlops-run={uid}&token={TOKEN}")
-    expect(lab.page.get_by_role("article", name="Run long")).to_be_visible(timeout=120_000)
+    expect(lab.page.get_by_role("article", name="Run long")).to_be_visible()
     expect(lab.page).not_to_have_url(re.compile("mlops-run"))
 
 
@@ -161,19 +154,19 @@ def test_a_tracked_cell_in_notebook_7(lab_on: Callable[..., Lab], watched: Works
     start(lab, "notebook:run-all-cells")
 
     view = outputs.locator(".jupyter-widgets")
-    expect(view).to_contain_text(re.compile("alone RUNNING .*epochs.*loss"), timeout=120_000)
-    expect(view.locator("svg polyline")).to_be_visible(timeout=60_000)
-    shoot_in_both_themes(lab, "notebook-7-live-view")
+    expect(view).to_contain_text(re.compile("alone RUNNING .*epochs.*loss"))
+    expect(view.locator("svg polyline")).to_be_visible()
+    lab.shoot_in_both_themes("notebook-7-live-view")
     (watched.root / "enough").touch()
-    expect(outputs.get_by_text("FINISHED")).to_be_visible(timeout=120_000)
+    expect(outputs.get_by_text("FINISHED")).to_be_visible()
     expect(view).to_have_count(0)
-    shoot_in_both_themes(lab, "notebook-7-card")
+    lab.shoot_in_both_themes("notebook-7-card")
     # It shows one document on a page, so that a run has a page of its own, in JupyterLab.
     with lab.page.expect_popup() as opened_page:
         outputs.get_by_role("button", name="alone").click()
-    expect(opened_page.value.get_by_role("article", name="Run alone")).to_be_visible(timeout=120_000)
+    expect(opened_page.value.get_by_role("article", name="Run alone")).to_be_visible()
     panel = lab.panel()
-    expect(panel.get_by_text("alone").first).to_be_visible(timeout=60_000)
+    expect(panel.get_by_text("alone").first).to_be_visible()
     lab.shoot("notebook-7-panel")
 
 
@@ -185,14 +178,14 @@ def test_what_verbs_answer_is_readable_in_both_themes(lab_on: Start, watched: Wo
     lab = lab_on(watched)
     start(lab, "docmanager:open", path="verbs.ipynb", factory="Notebook")
     found = lab.page.locator(".jp-Notebook .jp-CodeCell")
-    expect(found).to_have_count(len(VERBS), timeout=120_000)
+    expect(found).to_have_count(len(VERBS))
     connected(lab)
     start(lab, "notebook:run-all-cells")
-    expect(found.nth(5).locator(".jp-OutputArea-output").first).to_contain_text("depth", timeout=180_000)
-    expect(found.nth(5).locator(".js-plotly-plot").first).to_be_visible(timeout=120_000)
+    expect(found.nth(5).locator(".jp-OutputArea-output").first).to_contain_text("depth")
+    expect(found.nth(5).locator(".js-plotly-plot").first).to_be_visible()
     for place, name in ((3, "runs"), (4, "show"), (5, "compare")):
         found.nth(place).scroll_into_view_if_needed()
         found.nth(place).evaluate("cell => cell.scrollIntoView()")
-        shoot_in_both_themes(lab, f"verb-{name}")
+        lab.shoot_in_both_themes(f"verb-{name}")
         text, ground = found.nth(place).locator("table, pre").first.evaluate(LIGHTNESS)
         assert abs(text - ground) > 0.4, (name, text, ground)
