@@ -4,14 +4,14 @@ function icon(name: string, body: string): LabIcon {
   const svgstr =
     '<svg xmlns="http://www.w3.org/2000/svg" width="16" viewBox="0 0 24 24">' +
     `<g class="jp-icon3" fill="none" stroke="#616161" stroke-width="2" stroke-linecap="round" stroke-linejoin="round">${body}</g></svg>`;
-  // JupyterLab colours `jp-icon3` by fill; outlines are coloured by the class below instead.
+  // JupyterLab fills `jp-icon3` with a colour. These icons are outlines, which another class colours.
   return new LabIcon({
     name: `mlops-workbench:${name}`,
     svgstr: svgstr.replace('class="jp-icon3"', 'class="mw-outline"')
   });
 }
 
-/** A loop with a spark in it: from the cell to production and back. */
+/** A line chart within two circular arrows. */
 export const workbenchIcon = icon(
   'workbench',
   '<path d="M20.5 12a8.5 8.5 0 0 1-15 5.5"/><path d="M3.5 12a8.5 8.5 0 0 1 15-5.5"/>' +

@@ -4,10 +4,10 @@ import type { Noun } from './tokens';
 
 const NOUNS: readonly Noun[] = ['run', 'model', 'endpoint', 'pipeline'];
 
-/** Addresses that name a thing; `run.url` in a kernel ends with `/lab?mlops-run=<uid>`. */
+/** Matches the address of an object; `run.url` in a kernel ends with `/lab?mlops-run=<uid>`. */
 export const LINK = new RegExp(`[?&]mlops-(?:${NOUNS.join('|')})=[^&#]`);
 
-/** What the address of a page names, and the address without it; null when it names nothing. */
+/** The object that the query of an address names, and the rest of the query; null if it names none. */
 export function readLink(search: string): { noun: Noun; id: string; rest: string } | null {
   const parameters = new URLSearchParams(search);
   for (const noun of NOUNS) {
@@ -21,7 +21,7 @@ export function readLink(search: string): { noun: Noun; id: string; rest: string
   return null;
 }
 
-/** Where a thing is shown: a page of JupyterLab at the server's address. */
+/** Address at which JupyterLab shows an object. */
 export function linkTo(baseUrl: string, noun: Noun, id: string): string {
   const parameters = new URLSearchParams({ [`mlops-${noun}`]: id });
   return `${URLExt.join(baseUrl, 'lab')}?${parameters.toString()}`;

@@ -22,15 +22,15 @@ export namespace CommandIDs {
 
 export const IWorkbenchPreferences = new Token<Preferences>(
   'mlops-workbench:IWorkbenchPreferences',
-  'The choices of the user about the workbench.'
+  'The settings of the workbench.'
 );
 
 export const IWorkbenchModel = new Token<WorkbenchModel>(
   'mlops-workbench:IWorkbenchModel',
-  'The workspace: runs, models, endpoints, pipelines, and what changes about them.'
+  'Runs, models, endpoints and pipelines of the workspace, and their changes.'
 );
 
-/** Nouns that have a document. */
+/** Kinds of objects that have a document. */
 export type Noun = 'run' | 'model' | 'endpoint' | 'pipeline';
 
 /** A kind of document in the main area. */
@@ -48,11 +48,11 @@ export interface IDocumentKind {
 
 /** Documents of the workbench in the main area. */
 export interface IWorkbenchDocuments {
-  /** Add a kind of document: its command and its place in a restored layout. */
+  /** Add a kind of document: register its command, and restore its documents after a reload. */
   add(kind: IDocumentKind): IDisposable;
-  /** Open the document of a thing, or show the one that is open. */
+  /** Open the document of an object, or activate it if it is open. */
   open(noun: Noun, id: string): void;
-  /** Put a page into a widget, with what its components need around it. */
+  /** Wrap a page in the context that its components use. */
   surround(page: React.ReactElement): React.ReactElement;
 }
 
@@ -65,9 +65,9 @@ export const IWorkbenchDocuments = new Token<IWorkbenchDocuments>(
 export interface IPanelSection {
   id: string;
   label: string;
-  /** Place among the sections, smallest first. */
+  /** Sections are sorted by rank, ascending. */
   rank: number;
-  /** Share of the panel's height that it gets at first, beside the others'. */
+  /** Initial height in relation to the other sections. */
   size: number;
   body: React.ReactElement;
   toolbar?: (toolbar: Toolbar) => void;

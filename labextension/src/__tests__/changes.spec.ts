@@ -25,7 +25,7 @@ describe('Changes', () => {
     document.dispatchEvent(new window.Event('visibilitychange'));
   }
 
-  it("passes on the workbench's events and no others", () => {
+  it('emits the events of the workbench and no others', () => {
     events.stream.emit({ schema_id: 'https://events.jupyter.org/other', topic: 'runs' });
     events.stream.emit({
       schema_id: SCHEMA_ID,
@@ -37,14 +37,14 @@ describe('Changes', () => {
     expect(seen).toEqual([{ topic: 'runs', id: 'r1', revision: 7 }]);
   });
 
-  it('says that everything may have changed when the tab is shown again', () => {
+  it('emits that everything may have changed when the tab is shown again', () => {
     show(true);
     expect(seen).toEqual([]);
     show(false);
     expect(seen).toEqual([EVERYTHING]);
   });
 
-  it('says so from time to time when asked to', async () => {
+  it('emits it at an interval if one is set', async () => {
     const ticked = new Promise<IChange>(resolve => {
       changes.changed.connect((_, change) => resolve(change));
     });
@@ -52,7 +52,7 @@ describe('Changes', () => {
     expect(await ticked).toEqual(EVERYTHING);
   });
 
-  it('is silent once disposed of', () => {
+  it('emits nothing after it was disposed', () => {
     changes.dispose();
     events.stream.emit({ schema_id: SCHEMA_ID, topic: 'runs', id: 'r1', revision: 7 });
     show(false);

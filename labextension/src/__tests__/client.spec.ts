@@ -24,7 +24,7 @@ describe('WorkbenchClient', () => {
     return reason as Problem;
   }
 
-  it('asks below the base URL of the server, with its token', async () => {
+  it('sends requests below the base URL of the server, with its token', async () => {
     await client.models();
     expect(server.requests).toEqual([
       {
@@ -36,13 +36,13 @@ describe('WorkbenchClient', () => {
     ]);
   });
 
-  it('spells names so that they stay one part of the path', async () => {
+  it('encodes a name as one part of the path', async () => {
     server.reply = () => ({ body: {} });
     await client.run('a/b c?é');
     expect(server.requests[0].url).toBe('/user/a%40b/mlops-workbench/api/runs/a%2Fb%20c%3F%C3%A9');
   });
 
-  it('keeps the folders of an artifact and spells what is in them', async () => {
+  it('keeps the folders in the path of an artifact and encodes their names', async () => {
     server.reply = () => ({ body: 'PNG', type: 'image/png' });
     const blob = await client.artifact('1a2b', 'figures/loss #1.png');
     expect(server.requests[0].url).toBe(
@@ -52,7 +52,7 @@ describe('WorkbenchClient', () => {
     expect(await blob.text()).toBe('PNG');
   });
 
-  it('sends filters as a query and leaves out what is not given', async () => {
+  it('sends filters as a query without undefined ones', async () => {
     await client.runs({ experiment: 'flight delays', kind: undefined, limit: 5 });
     expect(server.requests[0].url).toContain('/api/runs?experiment=flight%20delays&limit=5');
   });
@@ -68,7 +68,7 @@ describe('WorkbenchClient', () => {
     });
   });
 
-  it('takes an answer without a body for what it is', async () => {
+  it('accepts an answer without a body', async () => {
     server.reply = () => ({ status: 204 });
     await expect(client.removeEndpoint('flights')).resolves.toBeUndefined();
   });
@@ -85,14 +85,14 @@ describe('WorkbenchClient', () => {
     expect(problem).toMatchObject({ ...body, status: 404 });
   });
 
-  it('makes a problem of an answer that is no JSON', async () => {
+  it('turns an answer that is not JSON into a problem', async () => {
     server.reply = () => ({ status: 502, body: '<html>Bad Gateway</html>', type: 'text/html' });
     const problem = await problemOf(client.models());
     expect(problem.status).toBe(502);
     expect(problem.message).toContain('502');
   });
 
-  it('says so when nobody answers', async () => {
+  it('rejects with a problem if the server does not answer', async () => {
     const gone = new TestServer();
     const settings = await gone.start();
     await gone.stop();

@@ -11,10 +11,10 @@ export interface IRequest {
   token: string;
 }
 
-/** What to answer: a status and a body. */
+/** Status and body of an answer. */
 export type Reply = (request: IRequest) => { status?: number; body?: unknown; type?: string };
 
-/** An HTTP server in the place of Jupyter's, to be told what to answer. */
+/** An HTTP server in place of Jupyter's; `reply` gives its answers. */
 export class TestServer {
   readonly requests: IRequest[] = [];
   reply: Reply = () => ({ body: [] });
@@ -24,7 +24,7 @@ export class TestServer {
       void read(request).then(text => {
         const seen: IRequest = {
           method: request.method ?? '',
-          // JupyterLab adds the time, so that no cache answers.
+          // JupyterLab appends the time so that no cache answers.
           url: (request.url ?? '').replace(/[?&]\d+$/, ''),
           body: text === '' ? null : JSON.parse(text),
           token: request.headers.authorization ?? ''

@@ -1,6 +1,6 @@
 const { TestEnvironment } = require('jest-environment-jsdom');
 
-/** A browser's document with Node's fetch, which jsdom leaves out. */
+/** jsdom with the fetch of Node, which jsdom lacks. */
 module.exports = class extends TestEnvironment {
   async setup() {
     await super.setup();
@@ -15,7 +15,7 @@ module.exports = class extends TestEnvironment {
     ]) {
       this.global[name] = globalThis[name];
     }
-    // What Node's fetch checks its arguments against.
+    // Node's fetch checks its arguments against these classes.
     for (const name of [
       'AbortController',
       'AbortSignal',

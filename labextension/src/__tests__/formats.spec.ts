@@ -14,7 +14,7 @@ import { formatDuration, formatSpan } from '../format/times';
 
 type Row<Value> = [value: Value, text: string];
 
-/** What the Python tests read as well. */
+/** The Python tests read the same file. */
 const examples = JSON.parse(
   readFileSync(join(__dirname, '../../../tests/core/shown/formats.json'), 'utf8')
 ) as {
@@ -24,7 +24,7 @@ const examples = JSON.parse(
   duration: Row<number | null>[];
 };
 
-/** JSON has no word for what is not a finite number. */
+/** JSON has no NaN and no infinity; the file holds them as texts. */
 function read(value: number | string | null): number | null {
   return typeof value === 'string' ? Number(value) : value;
 }
@@ -73,7 +73,7 @@ describe('charts', () => {
     expect(ticks(-1, 1, 4)).toEqual([-1, -0.5, 0, 0.5, 1]);
   });
 
-  it('span what is known, and something when all is the same or nothing is known', () => {
+  it('have a range that is not empty, even for equal or unknown values', () => {
     expect(extent([3, null, 1, Number.NaN])).toEqual([1, 3]);
     expect(extent([5, 5])).toEqual([4.5, 5.5]);
     expect(extent([0])).toEqual([-1, 1]);

@@ -10,7 +10,7 @@ import { paramField, showPipelineForm } from '../components/pipeline-form';
 import { Harness } from './harness';
 
 beforeAll(() => {
-  // As in JupyterLab's style sheet, without which the element is hidden.
+  // As in JupyterLab's style sheet; without it the element is hidden.
   document.head.innerHTML = '<style>.jp-Dialog { display: flex }</style>';
   // Dialogs render by themselves, and the tests wait for what they show.
   (globalThis as { IS_REACT_ACT_ENVIRONMENT?: boolean }).IS_REACT_ACT_ENVIRONMENT = false;
@@ -20,7 +20,7 @@ afterEach(() => Dialog.tracker.forEach(dialog => dialog.reject()));
 const name = 'Do it';
 const trans = nullTranslator.load('test');
 
-/** Show a form; what it resolves with is wrapped, so that the test can go on while the form is open. */
+/** Show a form. Its result is wrapped, since an async function would wait for it. */
 async function open<T>(form: Partial<IForm<T>>): Promise<{ result: Promise<T | null> }> {
   const submit = (): Promise<T> => Promise.reject(new Error('not submitted'));
   const result = showForm({ title: name, accept: name, submit, ...form }, trans);
@@ -32,7 +32,7 @@ function input(label: string): HTMLInputElement {
   return screen.getByLabelText(label);
 }
 
-/** Enter a text as a user does: in the field that has the focus. */
+/** Enter a text into the field that has the focus. */
 function type(text: string): void {
   fireEvent.input(document.activeElement!, { target: { value: text } });
 }
@@ -45,7 +45,7 @@ const field = (name: string, value: string): IField => ({ name, label: name, val
 const fields = [field('first', 'a'), { ...field('second', 'b'), input: 'lines' as const }];
 
 describe('a form', () => {
-  it('has the focus in its first field when it appears, and leaves it where the user puts it', async () => {
+  it('focuses its first field when it appears, and does not move the focus later', async () => {
     const appeared = new PromiseDelegate<Element | null>();
     new MutationObserver((_, observer) => {
       if (document.querySelector('.jp-Dialog')) {
@@ -58,7 +58,7 @@ describe('a form', () => {
     expect(input('first').selectionEnd).toBe(1);
 
     input('second').focus();
-    // JupyterLab moves the focus when the browser is idle, if it moves it late.
+    // When JupyterLab moves the focus later, it does so when the browser is idle.
     await new Promise<void>(resolve => requestIdleCallback(() => resolve()));
     expect(document.activeElement).toBe(input('second'));
   });
@@ -74,7 +74,7 @@ describe('a form', () => {
     press('Enter');
     const button = screen.getByRole('button', { name });
     expect(button.getAttribute('aria-disabled')).toBe('true');
-    // It is sent once, however often it is asked for.
+    // It is sent once.
     press('Enter');
     fireEvent.click(button);
     expect(seen).toEqual([{ first: 'new', second: 'b' }]);
@@ -112,7 +112,7 @@ describe('a form', () => {
     expect(input('first').getAttribute('aria-invalid')).toBe('false');
   });
 
-  it('shows a problem at its top, with the focus, when it is about no field', async () => {
+  it('shows a problem that names no field at its top, and focuses it', async () => {
     await open({ fields, submit: () => Promise.reject(new Error('the server is on fire')) });
     press('Enter');
     const alert = await screen.findByRole('alert');
@@ -121,7 +121,7 @@ describe('a form', () => {
     await waitFor(() => expect(document.activeElement).toBe(alert));
   });
 
-  it('closes on Escape while the server is asked', async () => {
+  it('closes on Escape while the request runs', async () => {
     const answer = new PromiseDelegate<string>();
     const { result } = await open({ fields, submit: () => answer.promise });
     press('Enter');
@@ -145,7 +145,7 @@ describe('a form', () => {
     await waitFor(() => expect(sent).toBe(true));
   });
 
-  it('that removes something is cancelled by Enter', async () => {
+  it('is cancelled by Enter if it removes something', async () => {
     let sent = false;
     const submit = (): Promise<void> => {
       sent = true;
@@ -172,7 +172,7 @@ describe('the form of a pipeline', () => {
     return { name: 'p', type: kind, default: value, help: '' };
   }
 
-  it('enters a parameter by what its type is', () => {
+  it('has an input that fits the type of a parameter', () => {
     expect(paramField(param('int', 3))).toMatchObject({ input: 'numeric', value: '3' });
     expect(paramField(param('float', 1e-7))).toMatchObject({ input: 'decimal', value: '1e-7' });
     expect(paramField(param('bool', true))).toMatchObject({ input: 'checkbox', value: 'true' });
@@ -181,13 +181,13 @@ describe('the form of a pipeline', () => {
     const choices = (kind: string, value: PipelineParam['default'] = null): unknown =>
       paramField(param(kind, value)).options?.map(option => option.value);
     expect(choices("one of 'mae', 'rmse'", 'mae')).toEqual(['mae', 'rmse']);
-    // Nothing is chosen for the user where there is no default.
+    // Without a default, no value is selected.
     expect(choices("one of 'mae', 'rmse'")).toEqual(['', 'mae', 'rmse']);
     expect(choices('bool')).toEqual(['', 'true', 'false']);
     expect(choices('one of 1, 2', 1)).toBeUndefined();
   });
 
-  it('sends as text what differs from the defaults, and the server judges', async () => {
+  it('sends the entries that differ from the defaults as text, and the server checks them', async () => {
     const pipeline: Pipeline = {
       name: 'flights',
       path: 'p.yaml',

@@ -12,7 +12,7 @@ import { WorkbenchModel } from '../model/workbench';
 import { type Noun } from '../tokens';
 import { type Reply, TestServer } from './control-plane';
 
-/** A model over a server that answers what the test says, and a place to show components. */
+/** A model on a server with the answers of the test, and a context for components. */
 export class Harness {
   readonly server = new TestServer();
   readonly opened: [Noun, string][] = [];

@@ -13,7 +13,7 @@ describe('links', () => {
     expect(readLink(address.search)).toEqual({ noun, id, rest: '' });
   });
 
-  it('leave the rest of an address', () => {
+  it('keep the rest of an address', () => {
     expect(readLink('?reset&mlops-run=12&x=%20')).toEqual({
       noun: 'run',
       id: '12',

@@ -5,12 +5,12 @@ import { metricOf } from '../panel/runs';
 const METRICS = { 'system/cost': 0.5, mae: 12.25, 'system/peak_memory_megabytes': 80, rmse: 20 };
 
 describe('metrics', () => {
-  it('are told from resources by their name', () => {
+  it('have other names than system metrics', () => {
     expect(metricNames(METRICS)).toEqual(['mae', 'rmse']);
     expect(metricNames(METRICS, true)).toEqual(['system/cost', 'system/peak_memory_megabytes']);
   });
 
-  it('stand beside a run, and resources do not', () => {
+  it('are shown beside a run; system metrics are not', () => {
     const run = { metrics: METRICS } as unknown as Parameters<typeof metricOf>[0];
     expect(metricOf(run, '')).toEqual(['mae', 12.25]);
     expect(metricOf({ ...run, metrics: { 'system/cost': 1 } }, '')).toEqual(['', null]);
@@ -20,11 +20,11 @@ describe('metrics', () => {
 });
 
 describe('resources', () => {
-  it('are named in words', () => {
+  it('have a label in words', () => {
     expect(resourceName('system/peak_memory_megabytes', {})).toBe('peak memory megabytes');
   });
 
-  it('of money and energy say what they are worth', () => {
+  it('for cost and energy have a unit or a source in the label', () => {
     const tags = { 'mlops.currency': 'CHF', 'mlops.energy': 'estimated' };
     expect(resourceName('system/cost', tags)).toBe('cost (CHF)');
     expect(resourceName('system/energy_wh', tags)).toBe('energy wh (estimated)');

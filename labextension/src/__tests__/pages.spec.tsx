@@ -94,7 +94,7 @@ describe('pages', () => {
     expect(screen.queryByRole('button', { name: 'Register…' })).toBeNull();
   });
 
-  it('a failed run shows why; its figures are shown once, as data rather than as a page', async () => {
+  it('a failed run shows its error; a figure with two files is shown once, as JSON', async () => {
     const file = { size: 10, kind: 'figure', digest: 'd' };
     harness.answer({
       'runs/u1': detail({
@@ -118,7 +118,7 @@ describe('pages', () => {
     expect(files.getByText('report.html')).toBeTruthy();
   });
 
-  it('a run that does not exist says so', async () => {
+  it('a run that does not exist shows the problem', async () => {
     harness.answer({});
     harness.show(<RunPage uid="u9" setTitle={() => undefined} />);
     expect((await screen.findByRole('alert')).textContent).toContain('nothing at runs/u9');
@@ -167,7 +167,7 @@ describe('pages', () => {
     expect(conditions.getByRole('img', { name: 'Failed' })).toBeTruthy();
   });
 
-  it('an endpoint shows its windows against the training data', async () => {
+  it('an endpoint shows its windows compared with the training data', async () => {
     const endpoint: Endpoint = {
       name: 'flights',
       model: 'team/flights@champion',
@@ -263,13 +263,13 @@ describe('pages', () => {
     expect(harness.opened).toEqual([['model', 'team/flights']]);
   });
 
-  it('an endpoint that does not exist says so', async () => {
+  it('an endpoint that does not exist has an empty state', async () => {
     harness.answer({ endpoints: [], alerts: [], monitors: [] });
     harness.show(<EndpointPage name="flights" />);
     expect(await screen.findByText('No endpoint flights')).toBeTruthy();
   });
 
-  it('a pipeline shows the stages of its newest run and how far they are', async () => {
+  it('a pipeline shows the stages of its newest run and their progress', async () => {
     const now = Date.now();
     const stage = {
       notebook: 'n.ipynb',

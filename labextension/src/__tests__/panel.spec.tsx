@@ -15,7 +15,7 @@ describe('the panel', () => {
   });
   afterEach(() => harness.stop());
 
-  it('tells a newcomer what to type', async () => {
+  it('shows how to create the first run', async () => {
     harness.answer({ runs: [], experiments: [] });
     harness.show(<RunsSection />);
     expect(await screen.findByText('No runs yet')).toBeTruthy();
@@ -38,7 +38,7 @@ describe('the panel', () => {
     expect(harness.opened).toEqual([['run', 'u1']]);
   });
 
-  it('asks for whole runs only, and for stages too when the user wants to see them', async () => {
+  it('fetches runs without stages, and stages too if the settings say so', async () => {
     harness.answer({ runs: [], experiments: [] });
     harness.show(<RunsSection />);
     await screen.findByText('No runs yet');
@@ -52,7 +52,7 @@ describe('the panel', () => {
     expect(harness.server.requests.at(-1)?.url).toContain('limit=7');
   });
 
-  it('shows the metric that the user chose, and none where a run has it not', async () => {
+  it('shows the metric of the settings, and none for a run without it', async () => {
     harness.preferences.set({ runMetric: 'rmse', showStages: true });
     const runs = [
       run({ metrics: { mae: 1, rmse: 17.5 } }),
@@ -80,7 +80,7 @@ describe('the panel', () => {
     expect(document.activeElement).toBe(rows[2]);
   });
 
-  it('shows what was wrong and what to do, and tries again', async () => {
+  it('shows a problem with its hint, and tries again', async () => {
     harness.answer({});
     harness.show(<EndpointsSection />);
     const alert = await screen.findByRole('alert');
@@ -92,7 +92,7 @@ describe('the panel', () => {
     expect(screen.queryByRole('alert')).toBeNull();
   });
 
-  it('follows changes', async () => {
+  it('is updated after a change', async () => {
     harness.answer({ pipelines: [], 'pipeline-runs': [] });
     harness.show(<PipelinesSection />);
     await screen.findByText('No pipelines');
@@ -108,7 +108,7 @@ describe('the panel', () => {
     expect(await screen.findByRole('button', { name: /^No runs yet flights/ })).toBeTruthy();
   });
 
-  it('does not offer to run a pipeline that cannot run', async () => {
+  it('disables the run button of a pipeline that cannot run', async () => {
     const problem = 'flights.yaml:4: no such notebook';
     const pipeline = { name: 'flights', path: 'p', stages: [], params: [], problem };
     harness.answer({ pipelines: [pipeline], 'pipeline-runs': [] });

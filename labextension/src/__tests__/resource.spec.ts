@@ -7,7 +7,7 @@ import { Resource } from '../model/resource';
 const RUNS: IChange = { topic: 'runs', id: 'r1', revision: 1 };
 const MODELS: IChange = { topic: 'models', id: 'm', revision: 2 };
 
-/** A fetch whose answers the test gives one by one. */
+/** A fetch function; the test gives its answers one by one. */
 class Source {
   readonly calls: { resolve: (value: string) => void; reject: (reason: unknown) => void }[] = [];
 
@@ -68,7 +68,7 @@ describe('Resource', () => {
     expect(source.calls).toHaveLength(2);
   });
 
-  it('does not mind changes of others, but minds when anything may have changed', async () => {
+  it('is fetched after its own changes and when everything may have changed, not after others', async () => {
     resource.watch();
     await answer(0, 'one');
     changes.emit(MODELS);
@@ -79,7 +79,7 @@ describe('Resource', () => {
     expect(source.calls).toHaveLength(2);
   });
 
-  it('asks once more after a request during which it changed, never twice at a time', async () => {
+  it('is fetched once more after a change during a request, never twice at a time', async () => {
     resource.watch();
     changes.emit(RUNS);
     jest.runAllTimers();
@@ -93,7 +93,7 @@ describe('Resource', () => {
     expect(source.calls).toHaveLength(2);
   });
 
-  it('keeps what it knew when fetching fails, and says what was wrong', async () => {
+  it('keeps its value when fetching fails, and has the problem', async () => {
     resource.watch();
     await answer(0, 'one');
     void resource.refresh();
@@ -106,7 +106,7 @@ describe('Resource', () => {
     expect(resource.snapshot).toEqual({ value: 'two', problem: null, loading: false });
   });
 
-  it('is left alone when the last watcher is gone', async () => {
+  it('is not fetched after the last watcher has gone', async () => {
     const first = resource.watch();
     const second = resource.watch();
     await answer(0, 'one');

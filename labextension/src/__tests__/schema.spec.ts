@@ -33,7 +33,7 @@ it('the types of the client are those of the OpenAPI document (else: jlpm genera
   expect(text('src', 'api', 'schema.ts')).toBe(formatted);
 }, 60_000);
 
-it('the settings have the defaults that hold without a settings registry', () => {
+it('the settings have the same defaults as without a settings registry', () => {
   const schema = JSON.parse(text('schema', 'settings.json')) as {
     properties: Record<string, { default: unknown }>;
   };

@@ -1,4 +1,4 @@
-// JupyterLab's packages expect these of a browser; jsdom has them not.
+// JupyterLab's packages use these features of a browser, which jsdom lacks.
 if (globalThis.MouseEvent) {
   globalThis.DragEvent ??= class DragEvent extends MouseEvent {};
 }

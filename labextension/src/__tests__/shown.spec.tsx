@@ -22,7 +22,7 @@ describe('ShownWidget', () => {
     });
   }
 
-  it('comes to life when it is first seen and keeps its state while hidden', async () => {
+  it('renders when it is first visible, and keeps its state while it is hidden', async () => {
     const panel = new Panel();
     const widget = new ShownWidget(<Probe />);
     panel.addWidget(widget);

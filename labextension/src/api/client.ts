@@ -24,7 +24,7 @@ import type {
 
 const ROOT = 'mlops-workbench';
 
-/** What the server extension says of itself. */
+/** Description of the server extension. */
 export interface IHandshake {
   version: string;
   workspace: string;
@@ -35,7 +35,7 @@ export interface IHandshake {
 /**
  * The control plane, reached through the Jupyter server.
  *
- * Paths, parameters, bodies and answers are checked against the OpenAPI document when this compiles.
+ * The compiler checks paths, parameters, bodies and answers against the OpenAPI document.
  * Every method rejects with a `Problem`.
  */
 export class WorkbenchClient {
@@ -176,7 +176,7 @@ export class WorkbenchClient {
       throw new Problem({
         code: 'unreachable',
         message: 'The Jupyter server does not answer.',
-        hint: 'It may have been stopped; its terminal tells.',
+        hint: 'Check that it is running. Its terminal shows errors.',
         where: reason instanceof Error ? reason.message : null,
         status: 0
       });

@@ -1,9 +1,9 @@
-/** What was wrong, where, and what to do about it. */
+/** An error: what is wrong, where, and how to fix it. */
 export class Problem extends Error {
   readonly code: string;
   readonly where: string | null;
   readonly hint: string | null;
-  /** HTTP status, 0 when nobody answered. */
+  /** HTTP status; 0 without an answer. */
   readonly status: number;
 
   constructor(options: Problem.IOptions) {
@@ -15,7 +15,7 @@ export class Problem extends Error {
     this.status = options.status;
   }
 
-  /** Read the body of an answer that says what went wrong; whatever it is, a problem comes out. */
+  /** The problem that the body of a response describes; a body of any other form gives a problem too. */
   static fromBody(body: unknown, response: Response): Problem {
     const fields = isRecord(body) ? body : {};
     return new Problem({
@@ -27,7 +27,7 @@ export class Problem extends Error {
     });
   }
 
-  /** The problem that anything thrown stands for. */
+  /** The problem for anything that was thrown. */
   static from(reason: unknown): Problem {
     if (reason instanceof Problem) {
       return reason;

@@ -1,10 +1,10 @@
 import type { components } from './schema';
 
 /**
- * A thing as the control plane sends it.
+ * A type as the control plane sends it, without optional members.
  *
- * The document marks members that have a default as optional, since a request may leave them out;
- * an answer always holds them.
+ * The OpenAPI document marks members with a default as optional because a request may omit them.
+ * An answer always contains them.
  */
 export type Complete<T> = T extends readonly (infer Item)[]
   ? Complete<Item>[]

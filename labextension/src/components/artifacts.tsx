@@ -11,7 +11,7 @@ import { Table } from './table';
 
 const PLOTLY = 'application/vnd.plotly.v1+json';
 
-/** Artifacts to look at; of a figure that was kept as data and as a page, the data. */
+/** Artifacts that are shown as figures. A figure that is stored as JSON and as HTML is listed once, as JSON. */
 export function figuresOf(artifacts: RunArtifact[]): RunArtifact[] {
   const data = new Set(artifacts.filter(item => item.media_type === PLOTLY).map(stem));
   return artifacts.filter(artifact => {
@@ -43,7 +43,7 @@ export function Figure({
         {content === null && !problem && <Loading lines={1} />}
         {content?.kind === 'image' && <img src={content.url} alt={name} />}
         {content?.kind === 'page' && (
-          // Scripts run without an origin: they see neither cookies nor the Jupyter server.
+          // Scripts in the frame have no origin: they cannot read cookies or call the Jupyter server.
           <iframe src={content.url} title={name} sandbox="allow-scripts" />
         )}
         {content?.kind === 'text' && (
@@ -62,7 +62,7 @@ export function Figure({
   );
 }
 
-/** Files of a run that are not shown otherwise. */
+/** Table of files of a run. */
 export function ArtifactTable({
   uid,
   artifacts
@@ -157,7 +157,7 @@ function useContent(
         URL.revokeObjectURL(url);
       }
     };
-    // The digest stands for the content.
+    // New content has another digest.
   }, [model, uid, path, digest, mediaType]);
   return { content, problem };
 }

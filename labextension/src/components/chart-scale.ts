@@ -4,7 +4,7 @@ export interface IPoint {
   y: number | null;
 }
 
-/** Smallest and largest of some numbers, widened to a span that can be drawn. */
+/** Range of some numbers; it is never empty. */
 export function extent(values: (number | null)[], zero = false): [number, number] {
   const known = values.filter((value): value is number => value !== null && Number.isFinite(value));
   if (known.length === 0) {
@@ -23,7 +23,7 @@ export function extent(values: (number | null)[], zero = false): [number, number
   return [low, high];
 }
 
-/** About `count` round numbers that span `low` to `high`, the first and last outside of it or on it. */
+/** About `count` round numbers; the first is at most `low`, the last at least `high`. */
 export function ticks(low: number, high: number, count: number): number[] {
   const rough = (high - low) / Math.max(1, count);
   const power = 10 ** Math.floor(Math.log10(rough));
@@ -38,7 +38,7 @@ export function ticks(low: number, high: number, count: number): number[] {
   );
 }
 
-/** SVG path through points in pixels; null starts a new piece. */
+/** SVG path through points in pixels; null interrupts the line. */
 export function linePath(points: (readonly [number, number] | null)[]): string {
   let path = '';
   let pen = 'M';

@@ -19,18 +19,18 @@ export function LineChart({
   even = false
 }: {
   title: string;
-  /** Stands beside the title. */
+  /** Text beside the title. */
   value?: React.ReactNode;
   points: IPoint[];
-  /** Text of a place on the horizontal axis. */
+  /** Label of an x value. */
   labelOf: (x: number) => string;
-  /** What a reader who does not see the chart should know. */
+  /** Description for screen readers. */
   summary: string;
   /** A horizontal line to compare with. */
   reference?: { value: number; label: string };
-  /** Points to mark. */
+  /** Colours of the points. */
   tones?: ('bad' | null)[];
-  /** Whether the horizontal axis is a number, with room between the points. */
+  /** Whether x is a continuous number; the labels are then round numbers. */
   even?: boolean;
 }): React.ReactElement {
   const [width, ref] = useWidth(320);
@@ -153,7 +153,7 @@ export function LineChart({
   );
 }
 
-/** Places on the horizontal axis that have room for a text. */
+/** X values that get a label; as many as fit into the width. */
 function axisPlaces(points: IPoint[], width: number, even: boolean): number[] {
   const room = Math.max(1, Math.floor(width / 64));
   if (even && points.length > room) {

@@ -5,12 +5,12 @@ import * as React from 'react';
 import type { WorkbenchModel } from '../model/workbench';
 import type { Noun } from '../tokens';
 
-/** What components need from their surroundings. */
+/** Services that the components use. */
 export interface IWorkbenchContext {
   model: WorkbenchModel;
   trans: TranslationBundle;
   open: (noun: Noun, id: string) => void;
-  /** Renders code, output and figures; null where the application has none. */
+  /** Renders code, output and figures; null if the application has no renderers. */
   rendermime: IRenderMimeRegistry | null;
 }
 
@@ -21,7 +21,7 @@ export const WorkbenchContext = Context.Provider;
 export function useWorkbench(): IWorkbenchContext {
   const context = React.useContext(Context);
   if (context === null) {
-    throw new Error('a component of the workbench stands outside of its context');
+    throw new Error('a component of the workbench is used outside of WorkbenchContext');
   }
   return context;
 }

@@ -19,12 +19,12 @@ export interface IField {
   /** Type of the value, shown beside the label. */
   type?: string;
   required?: boolean;
-  /** How it is entered: as one line of text by default; as one of `options` if there are any. */
+  /** Kind of input: one line of text by default, a choice if there are `options`. */
   input?: 'checkbox' | 'numeric' | 'decimal' | 'lines';
   options?: { value: string; label?: string }[];
 }
 
-/** A form in a dialog, and what it does. */
+/** A form in a dialog. */
 export interface IForm<T> {
   title: string;
   intro?: string;
@@ -33,9 +33,9 @@ export interface IForm<T> {
   accept: string;
   /** Label of the button that closes the form; `Cancel` by default. */
   dismiss?: string;
-  /** Whether it removes or stops something. */
+  /** Whether the action removes or stops something. */
   danger?: boolean;
-  /** Gets what was entered, by the names of the fields; rejects with a `Problem` to show in the form. */
+  /** Takes the entries by the names of the fields. Rejects with the problem that the form shows. */
   submit: (entries: Record<string, string>) => Promise<T>;
   /** Text of a notification after success. */
   success?: (value: T) => string;
@@ -54,7 +54,7 @@ export async function showForm<T>(form: IForm<T>, trans: TranslationBundle): Pro
   return dialog.result;
 }
 
-/** Do something that has no form: a problem is shown as a notification. */
+/** Do something without a form; a problem is shown as a notification. */
 export async function attempt<T>(what: () => Promise<T>): Promise<T | null> {
   try {
     return await what();
@@ -74,8 +74,8 @@ class FormDialog<T> extends Dialog<T> {
     private readonly _fields: FormBody,
     trans: TranslationBundle
   ) {
-    // JupyterLab focuses the field when the dialog is attached, unless the body itself is a React widget: then it
-    // waits until the browser is idle, and takes the focus away from a user who is typing.
+    // JupyterLab focuses a field when it attaches the dialog. If the body itself is a React widget, JupyterLab does
+    // so later, when the browser is idle, and takes the focus from a user who is typing.
     const panel = new Panel();
     panel.addWidget(_fields);
     const accept = { label: _form.accept };
@@ -86,7 +86,7 @@ class FormDialog<T> extends Dialog<T> {
         Dialog.cancelButton({ label: _form.dismiss ?? trans.__('Cancel') }),
         _form.danger ? Dialog.warnButton(accept) : Dialog.okButton(accept)
       ],
-      // Enter alone removes and stops nothing.
+      // Enter alone must not remove or stop anything.
       defaultButton: _form.danger ? CANCEL : ACCEPT,
       focusNodeSelector: 'input, select, textarea'
     });
@@ -94,7 +94,7 @@ class FormDialog<T> extends Dialog<T> {
     this.node.setAttribute('aria-label', _form.title);
   }
 
-  /** What `submit` gave; null until then. */
+  /** Result of `submit`; null before. */
   result: T | null = null;
 
   override resolve(index = ACCEPT): void {
@@ -108,7 +108,7 @@ class FormDialog<T> extends Dialog<T> {
   protected override onAfterAttach(message: Message): void {
     super.onAfterAttach(message);
     if (document.activeElement instanceof HTMLInputElement) {
-      // What is typed replaces the default.
+      // Typed text replaces the default.
       document.activeElement.select();
     }
   }
@@ -135,7 +135,7 @@ class FormDialog<T> extends Dialog<T> {
   private _setBusy(busy: boolean): void {
     this._busy = busy;
     const button = this.node.querySelector('.jp-mod-accept');
-    // A button that is disabled loses the focus, and the dialog would no longer see Escape.
+    // A disabled button would lose the focus, and the dialog would no longer receive Escape.
     button?.setAttribute('aria-disabled', String(busy));
     button?.setAttribute('aria-busy', String(busy));
   }
@@ -153,7 +153,7 @@ class FormBody extends ReactWidget {
     MessageLoop.sendMessage(this, Widget.Msg.UpdateRequest);
   }
 
-  /** What is entered, by the names of the fields. */
+  /** Entries by the names of the fields. */
   readonly entries: Record<string, string>;
 
   /** Resolved when the fields exist. */
@@ -186,13 +186,13 @@ class FormBody extends ReactWidget {
   private _refusal: IRefusal | null = null;
 }
 
-/** A problem, and the name of the field that it is about if it is about one. */
+/** A problem, and the name of the field that it concerns. */
 interface IRefusal {
   problem: Problem;
   field: string | undefined;
 }
 
-/** The field that a problem names, or whose entry it names. */
+/** Name of the field that a problem mentions by its name or by its entry. */
 function fieldOf({ where, message }: Problem, entries: Record<string, string>): string | undefined {
   return Object.keys(entries).find(
     name =>

@@ -4,7 +4,7 @@ import * as React from 'react';
 import type { ISnapshot, Resource } from '../model/resource';
 import { useShown } from './shown';
 
-/** A resource, watched for as long as the component can be seen. */
+/** Snapshot of a resource, which is watched while the component is visible. */
 export function useResource<T>(resource: Resource<T>): ISnapshot<T> {
   const shown = useShown();
   const subscribe = React.useCallback(
@@ -21,7 +21,7 @@ export function useResource<T>(resource: Resource<T>): ISnapshot<T> {
   return React.useSyncExternalStore(subscribe, () => resource.snapshot);
 }
 
-/** A value that a signal says has changed. */
+/** A value that is read again when a signal is emitted. */
 export function useSignalValue<T>(signal: ISignal<unknown, unknown>, read: () => T): T {
   const subscribe = React.useCallback(
     (notify: () => void) => {
@@ -35,7 +35,7 @@ export function useSignalValue<T>(signal: ISignal<unknown, unknown>, read: () =>
   return React.useSyncExternalStore(subscribe, read);
 }
 
-/** The present time in milliseconds, renewed every so many of them; stands still when `everyMs` is 0. */
+/** Current time in milliseconds, updated every `everyMs` milliseconds; not updated if `everyMs` is 0. */
 export function useNow(everyMs: number): number {
   const [now, setNow] = React.useState(() => Date.now());
   React.useEffect(() => {

@@ -1,6 +1,6 @@
 import * as React from 'react';
 
-/** A list of things to open: arrow keys, Home and End move between its rows. */
+/** A list of rows. Arrow keys, Home and End move the focus between them. */
 export function List({
   label,
   children
@@ -9,7 +9,7 @@ export function List({
   children: React.ReactNode;
 }): React.ReactElement {
   return (
-    // The keys are those of its buttons, whose events bubble up.
+    // The list handles the key events of the buttons in it.
     // eslint-disable-next-line jsx-a11y/no-noninteractive-element-interactions
     <ul className="mw-list" aria-label={label} onKeyDown={moveFocus}>
       {children}
@@ -17,7 +17,7 @@ export function List({
   );
 }
 
-/** A row of a list: two lines of text between a mark and a value. */
+/** A row of two lines: mark, title and value; then detail and aside. */
 export function Row({
   mark,
   title,
@@ -35,7 +35,7 @@ export function Row({
   aside?: React.ReactNode;
   hint: string;
   onOpen: () => void;
-  /** Stands below, outside of the button. */
+  /** Content outside of the button. */
   children?: React.ReactNode;
 }): React.ReactElement {
   return (

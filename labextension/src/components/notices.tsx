@@ -15,7 +15,7 @@ export function ProblemText({ problem }: { problem: Problem }): React.ReactEleme
   );
 }
 
-/** A problem that hinders what is shown, with a button to try again. */
+/** A problem, with a button to try again. */
 export function ProblemNotice({
   problem,
   retry
@@ -37,7 +37,7 @@ export function ProblemNotice({
   );
 }
 
-/** Nothing is here yet, and what to do about it. */
+/** Placeholder for missing content: what is missing, and how to create it. */
 export function EmptyState({
   icon,
   title,
@@ -86,7 +86,7 @@ export function Snippet({ code }: { code: string }): React.ReactElement {
   );
 }
 
-/** Grey bars where text will be. */
+/** Placeholder while content is loading. */
 export function Loading({ lines = 3 }: { lines?: number }): React.ReactElement {
   const { trans } = useWorkbench();
   return (

@@ -3,9 +3,9 @@ import * as React from 'react';
 
 import type { Problem } from '../api/problem';
 import { formatNumber } from '../format/numbers';
-import { ProblemNotice } from './notices';
+import { Loading, ProblemNotice } from './notices';
 
-/** The page of one thing: what it is, what can be done with it, and sections about it. */
+/** Page of a run, model, endpoint or pipeline: a header with actions, and sections. */
 export function Page({
   icon,
   kind,
@@ -53,7 +53,22 @@ export function Page({
   );
 }
 
-/** A part of a page under a heading. */
+/** Page before its content is loaded, or if it cannot be loaded. */
+export function PagePlaceholder({
+  problem,
+  retry
+}: {
+  problem: Problem | null;
+  retry: () => void;
+}): React.ReactElement {
+  return (
+    <article className="mw-page">
+      {problem ? <ProblemNotice problem={problem} retry={retry} /> : <Loading lines={6} />}
+    </article>
+  );
+}
+
+/** Section of a page with a heading. */
 export function Section({
   title,
   count,
@@ -77,7 +92,7 @@ export function Section({
   );
 }
 
-/** A figure with its name, large enough to be seen from afar. */
+/** A value in large type with its label. */
 export function Tile({
   label,
   value,
@@ -96,7 +111,7 @@ export function Tile({
   );
 }
 
-/** A push button of a page. */
+/** Button of a page. */
 export function Action({
   label,
   onClick,

@@ -4,7 +4,7 @@ import type { Pipeline, PipelineParam, PipelineRun } from '../api/types';
 import type { WorkbenchModel } from '../model/workbench';
 import { type IField, showForm } from './forms';
 
-/** Ask for the parameters of a pipeline and start it; null when the user cancels. */
+/** Ask for the parameters of a pipeline and start it; null if the user cancels. */
 export function showPipelineForm(
   { name, params }: Pipeline,
   model: WorkbenchModel,
@@ -30,7 +30,7 @@ export function showPipelineForm(
   );
 }
 
-/** The field of a parameter. Its entry is sent as text: the server knows the types, converts and judges. */
+/** Field of a parameter. Its entry is sent as text; the server converts and checks it. */
 export function paramField({ name, type, help, default: value }: PipelineParam): IField {
   const open = value === null;
   const choices = type === 'bool' && open ? ['true', 'false'] : choicesOf(type);
@@ -46,12 +46,12 @@ export function paramField({ name, type, help, default: value }: PipelineParam):
     value: open ? '' : String(value),
     help,
     input: inputs[type],
-    // Without a default, nothing is chosen at first.
+    // Without a default, no value is selected at first.
     options: choices && (open ? ['', ...choices] : choices).map(text => ({ value: text }))
   };
 }
 
-/** Values of a type such as `one of 'a', 'b'`, when all are texts. */
+/** Values of a type such as `one of 'a', 'b'`, if all of them are texts. */
 function choicesOf(type: string): string[] | undefined {
   const quoted = /^(?:'[^'\\]*'|"[^"\\]*")$/;
   const items = type.startsWith('one of ') ? type.slice('one of '.length).split(', ') : [];

@@ -6,9 +6,9 @@ import * as React from 'react';
 import { useWorkbench } from './context';
 
 /**
- * Content in the application's own rendering of its media type, as plain text where it has none.
+ * Content, rendered by the application's renderer of its media type.
  *
- * It is not trusted: what a run wrote is shown, never executed.
+ * The content is not trusted: scripts in the output of a run are not executed.
  */
 export function Rendered({
   mediaType,
@@ -17,7 +17,7 @@ export function Rendered({
 }: {
   mediaType: string;
   data: string;
-  /** Shown where the media type cannot be rendered. */
+  /** Shown if no renderer has the media type. */
   plain: string;
 }): React.ReactElement {
   const { rendermime } = useWorkbench();
@@ -57,7 +57,7 @@ export function Rendered({
   );
 }
 
-/** Python source in the colours of the editor. */
+/** Python source with syntax highlighting. */
 export function Source({ code }: { code: string }): React.ReactElement {
   // A fence longer than any in the code, so that the code cannot end it.
   const longest = Math.max(2, ...(code.match(/`+/g) ?? []).map(run => run.length));
@@ -69,7 +69,7 @@ export function Source({ code }: { code: string }): React.ReactElement {
   );
 }
 
-/** What a cell printed. */
+/** Text output of a cell. */
 export function Output({
   text,
   error = false

@@ -4,16 +4,16 @@ import * as React from 'react';
 
 const Shown = React.createContext(true);
 
-/** Whether the component's widget can be seen. */
+/** Whether the widget of the component is visible. */
 export function useShown(): boolean {
   return React.useContext(Shown);
 }
 
 /**
- * Holds a React element that comes to life when it is first seen.
+ * Widget that renders its React element when it is visible for the first time.
  *
- * Hidden again, it keeps its state but watches nothing: a panel that nobody looks at asks for nothing, and does
- * not start the control plane.
+ * While it is hidden it keeps its state and watches no resource. A hidden panel therefore sends no requests and
+ * does not start the control plane.
  */
 export class ShownWidget extends ReactWidget {
   constructor(private readonly _element: React.ReactElement) {

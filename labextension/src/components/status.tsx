@@ -3,7 +3,7 @@ import * as React from 'react';
 import { type State, stateName, toneOf, type Tone } from '../format/states';
 import { useWorkbench } from './context';
 
-/** A dot in the colour of a tone; the meaning is in `label`, for those who do not see colours. */
+/** A coloured dot; `label` gives its meaning as text. */
 export function Dot({ tone, label }: { tone: Tone; label: string }): React.ReactElement {
   return <span className={`mw-dot mw-dot-${tone}`} role="img" aria-label={label} title={label} />;
 }
@@ -25,7 +25,7 @@ export function StateBadge({ state }: { state: State }): React.ReactElement {
   );
 }
 
-/** A short word in a frame. */
+/** A short label with a background. */
 export function Chip({
   tone = 'idle',
   title,

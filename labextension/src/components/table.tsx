@@ -4,14 +4,14 @@ import * as React from 'react';
 export interface IColumn<Row> {
   key: string;
   label: React.ReactNode;
-  /** Numbers stand to the right, with digits of one width. */
+  /** Aligned to the right, with digits of equal width. */
   numeric?: boolean;
-  /** Takes the room that the others leave. */
+  /** Takes the remaining width. */
   grow?: boolean;
   cell: (row: Row) => React.ReactNode;
 }
 
-/** A table; the first column heads its row. */
+/** A table; the first column holds the row headers. */
 export function Table<Row>({
   label,
   columns,

@@ -5,7 +5,7 @@ import { useNow } from './hooks';
 
 const MINUTE = 60_000;
 
-/** `5 min. ago`, the moment itself as title. */
+/** `5 min. ago`, with date and time as tooltip. */
 export function Ago({ ms }: { ms: number }): React.ReactElement {
   useNow(MINUTE / 2);
   return (
@@ -15,7 +15,7 @@ export function Ago({ ms }: { ms: number }): React.ReactElement {
   );
 }
 
-/** How long something took; counts on while it is not over (`endMs` 0). */
+/** A duration; it counts up while `endMs` is 0. */
 export function Span({
   startMs,
   endMs,

@@ -20,7 +20,7 @@ export function formatNumber(value: number | null | undefined): string {
     return minus(`${Number(mantissa)}e${Number(exponent)}`);
   }
   const digits = size < 10 ** SIGNIFICANT ? value.toPrecision(SIGNIFICANT) : value.toFixed(0);
-  // Minus zero plus zero is zero.
+  // Adding zero turns minus zero into zero.
   return minus(
     (whole ? value + 0 : Number(digits)).toLocaleString('en', { maximumFractionDigits: 7 })
   );
@@ -59,7 +59,7 @@ export function formatLatency(ms: number | null): string {
   return ms < 1 ? `${formatNumber(ms * 1000)} µs` : `${formatNumber(ms)} ms`;
 }
 
-/** A true minus sign: it lines up with digits. */
+/** Replace hyphens by minus signs, which are as wide as digits. */
 function minus(text: string): string {
   return text.replace(/-/g, '−');
 }

@@ -2,7 +2,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 
 import type { Endpoint, PipelineRun, Run, StageRun } from '../api/types';
 
-/** How a state looks: one of five tones. */
+/** Colour of a state. */
 export type Tone = 'good' | 'busy' | 'bad' | 'warn' | 'idle';
 
 export type State = Run['status'] | Endpoint['state'] | PipelineRun['state'] | StageRun['state'];
@@ -49,7 +49,7 @@ export function stateName(state: State, trans: TranslationBundle): string {
   return names[state];
 }
 
-/** Whether a pipeline run is still going on. */
+/** Whether a pipeline run has not ended. */
 export function isActive(state: PipelineRun['state']): boolean {
   return state === 'pending' || state === 'running';
 }

@@ -1,4 +1,4 @@
-/** Lines of a text that hold something. */
+/** Lines of a text, without empty ones. */
 export function lines(text: string): string[] {
   return text
     .split('\n')

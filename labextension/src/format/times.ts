@@ -38,7 +38,7 @@ export function formatAgo(ms: number): string {
   return Time.formatHuman(new Date(ms), 'short');
 }
 
-/** Date and time in full, for a title. */
+/** Date and time. */
 export function formatMoment(ms: number): string {
   return new Date(ms).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
 }

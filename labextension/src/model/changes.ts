@@ -8,7 +8,7 @@ import type { Topic } from '../api/types';
 /** Mirrors `SCHEMA_ID` of the server extension. */
 export const SCHEMA_ID = 'https://events.jupyter.org/mlops_workbench/invalidation/v1';
 
-/** Something changed; `id` is `*` under `status` when anything may have. */
+/** A change in the workspace. The topic `status` with the id `*` means that everything may have changed. */
 export interface IChange {
   topic: Topic;
   id: string;
@@ -24,8 +24,8 @@ export function isEverything(change: IChange): boolean {
 /**
  * Changes in the workspace, from the Jupyter server's event stream.
  *
- * The stream neither replays nor says when it was interrupted. So everything counts as changed when the
- * browser tab is shown again (the stream stands still in hidden tabs) and, rarely, from time to time.
+ * The stream does not replay events and does not report interruptions. Everything therefore counts as changed
+ * when the browser tab is shown again (the stream pauses in hidden tabs) and at a long interval.
  */
 export class Changes implements IDisposable {
   constructor(events: Event.IManager, seconds: number) {
@@ -45,7 +45,7 @@ export class Changes implements IDisposable {
     return this._changed;
   }
 
-  /** Seconds between two times that everything counts as changed; 0 for never. */
+  /** Interval in seconds at which everything counts as changed; 0 for never. */
   get seconds(): number {
     return this._seconds;
   }

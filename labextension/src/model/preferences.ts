@@ -1,14 +1,14 @@
 import { type ISignal, Signal } from '@lumino/signaling';
 
-/** What the user may choose; mirrors `schema/settings.json`. */
+/** Settings of the user; mirrors `schema/settings.json`. */
 export interface IPreferenceValues {
-  /** Seconds between two times that everything is fetched again, 0 for never. */
+  /** Interval in seconds at which everything is fetched again; 0 for never. */
   refreshSeconds: number;
-  /** Newest runs that are listed. */
+  /** Number of runs in the list. */
   runLimit: number;
   /** Whether runs of pipeline stages are listed. */
   showStages: boolean;
-  /** Metric shown beside a run; empty for the first it has. */
+  /** Metric shown beside a run; empty for the run's first metric. */
   runMetric: string;
 }
 
@@ -19,7 +19,7 @@ export const DEFAULTS: IPreferenceValues = {
   runMetric: ''
 };
 
-/** The user's choices, and a signal when they choose otherwise. */
+/** The settings of the user, and a signal that they have changed. */
 export class Preferences {
   get values(): IPreferenceValues {
     return this._values;

@@ -3,7 +3,7 @@ import { type ISignal, Signal } from '@lumino/signaling';
 import { Problem } from '../api/problem';
 import { type IChange, isEverything } from './changes';
 
-/** What is known of a resource right now. A problem leaves the last value in place. */
+/** State of a resource. After a failed request it keeps the last value. */
 export interface ISnapshot<T> {
   readonly value: T | null;
   readonly problem: Problem | null;
@@ -13,10 +13,10 @@ export interface ISnapshot<T> {
 const DEBOUNCE_MS = 120;
 
 /**
- * A value of the control plane that is fetched while somebody watches it, and again when it changed.
+ * A value of the control plane. It is fetched when the first watcher comes, and after each change while watched.
  *
- * Changes that come close together lead to one request; requests never overlap, and a change during a
- * request leads to one more after it.
+ * Changes that come close together lead to one request. Requests never overlap; a change during a request leads
+ * to one more request after it.
  */
 export class Resource<T> {
   constructor(options: Resource.IOptions<T>) {
@@ -26,7 +26,7 @@ export class Resource<T> {
     this._debounce = options.debounce ?? DEBOUNCE_MS;
   }
 
-  /** Emitted when the snapshot is another one. */
+  /** Emitted when the snapshot has changed. */
   get changed(): ISignal<this, void> {
     return this._changed;
   }
@@ -35,7 +35,7 @@ export class Resource<T> {
     return this._snapshot;
   }
 
-  /** Keep it fresh until the returned function is called. */
+  /** Watch the value until the returned function is called. */
   watch(): () => void {
     if (this._watchers++ === 0) {
       this._changes.connect(this._onChange, this);
@@ -51,7 +51,7 @@ export class Resource<T> {
     };
   }
 
-  /** Fetch it now; resolves when what was known at the time of the call is shown. */
+  /** Fetch the value now; resolves when the snapshot is at least as new as the call. */
   refresh(): Promise<void> {
     clearTimeout(this._timer);
     if (this._running) {
@@ -105,7 +105,7 @@ export namespace Resource {
   export interface IOptions<T> {
     fetch: () => Promise<T>;
     changes: ISignal<unknown, IChange>;
-    /** Whether a change may have changed this. */
+    /** Whether a change may affect the value. */
     concerns: (change: IChange) => boolean;
     /** Milliseconds to wait for further changes. */
     debounce?: number;

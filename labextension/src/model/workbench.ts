@@ -22,7 +22,7 @@ import { Resource } from './resource';
 
 const PIPELINE_RUNS = 50;
 
-/** The workspace as the panel and the documents see it: resources that stay fresh while watched. */
+/** Data of the workspace, as resources that are updated while they are watched. */
 export class WorkbenchModel implements IDisposable {
   constructor(
     readonly client: WorkbenchClient,
@@ -54,12 +54,12 @@ export class WorkbenchModel implements IDisposable {
   readonly monitors: Resource<MonitorReport[]>;
   readonly alerts: Resource<Alert[]>;
 
-  /** Experiment that the list of runs is narrowed to; empty for all. */
+  /** Experiment whose runs are listed; empty for all. */
   get experiment(): string {
     return this._experiment;
   }
 
-  /** Narrow the list of runs to an experiment; the empty name stands for all. */
+  /** List the runs of an experiment; of all experiments for the empty name. */
   selectExperiment(name: string): void {
     if (name !== this._experiment) {
       this._experiment = name;
@@ -77,7 +77,7 @@ export class WorkbenchModel implements IDisposable {
     return new Resource({
       fetch: () => this.client.run(uid),
       changes: this._all,
-      // A stage's change is its parent's too, and an event does not say whose child it is.
+      // A change of a stage affects its parent run, and the event does not name the parent.
       concerns: change => change.topic === 'runs'
     });
   }
@@ -92,7 +92,7 @@ export class WorkbenchModel implements IDisposable {
     });
   }
 
-  /** Fetch again all that is watched. */
+  /** Fetch everything that is watched again. */
   refresh(): void {
     this._all.emit(EVERYTHING);
   }
@@ -121,7 +121,7 @@ export class WorkbenchModel implements IDisposable {
     if (showStages) {
       return this.client.runs(query);
     }
-    // The kinds are asked for apart: the stages of one long pipeline would fill a common page.
+    // One request per kind: in a common one, the stages of one long pipeline would use up the limit.
     const kinds = await Promise.all(
       ['run', 'pipeline'].map(kind => this.client.runs({ ...query, kind, nested: false }))
     );
@@ -136,7 +136,7 @@ export class WorkbenchModel implements IDisposable {
     this._all.emit({ topic: 'runs', id: '*', revision: 0 });
   }
 
-  /** What the event stream says, and what the model itself wants fetched again. */
+  /** Changes from the event stream and from the model itself. */
   private readonly _all = new Signal<this, IChange>(this);
   private readonly _experimentChanged = new Signal<this, void>(this);
   private _experiment = '';

@@ -4,8 +4,8 @@ import type { Alert, Endpoint } from '../api/types';
 import { useWorkbench } from '../components/context';
 import { showForm } from '../components/forms';
 import { useResource } from '../components/hooks';
-import { EmptyState, Loading, ProblemNotice, Snippet } from '../components/notices';
-import { Action, Page, Section, Tile } from '../components/page';
+import { EmptyState, Snippet } from '../components/notices';
+import { Action, Page, PagePlaceholder, Section, Tile } from '../components/page';
 import { Chip, Dot, StateBadge } from '../components/status';
 import { Ago } from '../components/times';
 import { formatLatency, formatNumber } from '../format/numbers';
@@ -21,15 +21,7 @@ export function EndpointPage({ name }: { name: string }): React.ReactElement {
   const endpoint = endpoints?.find(item => item.name === name);
 
   if (endpoints === null) {
-    return (
-      <article className="mw-page">
-        {problem ? (
-          <ProblemNotice problem={problem} retry={() => void model.endpoints.refresh()} />
-        ) : (
-          <Loading lines={6} />
-        )}
-      </article>
-    );
+    return <PagePlaceholder problem={problem} retry={() => void model.endpoints.refresh()} />;
   }
   if (endpoint === undefined) {
     return (

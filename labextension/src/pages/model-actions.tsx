@@ -45,7 +45,7 @@ export function ModelActions({
               gate: lines(gate),
               baseline: ''
             })
-            // A gate that fails is kept with the version.
+            // The server stores the result of a failed gate with the version.
             .finally(() => model.refresh()),
         success: made =>
           trans.__(

@@ -3,9 +3,9 @@ import * as React from 'react';
 import type { GateResult, ModelVersion, SignatureColumn } from '../api/types';
 import { useWorkbench } from '../components/context';
 import { useResource } from '../components/hooks';
-import { EmptyState, Loading, ProblemNotice, Snippet } from '../components/notices';
+import { EmptyState, Snippet } from '../components/notices';
 import { Params } from '../components/params';
-import { Page, Section } from '../components/page';
+import { Page, PagePlaceholder, Section } from '../components/page';
 import { Chip, Dot } from '../components/status';
 import { Facts, Table } from '../components/table';
 import { Ago } from '../components/times';
@@ -22,15 +22,7 @@ export function ModelPage({ name }: { name: string }): React.ReactElement {
   const [chosen, setChosen] = React.useState<number | null>(null);
 
   if (versions === null) {
-    return (
-      <article className="mw-page">
-        {problem ? (
-          <ProblemNotice problem={problem} retry={() => void resource.refresh()} />
-        ) : (
-          <Loading lines={6} />
-        )}
-      </article>
-    );
+    return <PagePlaceholder problem={problem} retry={() => void resource.refresh()} />;
   }
   const champion = versions.find(version => version.aliases.includes('champion'));
   const shown =

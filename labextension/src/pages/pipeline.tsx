@@ -4,8 +4,8 @@ import type { PipelineRun, StageRun } from '../api/types';
 import { useWorkbench } from '../components/context';
 import { showForm } from '../components/forms';
 import { useNow, useResource } from '../components/hooks';
-import { EmptyState, Loading, ProblemNotice } from '../components/notices';
-import { Action, Page, Section } from '../components/page';
+import { EmptyState } from '../components/notices';
+import { Action, Page, PagePlaceholder, Section } from '../components/page';
 import { showPipelineForm } from '../components/pipeline-form';
 import { StateBadge, StateDot } from '../components/status';
 import { Facts, Table } from '../components/table';
@@ -26,11 +26,7 @@ export function PipelinePage({ name }: { name: string }): React.ReactElement {
     void model.pipelineRuns.refresh();
   };
   if (specs.value === null || history.value === null) {
-    return (
-      <article className="mw-page">
-        {problem ? <ProblemNotice problem={problem} retry={retry} /> : <Loading lines={6} />}
-      </article>
-    );
+    return <PagePlaceholder problem={problem} retry={retry} />;
   }
   const spec = specs.value.find(item => item.name === name);
   const runs = history.value.filter(run => run.pipeline === name);

@@ -7,7 +7,7 @@ import { type IField, showForm } from '../components/forms';
 import { Action } from '../components/page';
 import { lines } from '../format/text';
 
-/** Registers the model of a run; nothing where there is none. */
+/** Button that registers a model of a run; hidden without a model. */
 export function RegisterAction({ detail }: { detail: RunDetail }): React.ReactElement | null {
   const { model, trans, open } = useWorkbench();
   const { run, models } = detail;
@@ -21,7 +21,7 @@ export function RegisterAction({ detail }: { detail: RunDetail }): React.ReactEl
     options: models.map(item => ({ value: item.name }))
   };
   const register = async (): Promise<void> => {
-    /** Versions that were registered although their gate failed. */
+    /** Versions whose gate failed. They are registered: the next attempt promotes them. */
     const made = new Map<string, number>();
     const version = await showForm(
       {

@@ -9,27 +9,57 @@ import { metricNames, resourceName } from '../format/metrics';
 import { formatNumber } from '../format/numbers';
 import { runIcon } from '../icons';
 
-/** Metrics of a run: single values as tiles, values over steps as charts. */
+/** Metrics that the code of a run logged. */
 export function RunMetrics({ detail }: { detail: RunDetail }): React.ReactElement {
   const { trans } = useWorkbench();
   const names = metricNames(detail.run.metrics);
-  const curves = names.filter(name => (detail.history[name] ?? []).length > 1);
-  const single = names.filter(name => !curves.includes(name));
   return (
     <Section title={trans.__('Metrics')} count={names.length}>
       {names.length === 0 && <NoMetric finished={detail.run.status === 'FINISHED'} />}
+      <Values detail={detail} names={names} labelOf={name => name} />
+    </Section>
+  );
+}
+
+/** System metrics of a run: the resources that it used. */
+export function RunResources({ detail }: { detail: RunDetail }): React.ReactElement | null {
+  const { trans } = useWorkbench();
+  const names = metricNames(detail.run.metrics, true);
+  return names.length === 0 ? null : (
+    <Section title={trans.__('Resources')} count={names.length}>
+      <Values detail={detail} names={names} labelOf={name => resourceName(name, detail.run.tags)} />
+    </Section>
+  );
+}
+
+/** Single values as tiles, values over steps as charts. */
+function Values({
+  detail,
+  names,
+  labelOf
+}: {
+  detail: RunDetail;
+  names: string[];
+  labelOf: (name: string) => string;
+}): React.ReactElement {
+  const { trans } = useWorkbench();
+  const { run, history } = detail;
+  const curves = names.filter(name => (history[name] ?? []).length > 1);
+  const single = names.filter(name => !curves.includes(name));
+  return (
+    <>
       {single.length > 0 && (
         <div className="mw-metrics">
           {single.map(name => (
             <div className="mw-metric" key={name}>
               <span className="mw-metric-name" title={name}>
-                {name}
+                {labelOf(name)}
               </span>
               <span
                 className="mw-metric-value mw-number"
-                title={String(detail.run.metrics[name] ?? trans.__('not a finite number'))}
+                title={String(run.metrics[name] ?? trans.__('not a finite number'))}
               >
-                {formatNumber(detail.run.metrics[name])}
+                {formatNumber(run.metrics[name])}
               </span>
             </div>
           ))}
@@ -38,46 +68,11 @@ export function RunMetrics({ detail }: { detail: RunDetail }): React.ReactElemen
       {curves.length > 0 && (
         <div className="mw-charts">
           {curves.map(name => (
-            <Curve key={name} name={name} points={detail.history[name]} />
+            <Curve key={name} name={labelOf(name)} points={history[name]} />
           ))}
         </div>
       )}
-    </Section>
-  );
-}
-
-/** Resources that a run used: totals as tiles, samples over time as charts. */
-export function RunResources({ detail }: { detail: RunDetail }): React.ReactElement | null {
-  const { trans } = useWorkbench();
-  const names = metricNames(detail.run.metrics, true);
-  const curves = names.filter(name => (detail.history[name] ?? []).length > 1);
-  const single = names.filter(name => !curves.includes(name));
-  return names.length === 0 ? null : (
-    <Section title={trans.__('Resources')} count={names.length}>
-      <div className="mw-metrics">
-        {single.map(name => (
-          <div className="mw-metric" key={name}>
-            <span className="mw-metric-name" title={name}>
-              {resourceName(name, detail.run.tags)}
-            </span>
-            <span className="mw-metric-value mw-number">
-              {formatNumber(detail.run.metrics[name])}
-            </span>
-          </div>
-        ))}
-      </div>
-      {curves.length > 0 && (
-        <div className="mw-charts">
-          {curves.map(name => (
-            <Curve
-              key={name}
-              name={resourceName(name, detail.run.tags)}
-              points={detail.history[name]}
-            />
-          ))}
-        </div>
-      )}
-    </Section>
+    </>
   );
 }
 

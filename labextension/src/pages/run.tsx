@@ -4,9 +4,8 @@ import type { RunDetail } from '../api/types';
 import { ArtifactTable, Figure, figuresOf } from '../components/artifacts';
 import { useWorkbench } from '../components/context';
 import { useResource } from '../components/hooks';
-import { Loading, ProblemNotice } from '../components/notices';
 import { Params } from '../components/params';
-import { Page, Section } from '../components/page';
+import { Page, PagePlaceholder, Section } from '../components/page';
 import { Output, Source } from '../components/rendered';
 import { Chip, StateBadge, StateDot } from '../components/status';
 import { Facts, Table } from '../components/table';
@@ -37,15 +36,7 @@ export function RunPage({
   }, [name, setTitle]);
 
   if (detail === null) {
-    return (
-      <article className="mw-page">
-        {problem ? (
-          <ProblemNotice problem={problem} retry={() => void resource.refresh()} />
-        ) : (
-          <Loading lines={6} />
-        )}
-      </article>
-    );
+    return <PagePlaceholder problem={problem} retry={() => void resource.refresh()} />;
   }
   const { run } = detail;
   const running = run.status === 'RUNNING';

@@ -15,7 +15,7 @@ import { linkTo } from '../links';
 import type { WorkbenchModel } from '../model/workbench';
 import { type IDocumentKind, IWorkbenchDocuments, IWorkbenchModel, type Noun } from '../tokens';
 
-/** Opens documents in the main area, and opens them again after a reload. */
+/** Opens documents in the main area, and restores them after a reload. */
 export const documentsPlugin: JupyterFrontEndPlugin<IWorkbenchDocuments> = {
   id: 'mlops-workbench:documents',
   description: 'Provides the documents of the workbench in the main area.',
@@ -64,7 +64,7 @@ class Documents implements IWorkbenchDocuments {
           this._app.shell.add(widget, 'main');
         }
         if (widget.parent === null) {
-          // A page of Notebook 7 shows one document only, and that is there already.
+          // Notebook 7 shows nothing but the notebook on its page.
           widget.dispose();
           const { baseUrl } = this._app.serviceManager.serverSettings;
           window.open(linkTo(baseUrl, kind.noun, id), '_blank', 'noopener');
@@ -110,7 +110,7 @@ class Documents implements IWorkbenchDocuments {
     const content = new ShownWidget(this.surround(kind.page(id, setTitle)));
     content.addClass('mw-document');
     const widget = new MainAreaWidget({ content });
-    // It has no tools of its own, and an empty bar is a line for nothing.
+    // The toolbar is empty.
     widget.toolbar.hide();
     widget.id = `mlops-workbench-${kind.noun}-${id}`;
     widget.title.label = kind.title(id);
@@ -126,6 +126,6 @@ class Documents implements IWorkbenchDocuments {
 
 const ARGS = {
   type: 'object',
-  properties: { id: { type: 'string', description: 'Name or id of the thing to open' } },
+  properties: { id: { type: 'string', description: 'Name or id of the object' } },
   required: ['id']
 };

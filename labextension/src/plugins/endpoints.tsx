@@ -7,7 +7,7 @@ import { EndpointPage } from '../pages/endpoint';
 import { EndpointsSection } from '../panel/endpoints';
 import { CommandIDs, IWorkbenchDocuments, IWorkbenchPanel } from '../tokens';
 
-/** Endpoints: their section of the panel and the document of one. */
+/** Adds the endpoints' section of the panel and their documents. */
 export const endpointsPlugin: JupyterFrontEndPlugin<void> = {
   id: 'mlops-workbench:endpoints',
   description: 'Adds endpoints to the workbench.',
@@ -24,7 +24,7 @@ export const endpointsPlugin: JupyterFrontEndPlugin<void> = {
     documents.add({
       noun: 'endpoint',
       command: CommandIDs.openEndpoint,
-      commandLabel: trans.__('Open a endpoint'),
+      commandLabel: trans.__('Open an endpoint'),
       icon: endpointIcon,
       title: id => id,
       page: id => <EndpointPage name={id} />

@@ -7,7 +7,7 @@ import type { WorkbenchModel } from '../model/workbench';
 import { IWorkbenchModel } from '../tokens';
 import { VERSION } from '../version';
 
-/** Says, once and clearly, when the server's part is missing or of another version. */
+/** Notifies the user if the server extension is missing or has another version. */
 export const handshakePlugin: JupyterFrontEndPlugin<void> = {
   id: 'mlops-workbench:handshake',
   description: 'Compares the versions of the lab extension and the server extension.',
@@ -22,7 +22,7 @@ export const handshakePlugin: JupyterFrontEndPlugin<void> = {
         if (version !== VERSION) {
           Notification.warning(
             trans.__(
-              'The workbench in this page is %1, on the server %2. Reload the page; if that does not help, restart Jupyter.',
+              'The Workbench has version %1 in this page and version %2 on the server. Reload the page. If that does not help, restart Jupyter.',
               VERSION,
               version
             ),
@@ -33,7 +33,7 @@ export const handshakePlugin: JupyterFrontEndPlugin<void> = {
         if (Problem.from(reason).status === 404) {
           Notification.error(
             trans.__(
-              'The server extension of the workbench is not enabled. Run: jupyter server extension enable mlops_workbench'
+              'The server extension of the Workbench is not enabled. Run: jupyter server extension enable mlops_workbench'
             ),
             { autoClose: false }
           );

@@ -4,13 +4,13 @@ import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
 import { CommandIDs, IWorkbenchPanel } from '../tokens';
 
-/** A card that shows the panel. */
+/** Adds a card to the launcher that shows the panel. */
 export const launcherPlugin: JupyterFrontEndPlugin<void> = {
   id: 'mlops-workbench:launcher',
   description: 'Adds the workbench to the launcher.',
   autoStart: true,
   requires: [IWorkbenchPanel],
-  // Notebook 7 has none.
+  // Notebook 7 has no launcher.
   optional: [ILauncher, ITranslator],
   activate: (
     _,

@@ -13,10 +13,10 @@ const ARGS = {
   }
 } as const;
 
-/** Links to runs, models and so on: an address that names one opens its page. */
+/** Opens the document of the object that the address of the page names. */
 export const linksPlugin: JupyterFrontEndPlugin<void> = {
   id: 'mlops-workbench:links',
-  description: 'Opens what the address of the page names.',
+  description: 'Opens the run, model, endpoint or pipeline that the address names.',
   autoStart: true,
   requires: [IRouter, IWorkbenchDocuments],
   activate: (app, router: IRouter, documents: IWorkbenchDocuments) => {
@@ -28,9 +28,9 @@ export const linksPlugin: JupyterFrontEndPlugin<void> = {
         if (link === null) {
           return;
         }
-        // A reload is to restore what was open then, not this once more.
+        // Without the name in the address, a reload does not open the document again.
         router.navigate(`${path ?? ''}${link.rest}${hash ?? ''}`, { skipRouting: true });
-        // A layout that is restored later would close it.
+        // Restoring the layout afterwards would close the document.
         await app.restored;
         documents.open(link.noun, link.id);
       }

@@ -6,10 +6,10 @@ import type { Preferences } from '../model/preferences';
 import { WorkbenchModel } from '../model/workbench';
 import { IWorkbenchModel, IWorkbenchPreferences } from '../tokens';
 
-/** Provides the workspace to everything that shows it. */
+/** Provides the data of the workspace. */
 export const modelPlugin: JupyterFrontEndPlugin<WorkbenchModel> = {
   id: 'mlops-workbench:model',
-  description: 'Provides the workspace: runs, models, endpoints and pipelines.',
+  description: 'Provides the data of the workspace: runs, models, endpoints and pipelines.',
   autoStart: true,
   requires: [IWorkbenchPreferences],
   provides: IWorkbenchModel,

@@ -7,7 +7,7 @@ import { ModelPage } from '../pages/model';
 import { ModelsSection } from '../panel/models';
 import { CommandIDs, IWorkbenchDocuments, IWorkbenchPanel } from '../tokens';
 
-/** Models: their section of the panel and the document of one. */
+/** Adds the models' section of the panel and their documents. */
 export const modelsPlugin: JupyterFrontEndPlugin<void> = {
   id: 'mlops-workbench:models',
   description: 'Adds models to the workbench.',

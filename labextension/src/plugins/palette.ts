@@ -15,10 +15,10 @@ import {
   type Noun
 } from '../tokens';
 
-/** Adds commands that ask for a name to the palette. */
+/** Adds the commands of the palette, and those that let the user choose an object. */
 export const palettePlugin: JupyterFrontEndPlugin<void> = {
   id: 'mlops-workbench:palette',
-  description: 'Adds the workbench to the command palette.',
+  description: 'Adds the commands of the workbench to the command palette.',
   autoStart: true,
   requires: [ICommandPalette, IWorkbenchModel, IWorkbenchDocuments, IWorkbenchPanel],
   optional: [ITranslator],
@@ -153,10 +153,10 @@ function addFinders(
   });
 }
 
-/** An id and the text that stands for it. */
+/** An id and the text that is shown for it. */
 type Item = [id: string, text: string];
 
-/** Texts of a form with one choice; `none` is shown when there is nothing to choose. */
+/** Texts of a form with one choice; `none` is shown if there are no items. */
 interface IChoice {
   title: string;
   label: string;
@@ -168,7 +168,7 @@ function named(items: { name: string }[]): Item[] {
   return items.map(({ name }) => [name, name]);
 }
 
-/** Id of the item that the user chooses; null when there is none or the user cancels. */
+/** Id of the item that the user chooses; null without items or if the user cancels. */
 async function choose(
   { title, label, accept, none }: IChoice,
   items: Item[],

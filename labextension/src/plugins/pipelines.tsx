@@ -7,7 +7,7 @@ import { PipelinePage } from '../pages/pipeline';
 import { PipelinesSection } from '../panel/pipelines';
 import { CommandIDs, IWorkbenchDocuments, IWorkbenchPanel } from '../tokens';
 
-/** Pipelines: their section of the panel and the document of one. */
+/** Adds the pipelines' section of the panel and their documents. */
 export const pipelinesPlugin: JupyterFrontEndPlugin<void> = {
   id: 'mlops-workbench:pipelines',
   description: 'Adds pipelines to the workbench.',

@@ -7,7 +7,7 @@ import { RunPage } from '../pages/run';
 import { RunsSection } from '../panel/runs';
 import { CommandIDs, IWorkbenchDocuments, IWorkbenchPanel } from '../tokens';
 
-/** Runs: their section of the panel and the document of one. */
+/** Adds the runs' section of the panel and their documents. */
 export const runsPlugin: JupyterFrontEndPlugin<void> = {
   id: 'mlops-workbench:runs',
   description: 'Adds runs to the workbench.',

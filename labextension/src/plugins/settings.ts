@@ -6,7 +6,7 @@ import { IWorkbenchPreferences } from '../tokens';
 
 const ID = 'mlops-workbench:settings';
 
-/** Reads the user's choices; without a settings registry the defaults hold. */
+/** Reads the settings. Without a settings registry the defaults are used. */
 export const settingsPlugin: JupyterFrontEndPlugin<Preferences> = {
   id: ID,
   description: 'Reads the settings of the workbench.',
@@ -15,7 +15,7 @@ export const settingsPlugin: JupyterFrontEndPlugin<Preferences> = {
   optional: [ISettingRegistry],
   activate: (_, registry: ISettingRegistry | null) => {
     const preferences = new Preferences();
-    // Not waited for: the panel is there at once, and follows when the settings are.
+    // Not awaited: the panel is shown with the defaults until the settings are loaded.
     registry
       ?.load(ID)
       .then(settings => {
