@@ -2,12 +2,14 @@ import { Dialog } from '@jupyterlab/apputils';
 import { nullTranslator } from '@jupyterlab/translation';
 import { PromiseDelegate } from '@lumino/coreutils';
 import { fireEvent, screen, waitFor, within } from '@testing-library/react';
+import * as React from 'react';
 
 import { Problem } from '../api/problem';
-import { type Pipeline, type PipelineParam } from '../api/types';
+import { type Pipeline, type PipelineParam, type RunDetail } from '../api/types';
 import { type IField, type IForm, showForm } from '../components/forms';
 import { paramField, showPipelineForm } from '../components/pipeline-form';
-import { Harness } from './harness';
+import { RegisterAction } from '../pages/register';
+import { Harness, run } from './harness';
 
 beforeAll(() => {
   // As in JupyterLab's style sheet; without it the element is hidden.
@@ -159,7 +161,7 @@ describe('a form', () => {
   });
 });
 
-describe('the form of a pipeline', () => {
+describe('the forms of the server', () => {
   let harness: Harness;
 
   beforeEach(async () => {
@@ -225,5 +227,33 @@ describe('the form of a pipeline', () => {
       { params: { months: '[1, 2]many', fast: 'true' } },
       { params: { months: '[3]', fast: 'true' } }
     ]);
+  });
+
+  it('registers one version, however often its gate fails', async () => {
+    const detail = { run: run({}), models: [{ name: 'model' }] } as unknown as RunDetail;
+    const failure = { code: 'gate_failed', message: 'flights/3 did not pass its gate' };
+    harness.server.reply = ({ method, url, body }) =>
+      method === 'GET'
+        ? { body: [1, 3, 2].map(version => ({ version, run_uid: version === 2 ? 'u9' : 'u1' })) }
+        : JSON.stringify(body).includes('mae < 5')
+          ? { status: 409, body: failure }
+          : { body: { name: 'flights', version: Number(url.split('/').at(-2)) } };
+    harness.show(<RegisterAction detail={detail} />);
+    fireEvent.click(screen.getByRole('button', { name: 'Register…' }));
+    const dialog = within(await screen.findByRole('dialog'));
+    const attempt = (gate: string): void => {
+      fireEvent.input(dialog.getByLabelText('Gate'), { target: { value: gate } });
+      fireEvent.click(dialog.getByRole('button', { name: 'Register' }));
+    };
+    attempt('mae < 5');
+    expect((await dialog.findByRole('alert')).textContent).toContain(failure.message);
+    attempt('mae < 9');
+    await waitFor(() => expect(harness.opened).toEqual([['model', 'flights']]));
+    const posted = harness.server.requests.filter(item => item.method === 'POST');
+    expect(posted.map(item => item.url.replace(/^.*api/, ''))).toEqual([
+      '/models/flights/versions',
+      '/models/flights/versions/3/promote'
+    ]);
+    expect(posted[1].body).toEqual({ alias: '', gate: ['mae < 9'], baseline: '' });
   });
 });

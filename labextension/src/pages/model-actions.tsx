@@ -47,13 +47,7 @@ export function ModelActions({
             })
             // The server stores the result of a failed gate with the version.
             .finally(() => model.refresh()),
-        success: made =>
-          trans.__(
-            '%1 version %2 now has the aliases %3.',
-            name,
-            made.version,
-            made.aliases.join(', ')
-          )
+        success: made => trans.__('%1 version %2 is promoted.', name, made.version)
       },
       trans
     );
