@@ -223,7 +223,10 @@ def test_a_pipeline_is_run_from_a_typed_form(lab_on: Start, filled: Workspace) -
     expect(parameters).to_contain_text("months[3]")
     expect(parameters).to_contain_text("rows600")
     pipeline.get_by_role("button", name="Cancel…").click()
-    lab.page.get_by_role("dialog").get_by_role("button", name="Cancel run").click()
+    question = lab.page.get_by_role("dialog")
+    expect(question.get_by_role("button", name="Keep running")).to_be_focused()
+    lab.shoot("cancel-form")
+    question.get_by_role("button", name="Cancel run").click()
     expect(
         pipeline.get_by_role("table", name="Runs").get_by_role("row").nth(1).get_by_role("img", name="Cancelled")
     ).to_be_visible()

@@ -88,7 +88,7 @@ function NoMetric({ finished }: { finished: boolean }): React.ReactElement {
       {trans.__('Scores that a cell assigns are captured automatically. Log others with log().')}
     </EmptyState>
   ) : (
-    <p className="mw-quiet">{trans.__('No metrics yet.')}</p>
+    <p className="mw-quiet">{trans.__('No metrics.')}</p>
   );
 }
 
