@@ -197,7 +197,7 @@ def test_a_pipeline_is_run_from_a_typed_form(lab_on: Start, filled: Workspace) -
     lab.section("Pipelines").get_by_role("button", name=f"Run {NAME}…").click()
     dialog = lab.page.get_by_role("dialog", name=f"Run {NAME}")
     dialog.wait_for()
-    # As a user types who looks at the keyboard: the first field has the focus, and keeps it.
+    # Typed as soon as the dialog is visible: the first field has the focus and keeps it.
     lab.page.keyboard.type("[1, 2]many")
     lab.page.keyboard.press("Tab")
     lab.page.keyboard.type("600")
