@@ -320,5 +320,7 @@ def check_alias(alias: str) -> None:
     """
     if not _ALIAS.match(alias) or alias == "latest" or re.fullmatch(r"[vV]\d+", alias):
         raise InvalidInput(
-            f"'{alias}' cannot be an alias", hint="use letters, digits, '_' and '-', for example champion"
+            f"'{alias}' cannot be an alias",
+            where="alias",
+            hint="use letters, digits, '_' and '-', for example champion",
         )
