@@ -1,1 +1,1 @@
-"""The verbs: one definition of the words, options and results that ``mlops`` and ``%mlops`` share."""
+"""The commands: arguments, options and results that ``mlops`` and ``%mlops`` share."""

@@ -1,4 +1,4 @@
-"""The command group: parses a line of words, runs the verb, returns its view."""
+"""The command group: parses the words of a line, runs the command and returns its view."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from mlops_workbench.core.version import __version__
 def app() -> None:
     """The machine-learning life cycle from the notebook: runs, models, pipelines, endpoints, monitors.
 
-    In a shell, --json after any verb prints its data instead of a table.
+    Every command takes --json: it then prints its data as JSON instead of a table.
     """
 
 
@@ -35,44 +35,44 @@ for module in (workspace, autotrack, autolog, budget, listing, versions, models,
 
 
 def run(words: Sequence[str], frontend: FrontEnd, *, prog: str) -> View | None:
-    """Run a verb.
+    """Run a command.
 
     Parameters
     ----------
     words : sequence of str
-        The verb and what follows it.
+        The command and its arguments.
     frontend : FrontEnd
-        Where it is spoken.
+        The shell or the notebook.
     prog : str
         ``mlops`` or ``%mlops``, for help and messages.
 
     Returns
     -------
     View or None
-        None when the answer was help.
+        None after help was printed.
 
     Raises
     ------
     InvalidInput
-        Unknown verb, option or a missing argument, with the nearest one.
+        Unknown command or option (the hint names the nearest one), or a missing argument.
     WorkbenchError
-        What the verb itself ran into.
+        The command failed.
     """
     try:
-        answer: Any = app.main(args=list(words), prog_name=prog, standalone_mode=False, obj=frontend)
+        result: Any = app.main(args=list(words), prog_name=prog, standalone_mode=False, obj=frontend)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.ctx.get_help() if error.ctx else "")
         return None
     except click.ClickException as error:
-        # click names the nearest verb or option itself.
+        # click's own message names the nearest command or option.
         context = getattr(error, "ctx", None)
         path = context.command_path if context is not None else prog
-        raise InvalidInput(error.format_message(), hint=f"'{path} --help' shows how it is used") from error
+        raise InvalidInput(error.format_message(), hint=f"'{path} --help' lists its arguments and options") from error
     except click.exceptions.Abort:
         raise KeyboardInterrupt from None
-    return answer if isinstance(answer, View) else None
+    return result if isinstance(result, View) else None
 
 
 def complete(words: Sequence[str], incomplete: str, frontend: FrontEnd) -> list[CompletionItem]:
-    """What may stand in place of `incomplete` after `words`."""
+    """Completions of `incomplete` after `words`."""
     return ShellComplete(app, {"obj": frontend}, "mlops", "_MLOPS_COMPLETE").get_completions(list(words), incomplete)

@@ -1,4 +1,4 @@
-"""The verb that turns MLflow's autologging on, through the journal."""
+"""The command that turns MLflow's autologging through the journal on and off."""
 
 from __future__ import annotations
 
@@ -16,19 +16,17 @@ _STATES = ("on", "off", "status")
 
 @click.command()
 @click.argument("words", nargs=-1, metavar="[on|off|status] [FRAMEWORK]...")
-@click.option("--models", is_flag=True, help="Save each fitted model too, which takes MLflow seconds a model.")
+@click.option("--models", is_flag=True, help="Save each fitted model too; takes seconds per model.")
 @click.pass_obj
 def autolog(frontend: FrontEnd, words: tuple[str, ...], models: bool) -> View:
-    """Let MLflow log what FRAMEWORKs do (all by default) to this workspace's journal; 'off' undoes it.
+    """Turn MLflow's autologging of each FRAMEWORK (all by default) on or off, or show which ones are on.
 
-    'status' only tells what is on.
-
-    In a tracked cell what is logged joins its run. Frameworks: sklearn, xgboost, lightgbm, lightning, keras,
-    tensorflow, statsmodels, transformers, spark.
+    Logged values go to this workspace's journal; in a tracked cell they belong to the cell's run. Frameworks:
+    sklearn, xgboost, lightgbm, lightning, keras, tensorflow, statsmodels, transformers, spark.
     """
     if shell() is None:
         raise InvalidInput(
-            "autologging is turned on in the process that trains",
+            "autologging works only in the process that trains the model",
             hint="use %mlops autolog in a notebook; in a script set MLFLOW_TRACKING_URI=mlops:// and call"
             " mlflow.autolog()",
         )
@@ -42,7 +40,7 @@ def autolog(frontend: FrontEnd, words: tuple[str, ...], models: bool) -> View:
     elif state == "off":
         switch.switch_off(frameworks)
     on = switch.active()
-    notes = [f"MLflow logs to {switch.URI}: the runs of this notebook's workspace"] if on else []
+    notes = [f"MLflow logs to {switch.URI}, that is to this notebook's workspace"] if on else []
     return View(
         f"autologging is on for {', '.join(on)}" if on else "autologging is off",
         notes=notes,

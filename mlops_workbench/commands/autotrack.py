@@ -1,4 +1,4 @@
-"""The verb that lets cells that fit a model be runs."""
+"""The command that turns automatic tracking of cells on and off."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from mlops_workbench.commands.frontend import FrontEnd
 from mlops_workbench.commands.view import View
 
 _NOTES = {
-    True: "a cell that fits a model is a run, named after the model; %%track NAME names it yourself",
-    False: "'%mlops autotrack on' makes every cell that fits a model a run; %%track makes one cell a run",
+    True: "every cell that fits a model is tracked as a run, named after the model; %%track NAME sets another name",
+    False: "'%mlops autotrack on' tracks every cell that fits a model; %%track tracks one cell",
 }
 
 
@@ -17,9 +17,10 @@ _NOTES = {
 @click.argument("state", type=click.Choice(["on", "off", "status"]), default="status")
 @click.pass_obj
 def autotrack(frontend: FrontEnd, state: str) -> View:
-    """Make every cell that fits a model a run: on, off, or say how it is.
+    """Track every cell that fits a model as a run, without %%track.
 
-    It holds for this notebook session; autotrack = true below [capture] in workbench.toml for all that begin.
+    This applies to the current notebook session; set autotrack = true in the [capture] section of workbench.toml
+    for all new sessions.
     """
     on = frontend.autotrack(None if state == "status" else state == "on")
     return View(f"autotrack is {'on' if on else 'off'}", notes=[_NOTES[on]], data={"autotrack": on})

@@ -1,4 +1,4 @@
-"""The verb about the budget of a session."""
+"""The command about the budget of a session."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from mlops_workbench.core.workspace import FILE
 
 @click.command()
 @click.argument("limits", nargs=-1, metavar="[TIME] [MONEY] | off")
-@click.option("--stop", is_flag=True, help="Interrupt the cell that goes beyond it.")
+@click.option("--stop", is_flag=True, help="Interrupt the cell that exceeds the budget.")
 @click.pass_obj
 def budget(frontend: FrontEnd, limits: tuple[str, ...], stop: bool) -> View:
-    """Limit the tracked work of this session from now on: %mlops budget 2h 5EUR --stop.
+    """Limit the tracked work of this session from now on, for example: %mlops budget 2h 5EUR --stop.
 
-    TIME is like 90s, 30min, 2h or 1h30m, MONEY like 5EUR, by the prices in workbench.toml. A warning is shown at
-    80 % and when all is used. Without arguments the budget is shown; 'off' takes it away. A new kernel has none.
+    TIME is like 90s, 30min, 2h or 1h30m; MONEY is like 5EUR and computed from the prices in workbench.toml. Warnings
+    are shown at 80 % and 100 %. Without arguments, shows the budget; 'off' removes it. A new kernel has no budget.
     """
     if not limits:
         if stop:
@@ -29,7 +29,7 @@ def budget(frontend: FrontEnd, limits: tuple[str, ...], stop: bool) -> View:
         return budget_view(frontend.budget())
     if limits == ("off",):
         frontend.set_budget(None)
-        return View("no budget: tracked work goes on without a limit")
+        return View("no budget: tracked work has no limit")
     prices = frontend.workspace.settings.prices
     chosen = parse_budget(limits, currency=prices.currency, stop=stop)
     if chosen.money is not None:
@@ -39,13 +39,13 @@ def budget(frontend: FrontEnd, limits: tuple[str, ...], stop: bool) -> View:
 
 
 def budget_view(state: BudgetState | None) -> View:
-    """A budget and what was used of it."""
+    """A budget and how much of it was used."""
     if state is None:
-        return View("no budget", notes=["%mlops budget 2h 5EUR sets one; --stop interrupts the cell that goes beyond"])
-    end = "the cell that goes beyond is interrupted" if state.budget.stop else "a warning is shown, the work goes on"
+        return View("no budget", notes=["set one: %mlops budget 2h 5EUR; --stop interrupts the cell that exceeds it"])
+    action = "the running cell is interrupted" if state.budget.stop else "a warning is shown, cells continue"
     return View(
         "budget of this session",
-        facts=[("used", f"{share(state.used)}: {state.text()}"), ("at its end", end)],
+        facts=[("used", f"{share(state.used)}: {state.text()}"), ("when exceeded", action)],
         data={
             "seconds": state.seconds,
             "money": state.money,
@@ -58,7 +58,7 @@ def budget_view(state: BudgetState | None) -> View:
 
 
 def _check_prices(prices: PriceSettings, file: str) -> None:
-    # A shell that only lists runs need not load what measures them.
+    # Imported here: listing runs in a shell does not need the code that measures energy.
     from mlops_workbench.capture.resources.cost import prices_missing
     from mlops_workbench.capture.resources.energy import EnergyCounter
 

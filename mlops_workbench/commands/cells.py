@@ -1,4 +1,4 @@
-"""Values as a person reads them."""
+"""Values in the cells of a table."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mlops_workbench.core.shown.sparkline import blocks, sparkline
 
 @dataclass(frozen=True)
 class Curve:
-    """Values over time, drawn the size of a word; `label` is for screen readers."""
+    """Values over time, drawn as a sparkline; `label` is for screen readers."""
 
     values: Sequence[float | None]
     label: str = ""
@@ -22,10 +22,17 @@ class Curve:
 
 
 Cell = str | int | float | bool | Curve | None
+#: Which part of the data a version's digest covers.
+COVERS = {"content": "all of it", "sampled": "a sample of it", "shape": "its shape only"}
+
+
+def counted(count: int, noun: str) -> str:
+    """``1 run``, ``1,200 runs``; `noun` is the singular."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def cell(value: Cell) -> str:
-    """Any cell of a table."""
+    """A cell as text."""
     if value is None:
         return "–"
     if isinstance(value, bool):
@@ -34,5 +41,5 @@ def cell(value: Cell) -> str:
 
 
 def cell_html(value: Cell) -> str:
-    """Any cell of a table, as HTML."""
+    """A cell as HTML."""
     return sparkline(value.values, label=value.label) if isinstance(value, Curve) else escape(cell(value))

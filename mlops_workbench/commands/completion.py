@@ -1,4 +1,4 @@
-"""Names that may follow a verb, asked of a control plane that runs already."""
+"""Completion of names, from a control plane that is already running."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ Completer = Callable[[click.Context, click.Parameter, str], list[str]]
 
 
 def names(find: Callable[[Client], Iterable[str]]) -> Completer:
-    """A completer over names from the control plane; without one there is nothing to offer."""
+    """A completer over names from the control plane; it offers nothing while none runs."""
 
     def complete(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
-        # An HTTP client takes longer to import than all of the verbs; --help and the names of verbs need none.
+        # Imported here: an HTTP client takes longer to import than all commands, and --help does not need it.
         from mlops_workbench.client.client import Client
 
         frontend: FrontEnd | None = context.find_object(object)  # type: ignore[assignment]
         try:
             workspace = frontend.workspace if frontend is not None else Workspace.find()
-            # Completion must be quick and change nothing: it does not start a control plane.
+            # Completion must be quick and change nothing, so it does not start a control plane.
             with Client.connect(workspace, start=False) as client:
                 return sorted({name for name in find(client) if name.startswith(incomplete)})
         except WorkbenchError:

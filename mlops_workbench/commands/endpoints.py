@@ -1,10 +1,11 @@
-"""Verbs about endpoints."""
+"""Commands about endpoints."""
 
 from __future__ import annotations
 
 import click
 
 from mlops_workbench.client.bodies import DeployRequest
+from mlops_workbench.commands.cells import counted
 from mlops_workbench.commands.completion import endpoint_names, model_references
 from mlops_workbench.commands.frontend import FrontEnd
 from mlops_workbench.commands.view import View
@@ -16,12 +17,15 @@ _SHOWN_ROWS = 20
 
 @click.command()
 @click.argument("model", metavar="MODEL[@ALIAS|/VERSION]", shell_complete=model_references)
-@click.option("--name", default="", help="Name of the endpoint; by default the model's.")
+@click.option("--name", default="", help="Name of the endpoint; by default the model's name.")
 @click.option("--port", default=0, type=click.IntRange(0, 65535), help="Port; by default any free one.")
-@click.option("--timeout", default=120.0, show_default=True, help="Seconds to wait until it answers.")
+@click.option("--timeout", default=120.0, show_default=True, help="Seconds to wait until the endpoint is ready.")
 @click.pass_obj
 def deploy(frontend: FrontEnd, model: str, name: str, port: int, timeout: float) -> View:
-    """Serve a model; with @ALIAS the endpoint follows the alias, an existing endpoint switches over."""
+    """Serve a MODEL, by default its champion.
+
+    With @ALIAS the endpoint follows the alias. An endpoint that exists switches to the new version.
+    """
     if "@" not in model and "/" not in model:
         model = f"{model}@champion"
     endpoint = name or model.split("@")[0].split("/")[0]
@@ -31,7 +35,7 @@ def deploy(frontend: FrontEnd, model: str, name: str, port: int, timeout: float)
 
 @click.command()
 @click.argument("name", required=False, shell_complete=endpoint_names)
-@click.option("--remove", is_flag=True, help="Stop endpoint NAME for good.")
+@click.option("--remove", is_flag=True, help="Stop endpoint NAME permanently.")
 @click.pass_obj
 def endpoints(frontend: FrontEnd, name: str | None, remove: bool) -> View:
     """List endpoints, or show endpoint NAME."""
@@ -45,7 +49,7 @@ def endpoints(frontend: FrontEnd, name: str | None, remove: bool) -> View:
                     (e.name, e.state, e.model, e.version, e.requests, e.errors, e.p50_ms, e.p99_ms, e.url)
                     for e in found
                 ],
-                notes=[] if found else ["deploy one: %mlops deploy MODEL@champion"],
+                notes=[] if found else ["deploy a model: %mlops deploy MODEL@champion"],
                 data=found,
             )
         if remove:
@@ -57,14 +61,14 @@ def endpoints(frontend: FrontEnd, name: str | None, remove: bool) -> View:
 @click.command()
 @click.argument("endpoint", shell_complete=endpoint_names)
 @click.argument("data", nargs=-1, required=True, metavar="DATA")
-@click.option("--event-time", default=None, help="When the rows happened, ISO 8601.")
-@click.option("--output", "-o", default=None, type=click.Path(dir_okay=False), help="Write the predictions as CSV.")
+@click.option("--event-time", default=None, help="Time of the rows' events, ISO 8601.")
+@click.option("--output", "-o", default=None, type=click.Path(dir_okay=False), help="CSV file to write.")
 @click.pass_obj
 def predict(
     frontend: FrontEnd, endpoint: str, data: tuple[str, ...], event_time: str | None, output: str | None
 ) -> View:
-    """Ask ENDPOINT for predictions. DATA is a table: an expression in a notebook, a CSV or Parquet file in a shell."""
-    # pandas costs every other verb more time than the verb itself takes.
+    """Get predictions of ENDPOINT for DATA: an expression in a notebook, a CSV or Parquet file in a shell."""
+    # Imported here: importing pandas takes longer than any other command.
     from mlops_workbench.client.prediction import request_predictions
 
     table = frontend.table(" ".join(data))
@@ -77,10 +81,10 @@ def predict(
         predictions.to_csv(output, index=False, header=["prediction"])
         notes.append(f"written to {output}")
     if len(predictions) > _SHOWN_ROWS:
-        notes.append(f"the first {_SHOWN_ROWS} of {len(predictions)} rows")
+        notes.append(f"showing the first {_SHOWN_ROWS} of {len(predictions):,} rows")
     shown = predictions.head(_SHOWN_ROWS)
     return View(
-        f"{len(predictions)} prediction{'s' if len(predictions) != 1 else ''} of {endpoint}, version {found.version}",
+        f"{counted(len(predictions), 'prediction')} of {endpoint}, version {found.version}",
         columns=("row", "prediction"),
         rows=[(str(row), value) for row, value in zip(shown.index, shown.tolist(), strict=True)],
         notes=notes,
@@ -90,31 +94,31 @@ def predict(
 
 @click.command()
 @click.argument("name", shell_complete=endpoint_names)
-@click.option("--timeout", default=120.0, show_default=True, help="Seconds to wait until it answers.")
+@click.option("--timeout", default=120.0, show_default=True, help="Seconds to wait until the endpoint is ready.")
 @click.pass_obj
 def rollback(frontend: FrontEnd, name: str, timeout: float) -> View:
-    """Let endpoint NAME serve its previous version again; an alias it follows moves back too."""
+    """Return endpoint NAME to its previous version, and the alias that it follows with it."""
     with frontend.client() as client:
         if not any(endpoint.name == name for endpoint in client.endpoints()) and any(
             model.name == name for model in client.models()
         ):
             version = client.rollback_model(name)
-            return View(f"champion of {name} is version {version.version} again", data=version)
+            return View(f"rolled back: the champion of {name} is version {version.version}", data=version)
         return endpoint_view(client.rollback(name, timeout=timeout), "rolled back")
 
 
 def endpoint_view(endpoint: Endpoint, done: str) -> View:
-    """An endpoint in full."""
-    moving = f" -> {endpoint.wanted_version}" if endpoint.wanted_version != endpoint.version else ""
+    """Everything about an endpoint."""
+    target = f" -> {endpoint.wanted_version}" if endpoint.wanted_version != endpoint.version else ""
     facts = [
         ("state", endpoint.state),
         ("model", endpoint.model),
-        ("version", f"{endpoint.version}{moving}"),
+        ("version", f"{endpoint.version}{target}"),
         ("previous", endpoint.previous or None),
         ("url", endpoint.url),
-        ("since", moment(endpoint.since_ms)),
-        ("requests", f"{endpoint.requests} ({endpoint.rows} rows, {endpoint.errors} errors)"),
-        ("latency", f"{duration(_seconds(endpoint.p50_ms))} p50, {duration(_seconds(endpoint.p99_ms))} p99"),
+        ("serving since", moment(endpoint.since_ms)),
+        ("requests", f"{endpoint.requests:,} ({counted(endpoint.rows, 'row')}, {counted(endpoint.errors, 'error')})"),
+        ("latency", f"p50 {duration(_seconds(endpoint.p50_ms))}, p99 {duration(_seconds(endpoint.p99_ms))}"),
     ]
     if endpoint.message:
         facts.append(("message", endpoint.message))

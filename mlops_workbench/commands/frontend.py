@@ -1,4 +1,4 @@
-"""What a verb may ask of the place it is spoken in: a shell or a notebook."""
+"""What a command needs of the shell or notebook that runs it."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ class FrontEnd(Protocol):
 
     @property
     def workspace(self) -> Workspace:
-        """The workspace it belongs to."""
+        """Workspace of the current folder."""
         ...
 
     def client(self) -> Client:
-        """A client of the control plane, started if need be."""
+        """A client of the control plane, which is started if it does not run."""
         ...
 
     def experiment(self) -> str | None:
-        """The experiment in use here, None for no preference."""
+        """The current experiment, None for none."""
         ...
 
     def use_experiment(self, name: str) -> None:
-        """Use an experiment from now on, where that means something."""
+        """Make `name` the current experiment; no effect in a shell."""
         ...
 
     def table(self, expression: str) -> Any:
-        """The data that a word on the command line stands for: a file, or an expression of the notebook."""
+        """Data of an argument: a file in a shell, an expression in a notebook."""
         ...
 
     def save_model(self, run: str) -> bool:
-        """Save the fitted model of a run that is still in memory; False when this frontend has none."""
+        """Save the fitted model of a run if it is still in memory; return whether it was."""
         ...
 
     def autotrack(self, on: bool | None = None) -> bool:
-        """Let cells that fit a model be runs (or not, or leave it as it is), and tell how it is now."""
+        """Turn automatic tracking on or off, or leave it unchanged (None); return whether it is on."""
         ...
 
     def budget(self) -> BudgetState | None:
@@ -48,15 +48,9 @@ class FrontEnd(Protocol):
         ...
 
     def set_budget(self, budget: Budget | None) -> None:
-        """Begin a budget, or end it with None.
-
-        Raises
-        ------
-        InvalidInput
-            Nothing is tracked in this place.
-        """
+        """Set a budget, or remove it with None; raises InvalidInput in a shell."""
         ...
 
     def progress(self, text: str) -> None:
-        """Show a line while the verb goes on."""
+        """Show a line of progress while the command runs."""
         ...

@@ -1,4 +1,4 @@
-"""Verbs about registered models."""
+"""Commands about registered models."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ gate_option = click.option(
     "--gate",
     multiple=True,
     metavar="CONDITION",
-    help="For example 'mae < 25' or 'mae <= champion.mae'; may be given several times.",
+    help="Condition on the metrics, such as 'mae < 25' or 'mae <= champion.mae'; repeatable.",
 )
 baseline_option = click.option(
-    "--baseline", default="", metavar="RUN", shell_complete=run_names, help="Run that a gate calls 'baseline'."
+    "--baseline", default="", metavar="RUN", shell_complete=run_names, help="Run that a gate refers to as 'baseline'."
 )
 
 
@@ -40,7 +40,7 @@ def models(frontend: FrontEnd, name: str | None) -> View:
                      moment(m.updated_ms))
                     for m in found
                 ],
-                notes=[] if found else ["register one: %mlops register RUN --as NAME"],
+                notes=[] if found else ["register the model of a run: %mlops register RUN --as NAME"],
                 data=found,
             )  # fmt: skip
         versions = client.versions(name)
@@ -59,9 +59,9 @@ def models(frontend: FrontEnd, name: str | None) -> View:
 
 @click.command()
 @click.argument("run", shell_complete=run_names)
-@click.option("--as", "name", required=True, metavar="MODEL", shell_complete=model_names, help="Registered model.")
-@click.option("--model", default="", metavar="NAME", help="Which of the run's models, when it has several.")
-@click.option("--alias", default="", help="Alias to set when the gate passes, for example champion.")
+@click.option("--as", "name", required=True, metavar="MODEL", shell_complete=model_names, help="Name of the model.")
+@click.option("--model", default="", metavar="NAME", help="Which of the run's models, if it has several.")
+@click.option("--alias", default="", help="Alias to set if the gate passes, for example champion.")
 @gate_option
 @baseline_option
 @click.pass_obj
@@ -82,17 +82,17 @@ def register(
 @baseline_option
 @click.pass_obj
 def promote(frontend: FrontEnd, reference: str, alias: str, gate: tuple[str, ...], baseline: str) -> View:
-    """Give a model version an alias, if the gate allows it; the champion before becomes 'previous'."""
+    """Set an alias of a model version if the gate passes; the old champion becomes 'previous'."""
     name, slash, number = reference.partition("/")
     if not slash or not number.isdecimal() or len(number) > 10:
-        raise InvalidInput(f"'{reference}' is no model version", hint="write it as MODEL/VERSION, for example churn/3")
+        raise InvalidInput(f"'{reference}' is not a model version", hint="write MODEL/VERSION, for example churn/3")
     with frontend.client() as client:
         version = client.promote(name, int(number), PromoteRequest(alias, list(gate), baseline))
     return version_view(version, "promoted")
 
 
 def version_view(version: ModelVersion, done: str) -> View:
-    """A model version in full."""
+    """Everything about a model version."""
     facts: list[tuple[str, Cell]] = [
         ("aliases", ", ".join(version.aliases) or "–"),
         ("estimator", version.estimator),
@@ -101,7 +101,7 @@ def version_view(version: ModelVersion, done: str) -> View:
     ]
     checks = version.gate.checks if version.gate else []
     sections = [
-        View("gate", ("condition", "passed", "measured"), [(c.condition, c.passed, c.detail) for c in checks]),
+        View("gate", ("condition", "passed", "detail"), [(c.condition, c.passed, c.detail) for c in checks]),
         View("metrics", ("name", "value"), sorted(version.metrics.items())),
         View("inputs", ("name", "type", "required"), [(c.name, c.dtype, c.required) for c in version.inputs]),
     ]
@@ -116,9 +116,9 @@ def version_view(version: ModelVersion, done: str) -> View:
 
 def _next(version: ModelVersion) -> str:
     if not version.inputs:
-        # An endpoint would refuse it; the moment to say so is now, while the model is in memory.
+        # An endpoint would refuse it. The fix is easy only now, while the model is still in memory.
         return (
-            "it cannot be deployed: what it was trained on was not seen. Run the cell again with "
+            "it cannot be deployed: its training data was not recorded. Run the cell again with "
             "log_model(model, X=X, y=y) after fit, and register that run"
         )
     if version.aliases:

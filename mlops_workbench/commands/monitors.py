@@ -1,4 +1,4 @@
-"""Verbs about monitors and alerts."""
+"""Commands about monitors and alerts."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mlops_workbench.commands.cells import Cell
+from mlops_workbench.commands.cells import Cell, counted
 from mlops_workbench.commands.completion import endpoint_names, pipeline_names
 from mlops_workbench.commands.frontend import FrontEnd
+from mlops_workbench.commands.monitor_plots import windows_figure
 from mlops_workbench.commands.values import parse_assignments
 from mlops_workbench.commands.view import Plot, View
 from mlops_workbench.core.monitors import Alert, MonitorReport, MonitorSpec, Window
@@ -21,15 +22,15 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("endpoint", required=False, shell_complete=endpoint_names)
-@click.option("--window", help="month, day, hour, or a number of rows.")
+@click.option("--window", help="Window: month, day, hour, or a number of rows.")
 @click.option("--metric", help="mae, rmse, r2, accuracy or f1.")
-@click.option("--max-degradation", type=float, help="Relative loss of quality that counts, for example 0.1.")
+@click.option("--max-degradation", type=float, help="Relative loss of quality that raises an alert, for example 0.1.")
 @click.option("--pipeline", shell_complete=pipeline_names, help="Pipeline that an alert starts.")
 @click.option(
     "-p", "--param", "params", multiple=True, metavar="NAME=VALUE",
-    help="Its parameters; {start} and {end} stand for the alerting windows' dates.",
+    help="Parameter of that pipeline; {start} and {end} are replaced by the dates of the alerting windows. Repeatable.",
 )  # fmt: skip
-@click.option("--on/--off", "enabled", default=None, help="Evaluate regularly, or only when asked.")
+@click.option("--on/--off", "enabled", default=None, help="Evaluate regularly, or only by this command.")
 @click.pass_obj
 def monitor(
     frontend: FrontEnd,
@@ -41,7 +42,10 @@ def monitor(
     params: tuple[str, ...],
     enabled: bool | None,
 ) -> View:
-    """Evaluate the monitor of ENDPOINT now and show it; options change it first."""
+    """Evaluate the monitor of ENDPOINT now and show it, or list all monitors.
+
+    Options change the monitor before it is evaluated.
+    """
     with frontend.client() as client:
         if endpoint is None:
             return _list(client)
@@ -67,22 +71,20 @@ def alerts(frontend: FrontEnd, endpoint: str | None) -> View:
 def report_view(report: MonitorReport) -> View:
     """Windows and alerts of a monitor."""
     spec = report.spec
-    # The figure has one builder, beside the statistics that it shows.
-    from mlops_workbench.commands.monitor_plots import windows_figure
-
     rows: list[list[Cell]] = [
         [w.label, w.rows, ", ".join(map(str, w.versions)), w.quality, w.reference_quality,
          share(w.coverage), "degraded" if w.degraded else "", _drift(w), w.note or None]
         for w in report.windows
     ]  # fmt: skip
     return View(
-        f"monitor of {spec.endpoint}: by {spec.window if not spec.window.isdecimal() else spec.window + ' rows'}",
-        facts=[("on alert", f"pipeline {spec.pipeline} starts" if spec.pipeline else "nothing starts"),
+        f"monitor of {spec.endpoint}",
+        facts=[("window", counted(int(spec.window), "row") if spec.window.isdecimal() else spec.window),
+               ("on alert", f"pipeline {spec.pipeline} starts" if spec.pipeline else "no pipeline starts"),
                ("evaluated", moment(report.evaluated_ms))],
-        columns=("window", "rows", "version", spec.metric, "reference", "truth", "quality", "drift", "note"),
+        columns=("window", "rows", "version", spec.metric, "reference", "labelled", "quality", "drift", "note"),
         rows=rows,
         sections=[alerts_view(report.alerts)] if report.alerts else [],
-        notes=[] if rows else ["no predictions are logged yet"],
+        notes=[] if rows else ["no predictions logged yet"],
         data=report,
         plots=[Plot(f"monitor of {report.spec.endpoint}", lambda: windows_figure(report))] if rows else [],
     )  # fmt: skip
@@ -92,7 +94,7 @@ def alerts_view(found: list[Alert]) -> View:
     """Alerts as a table."""
     return View(
         "alerts" if found else "no alerts",
-        columns=("raised", "endpoint", "version", "kind", "window", "what", "started", "state"),
+        columns=("raised", "endpoint", "version", "kind", "window", "message", "pipeline run", "state"),
         rows=[
             (moment(a.at_ms), a.endpoint, a.version, a.kind, a.window, a.message, a.pipeline_run[:12] or None,
              "resolved" if a.resolved_ms else "open")
@@ -106,13 +108,13 @@ def _list(client: Client) -> View:
     found = client.monitors()
     return View(
         "monitors" if found else "no monitors yet",
-        columns=("endpoint", "window", "metric", "windows", "open alerts", "starts"),
+        columns=("endpoint", "window", "metric", "windows", "open alerts", "pipeline on alert"),
         rows=[
             (m.spec.endpoint, m.spec.window, m.spec.metric, len(m.windows),
              sum(not a.resolved_ms for a in m.alerts), m.spec.pipeline or None)
             for m in found
         ],
-        notes=[] if found else ["every endpoint gets one when it is deployed"],
+        notes=[] if found else ["deploying an endpoint creates its monitor"],
         data=found,
     )  # fmt: skip
 
@@ -123,8 +125,8 @@ def _spec(client: Client, endpoint: str) -> MonitorSpec:
 
 
 def _drift(window: Window) -> str:
-    moved = [feature.name for feature in window.features if feature.drifted]
-    return ", ".join(moved[:4]) + (f" and {len(moved) - 4} more" if len(moved) > 4 else "") if moved else ""
+    drifted = [feature.name for feature in window.features if feature.drifted]
+    return ", ".join(drifted[:4]) + (f" and {len(drifted) - 4} more" if len(drifted) > 4 else "")
 
 
 COMMANDS = (monitor, alerts)

@@ -1,4 +1,4 @@
-"""Verbs about pipelines."""
+"""Commands about pipelines."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mlops_workbench.core.shown.formats import duration, moment
 @click.group(invoke_without_command=True)
 @click.pass_context
 def pipeline(context: click.Context) -> View | None:
-    """List pipelines; run, show or cancel one."""
+    """Run, show or cancel a pipeline; without a subcommand, list them."""
     return _list(context.obj) if context.invoked_subcommand is None else None
 
 
@@ -36,8 +36,8 @@ def _list(frontend: FrontEnd) -> View:
 
 @pipeline.command("run")
 @click.argument("name", shell_complete=pipeline_names)
-@click.option("-p", "--param", "params", multiple=True, metavar="NAME=VALUE", help="A parameter; repeatable.")
-@click.option("--detach", is_flag=True, help="Do not wait for the end.")
+@click.option("-p", "--param", "params", multiple=True, metavar="NAME=VALUE", help="Parameter; repeatable.")
+@click.option("--detach", is_flag=True, help="Return at once, without waiting for the run to end.")
 @click.pass_obj
 def run_pipeline(frontend: FrontEnd, name: str, params: tuple[str, ...], detach: bool) -> View:
     """Run pipeline NAME and wait for it."""
@@ -48,8 +48,8 @@ def run_pipeline(frontend: FrontEnd, name: str, params: tuple[str, ...], detach:
             return pipeline_run_view(run)
         shown: dict[str, str] = {}
 
-        def progress(now: PipelineRun) -> None:
-            for stage in now.stages:
+        def progress(current: PipelineRun) -> None:
+            for stage in current.stages:
                 if shown.get(stage.name) != stage.state and stage.state != "pending":
                     shown[stage.name] = stage.state
                     frontend.progress(_stage_line(stage.name, stage.state, stage.start_ms, stage.end_ms, stage.message))
@@ -58,7 +58,8 @@ def run_pipeline(frontend: FrontEnd, name: str, params: tuple[str, ...], detach:
     view = pipeline_run_view(run)
     if run.state != "succeeded":
         raise PipelineFailed(
-            f"pipeline run {run.id[:12]} {run.state}: {run.message}", hint=f"'mlops pipeline show {run.id[:12]}'"
+            f"pipeline run {run.id[:12]} {run.state}: {run.message}",
+            hint=f"'mlops pipeline show {run.id[:12]}' shows its stages",
         )
     return view
 
@@ -67,7 +68,7 @@ def run_pipeline(frontend: FrontEnd, name: str, params: tuple[str, ...], detach:
 @click.argument("run_id", metavar="RUN-ID", shell_complete=pipeline_run_ids)
 @click.pass_obj
 def show_pipeline(frontend: FrontEnd, run_id: str) -> View:
-    """Show a pipeline run, by the start of its id, or the newest run of a pipeline by its name."""
+    """Show a pipeline run by the start of its id, or the newest run of a pipeline by the pipeline's name."""
     with frontend.client() as client:
         return pipeline_run_view(client.pipeline_run(_find(client.pipeline_runs(1000), run_id).id))
 
@@ -76,13 +77,13 @@ def show_pipeline(frontend: FrontEnd, run_id: str) -> View:
 @click.argument("run_id", metavar="RUN-ID", shell_complete=pipeline_run_ids)
 @click.pass_obj
 def cancel_pipeline(frontend: FrontEnd, run_id: str) -> View:
-    """Stop a pipeline run."""
+    """Cancel a pipeline run by the start of its id, or the newest run of a pipeline by the pipeline's name."""
     with frontend.client() as client:
         return pipeline_run_view(client.cancel_pipeline_run(_find(client.pipeline_runs(1000), run_id).id))
 
 
 class PipelineFailed(WorkbenchError):
-    """The pipeline ran and did not succeed."""
+    """The pipeline run failed or was cancelled."""
 
     code = "pipeline_failed"
     status = 409
@@ -115,7 +116,7 @@ def pipeline_run_view(run: PipelineRun) -> View:
 
 def _runs_view(found: list[PipelineRun]) -> View:
     return View(
-        "last runs",
+        "newest runs",
         columns=("id", "pipeline", "state", "reason", "started", "published"),
         rows=[(r.id[:12], r.pipeline, r.state, r.reason, moment(r.start_ms), r.published or None) for r in found],
     )

@@ -1,4 +1,4 @@
-"""Values given on a command line."""
+"""Values of a command line."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from mlops_workbench.core.errors import InvalidInput
 
 
 def parse_assignments(texts: Iterable[str]) -> dict[str, Any]:
-    """``["month=3", "months=[1, 2]"]`` as a dict; a value is read as YAML, so text needs no quotes.
+    """``["month=3", "months=[1, 2]"]`` as a dict; values are parsed as YAML, so text needs no quotes.
 
     Raises
     ------
     InvalidInput
-        Something is not of the form ``name=value``, or a name comes twice.
+        A text is not of the form ``name=value``, or a name occurs twice.
     """
     values: dict[str, Any] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name.strip():
-            raise InvalidInput(f"'{text}' is not of the form name=value", hint="write for example -p month=3")
+            raise InvalidInput(f"'{text}' is not of the form name=value", hint="for example: -p month=3")
         if name.strip() in values:
             raise InvalidInput(f"parameter '{name.strip()}' is given twice", hint="give it once")
         values[name.strip()] = _scalar(value)
@@ -34,5 +34,5 @@ def _scalar(text: str) -> Any:
         value = yaml.safe_load(text)
     except yaml.YAMLError:
         return text
-    # Dates stay text: the parameter's declared type says what they are.
+    # Dates stay text: the declared type of the parameter decides.
     return value if isinstance(value, bool | int | float | list) or (value is None and text in ("null", "~")) else text

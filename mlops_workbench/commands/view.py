@@ -1,4 +1,4 @@
-"""What a verb answers: text in a shell, a static table in a notebook, a DataFrame for a program."""
+"""Result of a command: text in a shell, a static table in a notebook, a DataFrame in a program."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 _STYLE = f"{FONT};font-size:13px;color:{TEXT};line-height:1.5"
-#: Characters that a column of text keeps in a narrow terminal, and between two columns.
+#: Minimum width of a column in a narrow terminal, and the gap between two columns.
 _NARROWEST, _GAP = 10, 3
-#: In the metadata of an output: it is the workbench's own, and no result of the cell.
+#: Key in the metadata of an output that the workbench shows; such an output is not a result of the cell.
 MARK = "mlops_workbench"
 _RULE = f"border-bottom:1px solid {BORDER}"
 
@@ -29,7 +29,7 @@ _DIFF_COLOURS = {"+": ("green", GOOD), "-": ("red", BAD), "@": ("cyan", INFO)}
 
 @dataclass(frozen=True)
 class Plot:
-    """A figure of a view: its title, and what makes it when one can be shown."""
+    """A figure of a view; `make` builds it when it is shown."""
 
     title: str
     make: Callable[[], Figure] = field(repr=False)
@@ -37,34 +37,34 @@ class Plot:
 
 @dataclass
 class View:
-    """The answer of a verb.
+    """Result of a command.
 
     Parameters
     ----------
     title : str
-        What it is.
+        Heading.
     columns, rows
         A table; numbers are right-aligned.
     facts : sequence of (name, value)
         Shown above the table.
     notes : sequence of str
-        Shown below it: what to do next.
+        Shown below the table, for example the next step.
     sections : sequence of View
         Further tables.
     block : str
-        Text that keeps its lines, such as source code.
+        Preformatted text, such as source code.
     diff : bool
-        The block is a unified diff, which is coloured.
+        Whether the block is a unified diff, which is coloured.
     folded : bool
-        Notebooks show only the title of this section until it is opened.
+        Whether a notebook shows only the title of this section until it is opened.
     data : object
-        The nouns behind it, for programs and for ``--json``.
+        The objects behind the table, for programs and for ``--json``.
     plots : sequence of Plot
-        Plotly figures; made only where they can be shown.
+        Plotly figures, shown in notebooks only.
     failed : bool
-        What was asked about did not pass: a shell's exit code is 1.
+        Whether a check failed: the exit code in a shell is 1.
     table : callable, optional
-        Makes the DataFrame, where that holds more than the table that is shown.
+        Builds the DataFrame if it has more than the table that is shown.
     """
 
     title: str
@@ -82,7 +82,7 @@ class View:
     failed: bool = False
 
     def frame(self) -> pd.DataFrame:
-        """The answer as a DataFrame of shape (rows, columns)."""
+        """The table as a DataFrame of shape (rows, columns)."""
         if self.table is not None:
             return self.table()
         import pandas as pd
@@ -90,7 +90,7 @@ class View:
         return pd.DataFrame([list(row) for row in self.rows], columns=list(self.columns))
 
     def text(self, *, width: int = 120, colour: bool = False) -> str:
-        """The view as text, tables drawn by rich."""
+        """The view as text; rich draws the tables."""
         from rich.console import Console
 
         stream = io.StringIO()
@@ -98,7 +98,7 @@ class View:
             file=stream,
             width=width,
             force_terminal=colour,
-            # In a notebook rich would show the text itself, beside the view.
+            # Otherwise rich displays the text itself in a notebook, in addition to the view.
             force_jupyter=False,
             no_color=not colour,
             highlight=False,
@@ -107,29 +107,29 @@ class View:
         return stream.getvalue().rstrip("\n")
 
     def json(self) -> str:
-        """The nouns behind the view as JSON."""
+        """The data of the view as JSON."""
         import msgspec
 
         plain = self.data.to_dict() if hasattr(self.data, "to_dict") else self.data
         return msgspec.json.format(msgspec.json.encode(plain)).decode()
 
     def html(self) -> str:
-        """The view as static HTML without scripts: a saved notebook shows it anywhere."""
+        """The view as static HTML without scripts, so that a saved notebook shows it anywhere."""
         return f'<div style="{_STYLE}">{self._html()}</div>'
 
     def __str__(self) -> str:
         return self.text()
 
     def _ipython_display_(self) -> None:
-        """Show the view, and the figures below it."""
+        """Display the view, and its figures below it."""
         from IPython.core.getipython import get_ipython
         from IPython.display import display
 
         marks = {MARK: {"view": self.title}}
         display(self._repr_mimebundle_(), raw=True, metadata=marks)
-        # A terminal draws none.
+        # A terminal cannot draw figures.
         for plot in self.plots if hasattr(get_ipython(), "kernel") else ():
-            # One bundle: a front end with plotly draws it, any other names it.
+            # A front end without plotly shows the title instead.
             bundle = {
                 "application/vnd.plotly.v1+json": plot.make().to_plotly_json(),
                 "text/html": f"<em>interactive figure: {html.escape(plot.title)}</em>",
@@ -159,7 +159,7 @@ class View:
                 table.add_row(*(Text(cell(value)) for value in row[:shown]))
             console.print(table)
             if shown < len(self.columns):
-                console.print(Text(f"no room for {', '.join(self.columns[shown:])}", style="dim"))
+                console.print(Text(f"not shown: {', '.join(self.columns[shown:])}", style="dim"))
         if self.block and self.diff:
             for line in self.block.splitlines():
                 console.print(Text(line, style=_DIFF_COLOURS.get(line[:1], ("", ""))[0]))
@@ -224,7 +224,7 @@ class View:
         )
 
     def _fitting(self, width: int) -> int:
-        """How many columns a table of this width can have without folding words letter by letter."""
+        """Number of columns that fit `width` without breaking words letter by letter."""
         used = 0
         for number, name in enumerate(self.columns):
             natural = max(len(name), *(len(cell(row[number])) for row in self.rows))

@@ -1,4 +1,4 @@
-"""Verbs about the workspace and its processes."""
+"""Commands about the workspace and its processes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from mlops_workbench.client.launch import ensure_running, find_running, log_file, read_address
+from mlops_workbench.commands.cells import counted
 from mlops_workbench.commands.frontend import FrontEnd
 from mlops_workbench.commands.view import View
 from mlops_workbench.core.errors import Unavailable, WorkbenchError
@@ -19,11 +20,14 @@ from mlops_workbench.core.workspace import FILE, Workspace
 @click.command()
 @click.argument("folder", default=".", type=click.Path(path_type=Path, file_okay=False))
 def init(folder: Path) -> View:
-    """Make FOLDER (by default this one) a workspace: workbench.toml with every setting explained."""
-    known = (folder / FILE).exists()
+    """Create a workspace in FOLDER, by default the current one.
+
+    Writes workbench.toml, in which every setting is explained.
+    """
+    existed = (folder / FILE).exists()
     workspace = Workspace.init(folder)
     return View(
-        f"{'already a workspace' if known else 'new workspace'}: {workspace.root}",
+        f"{'already a workspace' if existed else 'new workspace'}: {workspace.root}",
         facts=[("settings", str(workspace.root / FILE)), ("state", str(workspace.state))],
         notes=["next: %mlops experiment NAME in a notebook, then start a cell with %%track"],
         data={"root": str(workspace.root)},
@@ -31,33 +35,33 @@ def init(folder: Path) -> View:
 
 
 @click.command()
-@click.option("--host", help="Address to listen on; anything but loopback is for a team.")
-@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 is any free one.")
+@click.option("--host", help="Address to listen on; by default only this machine can connect.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 chooses a free port.")
 @click.pass_obj
 def up(frontend: FrontEnd, host: str | None, port: int | None) -> View:
-    """Start the control plane, unless it runs; its endpoints come back with it."""
+    """Start the control plane and its endpoints; no effect if it already runs."""
     options = [f"--{name}={value}" for name, value in (("host", host), ("port", port)) if value is not None]
     running = find_running(frontend.workspace) is not None
     ensure_running(frontend.workspace, options)
     with frontend.client() as client:
         view = status_view(client.status())
     if running and options:
-        view.notes = ["it ran already: 'mlops down' first to let it listen elsewhere"]
+        view.notes = ["it was already running; run 'mlops down' before you change the host or port"]
     return view
 
 
 @click.command()
-@click.option("--keep-endpoints", is_flag=True, help="Leave the endpoints serving.")
+@click.option("--keep-endpoints", is_flag=True, help="Leave the endpoints running.")
 @click.pass_obj
 def down(frontend: FrontEnd, keep_endpoints: bool) -> View:
-    """Stop the control plane and the endpoints; everything that is wanted is remembered for 'up'."""
+    """Stop the control plane and the endpoints; 'mlops up' starts them again."""
     from mlops_workbench.client.client import Client
 
     address = read_address(frontend.workspace)
     try:
         client = Client.connect(frontend.workspace, start=False)
     except Unavailable:
-        return _end_leftovers(frontend, keep_endpoints)
+        return _stop_orphans(frontend, keep_endpoints)
     with client:
         running = [run for run in client.pipeline_runs(50) if run.state in ("pending", "running")]
         client.shutdown(keep_endpoints=keep_endpoints)
@@ -68,29 +72,31 @@ def down(frontend: FrontEnd, keep_endpoints: bool) -> View:
                 "the control plane does not stop", where=str(log_file(frontend.workspace)), hint="see its log"
             )
         time.sleep(0.05)
-    notes = [f"{len(running)} pipeline run(s) go on by themselves"] if running else []
+    notes = [f"still running: {counted(len(running), 'pipeline run')}"] if running else []
     return View(
-        "control plane stopped" + (", endpoints go on" if keep_endpoints else ""), notes=notes, data={"stopped": True}
+        "control plane stopped" + (", endpoints still running" if keep_endpoints else ""),
+        notes=notes,
+        data={"stopped": True},
     )
 
 
-def _end_leftovers(frontend: FrontEnd, keep_endpoints: bool) -> View:
-    # A control plane that was killed leaves its endpoints serving, as it should; 'down' still means all of it.
+def _stop_orphans(frontend: FrontEnd, keep_endpoints: bool) -> View:
+    # Endpoints survive a control plane that was killed; 'down' stops them too.
     from mlops_workbench.deployments import Supervisor
 
     supervisor = Supervisor(frontend.workspace)
-    left = sorted(supervisor.running())
-    if left and not keep_endpoints:
+    names = sorted(supervisor.running())
+    if names and not keep_endpoints:
         supervisor.stop_all()
-        return View(f"no control plane runs; stopped its endpoints: {', '.join(left)}", data={"stopped": True})
-    note = [f"endpoints that go on: {', '.join(left)}"] if left else []
-    return View("no control plane runs", notes=note, data={"stopped": False})
+        return View(f"no control plane runs; stopped its endpoints: {', '.join(names)}", data={"stopped": True})
+    notes = [f"endpoints still running: {', '.join(names)}"] if names else []
+    return View("no control plane runs", notes=notes, data={"stopped": False})
 
 
 @click.command()
 @click.pass_obj
 def status(frontend: FrontEnd) -> View:
-    """Show the processes, what waits to be delivered, and counts."""
+    """Show the processes, the state of delivery, and the number of runs, models and endpoints."""
     from mlops_workbench.client.client import Client
 
     try:
@@ -100,24 +106,24 @@ def status(frontend: FrontEnd) -> View:
         return View(
             f"workspace {frontend.workspace.root}",
             facts=[("control plane", "not running")],
-            notes=["'mlops up' starts it; it also starts by itself when it is needed"],
+            notes=["'mlops up' starts it; commands that need it start it automatically"],
             data={"running": False, "problem": error.message},
         )
 
 
 @click.command()
-@click.option("--once", is_flag=True, help="Deliver what is there and end.")
+@click.option("--once", is_flag=True, help="Deliver what is waiting, then exit.")
 @click.pass_obj
 def ingest(frontend: FrontEnd, once: bool) -> View:
     """Deliver this machine's journals to the tracking store without a control plane."""
-    # Imported here: only this verb works without the control plane, and the store costs seconds to load.
+    # Imported here: no other command needs the store, which takes seconds to import.
     import threading
 
     from mlops_workbench.tracking import Ingest
 
     delivery = Ingest(frontend.workspace)
     if once:
-        # A store that does not answer at all does so tomorrow.
+        # A store that does not respond for a minute is treated as down.
         delivery.drain(None, 3600, patience=60)
     else:
         frontend.progress(f"delivering journals of {frontend.workspace.root}; stop with Ctrl-C")
@@ -128,27 +134,27 @@ def ingest(frontend: FrontEnd, once: bool) -> View:
             stop.set()
     state = delivery.status()
     if state.problem:
-        raise WorkbenchError(state.problem, where=state.tracking, hint="nothing is lost; run it again later")
+        raise WorkbenchError(state.problem, where=state.tracking, hint="no data is lost; run the command again later")
     return View("journals delivered", facts=[("tracking", state.tracking), ("backlog", f"{state.backlog_bytes} bytes")])
 
 
 def status_view(state: WorkspaceStatus) -> View:
-    """The workspace at a glance."""
+    """Processes, delivery and counts."""
     delivery = state.ingest
-    waiting = (
-        f"{delivery.backlog_records:,} records ({delivery.backlog_bytes:,} bytes) wait, the oldest since"
-        f" {duration(delivery.lag_seconds)}"
+    backlog = (
+        f"{counted(delivery.backlog_records, 'record')} ({delivery.backlog_bytes:,} bytes) waiting,"
+        f" the oldest for {duration(delivery.lag_seconds)}"
         if delivery.backlog_bytes
         else ""
     )
-    refused = f"{delivery.refused:,} values, kept in the journal" if delivery.refused else ""
+    refused = f"{counted(delivery.refused, 'value')}, kept in the journal" if delivery.refused else ""
     return View(
         f"workspace {state.root}",
         facts=[
             ("tracking", delivery.tracking),
-            ("delivery", "; ".join(filter(None, (delivery.problem, waiting))) or "up to date"),
+            ("delivery", "; ".join(filter(None, (delivery.problem, backlog))) or "up to date"),
             *([("refused by MLflow", refused)] if refused else []),
-            ("since", moment(state.started_ms)),
+            ("running since", moment(state.started_ms)),
             ("runs", state.runs),
             ("models", state.models),
             ("endpoints", state.endpoints),

@@ -176,7 +176,7 @@ def test_runs_versions_files_and_tables_are_compared(say, tmp_path):
     assert say("data", "diff", "table", "table.iloc[::-1]").data.reordered
     sections = say("data", "diff", "first", "first")
     assert len(sections.sections) == 4 and all(d.same for d in sections.data)
-    with pytest.raises(NotFound, match="no file, no run, no version"):
+    with pytest.raises(NotFound, match="not a file, a run, a version"):
         say("data", "diff", "first", "nowhere")
 
 

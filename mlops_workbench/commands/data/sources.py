@@ -1,4 +1,4 @@
-"""What a word about data means: a file, a run, a version, or a table of the notebook."""
+"""Resolves a reference to data: a file, a run, a version, or a table of the notebook."""
 
 from __future__ import annotations
 
@@ -16,75 +16,77 @@ if TYPE_CHECKING:
     from mlops_workbench.client.client import Client
 
 
-def find_sources(frontend: FrontEnd, client: Client, word: str, name: str = "") -> list[DataSource]:
-    """Data that a word stands for: an existing file, else a run or version, else a table of the notebook.
+def find_sources(frontend: FrontEnd, client: Client, reference: str, name: str = "") -> list[DataSource]:
+    """Data behind `reference`: an existing file, else a run or version, else a table of the notebook.
 
     Parameters
     ----------
     frontend : FrontEnd
-        Where the word was spoken.
+        Evaluates an expression of the notebook.
     client : Client
-        Of the control plane.
-    word : str
-        The word.
+        Finds runs and versions.
+    reference : str
+        Path, run, version or expression.
     name : str, optional
         Only this data set of a run.
 
     Returns
     -------
     list of DataSource
-        Several for a run that used several.
+        One for each data set of a run, else a single one.
 
     Raises
     ------
     NotFound
-        It stands for nothing.
+        `reference` is none of these.
     """
-    if (path := as_path(word)) is not None:
-        return [_of_table(read_file(path), f"file {word}", path.name)]
+    if (path := as_path(reference)) is not None:
+        return [_of_table(read_file(path), f"file {reference}", path.name)]
     from mlops_workbench.client.datasets import choose_version, find_versions
 
     try:
-        versions = find_versions(client, word)
-    except NotFound as nothing:
-        return [_of_expression(frontend, word, nothing)]
+        versions = find_versions(client, reference)
+    except NotFound as no_version:
+        return [_of_expression(frontend, reference, no_version)]
     if name:
         versions = [choose_version(versions, name)]
-    return [_of_version(version, word) for version in versions]
+    return [_of_version(version, reference) for version in versions]
 
 
-def find_table(frontend: FrontEnd, word: str) -> Any:
-    """The rows that a word stands for: a file, or an expression of the notebook."""
-    path = as_path(word)
-    return frontend.table(word) if path is None else read_file(path)
+def find_table(frontend: FrontEnd, reference: str) -> Any:
+    """Rows of a file, or of an expression of the notebook."""
+    path = as_path(reference)
+    return frontend.table(reference) if path is None else read_file(path)
 
 
-def _of_expression(frontend: FrontEnd, word: str, nothing: NotFound) -> DataSource:
+def _of_expression(frontend: FrontEnd, expression: str, no_version: NotFound) -> DataSource:
     try:
-        data = frontend.table(word)
+        data = frontend.table(expression)
     except InvalidInput as problem:
         raise NotFound(
-            f"'{word}' is no file, no run, no version of data and no table", hint=nothing.hint or problem.hint
+            f"'{expression}' is not a file, a run, a version of data or a table", hint=no_version.hint or problem.hint
         ) from problem
-    return _of_table(data, f"table {word}", word)
+    return _of_table(data, f"table {expression}", expression)
 
 
 def _of_table(data: Any, label: str, name: str) -> DataSource:
     from mlops_workbench.data.describe import describe_dataset
 
-    known = describe_dataset("", data, name)
-    return DataSource(label, name, known.digest, known.covers, known.rows, known.profile, as_frame(data))
+    described = describe_dataset("", data, name)
+    return DataSource(
+        label, name, described.digest, described.covers, described.rows, described.profile, as_frame(data)
+    )
 
 
-def _of_version(version: DatasetVersion, word: str) -> DataSource:
-    label = f"{version.name} of run {version.run}" if version.run == word else f"{version.name} ({word})"
+def _of_version(version: DatasetVersion, reference: str) -> DataSource:
+    label = f"{version.name} of run {version.run}" if version.run == reference else f"{version.name} ({reference})"
     return DataSource(
         label, version.name, version.digest, version.covers, version.rows, version.profile, kept=bool(version.snapshot)
     )
 
 
 def with_rows(client: Client, source: DataSource) -> DataSource:
-    """The source with its rows, if a snapshot of them was kept."""
+    """The source with the rows of its snapshot, if one was kept."""
     if source.frame is not None or not source.kept:
         return source
     from mlops_workbench.data.snapshot import read_snapshot
@@ -93,20 +95,20 @@ def with_rows(client: Client, source: DataSource) -> DataSource:
 
 
 def pair_sources(a: list[DataSource], b: list[DataSource]) -> list[tuple[DataSource, DataSource]]:
-    """Which data set is to be compared with which.
+    """Pairs of data sets to compare.
 
-    Those of one name; then the same data under two names; then, when nothing matches, the first of each side, which
+    Data sets of the same name, then the same data under two names. If nothing matches, the first of each side, which
     is the widest training data.
     """
     if len(a) == 1 or len(b) == 1:
-        same = [(x, y) for x in a for y in b if x.name == y.name or x.digest == y.digest]
-        return same[:1] or [(a[0], b[0])]
+        matching = [(x, y) for x in a for y in b if x.name == y.name or x.digest == y.digest]
+        return matching[:1] or [(a[0], b[0])]
     pairs: list[tuple[DataSource, DataSource]] = []
-    left = list(b)
+    unpaired = list(b)
     for matches in (lambda x, y: x.name == y.name, lambda x, y: x.digest == y.digest):
         for x in a:
-            found = next((y for y in left if matches(x, y)), None)
-            if found is not None and all(x is not paired for paired, _ in pairs):
-                pairs.append((x, found))
-                left.remove(found)
+            match = next((y for y in unpaired if matches(x, y)), None)
+            if match is not None and all(x is not paired for paired, _ in pairs):
+                pairs.append((x, match))
+                unpaired.remove(match)
     return pairs or [(a[0], b[0])]

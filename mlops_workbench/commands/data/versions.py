@@ -1,4 +1,4 @@
-"""Verbs about data: versions, differences, checks, snapshots."""
+"""Commands about data: versions, differences, checks, snapshots."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mlops_workbench.commands.cells import Cell
+from mlops_workbench.commands.cells import COVERS, Cell, counted
 from mlops_workbench.commands.completion import run_names
 from mlops_workbench.commands.frontend import FrontEnd
 from mlops_workbench.commands.view import View
@@ -24,20 +24,19 @@ if TYPE_CHECKING:
     from mlops_workbench.data.compare.diff import DataDiff
     from mlops_workbench.data.compare.source import DataSource
 
-_COVERS = {"content": "all of it", "sampled": "a sample of it", "shape": "its shape only"}
 _SHOWN = 12
 
 
 @click.group()
 def data() -> None:
-    """Versions of data: list them, compare two, check new data against a run, get a snapshot."""
+    """List and compare versions of data, check new data, get a snapshot."""
 
 
 @data.command("list")
 @click.argument("reference", metavar="RUN|VERSION", shell_complete=run_names)
 @click.pass_obj
 def list_data(frontend: FrontEnd, reference: str) -> View:
-    """Show the data that a RUN used, or the runs that used a VERSION (6 or more digits of it)."""
+    """List the data that a RUN used, or the runs that used a VERSION (6 or more digits of its id)."""
     with frontend.client() as client:
         try:
             found = client.datasets(client.run(reference).run.uid)
@@ -52,12 +51,12 @@ def list_data(frontend: FrontEnd, reference: str) -> View:
 @data.command("diff")
 @click.argument("a", shell_complete=run_names)
 @click.argument("b", shell_complete=run_names)
-@click.option("--dataset", "name", default="", help="Which data set of a run; by default those of training.")
+@click.option("--dataset", "name", default="", help="Name of the run's data set; by default the training data.")
 @click.pass_obj
 def diff(frontend: FrontEnd, a: str, b: str, name: str) -> View:
-    """Compare the data A and B: runs, versions, files, or tables of the notebook.
+    """Compare the data A and B: each a run, a version, a file or a table of the notebook.
 
-    An expression with spaces needs quotes around it.
+    Put quotes around an expression that contains spaces.
     """
     from mlops_workbench.commands.data.sources import find_sources, pair_sources, with_rows
     from mlops_workbench.data.compare.diff import diff_data
@@ -77,13 +76,13 @@ def diff(frontend: FrontEnd, a: str, b: str, name: str) -> View:
 @data.command("check")
 @click.argument("expression", metavar="TABLE")
 @click.option("--against", "reference", required=True, metavar="RUN", shell_complete=run_names,
-              help="The run (or version of data) whose training data it must be like.")  # fmt: skip
-@click.option("--dataset", "name", default="", help="Which data set of the run; by default the widest.")
+              help="Run (or version of data) whose schema the table must match.")  # fmt: skip
+@click.option("--dataset", "name", default="", help="Name of the run's data set; by default the widest training data.")
 @click.pass_obj
 def check(frontend: FrontEnd, expression: str, reference: str, name: str) -> View:
     """Check a TABLE (file, variable or expression) against the schema of a run's training data.
 
-    In a shell the exit code is 1 when the table does not pass.
+    In a shell the exit code is 1 if the check fails.
     """
     from mlops_workbench.client.datasets import choose_version, find_versions
     from mlops_workbench.commands.data.sources import find_table
@@ -96,18 +95,18 @@ def check(frontend: FrontEnd, expression: str, reference: str, name: str) -> Vie
         schema = client.dataset_file(version.digest, "schema")
     frame = as_frame(find_table(frontend, expression))
     if frame is None:
-        raise InvalidInput(f"'{expression}' has no columns to check", hint="give a table or a file with one")
+        raise InvalidInput(f"'{expression}' has no columns to check", hint="give a table, or a file that holds one")
     outcome, cases = check_frame(frame, schema)
     return check_view(outcome, cases, expression, version)
 
 
 @data.command("get")
 @click.argument("reference", metavar="RUN|VERSION", shell_complete=run_names)
-@click.option("--dataset", "name", default="", help="Which data set of the run; by default the widest.")
-@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="File to write, Parquet.")
+@click.option("--dataset", "name", default="", help="Name of the run's data set; by default the widest training data.")
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Parquet file to write.")
 @click.pass_obj
 def get(frontend: FrontEnd, reference: str, name: str, output: Path | None) -> View:
-    """Write the snapshot of a run's data to a Parquet file; load_dataset(RUN) gives it to a program."""
+    """Write the snapshot of a run's data to a Parquet file; in Python, use load_dataset(RUN)."""
     from mlops_workbench.client.datasets import choose_version, find_versions
 
     with frontend.client() as client:
@@ -115,7 +114,7 @@ def get(frontend: FrontEnd, reference: str, name: str, output: Path | None) -> V
         content = client.dataset_file(version.digest, "snapshot")
     target = output or Path(f"{Path(version.name).name or 'data'}.parquet")
     if output is None and target.exists():
-        raise InvalidInput(f"{target} exists already", hint="name another file with -o")
+        raise InvalidInput(f"{target} already exists", hint="name another file with -o")
     write_atomic(target, content)
     facts: list[tuple[str, Cell]] = [("file", str(target)), ("rows", version.rows), ("version", version.digest)]
     return View(f"data {version.name} of run {version.run}", facts=facts, data=version)
@@ -127,7 +126,7 @@ def versions_view(found: list[DatasetVersion], reference: str) -> View:
         f"data of {reference}",
         columns=("data", "used for", "rows", "columns", "version", "covers", "first seen", "by run", "kept", "run"),
         rows=[
-            (v.name, v.context, v.rows, v.columns, v.digest[:12], _COVERS.get(v.covers, v.covers), moment(v.first_ms),
+            (v.name, v.context, v.rows, v.columns, v.digest[:12], COVERS.get(v.covers, v.covers), moment(v.first_ms),
              v.first_run, "yes" if v.snapshot else "", v.run)
             for v in found
         ],
@@ -137,7 +136,7 @@ def versions_view(found: list[DatasetVersion], reference: str) -> View:
 
 
 def diff_view(found: DataDiff, a: DataSource, b: DataSource) -> View:
-    """A difference of two versions: what changed first."""
+    """The difference of two versions; columns that changed come first."""
     rows: list[list[Cell]] = [
         [c.name, _change(c.change, c.types), c.effect, "yes" if c.drifted else "", c.p_value, *map(_percent, c.missing),
          *c.values]
@@ -146,12 +145,12 @@ def diff_view(found: DataDiff, a: DataSource, b: DataSource) -> View:
     ]  # fmt: skip
     notes = []
     if len(rows) > _SHOWN:
-        notes.append(f"and {len(rows) - _SHOWN} more columns with smaller changes; .frame() has all of them")
+        notes.append(f"and {counted(len(rows) - _SHOWN, 'more column')} with smaller changes; .frame() has all columns")
     if found.same:
-        notes.append("both are the same version" + ("" if a.covers == "content" else f" as far as {_COVERS[a.covers]}"))
+        notes.append("same version" + ("" if a.covers == "content" else f" (the digest covers {COVERS[a.covers]})"))
     elif not found.exact:
-        notes.append("compared by profiles: rows were not at hand on both sides (keep snapshots to have them)")
-    facts: list[tuple[str, Cell]] = [("A", _told(a)), ("B", _told(b)), ("rows", _row_change(found))]
+        notes.append("compared by profiles, because one side has no rows; keep snapshots to compare rows")
+    facts: list[tuple[str, Cell]] = [("A", _description(a)), ("B", _description(b)), ("rows", _row_change(found))]
     if found.removed:
         facts.append(("columns only in A", ", ".join(f"{name} ({kind})" for name, kind in found.removed)))
     if found.added:
@@ -172,16 +171,16 @@ def diff_view(found: DataDiff, a: DataSource, b: DataSource) -> View:
 
 def check_view(found: DataCheck, cases: pd.DataFrame, expression: str, version: DatasetVersion) -> View:
     """Outcome of a check."""
-    state = "passes" if found.passed else f"fails {len(found.failures)} checks"
+    state = "passes" if found.passed else f"fails {counted(len(found.failures), 'check')}"
     notes = []
     if found.aligned:
-        notes.append(f"read in the type of the training data: {', '.join(found.aligned)}")
+        notes.append(f"converted to the type in the training data: {', '.join(found.aligned)}")
     if not found.passed:
-        notes.append(".frame() has every value that fails, with its row")
+        notes.append(".frame() has every failing value with its row")
     return View(
         f"{expression} {state} against {version.name} of run {version.run}",
         facts=[("rows", found.rows), ("columns checked", found.columns), ("training data", version.digest[:12])],
-        columns=("column", "expected", "rows that fail", "for example"),
+        columns=("column", "expected", "failing rows", "examples"),
         rows=[(f.column, f.check, f.rows, ", ".join(f.examples)) for f in found.failures],
         notes=notes,
         data=found,
@@ -211,17 +210,18 @@ def _diff_frame(found: DataDiff) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=names)
 
 
-def _told(source: DataSource) -> str:
-    return f"{source.label}, {source.rows:,} rows, version {source.digest[:12]} ({_COVERS[source.covers]})"
+def _description(source: DataSource) -> str:
+    rows = counted(source.rows, "row")
+    return f"{source.label}, {rows}, version {source.digest[:12]} ({COVERS[source.covers]})"
 
 
 def _row_change(found: DataDiff) -> str:
     if found.reordered:
-        return "the same rows in another order"
+        return "same rows in another order"
     if found.rows_added is not None and found.rows_removed is not None:
         return f"{found.rows_added:,} only in B, {found.rows_removed:,} only in A"
     change = found.rows[1] - found.rows[0]
-    return "as many" if not change else f"{abs(change):,} {'more' if change > 0 else 'fewer'} in B"
+    return "same number" if not change else f"{abs(change):,} {'more' if change > 0 else 'fewer'} in B"
 
 
 def _change(change: str, types: tuple[str, str]) -> str:

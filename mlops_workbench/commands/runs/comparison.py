@@ -1,26 +1,27 @@
-"""Runs beside each other: what differs first."""
+"""Comparison of runs; values that differ come first."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from difflib import unified_diff
 
 from mlops_workbench.client.runs import runs_frame
 from mlops_workbench.commands.cells import Cell, cell
-from mlops_workbench.commands.runs.plots import comparison_plots, labels_of
+from mlops_workbench.commands.runs.plots import comparison_plots, label, labels_of
+from mlops_workbench.commands.runs.table import by_frequency
 from mlops_workbench.commands.view import View
 from mlops_workbench.core.metrics import metric_direction
 from mlops_workbench.core.runs import Run, RunDetail
 from mlops_workbench.core.shown.formats import duration
 
-#: So many runs stand beside each other; more are rows, with this many of their metrics and parameters.
+#: Up to this many runs are columns; more are rows, with a limited number of metrics and parameters.
 BESIDE = 6
 _MANY_METRICS, _MANY_PARAMS = 6, 8
 _MAX_DIFFS, _LONG_DIFF = 5, 60
 
 
 def newest_of_each_name(runs: Sequence[Run]) -> list[Run]:
-    """The first run of every name, in the order given (newest first); failed ones only where there is no other."""
+    """The first run of each name, in the given order; failed runs are left out unless all failed."""
     first: dict[str, Run] = {}
     for run in [run for run in runs if run.status != "FAILED"] or runs:
         first.setdefault(run.name, run)
@@ -28,23 +29,22 @@ def newest_of_each_name(runs: Sequence[Run]) -> list[Run]:
 
 
 def compare_view(runs: Sequence[Run], details: Sequence[RunDetail] = ()) -> View:
-    """Metrics, then the parameters that differ: a column a run, or a row a run when there are many.
+    """Metrics, then the parameters that differ: one column per run, or one row per run if there are many.
 
     Parameters
     ----------
     runs : sequence of Run
-        What is compared, the first with each of the others.
+        The first is compared with each of the others.
     details : sequence of RunDetail, optional
-        Details of the first of them, for learning curves and differences of the code.
+        Details of the first runs, for learning curves and code diffs.
     """
     metrics = _ordered(name for run in runs for name in run.metrics if not name.startswith("system/"))
-    everything = _ordered(name for run in runs for name in run.params)
-    params = [name for name in everything if _differs(runs, name)]
-    same = [name for name in everything if name not in params]
-    across = _rows_of_runs(runs, metrics, params)
-    columns, rows = across[0], across[1:]
+    all_params = _ordered(name for run in runs for name in run.params)
+    params = [name for name in all_params if _differs(runs, name)]
+    same = [name for name in all_params if name not in params]
+    columns, *rows = _rows_of_runs(runs, metrics, params)
     if len(runs) <= BESIDE:
-        columns, *rows = [list(row) for row in zip(*across, strict=True)]
+        columns, *rows = [list(row) for row in zip(columns, *rows, strict=True)]
     notes = [f"the same in all: {', '.join(f'{name}={runs[0].params[name]}' for name in same[:20])}"] if same else []
     best = [text for name in metrics[:_MANY_METRICS] if (text := _best(runs, name))]
     return View(
@@ -62,11 +62,11 @@ def compare_view(runs: Sequence[Run], details: Sequence[RunDetail] = ()) -> View
 
 
 def code_diff(one: RunDetail, other: RunDetail) -> str:
-    """What was changed from the code of `other` to that of `one`, as a unified diff; empty for the same code."""
+    """Unified diff from the code of `other` to that of `one`; empty for the same code."""
     return "\n".join(
         unified_diff(
             other.source.rstrip().splitlines(), one.source.rstrip().splitlines(),
-            _called(other.run), _called(one.run), lineterm="", n=2,
+            label(other.run), label(one.run), lineterm="", n=2,
         )
     )  # fmt: skip
 
@@ -76,13 +76,9 @@ def _code(details: Sequence[RunDetail]) -> list[View]:
     for other in details[1 : _MAX_DIFFS + 1]:
         text = code_diff(details[0], other)
         if text:
-            title = f"code: from {_called(other.run)} to {_called(details[0].run)}"
+            title = f"code: from {label(other.run)} to {label(details[0].run)}"
             found.append(View(title, block=text, diff=True, folded=text.count("\n") > _LONG_DIFF or len(details) > 2))
     return found
-
-
-def _called(run: Run) -> str:
-    return f"{run.name} ({run.uid[-6:]})"
 
 
 def _best(runs: Sequence[Run], name: str) -> str:
@@ -96,16 +92,16 @@ def _best(runs: Sequence[Run], name: str) -> str:
 
 
 def _shared(runs: Sequence[Run], kind: str, names: Sequence[str]) -> list[str]:
-    """Those of `names` that at least half of the runs have, the commonest first: an axis for the others is empty."""
+    """Those of `names` that at least half of the runs have, the most frequent first; others make empty axes."""
     values = [getattr(run, kind) for run in runs]
-    common = _commonest(values, names)
+    common = by_frequency(values, names)
     return [name for name in common if 2 * sum(name in known for known in values) >= len(runs)] or common[:1]
 
 
 def _rows_of_runs(runs: Sequence[Run], metrics: Sequence[str], params: Sequence[str]) -> list[list[Cell]]:
     if len(runs) > BESIDE:
-        metrics = _commonest([run.metrics for run in runs], metrics)[:_MANY_METRICS]
-        params = _commonest([run.params for run in runs], params)[:_MANY_PARAMS]
+        metrics = by_frequency([run.metrics for run in runs], metrics)[:_MANY_METRICS]
+        params = by_frequency([run.params for run in runs], params)[:_MANY_PARAMS]
     labels = labels_of(runs)
     head: list[Cell] = ["run", "status", "duration", *metrics, *params]
     return [head] + [
@@ -117,11 +113,6 @@ def _rows_of_runs(runs: Sequence[Run], metrics: Sequence[str], params: Sequence[
 
 def _differs(runs: Sequence[Run], name: str) -> bool:
     return len({run.params.get(name) for run in runs}) > 1
-
-
-def _commonest(values: Sequence[Mapping[str, object]], names: Sequence[str]) -> list[str]:
-    """Names that most runs have first: those of a single run compare nothing."""
-    return sorted(names, key=lambda name: -sum(name in known for known in values))
 
 
 def _ordered(names: Iterable[str]) -> list[str]:

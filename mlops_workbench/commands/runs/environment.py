@@ -1,4 +1,4 @@
-"""The environment of a run, as its ``environment.json`` tells it."""
+"""The environment of a run, from its ``environment.json``."""
 
 from __future__ import annotations
 
@@ -14,24 +14,16 @@ _COMMIT = 12
 
 
 def environment_view(document: bytes) -> View:
-    """Code, machine and the packages that were imported.
-
-    What another version of the workbench wrote differently is left out.
-
-    Parameters
-    ----------
-    document : bytes
-        The file, JSON.
-    """
+    """Code, machine and imported packages; values in an unknown format are left out."""
     try:
-        told = msgspec.json.decode(document)
+        decoded = msgspec.json.decode(document)
     except msgspec.DecodeError:
         return View("environment")
-    known: Mapping[str, Any] = told if isinstance(told, dict) else {}
+    known: Mapping[str, Any] = decoded if isinstance(decoded, dict) else {}
     python, machine, git, packages = (_part(known, name) for name in ("python", "machine", "git", "packages"))
     facts: list[tuple[str, Cell]] = []
     if commit := git.get("commit"):
-        state = ", with changes that were not committed" if git.get("dirty") else ""
+        state = ", with uncommitted changes" if git.get("dirty") else ""
         facts.append(("code", f"git {str(commit)[:_COMMIT]} on {git.get('branch') or 'no branch'}{state}"))
     if remote := git.get("remote"):
         facts.append(("repository", str(remote)))
@@ -52,7 +44,7 @@ def environment_view(document: bytes) -> View:
     imported = packages.get("imported")
     if isinstance(imported, list) and imported:
         shown = [f"{name} {versions.get(name, '')}".strip() for name in imported]
-        facts.append((f"imported, of {len(versions)} packages", ", ".join(shown)))
+        facts.append((f"imported ({len(shown)} of {len(versions)} packages)", ", ".join(shown)))
     return View("environment", facts=facts)
 
 

@@ -1,4 +1,4 @@
-"""Verbs about experiments and runs."""
+"""Commands about experiments and runs."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from mlops_workbench.commands.view import View
 from mlops_workbench.core.errors import InvalidInput, NotFound
 from mlops_workbench.core.shown.formats import moment
 
-#: Runs whose histories and sources are compared too.
+#: Number of runs whose histories and sources are compared too.
 _IN_DETAIL = 12
 _NEGATIVE = re.compile(r"-\.?\d")
-#: Marks a word that is no option, in a way that no user writes.
+#: Prefix that keeps click from reading a word as an option; users do not write this character.
 _PLAIN = "\x1f"
 
 
@@ -27,7 +27,7 @@ _PLAIN = "\x1f"
 @click.argument("name", required=False, shell_complete=experiment_names)
 @click.pass_obj
 def experiment(frontend: FrontEnd, name: str | None) -> View:
-    """Use experiment NAME from now on in this notebook; without a name, list the experiments."""
+    """List the experiments, or use experiment NAME from now on in this notebook."""
     if name is not None:
         frontend.use_experiment(name)
     with frontend.client() as client:
@@ -37,7 +37,7 @@ def experiment(frontend: FrontEnd, name: str | None) -> View:
             "experiments" if known else "no experiments yet",
             columns=("experiment", "runs", "last run"),
             rows=[(item.name, item.runs, moment(item.last_ms)) for item in known],
-            notes=[] if known else ["start a cell with %%track to make the first run"],
+            notes=[] if known else ["start a cell with %%track to record the first run"],
             data=known,
         )
     found = next((item for item in known if item.name == name), None)
@@ -49,25 +49,34 @@ def experiment(frontend: FrontEnd, name: str | None) -> View:
 
 
 class _FilterCommand(click.Command):
-    """A command whose arguments are a filter, in which a word may be a negative number."""
+    """A command whose arguments are a filter, which may contain negative numbers."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Keep ``-0.5`` from being read as options."""
+        """Parse negative numbers as arguments instead of options."""
         return super().parse_args(ctx, [f"{_PLAIN}{word}" if _NEGATIVE.match(word) else word for word in args])
 
 
 @click.command(cls=_FilterCommand)
 @click.argument("words", nargs=-1, metavar="[FILTER]")
 @click.option("--experiment", "experiment_name", "-e", shell_complete=experiment_names, help="Only this experiment.")
-@click.option("--status", type=click.Choice(["RUNNING", "FINISHED", "FAILED", "KILLED"], case_sensitive=False))
-@click.option("--sort", default="start", show_default=True, help="start, name, duration, metrics.NAME or params.NAME.")
 @click.option(
-    "--ascending/--descending", default=None, help="By default newest, and best where a metric's name tells, first."
+    "--status", type=click.Choice(["RUNNING", "FINISHED", "FAILED", "KILLED"], case_sensitive=False),
+    help="Only runs with this status.",
+)  # fmt: skip
+@click.option(
+    "--sort", default="start", show_default=True,
+    help="Sort by start, name, duration, metrics.NAME or params.NAME.",
+)  # fmt: skip
+@click.option(
+    "--ascending/--descending", default=None,
+    help="By default newest first; for a metric, best first if its name shows what is better.",
+)  # fmt: skip
+@click.option("--columns", default="", help="Columns to show, for example name,metrics.auc,params.depth,tags.team,id.")
+@click.option(
+    "--limit", "-n", default=20, show_default=True, type=click.IntRange(1, 10_000), help="Maximum number of runs."
 )
-@click.option("--columns", default="", help="What to show: name,metrics.auc,params.depth,tags.team,start,id.")
-@click.option("--limit", "-n", default=20, show_default=True, type=click.IntRange(1, 10_000))
 @click.option(
-    "--all", "everything", is_flag=True, help="All experiments; stages of pipelines and candidates of searches too."
+    "--all", "everything", is_flag=True, help="Include all experiments, stages of pipelines and candidates of searches."
 )
 @click.pass_obj
 def runs(
@@ -81,71 +90,76 @@ def runs(
     limit: int,
     everything: bool,
 ) -> View:
-    """List runs, newest first; those that fit FILTER: metrics.auc > 0.8 and params.depth = 6.
+    """List the runs that match FILTER, newest first, for example: metrics.auc > 0.8 and params.depth = 6.
 
-    The filter is in MLflow's language: metrics, params, tags, attributes; = != > >= < <=, LIKE, ILIKE, IN, IS NULL;
-    joined by AND. In a shell it stands in quotes.
+    FILTER is in MLflow's filter language: metrics, params, tags, attributes; = != > >= < <=, LIKE, ILIKE, IN, IS NULL;
+    joined by AND. In a shell, put it in quotes.
     """
     chosen = experiment_name or (None if everything else frontend.experiment())
-    asked = " ".join(word.removeprefix(_PLAIN) for word in words)
+    query = " ".join(word.removeprefix(_PLAIN) for word in words)
     column, descends = order_of(sort)
     with frontend.client() as client:
         found = client.runs(
             chosen,
-            filter=asked,
+            filter=query,
             status=status.upper() if status else None,
             kind=None if everything else "run",
             order_by=column,
             descending=descends if ascending is None else not ascending,
             limit=limit,
-            # Who filters may look for a candidate of a search; a list of all would show little else.
-            nested=everything or bool(asked),
+            # A filter may be meant to find a candidate of a search; without one, candidates would crowd the list.
+            nested=everything or bool(query),
         )
     title = f"runs of {chosen}" if chosen else "runs"
-    wanted = [name.strip() for name in columns.split(",") if name.strip()]
-    return runs_view(found, f"{title} where {asked}" if asked else title, wanted, filtered=bool(asked or status))
+    shown = [name.strip() for name in columns.split(",") if name.strip()]
+    return runs_view(found, f"{title} where {query}" if query else title, shown, filtered=bool(query or status))
 
 
 @click.command()
 @click.argument("run", shell_complete=run_names)
 @click.pass_obj
 def show(frontend: FrontEnd, run: str) -> View:
-    """Show everything about a RUN: its name (the newest), or the start of its id."""
+    """Show everything about RUN: a name (its newest run), or the start of an id."""
     with frontend.client() as client:
         detail = client.run(run)
-        told = next((file.path for file in detail.artifacts if file.kind == "environment"), None)
-        return run_view(detail, client.artifact(detail.run.uid, told) if told else b"")
+        environment = next((file.path for file in detail.artifacts if file.kind == "environment"), None)
+        return run_view(detail, client.artifact(detail.run.uid, environment) if environment else b"")
 
 
 @click.command()
 @click.argument("names", nargs=-1, shell_complete=run_names, metavar="[RUN]...")
-@click.option("--experiment", "experiment_name", "-e", shell_complete=experiment_names)
-@click.option("--limit", "-n", default=20, show_default=True, type=click.IntRange(2, 1000))
+@click.option(
+    "--experiment", "experiment_name", "-e", shell_complete=experiment_names,
+    help="Experiment to look in; by default the current one.",
+)  # fmt: skip
+@click.option(
+    "--limit", "-n", default=20, show_default=True, type=click.IntRange(2, 1000), help="Maximum number of runs."
+)
 @click.pass_obj
 def compare(frontend: FrontEnd, names: tuple[str, ...], experiment_name: str | None, limit: int) -> View:
-    """Compare runs: what differs first. Without names, the newest run of each name; with one, the last of that name.
+    """Compare runs: metrics, parameters that differ, code.
 
-    Names are those of the experiment in use, or of the one that is given.
+    Without a RUN, compares the newest run of each name; with one name, all runs of that name.
     """
     chosen = experiment_name or frontend.experiment()
     with frontend.client() as client:
         if not chosen and not names:
-            # Runs of different tasks have nothing to compare: the experiment that was worked on last.
+            # Runs of different tasks are not comparable, so take the experiment with the newest run.
             chosen = next((item.name for item in client.experiments()), None)
         if len(names) > 1:
             found = [client.run(name, chosen).run for name in names]
         elif names:
             found = client.runs(chosen, name=names[0], kind="run", limit=limit)
             if len(found or [client.run(names[0], chosen)]) == 1:
-                raise InvalidInput("one run cannot be compared", hint="name two or more")
+                raise InvalidInput(f"'{names[0]}' is only one run; a comparison needs two", hint="name another")
         else:
             known = client.runs(chosen, kind="run", limit=limit, nested=False)
             found = comparison.newest_of_each_name(known)
             if len(found) == 1:
-                # All of one name: its runs are what there is to compare.
+                # All runs have the same name: compare those.
                 found = known[: comparison.BESIDE]
         if not found:
-            raise NotFound("there are no runs to compare", hint="start a cell with %%track, or name runs")
+            raise NotFound("no runs to compare", hint="start a cell with %%track, or name runs")
         details = [client.run(run.uid) for run in found[:_IN_DETAIL]]
     return comparison.compare_view(found, details)
 

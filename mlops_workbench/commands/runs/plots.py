@@ -1,4 +1,4 @@
-"""Figures that compare runs; plotly is imported when one is made."""
+"""Figures that compare runs; plotly is imported when a figure is made."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 _MAX_PARAMS, _MAX_METRICS = 8, 6
 _MAX_CURVES, _MAX_POINTS = 4, 1000
-#: Follows light and dark pages: what is drawn is neither black nor white.
+#: Readable on light and on dark pages.
 _GREY = "#888"
-#: Colours that stand out on a light and on a dark page.
+#: Colours that are visible on light and on dark pages.
 _SCALE = ((0.0, "#3f8fd2"), (0.5, "#a58fb8"), (1.0, "#f2a03b"))
 
 
@@ -26,7 +26,7 @@ def comparison_plots(
 ) -> list[Plot]:
     """Parallel coordinates, the first metric against the parameter that differs most, learning curves.
 
-    Only those that show something: none for a single run, no scatter without a parameter that differs.
+    Figures that would be empty are left out.
     """
     found = []
     if metrics:
@@ -41,14 +41,19 @@ def comparison_plots(
     return found
 
 
+def label(run: Run) -> str:
+    """Name of a run with the end of its id."""
+    return f"{run.name} ({run.uid[-6:]})"
+
+
 def labels_of(runs: Sequence[Run]) -> dict[str, str]:
-    """What each run is called, by uid: its name, with the end of its id where others have the same name."""
+    """Label of each run by uid: its name, with the end of its id if others have the same name."""
     names = [run.name for run in runs]
-    return {run.uid: run.name if names.count(run.name) == 1 else f"{run.name} ({run.uid[-6:]})" for run in runs}
+    return {run.uid: run.name if names.count(run.name) == 1 else label(run) for run in runs}
 
 
 def parallel_coordinates(runs: Sequence[Run], metrics: Sequence[str], params: Sequence[str]) -> Figure:
-    """A line per run over its differing parameters and its metrics, coloured by the first metric."""
+    """One line per run over its parameters and metrics, coloured by the first metric."""
     import plotly.graph_objects as go
 
     dimensions = [_dimension("run", list(labels_of(runs).values()))]
@@ -59,19 +64,19 @@ def parallel_coordinates(runs: Sequence[Run], metrics: Sequence[str], params: Se
     line = {
         "color": [value if value is not None else min(known, default=0.0) for value in colours],
         "colorscale": _SCALE,
-        # Warm is good.
+        # Warm colours mark good values.
         "reversescale": metric_direction(metrics[0]) == "lower",
         "showscale": len(set(known)) > 1,
         "colorbar": {"title": metrics[0]},
     }
-    # A shadow is there for text on lines; on a dark page it blurs the text.
+    # plotly's shadow blurs the text on a dark page.
     fonts: dict[str, Any] = {name: {"shadow": "none"} for name in ("tickfont", "rangefont", "labelfont")}
     figure = go.Figure(go.Parcoords(line=line, dimensions=dimensions, labelangle=0, **fonts))
-    return _dressed(figure, 360, {"l": 80, "r": 60, "t": 60, "b": 30})
+    return _with_theme(figure, 360, {"l": 80, "r": 60, "t": 60, "b": 30})
 
 
 def scatter_param(runs: Sequence[Run], params: Sequence[str]) -> str:
-    """The parameter with the most different numbers, else texts, among those that differ; empty for none."""
+    """The parameter with the most distinct values, numeric ones preferred; empty without parameters."""
 
     def rank(name: str) -> tuple[bool, int]:
         values = [run.params.get(name) for run in runs]
@@ -82,7 +87,7 @@ def scatter_param(runs: Sequence[Run], params: Sequence[str]) -> str:
 
 
 def scatter(runs: Sequence[Run], metric: str, param: str) -> Figure:
-    """A point per run: a parameter across, a metric upwards."""
+    """One point per run: a parameter on the x axis, a metric on the y axis."""
     import plotly.graph_objects as go
 
     labels = labels_of(runs)
@@ -102,11 +107,11 @@ def scatter(runs: Sequence[Run], metric: str, param: str) -> Figure:
     )
     figure.update_xaxes(title=param, type="linear" if numeric else "category")
     figure.update_yaxes(title=metric)
-    return _dressed(figure, 320, {"l": 70, "r": 30, "t": 30, "b": 50})
+    return _with_theme(figure, 320, {"l": 70, "r": 30, "t": 30, "b": 50})
 
 
 def learning_curves(details: Sequence[RunDetail], metrics: Sequence[str]) -> Figure:
-    """Histories of metrics over their steps: a panel for each metric, a colour for each run."""
+    """Metrics over their steps: one panel per metric, one colour per run."""
     from plotly.colors import qualitative
     from plotly.subplots import make_subplots
 
@@ -126,10 +131,10 @@ def learning_curves(details: Sequence[RunDetail], metrics: Sequence[str]) -> Fig
                 row=1, col=column,
             )  # fmt: skip
         figure.update_xaxes(title="step", row=1, col=column)
-    return _dressed(figure, 320, {"l": 60, "r": 30, "t": 40, "b": 50})
+    return _with_theme(figure, 320, {"l": 60, "r": 30, "t": 40, "b": 50})
 
 
-def _dressed(figure: Any, height: int, margin: dict[str, int]) -> Figure:
+def _with_theme(figure: Any, height: int, margin: dict[str, int]) -> Figure:
     clear = "rgba(0,0,0,0)"
     figure.update_layout(
         height=height, margin=margin, paper_bgcolor=clear, plot_bgcolor=clear, font={"color": _GREY},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from mlops_workbench.client.runs import runs_frame
 from mlops_workbench.commands.cells import Cell
@@ -24,24 +24,25 @@ def runs_view(found: Sequence[Run], title: str, columns: Sequence[str] = (), *, 
     found : sequence of Run
         The runs, in order.
     title : str
-        What they are.
+        Title of the table.
     columns : sequence of str, optional
-        ``name``, ``status``, ..., ``metrics.NAME``, ``params.NAME`` and ``tags.NAME``; a bare name is that of a metric
-        or parameter. By default the metrics that most runs have.
+        ``name``, ``status``, ..., ``metrics.NAME``, ``params.NAME`` and ``tags.NAME``; a name without prefix is that of
+        a metric or parameter. By default the metrics that most runs have.
     filtered : bool
-        Whether a filter chose them, for the note when there is none.
+        Whether a filter was applied, for the note below an empty table.
 
     Raises
     ------
     InvalidInput
-        A column is none that these runs have.
+        None of the runs has one of the columns.
     """
     chosen = [_column(name, found) for name in columns] if found else []
     if not chosen:
-        common = [name for name in commonest_metrics(found) if not name.startswith("system/")]
+        names = dict.fromkeys(name for run in found for name in run.metrics if not name.startswith("system/"))
+        common = by_frequency([run.metrics for run in found], names)
         metrics = [f"metrics.{name}" for name in common[:_SHOWN_METRICS]]
         chosen = ["name", "status", "duration", *metrics, "start", "id"]
-    note = "no run fits the filter" if filtered else "start a cell with %%track to make one"
+    note = "no run matches the filter" if filtered else "start a cell with %%track to record a run"
     return View(
         title if found else f"no {title}" + ("" if filtered else " yet"),
         columns=[_TITLES.get(name, name.removeprefix("metrics.")) for name in chosen],
@@ -52,13 +53,9 @@ def runs_view(found: Sequence[Run], title: str, columns: Sequence[str] = (), *, 
     )
 
 
-def commonest_metrics(found: Sequence[Run]) -> list[str]:
-    """Names of the metrics of runs, those that most have first; resources last."""
-    count: dict[str, int] = {}
-    for run in found:
-        for name in run.metrics:
-            count[name] = count.get(name, 0) + 1
-    return sorted(count, key=lambda name: (name.startswith("system/"), -count[name]))
+def by_frequency(values: Sequence[Mapping[str, object]], names: Iterable[str]) -> list[str]:
+    """`names` sorted by how many of `values` have them, the most frequent first."""
+    return sorted(names, key=lambda name: -sum(name in known for known in values))
 
 
 def _column(name: str, found: Sequence[Run]) -> str:

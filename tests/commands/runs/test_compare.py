@@ -79,7 +79,7 @@ def test_one_name_compares_its_last_runs_however_many_came_since(say: Callable[.
     assert depths(say("compare", "tree")) == ["7", "6", "3", "2"]
     assert depths(say("compare", "tree", "-n", "3")) == ["7", "6", "3"]
     for one in ("single", "net/große"):
-        with pytest.raises(InvalidInput, match="one run"):
+        with pytest.raises(InvalidInput, match="only one run"):
             say("compare", one, "-e", "old")
     with pytest.raises(NotFound, match="'trial 3' in experiment 'new'"):
         say("compare", "trial 3", "-e", "new")

@@ -148,7 +148,7 @@ def test_columns_are_chosen_by_name() -> None:
     with pytest.raises(InvalidInput, match="none of these runs has 'rmse'") as raised:
         runs_view(runs, "runs", ["rmse"])
     assert raised.value.hint
-    assert "no run fits" in runs_view([], "runs", ["rmse"], filtered=True).text()
+    assert "no run matches" in runs_view([], "runs", ["rmse"], filtered=True).text()
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_the_best_run_comes_first_unless_something_else_is_said(order: str, expe
 
 def test_parameters_that_differ_from_the_default_come_first() -> None:
     text = run_view(RunDetail(run("a", {"alpha": "5", "zeta": "1", "copy_X": "True"}, {}), defaults=["copy_X"])).text()
-    places = [text.index(word) for word in ("alpha", "zeta", "with the default", "copy_X")]
+    places = [text.index(word) for word in ("alpha", "zeta", "with default values", "copy_X")]
     assert places == sorted(places)
 
 
@@ -182,7 +182,13 @@ def test_the_environment_of_a_run_is_told_as_far_as_it_can_be_read() -> None:
     }
     detail = RunDetail(run("a", {}, {}))
     text = run_view(detail, json.dumps(document).encode()).text()
-    for part in ("git abababababab on main, with changes", "CPython 3.11.9", "8 GiB", "numpy 2.1", "of 2 packages"):
+    for part in (
+        "git abababababab on main, with uncommitted changes",
+        "CPython 3.11.9",
+        "8 GiB",
+        "numpy 2.1",
+        "of 2 packages",
+    ):
         assert part in text
     for odd in (b"[]", b"{", b'{"git": 1, "machine": null, "packages": {"imported": ["x"], "installed": []}}'):
         assert "run a" in run_view(detail, odd).text()
@@ -220,9 +226,9 @@ def test_many_runs_show_what_most_of_them_have() -> None:
 def test_a_narrow_terminal_drops_columns_and_names_them() -> None:
     wide = View("t", columns=[f"parameter_{n}" for n in range(9)], rows=[["a rather long value"] * 9])
     text = wide.text(width=40)
-    assert "no room for parameter_3, parameter_4" in text
+    assert "not shown: parameter_3, parameter_4" in text
     assert max(map(len, text.splitlines())) <= 40
-    assert "no room" not in wide.text(width=400)
+    assert "not shown" not in wide.text(width=400)
 
 
 def test_the_newest_run_of_each_name_is_compared() -> None:
