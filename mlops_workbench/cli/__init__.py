@@ -1,4 +1,4 @@
-"""The command ``mlops``: the verbs in a shell."""
+"""``mlops COMMAND``: the commands in a shell."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from mlops_workbench.core.budgets import Budget, BudgetState
 from mlops_workbench.core.errors import InvalidInput, WorkbenchError
 from mlops_workbench.core.workspace import Workspace
 
 
 class Shell:
-    """The shell as a place where verbs are spoken."""
+    """The shell as a front end of the commands."""
 
     def __init__(self) -> None:
         self._workspace: Workspace | None = None
@@ -34,11 +32,11 @@ class Shell:
         return Client.connect(self.workspace)
 
     def experiment(self) -> str | None:
-        """A shell has no experiment of its own."""
+        """The experiment that ``MLOPS_EXPERIMENT`` names."""
         return os.environ.get("MLOPS_EXPERIMENT")
 
     def use_experiment(self, name: str) -> None:
-        """Nothing to remember: every command is a process of its own."""
+        """No effect: every command is a process of its own."""
 
     def table(self, expression: str) -> Any:
         """Read a CSV or Parquet file, or CSV from standard input for ``-``."""
@@ -50,7 +48,7 @@ class Shell:
             return pd.read_csv(sys.stdin)
         path = Path(expression)
         if not path.is_file():
-            raise InvalidInput(f"no file '{expression}'", hint="name a CSV or Parquet file, or '-' for standard input")
+            raise InvalidInput(f"no file '{expression}'", hint="give a CSV or Parquet file, or '-' for standard input")
         return read_file(path)
 
     def save_model(self, run: str) -> bool:
@@ -58,26 +56,24 @@ class Shell:
         return False
 
     def autotrack(self, on: bool | None = None) -> bool:
-        """A shell has no cells; it tells what notebooks of the workspace begin with."""
+        """The workspace's setting; a shell has no cells for which it could be changed."""
         if on is not None:
             raise InvalidInput(
-                "cells are run in a notebook, not in a shell",
-                hint="'%mlops autotrack on' there, or autotrack = true below [capture] in workbench.toml",
+                "autotrack is set in a notebook, not in a shell",
+                hint="run '%mlops autotrack on' in a cell, or set autotrack = true below [capture] in workbench.toml",
             )
         return self.workspace.settings.capture.autotrack
 
     def budget(self) -> BudgetState | None:
-        """Nothing is tracked in a shell."""
+        """A shell has no budget."""
         return None
 
     def set_budget(self, budget: Budget | None) -> None:
-        """Refuse: every command is a process of its own."""
-        raise InvalidInput(
-            "a budget belongs to the session of a notebook", hint="run '%mlops budget 2h' in a cell of it"
-        )
+        """Raise InvalidInput."""
+        raise InvalidInput("a budget is set in a notebook, not in a shell", hint="run '%mlops budget 2h' in a cell")
 
     def progress(self, text: str) -> None:
-        """Progress goes to standard error, the answer to standard output."""
+        """Write a line to standard error; the result goes to standard output."""
         sys.stderr.write(text + "\n")
         sys.stderr.flush()
 
@@ -98,7 +94,7 @@ def main() -> None:
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     except BrokenPipeError:
-        # The reader had enough ('mlops runs | head'): not an error, and Python must not complain at exit.
+        # The reader has closed the pipe ('mlops runs | head'). Python would report that when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(0) from None
     if view is not None:
@@ -109,8 +105,7 @@ def main() -> None:
 
 def _print(view: Any, *, as_json: bool) -> None:
     if as_json:
-        plain = view.data.to_dict() if hasattr(view.data, "to_dict") else view.data
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(plain)).decode() + "\n")
+        sys.stdout.write(view.json() + "\n")
         return
     import shutil
 

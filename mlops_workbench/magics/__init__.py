@@ -9,11 +9,11 @@ if TYPE_CHECKING:
 
 
 def register(shell: InteractiveShell) -> None:
-    """Add the magics to an IPython session; doing it twice changes nothing."""
-    from mlops_workbench.magics.mlops_magic import register_verbs
+    """Add the magics to an IPython session; a second call has no effect."""
+    from mlops_workbench.magics.mlops_magic import register_commands
     from mlops_workbench.magics.tracebacks import register_tracebacks
     from mlops_workbench.magics.track import register_track
 
     register_tracebacks(shell)
-    register_verbs(shell)
+    register_commands(shell)
     register_track(shell)

@@ -1,4 +1,4 @@
-"""The watch over a session's cells, made when the first one runs."""
+"""Hooks of an IPython session that track its cells and show their cards."""
 
 from __future__ import annotations
 
@@ -18,18 +18,13 @@ if TYPE_CHECKING:
     from mlops_workbench.capture.cells.watch import CellOptions, CellWatch
     from mlops_workbench.magics.shown.display import CellDisplay
 
-_watched: WeakKeyDictionary[InteractiveShell, ShellHooks] = WeakKeyDictionary()
+_hooks: WeakKeyDictionary[InteractiveShell, ShellHooks] = WeakKeyDictionary()
 
 
 class ShellHooks:
-    """Ties a `CellWatch` to the events of an IPython session.
+    """Connects a `CellWatch` to the events of an IPython session.
 
-    Loading the extension imports nothing of capture; the reply to the cell that loads it does not wait for it.
-
-    Parameters
-    ----------
-    shell : InteractiveShell
-        The IPython session.
+    The watch is created, and its modules are imported, when the first cell runs: loading the extension stays fast.
     """
 
     def __init__(self, shell: InteractiveShell) -> None:
@@ -39,7 +34,7 @@ class ShellHooks:
 
     @cached_property
     def watch(self) -> CellWatch:
-        """The watch over the cells."""
+        """Records the cells."""
         from mlops_workbench.capture.cells.watch import CellWatch
         from mlops_workbench.capture.provenance.cell_log import CellLog
         from mlops_workbench.capture.provenance.provenance_log import ProvenanceLog
@@ -48,13 +43,13 @@ class ShellHooks:
         session = current_session()
         watch = CellWatch(self._shell, session, self._show)
         cells = CellLog(self._shell, session, watch.deferred)
-        # Where a run comes from is read from the log of the cells, which has to know the cell by then.
+        # In this order: the provenance of a run is read from the log of the cells.
         watch.observers += [cells, ProvenanceLog(session, cells, watch.deferred), self.autotrack]
         return watch
 
     @cached_property
     def autotrack(self) -> Autotrack:
-        """What makes runs of the cells that fit a model."""
+        """Makes runs of the cells that fit a model."""
         from mlops_workbench.capture.cells.autotrack import Autotrack
         from mlops_workbench.capture.session.session import current_session
         from mlops_workbench.core.errors import WorkbenchError
@@ -62,75 +57,76 @@ class ShellHooks:
         try:
             on = current_session().workspace.settings.capture.autotrack
         except WorkbenchError:
-            # Whoever needs the settings says what is wrong with them.
+            # The first call that needs the settings reports the error.
             on = False
         return Autotrack(self.track, on=on)
 
     @cached_property
     def display(self) -> CellDisplay:
-        """What shows the runs of the cells."""
+        """Shows the runs of the cells."""
         from mlops_workbench.magics.shown.display import CellDisplay
 
         return CellDisplay(self._shell, self.watch.session, self.watch.current)
 
     def track(self, options: CellOptions) -> None:
-        """Make the cell that is under way a run."""
+        """Make the running cell a run."""
         from mlops_workbench.capture.kernel.deferred import quietly
 
         self.watch.track(options)
-        quietly("its live view", lambda: self.display.begun(self.watch.current()))
+        quietly("its live view", lambda: self.display.run_started(self.watch.current()))
 
     def register(self) -> None:
-        """Listen to the session's events."""
+        """Register the hooks with the session's events."""
         self._shell.events.register("pre_run_cell", self._before)
         self._shell.events.register("post_run_cell", self._after)
 
     def _before(self, info: Any) -> None:
-        self._quietly(lambda: self._look_before(info))
+        self._guard(lambda: self._before_cell(info))
 
     def _after(self, result: Any = None) -> None:
-        self._quietly(lambda: self._look_after(result))
+        self._guard(lambda: self._after_cell(result))
 
-    def _look_before(self, info: Any) -> None:
+    def _before_cell(self, info: Any) -> None:
         self._preloading.end()
-        # Made now: loops of any cell are shown, also of those that are no runs.
+        # Created before the cell runs: progress bars are shown in every cell, tracked or not.
         display = self.display
         if not self.watch.under_way():
-            display.beginning()
+            display.cell_started()
         self.watch.before(info)
 
-    def _look_after(self, result: Any) -> None:
+    def _after_cell(self, result: Any) -> None:
         if "watch" not in self.__dict__:
-            # The cell that loaded the extension, and did no more with it: the next one takes it in.
+            # The cell that loaded the extension: it started before there was a watch.
             return
-        self.display.ending()
-        ended = None
+        self.display.collect_cards()
+        execution = None
         try:
-            ended = self.watch.after(result)
+            execution = self.watch.after(result)
         finally:
-            self.display.ended(ended, self.watch.deferred)
+            self.display.show_cards(execution, self.watch.deferred)
 
-    def _quietly(self, look: Callable[[], None]) -> None:
+    def _guard(self, hook: Callable[[], None]) -> None:
+        """Call a hook; the first error turns all hooks of the session off, as IPython would show it in every cell."""
         if self._broken:
             return
         try:
-            look()
+            hook()
         except KeyboardInterrupt:
-            # It was meant for the cell; whoever looks at what is left misses this one only.
+            # The interrupt was for the cell. Only this call of the hook is lost.
             return
-        except BaseException as error:  # noqa: BLE001 IPython would show it below the user's cell, in each cell again
+        except BaseException as error:  # noqa: BLE001 a hook must not fail the user's cell
             self._broken = True
             sys.stderr.write(
-                f"mlops: cells cannot be watched in this session ({type(error).__name__}: {error});\n"
-                "  they run as they would without the extension\n"
+                f"mlops: cells are no longer tracked in this session, because of {type(error).__name__}: {error}\n"
+                "  they run as without the extension; restart the kernel to track again\n"
             )
 
     def _show(self, cell: CellRun) -> None:
-        self.display.show(cell)
+        self.display.run_ended(cell)
 
 
 def shell_hooks(shell: InteractiveShell) -> ShellHooks:
-    """What watches this session, made at the first call."""
-    if shell not in _watched:
-        _watched[shell] = ShellHooks(shell)
-    return _watched[shell]
+    """The hooks of a session, created at the first call."""
+    if shell not in _hooks:
+        _hooks[shell] = ShellHooks(shell)
+    return _hooks[shell]

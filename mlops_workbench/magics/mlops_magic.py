@@ -1,4 +1,4 @@
-"""``%mlops VERB ...``: the verbs in a notebook."""
+"""``%mlops COMMAND ...``: the commands in a notebook."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
     from mlops_workbench.commands.view import View
 
-#: Words of a filter after which a value comes.
+#: End of a word in a filter after which a value follows.
 _COMPARES = re.compile(r"([=<>(,]|^(i?like|in))$", re.IGNORECASE)
 
 
-def register_verbs(shell: InteractiveShell) -> None:
+def register_commands(shell: InteractiveShell) -> None:
     """Add ``%mlops`` and its completion to an IPython session."""
     notebook = Notebook(shell)
 
     def mlops(line: str) -> View | None:
-        """Run a verb: ``%mlops runs``, ``%mlops --help`` lists them."""
-        # Errors end the cell as any error does, so that papermill sees it, but without our traceback.
+        """Run a command, for example ``%mlops runs``; ``%mlops --help`` lists the commands."""
+        # An error fails the cell, so that papermill sees it, but is shown without our traceback.
         from mlops_workbench.commands.app import run
 
         try:
@@ -47,8 +47,8 @@ def register_verbs(shell: InteractiveShell) -> None:
 def split(line: str) -> list[str]:
     """Words of a magic line.
 
-    What follows ``predict ENDPOINT`` is an expression of the notebook, and what follows ``runs`` a filter; both keep
-    their quotes. So do the words of ``data``, as in ``df["a"]``, but for quotes around a whole word.
+    The expression after ``predict ENDPOINT`` and the filter after ``runs`` keep their quotes. So do the words after
+    ``data``, as in ``df["a"]``, except for quotes around a whole word.
 
     Raises
     ------
@@ -71,7 +71,7 @@ def _filter_words(line: str) -> list[str]:
     lexer.whitespace_split, lexer.commenters = True, ""
     words = list(lexer)
     for i, word in enumerate(words):
-        # Quotes around a value belong to the filter; those around an option's value, or around all of it, do not.
+        # Quotes around a value belong to the filter; quotes around an option's value or the whole filter do not.
         if len(word) > 1 and word[0] in "'\"" and word[-1] == word[0] and not _COMPARES.search(words[i - 1]):
             words[i] = word[1:-1]
     return words
@@ -82,13 +82,12 @@ def _unquoted(word: str) -> str:
 
 
 def _complete(line: str, notebook: Notebook) -> list[str]:
-    # A completer must never raise into the shell.
     try:
         from mlops_workbench.commands.app import complete
 
         words = line.lstrip().removeprefix("%mlops").lstrip()
         done, _, incomplete = words.rpartition(" ")
         return [str(item.value) for item in complete(done.split(), incomplete, notebook)]
-    except Exception as error:  # noqa: BLE001 - a hook in the user's shell
+    except Exception as error:  # noqa: BLE001 a completer must not raise into the shell
         sys.stderr.write(f"mlops: completion failed: {error}\n")
         return []

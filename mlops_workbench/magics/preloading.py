@@ -1,4 +1,4 @@
-"""Imports what the first cells will need, in the time in which a kernel waits for the first one."""
+"""Imports the modules that the first cells need while the kernel is idle."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-#: Seconds between two looks whether a client is there, and the longest time to wait for one.
-_LOOK_SECONDS, _WAIT_SECONDS = 0.01, 30.0
-#: Seconds for the reply to it.
-_PATIENCE = 0.02
-#: In the order of need: any cell's, then those of the first one that is a run.
+#: Seconds between two checks for a client's request, and the longest time to wait for one.
+_POLL_SECONDS, _WAIT_SECONDS = 0.01, 30.0
+#: Seconds that are left for the reply to that request.
+_REPLY_SECONDS = 0.02
+#: In the order of need: modules for any cell, then those for the first tracked cell.
 _MODULES = (
     "mlops_workbench.capture.cells.watch",
     "mlops_workbench.capture.provenance.cell_log",
@@ -33,16 +33,10 @@ _MODULES = (
 
 
 class Preloading:
-    """Imports in a thread until a cell comes.
+    """Imports modules in a thread until the first cell runs; no effect outside a kernel.
 
-    A client that has started a kernel waits before it sends the first cell (a person for seconds, nbclient and
-    papermill for the fifth of a second that they listen for stray messages), and what is imported by then does not
-    cost the cell anything. Nothing is imported in a process that is no kernel.
-
-    Parameters
-    ----------
-    shell : InteractiveShell
-        The IPython session.
+    A client waits between starting a kernel and sending the first cell (a person for seconds, nbclient and papermill
+    for 0.2 s), and modules that are imported by then do not delay the cell.
     """
 
     def __init__(self, shell: InteractiveShell) -> None:
@@ -51,20 +45,20 @@ class Preloading:
         self._thread: threading.Thread | None = None
         if getattr(shell, "kernel", None) is None:
             return
-        # No daemon: an interpreter that ends stops those wherever they are, also in the middle of an import.
+        # Not a daemon: the interpreter stops daemons at exit at any point, even in the middle of an import.
         self._thread = threading.Thread(target=self._import, name="mlops-preloading", daemon=False)
         try:
             self._thread.start()
         except RuntimeError:
-            # The interpreter is shutting down, or there are too many threads.
+            # The interpreter is shutting down, or the limit of threads is reached.
             self._thread = None
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(before=self.end)
 
     def end(self) -> None:
-        """A cell is there, or a child is about to be forked: import no more than what has been begun.
+        """Wait for the current import and start no other: a cell runs, or the process is about to fork.
 
-        A forked child would wait forever for an import of a thread that it does not have.
+        A forked child does not have the thread, and would wait forever for its import.
         """
         thread, self._thread = self._thread, None
         if thread is not None:
@@ -72,15 +66,15 @@ class Preloading:
             thread.join()
 
     def _import(self) -> None:
-        # Not while the kernel starts: its client waits for that, and after it no longer.
+        # Not before the client's first request: until then the client waits for the kernel to start.
         deadline = time.monotonic() + _WAIT_SECONDS
         while not getattr(self._shell, "parent_header", None):
-            gone = time.monotonic() > deadline or not threading.main_thread().is_alive()
-            if gone or self._over.wait(_LOOK_SECONDS):
+            abandoned = time.monotonic() > deadline or not threading.main_thread().is_alive()
+            if abandoned or self._over.wait(_POLL_SECONDS):
                 return
-        self._over.wait(_PATIENCE)
-        # Modules are made to stay. The collector would look through the whole kernel for what can go among them, which
-        # takes as long as a third of these imports, and would come to its next turn in the user's cells all the sooner.
+        self._over.wait(_REPLY_SECONDS)
+        # Modules are never freed. Collecting garbage would take a third of the time of these imports, and the objects
+        # counted here would bring the next collection forward into the user's cells.
         collecting = gc.isenabled()
         gc.disable()
         try:
@@ -95,5 +89,5 @@ class Preloading:
                 return
             try:
                 import_module(module)
-            except Exception:  # noqa: BLE001 the cell that needs it says what is wrong
+            except Exception:  # noqa: BLE001 the cell that imports it again reports the error
                 return

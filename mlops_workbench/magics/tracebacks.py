@@ -1,4 +1,4 @@
-"""Errors raised on purpose, shown in a notebook: the user's lines, and not the workbench's."""
+"""Tracebacks of the workbench's own errors in a notebook, without the workbench's frames."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _LIBRARIES = tuple(sysconfig.get_path(kind) + os.sep for kind in ("stdlib", "pla
 
 
 def register_tracebacks(shell: InteractiveShell) -> None:
-    """Let IPython show a `WorkbenchError` up to the line that called the workbench."""
+    """Make IPython end the traceback of a `WorkbenchError` at the line that called the workbench."""
 
     def render(error: WorkbenchError) -> list[str]:
         cause, error.__cause__ = error.__cause__, None
         context, error.__context__ = error.__context__, None
         try:
-            # The message says what was wrong; how the workbench came to know does not matter to the reader.
+            # Without its cause and context: the message describes the problem, the internal errors do not help.
             shown: list[str] = shell.InteractiveTB.structured_traceback(
                 type(error), error, callers_frames(error.__traceback__)
             )
@@ -36,7 +36,7 @@ def register_tracebacks(shell: InteractiveShell) -> None:
 
 
 def callers_frames(trace: TracebackType | None) -> TracebackType | None:
-    """The traceback without the workbench's own frames, and without libraries that it called."""
+    """The traceback without the frames of the workbench and of the libraries that it called."""
     return _kept(trace, _OWN)
 
 
@@ -45,7 +45,7 @@ def _kept(trace: TracebackType | None, hidden: tuple[str, ...]) -> TracebackType
         return None
     file = trace.tb_frame.f_code.co_filename
     if file.startswith(_OWN):
-        # From here on it is the workbench that calls libraries; what it calls of the user's is shown again.
+        # Library frames from here on were called by the workbench; the user's own frames are kept.
         return _kept(trace.tb_next, _OWN + _LIBRARIES)
     rest = _kept(trace.tb_next, hidden)
     if file.startswith(hidden):

@@ -1,4 +1,4 @@
-"""``%%track``: an execution of a cell is a run."""
+"""``%%track``: tracks a cell as a run."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ _FUTURE = re.compile(r"\s*from\s+__future__\s+import\b[^(\\]*$")
 
 _HELP = f"""{USAGE}
 
-Run the cell as a run: its source, literal parameters, the settings and data of the estimators it fits, metrics
-from scikit-learn, figures, output and outcome are recorded. Use log(...) for what cannot be seen.
+Track the cell as a run: record its source, literal parameters, the settings and data of the estimators that it fits,
+metrics from scikit-learn, figures, output and status. Record other values with log(...).
 
-  NAME         name of the run; by default one made from its id
-  --tag K=V    a tag
-  --param K=V  a parameter
-  --note TEXT  a description
-  --nested     make it a child of the run that is active: one that another cell began and has not ended yet, or that
-               of the process around it; a cell in a pipeline's stage is always a child of the stage's run
+  NAME         name of the run; by default generated from its id
+  --tag K=V    tag
+  --param K=V  parameter
+  --note TEXT  description
+  --nested     make it a child of the active run: one that another cell started and has not ended yet, or the run of
+               the parent process; a cell of a pipeline stage is always a child of the stage's run
 """
 
 
 class BadOptions(ValueError):
-    """The line after ``%%track`` cannot be understood; the text says what to write."""
+    """The line after ``%%track`` is invalid; the message contains the usage."""
 
 
 @dataclass(frozen=True)
 class TrackOptions:
-    """What the line after ``%%track`` says."""
+    """Options of ``%%track``."""
 
     name: str = ""
     tags: dict[str, str] = field(default_factory=dict)
@@ -51,13 +51,7 @@ class TrackOptions:
 
 
 def parse_track_line(line: str) -> TrackOptions:
-    """Understand the line after ``%%track``.
-
-    Raises
-    ------
-    BadOptions
-        An option is unknown, lacks its value, or a quote is not closed.
-    """
+    """Parse the line after ``%%track``; raises `BadOptions` for unknown options, missing values and open quotes."""
     try:
         words = shlex.split(line)
     except ValueError as error:
@@ -88,17 +82,17 @@ def parse_track_line(line: str) -> TrackOptions:
         elif option.startswith("-"):
             raise BadOptions(f"%%track: unknown option '{option}'; {did_you_mean(option, _OPTIONS)}\n  {USAGE}")
         elif name:
-            raise BadOptions(f"%%track: '{word}' is one word too many; put a name with spaces in quotes\n  {USAGE}")
+            raise BadOptions(f"%%track: unexpected '{word}'; put a name with spaces in quotes\n  {USAGE}")
         else:
             name = word
     return TrackOptions(name, tags, params, nested)
 
 
 def transform_track(lines: list[str]) -> list[str]:
-    """Turn a cell that begins with ``%%track`` into a call in the place of that line, and the cell's own code.
+    """Replace the ``%%track`` line of a cell by a call of the magic.
 
-    The code is executed by the kernel as any other cell, so that ``await``, other magics, errors, line numbers
-    and what is shown are the same as without ``%%track``.
+    The kernel executes the rest as it executes any cell, so that ``await``, other magics, errors, line numbers and
+    outputs are the same as without ``%%track``.
     """
     if not lines or not re.match(r"%%track(\s|$)", lines[0]):
         return lines
@@ -107,7 +101,7 @@ def transform_track(lines: list[str]) -> list[str]:
     line = lines[0][len("%%track") :].strip()
     call = f"get_ipython().run_line_magic('track', {line!r})"
     body = lines[1:]
-    # Python takes such imports only as the first statement.
+    # Python accepts these imports only as the first statements.
     last = max((i for i, text in enumerate(body) if _FUTURE.match(text.rstrip("\n"))), default=-1)
     if last >= 0:
         body[last] = f"{body[last].rstrip()}; {call}\n"
@@ -117,21 +111,15 @@ def transform_track(lines: list[str]) -> list[str]:
 
 
 class TrackMagic:
-    """The magic: begins a run when ``%track`` is reached; the watch ends it with the cell.
-
-    Parameters
-    ----------
-    shell : InteractiveShell
-        The IPython session.
-    """
+    """The magic ``%track``: starts a run, which ends with the cell."""
 
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell = shell
 
     def track(self, line: str, cell: str | None = None) -> None:
-        """Make the cell a run; see ``%%track --help``."""
+        """Track the cell as a run; see ``%%track --help``."""
         if cell is not None:
-            # Called by a program, past the transformation of input.
+            # Called by a program, without the transformation of input.
             self._shell.run_cell(f"%%track {line}\n{cell}")
             return
         from IPython.core.error import UsageError
@@ -150,7 +138,7 @@ class TrackMagic:
 
 
 def register_track(shell: InteractiveShell) -> None:
-    """Add ``%%track`` to an IPython session; doing it twice changes nothing."""
+    """Add ``%%track`` to an IPython session; a second call has no effect."""
     transforms: list[Any] = shell.input_transformers_cleanup
     if any(getattr(transform, "__name__", "") == transform_track.__name__ for transform in transforms):
         return

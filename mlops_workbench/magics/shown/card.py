@@ -1,4 +1,4 @@
-"""The card below a tracked cell: what was recorded, how it ranks, and what can be done with it."""
+"""The card below a tracked cell: recorded values, comparison with other runs, next commands."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from html import escape
 
 from mlops_workbench.capture.record.values import text
 from mlops_workbench.capture.run.active import ActiveRun
+from mlops_workbench.commands.cells import counted
 from mlops_workbench.core.run_ranking import MetricChange, ParamChange, RunRanking
 from mlops_workbench.core.shown.colours import BAD, BORDER, FONT, GOOD, TEXT, WARN
 from mlops_workbench.core.shown.formats import duration, number
@@ -35,21 +36,16 @@ Curves = Mapping[str, Sequence[float]]
 
 
 def card(run: ActiveRun, ranking: RunRanking | None = None, curves: Curves | None = None) -> dict[str, str]:
-    """MIME bundle of a run that ended.
+    """MIME bundle of a run that ended: ``text/plain``, and ``text/html`` without scripts for light and dark pages.
 
     Parameters
     ----------
     run : ActiveRun
         The run.
     ranking : RunRanking, optional
-        How it compares with other runs; by default its metrics are shown alone.
+        Comparison with other runs; by default only the run's own values are shown.
     curves : mapping, optional
-        Values of metrics over time, as far as they were seen.
-
-    Returns
-    -------
-    dict
-        ``text/plain``, and ``text/html`` that needs no script and suits light and dark.
+        Values of metrics over time, as far as they were sampled.
     """
     ranks = ranking or RunRanking()
     return {"text/plain": text(card_text(run, ranks)), "text/html": text(card_html(run, ranks, curves or {}))}
@@ -68,7 +64,7 @@ def card_text(run: ActiveRun, ranking: RunRanking) -> str:
             beside = change_text(change, ranking, run.name)
             lines.append(f"  {title:<8} {change.name}={_value(run, change)}" + (f"  {beside}" if beside else ""))
             title = ""
-        lines += _left(len(metrics) - _MAX_METRICS, "metrics")
+        lines += _more_line(len(metrics) - _MAX_METRICS, "metric")
     elif metrics:
         shown = ", ".join(f"{change.name}={_value(run, change)}" for change in metrics[:_MAX_METRICS])
         lines.append(f"  {title:<8} {shown}{_and_more(len(metrics) - _MAX_METRICS)}")
@@ -77,17 +73,16 @@ def card_text(run: ActiveRun, ranking: RunRanking) -> str:
         lines.append(f"  changed  {shown}{_and_more(len(ranking.params) - _MAX_PARAMS)}")
     others = _other_params(run, ranking)
     if others:
-        telling = [f"{name}={value}" for name, value in others.items() if name not in run.defaults][:_MAX_PARAMS]
-        left = len(others) - len(telling)
-        if telling:
-            lines.append(f"  params   {', '.join(telling)}{_and_more(left)}")
+        changed = [f"{name}={value}" for name, value in others.items() if name not in run.defaults][:_MAX_PARAMS]
+        if changed:
+            lines.append(f"  params   {', '.join(changed)}{_and_more(len(others) - len(changed))}")
     if run.datasets:
         shown = "; ".join(dataset_text(data) for data in run.datasets[:_MAX_DATA])
         lines.append(f"  data     {shown}{_and_more(len(run.datasets) - _MAX_DATA)}")
     if used := usage_text(run):
         lines.append(f"  used     {used}")
     lines += [f"  warning  {shown_value(note, 240)}" for note in run.notes[:_MAX_NOTES]]
-    lines += _left(len(run.notes) - _MAX_NOTES, "warnings")
+    lines += _more_line(len(run.notes) - _MAX_NOTES, "warning")
     lines.append(f"  next     {_next(run, ranking)}")
     return "\n".join(lines)
 
@@ -131,7 +126,7 @@ def card_html(run: ActiveRun, ranking: RunRanking, curves: Curves) -> str:
 
 
 def _name(run: ActiveRun) -> str:
-    # JupyterLab opens the run's page at a click; anywhere else this is its name in bold.
+    # A click opens the run's page in JupyterLab; elsewhere this is plain bold text.
     arguments = escape(json.dumps({"id": run.uid}))
     return (
         f'<button data-commandlinker-command="{_OPEN_RUN}" data-commandlinker-args="{arguments}" '
@@ -159,28 +154,28 @@ def _metrics_html(run: ActiveRun, metrics: list[MetricChange], ranking: RunRanki
 
 
 def _rest_html(run: ActiveRun, ranking: RunRanking, metrics: list[MetricChange]) -> str:
-    """What need not be seen at once, folded away."""
+    """Further values, folded."""
     others = _other_params(run, ranking)
     rows, words = [], []
     if len(metrics) > _MAX_METRICS:
         more = metrics[_MAX_METRICS : _MAX_METRICS + _MORE]
         rows.append(_row("metrics", [_item(c.name, _value(run, c)) for c in more], len(metrics) - _MAX_METRICS - _MORE))
-        words.append(f"{len(metrics) - _MAX_METRICS} more metrics")
-    if left := ranking.params[_MAX_PARAMS : _MAX_PARAMS + _MORE]:
-        rows.append(_row("changed", [_item(c.name, shown_value(c.value)) for c in left], 0))
+        words.append(counted(len(metrics) - _MAX_METRICS, "more metric"))
+    if further := ranking.params[_MAX_PARAMS : _MAX_PARAMS + _MORE]:
+        rows.append(_row("changed", [_item(c.name, shown_value(c.value)) for c in further], 0))
     if others:
         items = [_item(name, value) for name, value in list(others.items())[:_MORE]]
         rows.append(_row("params", items, len(others) - _MORE))
-        words.append(f"{len(others)} {'other ' if ranking.params else ''}parameter{'s' if len(others) > 1 else ''}")
+        words.append(counted(len(others), "other parameter" if ranking.params else "parameter"))
     if run.datasets:
         items = [f"<span>{escape(dataset_text(data))}</span>" for data in run.datasets[:_MORE]]
         rows.append(_row("data", items, len(run.datasets) - _MORE))
         words.append(" and ".join(dataset_text(data) for data in run.datasets[:2]))
         if len(run.datasets) > 2:
-            words.append(f"{len(run.datasets) - 2} more tables")
+            words.append(counted(len(run.datasets) - 2, "more table"))
     if len(run.notes) > _MAX_NOTES:
         rows.append(_row("warnings", [escape(shown_value(note, 400)) for note in run.notes[_MAX_NOTES:_MORE]], 0))
-        words.append(f"{len(run.notes) - _MAX_NOTES} more warnings")
+        words.append(counted(len(run.notes) - _MAX_NOTES, "more warning"))
     if used := usage_text(run):
         words.append(used)
         rows.append(_row("used", [escape(used)], 0))
@@ -205,7 +200,7 @@ def _value(run: ActiveRun, change: MetricChange) -> str:
 
 
 def _other_params(run: ActiveRun, ranking: RunRanking) -> Mapping[str, str]:
-    # What is None is mostly a default; it is recorded, and need not fill the card.
+    # None is mostly a default value: it is recorded but not shown.
     changed = {change.name for change in ranking.params}
     return {name: shown_value(value) for name, value in run.params.items() if value is not None and name not in changed}
 
@@ -219,14 +214,14 @@ def _and_more(left: int) -> str:
     return f", and {left} more" if left > 0 else ""
 
 
-def _left(left: int, what: str) -> list[str]:
-    return [f"           and {left} more {what}"] if left > 0 else []
+def _more_line(left: int, noun: str) -> list[str]:
+    return [f"           and {counted(left, f'more {noun}')}"] if left > 0 else []
 
 
 def _next(run: ActiveRun, ranking: RunRanking) -> str:
     name = shlex.quote(run.name)
     if run.status != "FINISHED":
-        return f"mend the cell and run it again; %mlops show {name} has the traceback"
+        return f"fix the cell and run it again; %mlops show {name} shows the traceback"
     words = ["%mlops compare"] if ranking.previous else []
     words.append(f"%mlops show {name}")
     if run.has_model:

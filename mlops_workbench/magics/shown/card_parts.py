@@ -1,4 +1,4 @@
-"""Values of a run in the words of its card."""
+"""Values of a run as the texts of its card."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mlops_workbench.core.run_ranking import MetricChange, RunRanking
 from mlops_workbench.core.shown.formats import change as signed
 from mlops_workbench.core.shown.formats import number, share
 
-#: Metrics with this beginning are resources that were used; MLflow names them so.
+#: MLflow's prefix of the metrics that measure resources.
 SYSTEM = "system/"
 _DIGEST = 8
 _UNITS = {
@@ -23,7 +23,7 @@ _UNITS = {
 
 
 def main_metrics(run: ActiveRun, ranking: RunRanking) -> list[MetricChange]:
-    """The metrics of the user, not those of the machine; with their changes where these are known."""
+    """The run's metrics without resources, with their changes if these are known."""
     known = {change.name: change for change in ranking.metrics}
     return [
         known.get(name) or MetricChange(name, as_float(value))
@@ -33,15 +33,15 @@ def main_metrics(run: ActiveRun, ranking: RunRanking) -> list[MetricChange]:
 
 
 def change_text(change: MetricChange, ranking: RunRanking, name: str = "") -> str:
-    """``−0.42 (3.6 %) better than linear; best so far``; empty when there is nothing to compare with.
+    """``−0.42 (3.6 %) better than linear; best so far``; empty if no other run has the metric.
 
-    `name` is that of the run itself: the run before it may have had the same.
+    `name` is the run's own name, which the previous run may have too.
     """
     words = []
     difference = change.difference
-    previous = "the run before" if ranking.previous == name else shown_value(ranking.previous, 32)
+    previous = "the previous run" if ranking.previous == name else shown_value(ranking.previous, 32)
     if difference == 0:
-        words.append(f"as {previous}")
+        words.append(f"same as {previous}")
     elif difference is not None:
         relative = f" ({share(abs(difference / change.previous), 1)})" if change.previous else ""
         judged = {True: "better than", False: "worse than", None: "against"}[change.improved]
@@ -52,16 +52,16 @@ def change_text(change: MetricChange, ranking: RunRanking, name: str = "") -> st
 
 
 def dataset_text(data: Dataset) -> str:
-    """``X 200 x 3 #1a2b3c4d``, with ``sampled`` where the digest covers only a part."""
+    """``X 200 x 3 #1a2b3c4d``, with ``sampled`` if the digest covers only a part."""
     size = f" {data.rows:,}" + (f" x {len(data.columns):,}" if data.columns else "") if data.rows else ""
     covers = {"sampled": " sampled", "shape": " (shape only)"}.get(data.covers, "")
-    # The version of much data is computed after the reply, and the card.
-    version = f"#{data.digest[:_DIGEST]}{covers}" if data.digest else "(version follows)"
+    # The version of large data is computed after the card is shown.
+    version = f"#{data.digest[:_DIGEST]}{covers}" if data.digest else "(version pending)"
     return f"{shown_value(data.name, 32)}{size} {version}"
 
 
 def usage_text(run: ActiveRun) -> str:
-    """What the run used, from its ``system/`` metrics: ``peak memory 812 MB, cpu 93 %``."""
+    """Resources that the run used, from its ``system/`` metrics: ``peak memory 812 MB, cpu 93 %``."""
     words = []
     for name, value in run.metrics.items():
         if name.startswith(SYSTEM) and math.isfinite(as_float(value)):

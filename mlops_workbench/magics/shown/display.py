@@ -1,4 +1,4 @@
-"""What the cells of a session show of themselves: a live view while they run, a card when they are done."""
+"""Live views of running cells and cards of ended runs."""
 
 from __future__ import annotations
 
@@ -23,75 +23,65 @@ if TYPE_CHECKING:
 
 
 class CellDisplay:
-    """Shows the runs of an IPython session.
-
-    Parameters
-    ----------
-    shell : InteractiveShell
-        The IPython session.
-    session : Session
-        Where its runs are recorded.
-    current : callable
-        Gives the execution under way.
-    """
+    """Shows the runs of an IPython session; `current` returns the running execution."""
 
     def __init__(self, shell: InteractiveShell, session: Session, current: Callable[[], Execution]) -> None:
         self._shell = shell
         self._session = session
         self._current = current
         self._live = LiveViews(shell)
-        # Subshells of a kernel execute cells in threads of their own.
+        # Per thread, because subshells of a kernel execute cells in threads of their own.
         self._local = threading.local()
         paint_with(self._paint)
         session.run_id_of = _find_run_id
 
-    def begun(self, execution: Execution) -> None:
-        """A cell has become a run."""
+    def cell_started(self) -> None:
+        """Close the views that an interrupted cell left open in this thread."""
+        self._live.forget()
+
+    def run_started(self, execution: Execution) -> None:
+        """Open the live view of a cell that has become a run."""
         if execution.run is not None:
             self._live.begin(execution, execution.run)
 
-    def ending(self) -> None:
-        """A cell is done; what is to be shown of it waits until all observers have had their say."""
+    def collect_cards(self) -> None:
+        """Hold the cards of this thread back until every observer has run, that is until :meth:`show_cards`."""
         self._local.cells = []
 
-    def show(self, cell: CellRun) -> None:
-        """The run of a cell has ended."""
+    def run_ended(self, cell: CellRun) -> None:
+        """Show the card of a run, or hold it back."""
         cells = getattr(self._local, "cells", None)
         if cells is None:
-            self._put(cell, None)
+            self._show(cell, None)
         else:
             cells.append(cell)
 
-    def beginning(self) -> None:
-        """A cell begins in a thread in which none is under way."""
-        self._live.forget()
-
-    def ended(self, execution: Execution | None, deferred: DeferredWork) -> None:
-        """Show the card of the cell that is done, and once more when what was deferred has changed it."""
+    def show_cards(self, execution: Execution | None, deferred: DeferredWork) -> None:
+        """Show the cards of a cell that has ended, and update them after deferred work has changed their runs."""
         cells: list[CellRun] = getattr(self._local, "cells", None) or []
         self._local.cells = None
         view = self._live.take(execution)
         try:
             for cell in cells:
-                again = self._put(cell, view if view is not None and view.execution is cell.execution else None)
-                # Who runs a notebook for the file that it becomes listens to one cell at a time.
+                update = self._show(cell, view if view is not None and view.execution is cell.execution else None)
+                # nbclient and papermill accept outputs of a cell only while it runs: update in the next cell.
                 unseen = hasattr(self._shell, "kernel") and not is_watched(self._shell, cell.execution)
-                (deferred.add_to_next if unseen else deferred.add)("its card", again)
+                (deferred.add_to_next if unseen else deferred.add)("its card", update)
         finally:
             if view is not None and not view.done.is_set():
                 view.end(None)
 
-    def _put(self, cell: CellRun, view: LiveView | None) -> Callable[[], None]:
-        """Show a card; gives what shows it again if it has changed."""
+    def _show(self, cell: CellRun, view: LiveView | None) -> Callable[[], None]:
+        """Show a card, and return a function that shows it again if it has changed."""
         shown = view or LiveView(self._shell, cell.execution, cell.run)
         before, bundle = _state(cell), self._card(cell, shown)
         shown.end(bundle)
 
-        def again() -> None:
+        def update() -> None:
             if _state(cell) != before and (later := self._card(cell, shown)) != bundle:
                 shown.refresh(later)
 
-        return again
+        return update
 
     def _card(self, cell: CellRun, view: LiveView) -> dict[str, str]:
         return card(cell.run, self._ranking(cell), view.curves)
@@ -108,11 +98,13 @@ class CellDisplay:
 
 
 def _state(cell: CellRun) -> tuple[object, ...]:
-    """What observation may still change of a card."""
+    """The values of a card that deferred work may change."""
     run = cell.run
-    said = (run.status, run.error, [*run.notes], run.has_model)
     return (
-        *said,
+        run.status,
+        run.error,
+        [*run.notes],
+        run.has_model,
         dict(run.metrics),
         dict(run.params),
         set(run.defaults),

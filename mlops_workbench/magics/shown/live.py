@@ -1,4 +1,4 @@
-"""The live view of a cell that takes longer than a moment, and the static output that takes its place."""
+"""The live view of a running cell, and the static output that replaces it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.capture.cells.output import OWN
@@ -24,30 +24,21 @@ if TYPE_CHECKING:
     from mlops_workbench.capture.cells.execution import Execution
     from mlops_workbench.capture.run.active import ActiveRun
 
-#: Seconds that a cell runs before anything is shown of it.
+#: Seconds that a cell runs before its live view is shown.
 DELAY = 1.0
-#: Seconds between two looks at its metrics, and between two drawings.
-_LOOK, _DRAW = 0.1, 0.4
+#: Seconds between two samples of the metrics, and between two drawings.
+_SAMPLE, _DRAW = 0.1, 0.4
 _MAX_POINTS, _MAX_BARS = 240, 12
 _VIEW = "application/vnd.jupyter.widget-view+json"
 
 
 class LiveView:
-    """The output of one execution, from its first second to its end.
-
-    Parameters
-    ----------
-    shell : InteractiveShell
-        The IPython session.
-    execution : Execution
-        The cell that runs.
-    run : ActiveRun or None
-        The run it is, if it is one.
+    """The output of one execution, which may be a `run`.
 
     Attributes
     ----------
     curves : dict
-        Values of metrics over time, as far as they were seen.
+        Values of metrics over time, as far as they were sampled.
     """
 
     def __init__(self, shell: InteractiveShell, execution: Execution, run: ActiveRun | None) -> None:
@@ -55,11 +46,11 @@ class LiveView:
         self.execution = execution
         self.curves: dict[str, list[float]] = {}
         self.done = threading.Event()
-        # Bound now: `%%capture` and its kin put another one in its place while the cell runs.
+        # Bound now: magics such as `%%capture` replace it while the cell runs.
         self._publisher = shell.display_pub
         self._watched = is_watched(shell, execution)
         self._may_have_widget = not _in_vscode(shell, execution)
-        # In this context the kernel knows which cell a message belongs to.
+        # The kernel assigns messages to cells by a variable of this context.
         self._context = contextvars.copy_context()
         self._display_id = f"mlops-{execution.uid}"
         self._began = time.perf_counter()
@@ -71,11 +62,11 @@ class LiveView:
 
     @property
     def bars(self) -> list[Bar]:
-        """Loops of the cell, in the order they began."""
+        """Progress bars of the cell, in the order they started."""
         return list(self._bars.values())
 
     def add(self, bar: Bar) -> None:
-        """Draw a loop too; the next one in the same place takes its place."""
+        """Draw another progress bar; it replaces the previous bar of the same loop."""
         depth = sum(other.thread == bar.thread for other in open_bars())
         key = (bar.thread, depth, bar.desc)
         self._bars.pop(key, None)
@@ -84,18 +75,12 @@ class LiveView:
         self._bars[key] = bar
 
     def draw_until_done(self) -> None:
-        """Show the cell until it is done; runs in a thread."""
+        """Draw the cell until it is done; called in a thread."""
         if self._watched:
             self._context.run(self._draw_until_done)
 
     def end(self, bundle: Mapping[str, str] | None) -> None:
-        """Put the static output in the place of the live one, or show it where nothing was shown.
-
-        Parameters
-        ----------
-        bundle : mapping or None
-            MIME bundle; None when there is none to show.
-        """
+        """Replace the live output by a MIME bundle, by default the progress bars; show it if nothing was shown."""
         self.done.set()
         with self._lock:
             if bundle is None and self._shown:
@@ -106,7 +91,7 @@ class LiveView:
             self._close_widget()
 
     def refresh(self, bundle: Mapping[str, str]) -> None:
-        """Show another static output in the place of the one that :meth:`end` showed."""
+        """Replace the output that :meth:`end` showed."""
         with self._lock:
             self._publish(bundle, update=True)
 
@@ -122,8 +107,8 @@ class LiveView:
             self._publish(bundle, update=False)
             self._shown = True
         drawn, pause = time.perf_counter(), _DRAW
-        while not self.done.wait(_LOOK):
-            self._look()
+        while not self.done.wait(_SAMPLE):
+            self._sample()
             now = time.perf_counter()
             if now - drawn < pause:
                 continue
@@ -135,7 +120,7 @@ class LiveView:
                 else:
                     self._publish(self._still(), update=True)
             drawn = time.perf_counter()
-            # Drawing may take a twentieth of the time, on a machine that is busy too.
+            # Drawing takes at most a twentieth of the time, even on a busy machine.
             pause = max(_DRAW, 20 * (drawn - now))
 
     def _still(self) -> dict[str, Any]:
@@ -143,18 +128,18 @@ class LiveView:
         return {"text/plain": live_text(now), "text/html": live_html(now)}
 
     def _close_widget(self) -> None:
-        # The view is gone from the page by now; its models would stay in the kernel and in the notebook.
+        # The page no longer shows the view, but its models would stay in the kernel and in the notebook.
         widget, self._widget = self._widget, None
         if widget is not None:
             for part in (widget, widget.layout, widget.style):
                 part.close()
 
     def _publish(self, bundle: Mapping[str, Any], *, update: bool) -> None:
-        # So that a tool, and what observes the cell, can tell it from what the user shows.
+        # Marked, so that tools and observers can distinguish it from the user's outputs.
         metadata = {OWN: {"run": self.run.uid if self.run is not None else ""}}
         self._publisher.publish(dict(bundle), metadata, transient={"display_id": self._display_id}, update=update)
 
-    def _look(self) -> None:
+    def _sample(self) -> None:
         if self.run is None:
             return
         for name, value in _metrics(self.run).items():
@@ -165,7 +150,7 @@ class LiveView:
                     del curve[1::2]
 
     def _snapshot(self) -> Snapshot:
-        self._look()
+        self._sample()
         run = self.run
         return Snapshot(
             run.name if run is not None else "",
@@ -179,13 +164,7 @@ class LiveView:
 
 
 class LiveViews:
-    """The live views of a session: one for each cell that runs, drawn by one thread.
-
-    Parameters
-    ----------
-    shell : InteractiveShell
-        The IPython session.
-    """
+    """The live views of a session: one for each running cell, drawn by one thread."""
 
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell = shell
@@ -196,11 +175,11 @@ class LiveViews:
         self._open: dict[int, list[LiveView]] = {}
 
     def begin(self, execution: Execution, run: ActiveRun | None) -> LiveView:
-        """Watch an execution that has just begun."""
+        """Open the view of an execution that has just started."""
         views = self._open.setdefault(threading.get_ident(), [])
         for known in views:
             if known.execution is execution:
-                # A loop was shown before the cell became a run.
+                # A progress bar opened the view before the cell became a run.
                 known.run = run
                 return known
         view = LiveView(self._shell, execution, run)
@@ -210,7 +189,7 @@ class LiveViews:
         return view
 
     def take(self, execution: Execution | None) -> LiveView | None:
-        """The view of an execution of this thread that is over; those of cells in it end without a word."""
+        """Remove and return the view of an execution of this thread; views of cells nested in it are closed."""
         views = self._open.get(threading.get_ident(), [])
         place = next((i for i, view in enumerate(views) if view.execution is execution), None)
         if place is None:
@@ -224,17 +203,17 @@ class LiveViews:
         return found
 
     def forget(self) -> None:
-        """No cell is under way in this thread: what is still drawn was left by an interrupt."""
+        """Close the views of this thread, which runs no cell: an interrupt left them open."""
         for view in self._open.pop(threading.get_ident(), []):
             view.end(None)
 
     def paint(self, bar: Bar, execution: Execution | None) -> bool:
-        """Take a loop that begins; False when there is no place but the terminal's line to show it."""
+        """Show a progress bar; False outside a kernel, where the caller draws it in the terminal."""
         if not hasattr(self._shell, "kernel"):
             return False
         if self._pid != os.getpid():
             return True
-        # A loop in a thread of the cell belongs to the cell.
+        # A thread that the cell started has no view: its bars belong to the cell.
         views = self._open.get(threading.get_ident()) or next(iter(list(self._open.values())), None)
         view = views[-1] if views else None
         if view is None and execution is not None:
@@ -244,9 +223,8 @@ class LiveViews:
         return True
 
     def _drawing(self) -> bool:
-        """Whether there is a thread that draws."""
+        """Whether the drawing thread runs; it is started if need be."""
         if self._thread is None:
-            # Without a thread the card is shown all the same.
             self._thread = start_daemon("mlops-live", self._draw)
         return self._thread is not None
 
@@ -256,46 +234,41 @@ class LiveViews:
             try:
                 if not view.done.wait(DELAY):
                     view.draw_until_done()
-            except Exception as error:  # noqa: BLE001 a view must never be what a user's cell fails from
+            except Exception as error:  # noqa: BLE001 a view must not fail the user's cell
                 if os.environ.get("MLOPS_DEBUG"):
                     sys.__stderr__ and sys.__stderr__.write(f"mlops: the live view failed: {error!r}\n")
-            # While it waits for the next one it must not hold what the last one's cell left.
+            # Otherwise the variable keeps the objects of the last cell alive while the thread waits.
             del view
 
 
 def is_watched(shell: Any, execution: Execution) -> bool:
-    """Whether somebody looks at the outputs of this execution as they come.
+    """Whether a notebook application shows the outputs of this execution as they arrive.
 
-    Notebook applications name the cell in their request, and show widgets; nbclient and papermill, which run a
-    notebook for the file that it becomes, do not.
+    Such applications send the id of the cell and show widgets. nbclient and papermill, which write the executed
+    notebook to a file, do not.
     """
     return hasattr(shell, "kernel") and bool(execution.cell_id or _in_vscode(shell, execution))
 
 
 def _in_vscode(shell: Any, execution: Execution) -> bool:
-    """Whether the cell runs in VS Code.
+    """Whether the cell runs in VS Code, where an output is updated instead of a widget.
 
-    It draws an output anew in its place as well as a widget. The widget it lays on white in dark themes too; and
-    where its extension for widgets is missing, the first one is not seen and no cell after it runs.
+    VS Code draws widgets on white even in dark themes. Without its extension for widgets, the first widget is not
+    shown and no later cell runs.
     """
     return "__vsc_ipynb_file__" in shell.user_ns or execution.cell_id.startswith("vscode-notebook-cell:")
 
 
 def _html_widget(value: str) -> Any:
     try:
-        # Imported here, in a thread and a second after the cell began: it takes longer than most cells.
+        # Imported here, in a thread and a second after the cell started: the import takes longer than most cells.
         from ipywidgets import HTML
 
         return HTML(value=value)
-    except Exception:  # noqa: BLE001 without widgets the output itself is drawn anew
+    except Exception:  # noqa: BLE001 without widgets the output itself is updated
         return None
 
 
 def _metrics(run: ActiveRun) -> dict[str, float | int]:
-    # A copy first: the cell goes on logging.
+    # A copy, because the cell may log while this iterates.
     return {name: value for name, value in dict(run.metrics).items() if not name.startswith(SYSTEM)}
-
-
-def curves_of(view: LiveView | None) -> Mapping[str, Sequence[float]]:
-    """Metrics over time, as far as the live view saw them."""
-    return view.curves if view is not None else {}

@@ -1,4 +1,4 @@
-"""What a cell that runs looks like: progress, metrics with their curves, time and resources."""
+"""Text and HTML of a running cell: progress, metrics with their curves, time and resources."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ _MUTED = "opacity:.65"
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A cell at one moment.
+    """State of a running cell.
 
     Attributes
     ----------
     name, experiment : str
-        Of its run; empty when the cell is none.
+        Of its run; empty if the cell is not tracked.
     seconds : float
-        How long it runs.
+        Time since the cell started.
     metrics : mapping
-        Last values.
+        Latest values.
     curves : mapping
-        Values over time, of metrics that had several.
+        Values over time of metrics with several values.
     bars : sequence of Bar
-        Its loops.
+        Progress bars.
     resources : str
-        What it uses now, in words.
+        Current CPU and memory.
     """
 
     name: str
@@ -77,21 +77,21 @@ def live_html(now: Snapshot) -> str:
 
 
 def bars_text(bars: Sequence[Bar]) -> str:
-    """Loops that are over, as text."""
+    """Progress bars as text."""
     return "\n".join(str(bar) for bar in bars[:_MAX_BARS])
 
 
 def bars_html(bars: Sequence[Bar]) -> str:
-    """Loops that are over, as HTML."""
+    """Progress bars as HTML."""
     style = f"{FONT};font-size:13px;line-height:1.55;max-width:420px;color:{TEXT}"
     return f'<div style="{style}">{"".join(_bar(bar) for bar in bars[:_MAX_BARS])}</div>'
 
 
 def _bar(bar: Bar) -> str:
-    name, _, state = (bar.desc, "", str(bar).removeprefix(f"{bar.desc} ") if bar.desc else str(bar))
+    state = str(bar).removeprefix(f"{bar.desc} ") if bar.desc else str(bar)
     words = (
         '<div style="display:flex;justify-content:space-between;gap:16px"><span>'
-        f'{escape(shown_value(name, 40))}</span><span style="{_MUTED};font-variant-numeric:tabular-nums">'
+        f'{escape(shown_value(bar.desc, 40))}</span><span style="{_MUTED};font-variant-numeric:tabular-nums">'
         f"{escape(state)}</span></div>"
     )
     if bar.fraction is None:

@@ -1,4 +1,4 @@
-"""What the kernel's process uses while a cell runs, for the eye; the record of it is made elsewhere."""
+"""CPU and memory of the kernel for the live view; `capture.resources` records them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mlops_workbench.core.shown.formats import share
 
 
 class ProcessGauge:
-    """CPU and memory of this process since it was made."""
+    """Measures CPU and memory of this process between two calls of :meth:`text`."""
 
     def __init__(self) -> None:
         self._wall = time.perf_counter()
@@ -28,7 +28,7 @@ class ProcessGauge:
 
 
 def resident_bytes() -> int:
-    """Memory of this process in bytes; 0 where the system does not tell it in a file."""
+    """Memory of this process in bytes; 0 on systems without ``/proc``."""
     try:
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError, IndexError):

@@ -1,4 +1,4 @@
-"""Where a run that has just ended ranks, as far as that can be told within milliseconds."""
+"""Ranking of a run that has just ended, computed within milliseconds."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ if TYPE_CHECKING:
     from mlops_workbench.capture.run.active import ActiveRun
     from mlops_workbench.capture.session.session import Session
 
-_nouns: WeakKeyDictionary[ActiveRun, tuple[tuple[str, dict[str, Any]], Run]] = WeakKeyDictionary()
+_cache: WeakKeyDictionary[ActiveRun, tuple[tuple[str, dict[str, Any]], Run]] = WeakKeyDictionary()
 
 
 def ranking(session: Session, run: ActiveRun) -> RunRanking:
-    """Compare a run with those of this session, and with those that the workspace's index knows."""
-    own = replace(_noun(run), params=_params(run))
+    """Compare a run with those of this session and of the workspace's index."""
+    own = replace(_core_run(run), params=_params(run))
     finished = {other.uid: other for other in session.finished if other.experiment == run.experiment}
-    past = _with_params(earlier_runs(own, map(_noun, finished.values())), finished)
+    past = _with_params(earlier_runs(own, map(_core_run, finished.values())), finished)
     try:
-        known = read_past(session.workspace.index, own)
+        indexed = read_past(session.workspace.index, own)
     except WorkbenchError:
-        # Without a workspace the run itself could not be recorded either, and that was told.
-        known = None
-    return rank_run(own, past.merge(known) if known is not None else past)
+        # Without a workspace the run itself is not recorded either, which was reported then.
+        indexed = None
+    return rank_run(own, past.merge(indexed) if indexed is not None else past)
 
 
-def _noun(run: ActiveRun) -> Run:
-    known = _nouns.get(run)
-    if known is None or known[0] != (run.status, run.metrics):
-        # Hundreds of runs that have ended are looked at for each card.
-        known = _nouns[run] = ((run.status, dict(run.metrics)), _made(run))
-    return known[1]
+def _core_run(run: ActiveRun) -> Run:
+    cached = _cache.get(run)
+    if cached is None or cached[0] != (run.status, run.metrics):
+        # Cached, because each card compares hundreds of ended runs.
+        cached = _cache[run] = ((run.status, dict(run.metrics)), _converted(run))
+    return cached[1]
 
 
-def _made(run: ActiveRun) -> Run:
-    # Resources that were used have a line of their own.
+def _converted(run: ActiveRun) -> Run:
+    # The card shows resources on a line of their own.
     metrics = {name: as_float(value) for name, value in run.metrics.items() if not name.startswith(SYSTEM)}
     return Run(
         run.uid, "", run.experiment, run.name, run.start.kind,
@@ -55,12 +55,12 @@ def _made(run: ActiveRun) -> Run:
 
 
 def _params(run: ActiveRun) -> dict[str, str]:
-    # As text, because that is how the index has them.
+    # As text, because the index stores text.
     return {name: as_text(value) for name, value in run.params.items()}
 
 
 def _with_params(past: EarlierRuns, finished: dict[str, ActiveRun]) -> EarlierRuns:
-    """The same past; parameters become text only for the two runs whose parameters matter."""
+    """The same runs with parameters; only those of two runs are needed, and converted to text."""
 
     def full(run: Run | None) -> Run | None:
         return replace(run, params=_params(finished[run.uid])) if run is not None else None

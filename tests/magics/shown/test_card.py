@@ -109,7 +109,7 @@ def test_a_failed_run_says_what_to_do(session: Session) -> None:
     run = session.start_run("it's broken")
     run.end("FAILED", error=ValueError("<no> & never"))
     bundle = card(run)
-    assert "ValueError: <no> & never" in bundle["text/plain"] and "mend the cell" in bundle["text/plain"]
+    assert "ValueError: <no> & never" in bundle["text/plain"] and "fix the cell" in bundle["text/plain"]
     assert "%mlops show 'it'\"'\"'s broken'" in bundle["text/plain"]
     assert "ValueError: <no> & never" in page(bundle["text/html"]).text
 

@@ -214,7 +214,7 @@ def test_an_executed_notebook_has_the_version_of_data_that_was_told_after_the_re
     notebook = nbformat.v4.new_notebook(cells=cells)
     nbclient.NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
     [card] = notebook.cells[1].outputs
-    assert "X 200,000 x 30 #" in card.data["text/plain"] and "version follows" not in card.data["text/plain"]
+    assert "X 200,000 x 30 #" in card.data["text/plain"] and "version pending" not in card.data["text/plain"]
     assert [output.data["text/plain"] for output in notebook.cells[2].outputs] == ["1"]
 
 
@@ -228,7 +228,7 @@ def test_the_second_run_is_compared_with_the_first(front: Front) -> None:
     assert "other=6  +1 (20.0 %) against one\n" in text
     assert "changed  depth=4 (was 3)\n" in text and "params   seed=1" in text
     [card] = displays(front.run("%%track two\ndepth = 5\nnew = 7\nlog(mae=1.75)"))
-    assert "mae=1.75  +0.25 (16.7 %) worse than the run before; best is 1.5" in card["data"]["text/plain"]
+    assert "mae=1.75  +0.25 (16.7 %) worse than the previous run; best is 1.5" in card["data"]["text/plain"]
     assert "changed  depth=5 (was 4), new=7 (new)" in card["data"]["text/plain"]
 
 
