@@ -1,4 +1,4 @@
-"""Bodies of requests to the control plane."""
+"""Bodies of the control plane's requests and responses."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ class RegisterRequest:
     Attributes
     ----------
     run : str
-        Run by name, uid or MLflow id.
+        Name, uid or MLflow id of the run.
     model : str
-        Which of the run's models, empty for its only or last one.
+        Name of one of the run's models, empty for the last one.
     gate : list of str
-        Conditions over the run's metrics; with an alias, the alias moves only when they hold.
+        Conditions on the run's metrics; the alias is set only if they hold.
     alias : str
         Alias to set, empty for none.
     baseline : str
-        Run whose metrics the gate calls ``baseline``, empty for none.
+        Run whose metrics the gate refers to as ``baseline``, empty for none.
     experiment : str
-        Experiment in which a run's name is looked up, empty for all.
+        Experiment in which the name of the run is searched, empty for all.
     """
 
     run: str
@@ -39,7 +39,7 @@ class RegisterRequest:
 
 @dataclass(frozen=True)
 class PromoteRequest:
-    """Give a version an alias, if the gate allows it."""
+    """Set an alias of a version if the gate passes."""
 
     alias: str = "champion"
     gate: list[str] = field(default_factory=list)
@@ -48,7 +48,7 @@ class PromoteRequest:
 
 @dataclass(frozen=True)
 class DeployRequest:
-    """Serve a model version: ``name@alias`` follows the alias, ``name/3`` stays."""
+    """Serve a model version: ``name@alias`` follows the alias, ``name/3`` is fixed."""
 
     model: str
     port: int = 0
@@ -63,14 +63,14 @@ class PipelineRunRequest:
 
 @dataclass(frozen=True)
 class ShutdownRequest:
-    """Stop the control plane; endpoints stop too unless they are kept."""
+    """Stop the control plane, and the endpoints unless they are kept."""
 
     keep_endpoints: bool = False
 
 
 @dataclass(frozen=True)
 class Health:
-    """The control plane answers: version, workspace folder and process id."""
+    """Version, workspace folder and process id of a control plane that is running."""
 
     version: str
     root: str
@@ -79,7 +79,7 @@ class Health:
 
 @dataclass(frozen=True)
 class LocalModel:
-    """A model version on this machine's disk, ready to load: folder, version and signature."""
+    """Folder and signature of a model version on this machine's disk."""
 
     name: str
     version: int
@@ -90,7 +90,7 @@ class LocalModel:
 
 @dataclass(frozen=True)
 class Problem:
-    """Body of every answer that is not a success."""
+    """Body of every error response."""
 
     code: str
     message: str

@@ -1,4 +1,4 @@
-"""Talks to the control plane in the project's nouns: used by magics, CLI and programs."""
+"""The client of the control plane, for magics, CLI and programs."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ class Client:
     Parameters
     ----------
     url, token : str
-        Where it is and what it wants to see.
+        Address and token of the control plane.
     workspace : Workspace, optional
-        To find the control plane again when it was restarted on another port.
+        Used to find the control plane again after a restart on another port.
     """
 
     def __init__(self, url: str, token: str, workspace: Workspace | None = None) -> None:
@@ -54,17 +54,17 @@ class Client:
 
     @property
     def url(self) -> str:
-        """Where the control plane answers now."""
+        """Current address of the control plane."""
         return self._transport.url
 
     @classmethod
     def connect(cls, workspace: Workspace | None = None, *, start: bool = True) -> Client:
-        """Connect to the workspace's control plane and, unless `start` is False, start it if need be.
+        """Connect to the workspace's control plane, which is started if it does not run and `start` is true.
 
         Raises
         ------
         Unavailable
-            It does not run and was not to be started, or does not start.
+            It does not run, or cannot be started.
         """
         home = workspace or Workspace.find()
         found = ensure_running(home) if start else find_running(home)
@@ -75,7 +75,7 @@ class Client:
     # -- runs ------------------------------------------------------------------------------------------
 
     def experiments(self) -> list[Experiment]:
-        """Experiments, the one with the newest run first."""
+        """Experiments; the one with the newest run comes first."""
         return self._get("/experiments", list[Experiment])
 
     def runs(
@@ -94,8 +94,8 @@ class Client:
     ) -> list[Run]:
         """Runs; `order_by` is ``start``, ``name``, ``duration``, ``metrics.<name>`` or ``params.<name>``.
 
-        `name` is exact. `filter` is in MLflow's filter language: ``metrics.auc > 0.8 and params.depth = 6``. Without
-        `nested`, runs that are a part of another run, such as the candidates of a search, are left out.
+        `name` must match exactly. `filter` is in MLflow's filter language: ``metrics.auc > 0.8 and params.depth = 6``.
+        With `nested` false, parts of other runs, such as the candidates of a search, are left out.
         """
         query = {
             "experiment": experiment, "name": name, "filter": filter or None, "status": status, "kind": kind,
@@ -106,31 +106,31 @@ class Client:
     def run(self, reference: str, experiment: str | None = None) -> RunDetail:
         """A run by name (the newest), uid, start of a uid, or MLflow id."""
         if "/" in reference:
-            # Legal in a run's name, not in a part of a URL.
+            # A run's name may contain a slash, a segment of a URL may not.
             named = self.runs(experiment, name=reference, limit=1)
             reference = named[0].uid if named else reference.replace("/", " ")
         query = {"experiment": experiment} if experiment else {}
         return self._get(f"/runs/{_part(reference)}", RunDetail, query)
 
     def history(self, reference: str, metric: str, max_points: int | None = None) -> list[MetricPoint]:
-        """Points of a metric of a run: all of them, or about `max_points` evenly spread over the steps."""
+        """Points of a metric of a run: all, or about `max_points` evenly spread over the steps."""
         query = {"max_points": max_points} if max_points else {}
         return self._get(f"/runs/{_part(reference)}/metrics/{quote(metric)}", list[MetricPoint], query)
 
     def artifact(self, reference: str, path: str) -> bytes:
-        """Content of a run's file."""
+        """Content of a file of a run."""
         return self._send("GET", f"/runs/{_part(reference)}/artifacts/{quote(path)}").content
 
     def datasets(self, reference: str) -> list[DatasetVersion]:
-        """Data that a run used, with profiles; training data first."""
+        """Data that a run used, with profiles; training data comes first."""
         return self._get(f"/runs/{_part(reference)}/datasets", list[DatasetVersion])
 
     def dataset_versions(self, digest: str) -> list[DatasetVersion]:
-        """Runs that used a version of data, newest first; `digest` may be the beginning of it."""
+        """Runs that used a version of data, newest first; `digest` may be abbreviated."""
         return self._get(f"/datasets/{_part(digest)}", list[DatasetVersion])
 
     def dataset_file(self, digest: str, part: str) -> bytes:
-        """The ``snapshot`` of a version of data as Parquet, or its pandera ``schema`` as JSON."""
+        """Content of a version's `part`: its ``snapshot`` as Parquet, or its pandera ``schema`` as JSON."""
         return self._send("GET", f"/datasets/{_part(digest)}/{part}").content
 
     # -- models ----------------------------------------------------------------------------------------
@@ -149,44 +149,44 @@ class Client:
         return self._post(f"/models/{_part(name)}/versions", ModelVersion, request)
 
     def promote(self, name: str, version: int, request: PromoteRequest) -> ModelVersion:
-        """Give a version an alias, if the gate allows it."""
+        """Set an alias of a version if the gate passes."""
         return self._post(f"/models/{_part(name)}/versions/{version}/promote", ModelVersion, request)
 
     def rollback_model(self, name: str) -> ModelVersion:
-        """Make the previous champion champion again."""
+        """Make the previous champion the champion again."""
         return self._post(f"/models/{_part(name)}/rollback", ModelVersion)
 
     def local_model(self, reference: str) -> LocalModel:
-        """Files of a model version on this machine's disk."""
+        """A model version on this machine's disk."""
         return self._get(f"/local-models/{quote(reference)}", LocalModel)
 
     # -- endpoints -------------------------------------------------------------------------------------
 
     def endpoints(self) -> list[Endpoint]:
-        """Endpoints as they are."""
+        """State of every endpoint."""
         return [self._reachable(endpoint) for endpoint in self._get("/endpoints", list[Endpoint])]
 
     def endpoint(self, name: str) -> Endpoint:
-        """One endpoint as it is."""
+        """State of an endpoint."""
         return self._reachable(self._get(f"/endpoints/{_part(name)}", Endpoint))
 
     def deploy(self, name: str, request: DeployRequest, *, timeout: float = 120.0) -> Endpoint:
-        """Serve a model version and wait until it answers; `timeout` in seconds, 0 does not wait."""
+        """Serve a model version and wait until it is ready; `timeout` in seconds, 0 does not wait."""
         body = msgspec.json.encode(request)
-        endpoint = self._answer(self._send("PUT", f"/endpoints/{_part(name)}", content=body), Endpoint)
+        endpoint = _decoded(self._send("PUT", f"/endpoints/{_part(name)}", content=body), Endpoint)
         return self.wait_endpoint(name, endpoint.wanted_version, timeout) if timeout else endpoint
 
     def rollback(self, name: str, *, timeout: float = 120.0) -> Endpoint:
-        """Serve the previous version again and wait until it answers."""
+        """Serve the previous version again and wait until it is ready."""
         endpoint = self._post(f"/endpoints/{_part(name)}/rollback", Endpoint)
         return self.wait_endpoint(name, endpoint.wanted_version, timeout) if timeout else endpoint
 
     def remove_endpoint(self, name: str) -> None:
-        """Stop an endpoint for good."""
+        """Stop an endpoint permanently."""
         self._send("DELETE", f"/endpoints/{_part(name)}")
 
     def wait_endpoint(self, name: str, version: int, timeout: float = 120.0) -> Endpoint:
-        """Wait until the endpoint answers with `version`.
+        """Wait until the endpoint serves `version`.
 
         Raises
         ------
@@ -196,22 +196,22 @@ class Client:
             It took longer than `timeout` seconds.
         """
 
-        def settled() -> Endpoint | None:
+        def ready() -> Endpoint | None:
             endpoint = self.endpoint(name)
             if endpoint.state == "failed" and endpoint.wanted_version == version:
-                still = f"; version {endpoint.version} still answers" if endpoint.version and endpoint.url else ""
+                still = f"; it still serves version {endpoint.version}" if endpoint.version and endpoint.url else ""
                 raise Conflict(
                     f"endpoint '{name}' could not serve version {version}: {endpoint.message}{still}",
-                    hint=f"deploy another version, or take it away: 'mlops endpoints {name} --remove'",
+                    hint=f"deploy another version, or remove the endpoint: 'mlops endpoints {name} --remove'",
                 )
             return endpoint if endpoint.state == "ready" and endpoint.version == version else None
 
-        return _wait(settled, timeout, f"endpoint '{name}' did not serve version {version}")
+        return _wait(ready, timeout, f"endpoint '{name}' did not serve version {version}")
 
     # -- pipelines -------------------------------------------------------------------------------------
 
     def pipelines(self) -> list[Pipeline]:
-        """Pipeline specs in the workspace."""
+        """Pipelines of the workspace."""
         return self._get("/pipelines", list[Pipeline])
 
     def start_pipeline(self, name: str, params: Mapping[str, Any] | None = None) -> PipelineRun:
@@ -227,21 +227,21 @@ class Client:
         return self._get(f"/pipeline-runs/{_part(run_id)}", PipelineRun)
 
     def cancel_pipeline_run(self, run_id: str) -> PipelineRun:
-        """Stop a pipeline run."""
+        """Cancel a pipeline run."""
         return self._post(f"/pipeline-runs/{_part(run_id)}/cancel", PipelineRun)
 
     def wait_pipeline(
         self, run_id: str, timeout: float = 3600.0, progress: Callable[[PipelineRun], None] | None = None
     ) -> PipelineRun:
-        """Wait until a pipeline run is over and its model published."""
+        """Wait until a pipeline run has ended and its model is published; `progress` receives each state."""
 
-        def over() -> PipelineRun | None:
+        def ended() -> PipelineRun | None:
             run = self.pipeline_run(run_id)
             if progress is not None:
                 progress(run)
             return run if run.state in ("succeeded", "failed", "cancelled") else None
 
-        return _wait(over, timeout, f"pipeline run {run_id} is not over")
+        return _wait(ended, timeout, f"pipeline run {run_id} did not end")
 
     # -- monitors --------------------------------------------------------------------------------------
 
@@ -255,10 +255,10 @@ class Client:
 
     def put_monitor(self, spec: MonitorSpec) -> MonitorReport:
         """Create or change the monitor of an endpoint."""
-        return self._answer(self._send("PUT", "/monitors", content=msgspec.json.encode(spec)), MonitorReport)
+        return _decoded(self._send("PUT", "/monitors", content=msgspec.json.encode(spec)), MonitorReport)
 
     def evaluate_monitor(self, endpoint: str) -> MonitorReport:
-        """Evaluate now."""
+        """Evaluate the monitor of an endpoint now."""
         return self._post(f"/monitors/{_part(endpoint)}/evaluate", MonitorReport)
 
     def alerts(self, endpoint: str | None = None) -> list[Alert]:
@@ -276,7 +276,7 @@ class Client:
         self._send("POST", "/shutdown", content=msgspec.json.encode(ShutdownRequest(keep_endpoints)))
 
     def close(self) -> None:
-        """Give the connection back."""
+        """Close the connection."""
         self._transport.close()
 
     def __enter__(self) -> Client:
@@ -286,43 +286,43 @@ class Client:
         self.close()
 
     def _reachable(self, endpoint: Endpoint) -> Endpoint:
-        # An endpoint names itself as its own machine sees it; from another one it is where the control plane is.
-        there = urlsplit(self.url).hostname
-        here = urlsplit(endpoint.url)
-        if not endpoint.url or there in _LOOPBACK or here.hostname not in _LOOPBACK:
+        # An endpoint reports a loopback address. On a remote control plane, replace it by that machine's host.
+        host = urlsplit(self.url).hostname
+        local = urlsplit(endpoint.url)
+        if not endpoint.url or host in _LOOPBACK or local.hostname not in _LOOPBACK:
             return endpoint
-        return dataclasses.replace(endpoint, url=f"{here.scheme}://{there}:{here.port}")
+        return dataclasses.replace(endpoint, url=f"{local.scheme}://{host}:{local.port}")
 
     def _get(self, path: str, kind: type[Noun], query: Mapping[str, Any] | None = None) -> Noun:
-        return self._answer(self._send("GET", path, params=query), kind)
+        return _decoded(self._send("GET", path, params=query), kind)
 
     def _post(self, path: str, kind: type[Noun], body: object = None) -> Noun:
         content = b"{}" if body is None else msgspec.json.encode(body)
-        return self._answer(self._send("POST", path, content=content), kind)
+        return _decoded(self._send("POST", path, content=content), kind)
 
-    def _send(self, method: str, path: str, **given: Any) -> httpx.Response:
-        return self._transport.send(method, path, **given)
+    def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
+        return self._transport.send(method, path, **options)
 
-    @staticmethod
-    def _answer(response: httpx.Response, kind: type[Noun]) -> Noun:
-        return msgspec.json.decode(response.content, type=kind)
+
+def _decoded(response: httpx.Response, kind: type[Noun]) -> Noun:
+    return msgspec.json.decode(response.content, type=kind)
 
 
 def _part(name: str) -> str:
-    # In a URL these would lead to another place, and to an answer about that.
+    # Such a name would change the path of the URL and so request something else.
     if name in ("", ".", "..") or "/" in name:
-        raise NotFound(f"nothing is named '{name}'", hint="names are made of letters, digits, '_', '-' and '.'")
+        raise NotFound(f"nothing is named '{name}'", hint="names consist of letters, digits, '_', '-' and '.'")
     return quote(name, safe="@")
 
 
-def _wait(look: Callable[[], Noun | None], timeout: float, problem: str) -> Noun:
+def _wait(poll: Callable[[], Noun | None], timeout: float, problem: str) -> Noun:
     deadline = time.monotonic() + timeout
     pause = 0.05
     while True:
-        found = look()
+        found = poll()
         if found is not None:
             return found
         if time.monotonic() > deadline:
-            raise Unavailable(f"{problem} within {timeout:.0f} s", hint="'mlops status' shows what it waits for")
+            raise Unavailable(f"{problem} within {timeout:.0f} s", hint="'mlops status' shows its state")
         time.sleep(pause)
         pause = min(pause * 1.3, 0.5)

@@ -1,4 +1,4 @@
-"""Data of runs by reference: which version is meant, and the data itself from its snapshot."""
+"""Finds versions of data by reference, and loads their snapshots."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from mlops_workbench.data.snapshot import read_snapshot
 
 
 def find_versions(client: Client, reference: str) -> list[DatasetVersion]:
-    """Data that is meant by a run's name or id, or by a version.
+    """Data of a run, training data first; or the newest use of a version of data.
 
     Parameters
     ----------
     client : Client
-        Of the control plane.
+        Connection to the control plane.
     reference : str
-        A run: its data, training data first. Else a version of data or its beginning: the newest use of it.
+        Name or id of a run, else the (abbreviated) id of a version of data.
 
     Raises
     ------
     NotFound
-        It is neither, or the run used no data that was seen.
+        It is neither, or no data of the run was recorded.
     """
     try:
         uid = client.run(reference).run.uid
@@ -35,19 +35,13 @@ def find_versions(client: Client, reference: str) -> list[DatasetVersion]:
     found = client.datasets(uid)
     if not found:
         raise NotFound(
-            f"no data was seen to go into run '{reference}'", hint="log_dataset(table, 'name') in its cell records it"
+            f"run '{reference}' has no recorded data", hint="call log_dataset(table, 'name') in its cell to record it"
         )
     return found
 
 
 def choose_version(versions: list[DatasetVersion], name: str = "") -> DatasetVersion:
-    """The data set of that name, else the widest training data.
-
-    Raises
-    ------
-    NotFound
-        There is none of that name.
-    """
+    """The data set called `name`, by default the widest training data; raises NotFound if no data set has the name."""
     chosen = [version for version in versions if not name or version.name == name]
     if not chosen:
         raise NotFound(f"no data set '{name}'", hint=did_you_mean(name, {version.name for version in versions}))
@@ -55,24 +49,24 @@ def choose_version(versions: list[DatasetVersion], name: str = "") -> DatasetVer
 
 
 def load_dataset(reference: str, name: str = "") -> Any:
-    """Data that a run used, from the snapshot that was kept of it.
+    """Data that a run used, from its snapshot.
 
     Parameters
     ----------
     reference : str
-        A run's name or id, or a version of data (at least 6 digits of it).
+        Name or id of a run, or a version of data (at least 6 digits of its id).
     name : str, optional
-        Which of the run's data sets; by default the widest training data.
+        Name of one of the run's data sets; by default the widest training data.
 
     Returns
     -------
     DataFrame, Series, ndarray or sparse matrix
-        What was recorded.
+        In the type that was recorded.
 
     Raises
     ------
     NotFound
-        There is no such run or data, or no snapshot was kept.
+        The run or the data does not exist, or has no snapshot.
     """
     with Client.connect() as client:
         version = choose_version(find_versions(client, reference), name)

@@ -1,4 +1,4 @@
-"""What a program asks of models and endpoints by their names."""
+"""Functions for programs that use models and endpoints by name."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from mlops_workbench.core.workspace import Workspace
 
 
 def load_model(reference: str) -> Any:
-    """The fitted estimator behind ``name@alias``, ``name/3`` or ``name``.
+    """Load the fitted estimator of ``name@alias``, ``name/3`` or ``name``.
 
     Raises
     ------
     NotFound
-        There is no such model, version or alias.
+        The model, version or alias does not exist.
     InvalidInput
-        The model holds types that nobody has vouched for.
+        The model contains types that are not trusted; see ``serving.trusted_types``.
     """
     from mlops_workbench.serving import load_estimator
 
@@ -28,26 +28,26 @@ def load_model(reference: str) -> Any:
 
 
 def predict(endpoint: str, data: Any, *, event_time: str | None = None) -> Any:
-    """Predictions of an endpoint for a table.
+    """Get predictions of an endpoint for a table.
 
     Parameters
     ----------
     endpoint : str
         Name of a running endpoint.
     data : DataFrame, or ndarray of shape (rows, columns)
-        Rows in the form the model was trained on.
+        Rows with the columns that the model was trained on.
     event_time : str, optional
-        When the rows happened, ISO 8601; monitoring windows go by it.
+        Time of the rows' events, ISO 8601; it assigns them to monitoring windows.
 
     Returns
     -------
     Series of shape (rows,)
-        With the index of `data` if it has one; :func:`feedback` takes it.
+        With the index of `data` if it has one; pass it to :func:`feedback`.
 
     Raises
     ------
     NotFound
-        There is no such endpoint.
+        The endpoint does not exist.
     InvalidInput
         The endpoint refused the data; the message names the column.
     """
@@ -60,21 +60,21 @@ def predict(endpoint: str, data: Any, *, event_time: str | None = None) -> Any:
 
 
 def feedback(endpoint: str, predictions: Any, labels: Any) -> int:
-    """Tell an endpoint what really happened, so that its quality can be watched.
+    """Send the true values of predicted rows to an endpoint, so that its quality can be monitored.
 
     Parameters
     ----------
     endpoint : str
         Name of the endpoint.
     predictions : Series
-        What :func:`predict` returned.
+        Returned by :func:`predict`.
     labels : Series or array of shape (rows,)
-        The truth: a Series is matched by its index, anything else by position.
+        True values: a Series is matched by its index, anything else by position.
 
     Returns
     -------
     int
-        How many rows have a label now.
+        Number of labels sent.
     """
     from mlops_workbench.client.prediction import send_feedback
 

@@ -1,4 +1,4 @@
-"""Finds the workspace's control plane, or starts it: whoever needs it first."""
+"""Finds the workspace's control plane, or starts it."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from mlops_workbench.core.files import file_lock
 from mlops_workbench.core.processes import ProcessIdentity
 from mlops_workbench.core.workspace import Workspace
 
-#: Exit code of a control plane that found another one serving its workspace (EX_TEMPFAIL of sysexits.h).
+#: Exit code of a control plane whose workspace is already served by another one (EX_TEMPFAIL of sysexits.h).
 ALREADY_RUNNING = 75
 
 _START_SECONDS = 60.0
 
-# Proxies of the environment are for the world outside; a control plane is on loopback or a team's own host.
+# Without the proxies of the environment: a control plane is on loopback or on a team's own host.
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class Address(msgspec.Struct, frozen=True):
-    """Where a running control plane listens, and which process it is."""
+    """URL and process of a running control plane."""
 
     url: str
     pid: int
@@ -43,43 +43,43 @@ class Address(msgspec.Struct, frozen=True):
 
 
 def address_file(workspace: Workspace) -> Path:
-    """File that a running control plane keeps its address in."""
+    """File with the address of a running control plane."""
     return workspace.run / "control.json"
 
 
 def token_file(workspace: Workspace) -> Path:
-    """File with the token, readable by its owner only."""
+    """File with the token, readable only by its owner."""
     return workspace.run / "token"
 
 
 def lock_file(workspace: Workspace) -> Path:
-    """Lock that a control plane holds for as long as it lives."""
+    """Lock that a control plane holds while it runs."""
     return workspace.run / "control.lock"
 
 
 def log_file(workspace: Workspace) -> Path:
-    """What a control plane has to say."""
+    """Log of the control plane."""
     return workspace.state / "logs" / "control.log"
 
 
 def find_running(workspace: Workspace) -> tuple[str, str] | None:
     """URL and token of the control plane, None if none runs.
 
-    ``MLOPS_URL`` and ``MLOPS_TOKEN`` name one on another host.
+    ``MLOPS_URL`` and ``MLOPS_TOKEN`` select one on another host.
 
     Raises
     ------
     Unauthorized
-        ``MLOPS_URL`` is there without ``MLOPS_TOKEN``.
+        ``MLOPS_URL`` is set without ``MLOPS_TOKEN``.
     """
     remote = os.environ.get("MLOPS_URL")
     if remote:
         token = os.environ.get("MLOPS_TOKEN", "").strip()
         if not token:
             raise Unauthorized(
-                "MLOPS_URL names a control plane, but MLOPS_TOKEN is not set",
+                "MLOPS_URL is set, but MLOPS_TOKEN is not set",
                 where="environment",
-                hint="set it to what .mlops/run/token holds on that host, or unset MLOPS_URL",
+                hint="set it to the content of .mlops/run/token on that host, or unset MLOPS_URL",
             )
         return remote.rstrip("/"), token
     address = read_address(workspace)
@@ -92,7 +92,7 @@ def find_running(workspace: Workspace) -> tuple[str, str] | None:
 
 
 def read_address(workspace: Workspace) -> Address | None:
-    """The address file, None without one."""
+    """Content of the address file, None if it is missing or invalid."""
     try:
         return msgspec.json.decode(address_file(workspace).read_bytes(), type=Address)
     except (OSError, msgspec.DecodeError):
@@ -100,21 +100,21 @@ def read_address(workspace: Workspace) -> Address | None:
 
 
 def ensure_running(workspace: Workspace, options: Sequence[str] = ()) -> tuple[str, str]:
-    """URL and token of the workspace's control plane, started if need be.
+    """URL and token of the workspace's control plane, which is started if it does not run.
 
-    Two callers at once end up with one control plane.
+    Concurrent callers start only one control plane.
 
     Parameters
     ----------
     workspace : Workspace
-        The one it is to serve.
+        Its workspace.
     options : sequence of str
-        For a control plane that has to be started: ``--host``, ``--port``.
+        Options for a new control plane: ``--host``, ``--port``.
 
     Raises
     ------
     Unavailable
-        It does not start; the message has its last words.
+        It does not start; the message contains the end of its log.
     StorageError
         The workspace cannot be written.
     """
@@ -132,25 +132,25 @@ def ensure_running(workspace: Workspace, options: Sequence[str] = ()) -> tuple[s
             if process is None:
                 process = _spawn(workspace, options)
             elif process.poll() is not None:
-                # Another one that holds the lock is about to write its address.
                 if process.returncode != ALREADY_RUNNING:
                     raise Unavailable(
-                        f"the control plane does not start: {_last_words(workspace)}",
+                        f"the control plane does not start: {_end_of_log(workspace)}",
                         where=str(log_file(workspace)),
-                        hint="mend what it says, then run 'mlops up'",
+                        hint="fix this problem, then run 'mlops up'",
                     )
+                # Another one holds the lock and will soon write its address.
                 process = None
                 time.sleep(0.2)
             time.sleep(0.03)
     raise Unavailable(
         f"the control plane did not answer within {_START_SECONDS:.0f} s",
         where=str(log_file(workspace)),
-        hint="look at the log, then run 'mlops up'",
+        hint="check the log, then run 'mlops up'",
     )
 
 
 def answers(url: str, token: str) -> bool:
-    """Whether a control plane answers at `url` with this token."""
+    """Whether a control plane at `url` accepts the token."""
     request = urllib.request.Request(f"{url}/api/health", headers={"Authorization": f"Bearer {token}"})  # noqa: S310
     try:
         with _opener.open(request, timeout=5) as response:
@@ -170,19 +170,19 @@ def _spawn(workspace: Workspace, options: Sequence[str]) -> subprocess.Popen[byt
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                # It outlives the kernel, and a Ctrl-C meant for it.
+                # It must survive the end of this process and its Ctrl-C.
                 start_new_session=True,
                 cwd=workspace.root,
                 env=_environment(),
             )
     except OSError as error:
         raise StorageError(
-            f"cannot start the control plane: {error}", where=str(log), hint="the .mlops folder must be writable"
+            f"cannot start the control plane: {error}", where=str(log), hint="make the .mlops folder writable"
         ) from error
 
 
 def _environment() -> dict[str, str]:
-    # A pipeline stage that needs the control plane must not lend it the stage's run.
+    # A control plane that a pipeline stage starts must not inherit the stage's run.
     return {
         name: value
         for name, value in os.environ.items()
@@ -190,11 +190,11 @@ def _environment() -> dict[str, str]:
     }
 
 
-def _last_words(workspace: Workspace) -> str:
+def _end_of_log(workspace: Workspace) -> str:
     try:
         lines = log_file(workspace).read_text(errors="replace").strip().splitlines()
     except OSError:
-        return "it left no log"
-    # The server's own last line says that it ends, and not why.
-    told = [line.strip() for line in lines if line.strip() and "Application startup failed" not in line]
-    return " ".join(told[-2:]) if told else "it said nothing"
+        return "it wrote no log"
+    # uvicorn's own last line does not contain the reason.
+    lines = [line.strip() for line in lines if line.strip() and "Application startup failed" not in line]
+    return " ".join(lines[-2:]) or "its log is empty"

@@ -1,4 +1,4 @@
-"""Asks an endpoint for predictions over the Open Inference Protocol, and tells it what really happened."""
+"""Requests predictions over the Open Inference Protocol, and sends feedback."""
 
 from __future__ import annotations
 
@@ -23,15 +23,14 @@ def request_predictions(
     Returns
     -------
     Series of shape (rows,)
-        With the index of `data` if it has one; ``attrs["request_id"]`` names the request for
-        :func:`send_feedback`.
+        With the index of `data` if it has one; ``attrs["request_id"]`` is the id for :func:`send_feedback`.
 
     Raises
     ------
     Unavailable
         The endpoint does not answer.
     InvalidInput
-        It refused the data.
+        The endpoint refused the data.
     """
     body: dict[str, Any] = {"inputs": tensors(data), "outputs": [{"name": "predict"}]}
     if event_time is not None:
@@ -45,35 +44,37 @@ def request_predictions(
 
 
 def send_feedback(endpoint: Endpoint, predictions: pd.Series[Any], labels: Any, *, token: str = "") -> int:
-    """Tell an endpoint the truth about rows that it predicted; the number of rows told.
+    """Send the true values of predicted rows to an endpoint, and return their number.
 
     Parameters
     ----------
     predictions : Series
-        As :func:`request_predictions` gave it.
+        Returned by :func:`request_predictions`.
     labels : Series or array of shape (rows,)
-        What really happened. A Series is matched by its index, anything else by position; missing labels
-        are left out.
+        True values. A Series is matched by its index, anything else by position; missing labels are left out.
 
     Raises
     ------
     InvalidInput
-        The predictions do not name their request, or the labels do not fit them.
+        The predictions have no request id, or their number differs from that of the labels.
     """
     request = predictions.attrs.get("request_id")
     if not request:
         raise InvalidInput(
-            "these predictions do not say which request they came from",
-            hint="give the Series that predict() returned; slices and copies by hand lose its attrs",
+            "these predictions have no request id",
+            hint="pass the Series that predict() returned; a slice or a manual copy loses its attrs",
         )
     if isinstance(labels, pd.Series) and not labels.index.equals(predictions.index):
         labels = labels.reindex(predictions.index)
     values = pd.Series(np.asarray(labels))
     if len(values) != len(predictions):
-        raise InvalidInput(f"{len(values)} labels for {len(predictions)} predictions", hint="give one for each row")
+        raise InvalidInput(
+            f"the number of labels ({len(values)}) differs from that of predictions ({len(predictions)})",
+            hint="give one label for each row",
+        )
     known = values[values.notna()]
     if known.empty:
-        raise InvalidInput("no label is known", hint="labels are matched by the index of the predicted table")
+        raise InvalidInput("all labels are missing", hint="labels are matched by the index of the predicted table")
     body = {"request_id": request, "row": known.index.tolist(), "label": known.tolist()}
     _post(endpoint, "feedback", body, token)
     return len(known)
@@ -82,7 +83,8 @@ def send_feedback(endpoint: Endpoint, predictions: pd.Series[Any], labels: Any, 
 def _post(endpoint: Endpoint, action: str, body: dict[str, Any], token: str) -> dict[str, Any]:
     if not endpoint.url:
         raise Unavailable(
-            f"endpoint '{endpoint.name}' is {endpoint.state}", hint=endpoint.message or "'mlops endpoints' shows more"
+            f"endpoint '{endpoint.name}' is {endpoint.state}",
+            hint=endpoint.message or f"'mlops endpoints {endpoint.name}' shows details",
         )
     try:
         response = httpx.post(
@@ -101,16 +103,13 @@ def _post(endpoint: Endpoint, action: str, body: dict[str, Any], token: str) -> 
 
 
 def tensors(data: Any) -> list[dict[str, Any]]:
-    """Input tensors of a DataFrame (one per column) or an array of shape (rows, columns).
-
-    Missing values become null.
-    """
+    """Input tensors of a DataFrame (one per column) or an array of shape (rows, columns); missing values are null."""
     if isinstance(data, pd.DataFrame):
         return [_column(str(name), data[name]) for name in data.columns]
     array = np.asarray(data)
     if array.ndim != 2:
         raise InvalidInput(
-            f"expected a table, got an array of shape {array.shape}",
+            f"data must be a table, not an array of shape {array.shape}",
             hint="for one row use X.iloc[[0]] or x.reshape(1, -1)",
         )
     values = array.astype(float)
@@ -120,7 +119,7 @@ def tensors(data: Any) -> list[dict[str, Any]]:
 def _column(name: str, series: pd.Series[Any]) -> dict[str, Any]:
     kind = _DATATYPES.get(series.dtype.kind) if not series.hasnans else None
     if pd.api.types.is_datetime64_any_dtype(series.dtype):
-        # Text in ISO 8601 keeps the zone; the endpoint's signature says that it is a time.
+        # Text in ISO 8601 keeps the time zone; the endpoint converts it according to its signature.
         values = [None if pd.isna(value) else value.isoformat() for value in series]
         return {"name": name, "datatype": "BYTES", "shape": [len(series)], "data": values}
     if kind is not None:

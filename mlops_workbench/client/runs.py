@@ -1,4 +1,4 @@
-"""Runs as a table for programs, with the columns that MLflow's ``search_runs`` has."""
+"""Runs as a DataFrame with the columns of MLflow's ``search_runs``."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ def runs(
     experiment : str, optional
         By default all experiments.
     order_by : str
-        ``start``, ``name``, ``duration``, ``metrics.<name>`` or ``params.<name>``, and ``ASC`` or ``DESC`` if wanted;
-        by default newest first, and for a metric whose name tells what is better, best first.
+        ``start``, ``name``, ``duration``, ``metrics.<name>`` or ``params.<name>``, optionally with ``ASC`` or ``DESC``.
+        By default newest first; for a metric, best first if its name shows what is better.
     limit : int
-        At most so many.
+        Maximum number of runs.
     status : {"RUNNING", "FINISHED", "FAILED", "KILLED"}, optional
         Only runs with this status.
     kind : {"run", "stage", "pipeline"}, optional
@@ -47,19 +47,19 @@ def runs(
     Returns
     -------
     DataFrame
-        A row a run: ``run_id``, ``run_name``, ``experiment``, ``status``, ``start_time``, ``end_time`` (UTC),
+        One row per run: ``run_id``, ``run_name``, ``experiment``, ``status``, ``start_time``, ``end_time`` (UTC),
         ``duration`` (seconds), ``uid``, ``parent_uid``, ``notebook``, and ``metrics.*``, ``params.*``, ``tags.*``.
 
     Raises
     ------
     InvalidInput
-        The filter or the order cannot be understood.
+        The filter or the order is invalid.
 
     Examples
     --------
     >>> runs("metrics.mae < 12", order_by="metrics.mae")[["run_name", "metrics.mae", "params.max_depth"]]
     """
-    # Verbs use this module too, and --help needs no HTTP client.
+    # Imported here: commands import this module, and --help needs no HTTP client.
     from mlops_workbench.client.client import Client
 
     column, descending = order_of(order_by)
@@ -72,7 +72,7 @@ def runs(
 
 
 def order_of(order_by: str) -> tuple[str, bool]:
-    """What to order by, and whether the highest comes first.
+    """Column to order by, and whether the order is descending.
 
     Raises
     ------
@@ -85,13 +85,13 @@ def order_of(order_by: str) -> tuple[str, bool]:
     if direction.lower() in _DIRECTIONS:
         return column.strip(), _DIRECTIONS[direction.lower()]
     if "." in column:
-        # A name with a space in it.
+        # The name contains a space.
         return order_by.strip(), best_descends(order_by.strip())
-    raise InvalidInput(f"'{direction}' is no direction", hint="write for example 'metrics.auc DESC'")
+    raise InvalidInput(f"'{direction}' is not a direction", hint="write ASC or DESC, for example 'metrics.auc DESC'")
 
 
 def best_descends(column: str) -> bool:
-    """Whether the highest comes first when nobody says: not for metrics that are to be small, nor for names."""
+    """Whether the default order is descending: not for texts and for metrics where lower is better."""
     if column.startswith("metrics."):
         return metric_direction(column.removeprefix("metrics.")) != "lower"
     return column not in ("name", "experiment", "status")
@@ -124,7 +124,7 @@ def runs_frame(found: Sequence[Run]) -> pd.DataFrame:
         frame[name] = pd.to_datetime(frame[name].astype("Int64"), unit="ms", utc=True)
     for name in frame.columns:
         if name.startswith("metrics.") or name == "duration":
-            # A column of missing values only is one of numbers all the same.
+            # A column of only missing values would otherwise have the type object.
             frame[name] = frame[name].astype("float64")
     return frame
 

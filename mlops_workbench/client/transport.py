@@ -1,4 +1,4 @@
-"""Requests to a control plane, which may be restarted, move to another port, or be away."""
+"""Requests to a control plane, which may restart on another port or not respond."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from mlops_workbench.client.launch import ensure_running, find_running
 from mlops_workbench.core.errors import InvalidInput, Unavailable, WorkbenchError
 from mlops_workbench.core.workspace import Workspace
 
-_DYING_SECONDS = 10.0
+_RETRY_SECONDS = 10.0
 
 
 class _NotSent(Unavailable):
-    """Nobody took the request: it may be sent again."""
+    """The request was not received, so it may be sent again."""
 
 
 class Transport:
@@ -25,14 +25,14 @@ class Transport:
     Parameters
     ----------
     url, token : str
-        Where it is and what it wants to see.
+        Address and token of the control plane.
     workspace : Workspace, optional
-        To find the control plane again when it was restarted on another port.
+        Used to find the control plane again after a restart on another port.
 
     Raises
     ------
     InvalidInput
-        `url` is no address.
+        `url` is invalid.
     """
 
     def __init__(self, url: str, token: str, workspace: Workspace | None = None) -> None:
@@ -40,54 +40,55 @@ class Transport:
         self._workspace = workspace
         self._http = _session(url, token)
 
-    def send(self, method: str, path: str, **given: Any) -> httpx.Response:
-        """Send a request below ``/api`` and return the answer, which is a success.
+    def send(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """Send a request below ``/api`` and return the successful response.
 
         Raises
         ------
         Unavailable
             The control plane does not answer, and cannot be started again.
         WorkbenchError
-            What it answered.
+            The control plane returned an error.
         """
         if method == "POST" and self._workspace is not None and find_running(self._workspace) is None:
-            # Not found out by sending: what a POST asks for must not happen twice.
+            # Checked before sending, because a POST must not be sent twice.
             self._reconnect(self._workspace)
         try:
-            response = self._request(method, path, given)
+            response = self._request(method, path, options)
         except _NotSent:
             if self._workspace is None:
                 raise
-            response = self._retry(self._workspace, method, path, given)
+            response = self._retry(self._workspace, method, path, options)
         if response.is_success:
             return response
         raise _error(response)
 
     def close(self) -> None:
-        """Give the connection back."""
+        """Close the connection."""
         self._http.close()
 
-    def _retry(self, workspace: Workspace, method: str, path: str, given: dict[str, Any]) -> httpx.Response:
-        # A process that was just killed answers no more but is still there for a moment.
-        deadline = time.monotonic() + _DYING_SECONDS
+    def _retry(self, workspace: Workspace, method: str, path: str, options: dict[str, Any]) -> httpx.Response:
+        # A process that was just killed exists for a moment without responding, so that no other is started.
+        deadline = time.monotonic() + _RETRY_SECONDS
         while True:
             self._reconnect(workspace)
             try:
-                return self._request(method, path, given)
+                return self._request(method, path, options)
             except _NotSent:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.1)
 
-    def _request(self, method: str, path: str, given: dict[str, Any]) -> httpx.Response:
+    def _request(self, method: str, path: str, options: dict[str, Any]) -> httpx.Response:
         try:
-            return self._http.request(method, f"/api{path}", **given)
+            return self._http.request(method, f"/api{path}", **options)
         except httpx.TimeoutException as error:
-            raise Unavailable(f"the control plane is too slow to answer {path}", hint="try again") from error
+            raise Unavailable(f"the control plane did not answer {path} in time", hint="try again") from error
         except (httpx.NetworkError, httpx.RemoteProtocolError) as error:
             if method == "POST" and not isinstance(error, httpx.ConnectError):
                 raise Unavailable(
-                    "the control plane went away while it was asked", hint="'mlops status' shows whether it was done"
+                    "the control plane stopped during the request",
+                    hint="check whether the request took effect before you repeat it; 'mlops status' shows the state",
                 ) from error
             raise _NotSent(
                 f"the control plane does not answer: {error}",
@@ -95,7 +96,7 @@ class Transport:
                 hint="start it with 'mlops up', or check MLOPS_URL if it is on another host",
             ) from error
         except httpx.TransportError as error:
-            raise _no_address(self.url, error) from error
+            raise _invalid_url(self.url, error) from error
 
     def _reconnect(self, workspace: Workspace) -> None:
         self.url, token = ensure_running(workspace)
@@ -104,18 +105,18 @@ class Transport:
 
 
 def _session(url: str, token: str) -> httpx.Client:
-    # Proxies of the environment are for the world outside; this is loopback or a team's own host.
+    # Without the proxies of the environment: this is loopback or a team's own host.
     timeout = httpx.Timeout(180.0, connect=5.0)
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     try:
         return httpx.Client(base_url=url, headers=headers, timeout=timeout, trust_env=False)
     except httpx.InvalidURL as error:
-        raise _no_address(url, error) from error
+        raise _invalid_url(url, error) from error
 
 
-def _no_address(url: str, error: Exception) -> InvalidInput:
+def _invalid_url(url: str, error: Exception) -> InvalidInput:
     return InvalidInput(
-        f"'{url}' is no address of a control plane: {error}", hint="MLOPS_URL is of the form http://host:port"
+        f"'{url}' is not a valid URL of a control plane: {error}", hint="MLOPS_URL has the form http://host:port"
     )
 
 

@@ -1,1 +1,1 @@
-"""Jupyter server extension: an authenticated way from JupyterLab to the workspace's control plane."""
+"""Jupyter server extension: authenticated access from JupyterLab to the workspace's control plane."""

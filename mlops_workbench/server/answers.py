@@ -1,4 +1,4 @@
-"""What all handlers of the extension share: JSON answers, and errors a user can act on."""
+"""Base class of the handlers: JSON responses and errors."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from mlops_workbench.core.errors import WorkbenchError
 
 
 class WorkbenchHandler(APIHandler):
-    """Base of the handlers; each concrete class decorates its own verbs.
+    """Base of the handlers.
 
-    ``authorized`` keeps the resource of the first class it runs for, so that a decorated verb must
-    not be inherited.
+    Each subclass must decorate its own HTTP methods and not inherit decorated ones, because ``authorized`` keeps the
+    resource of the first class it runs for.
     """
 
     auth_resource = "mlops"
 
     def answer(self, body: object) -> None:
-        """Finish with `body` as JSON."""
+        """Finish the response with `body` as JSON."""
         self.finish(msgspec.json.encode(body))
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
-        """Answer ``{code, message, where, hint}``, whatever went wrong."""
+        """Answer every error with ``{code, message, where, hint}``."""
         error = kwargs.get("exc_info", (None, None, None))[1]
         if isinstance(error, WorkbenchError):
             self.set_status(error.status)
@@ -37,7 +37,7 @@ class WorkbenchHandler(APIHandler):
         self.answer(body)
 
     def log_exception(self, typ: Any, value: BaseException | None, tb: Any) -> None:
-        """An error that the user is told how to mend is no defect: it needs no traceback in the log."""
+        """Log an error that users can fix themselves as a warning without traceback."""
         if isinstance(value, WorkbenchError):
             self.log.warning("%s %s: %s", self.request.method, self.request.path, value)
         else:

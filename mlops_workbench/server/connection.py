@@ -1,4 +1,4 @@
-"""The control plane that belongs to a Jupyter server's folder."""
+"""The control plane of a Jupyter server's folder."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from mlops_workbench.core.workspace import Workspace
 
 
 class PlaneLink(NamedTuple):
-    """Where a control plane listens, and the token it wants."""
+    """URL and token of a control plane."""
 
     url: str
     token: str
 
     @property
     def headers(self) -> dict[str, str]:
-        """Headers that let a request in."""
+        """Headers that authorize a request."""
         return {"Authorization": f"Bearer {self.token}"}
 
 
@@ -32,8 +32,8 @@ class PlaneConnection:
 
     Notes
     -----
-    The workspace is looked up anew for each connection: a user may run ``mlops init``, or mend
-    ``workbench.toml``, while the server runs. What blocks runs in a thread, never on the event loop.
+    The workspace is searched again for each connection, because a user may run ``mlops init`` or edit
+    ``workbench.toml`` while the server runs. Blocking calls run in a thread, never on the event loop.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -42,43 +42,31 @@ class PlaneConnection:
         self._opening: asyncio.Task[PlaneLink] | None = None
 
     async def workspace(self) -> Workspace:
-        """The workspace of the folder.
-
-        Raises
-        ------
-        SettingsError
-            ``workbench.toml`` is broken.
-        """
+        """The workspace of the folder; raises SettingsError if ``workbench.toml`` is invalid."""
         return await asyncio.to_thread(Workspace.find, self._folder)
 
     async def open(self, stale: PlaneLink | None = None) -> PlaneLink:
-        """The control plane, started if need be; many callers share one start.
+        """The control plane, started if it does not run; concurrent callers share one start.
 
         Parameters
         ----------
         stale : PlaneLink, optional
-            A link that was found not to work.
+            A link that does not work.
 
         Raises
         ------
         WorkbenchError
-            The workspace's settings are broken, or its control plane does not start.
+            The workspace's settings are invalid, or its control plane does not start.
         """
         if self._link is not None and self._link != stale:
             return self._link
         if self._opening is None or self._opening.done():
             self._opening = asyncio.create_task(self._open())
-        # Shielded: one caller that goes away does not end the start that the others wait for.
+        # Shielded: cancelling one caller must not cancel the start that the others wait for.
         return await asyncio.shield(self._opening)
 
     async def running(self) -> PlaneLink | None:
-        """The control plane if one runs; none is started.
-
-        Raises
-        ------
-        SettingsError
-            ``workbench.toml`` is broken.
-        """
+        """The control plane if it runs; raises SettingsError if ``workbench.toml`` is invalid."""
         found = await asyncio.to_thread(lambda: find_running(Workspace.find(self._folder)))
         self._link = PlaneLink(*found) if found else None
         return self._link

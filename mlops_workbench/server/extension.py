@@ -20,7 +20,7 @@ SCHEMA_FILE = Path(__file__).parent / "events" / "invalidation.yaml"
 
 
 class WorkbenchExtension(ExtensionApp):
-    """Proxy to the workspace's control plane, and events that say what changed there."""
+    """Proxy to the workspace's control plane, and its change events."""
 
     name = "mlops_workbench"
     extension_url = "/lab"
@@ -29,20 +29,20 @@ class WorkbenchExtension(ExtensionApp):
     folder = Unicode(
         "",
         config=True,
-        help="Folder whose workspace is shown; by default the server's root folder.",
+        help="Folder of the workspace to show; by default the server's root folder.",
     )
     timeout = Float(
         120.0,
         config=True,
-        help="Seconds that the control plane may take to answer a request.",
+        help="Seconds to wait for an answer of the control plane.",
     )
 
     def initialize_settings(self) -> None:
-        """Register the event schema and make what the handlers share."""
+        """Register the event schema and create the objects that the handlers share."""
         assert self.serverapp is not None and self.serverapp.event_logger is not None
         self.serverapp.event_logger.register_event_schema(SCHEMA_FILE)
         self._connection = PlaneConnection(Path(self.folder or self.serverapp.root_dir))
-        # The control plane is on loopback or named by MLOPS_URL: a proxy of the environment is not for it.
+        # Without the proxies of the environment: the control plane is on loopback or named by MLOPS_URL.
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=16)
         self._client = httpx.AsyncClient(timeout=httpx.Timeout(self.timeout, connect=5), limits=limits, trust_env=False)
         self._follower = EventFollower(self._connection, self._client, self._emit, self.log)
@@ -62,7 +62,7 @@ class WorkbenchExtension(ExtensionApp):
         )
 
     async def stop_extension(self) -> None:
-        """Stop following; the control plane lives on for kernels, the command line and endpoints."""
+        """Stop following events; the control plane keeps running for kernels, the command line and endpoints."""
         await self._follower.stop()
         await self._client.aclose()
 

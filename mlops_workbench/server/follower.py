@@ -1,4 +1,4 @@
-"""Follows the control plane's events and tells the Jupyter server's subscribers."""
+"""Forwards the control plane's events to the Jupyter server's subscribers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mlops_workbench.core.errors import WorkbenchError
 from mlops_workbench.core.events import Event
 from mlops_workbench.server.connection import PlaneConnection, PlaneLink
 
-#: Event that says: anything may have changed, fetch again what is shown.
+#: Event after which subscribers must fetch everything they show again.
 EVERYTHING = Event("status", "*", 0)
 
 _SHORTEST_PAUSE = 0.5
@@ -21,18 +21,18 @@ _LONGEST_PAUSE = 30.0
 
 
 class EventFollower:
-    """Background task that listens to the control plane for as long as the server lives.
+    """Background task that listens to the control plane while the server runs.
 
     Parameters
     ----------
     connection : PlaneConnection
-        Finds the control plane. The follower never starts one: it waits until somebody's request does.
+        Finds the control plane. The follower never starts it, but waits until a request does.
     client : httpx.AsyncClient
         For the event stream.
     emit : callable
         Called with each event on the event loop.
     log : logging.Logger
-        For what is worth telling.
+        Receives connection errors at level debug.
     """
 
     def __init__(
@@ -50,14 +50,14 @@ class EventFollower:
         self._wake = asyncio.Event()
 
     def start(self) -> None:
-        """Follow from now on; a follower that waits looks again at once."""
+        """Start the task, or make a waiting task connect at once."""
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._follow(), name="mlops-workbench follower")
         else:
             self._wake.set()
 
     async def stop(self) -> None:
-        """Stop following."""
+        """Cancel the task."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -82,8 +82,8 @@ class EventFollower:
 
 
 async def _events(client: httpx.AsyncClient, link: PlaneLink) -> AsyncIterator[Event]:
-    """Events of a control plane until it ends; the first says that some may have been missed before."""
-    # The control plane says every 15 s that it is still there.
+    """Events of a control plane until it stops; the first is EVERYTHING, as earlier events may have been missed."""
+    # The control plane sends a keep-alive every 15 s.
     timeout = httpx.Timeout(10.0, read=60.0)
     headers = {**link.headers, "Accept": "text/event-stream"}
     async with client.stream("GET", f"{link.url}/api/events", headers=headers, timeout=timeout) as response:

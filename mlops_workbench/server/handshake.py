@@ -1,4 +1,4 @@
-"""What this server offers, for a front end to compare with what it was built for."""
+"""Version and features of this server, which the lab extension compares with its own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mlops_workbench.server.paths import NOUNS
 
 
 class HandshakeHandler(WorkbenchHandler):
-    """``GET mlops-workbench/handshake``: version, workspace and features; starts nothing."""
+    """``GET mlops-workbench/handshake``: version, workspace and features; does not start the control plane."""
 
     def initialize(self, connection: PlaneConnection) -> None:
         """Keep the connection."""

@@ -1,4 +1,4 @@
-"""Which paths of the control plane JupyterLab may reach, and how they are spelled."""
+"""Paths of the control plane that JupyterLab may access."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from urllib.parse import quote, unquote
 
 from mlops_workbench.core.errors import InvalidInput, NotFound
 
-#: Nouns of the control plane that are passed on; everything else (its shutdown, its own event
-#: stream) stays between it and its other clients.
+#: First segments of the paths that are forwarded. Others, such as shutdown and events, are not accessible.
 NOUNS = frozenset(
     {"alerts", "endpoints", "experiments", "models", "monitors", "pipeline-runs", "pipelines", "runs", "status"}
 )
@@ -19,7 +18,7 @@ def control_path(raw: str) -> str:
     Parameters
     ----------
     raw : str
-        The rest of the path as the browser sent it, percent-encoded.
+        Rest of the path as the browser sent it, percent-encoded.
 
     Returns
     -------
@@ -29,9 +28,9 @@ def control_path(raw: str) -> str:
     Raises
     ------
     InvalidInput
-        A segment is empty, ``.`` or ``..`` (however encoded), is not UTF-8 or has control characters.
+        A segment is empty, ``.`` or ``..`` (in any encoding), not UTF-8 or contains control characters.
     NotFound
-        The noun is not among those that are passed on.
+        The first segment is not in NOUNS.
     """
     segments = []
     for segment in raw.split("/"):
@@ -42,9 +41,9 @@ def control_path(raw: str) -> str:
         pieces = plain.replace("\\", "/").split("/")
         if any(piece in {"", ".", ".."} for piece in pieces) or not plain.isprintable():
             raise InvalidInput(
-                "the path has an empty, relative or unprintable part", where=raw, hint="name the thing itself"
+                "the path has an empty, relative or unprintable segment", where=raw, hint="remove this segment"
             )
         segments.append(plain)
     if segments[0] not in NOUNS:
-        raise NotFound(f"no such thing in the workbench: {segments[0]}", hint=f"known: {', '.join(sorted(NOUNS))}")
+        raise NotFound(f"unknown path: {segments[0]}", hint=f"known: {', '.join(sorted(NOUNS))}")
     return "/api/" + "/".join(quote(segment, safe="") for segment in segments)

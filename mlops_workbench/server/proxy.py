@@ -1,4 +1,4 @@
-"""Passes requests of JupyterLab on to the control plane."""
+"""Forwards requests of JupyterLab to the control plane."""
 
 from __future__ import annotations
 
@@ -27,63 +27,62 @@ _RESPONSE_HEADERS = (
 
 
 class ProxyHandler(WorkbenchHandler):
-    """``mlops-workbench/api/<noun>/...``: the control plane's answer, its status and its bytes.
+    """``mlops-workbench/api/<noun>/...``: returns the status and body of the control plane's response.
 
-    Reading needs the action ``read`` on the resource ``mlops``; PUT and DELETE need ``write``; POST starts
-    things (a pipeline, a promotion, a rollback) and needs ``execute``.
+    On the resource ``mlops``, GET needs the action ``read``, PUT and DELETE need ``write``, and POST, which starts
+    pipelines, promotions and rollbacks, needs ``execute``.
     """
 
     def initialize(self, connection: PlaneConnection, follower: EventFollower, client: httpx.AsyncClient) -> None:
-        """Keep what the requests go through."""
+        """Store the shared objects."""
         self._connection = connection
         self._follower = follower
         self._client = client
 
     @property
     def content_security_policy(self) -> str:
-        """Artifacts are whatever a cell wrote: opened on their own they run nothing and have no origin."""
+        """Artifacts are untrusted output of cells: opened on their own they run no scripts and have no origin."""
         return "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'self'"
 
     @web.authenticated
     @authorized
     async def get(self, rest: str) -> None:
-        """Read."""
-        await self._pass_on()
+        """Read an object or a list."""
+        await self._forward()
 
     @web.authenticated
     @authorized(action="execute")
     async def post(self, rest: str) -> None:
-        """Start or do something."""
-        await self._pass_on()
+        """Start an action."""
+        await self._forward()
 
     @web.authenticated
     @authorized
     async def put(self, rest: str) -> None:
-        """Say what is wanted."""
-        await self._pass_on()
+        """Create or change an object."""
+        await self._forward()
 
     @web.authenticated
     @authorized
     async def delete(self, rest: str) -> None:
-        """Take away."""
-        await self._pass_on()
+        """Remove an object."""
+        await self._forward()
 
-    async def _pass_on(self) -> None:
-        # The path as it was sent: the pattern's group is decoded already, and "a%2Fb" would be lost.
+    async def _forward(self) -> None:
+        # From the raw path, because the pattern's group is already decoded: "a%2Fb" would become "a/b".
         prefix = url_path_join(self.base_url, "mlops-workbench/api/")
         path = control_path(self.request.path[len(prefix) :])
         link = await self._connection.open()
         self._follower.start()
         response = await self._send(path, link)
         if response is None:
-            # It is gone, or another one took its place: the request was not carried out, so that it may be
-            # sent once more to the one that runs now.
+            # The control plane stopped or was replaced without executing the request, so it may be sent again.
             response = await self._send(path, await self._connection.open(stale=link))
         if response is None:
             raise Unavailable(
-                "the control plane went away while it was asked",
+                "the control plane stopped during the request",
                 where=link.url,
-                hint="try again; 'mlops status' tells whether it runs",
+                hint="try again; 'mlops status' shows whether it runs",
             )
         try:
             await self._stream(response)
@@ -91,7 +90,7 @@ class ProxyHandler(WorkbenchHandler):
             await response.aclose()
 
     async def _send(self, path: str, link: PlaneLink) -> httpx.Response | None:
-        """The answer with its body still to be read; None when the control plane did not take the request."""
+        """The response with its body unread; None if the control plane did not execute the request."""
         headers = {name: self.request.headers[name] for name in _REQUEST_HEADERS if name in self.request.headers}
         request = self._client.build_request(
             str(self.request.method),
@@ -109,7 +108,7 @@ class ProxyHandler(WorkbenchHandler):
             raise Unavailable(
                 f"the control plane did not answer: {type(error).__name__}",
                 where=link.url,
-                hint="look whether it was done before trying again; 'mlops status' tells whether it runs",
+                hint="check whether the request took effect before you repeat it; 'mlops status' shows the state",
             ) from error
         if response.status_code == 401:
             await response.aclose()
@@ -129,4 +128,4 @@ class ProxyHandler(WorkbenchHandler):
                 await self.flush()
             await self.finish(set_content_type=media_type)
         except StreamClosedError:
-            self.log.debug("the browser went away before the end of %s", self.request.path)
+            self.log.debug("the browser closed the connection before the end of %s", self.request.path)

@@ -135,7 +135,7 @@ def test_what_was_kept_comes_back_as_it_was(here):
         load_dataset("first", "Y")
     with pytest.raises(NotFound, match="snapshot"):
         load_dataset("second", "X")
-    with pytest.raises(NotFound, match="no data was seen"):
+    with pytest.raises(NotFound, match="no recorded data"):
         load_dataset("bare")
 
 
