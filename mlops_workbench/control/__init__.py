@@ -1,1 +1,1 @@
-"""The control plane: one process per workspace that delivers journals and keeps what is wanted true."""
+"""The control plane: one process per workspace that delivers journals and reconciles endpoints."""

@@ -1,4 +1,4 @@
-"""The control plane's process: ``python -m mlops_workbench.control WORKSPACE``."""
+"""The process of the control plane: ``python -m mlops_workbench.control WORKSPACE``."""
 
 from __future__ import annotations
 
@@ -30,15 +30,16 @@ _STOP_SECONDS = 3.0
 
 
 def main() -> int:
-    """Run until told to stop; the exit code is ALREADY_RUNNING when another process serves the workspace already."""
+    """Run until stopped; the exit code is ALREADY_RUNNING if another process serves the workspace."""
     parser = argparse.ArgumentParser(prog="mlops_workbench.control")
     parser.add_argument("workspace", type=Path)
     parser.add_argument("--host")
     parser.add_argument("--port", type=int)
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
-        workspace = Workspace.open(given.workspace, arguments={"control.host": given.host, "control.port": given.port})
+        settings = {"control.host": arguments.host, "control.port": arguments.port}
+        workspace = Workspace.open(arguments.workspace, arguments=settings)
         workspace.prepare()
         with file_lock(lock_file(workspace), wait=False) as held:
             if not held:
@@ -54,8 +55,8 @@ def _serve(workspace: Workspace) -> None:
     settings = workspace.settings.control
     token = read_or_make_token(token_file(workspace))
     listener = _bind(settings.host, settings.port)
-    url = f"http://{_shown(settings.host)}:{listener.getsockname()[1]}"
-    # Made before the server: a database that does not work is an error of the start, not of a request.
+    url = f"http://{_reachable_host(settings.host)}:{listener.getsockname()[1]}"
+    # Created before the server, so that a database error fails the start instead of a request.
     plane = ControlPlane(workspace, on_shutdown=lambda: setattr(server, "should_exit", True))
     plane.url = url
     app = create_app()
@@ -93,7 +94,7 @@ def _serve(workspace: Workspace) -> None:
 
 
 class _Server(uvicorn.Server):
-    """Ends event streams as soon as the server is told to stop, so that nobody waits for them."""
+    """Ends event streams when the server is stopped, so that the shutdown does not wait for them."""
 
     def __init__(self, config: uvicorn.Config, plane: ControlPlane) -> None:
         super().__init__(config)
@@ -119,8 +120,8 @@ def _bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _shown(host: str) -> str:
-    # Clients on this machine go by this address, and nothing can be reached at a wildcard.
+def _reachable_host(host: str) -> str:
+    # Clients on this machine use this address; a wildcard address is not reachable.
     reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
     return f"[{reachable}]" if ":" in reachable else reachable
 

@@ -1,4 +1,4 @@
-"""The HTTP application: routes over the services, one form for every error."""
+"""The HTTP application: routes and error responses."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ log = logging.getLogger("mlops_workbench.control")
 
 
 def create_app() -> FastAPI:
-    """The application without its services: they are put into ``app.state.plane`` by the process."""
+    """The application; the process sets ``app.state.plane`` to the services."""
     app = FastAPI(
         title="mlops-workbench control plane",
         version=__version__,
@@ -28,7 +28,7 @@ def create_app() -> FastAPI:
         docs_url=None,
         redoc_url=None,
         generate_unique_id_function=_operation_id,
-        responses={"4XX": {"model": Problem, "description": "What was wrong, where, and what to do"}},
+        responses={"4XX": {"model": Problem, "description": "What was wrong, where, and how to fix it"}},
     )
     for module in (status, runs, data, models, endpoints, pipelines, monitors, events):
         app.include_router(module.router, prefix="/api")
@@ -55,13 +55,13 @@ def _validation_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"])
-    return _answer(InvalidInput(f"{place}: {first['msg']}", where=place, hint="see /api/openapi.json for the form"))
+    return _answer(InvalidInput(f"{place}: {first['msg']}", where=place, hint="/api/openapi.json has the schema"))
 
 
 def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 404:
-        return _answer(NotFound(f"nothing at {request.url.path}", hint="see /api/openapi.json for what there is"))
+        return _answer(NotFound(f"no route {request.url.path}", hint="/api/openapi.json lists the routes"))
     problem = WorkbenchError(str(error.detail), where=request.url.path)
     problem.status = error.status_code
     return _answer(problem)

@@ -1,4 +1,4 @@
-"""One token for everything the control plane answers."""
+"""The token of the control plane."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from mlops_workbench.core.errors import StorageError, Unauthorized
 
 
 def read_or_make_token(path: Path) -> str:
-    """The workspace's token, made on first use in a file that only its owner can read.
+    """The workspace's token, created on first use in a file that only its owner can read.
 
     Raises
     ------
     StorageError
-        The file cannot be made, or others could read it.
+        The file cannot be created, or others can read it.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Written under another name and linked: a reader never sees a file without its token in it.
+        # Written under another name and then linked, so that no reader sees the file without the token.
         fresh = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as file:
@@ -40,24 +40,21 @@ def read_or_make_token(path: Path) -> str:
         return path.read_text().strip()
     except OSError as error:
         raise StorageError(
-            f"cannot keep a token: {error.strerror or error}",
+            f"cannot write the token file: {error.strerror or error}",
             where=str(path),
-            hint="the workspace's .mlops folder must be writable",
+            hint="make the workspace's .mlops folder writable",
         ) from error
 
 
 class TokenAuth:
-    """ASGI middleware: a request without the bearer token gets no further, whatever its path.
-
-    Being in front of the router, it cannot be forgotten on a route.
-    """
+    """ASGI middleware that rejects every request without the bearer token, before it is routed."""
 
     def __init__(self, app: ASGIApp, token: str) -> None:
         self.app = app
         self._expected = f"Bearer {token}".encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, or answer 401."""
+        """Forward the request, or answer 401."""
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return

@@ -1,4 +1,4 @@
-"""The control plane's database: what MLflow has no place for."""
+"""The control plane's database, for state that MLflow cannot store."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Database:
         except (SQLAlchemyError, ModuleNotFoundError, OSError) as error:
             reason = str(error).splitlines()[0]
             raise StorageError(
-                f"the control plane's database does not work: {reason}",
+                f"cannot open the control plane's database: {reason}",
                 where=self._shown,
                 hint="check control.database in workbench.toml; PostgreSQL needs the extra 'postgres'",
             ) from error
@@ -54,12 +54,12 @@ class Database:
 
     @contextmanager
     def session(self) -> Iterator[Session]:
-        """A session that commits at the end of the block, or changes nothing if the block raises."""
+        """A session that commits at the end of the block, or rolls back if the block raises."""
         with self._sessions.begin() as session:
             yield session
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         self.engine.dispose()
 
     def _migrate(self) -> None:
@@ -80,8 +80,8 @@ class Database:
             keep_database(Path(self.engine.url.database), found)
         with self.engine.begin() as connection:
             if self.engine.dialect.name == "sqlite":
-                # Python's driver begins no transaction for CREATE TABLE: killed between two of them, the next start
-                # would find half a schema and no version.
+                # Python's driver starts no transaction for CREATE TABLE: a kill between two of them would leave an
+                # incomplete schema without a version.
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
@@ -93,7 +93,7 @@ def _engine(url: str) -> Engine:
 
         @event.listens_for(engine, "connect")
         def prepare(connection: sqlite3.Connection, _record: Any) -> None:
-            # WAL lets readers go on during a write; FULL keeps what was committed through a power cut.
+            # WAL does not block readers during a write; FULL keeps commits through a power failure.
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute("PRAGMA busy_timeout=20000")

@@ -1,4 +1,4 @@
-"""Tells every listener what changed."""
+"""Distributes change events to listeners."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ _QUEUE = 1000
 
 
 class EventHub:
-    """Events from any thread to any number of asynchronous listeners.
+    """Sends events from any thread to any number of asynchronous listeners.
 
-    Events are invalidations: a listener that falls behind by more than a thousand is told that
-    everything changed rather than made to wait.
+    A listener that is more than 1000 events behind receives one event instead: anything may have changed.
     """
 
     def __init__(self) -> None:
@@ -31,7 +30,7 @@ class EventHub:
         return self._revision
 
     def publish(self, topic: Topic, name: str) -> None:
-        """Tell every listener that `name` of `topic` changed; callable from any thread."""
+        """Notify every listener that `name` of `topic` changed; callable from any thread."""
         with self._lock:
             self._revision += 1
             event = Event(topic, name, self._revision)
@@ -41,7 +40,7 @@ class EventHub:
 
     @contextmanager
     def listen(self) -> Iterator[asyncio.Queue[Event | None]]:
-        """Queue of the events from now on; None tells that the hub has closed."""
+        """Queue of the events from now on; None means that the hub is closed."""
         queue: asyncio.Queue[Event | None] = asyncio.Queue(_QUEUE)
         with self._lock:
             if self._closed:

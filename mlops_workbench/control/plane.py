@@ -1,4 +1,4 @@
-"""The control plane put together: services and the background jobs that keep them true."""
+"""The control plane: its services and background jobs."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from mlops_workbench.control.services.endpoints import EndpointService
 from mlops_workbench.control.services.models import ModelService
 from mlops_workbench.control.services.monitors import MonitorService
 from mlops_workbench.control.services.pipelines import PipelineService
+from mlops_workbench.control.services.runs import RunService
 from mlops_workbench.control.worker import Worker
 from mlops_workbench.core.endpoints import Endpoint
 from mlops_workbench.core.events import ProcessStatus, WorkspaceStatus
@@ -30,14 +31,14 @@ log = logging.getLogger("mlops_workbench.control")
 
 
 class ControlPlane:
-    """Everything that runs in the control plane's process.
+    """The services and jobs of a workspace's control plane.
 
     Parameters
     ----------
     workspace : Workspace
-        The one it serves.
+        Its workspace.
     on_shutdown : callable
-        Called when a client asked the process to end.
+        Called when a client requests a shutdown.
     """
 
     def __init__(self, workspace: Workspace, on_shutdown: Callable[[], None]) -> None:
@@ -49,10 +50,11 @@ class ControlPlane:
         self._database = Database(workspace.database_url)
         store = TrackingStore(workspace)
         self.ingest = Ingest(workspace, store)
-        self.index = self.ingest.index
-        self.models = ModelService(workspace, store, self.index, self.ingest, self.hub)
+        self._index = self.ingest.index
+        self.runs = RunService(workspace, self.ingest)
+        self.models = ModelService(workspace, store, self._index, self.runs, self.hub)
         self.endpoints = EndpointService(self._database, self.models, Supervisor(workspace), self.hub)
-        self.pipelines = PipelineService(workspace, self._database, self.models, self.ingest, self.hub)
+        self.pipelines = PipelineService(workspace, self._database, self.models, self.runs, self.hub)
         self.monitors = MonitorService(workspace, self._database, self.models, self.endpoints, self.pipelines, self.hub)
         self._ingesting = threading.Event()
         self._ingest_thread = threading.Thread(
@@ -60,7 +62,7 @@ class ControlPlane:
         )
         self._revision = 0
         self._workers = [
-            Worker("index events", self._tell_runs, 0.25),
+            Worker("index events", self._publish_runs, 0.25),
             Worker("endpoints", self.endpoints.step, 1.0),
             Worker("models", self.models.step, 3.0),
             Worker("pipelines", self.pipelines.step, 0.5),
@@ -69,15 +71,15 @@ class ControlPlane:
         self.models.on_alias(self._worker("endpoints").wake)
 
     def start(self) -> None:
-        """Begin delivering and reconciling."""
+        """Start delivery and the jobs."""
         self.ingest.open_index()
-        self._revision = self.index.revision()
+        self._revision = self._index.revision()
         self._ingest_thread.start()
         for worker in self._workers:
             worker.start()
 
     def stop(self) -> None:
-        """End the jobs; nothing that is wanted is forgotten."""
+        """Stop delivery and the jobs; the desired state stays in the database."""
         self.hub.close()
         self._ingesting.set()
         for worker in self._workers:
@@ -89,7 +91,7 @@ class ControlPlane:
         self._database.close()
 
     def shut_down(self, *, keep_endpoints: bool) -> None:
-        """End the process, and the endpoints' processes unless they are kept."""
+        """Stop the endpoints unless they are kept, then the process."""
         try:
             if not keep_endpoints:
                 reconciler = self._worker("endpoints")
@@ -100,22 +102,21 @@ class ControlPlane:
             self._on_shutdown()
 
     def deploy(self, name: str, request: DeployRequest) -> Endpoint:
-        """Deploy, and watch what is deployed."""
+        """Deploy an endpoint and create its monitor."""
         endpoint = self.endpoints.deploy(name, request)
         self.monitors.ensure(name)
         self._worker("endpoints").wake()
         return endpoint
 
     def wake(self, worker: str) -> None:
-        """Let a job run now."""
+        """Run a job at once."""
         self._worker(worker).wake()
 
     def status(self) -> WorkspaceStatus:
-        """The workspace at a glance."""
+        """Processes, delivery and counts."""
         own = ProcessIdentity.of()
         endpoints = self.endpoints.all()
-        troubles = {worker.name: worker.problem for worker in self._workers if worker.problem}
-        state = "; ".join(f"{name}: {problem}" for name, problem in troubles.items()) or "running"
+        state = "; ".join(f"{job.name}: {job.problem}" for job in self._workers if job.problem) or "running"
         processes = [ProcessStatus("control plane", own.pid if own else 0, self.url, state)]
         processes += [ProcessStatus(f"endpoint {e.name}", e.pid, e.url, e.state) for e in endpoints]
         return WorkspaceStatus(
@@ -124,17 +125,17 @@ class ControlPlane:
             started_ms=self._started_ms,
             ingest=self.ingest.status(),
             processes=processes,
-            runs=self.index.counts()["runs"],
+            runs=self._index.counts()["runs"],
             models=len(self.models.known()),
             endpoints=len(endpoints),
             open_alerts=sum(not alert.resolved_ms for alert in self.monitors.alerts()),
         )
 
-    def _tell_runs(self) -> None:
-        revision = self.index.revision()
+    def _publish_runs(self) -> None:
+        revision = self._index.revision()
         if revision == self._revision:
             return
-        for topic, name in self.index.changed_since(self._revision):
+        for topic, name in self._index.changed_since(self._revision):
             self.hub.publish(topic, name)
         self._revision = revision
 

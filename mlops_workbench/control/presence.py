@@ -1,4 +1,4 @@
-"""The files by which a control plane is found, kept right for as long as it runs."""
+"""Keeps the files through which clients find a running control plane."""
 
 from __future__ import annotations
 
@@ -18,22 +18,21 @@ log = logging.getLogger("mlops_workbench.control")
 
 
 class Presence:
-    """Address and token of a running control plane, in its workspace.
+    """Files with the address and the token of a running control plane.
 
-    The process that holds the lock is the one that serves the workspace: if someone deletes or changes these
-    files, nobody finds it, and nobody can start another one either. So it puts them right again.
+    They are restored when they are deleted or changed: clients could not find this process, and could not start
+    another one either while it holds the lock.
 
     Parameters
     ----------
     workspace : Workspace
-        The one it serves; its lock is held by this process.
+        Its workspace, whose lock this process holds.
     address : Address
-        Where it listens.
+        Address of this process.
     token : str
-        What it expects of every request.
+        Token that requests must have.
     on_lost : callable
-        Called once when the lock file is gone: another process may serve the workspace from now on, if it
-        still exists.
+        Called once if the lock file was deleted: another process may serve the workspace from then on.
     """
 
     def __init__(self, workspace: Workspace, address: Address, token: str, on_lost: Callable[[], None]) -> None:
@@ -45,18 +44,12 @@ class Presence:
         self._lost = False
 
     def keep(self) -> None:
-        """Write what is missing or was changed.
-
-        Raises
-        ------
-        StorageError
-            A file cannot be written.
-        """
+        """Restore files that are missing or changed; raises StorageError if that fails."""
         if self._lost:
             return
         if not self._is_held():
             self._lost = True
-            log.warning("%s was deleted: this control plane ends", self._lock)
+            log.warning("%s was deleted: this control plane stops", self._lock)
             self._on_lost()
             return
         for path, content in self._content.items():
@@ -64,7 +57,7 @@ class Presence:
                 write_atomic(path, content, mode=_OWNER_ONLY)
 
     def withdraw(self) -> None:
-        """Stop being found."""
+        """Delete the address file."""
         if not self._lost:
             self._address.unlink(missing_ok=True)
 

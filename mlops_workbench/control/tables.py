@@ -1,4 +1,4 @@
-"""Tables of the control plane. A change here needs a migration beside it."""
+"""Tables of the control plane. Each change needs a migration."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Base(DeclarativeBase):
 
 
 class EndpointRow(Base):
-    """What is wanted of an endpoint (:class:`mlops_workbench.core.endpoints.EndpointSpec`)."""
+    """Desired state of an endpoint (:class:`mlops_workbench.core.endpoints.EndpointSpec`)."""
 
     __tablename__ = "endpoints"
 
@@ -27,7 +27,7 @@ class EndpointRow(Base):
 
 
 class ReleaseRow(Base):
-    """A change of the version that an endpoint is to serve: the history of releases."""
+    """A change of the version of an endpoint."""
 
     __tablename__ = "releases"
 
@@ -42,10 +42,10 @@ class ReleaseRow(Base):
 
 
 class PipelineRunRow(Base):
-    """What becomes of a pipeline run once its stages are done: publishing its model.
+    """Publication of a pipeline run's model after its stages have ended.
 
-    ``publish`` is ``pending`` until it was tried, then ``done``, ``refused`` (the gate said no),
-    ``failed`` or ``none`` (nothing to publish).
+    ``publish`` is ``pending`` until it was tried, then ``done``, ``refused`` (the gate failed), ``failed`` or
+    ``none`` (nothing to publish).
     """
 
     __tablename__ = "pipeline_runs"
@@ -57,7 +57,7 @@ class PipelineRunRow(Base):
 
 
 class MonitorRow(Base):
-    """A monitor: its spec and its windows as last evaluated, both as JSON of the nouns."""
+    """A monitor: its spec and its last evaluated windows, both as JSON."""
 
     __tablename__ = "monitors"
 
@@ -68,7 +68,10 @@ class MonitorRow(Base):
 
 
 class AlertRow(Base):
-    """An alert. ``trigger`` is ``pending`` until the pipeline was started, then ``done`` or ``none``."""
+    """An alert.
+
+    ``trigger`` is ``pending`` until the pipeline was started, then ``done``, ``failed``, or ``none`` (no start).
+    """
 
     __tablename__ = "alerts"
 

@@ -1,4 +1,4 @@
-"""A background job of the control plane that is repeated, and can be woken."""
+"""A periodic background job of the control plane."""
 
 from __future__ import annotations
 
@@ -12,19 +12,10 @@ log = logging.getLogger("mlops_workbench.control")
 
 
 class Worker:
-    """Calls `step` every `seconds`, and at once when woken, in a thread of its own.
+    """Calls `step` in a thread of its own every `seconds`, and at once when woken.
 
-    A step that fails is reported and tried again: what the control plane wants to be true is in the
-    database, so nothing is lost by a failure.
-
-    Parameters
-    ----------
-    name : str
-        For the log and the status.
-    step : callable
-        The job; must be safe to repeat.
-    seconds : float
-        Pause between two calls.
+    A failure is reported, and the step repeated; it must be safe to repeat. The desired state is in the database,
+    so that a failure loses nothing.
     """
 
     def __init__(self, name: str, step: Callable[[], object], seconds: float) -> None:
@@ -37,20 +28,20 @@ class Worker:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def wake(self) -> None:
-        """Do not wait for the rest of the pause."""
+        """Run the next step at once."""
         self._wake.set()
 
     def stop(self) -> None:
-        """Do not begin another step."""
+        """Start no further step."""
         self._stopping.set()
         self._wake.set()
 
     def join(self, timeout: float) -> None:
-        """Wait for the present step; one that takes longer ends with the process, and the next repeats it."""
+        """Wait for the current step. A longer one ends with the process, and the next process repeats it."""
         if self._thread.is_alive():
             self._thread.join(max(timeout, 0.0))
 
@@ -61,7 +52,7 @@ class Worker:
                 self.problem = ""
             except WorkbenchError as error:
                 self._report(str(error))
-            except Exception as error:  # noqa: BLE001 - the outermost loop: one failure must not end the job
+            except Exception as error:  # noqa: BLE001 a failure must not end the job
                 self._report(f"{type(error).__name__}: {error}", trace=True)
             self._wake.wait(self._seconds)
             self._wake.clear()

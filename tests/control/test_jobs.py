@@ -10,7 +10,7 @@ import pytest
 from mlops_workbench.capture import Session
 from mlops_workbench.client.bodies import DeployRequest
 from mlops_workbench.control.plane import ControlPlane
-from mlops_workbench.control.services import pipelines
+from mlops_workbench.control.services import runs
 from mlops_workbench.control.tables import AlertRow, EndpointRow, MonitorRow, PipelineRunRow
 from mlops_workbench.core.errors import NotFound, Unavailable
 from mlops_workbench.core.ids import new_id, now_ms
@@ -118,7 +118,7 @@ def succeeded(workspace: Workspace, run_uid: str, publish: PublishTarget | None)
 def test_a_model_that_cannot_be_delivered_keeps_no_other_run_waiting(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipelines, "_PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(runs, "_PATIENCE_SECONDS", 0.2)
     (workspace.root / "workbench.toml").write_text("[tracking]\nuri = 'http://127.0.0.1:9'\n")
     away = Workspace.open(workspace.root)
     session = Session(away)

@@ -33,7 +33,7 @@ export interface paths {
     };
     /**
      * List Dataset Uses
-     * @description Runs that used a version of data, newest first; `digest` may be the beginning of it.
+     * @description Runs that used a version of data, newest first; `digest` may be abbreviated.
      */
     get: operations['list_dataset_uses'];
     put?: never;
@@ -53,7 +53,7 @@ export interface paths {
     };
     /**
      * Get Dataset Schema
-     * @description The pandera schema that was inferred from the data, in pandera's JSON form.
+     * @description The pandera schema that was inferred from the data, in pandera's JSON format.
      */
     get: operations['get_dataset_schema'];
     put?: never;
@@ -73,7 +73,7 @@ export interface paths {
     };
     /**
      * Get Dataset Snapshot
-     * @description The data itself as Parquet.
+     * @description The data as Parquet.
      */
     get: operations['get_dataset_snapshot'];
     put?: never;
@@ -93,7 +93,7 @@ export interface paths {
     };
     /**
      * List Endpoints
-     * @description All endpoints as they are.
+     * @description State of every endpoint.
      */
     get: operations['list_endpoints'];
     put?: never;
@@ -113,18 +113,18 @@ export interface paths {
     };
     /**
      * Get Endpoint
-     * @description One endpoint as it is.
+     * @description State of an endpoint.
      */
     get: operations['get_endpoint'];
     /**
      * Deploy
-     * @description Serve a model version; the answer does not wait until it does.
+     * @description Serve a model version; the response does not wait until it is ready.
      */
     put: operations['deploy'];
     post?: never;
     /**
      * Remove Endpoint
-     * @description Stop an endpoint for good.
+     * @description Stop an endpoint permanently.
      */
     delete: operations['remove_endpoint'];
     options?: never;
@@ -161,7 +161,7 @@ export interface paths {
     };
     /**
      * Stream Events
-     * @description What changed, as server-sent events; a listener that was away refetches what it shows.
+     * @description Changes as server-sent events; a client that reconnects must fetch again what it shows.
      */
     get: operations['stream_events'];
     put?: never;
@@ -181,7 +181,7 @@ export interface paths {
     };
     /**
      * List Experiments
-     * @description Experiments, the one with the newest run first.
+     * @description Experiments; the one with the newest run comes first.
      */
     get: operations['list_experiments'];
     put?: never;
@@ -201,7 +201,7 @@ export interface paths {
     };
     /**
      * Health
-     * @description The control plane answers.
+     * @description Version, workspace folder and process id.
      */
     get: operations['health'];
     put?: never;
@@ -221,7 +221,7 @@ export interface paths {
     };
     /**
      * Get Local Model
-     * @description Files of ``name@alias`` or ``name/3`` on this machine's disk.
+     * @description The version ``name@alias`` or ``name/3`` on this machine's disk.
      */
     get: operations['get_local_model'];
     put?: never;
@@ -263,7 +263,7 @@ export interface paths {
     put?: never;
     /**
      * Rollback Model
-     * @description Make the previous champion champion again.
+     * @description Make the previous champion the champion again.
      */
     post: operations['rollback_model'];
     delete?: never;
@@ -287,7 +287,7 @@ export interface paths {
     put?: never;
     /**
      * Register
-     * @description Register the model of a run, evaluate its gate and set an alias.
+     * @description Register the model of a run, evaluate the gate and set the alias.
      */
     post: operations['register'];
     delete?: never;
@@ -305,7 +305,7 @@ export interface paths {
     };
     /**
      * Get Version
-     * @description One version.
+     * @description A version of a model.
      */
     get: operations['get_version'];
     put?: never;
@@ -327,7 +327,7 @@ export interface paths {
     put?: never;
     /**
      * Promote
-     * @description Evaluate a gate and, when it passes, set the alias; the champion before becomes ``previous``.
+     * @description Evaluate the gate and set the alias if it passes; the old champion becomes ``previous``.
      */
     post: operations['promote'];
     delete?: never;
@@ -391,7 +391,7 @@ export interface paths {
     put?: never;
     /**
      * Evaluate Monitor
-     * @description Evaluate now instead of at the next interval.
+     * @description Evaluate the monitor of an endpoint now.
      */
     post: operations['evaluate_monitor'];
     delete?: never;
@@ -451,7 +451,7 @@ export interface paths {
     put?: never;
     /**
      * Cancel Pipeline Run
-     * @description Stop a pipeline run.
+     * @description Cancel a pipeline run.
      */
     post: operations['cancel_pipeline_run'];
     delete?: never;
@@ -469,7 +469,7 @@ export interface paths {
     };
     /**
      * List Pipelines
-     * @description Pipeline specs in the workspace.
+     * @description Pipelines of the workspace.
      */
     get: operations['list_pipelines'];
     put?: never;
@@ -491,7 +491,7 @@ export interface paths {
     put?: never;
     /**
      * Start Pipeline
-     * @description Start a pipeline; everything about it is checked before the first stage starts.
+     * @description Start a pipeline; its definition, parameters and files are checked first.
      */
     post: operations['start_pipeline'];
     delete?: never;
@@ -511,8 +511,8 @@ export interface paths {
      * List Runs
      * @description Runs; `order_by` is ``start``, ``name``, ``duration``, ``metrics.<name>``, ``params.<name>`` or ``tags.<name>``.
      *
-     *     `name` is exact. `filter` is in MLflow's language: ``metrics.auc > 0.8 and params.depth = 6``. Without `nested`,
-     *     runs that are a part of another run, such as the candidates of a search, are left out.
+     *     `name` must match exactly. `filter` is in MLflow's filter language: ``metrics.auc > 0.8 and params.depth = 6``.
+     *     With `nested` false, parts of other runs, such as the candidates of a search, are left out.
      */
     get: operations['list_runs'];
     put?: never;
@@ -532,7 +532,7 @@ export interface paths {
     };
     /**
      * Get Run
-     * @description A run by uid, start of a uid, MLflow id, or the newest with this name.
+     * @description A run by uid, start of a uid, MLflow id, or the newest run with this name.
      */
     get: operations['get_run'];
     put?: never;
@@ -572,7 +572,7 @@ export interface paths {
     };
     /**
      * List Run Datasets
-     * @description Data that a run used, with profiles; training data first.
+     * @description Data that a run used, with profiles; training data comes first.
      */
     get: operations['list_run_datasets'];
     put?: never;
@@ -592,7 +592,7 @@ export interface paths {
     };
     /**
      * Get History
-     * @description Points of a metric in order of steps: all of them, or about `max_points` evenly spread.
+     * @description Points of a metric in order of steps: all, or about `max_points` evenly spread.
      */
     get: operations['get_history'];
     put?: never;
@@ -614,7 +614,7 @@ export interface paths {
     put?: never;
     /**
      * Shutdown
-     * @description Stop the control plane; the answer comes first.
+     * @description Stop the control plane after this response.
      */
     post: operations['shutdown'];
     delete?: never;
@@ -761,7 +761,7 @@ export interface components {
     };
     /**
      * DeployRequest
-     * @description Serve a model version: ``name@alias`` follows the alias, ``name/3`` stays.
+     * @description Serve a model version: ``name@alias`` follows the alias, ``name/3`` is fixed.
      */
     DeployRequest: {
       /** Model */
@@ -937,7 +937,7 @@ export interface components {
     };
     /**
      * Health
-     * @description The control plane answers: version, workspace folder and process id.
+     * @description Version, workspace folder and process id of a control plane that is running.
      */
     Health: {
       /** Pid */
@@ -982,7 +982,7 @@ export interface components {
     };
     /**
      * LocalModel
-     * @description A model version on this machine's disk, ready to load: folder, version and signature.
+     * @description Folder and signature of a model version on this machine's disk.
      */
     LocalModel: {
       /** Folder */
@@ -1253,7 +1253,7 @@ export interface components {
     };
     /**
      * Problem
-     * @description Body of every answer that is not a success.
+     * @description Body of every error response.
      */
     Problem: {
       /** Code */
@@ -1281,7 +1281,7 @@ export interface components {
     };
     /**
      * PromoteRequest
-     * @description Give a version an alias, if the gate allows it.
+     * @description Set an alias of a version if the gate passes.
      */
     PromoteRequest: {
       /**
@@ -1304,17 +1304,17 @@ export interface components {
      *     Attributes
      *     ----------
      *     run : str
-     *         Run by name, uid or MLflow id.
+     *         Name, uid or MLflow id of the run.
      *     model : str
-     *         Which of the run's models, empty for its only or last one.
+     *         Name of one of the run's models, empty for the last one.
      *     gate : list of str
-     *         Conditions over the run's metrics; with an alias, the alias moves only when they hold.
+     *         Conditions on the run's metrics; the alias is set only if they hold.
      *     alias : str
      *         Alias to set, empty for none.
      *     baseline : str
-     *         Run whose metrics the gate calls ``baseline``, empty for none.
+     *         Run whose metrics the gate refers to as ``baseline``, empty for none.
      *     experiment : str
-     *         Experiment in which a run's name is looked up, empty for all.
+     *         Experiment in which the name of the run is searched, empty for all.
      */
     RegisterRequest: {
       /**
@@ -1589,7 +1589,7 @@ export interface components {
     };
     /**
      * ShutdownRequest
-     * @description Stop the control plane; endpoints stop too unless they are kept.
+     * @description Stop the control plane, and the endpoints unless they are kept.
      */
     ShutdownRequest: {
       /**
@@ -1758,7 +1758,7 @@ export interface operations {
           'application/json': components['schemas']['Alert'][];
         };
       };
-      /** @description What was wrong, where, and what to do */
+      /** @description What was wrong, where, and how to fix it */
       '4XX': {
         headers: {
           [name: string]: unknown;
@@ -1789,7 +1789,7 @@ export interface operations {
           'application/json': components['schemas']['DatasetVersion'][];
         };
       };
-      /** @description What was wrong, where, and what to do */
+      /** @description What was wrong, where, and how to fix it */
       '4XX': {
         headers: {
           [name: string]: unknown;
@@ -1818,7 +1818,7 @@ export interface operations {
         };
         content?: never;
       };
-      /** @description What was wrong, where, and what to do */
+      /** @description What was wrong, where, and how to fix it */
       '4XX': {
         headers: {
           [name: string]: unknown;
@@ -1847,7 +1847,7 @@ export interface operations {
         };
         content?: never;
       };
-      /** @description What was wrong, where, and what to do */
+      /** @description What was wrong, where, and how to fix it */
       '4XX': {
         headers: {
           [name: string]: unknown;
@@ -1876,7 +1876,7 @@ export interface operations {
           'application/json': components['schemas']['Endpoint'][];
         };
       };
-      /** @description What was wrong, where, and what to do */
+      /** @description What was wrong, where, and how to fix it */
       '4XX': {
         headers: {
           [name: string]: unknown;
@@ -1907,7 +1907,7 @@ export interface operations {
           'application/json': components['schemas']['Endpoint'];
         };
       };
-      /** @description What was wrong, where, and what to do */
+      /** @description What was wrong, where, and how to fix it */
       '4XX': {
         headers: {
           [name: string]: unknown;
@@ -1942,7 +1942,7 @@ export interface operations {
           'application/json': components['schemas']['Endpoint'];
         };
       };
-      /** @description What was wrong, where, and what to do */
+      /** @description What was wrong, where, and how to fix it */
       '4XX': {
         headers: {
           [name: string]: unknown;
@@ -1971,7 +1971,7 @@ export interface operations {
         };
         content?: never;
       };
-      /** @description What was wrong, where, and what to do */
+      /** @description What was wrong, where, and how to fix it */
       '4XX': {
         headers: {
           [name: string]: unknown;
@@ -2002,7 +2002,7 @@ export interface operations {
           'application/json': components['schemas']['Endpoint'];
         };
       };
-      /** @description What was wrong, where, and what to do */
+      /** @description What was wrong, where, and how to fix it */
       '4XX': {
         headers: {
           [name: string]: unknown;
@@ -2031,7 +2031,7 @@ export interface operations {
           'text/event-stream': string;
         };
       };
-      /** @description What was wrong, where, and what to do */
+      /** @description What was wrong, where, and how to fix it */
       '4XX': {
         headers: {
           [name: string]: unknown;
@@ -2060,7 +2060,7 @@ export interface operations {
           'application/json': components['schemas']['Experiment'][];
         };
       };
-      /** @description What was wrong, where, and what to do */
+      /** @description What was wrong, where, and how to fix it */
       '4XX': {
         headers: {
           [name: string]: unknown;
@@ -2089,7 +2089,7 @@ export interface operations {
           'application/json': components['schemas']['Health'];
         };
       };
-      /** @description What was wrong, where, and what to do */
+      /** @description What was wrong, where, and how to fix it */
       '4XX': {
         headers: {
           [name: string]: unknown;
@@ -2120,7 +2120,7 @@ export interface operations {
           'application/json': components['schemas']['LocalModel'];
         };
       };
-      /** @description What was wrong, where, and what to do */
+      /** @description What was wrong, where, and how to fix it */
       '4XX': {
         headers: {
           [name: string]: unknown;
@@ -2149,7 +2149,7 @@ export interface operations {
           'application/json': components['schemas']['RegisteredModel'][];
         };
       };
-      /** @description What was wrong, where, and what to do */
+      /** @description What was wrong, where, and how to fix it */
       '4XX': {
         headers: {
           [name: string]: unknown;
@@ -2180,7 +2180,7 @@ export interface operations {
           'application/json': components['schemas']['ModelVersion'];
         };
       };
-      /** @description What was wrong, where, and what to do */
+      /** @description What was wrong, where, and how to fix it */
       '4XX': {
         headers: {
           [name: string]: unknown;
@@ -2211,7 +2211,7 @@ export interface operations {
           'application/json': components['schemas']['ModelVersion'][];
         };
       };
-      /** @description What was wrong, where, and what to do */
+      /** @description What was wrong, where, and how to fix it */
       '4XX': {
         headers: {
           [name: string]: unknown;
@@ -2246,7 +2246,7 @@ export interface operations {
           'application/json': components['schemas']['ModelVersion'];
         };
       };
-      /** @description What was wrong, where, and what to do */
+      /** @description What was wrong, where, and how to fix it */
       '4XX': {
         headers: {
           [name: string]: unknown;
@@ -2278,7 +2278,7 @@ export interface operations {
           'application/json': components['schemas']['ModelVersion'];
         };
       };
-      /** @description What was wrong, where, and what to do */
+      /** @description What was wrong, where, and how to fix it */
       '4XX': {
         headers: {
           [name: string]: unknown;
@@ -2314,7 +2314,7 @@ export interface operations {
           'application/json': components['schemas']['ModelVersion'];
         };
       };
-      /** @description What was wrong, where, and what to do */
+      /** @description What was wrong, where, and how to fix it */
       '4XX': {
         headers: {
           [name: string]: unknown;
@@ -2343,7 +2343,7 @@ export interface operations {
           'application/json': components['schemas']['MonitorReport'][];
         };
       };
-      /** @description What was wrong, where, and what to do */
+      /** @description What was wrong, where, and how to fix it */
       '4XX': {
         headers: {
           [name: string]: unknown;
@@ -2376,7 +2376,7 @@ export interface operations {
           'application/json': components['schemas']['MonitorReport'];
         };
       };
-      /** @description What was wrong, where, and what to do */
+      /** @description What was wrong, where, and how to fix it */
       '4XX': {
         headers: {
           [name: string]: unknown;
@@ -2407,7 +2407,7 @@ export interface operations {
           'application/json': components['schemas']['MonitorReport'];
         };
       };
-      /** @description What was wrong, where, and what to do */
+      /** @description What was wrong, where, and how to fix it */
       '4XX': {
         headers: {
           [name: string]: unknown;
@@ -2438,7 +2438,7 @@ export interface operations {
           'application/json': components['schemas']['MonitorReport'];
         };
       };
-      /** @description What was wrong, where, and what to do */
+      /** @description What was wrong, where, and how to fix it */
       '4XX': {
         headers: {
           [name: string]: unknown;
@@ -2469,7 +2469,7 @@ export interface operations {
           'application/json': components['schemas']['PipelineRun'][];
         };
       };
-      /** @description What was wrong, where, and what to do */
+      /** @description What was wrong, where, and how to fix it */
       '4XX': {
         headers: {
           [name: string]: unknown;
@@ -2500,7 +2500,7 @@ export interface operations {
           'application/json': components['schemas']['PipelineRun'];
         };
       };
-      /** @description What was wrong, where, and what to do */
+      /** @description What was wrong, where, and how to fix it */
       '4XX': {
         headers: {
           [name: string]: unknown;
@@ -2531,7 +2531,7 @@ export interface operations {
           'application/json': components['schemas']['PipelineRun'];
         };
       };
-      /** @description What was wrong, where, and what to do */
+      /** @description What was wrong, where, and how to fix it */
       '4XX': {
         headers: {
           [name: string]: unknown;
@@ -2560,7 +2560,7 @@ export interface operations {
           'application/json': components['schemas']['Pipeline'][];
         };
       };
-      /** @description What was wrong, where, and what to do */
+      /** @description What was wrong, where, and how to fix it */
       '4XX': {
         headers: {
           [name: string]: unknown;
@@ -2595,7 +2595,7 @@ export interface operations {
           'application/json': components['schemas']['PipelineRun'];
         };
       };
-      /** @description What was wrong, where, and what to do */
+      /** @description What was wrong, where, and how to fix it */
       '4XX': {
         headers: {
           [name: string]: unknown;
@@ -2635,7 +2635,7 @@ export interface operations {
           'application/json': components['schemas']['Run'][];
         };
       };
-      /** @description What was wrong, where, and what to do */
+      /** @description What was wrong, where, and how to fix it */
       '4XX': {
         headers: {
           [name: string]: unknown;
@@ -2668,7 +2668,7 @@ export interface operations {
           'application/json': components['schemas']['RunDetail'];
         };
       };
-      /** @description What was wrong, where, and what to do */
+      /** @description What was wrong, where, and how to fix it */
       '4XX': {
         headers: {
           [name: string]: unknown;
@@ -2698,7 +2698,7 @@ export interface operations {
         };
         content?: never;
       };
-      /** @description What was wrong, where, and what to do */
+      /** @description What was wrong, where, and how to fix it */
       '4XX': {
         headers: {
           [name: string]: unknown;
@@ -2729,7 +2729,7 @@ export interface operations {
           'application/json': components['schemas']['DatasetVersion'][];
         };
       };
-      /** @description What was wrong, where, and what to do */
+      /** @description What was wrong, where, and how to fix it */
       '4XX': {
         headers: {
           [name: string]: unknown;
@@ -2763,7 +2763,7 @@ export interface operations {
           'application/json': components['schemas']['MetricPoint'][];
         };
       };
-      /** @description What was wrong, where, and what to do */
+      /** @description What was wrong, where, and how to fix it */
       '4XX': {
         headers: {
           [name: string]: unknown;
@@ -2796,7 +2796,7 @@ export interface operations {
           'application/json': components['schemas']['Health'];
         };
       };
-      /** @description What was wrong, where, and what to do */
+      /** @description What was wrong, where, and how to fix it */
       '4XX': {
         headers: {
           [name: string]: unknown;
@@ -2825,7 +2825,7 @@ export interface operations {
           'application/json': components['schemas']['WorkspaceStatus'];
         };
       };
-      /** @description What was wrong, where, and what to do */
+      /** @description What was wrong, where, and how to fix it */
       '4XX': {
         headers: {
           [name: string]: unknown;

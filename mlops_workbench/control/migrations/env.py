@@ -1,4 +1,4 @@
-"""Alembic environment: migrates over the connection it is handed."""
+"""Alembic environment: migrates over the connection in the configuration."""
 
 from alembic import context
 

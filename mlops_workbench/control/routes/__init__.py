@@ -1,1 +1,1 @@
-"""Routes of the control plane, one file per noun."""
+"""Routes of the control plane, one module per noun."""

@@ -13,19 +13,19 @@ router = APIRouter(tags=["endpoints"])
 
 @router.get("/endpoints")
 def list_endpoints(plane: Plane) -> list[Endpoint]:
-    """All endpoints as they are."""
+    """State of every endpoint."""
     return plane.endpoints.all()
 
 
 @router.get("/endpoints/{name}")
 def get_endpoint(plane: Plane, name: str) -> Endpoint:
-    """One endpoint as it is."""
+    """State of an endpoint."""
     return plane.endpoints.get(name)
 
 
 @router.put("/endpoints/{name}", status_code=202)
 def deploy(plane: Plane, name: str, request: DeployRequest) -> Endpoint:
-    """Serve a model version; the answer does not wait until it does."""
+    """Serve a model version; the response does not wait until it is ready."""
     return plane.deploy(name, request)
 
 
@@ -39,6 +39,6 @@ def rollback_endpoint(plane: Plane, name: str) -> Endpoint:
 
 @router.delete("/endpoints/{name}", status_code=204)
 def remove_endpoint(plane: Plane, name: str) -> None:
-    """Stop an endpoint for good."""
+    """Stop an endpoint permanently."""
     plane.endpoints.remove(name)
     plane.wake("endpoints")

@@ -1,4 +1,4 @@
-"""Server-sent events: what changed, from now on."""
+"""Server-sent events about changes."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ class EventStream(StreamingResponse):
 
 @router.get("/events", response_class=EventStream, response_model=Event)
 async def stream_events(plane: Plane) -> EventStream:
-    """What changed, as server-sent events; a listener that was away refetches what it shows."""
+    """Changes as server-sent events; a client that reconnects must fetch again what it shows."""
     return EventStream(_frames(plane.hub), headers={"Cache-Control": "no-store"})
 
 
 async def _frames(hub: EventHub) -> AsyncIterator[bytes]:
-    # Listening begins before the listener is told that it does: what it fetches then is older than no event.
+    # Events are queued before the client is connected, so that it misses no change after its next request.
     with hub.listen() as events:
         yield b": connected\n\n"
         while True:
             try:
                 event = await asyncio.wait_for(events.get(), _KEEP_ALIVE_SECONDS)
             except TimeoutError:
-                yield b": still here\n\n"  # also finds out that the listener is gone
+                yield b": still here\n\n"  # also detects that the client has disconnected
                 continue
             if event is None:
                 return

@@ -25,29 +25,29 @@ def list_versions(plane: Plane, name: str) -> list[ModelVersion]:
 
 @router.post("/models/{name}/versions", status_code=201)
 def register(plane: Plane, name: str, request: RegisterRequest) -> ModelVersion:
-    """Register the model of a run, evaluate its gate and set an alias."""
+    """Register the model of a run, evaluate the gate and set the alias."""
     return plane.models.register(name, request)
 
 
 @router.get("/models/{name}/versions/{version}")
 def get_version(plane: Plane, name: str, version: int) -> ModelVersion:
-    """One version."""
+    """A version of a model."""
     return plane.models.version(name, version)
 
 
 @router.post("/models/{name}/versions/{version}/promote")
 def promote(plane: Plane, name: str, version: int, request: PromoteRequest) -> ModelVersion:
-    """Evaluate a gate and, when it passes, set the alias; the champion before becomes ``previous``."""
+    """Evaluate the gate and set the alias if it passes; the old champion becomes ``previous``."""
     return plane.models.promote(name, version, request)
 
 
 @router.post("/models/{name}/rollback")
 def rollback_model(plane: Plane, name: str) -> ModelVersion:
-    """Make the previous champion champion again."""
+    """Make the previous champion the champion again."""
     return plane.models.rollback(name)
 
 
 @router.get("/local-models/{reference:path}")
 def get_local_model(plane: Plane, reference: str) -> LocalModel:
-    """Files of ``name@alias`` or ``name/3`` on this machine's disk."""
+    """The version ``name@alias`` or ``name/3`` on this machine's disk."""
     return plane.models.local(reference)

@@ -30,7 +30,7 @@ def put_monitor(plane: Plane, spec: MonitorSpec) -> MonitorReport:
 
 @router.post("/monitors/{endpoint}/evaluate")
 def evaluate_monitor(plane: Plane, endpoint: str) -> MonitorReport:
-    """Evaluate now instead of at the next interval."""
+    """Evaluate the monitor of an endpoint now."""
     return plane.monitors.evaluate(endpoint)
 
 

@@ -15,13 +15,13 @@ router = APIRouter(tags=["pipelines"])
 
 @router.get("/pipelines")
 def list_pipelines(plane: Plane) -> list[Pipeline]:
-    """Pipeline specs in the workspace."""
+    """Pipelines of the workspace."""
     return plane.pipelines.pipelines()
 
 
 @router.post("/pipelines/{name}/runs", status_code=202)
 def start_pipeline(plane: Plane, name: str, request: PipelineRunRequest) -> PipelineRun:
-    """Start a pipeline; everything about it is checked before the first stage starts."""
+    """Start a pipeline; its definition, parameters and files are checked first."""
     return plane.pipelines.start(name, request.params)
 
 
@@ -39,5 +39,5 @@ def get_pipeline_run(plane: Plane, run_id: str) -> PipelineRun:
 
 @router.post("/pipeline-runs/{run_id}/cancel")
 def cancel_pipeline_run(plane: Plane, run_id: str) -> PipelineRun:
-    """Stop a pipeline run."""
+    """Cancel a pipeline run."""
     return plane.pipelines.cancel(run_id)

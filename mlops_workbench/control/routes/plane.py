@@ -1,4 +1,4 @@
-"""How a route reaches the services."""
+"""The parameter through which routes access the services."""
 
 from __future__ import annotations
 

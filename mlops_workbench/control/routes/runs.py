@@ -1,4 +1,4 @@
-"""Runs and experiments, read from the index."""
+"""Runs and experiments."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ router = APIRouter(tags=["runs"])
 
 @router.get("/experiments")
 def list_experiments(plane: Plane) -> list[Experiment]:
-    """Experiments, the one with the newest run first."""
-    plane.ingest.catch_up()
-    return plane.index.experiments()
+    """Experiments; the one with the newest run comes first."""
+    return plane.runs.experiments()
 
 
 @router.get("/runs")
@@ -36,11 +35,10 @@ def list_runs(
 ) -> list[Run]:
     """Runs; `order_by` is ``start``, ``name``, ``duration``, ``metrics.<name>``, ``params.<name>`` or ``tags.<name>``.
 
-    `name` is exact. `filter` is in MLflow's language: ``metrics.auc > 0.8 and params.depth = 6``. Without `nested`,
-    runs that are a part of another run, such as the candidates of a search, are left out.
+    `name` must match exactly. `filter` is in MLflow's filter language: ``metrics.auc > 0.8 and params.depth = 6``.
+    With `nested` false, parts of other runs, such as the candidates of a search, are left out.
     """
-    plane.ingest.catch_up()
-    return plane.index.runs(
+    return plane.runs.runs(
         experiment,
         name=name,
         filter=filter or None,
@@ -56,24 +54,22 @@ def list_runs(
 
 @router.get("/runs/{ref}")
 def get_run(plane: Plane, ref: str, experiment: str | None = None) -> RunDetail:
-    """A run by uid, start of a uid, MLflow id, or the newest with this name."""
-    plane.ingest.catch_up()
-    return plane.ingest.detail(plane.index.find(ref, experiment).uid)
+    """A run by uid, start of a uid, MLflow id, or the newest run with this name."""
+    return plane.runs.detail(ref, experiment)
 
 
 @router.get("/runs/{ref}/metrics/{name:path}")
 def get_history(
     plane: Plane, ref: str, name: str, max_points: Annotated[int | None, Query(ge=2, le=10_000_000)] = None
 ) -> list[MetricPoint]:
-    """Points of a metric in order of steps: all of them, or about `max_points` evenly spread."""
-    plane.ingest.catch_up()
-    return plane.ingest.history(plane.index.find(ref).uid, name, max_points)
+    """Points of a metric in order of steps: all, or about `max_points` evenly spread."""
+    return plane.runs.history(ref, name, max_points)
 
 
 @router.get("/runs/{ref}/artifacts/{path:path}", response_class=FileResponse)
 def get_artifact(plane: Plane, ref: str, path: str) -> FileResponse:
     """A file of a run."""
-    artifact = plane.index.artifact(plane.index.find(ref).uid, path)
-    # Artifacts are whatever a cell wrote: a browser must neither guess their type nor run them.
+    artifact, file = plane.runs.artifact(ref, path)
+    # Artifacts are untrusted output of cells: a browser must neither guess their type nor run them.
     safe = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox; default-src 'none'"}
-    return FileResponse(plane.workspace.blobs.get(artifact.digest), media_type=artifact.media_type, headers=safe)
+    return FileResponse(file, media_type=artifact.media_type, headers=safe)

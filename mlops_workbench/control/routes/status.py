@@ -16,7 +16,7 @@ router = APIRouter(tags=["status"])
 
 @router.get("/health")
 def health(plane: Plane) -> Health:
-    """The control plane answers."""
+    """Version, workspace folder and process id."""
     return Health(__version__, str(plane.workspace.root), os.getpid())
 
 
@@ -28,6 +28,6 @@ def get_status(plane: Plane) -> WorkspaceStatus:
 
 @router.post("/shutdown", status_code=202)
 def shutdown(plane: Plane, request: ShutdownRequest, later: BackgroundTasks) -> Health:
-    """Stop the control plane; the answer comes first."""
+    """Stop the control plane after this response."""
     later.add_task(plane.shut_down, keep_endpoints=request.keep_endpoints)
     return health(plane)

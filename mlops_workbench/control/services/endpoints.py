@@ -1,4 +1,4 @@
-"""Endpoints: what is wanted is in the database, the reconciler makes it so."""
+"""Endpoints: the database has their desired state, the reconciler applies it."""
 
 from __future__ import annotations
 
@@ -22,10 +22,9 @@ from mlops_workbench.deployments import Supervisor
 
 
 class EndpointService:
-    """Deploys, rolls back and watches endpoints.
+    """Deploys, rolls back and reconciles endpoints.
 
-    A change is first committed as what is wanted; a kill at any moment after that is made good by the next
-    reconciliation.
+    Each change is first committed as the desired state; after a crash, the next reconciliation applies it.
     """
 
     def __init__(self, database: Database, models: ModelService, supervisor: Supervisor, hub: EventHub) -> None:
@@ -33,27 +32,27 @@ class EndpointService:
         self._models = models
         self._supervisor = supervisor
         self._hub = hub
-        self._seen: dict[str, tuple[object, ...]] = {}
+        self._published: dict[str, tuple[object, ...]] = {}
         self._stopped = False
         self._starting = threading.Lock()
-        # A change reads a row and writes it: one at a time.
+        # A change reads a row and then writes it, so only one may run at a time.
         self._changing = threading.Lock()
 
     def all(self) -> list[Endpoint]:
-        """Every wanted endpoint as it is."""
+        """State of every endpoint that is not removed."""
         return [self._supervisor.observe(spec) for spec in self.specs() if spec.wanted]
 
     def get(self, name: str) -> Endpoint:
-        """One endpoint as it is."""
+        """State of an endpoint."""
         return self._supervisor.observe(self._spec(name))
 
     def specs(self) -> list[EndpointSpec]:
-        """What is wanted, removed endpoints included until they are gone."""
+        """Desired states, including those of removed endpoints until they have stopped."""
         with self._database.session() as session:
             return [_spec(row) for row in session.scalars(select(EndpointRow).order_by(EndpointRow.name))]
 
     def deploy(self, name: str, request: DeployRequest) -> Endpoint:
-        """Serve a model version under `name`; an endpoint that exists switches to it."""
+        """Serve a model version as endpoint `name`; an existing endpoint switches to it."""
         check_name("endpoint", name)
         _, version = self._models.resolve(request.model)
         reason = f"deploy {request.model}"
@@ -85,7 +84,7 @@ class EndpointService:
         return self._supervisor.observe(spec)
 
     def rollback(self, name: str) -> Endpoint:
-        """Serve the previous version again; an endpoint that follows an alias takes the alias with it.
+        """Serve the previous version again; if the endpoint follows an alias, that is moved back too.
 
         Raises
         ------
@@ -104,7 +103,7 @@ class EndpointService:
         return self.get(name)
 
     def remove(self, name: str) -> None:
-        """Stop an endpoint for good."""
+        """Stop an endpoint permanently."""
         self._spec(name)
         with self._change() as session:
             row = session.get(EndpointRow, name)
@@ -114,19 +113,19 @@ class EndpointService:
         self._hub.publish("endpoints", name)
 
     def follow(self) -> None:
-        """Move endpoints whose alias stands for another version now.
+        """Switch endpoints whose alias was moved to another version.
 
         Raises
         ------
         WorkbenchError
-            A model or alias is not there any more; the other endpoints have been moved.
+            A model or alias no longer exists; the other endpoints have been switched.
         """
         problem: WorkbenchError | None = None
         for spec in self.specs():
             try:
                 self._follow(spec)
             except Unavailable:
-                # Asking for each of them would take as long as all of them together.
+                # The registry does not answer: the other endpoints would run into the same timeout.
                 raise
             except WorkbenchError as error:
                 problem = error
@@ -134,34 +133,34 @@ class EndpointService:
             raise problem
 
     def step(self) -> None:
-        """Follow aliases, make what is wanted so, and tell what changed."""
+        """Follow aliases, apply the desired states and publish changes."""
         if self._stopped:
             return
         problem: WorkbenchError | None = None
         try:
             self.follow()
         except WorkbenchError as error:
-            # With the registry out of reach, endpoints go on with the version they have.
+            # Without the registry, endpoints keep their current version.
             problem = error
         specs = self.specs()
         with self._starting:
-            # The registry may have been slow, and the end have come meanwhile: what was stopped stays so.
+            # Checked again under the lock: following may have been slow, and stopped endpoints must not start again.
             if self._stopped:
                 return
             self._supervisor.reconcile(specs, self._folder)
         for spec in specs:
             endpoint = self._supervisor.observe(spec)
             state = (endpoint.state, endpoint.version, endpoint.pid, endpoint.message, endpoint.requests)
-            if self._seen.get(spec.name) != state:
-                self._seen[spec.name] = state
+            if self._published.get(spec.name) != state:
+                self._published[spec.name] = state
                 self._hub.publish("endpoints", spec.name)
             if not spec.wanted and endpoint.state == "stopped":
-                self._forget(spec.name)
+                self._delete(spec.name)
         if problem is not None:
             raise problem
 
     def stop_all(self) -> None:
-        """Stop the processes; what is wanted stays, so they come back with the next control plane."""
+        """Stop the processes; the next control plane starts them again from the desired states."""
         with self._starting:
             self._stopped = True
         self._supervisor.stop_all()
@@ -192,12 +191,12 @@ class EndpointService:
         with self._changing, self._database.session() as session:
             yield session
 
-    def _forget(self, name: str) -> None:
+    def _delete(self, name: str) -> None:
         with self._change() as session:
             row = session.get(EndpointRow, name)
             if row is not None and not row.wanted:
                 session.delete(row)
-        self._seen.pop(name, None)
+        self._published.pop(name, None)
         self._hub.publish("endpoints", name)
 
     def _spec(self, name: str) -> EndpointSpec:

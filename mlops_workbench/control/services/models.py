@@ -1,4 +1,4 @@
-"""Registered models: registration, gates and aliases, each followed by an event."""
+"""Registered models: registration, gates and aliases."""
 
 from __future__ import annotations
 
@@ -8,54 +8,43 @@ from pathlib import Path
 
 from mlops_workbench.client.bodies import LocalModel, PromoteRequest, RegisterRequest
 from mlops_workbench.control.events import EventHub
+from mlops_workbench.control.services.runs import RunService
 from mlops_workbench.core.errors import GateFailed
 from mlops_workbench.core.models import GateResult, ModelVersion, RegisteredModel
 from mlops_workbench.core.runs import Run
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.registry import Registry, check_alias, check_conditions
-from mlops_workbench.tracking import Ingest, ReadIndex, TrackingStore
-
-_DELIVERY_SECONDS = 120.0
-_PATIENCE_SECONDS = 10.0
+from mlops_workbench.tracking import ReadIndex, TrackingStore
 
 
 class ModelService:
-    """The registry behind REST.
-
-    Parameters
-    ----------
-    workspace, store, index, ingest
-        Of the control plane.
-    hub : EventHub
-        Told of every change.
-    """
+    """Changes and reads the registry, and publishes every change as an event."""
 
     def __init__(
-        self, workspace: Workspace, store: TrackingStore, index: ReadIndex, ingest: Ingest, hub: EventHub
+        self, workspace: Workspace, store: TrackingStore, index: ReadIndex, runs: RunService, hub: EventHub
     ) -> None:
-        self.index = index
-        self._ingest = ingest
+        self._runs = runs
         self._hub = hub
         self._registry = Registry(store, index, workspace)
-        # Promotion reads an alias and then writes two: one at a time.
+        # Promotion reads an alias and then writes two, so only one may run at a time.
         self._lock = threading.Lock()
         self._known: list[RegisteredModel] = []
         self._on_alias: list[Callable[[], None]] = []
 
-    def on_alias(self, call: Callable[[], None]) -> None:
-        """Call this after every change of an alias."""
-        self._on_alias.append(call)
+    def on_alias(self, callback: Callable[[], None]) -> None:
+        """Call `callback` after every change of an alias."""
+        self._on_alias.append(callback)
 
     def models(self) -> list[RegisteredModel]:
         """All registered models."""
         return self._registry.models()
 
     def known(self) -> list[RegisteredModel]:
-        """All registered models as of the last look: a status must not wait for MLflow."""
+        """All registered models as of the last step: a status must not wait for MLflow."""
         return self._known
 
     def step(self) -> None:
-        """Look at the registry, and tell what others changed in it."""
+        """Publish changes that others made in the registry."""
         found = self._registry.models()
         for model in found:
             if model not in self._known:
@@ -67,11 +56,11 @@ class ModelService:
         return self._registry.versions(name)
 
     def version(self, name: str, version: int) -> ModelVersion:
-        """One version."""
+        """A version of a model."""
         return self._registry.version(name, version)
 
     def resolve(self, reference: str) -> tuple[str, int]:
-        """Name and version number that ``name@alias``, ``name/3`` or ``name`` stands for."""
+        """Name and version number of ``name@alias``, ``name/3`` or ``name``."""
         return self._registry.resolve(reference)
 
     def export(self, name: str, version: int) -> Path:
@@ -79,7 +68,7 @@ class ModelService:
         return self._registry.export(name, version)
 
     def local(self, reference: str) -> LocalModel:
-        """A version's files on this machine, with what is needed to load them."""
+        """Folder with a version's files on this machine, and the information needed to load them."""
         name, number = self.resolve(reference)
         version = self.version(name, number)
         return LocalModel(name, number, str(self.export(name, number)), version.format, version.inputs)
@@ -90,32 +79,25 @@ class ModelService:
         Raises
         ------
         GateFailed
-            The gate said no; the version is registered all the same.
+            The gate failed; the version stays registered.
         """
-        # A version is for good: what is asked of it is looked at before it is made.
+        # A version is permanent, so the request is validated before it is created.
         check_conditions(request.gate)
         if request.alias:
             check_alias(request.alias)
-        self._ingest.catch_up()
         self._baseline(request.baseline)
-        run = self.index.find(request.run, request.experiment or None)
-        self._ingest.drain(run.uid, _DELIVERY_SECONDS, _PATIENCE_SECONDS)
-        run = self.index.find(run.uid)
+        run = self._runs.find(request.run, request.experiment or None)
+        self._runs.deliver(run.uid)
+        run = self._runs.find(run.uid)
         version = self._registry.register(run, name, request.model or None)
         self._hub.publish("models", name)
         if request.gate or request.alias:
-            wanted = PromoteRequest(request.alias, request.gate, request.baseline)
-            return self.promote(name, version.version, wanted)
+            promotion = PromoteRequest(request.alias, request.gate, request.baseline)
+            return self.promote(name, version.version, promotion)
         return version
 
     def promote(self, name: str, version: int, request: PromoteRequest) -> ModelVersion:
-        """Evaluate the gate and, when it passes, set the alias.
-
-        Raises
-        ------
-        GateFailed
-            The gate said no; the alias stays where it was.
-        """
+        """Evaluate the gate and set the alias if it passes; raises GateFailed and keeps the alias otherwise."""
         if request.gate:
             self.check_gate(name, version, request.gate, self._baseline(request.baseline))
         if request.alias:
@@ -123,7 +105,7 @@ class ModelService:
         return self._registry.version(name, version)
 
     def give_alias(self, name: str, version: int, alias: str) -> None:
-        """Set an alias; endpoints that follow it are told."""
+        """Set an alias; endpoints that follow it switch."""
         with self._lock:
             self._registry.promote(name, version, alias)
         self._alias_changed(name)
@@ -131,12 +113,12 @@ class ModelService:
     def check_gate(
         self, name: str, version: int, conditions: list[str], baseline: Run | None, metrics: Run | None = None
     ) -> GateResult:
-        """Evaluate a gate and keep its result with the version.
+        """Evaluate a gate and store its result with the version.
 
         Parameters
         ----------
         metrics : Run, optional
-            Run whose metrics count, by default the run that made the version.
+            Run whose metrics are checked, by default the run that created the version.
 
         Raises
         ------
@@ -160,16 +142,16 @@ class ModelService:
         return result
 
     def rollback(self, name: str) -> ModelVersion:
-        """Make the previous champion champion again."""
+        """Make the previous champion the champion again."""
         with self._lock:
             version = self._registry.rollback(name)
         self._alias_changed(name)
         return version
 
     def _baseline(self, reference: str) -> Run | None:
-        return self.index.find(reference) if reference else None
+        return self._runs.find(reference) if reference else None
 
     def _alias_changed(self, name: str) -> None:
         self._hub.publish("models", name)
-        for call in self._on_alias:
-            call()
+        for callback in self._on_alias:
+            callback()

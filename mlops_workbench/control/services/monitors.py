@@ -1,4 +1,4 @@
-"""Monitors: evaluates windows, raises alerts and starts what an alert calls for."""
+"""Monitors: evaluates windows, raises alerts and starts pipelines on alerts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from mlops_workbench.core.workspace import Workspace
 
 
 class MonitorService:
-    """One monitor per endpoint."""
+    """Manages one monitor per endpoint."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class MonitorService:
             row = session.get(MonitorRow, endpoint)
             if row is None:
                 known = session.scalars(select(MonitorRow.endpoint)).all()
-                raise NotFound(f"no monitor for an endpoint '{endpoint}'", hint=did_you_mean(endpoint, known))
+                raise NotFound(f"no monitor for endpoint '{endpoint}'", hint=did_you_mean(endpoint, known))
             return MonitorReport(
                 msgspec.convert(row.spec, MonitorSpec),
                 msgspec.convert(row.windows, list[Window]),
@@ -76,9 +76,9 @@ class MonitorService:
         Raises
         ------
         NotFound
-            There is no such endpoint or pipeline.
+            The endpoint or the pipeline does not exist.
         InvalidInput
-            The window or the metric is not one that is known.
+            The window or the metric is invalid.
         """
         self._endpoints.get(spec.endpoint)
         _check(spec)
@@ -98,7 +98,7 @@ class MonitorService:
         return self.report(spec.endpoint)
 
     def ensure(self, endpoint: str) -> None:
-        """Give an endpoint that has no monitor one that fits what its model predicts."""
+        """Create a monitor for an endpoint that has none; its metric depends on the type of the predictions."""
         with self._database.session() as session:
             if session.get(MonitorRow, endpoint) is not None:
                 return
@@ -108,11 +108,11 @@ class MonitorService:
         self.put(MonitorSpec(endpoint, metric="accuracy" if classes else "mae"))
 
     def evaluate(self, endpoint: str) -> MonitorReport:
-        """Evaluate now: windows, alerts, and the pipeline that an alert starts."""
+        """Evaluate the windows, raise alerts and start their pipelines."""
         before = self.report(endpoint)
         serving = self._endpoints.get(endpoint).version or None
         settings = self._workspace.settings.monitoring
-        # Loaded here, on first use: the statistics bring SciPy and DuckDB, which cost seconds at start.
+        # By attribute: the package imports SciPy and DuckDB, which takes seconds, on first use.
         windows = monitoring.evaluate(
             before.spec,
             settings,
@@ -125,7 +125,7 @@ class MonitorService:
         with self._database.session() as session:
             row = session.get(MonitorRow, endpoint)
             if row is None:
-                raise NotFound(f"the monitor of '{endpoint}' was removed meanwhile")
+                raise NotFound(f"the monitor of '{endpoint}' was removed during its evaluation")
             row.windows, row.evaluated_ms = [_plain(window) for window in windows], now_ms()
         for alert in monitoring.decide(windows, before.alerts, settings, endpoint=endpoint, serving=serving):
             self._keep(alert, trigger=bool(before.spec.pipeline) and monitoring.should_trigger(alert))
@@ -136,15 +136,15 @@ class MonitorService:
         return self.report(endpoint)
 
     def step(self) -> None:
-        """Evaluate every monitor that is on and whose endpoint is there; one that fails keeps no other waiting."""
+        """Evaluate every enabled monitor of an existing endpoint; raise the first error after all of them."""
         problems: list[WorkbenchError] = []
         try:
             self._trigger()
         except WorkbenchError as error:
             problems.append(error)
-        there = {spec.name for spec in self._endpoints.specs() if spec.wanted}
+        existing = {spec.name for spec in self._endpoints.specs() if spec.wanted}
         for report in self.reports():
-            if report.spec.enabled and report.spec.endpoint in there:
+            if report.spec.enabled and report.spec.endpoint in existing:
                 try:
                     self.evaluate(report.spec.endpoint)
                 except WorkbenchError as error:
@@ -168,7 +168,7 @@ class MonitorService:
             self._start_for(alert)
 
     def _start_for(self, alert: Alert) -> None:
-        # The reason names the alert: after a crash between start and commit, the run is found by it.
+        # After a crash between start and commit, the run is found again by this reason.
         reason = f"alert:{alert.id}"
         run = self._pipelines.started_for(reason)
         if run is None and not alert.resolved_ms and self._cooling(alert):
@@ -176,7 +176,7 @@ class MonitorService:
         report = self.report(alert.endpoint)
         outcome, run_id, message = "done", "", alert.message
         if run is None and alert.resolved_ms:
-            # What it spoke of passed while it waited its turn.
+            # The alert was resolved while it waited for the end of the cooldown.
             outcome = "none"
         elif run is None:
             try:
@@ -210,10 +210,10 @@ class MonitorService:
 def _parameters(report: MonitorReport, alert: Alert) -> dict[str, object]:
     labels = [window.label for window in report.windows]
     last = labels.index(alert.window) if alert.window in labels else len(labels) - 1
-    seen = report.windows[: last + 1]
-    start = datetime.fromtimestamp(seen[max(0, len(seen) - 2)].start_ms / 1000, UTC).date() if seen else None
-    end = datetime.fromtimestamp(seen[-1].end_ms / 1000, UTC) if seen else None
-    # The end is exclusive: a window that ends at midnight ends with that day, any other within it.
+    windows = report.windows[: last + 1][-2:]
+    start = datetime.fromtimestamp(windows[0].start_ms / 1000, UTC).date() if windows else None
+    end = datetime.fromtimestamp(windows[-1].end_ms / 1000, UTC) if windows else None
+    # The end is exclusive: for a window that ends at midnight it is that day, for any other the day after.
     day_after = (end + timedelta(days=1, microseconds=-1)).date() if end else None
     places = {"{start}": str(start), "{end}": str(day_after), "{window}": alert.window}
 
@@ -229,11 +229,11 @@ def _parameters(report: MonitorReport, alert: Alert) -> dict[str, object]:
 def _check(spec: MonitorSpec) -> None:
     if spec.window not in ("hour", "day", "month") and not (spec.window.isdecimal() and int(spec.window) > 0):
         raise InvalidInput(
-            f"'{spec.window}' is no window", hint="use 'hour', 'day', 'month' or a number of rows such as '5000'"
+            f"'{spec.window}' is not a window", hint="use 'hour', 'day', 'month' or a number of rows such as '5000'"
         )
     check_metric(spec.metric)
     if not spec.max_degradation > 0:
-        raise InvalidInput("max_degradation must be above 0", hint="0.1 stands for ten percent")
+        raise InvalidInput("max_degradation must be above 0", hint="0.1 means 10 %")
 
 
 def _plain(noun: Any) -> Any:

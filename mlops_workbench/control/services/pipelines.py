@@ -1,4 +1,4 @@
-"""Pipeline runs, and the publishing of what they trained."""
+"""Pipeline runs, and the publication of their models."""
 
 from __future__ import annotations
 
@@ -13,74 +13,71 @@ from mlops_workbench.client.bodies import RegisterRequest
 from mlops_workbench.control.database import Database
 from mlops_workbench.control.events import EventHub
 from mlops_workbench.control.services.models import ModelService
+from mlops_workbench.control.services.runs import RunService
 from mlops_workbench.control.tables import PipelineRunRow
 from mlops_workbench.core.errors import GateFailed, NotFound, Unavailable, WorkbenchError
 from mlops_workbench.core.pipelines import Pipeline, PipelineRun
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.pipelines import service as engine
-from mlops_workbench.tracking import Ingest
-
-_DELIVERY_SECONDS = 120.0
-_PATIENCE_SECONDS = 10.0
 
 
 class PipelineService:
-    """Starts pipelines and, when the stages are done, registers and promotes their model.
+    """Starts pipelines and, after their last stage, registers and promotes their model.
 
-    The stages are run by a process of their own whose folder tells how they went; publishing is kept in
-    the database until it is settled, and every step of it can be repeated.
+    A process of its own runs the stages and writes their state to a folder. A publication stays in the database until
+    it is settled, and each of its steps can be repeated.
     """
 
     def __init__(
-        self, workspace: Workspace, database: Database, models: ModelService, ingest: Ingest, hub: EventHub
+        self, workspace: Workspace, database: Database, models: ModelService, runs: RunService, hub: EventHub
     ) -> None:
         self._workspace = workspace
         self._database = database
         self._models = models
-        self._ingest = ingest
+        self._runs = runs
         self._hub = hub
-        self._seen: dict[str, PipelineRun] = {}
+        self._published: dict[str, PipelineRun] = {}
 
     def pipelines(self) -> list[Pipeline]:
-        """Specs in the workspace, broken ones with their problem."""
+        """Pipelines of the workspace; invalid ones with their problem."""
         return engine.list_pipelines(self._workspace)
 
     def start(self, name: str, params: Mapping[str, object], reason: str = "manual") -> PipelineRun:
-        """Start a pipeline after everything about it was checked."""
+        """Check and start a pipeline."""
         run = engine.start_run(self._workspace, name, dict(params), reason=reason)
         self._track(run.id)
         self._hub.publish("pipelines", run.id)
         return run
 
     def runs(self, limit: int = 100) -> list[PipelineRun]:
-        """Runs, newest first."""
+        """Pipeline runs, newest first."""
         return [self._with_outcome(run) for run in engine.list_runs(self._workspace, limit)]
 
     def run(self, run_id: str) -> PipelineRun:
-        """One run."""
+        """One pipeline run."""
         return self._with_outcome(engine.read_run(self._workspace, run_id))
 
     def cancel(self, run_id: str) -> PipelineRun:
-        """Stop a run."""
+        """Cancel a pipeline run."""
         run = engine.cancel_run(self._workspace, run_id)
         self._hub.publish("pipelines", run_id)
         return run
 
     def started_for(self, reason: str) -> PipelineRun | None:
-        """The run that was started for this reason, None if there is none."""
+        """The run that was started for this reason, or None."""
         return next((run for run in engine.list_runs(self._workspace, 1000) if run.reason == reason), None)
 
     def settled(self, run_id: str) -> bool:
-        """Whether the run is over and its publishing, if any, too."""
+        """Whether the run and the publication of its model have ended."""
         row = self._row(run_id)
-        over = engine.read_run(self._workspace, run_id).state in ("succeeded", "failed", "cancelled")
-        return over and row is not None and row.publish != "pending"
+        ended = engine.read_run(self._workspace, run_id).state in ("succeeded", "failed", "cancelled")
+        return ended and row is not None and row.publish != "pending"
 
     def step(self) -> None:
-        """Publish what is done, and tell what changed."""
+        """Publish the models of runs that have ended, and events about runs that have changed."""
         for run in engine.list_runs(self._workspace, 50):
-            if self._seen.get(run.id) != run:
-                self._seen[run.id] = run
+            if self._published.get(run.id) != run:
+                self._published[run.id] = run
                 self._track(run.id)
                 self._hub.publish("pipelines", run.id)
         with self._database.session() as session:
@@ -90,7 +87,7 @@ class PipelineService:
             try:
                 self._settle(run_id)
             except Unavailable as error:
-                # It stays pending and is tried again; another run's model need not wait for it.
+                # It stays pending and is tried again; models of other runs do not wait for it.
                 problem = error
         if problem is not None:
             raise problem
@@ -121,9 +118,9 @@ class PipelineService:
         request = engine.read_publish(self._workspace, run.id)
         if request is None:
             return ""
-        self._ingest.drain(request.metrics_run_uid, _DELIVERY_SECONDS, _PATIENCE_SECONDS)
+        self._runs.deliver(request.metrics_run_uid)
         version = self._models.register(request.name, RegisterRequest(run=request.run_uid))
-        metrics = self._models.index.find(request.metrics_run_uid)
+        metrics = self._runs.find(request.metrics_run_uid)
         published = f"{request.name}/{version.version}"
         if request.gate:
             self._models.check_gate(request.name, version.version, list(request.gate), None, metrics)
@@ -139,7 +136,7 @@ class PipelineService:
         self._hub.publish("pipelines", run_id)
 
     def _track(self, run_id: str) -> None:
-        # The watch over the runs may see a new one before the request that starts it comes here.
+        # `step` may add the row before `start` does.
         with contextlib.suppress(IntegrityError), self._database.session() as session:
             if session.get(PipelineRunRow, run_id) is None:
                 session.add(PipelineRunRow(id=run_id, publish="pending", published="", message=""))
@@ -152,7 +149,7 @@ class PipelineService:
         row = self._row(run.id)
         if row is None:
             return run
-        # A run is over for its reader when its model is published too.
+        # For clients, a run ends after its model is published.
         publishing = run.state == "succeeded" and row.publish == "pending"
         return dataclasses.replace(
             run,

@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Apply."""
+    """Create the tables."""
     op.create_table(
         "endpoints",
         sa.Column("name", sa.String(128), primary_key=True),
@@ -64,6 +64,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Undo."""
+    """Drop the tables."""
     for table in ("alerts", "monitors", "pipeline_runs", "releases", "endpoints"):
         op.drop_table(table)
