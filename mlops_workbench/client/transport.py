@@ -20,20 +20,7 @@ class _NotSent(Unavailable):
 
 
 class Transport:
-    """A connection to one control plane.
-
-    Parameters
-    ----------
-    url, token : str
-        Address and token of the control plane.
-    workspace : Workspace, optional
-        Used to find the control plane again after a restart on another port.
-
-    Raises
-    ------
-    InvalidInput
-        `url` is invalid.
-    """
+    """A connection to one control plane, with the parameters of a `Client`; raises InvalidInput for a bad `url`."""
 
     def __init__(self, url: str, token: str, workspace: Workspace | None = None) -> None:
         self.url = url

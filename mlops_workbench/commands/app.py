@@ -67,7 +67,7 @@ def run(words: Sequence[str], frontend: FrontEnd, *, prog: str) -> View | None:
         # click's own message names the nearest command or option.
         context = getattr(error, "ctx", None)
         path = context.command_path if context is not None else prog
-        raise InvalidInput(error.format_message(), hint=f"'{path} --help' lists its arguments and options") from error
+        raise InvalidInput(error.format_message(), hint=f"see '{path} --help'") from error
     except click.exceptions.Abort:
         raise KeyboardInterrupt from None
     return result if isinstance(result, View) else None

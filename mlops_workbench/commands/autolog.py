@@ -19,7 +19,7 @@ _STATES = ("on", "off", "status")
 @click.option("--models", is_flag=True, help="Save each fitted model too; takes seconds per model.")
 @click.pass_obj
 def autolog(frontend: FrontEnd, words: tuple[str, ...], models: bool) -> View:
-    """Turn MLflow's autologging of each FRAMEWORK (all by default) on or off, or show which ones are on.
+    """Turn MLflow's autologging on or off, for each FRAMEWORK or for all.
 
     Logged values go to this workspace's journal; in a tracked cell they belong to the cell's run. Frameworks:
     sklearn, xgboost, lightgbm, lightning, keras, tensorflow, statsmodels, transformers, spark.

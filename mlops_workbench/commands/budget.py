@@ -18,10 +18,11 @@ from mlops_workbench.core.workspace import FILE
 @click.option("--stop", is_flag=True, help="Interrupt the cell that exceeds the budget.")
 @click.pass_obj
 def budget(frontend: FrontEnd, limits: tuple[str, ...], stop: bool) -> View:
-    """Limit the tracked work of this session from now on, for example: %mlops budget 2h 5EUR --stop.
+    """Set or show the budget of this session's tracked work.
 
-    TIME is like 90s, 30min, 2h or 1h30m; MONEY is like 5EUR and computed from the prices in workbench.toml. Warnings
-    are shown at 80 % and 100 %. Without arguments, shows the budget; 'off' removes it. A new kernel has no budget.
+    For example: %mlops budget 2h 5EUR --stop. TIME is like 90s, 30min, 2h or 1h30m; MONEY is like 5EUR and computed
+    from the prices in workbench.toml. Warnings are shown at 80 % and 100 %. 'off' removes the budget. A new kernel
+    has no budget.
     """
     if not limits:
         if stop:

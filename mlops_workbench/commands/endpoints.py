@@ -67,7 +67,10 @@ def endpoints(frontend: FrontEnd, name: str | None, remove: bool) -> View:
 def predict(
     frontend: FrontEnd, endpoint: str, data: tuple[str, ...], event_time: str | None, output: str | None
 ) -> View:
-    """Get predictions of ENDPOINT for DATA: an expression in a notebook, a CSV or Parquet file in a shell."""
+    """Get predictions of ENDPOINT for DATA.
+
+    DATA is an expression in a notebook, a CSV or Parquet file in a shell.
+    """
     # Imported here: importing pandas takes longer than any other command.
     from mlops_workbench.client.prediction import request_predictions
 
@@ -97,7 +100,10 @@ def predict(
 @click.option("--timeout", default=120.0, show_default=True, help="Seconds to wait until the endpoint is ready.")
 @click.pass_obj
 def rollback(frontend: FrontEnd, name: str, timeout: float) -> View:
-    """Return endpoint NAME to its previous version, and the alias that it follows with it."""
+    """Return endpoint NAME to its previous version.
+
+    An alias that the endpoint follows is moved back too.
+    """
     with frontend.client() as client:
         if not any(endpoint.name == name for endpoint in client.endpoints()) and any(
             model.name == name for model in client.models()

@@ -77,12 +77,15 @@ def register(
 
 @click.command()
 @click.argument("reference", metavar="MODEL/VERSION")
-@click.option("--alias", default="champion", show_default=True)
+@click.option("--alias", default="champion", show_default=True, help="Alias to set.")
 @gate_option
 @baseline_option
 @click.pass_obj
 def promote(frontend: FrontEnd, reference: str, alias: str, gate: tuple[str, ...], baseline: str) -> View:
-    """Set an alias of a model version if the gate passes; the old champion becomes 'previous'."""
+    """Set an alias of a model version if the gate passes.
+
+    When the champion changes, the old champion gets the alias 'previous'.
+    """
     name, slash, number = reference.partition("/")
     if not slash or not number.isdecimal() or len(number) > 10:
         raise InvalidInput(f"'{reference}' is not a model version", hint="write MODEL/VERSION, for example churn/3")

@@ -78,7 +78,7 @@ def report_view(report: MonitorReport) -> View:
     ]  # fmt: skip
     return View(
         f"monitor of {spec.endpoint}",
-        facts=[("window", counted(int(spec.window), "row") if spec.window.isdecimal() else spec.window),
+        facts=[("window", _window(spec)),
                ("on alert", f"pipeline {spec.pipeline} starts" if spec.pipeline else "no pipeline starts"),
                ("evaluated", moment(report.evaluated_ms))],
         columns=("window", "rows", "version", spec.metric, "reference", "labelled", "quality", "drift", "note"),
@@ -110,7 +110,7 @@ def _list(client: Client) -> View:
         "monitors" if found else "no monitors yet",
         columns=("endpoint", "window", "metric", "windows", "open alerts", "pipeline on alert"),
         rows=[
-            (m.spec.endpoint, m.spec.window, m.spec.metric, len(m.windows),
+            (m.spec.endpoint, _window(m.spec), m.spec.metric, len(m.windows),
              sum(not a.resolved_ms for a in m.alerts), m.spec.pipeline or None)
             for m in found
         ],
@@ -122,6 +122,10 @@ def _list(client: Client) -> View:
 def _spec(client: Client, endpoint: str) -> MonitorSpec:
     known = [report.spec for report in client.monitors() if report.spec.endpoint == endpoint]
     return known[0] if known else MonitorSpec(endpoint)
+
+
+def _window(spec: MonitorSpec) -> str:
+    return counted(int(spec.window), "row") if spec.window.isdecimal() else spec.window
 
 
 def _drift(window: Window) -> str:

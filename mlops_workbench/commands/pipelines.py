@@ -17,7 +17,10 @@ from mlops_workbench.core.shown.formats import duration, moment
 @click.group(invoke_without_command=True)
 @click.pass_context
 def pipeline(context: click.Context) -> View | None:
-    """Run, show or cancel a pipeline; without a subcommand, list them."""
+    """List, run, show and cancel pipelines.
+
+    Without a command, lists the pipelines and their newest runs.
+    """
     return _list(context.obj) if context.invoked_subcommand is None else None
 
 
@@ -68,7 +71,10 @@ def run_pipeline(frontend: FrontEnd, name: str, params: tuple[str, ...], detach:
 @click.argument("run_id", metavar="RUN-ID", shell_complete=pipeline_run_ids)
 @click.pass_obj
 def show_pipeline(frontend: FrontEnd, run_id: str) -> View:
-    """Show a pipeline run by the start of its id, or the newest run of a pipeline by the pipeline's name."""
+    """Show a pipeline run.
+
+    RUN-ID is the start of its id, or the name of a pipeline for its newest run.
+    """
     with frontend.client() as client:
         return pipeline_run_view(client.pipeline_run(_find(client.pipeline_runs(1000), run_id).id))
 
@@ -77,7 +83,10 @@ def show_pipeline(frontend: FrontEnd, run_id: str) -> View:
 @click.argument("run_id", metavar="RUN-ID", shell_complete=pipeline_run_ids)
 @click.pass_obj
 def cancel_pipeline(frontend: FrontEnd, run_id: str) -> View:
-    """Cancel a pipeline run by the start of its id, or the newest run of a pipeline by the pipeline's name."""
+    """Cancel a pipeline run.
+
+    RUN-ID is the start of its id, or the name of a pipeline for its newest run.
+    """
     with frontend.client() as client:
         return pipeline_run_view(client.cancel_pipeline_run(_find(client.pipeline_runs(1000), run_id).id))
 
@@ -116,7 +125,7 @@ def pipeline_run_view(run: PipelineRun) -> View:
 
 def _runs_view(found: list[PipelineRun]) -> View:
     return View(
-        "newest runs",
+        "newest pipeline runs",
         columns=("id", "pipeline", "state", "reason", "started", "published"),
         rows=[(r.id[:12], r.pipeline, r.state, r.reason, moment(r.start_ms), r.published or None) for r in found],
     )

@@ -96,7 +96,7 @@ def _stop_orphans(frontend: FrontEnd, keep_endpoints: bool) -> View:
 @click.command()
 @click.pass_obj
 def status(frontend: FrontEnd) -> View:
-    """Show the processes, the state of delivery, and the number of runs, models and endpoints."""
+    """Show processes, delivery, and counts of runs, models and endpoints."""
     from mlops_workbench.client.client import Client
 
     try:

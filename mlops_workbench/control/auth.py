@@ -17,10 +17,7 @@ from mlops_workbench.core.errors import StorageError, Unauthorized
 def read_or_make_token(path: Path) -> str:
     """The workspace's token, created on first use in a file that only its owner can read.
 
-    Raises
-    ------
-    StorageError
-        The file cannot be created, or others can read it.
+    Raises StorageError if the file cannot be created, or if others can read it.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

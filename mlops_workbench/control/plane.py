@@ -31,15 +31,7 @@ log = logging.getLogger("mlops_workbench.control")
 
 
 class ControlPlane:
-    """The services and jobs of a workspace's control plane.
-
-    Parameters
-    ----------
-    workspace : Workspace
-        Its workspace.
-    on_shutdown : callable
-        Called when a client requests a shutdown.
-    """
+    """The services and jobs of a workspace's control plane; `on_shutdown` is called when a client requests that."""
 
     def __init__(self, workspace: Workspace, on_shutdown: Callable[[], None]) -> None:
         self.workspace = workspace

@@ -19,26 +19,7 @@ if TYPE_CHECKING:
 def find_sources(frontend: FrontEnd, client: Client, reference: str, name: str = "") -> list[DataSource]:
     """Data behind `reference`: an existing file, else a run or version, else a table of the notebook.
 
-    Parameters
-    ----------
-    frontend : FrontEnd
-        Evaluates an expression of the notebook.
-    client : Client
-        Finds runs and versions.
-    reference : str
-        Path, run, version or expression.
-    name : str, optional
-        Only this data set of a run.
-
-    Returns
-    -------
-    list of DataSource
-        One for each data set of a run, else a single one.
-
-    Raises
-    ------
-    NotFound
-        `reference` is none of these.
+    A run may have several data sets, of which `name` selects one. Raises NotFound if `reference` is none of these.
     """
     if (path := as_path(reference)) is not None:
         return [_of_table(read_file(path), f"file {reference}", path.name)]

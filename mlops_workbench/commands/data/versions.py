@@ -36,7 +36,10 @@ def data() -> None:
 @click.argument("reference", metavar="RUN|VERSION", shell_complete=run_names)
 @click.pass_obj
 def list_data(frontend: FrontEnd, reference: str) -> View:
-    """List the data that a RUN used, or the runs that used a VERSION (6 or more digits of its id)."""
+    """List the data that a RUN used, or the runs that used a VERSION.
+
+    The id of a VERSION may be abbreviated to 6 or more digits.
+    """
     with frontend.client() as client:
         try:
             found = client.datasets(client.run(reference).run.uid)
@@ -54,9 +57,9 @@ def list_data(frontend: FrontEnd, reference: str) -> View:
 @click.option("--dataset", "name", default="", help="Name of the run's data set; by default the training data.")
 @click.pass_obj
 def diff(frontend: FrontEnd, a: str, b: str, name: str) -> View:
-    """Compare the data A and B: each a run, a version, a file or a table of the notebook.
+    """Compare the data A and B.
 
-    Put quotes around an expression that contains spaces.
+    Each is a run, a version, a file or a table of the notebook. Put quotes around an expression with spaces.
     """
     from mlops_workbench.commands.data.sources import find_sources, pair_sources, with_rows
     from mlops_workbench.data.compare.diff import diff_data
@@ -80,9 +83,9 @@ def diff(frontend: FrontEnd, a: str, b: str, name: str) -> View:
 @click.option("--dataset", "name", default="", help="Name of the run's data set; by default the widest training data.")
 @click.pass_obj
 def check(frontend: FrontEnd, expression: str, reference: str, name: str) -> View:
-    """Check a TABLE (file, variable or expression) against the schema of a run's training data.
+    """Check TABLE against the schema of a run's training data.
 
-    In a shell the exit code is 1 if the check fails.
+    TABLE is a file, a variable or an expression. In a shell the exit code is 1 if the check fails.
     """
     from mlops_workbench.client.datasets import choose_version, find_versions
     from mlops_workbench.commands.data.sources import find_table
@@ -106,7 +109,10 @@ def check(frontend: FrontEnd, expression: str, reference: str, name: str) -> Vie
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Parquet file to write.")
 @click.pass_obj
 def get(frontend: FrontEnd, reference: str, name: str, output: Path | None) -> View:
-    """Write the snapshot of a run's data to a Parquet file; in Python, use load_dataset(RUN)."""
+    """Write the snapshot of a run's data to a Parquet file.
+
+    In Python, use load_dataset(RUN).
+    """
     from mlops_workbench.client.datasets import choose_version, find_versions
 
     with frontend.client() as client:

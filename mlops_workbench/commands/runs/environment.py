@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from mlops_workbench.commands.cells import Cell
+from mlops_workbench.commands.cells import Cell, counted
 from mlops_workbench.commands.view import View
 
 _COMMIT = 12
@@ -31,11 +31,8 @@ def environment_view(document: bytes) -> View:
         facts.append(("python", f"{python.get('implementation', '')} {python.get('version', '')}".strip()))
     if machine:
         memory = machine.get("memory_bytes")
-        words = [
-            machine.get("platform"),
-            machine.get("processor"),
-            f"{machine.get('usable_processors', '?')} processors",
-        ]
+        words = [machine.get("platform"), machine.get("processor")]
+        words += [counted(count, "processor")] if isinstance(count := machine.get("usable_processors"), int) else []
         words += [f"{memory / 2**30:.0f} GiB"] if isinstance(memory, int) and memory else []
         facts.append(("machine", ", ".join(str(word) for word in words if word)))
     if isinstance(gpus := machine.get("gpus"), list) and gpus:

@@ -90,10 +90,11 @@ def runs(
     limit: int,
     everything: bool,
 ) -> View:
-    """List the runs that match FILTER, newest first, for example: metrics.auc > 0.8 and params.depth = 6.
+    """List runs, newest first.
 
-    FILTER is in MLflow's filter language: metrics, params, tags, attributes; = != > >= < <=, LIKE, ILIKE, IN, IS NULL;
-    joined by AND. In a shell, put it in quotes.
+    FILTER selects runs, for example: metrics.auc > 0.8 and params.depth = 6. It is in MLflow's filter language:
+    metrics, params, tags, attributes; = != > >= < <=, LIKE, ILIKE, IN, IS NULL; joined by AND. In a shell, put it
+    in quotes.
     """
     chosen = experiment_name or (None if everything else frontend.experiment())
     query = " ".join(word.removeprefix(_PLAIN) for word in words)

@@ -44,7 +44,7 @@ def _facts(run: Run) -> Iterator[tuple[str, Cell]]:
 
 
 def _sections(detail: RunDetail, environment: bytes) -> Iterator[View]:
-    yield View("not reproducible from this notebook", ("reason",), [(text,) for text in detail.warnings])
+    yield View("warnings", ("warning",), [(text,) for text in detail.warnings])
     yield _metrics(detail, system=False)
     yield from _params(detail)
     yield _datasets(detail.datasets)

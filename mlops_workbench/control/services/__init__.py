@@ -1,1 +1,1 @@
-"""What the control plane does, one service per noun."""
+"""Services of the control plane, one module per noun."""

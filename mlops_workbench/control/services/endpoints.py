@@ -84,12 +84,9 @@ class EndpointService:
         return self._supervisor.observe(spec)
 
     def rollback(self, name: str) -> Endpoint:
-        """Serve the previous version again; if the endpoint follows an alias, that is moved back too.
+        """Serve the previous version again, and move an alias that the endpoint follows back too.
 
-        Raises
-        ------
-        Conflict
-            There is no previous version.
+        Raises Conflict if there is no previous version.
         """
         spec = self._spec(name)
         model, _, alias = spec.model.partition("@")
@@ -115,10 +112,7 @@ class EndpointService:
     def follow(self) -> None:
         """Switch endpoints whose alias was moved to another version.
 
-        Raises
-        ------
-        WorkbenchError
-            A model or alias no longer exists; the other endpoints have been switched.
+        Raises WorkbenchError if a model or alias no longer exists, after the other endpoints were switched.
         """
         problem: WorkbenchError | None = None
         for spec in self.specs():

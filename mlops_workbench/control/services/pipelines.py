@@ -67,12 +67,6 @@ class PipelineService:
         """The run that was started for this reason, or None."""
         return next((run for run in engine.list_runs(self._workspace, 1000) if run.reason == reason), None)
 
-    def settled(self, run_id: str) -> bool:
-        """Whether the run and the publication of its model have ended."""
-        row = self._row(run_id)
-        ended = engine.read_run(self._workspace, run_id).state in ("succeeded", "failed", "cancelled")
-        return ended and row is not None and row.publish != "pending"
-
     def step(self) -> None:
         """Publish the models of runs that have ended, and events about runs that have changed."""
         for run in engine.list_runs(self._workspace, 50):

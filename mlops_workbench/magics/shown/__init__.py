@@ -1,1 +1,1 @@
-"""What cells show: run cards and the live view."""
+"""Outputs of cells: run cards and the live view."""

@@ -205,7 +205,7 @@ def test_a_page_of_a_run_shows_curves_data_and_warnings() -> None:
         )
     )
     text, html = shown.text(), shown.html()
-    for part in ("█▃▂▁▁", "a sample", "cell 3 was edited", "In[2]", "memory_megabytes", "not reproducible"):
+    for part in ("█▃▂▁▁", "a sample", "cell 3 was edited", "In[2]", "memory_megabytes", "warnings"):
         assert part in text
     assert "<polyline" in html and "&lt;it ran&gt;" in html and "<script" not in html
 
