@@ -1,4 +1,4 @@
-"""The client: what it says when no control plane can be reached."""
+"""The client without a reachable control plane."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.process
     ("url", "kind"),
     [("http://127.0.0.1:9", Unavailable), ("127.0.0.1:9", InvalidInput), ("http://[::1", InvalidInput)],
 )
-def test_a_control_plane_elsewhere_that_cannot_be_reached_is_named(
+def test_the_url_of_a_remote_control_plane_that_cannot_be_reached_is_named(
     url: str, kind: type[WorkbenchError], workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLOPS_URL", url)

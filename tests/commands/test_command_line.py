@@ -1,4 +1,4 @@
-"""Words: parsing, help, unknown verbs and options, the same for the shell and the notebook."""
+"""Command lines: parsing, help, unknown commands and options, for the shell and the notebook."""
 
 from __future__ import annotations
 
@@ -56,37 +56,37 @@ def nowhere(workspace: Workspace) -> Nowhere:
         (["show"], "RUN"),
     ],
 )
-def test_a_wrong_word_is_answered_with_the_right_one(nowhere: Nowhere, words: list[str], expected: str) -> None:
+def test_an_error_names_the_nearest_command_or_option(nowhere: Nowhere, words: list[str], expected: str) -> None:
     with pytest.raises(InvalidInput) as raised:
         run(words, nowhere, prog="mlops")
     assert expected in str(raised.value)
     assert raised.value.hint
 
 
-def test_every_verb_explains_itself(nowhere: Nowhere, capsys: pytest.CaptureFixture[str]) -> None:
-    for verb in app.commands:
-        assert run([verb, "--help"], nowhere, prog="%mlops") is None
+def test_every_command_has_help(nowhere: Nowhere, capsys: pytest.CaptureFixture[str]) -> None:
+    for command in app.commands:
+        assert run([command, "--help"], nowhere, prog="%mlops") is None
         text = capsys.readouterr().out
-        assert f"%mlops {verb}" in text
+        assert f"%mlops {command}" in text
         assert len(text.splitlines()) > 3
 
 
-def test_no_word_at_all_is_answered_with_help(nowhere: Nowhere, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_empty_line_prints_help(nowhere: Nowhere, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([], nowhere, prog="mlops") is None
     text = capsys.readouterr().out
-    assert all(verb in text for verb in app.commands)
+    assert all(command in text for command in app.commands)
     asked = {"experiment", "runs", "show", "compare", "register", "promote", "deploy", "predict", "endpoints"}
     assert asked | {"rollback", "monitor", "pipeline", "status", "init", "up", "down"} <= set(app.commands)
 
 
-def test_verbs_and_options_are_completed(nowhere: Nowhere) -> None:
+def test_commands_and_options_are_completed(nowhere: Nowhere) -> None:
     assert [item.value for item in complete([], "ro", nowhere)] == ["rollback"]
     assert [item.value for item in complete(["pipeline"], "ca", nowhere)] == ["cancel"]
     assert "--gate" in [item.value for item in complete(["register", "x"], "--", nowhere)]
     assert complete(["show"], "x", nowhere) == []
 
 
-def test_status_and_down_say_that_nothing_runs(nowhere: Nowhere) -> None:
+def test_status_and_down_work_without_a_control_plane(nowhere: Nowhere) -> None:
     status = run(["status"], nowhere, prog="mlops")
     assert status is not None
     assert "not running" in status.text()
@@ -129,7 +129,7 @@ def test_assignments_are_typed() -> None:
 
 
 @pytest.mark.parametrize("texts", [["month"], ["=3"], ["a=1", "a=2"]])
-def test_assignments_that_are_none_are_refused(texts: list[str]) -> None:
+def test_invalid_assignments_are_refused(texts: list[str]) -> None:
     with pytest.raises(InvalidInput):
         parse_assignments(texts)
 

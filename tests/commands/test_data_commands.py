@@ -107,7 +107,7 @@ def here(home: Workspace, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     return home
 
 
-def test_a_version_knows_its_runs_and_when_it_was_first_seen(say, home):
+def test_a_version_lists_its_runs_and_when_it_was_first_used(say, home):
     found = say("data", "list", "first").data
     assert [v.name for v in found[:2]] == ["X", "y"] and {v.name for v in found[2:]} == {"S/ü", "A"}
     assert all(v.snapshot for v in found) and found[0].schema and not found[2].schema
@@ -125,7 +125,7 @@ def test_a_version_knows_its_runs_and_when_it_was_first_seen(say, home):
             say("data", "list", words)
 
 
-def test_what_was_kept_comes_back_as_it_was(here):
+def test_a_snapshot_is_loaded_as_it_was_recorded(here):
     pd.testing.assert_frame_equal(load_dataset("first"), table())
     pd.testing.assert_series_equal(load_dataset("first", "y"), table()["price"])
     assert (load_dataset("first", "S/ü").toarray() == np.eye(5)).all()
@@ -154,7 +154,7 @@ def test_the_same_data_is_kept_once(home):
     assert kept() == before and again.datasets[0].snapshot in {path.name for path in before}
 
 
-def test_get_writes_the_snapshot_and_spares_what_is_there(say, tmp_path, monkeypatch):
+def test_get_writes_the_snapshot_and_overwrites_no_file(say, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     say("data", "get", "first")
     pd.testing.assert_frame_equal(pd.read_parquet("X.parquet"), table())
@@ -207,7 +207,7 @@ def test_a_shell_gets_an_exit_code(home, tmp_path):
     assert mlops("data", "check", "none.csv", "--against", "first").returncode == 2
 
 
-def test_mlflow_has_the_data_of_a_run_even_when_it_was_told_late(home):
+def test_mlflow_has_the_data_of_a_run_even_if_it_was_recorded_late(home):
     import mlflow
 
     client = mlflow.MlflowClient(home.tracking_uri)

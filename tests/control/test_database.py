@@ -1,4 +1,4 @@
-"""The database: migrations lead to the tables, whatever state they start from."""
+"""The database: migrations create the tables from any previous state."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from mlops_workbench.control.tables import Base, EndpointRow
 from mlops_workbench.core.errors import StorageError
 
 
-def test_migrations_lead_to_the_tables(tmp_path: Path) -> None:
+def test_migrations_create_the_tables(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{tmp_path / 'control.db'}")
     with database.engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
     database.close()
 
 
-def test_opening_twice_keeps_what_is_there(tmp_path: Path) -> None:
+def test_opening_a_database_again_keeps_its_rows(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'control.db'}"
     first = Database(url)
     with first.session() as session:
@@ -38,7 +38,7 @@ def test_opening_twice_keeps_what_is_there(tmp_path: Path) -> None:
     second.close()
 
 
-def test_a_migration_that_was_cut_short_is_done_by_the_next_start(
+def test_an_interrupted_migration_is_repeated_by_the_next_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = f"sqlite:///{tmp_path / 'control.db'}"
@@ -76,7 +76,7 @@ def test_a_block_that_raises_changes_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("url", ["sqlite:////nowhere/x.db", "nonsense://x", "postgresql://u:secret@127.0.0.1:9/x"])
-def test_a_database_that_does_not_work_is_named_without_its_password(url: str) -> None:
+def test_a_database_error_does_not_contain_the_password(url: str) -> None:
     with pytest.raises(StorageError) as raised:
         Database(url)
     assert "secret" not in str(raised.value)

@@ -1,4 +1,4 @@
-"""The end of the control plane's endpoints: what was stopped is not started again by a step under way."""
+"""Shutdown of endpoints: a running step does not start them again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mlops_workbench.deployments import Supervisor
 
 
 @pytest.mark.parametrize("stopped", [True, False])
-def test_a_step_that_the_end_overtakes_starts_nothing(
+def test_a_step_that_is_overtaken_by_the_shutdown_starts_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopped: bool
 ) -> None:
     plane = ControlPlane(Workspace.init(tmp_path), lambda: None)

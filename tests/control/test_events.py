@@ -1,4 +1,4 @@
-"""Events: from any thread to every listener, and never a wait for a slow one."""
+"""Events reach every listener from any thread, and slow listeners block no one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ async def rest(queue: asyncio.Queue[Event | None]) -> list[Event]:
     return heard
 
 
-def test_every_listener_hears_every_event() -> None:
+def test_every_listener_receives_every_event() -> None:
     async def play() -> list[list[Event]]:
         hub = EventHub()
         with hub.listen() as one, hub.listen() as two, hub.listen() as three:
@@ -39,7 +39,7 @@ def test_every_listener_hears_every_event() -> None:
     assert sorted(event.revision for event in heard[0]) == list(range(1, 101))
 
 
-def test_a_listener_hears_what_happens_before_it_waits() -> None:
+def test_a_listener_receives_events_from_before_it_waits() -> None:
     async def play() -> Event | None:
         hub = EventHub()
         with hub.listen() as queue:
@@ -51,7 +51,7 @@ def test_a_listener_hears_what_happens_before_it_waits() -> None:
     assert heard.id == "early"
 
 
-def test_a_slow_listener_is_told_to_look_again() -> None:
+def test_a_slow_listener_receives_one_event_for_everything() -> None:
     async def play() -> list[Event]:
         hub = EventHub()
         with hub.listen() as queue:
@@ -66,7 +66,7 @@ def test_a_slow_listener_is_told_to_look_again() -> None:
     assert heard[-1].revision == 5000
 
 
-def test_who_stops_listening_is_forgotten() -> None:
+def test_a_listener_that_stops_is_removed() -> None:
     async def play() -> int:
         hub = EventHub()
         with hub.listen():
@@ -77,7 +77,7 @@ def test_who_stops_listening_is_forgotten() -> None:
     assert asyncio.run(play()) == 0
 
 
-def test_a_closed_hub_has_nothing_to_say() -> None:
+def test_a_closed_hub_ends_its_listeners() -> None:
     async def play() -> list[Event]:
         hub = EventHub()
         hub.close()

@@ -1,4 +1,4 @@
-"""The background jobs: what one of them cannot do keeps no other waiting."""
+"""Background jobs: a failure does not stop other work."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def watched(plane: ControlPlane, name: str, model: str, *, wanted: bool) -> None
         )
 
 
-def test_a_removed_endpoint_or_one_that_fails_keeps_no_other_monitor_waiting(plane: ControlPlane) -> None:
+def test_a_removed_or_failing_endpoint_does_not_stop_other_monitors(plane: ControlPlane) -> None:
     watched(plane, "a-removed", "sizes@champion", wanted=False)
     watched(plane, "b-broken", "sizes@champion", wanted=True)
     watched(plane, "c-fine", "sizes@champion", wanted=True)
@@ -59,7 +59,7 @@ def test_a_removed_endpoint_or_one_that_fails_keeps_no_other_monitor_waiting(pla
         plane.monitors.evaluate("a-removed")
 
 
-def test_an_alert_that_passed_while_it_waited_starts_nothing(plane: ControlPlane) -> None:
+def test_an_alert_that_was_resolved_during_the_cooldown_starts_nothing(plane: ControlPlane) -> None:
     watched(plane, "sizes", "sizes@champion", wanted=True)
     alert = {"endpoint": "sizes", "kind": "quality", "window": "2024-05", "message": "worse", "version": 1}
     with plane._database.session() as session:
@@ -75,7 +75,7 @@ def test_an_alert_that_passed_while_it_waited_starts_nothing(plane: ControlPlane
     assert states == {"1": "done", "2": "none", "3": "pending"}
 
 
-def test_an_endpoint_whose_model_is_gone_keeps_no_other_from_following(plane: ControlPlane) -> None:
+def test_an_endpoint_whose_model_was_deleted_does_not_stop_others_from_following(plane: ControlPlane) -> None:
     client = plane.models._registry.tracking.client
     client.create_registered_model("sizes")
     for _ in range(2):
@@ -88,7 +88,7 @@ def test_an_endpoint_whose_model_is_gone_keeps_no_other_from_following(plane: Co
     assert {spec.name: (spec.version, spec.previous) for spec in plane.endpoints.specs()} == {"a": (1, 0), "b": (2, 1)}
 
 
-def test_deployed_by_many_at_once_an_endpoint_is_deployed(plane: ControlPlane) -> None:
+def test_concurrent_deployments_of_an_endpoint_succeed(plane: ControlPlane) -> None:
     client = plane.models._registry.tracking.client
     client.create_registered_model("sizes")
     client.create_model_version("sizes", "models")
@@ -115,7 +115,7 @@ def succeeded(workspace: Workspace, run_uid: str, publish: PublishTarget | None)
     return folder.path.name
 
 
-def test_a_model_that_cannot_be_delivered_keeps_no_other_run_waiting(
+def test_a_model_that_cannot_be_delivered_does_not_stop_other_runs(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runs, "_PATIENCE_SECONDS", 0.2)

@@ -1,4 +1,4 @@
-"""From a run to a watched endpoint that retrains itself, with the control plane killed on the way."""
+"""From a run to a monitored endpoint with retraining, with kills of the control plane."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_deploy_switch_and_rollback_with_a_control_plane_that_dies(
     assert running.endpoints() == []
 
 
-def test_mistakes_are_answered_with_what_would_be_right(running: Client, recorded: Callable[..., str]) -> None:
+def test_errors_have_hints(running: Client, recorded: Callable[..., str]) -> None:
     recorded("plain", None, mae=1.0)
     uid = recorded("line", LinearRegression(), mae=0.1)
     running.register("sizes", RegisterRequest(uid, alias="champion"))
@@ -140,7 +140,7 @@ def test_mistakes_are_answered_with_what_would_be_right(running: Client, recorde
     assert [model.name for model in running.models()] == ["sizes"], "a mistake leaves no version behind"
 
 
-def test_with_the_tracking_server_away_runs_are_shown_and_nothing_is_lost(
+def test_without_the_tracking_server_runs_are_shown_and_nothing_is_lost(
     workspace: Workspace, recorded: Callable[..., str], stopped: Callable[[Workspace], None]
 ) -> None:
     stopped(workspace)

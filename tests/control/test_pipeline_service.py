@@ -1,4 +1,4 @@
-"""The rows of pipeline runs, which a request and the watch over the runs make at the same time."""
+"""Rows of pipeline runs, which a request and the background job may add at the same time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mlops_workbench.control.tables import PipelineRunRow
 from mlops_workbench.core.workspace import Workspace
 
 
-def test_a_run_that_is_seen_by_several_at_once_has_one_row(workspace: Workspace, tmp_path: Path) -> None:
+def test_concurrent_calls_add_one_row_for_a_run(workspace: Workspace, tmp_path: Path) -> None:
     database = Database(f"sqlite:///{tmp_path / 'control.db'}")
     # Neither models nor delivery have a part in this.
     service = PipelineService(workspace, database, cast("Any", None), cast("Any", None), EventHub())

@@ -1,4 +1,4 @@
-"""The control plane as a process: started by whoever needs it first, one per workspace, killed at any time."""
+"""The control plane as a process: started on demand, one per workspace, killed at any time."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def eventually(look: Callable[[], bool], seconds: float = 60) -> bool:
     return False
 
 
-def test_every_route_wants_the_token(running: Client) -> None:
-    routes = [(path, method) for path, verbs in create_app().openapi()["paths"].items() for method in verbs]
+def test_every_route_requires_the_token(running: Client) -> None:
+    routes = [(path, method) for path, methods in create_app().openapi()["paths"].items() for method in methods]
     assert len(routes) > 20
     with httpx.Client(base_url=running.url, timeout=120, trust_env=False) as http:
         for path, method in [*routes, ("/api/openapi.json", "get"), ("/nowhere", "get"), ("/", "get")]:
@@ -84,7 +84,7 @@ def test_errors_have_one_form(running: Client) -> None:
         assert body["message"]
 
 
-def test_two_at_once_end_up_with_one(workspace: Workspace, stopped: Callable[[Workspace], None]) -> None:
+def test_concurrent_callers_start_one_control_plane(workspace: Workspace, stopped: Callable[[Workspace], None]) -> None:
     stopped(workspace)
     code = (
         "import sys; from pathlib import Path; from mlops_workbench.core.workspace import Workspace\n"
@@ -100,7 +100,7 @@ def test_two_at_once_end_up_with_one(workspace: Workspace, stopped: Callable[[Wo
     assert urls.pop().startswith("http://127.0.0.1:")
 
 
-def test_a_second_process_for_the_workspace_gives_way(running: Client) -> None:
+def test_a_second_process_for_the_workspace_exits(running: Client) -> None:
     assert running.workspace is not None
     second = subprocess.run(
         [sys.executable, "-m", "mlops_workbench.control", str(running.workspace.root)], capture_output=True, timeout=60
@@ -109,7 +109,7 @@ def test_a_second_process_for_the_workspace_gives_way(running: Client) -> None:
     assert running.status().processes
 
 
-def test_killed_it_is_started_again_by_the_next_request(running: Client) -> None:
+def test_after_a_kill_the_next_request_starts_it_again(running: Client) -> None:
     assert running.workspace is not None
     first = read_address(running.workspace)
     assert first is not None
@@ -121,7 +121,7 @@ def test_killed_it_is_started_again_by_the_next_request(running: Client) -> None
     assert second.pid != first.pid
 
 
-def test_it_is_found_again_when_its_files_are_deleted_or_changed(running: Client) -> None:
+def test_files_that_are_deleted_or_changed_are_restored(running: Client) -> None:
     home = running.workspace
     assert home is not None
     first = read_address(home)
@@ -155,7 +155,7 @@ def test_it_ends_when_the_state_of_its_workspace_is_deleted(running: Client) -> 
     assert second.pid != first.pid
 
 
-def test_down_ends_it_even_while_someone_listens_to_events(running: Client) -> None:
+def test_down_stops_it_even_with_an_open_event_stream(running: Client) -> None:
     assert running.workspace is not None
     address = read_address(running.workspace)
     assert address is not None
@@ -196,19 +196,19 @@ def test_a_database_that_does_not_work_is_named(workspace: Workspace) -> None:
         ensure_running(Workspace.open(workspace.root))
 
 
-def test_without_starting_one_a_client_says_that_none_runs(workspace: Workspace) -> None:
+def test_a_client_that_may_not_start_one_raises(workspace: Workspace) -> None:
     with pytest.raises(Unavailable, match="mlops up"):
         Client.connect(workspace, start=False)
 
 
-def test_an_address_without_a_token_is_told(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_address_without_a_token_raises(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLOPS_URL", "http://127.0.0.1:9")
     monkeypatch.delenv("MLOPS_TOKEN", raising=False)
     with pytest.raises(Unauthorized, match="MLOPS_TOKEN is not set"):
         Client.connect(workspace)
 
 
-def test_a_stale_address_is_not_believed(workspace: Workspace) -> None:
+def test_a_stale_address_is_ignored(workspace: Workspace) -> None:
     file = workspace.run / "control.json"
     file.write_text('{"url":"http://127.0.0.1:9","pid":1,"started":1.0,"version":"0"}')
     (workspace.run / "token").write_text("x")
@@ -226,14 +226,14 @@ def test_the_openapi_document_of_the_lab_extension_is_current() -> None:
     )
 
 
-def test_a_control_plane_that_cannot_start_says_why(workspace: Workspace) -> None:
+def test_the_reason_why_a_control_plane_does_not_start_is_raised(workspace: Workspace) -> None:
     workspace.prepare()
     (workspace.state / "index.db").mkdir()
     with pytest.raises(Unavailable, match="unable to open database file"):
         ensure_running(workspace)
 
 
-def test_a_read_index_that_is_none_or_of_another_version_is_built_anew(
+def test_a_broken_index_or_one_of_another_version_is_rebuilt(
     workspace: Workspace, stopped: Callable[[Workspace], None]
 ) -> None:
     workspace.prepare()

@@ -1,4 +1,4 @@
-"""``%mlops`` in a real kernel: the same words, results that read well when saved, errors that end the cell."""
+"""``%mlops`` in a real kernel: commands, results that are readable when saved, errors that fail the cell."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def shown(output: dict[str, Any]) -> str:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
-    folder = tmp_path_factory.mktemp("verbs") / "ein Ordner"
+    folder = tmp_path_factory.mktemp("commands") / "ein Ordner"
     folder.mkdir()
     workspace = Workspace.init(folder)
     yield workspace
@@ -91,7 +91,7 @@ def test_loading_the_extension_imports_nothing_heavy(kernel: Kernel) -> None:
     assert said.strip() == "[]"
 
 
-def test_verbs_answer_with_text_and_static_html(kernel: Kernel) -> None:
+def test_commands_return_text_and_static_html(kernel: Kernel) -> None:
     kernel.run("%load_ext mlops_workbench")
     kernel.run("%mlops experiment <b>wörk</b>")
     for name, value in (("one", 1), ("two", 2)):
@@ -155,7 +155,7 @@ def test_a_name_alone_compares_its_runs_and_shows_what_was_changed(kernel: Kerne
     assert "-rate = 1\n+rate = 2" in text and "best: loss 0.5 by again (" in text
 
 
-def test_an_error_ends_the_cell_in_plain_words(kernel: Kernel) -> None:
+def test_an_error_fails_the_cell_with_its_message(kernel: Kernel) -> None:
     kernel.run("%load_ext mlops_workbench")
     for line, part in (("rnus", "runs"), ("show nothing-like-this", "no run"), ("register two", "--as")):
         outputs = kernel.run(f"%mlops {line}")
@@ -184,13 +184,13 @@ def test_an_error_in_a_cell_ends_at_the_users_line(kernel: Kernel) -> None:
         assert "File " not in text, text
 
 
-def test_help_lists_the_verbs(kernel: Kernel) -> None:
+def test_help_lists_the_commands(kernel: Kernel) -> None:
     kernel.run("%load_ext mlops_workbench")
     assert "register" in kernel.text("%mlops --help")
     assert "%mlops register" in kernel.text("%mlops register --help")
 
 
-def test_verbs_and_names_are_completed(kernel: Kernel) -> None:
+def test_commands_and_names_are_completed(kernel: Kernel) -> None:
     kernel.run("%load_ext mlops_workbench")
     assert {"register"} <= set(kernel.complete("%mlops reg"))
     assert "--gate" in kernel.complete("%mlops register one --g")

@@ -1,4 +1,4 @@
-"""Loading the extension: a notebook pays for what it uses."""
+"""Loading the extension imports only what it needs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the first cells need is imported while a kernel waits."""
+"""Modules for the first cells are imported while a kernel is idle."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_a_kernel_imports_while_it_waits_and_nothing_heavy(client: BlockingKerne
     assert printed(client, WAITS) == "True []"
 
 
-def test_a_child_forked_meanwhile_can_import_the_same(client: BlockingKernelClient) -> None:
+def test_a_child_forked_during_the_imports_can_import_the_same(client: BlockingKernelClient) -> None:
     assert printed(client, FORKS) == "60 {7}"
 
 

@@ -1,4 +1,4 @@
-"""The line after ``%%track``, and what becomes of the cell."""
+"""The line after ``%%track``, and the transformation of the cell."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from mlops_workbench.magics.track import BadOptions, TrackOptions, parse_track_l
         ("--help", TrackOptions(help=True)),
     ],
 )
-def test_a_line_is_understood(line, options):
+def test_a_line_is_parsed(line, options):
     assert parse_track_line(line) == options
 
 
@@ -40,7 +40,7 @@ def test_a_line_is_understood(line, options):
         ("'open", "No closing quotation"),
     ],
 )
-def test_a_bad_line_is_answered_with_what_to_write(line, message):
+def test_an_error_in_the_line_shows_the_usage(line, message):
     with pytest.raises(BadOptions, match=message) as caught:
         parse_track_line(line)
     assert "--nested" in str(caught.value)

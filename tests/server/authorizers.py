@@ -1,4 +1,4 @@
-"""Authorisers that say no to what the workbench offers."""
+"""Authorizers that deny actions of the workbench."""
 
 from __future__ import annotations
 

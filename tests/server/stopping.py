@@ -1,4 +1,4 @@
-"""Ends what the tests of the server extension start."""
+"""Stops the processes that the tests of the server extension start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nobody reaches the workbench without having logged in, and without being allowed to."""
+"""Authentication and authorization of every handler."""
 
 from __future__ import annotations
 
@@ -59,14 +59,16 @@ class TestReadOnly:
         return jp_server_config
 
     @pytest.mark.parametrize(("method", "parts", "body"), [item for item in REQUESTS if item[0] != "GET"])
-    async def test_a_reader_changes_nothing(self, jp_fetch: Any, method: str, parts: Any, body: str | None) -> None:
+    async def test_a_reader_cannot_change_anything(
+        self, jp_fetch: Any, method: str, parts: Any, body: str | None
+    ) -> None:
         assert await status_of(jp_fetch, method, parts, body) == 403
 
-    async def test_a_reader_reads(self, jp_fetch: Any) -> None:
+    async def test_a_reader_can_read(self, jp_fetch: Any) -> None:
         assert await status_of(jp_fetch, "GET", ("mlops-workbench", "handshake"), None) == 200
 
 
-def test_every_verb_of_every_handler_asks_who_is_there(
+def test_every_method_of_every_handler_is_authenticated(
     jp_configurable_serverapp: Any, jp_server_config: dict[str, Any]
 ) -> None:
     with warnings.catch_warnings(record=True) as caught:

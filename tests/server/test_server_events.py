@@ -1,4 +1,4 @@
-"""What changed in the workspace reaches whoever listens to the Jupyter server."""
+"""Events of the workspace reach the subscribers of the Jupyter server."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def until(socket: Any, wanted: Any) -> dict[str, Any]:
     return await asyncio.wait_for(look(), DEADLINE)
 
 
-async def test_changes_are_told_by_name_only(
+async def test_events_contain_names_only(
     jp_fetch: Any, jp_ws_fetch: Any, root: Workspace, control: tuple[str, str]
 ) -> None:
     socket = await jp_ws_fetch("api", "events", "subscribe")

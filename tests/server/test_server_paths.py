@@ -1,4 +1,4 @@
-"""The paths that reach the control plane."""
+"""Paths that are forwarded to the control plane."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mlops_workbench.server.paths import control_path
         ("endpoints/a b", "/api/endpoints/a%20b"),
     ],
 )
-def test_a_path_is_spelled_anew_with_the_same_meaning(raw: str, path: str) -> None:
+def test_a_path_is_normalised(raw: str, path: str) -> None:
     assert control_path(raw) == path
 
 
@@ -41,13 +41,13 @@ def test_a_path_is_spelled_anew_with_the_same_meaning(raw: str, path: str) -> No
         "runs/%ff",
     ],
 )
-def test_a_path_that_climbs_or_hides_something_is_refused(raw: str) -> None:
+def test_relative_and_unprintable_paths_are_refused(raw: str) -> None:
     with pytest.raises(InvalidInput):
         control_path(raw)
 
 
 @pytest.mark.parametrize("raw", ["shutdown", "events", "openapi.json", "health", "local-models/x", "Runs"])
-def test_what_is_not_for_the_browser_is_not_there(raw: str) -> None:
+def test_paths_that_are_not_forwarded_are_not_found(raw: str) -> None:
     with pytest.raises(NotFound, match="unknown path"):
         control_path(raw)
 

@@ -1,4 +1,4 @@
-"""What JupyterLab gets from the control plane through its own server."""
+"""Requests of JupyterLab to the control plane through the Jupyter server."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ async def test_the_control_plane_answers_through_the_server(jp_fetch: Any, root:
     assert response.headers["Content-Type"] == "application/json"
 
 
-async def test_queries_are_passed_on(jp_fetch: Any, uid: str) -> None:
+async def test_queries_are_forwarded(jp_fetch: Any, uid: str) -> None:
     response = await jp_fetch(*API, "runs", params={"experiment": "proxy", "limit": "1"})
     assert [run["uid"] for run in json.loads(response.body)] == [uid]
     response = await jp_fetch(*API, "runs", params={"experiment": "ünknown one"})
@@ -87,13 +87,15 @@ async def test_a_write_passes_through(jp_fetch: Any, control: Any) -> None:
     assert (status, body["code"]) == (422, "invalid_input")
 
 
-async def test_what_is_not_for_the_browser_is_refused_here(jp_fetch: Any, root: Workspace, control: Any) -> None:
+async def test_paths_that_are_not_forwarded_are_refused_by_the_server(
+    jp_fetch: Any, root: Workspace, control: Any
+) -> None:
     status, body = await problem_of(jp_fetch(*API, "shutdown", method="POST", body="{}"))
     assert (status, body["code"]) == (404, "not_found")
     assert find_running(root) == control
 
 
-async def test_a_page_that_a_cell_wrote_has_no_power_over_the_server(jp_fetch: Any, uid: str) -> None:
+async def test_a_page_that_a_cell_wrote_cannot_run_scripts(jp_fetch: Any, uid: str) -> None:
     response = await jp_fetch(*API, "runs", uid, "artifacts", "pages", "report one.html")
     assert response.headers["Content-Type"].startswith("text/html")
     assert response.headers["X-Content-Type-Options"] == "nosniff"
@@ -115,7 +117,7 @@ async def test_the_token_of_the_control_plane_stays_on_the_server(jp_fetch: Any,
     assert all(control[1] not in value for value in response.headers.values())
 
 
-async def test_the_handshake_says_what_there_is(jp_fetch: Any, root: Workspace) -> None:
+async def test_the_handshake_has_version_workspace_and_features(jp_fetch: Any, root: Workspace) -> None:
     body = json.loads((await jp_fetch("mlops-workbench", "handshake")).body)
     assert body["version"] == __version__
     assert body["workspace"] == str(root.root)
@@ -151,7 +153,7 @@ class TestBroken:
         status, body = await problem_of(jp_fetch("mlops-workbench", "handshake"))
         assert (status, body["code"]) == (422, "invalid_settings")
 
-    async def test_what_keeps_it_from_starting_is_told(self, jp_fetch: Any, broken: Workspace) -> None:
+    async def test_the_reason_why_it_does_not_start_is_answered(self, jp_fetch: Any, broken: Workspace) -> None:
         (broken.state / "control.db").mkdir()
         status, body = await problem_of(jp_fetch(*API, "status", request_timeout=120))
         assert (status, body["code"]) == (503, "unavailable")

@@ -73,7 +73,7 @@ def depths(view: View) -> list[str]:
     return [found.params["depth"] for found in view.data]
 
 
-def test_one_name_compares_its_last_runs_however_many_came_since(say: Callable[..., View]) -> None:
+def test_one_name_compares_its_last_runs_even_after_many_others(say: Callable[..., View]) -> None:
     assert depths(say("compare", "tree", "-e", "old")) == ["3", "2"]
     assert depths(say("compare", "tree", experiment="new")) == ["7", "6"]
     assert depths(say("compare", "tree")) == ["7", "6", "3", "2"]

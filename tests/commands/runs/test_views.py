@@ -30,7 +30,7 @@ def view() -> View:
     )
 
 
-def test_text_has_everything_and_interprets_nothing() -> None:
+def test_text_contains_everything_literally() -> None:
     text = view().text()
     for part in ("runs of <b>x</b>", "[red]boosted[/red]", "11.25", "ü & ö", "next: do", "inner"):
         assert part in text
@@ -59,7 +59,7 @@ def test_a_failed_run_is_shown_with_its_code_output_and_traceback() -> None:
     assert "traceback" not in run_view(RunDetail(failed, source="x")).text()
 
 
-def test_a_version_that_no_endpoint_can_serve_says_so_at_once() -> None:
+def test_registering_a_version_that_cannot_be_deployed_shows_that() -> None:
     version = ModelVersion("wine", 1, "u", "r", ["champion"], 0)
     assert "cannot be deployed" in version_view(version, "registered").text()
     typed = replace(version, inputs=[SignatureColumn("a", "double")])
@@ -103,7 +103,7 @@ def test_a_metric_is_drawn_against_the_parameter_that_varies_most() -> None:
     assert list(trace.x) == [0, 1, 2, 3] and list(trace.y) == [9, 8, 7, 6]
 
 
-def test_learning_curves_of_runs_lie_over_each_other() -> None:
+def test_learning_curves_of_runs_share_a_figure() -> None:
     def detail(name: str, values: list[float | None]) -> RunDetail:
         points = [MetricPoint(step, 0, value) for step, value in enumerate(values)]
         return RunDetail(run(name, {}, {"loss": values[-1], "acc": 1.0}), history={"loss": points, "acc": points[:1]})
@@ -157,7 +157,7 @@ def test_columns_are_chosen_by_name() -> None:
      ("metrics.mae DESC", ("metrics.mae", True)), ("metrics.test mae", ("metrics.test mae", False)),
      ("name asc", ("name", False)), ("name", ("name", False))],
 )  # fmt: skip
-def test_the_best_run_comes_first_unless_something_else_is_said(order: str, expected: tuple[str, bool]) -> None:
+def test_the_best_run_comes_first_by_default(order: str, expected: tuple[str, bool]) -> None:
     assert order_of(order) == expected
 
 
@@ -167,7 +167,7 @@ def test_parameters_that_differ_from_the_default_come_first() -> None:
     assert places == sorted(places)
 
 
-def test_the_environment_of_a_run_is_told_as_far_as_it_can_be_read() -> None:
+def test_the_environment_of_a_run_is_shown_without_its_unreadable_parts() -> None:
     document = {
         "python": {"version": "3.11.9", "implementation": "CPython"},
         "machine": {

@@ -1,4 +1,4 @@
-"""The card of a run: what it says, and that nothing in it can do harm."""
+"""The card of a run: its content, and that its HTML is safe."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def ended(session: Session, name: str = "boosted", status: str = "FINISHED", **m
     return run
 
 
-def test_a_card_says_what_got_better_and_what_was_changed(session: Session) -> None:
+def test_a_card_shows_changes_of_metrics_and_parameters(session: Session) -> None:
     run = ended(session, mae=2.0, auc=0.8, plain=1.0)
     run.log_params(depth=6, seed=1)
     ranking = RunRanking(
@@ -76,7 +76,7 @@ def test_a_card_says_what_got_better_and_what_was_changed(session: Session) -> N
     assert "better than linear" in shown.text and "polyline" in shown.tags and "details" in shown.tags
 
 
-def test_data_says_which_version_it_is_and_how_that_is_known() -> None:
+def test_data_is_shown_with_its_version_and_what_that_covers() -> None:
     def data(covers: str) -> str:
         return dataset_text(Dataset("u", "X", "training", "ab" * 16, 1234, [Column("a", "double")], covers=covers))
 
@@ -84,7 +84,7 @@ def test_data_says_which_version_it_is_and_how_that_is_known() -> None:
     assert "sampled" in data("sampled") and "shape only" in data("shape")
 
 
-def test_warnings_are_on_the_card_and_may_be_many(session: Session) -> None:
+def test_many_warnings_fit_on_the_card(session: Session) -> None:
     run = ended(session)
     run.notes += [f"warning number {number} <b>" for number in range(30)]
     bundle = card(run)
@@ -92,7 +92,7 @@ def test_warnings_are_on_the_card_and_may_be_many(session: Session) -> None:
     assert "warning number 29 <b>" in page(bundle["text/html"]).text
 
 
-def test_a_card_of_very_much_stays_small(session: Session) -> None:
+def test_a_card_with_many_values_stays_small(session: Session) -> None:
     run = ended(session, **{f"metric_{n}": float(n) for n in range(1000)})
     run.log_params({f"param_{n}": "x" * 10_000 for n in range(1000)})
     bundle = card(run)
@@ -105,7 +105,7 @@ def test_resources_have_a_line_of_their_own(session: Session) -> None:
     assert "metrics  mae=1\n" in text and re.search(r"used     peak memory [\d,.]+ MB", text)
 
 
-def test_a_failed_run_says_what_to_do(session: Session) -> None:
+def test_the_card_of_a_failed_run_shows_what_to_do(session: Session) -> None:
     run = session.start_run("it's broken")
     run.end("FAILED", error=ValueError("<no> & never"))
     bundle = card(run)
@@ -128,7 +128,7 @@ def test_any_name_and_value_make_a_whole_page(session: Session, name: str, value
     json.dumps(bundle).encode()
 
 
-def test_a_run_tells_where_it_can_be_looked_at(
+def test_a_run_has_the_url_of_its_page(
     workspace: Workspace, session: Session, monkeypatch: pytest.MonkeyPatch, tmp_path
 ) -> None:
     run = ended(session)

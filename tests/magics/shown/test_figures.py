@@ -1,4 +1,4 @@
-"""Figures in a notebook: what stands in their place where they are not drawn."""
+"""Figures in a notebook, and the text that replaces them elsewhere."""
 
 from __future__ import annotations
 

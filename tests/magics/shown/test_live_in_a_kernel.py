@@ -1,4 +1,4 @@
-"""What a cell shows while it runs and when it is done, in a real kernel."""
+"""The live view and the card of a cell, in a real kernel."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
     front.run("%load_ext mlops_workbench")
     yield front
     front.close()
-    # A verb that asks for more than the journals tell has started it.
+    # A command that needs the control plane has started it.
     if (address := read_address(workspace)) is not None:
         with Client.connect(workspace, start=False) as client:
             client.shutdown()
@@ -114,7 +114,7 @@ def test_a_long_cell_has_one_output_that_ends_as_its_card(front: Front) -> None:
     assert "".join(message["text"] for message in messages if message["type"] == "stream") == "before\nafter\n"
 
 
-def test_in_vs_code_the_output_is_drawn_anew_and_no_widget_is_made(front: Front) -> None:
+def test_in_vs_code_the_output_is_updated_without_a_widget(front: Front) -> None:
     messages = front.run(
         LONG.format(name="editor"), cell_id="vscode-notebook-cell:/ein%20Ordner/a.ipynb#W0sZmlsZQ%3D%3D"
     )
@@ -138,7 +138,7 @@ def test_a_quick_cell_shows_its_card_alone(front: Front) -> None:
     assert card["type"] == "display_data" and "run quick - FINISHED" in card["data"]["text/plain"]
 
 
-def test_a_loop_outside_of_a_run_is_shown_and_leaves_its_end(front: Front) -> None:
+def test_a_progress_bar_outside_of_a_run_is_shown_and_stays(front: Front) -> None:
     messages = front.run(
         "import time\nfrom mlops_workbench import track\n"
         "for n in track.progress(range(20), desc='wörk <b>'):\n    time.sleep(0.1)\nn",
@@ -151,7 +151,7 @@ def test_a_loop_outside_of_a_run_is_shown_and_leaves_its_end(front: Front) -> No
     assert "20/20" in last["text/plain"] and "wörk &lt;b&gt;" in last["text/html"]
 
 
-def test_a_front_end_that_nobody_looks_at_gets_the_card_alone(front: Front) -> None:
+def test_without_a_notebook_application_only_the_card_is_shown(front: Front) -> None:
     messages = front.run(LONG.format(name="unseen"))
     *printed, card = messages
     assert "".join(message["text"] for message in printed) == "before\nafter\n"
@@ -167,7 +167,7 @@ time.sleep(0.5)
 """
 
 
-def test_cells_that_a_cell_runs_have_views_of_their_own_and_leave_its_alone(front: Front) -> None:
+def test_cells_that_a_cell_runs_have_views_of_their_own(front: Front) -> None:
     messages = displays(front.run(NESTED, cell_id="nested"))
     by_view: dict[str, list[str]] = {}
     for message in messages:
@@ -208,7 +208,7 @@ model = LinearRegression().fit(X, y)
 """
 
 
-def test_an_executed_notebook_has_the_version_of_data_that_was_told_after_the_reply(tmp_path: Path) -> None:
+def test_an_executed_notebook_has_the_version_of_data_that_was_computed_after_the_reply(tmp_path: Path) -> None:
     Workspace.init(tmp_path)
     cells = [nbformat.v4.new_code_cell(text) for text in ("%load_ext mlops_workbench", BIG, "1")]
     notebook = nbformat.v4.new_notebook(cells=cells)
