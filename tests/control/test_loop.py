@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from textwrap import dedent
@@ -219,9 +220,8 @@ def test_an_alert_retrains_and_the_endpoint_switches(
         predictions = request_predictions(endpoint, table, event_time=f"{day}T12:00:00Z")
         assert send_feedback(endpoint, predictions, 10 - 2 * table["größe"]) == 600
     report = running.evaluate_monitor("sizes")
-    for _ in range(60):
-        if sum(window.rows for window in report.windows) == 1200:
-            break
+    deadline = time.monotonic() + 60
+    while sum(window.rows for window in report.windows) < 1200 and time.monotonic() < deadline:
         report = running.evaluate_monitor("sizes")
     assert [window.label for window in report.windows] == ["2024-05-01", "2024-05-02"]
     assert all(window.drifted and window.degraded for window in report.windows)
