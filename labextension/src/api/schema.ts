@@ -649,7 +649,7 @@ export interface components {
   schemas: {
     /**
      * Alert
-     * @description An alert: raised by windows that agree, followed by what it started.
+     * @description An alert of a monitor; times are milliseconds since the epoch, `resolved_ms` is 0 while it is open.
      */
     Alert: {
       /** At Ms */
@@ -682,30 +682,30 @@ export interface components {
     };
     /**
      * DatasetVersion
-     * @description Data as one run used it.
+     * @description A version of a data set, as one run used it.
      *
      *     Attributes
      *     ----------
      *     run_uid, run, experiment : str
      *         The run.
      *     name, context : str
-     *         What the run called it, and used it for.
+     *         Name of the data in the run, and its use: ``training``, ``test`` and so on.
      *     digest : str
-     *         The version: the same for the same data, whatever run used it under whatever name.
+     *         Digest of the data, which identifies the version; runs and names do not affect it.
      *     rows, columns : int
-     *         Shape.
+     *         Number of rows and columns.
      *     covers : str
-     *         What the digest was made of: ``content``, ``sampled`` or ``shape``.
+     *         Input of the digest: ``content``, ``sampled`` or ``shape``.
      *     snapshot : str
-     *         Blob digest of the data as Parquet, empty when no run kept this version.
+     *         Blob digest of the data as Parquet, empty when no run kept a copy.
      *     schema : str
      *         Blob digest of the pandera schema, empty when none was inferred.
      *     start_ms, first_ms : int
-     *         When this run began, and when the first run did that used this version; milliseconds since the epoch.
+     *         Start of this run and of the first run with this version, in milliseconds since the epoch.
      *     first_run : str
-     *         Name of that first run.
+     *         Name of the first run with this version.
      *     profile : dict
-     *         Types, missing values, extremes, quantiles and frequent values by column.
+     *         By column: type, missing values, minimum, maximum, quantiles and frequent values.
      */
     DatasetVersion: {
       /** Columns */
@@ -774,28 +774,28 @@ export interface components {
     };
     /**
      * Endpoint
-     * @description An endpoint as it is.
+     * @description Observed state of an endpoint.
      *
      *     Attributes
      *     ----------
      *     name, model, version, previous
-     *         As in :class:`EndpointSpec`; `version` is the one that answers requests.
+     *         As in :class:`EndpointSpec`; `version` is the version that answers requests.
      *     wanted_version : int
-     *         The version it is moving to; equal to `version` when nothing changes.
+     *         Version that the endpoint switches to; equal to `version` when it does not switch.
      *     state : str
      *         starting, ready, updating, failed or stopped.
      *     url : str
-     *         Base URL, empty when it is not running.
+     *         Base URL, empty when the endpoint does not run.
      *     pid : int
-     *         Its process, 0 for none.
+     *         Process id, 0 for none.
      *     since_ms : int
-     *         When the present version began to answer.
+     *         Time since which `version` serves, in milliseconds since the epoch.
      *     requests, rows, errors : int
-     *         Counted since its process started.
+     *         Number of requests, rows and failed requests since the process started.
      *     p50_ms, p99_ms : float or None
-     *         Latency of recent requests in milliseconds.
+     *         Median and 99th percentile of the latency of recent requests, in milliseconds.
      *     message : str
-     *         Why it failed, or what it waits for.
+     *         Reason of a failure, or what the endpoint waits for.
      */
     Endpoint: {
       /**
@@ -846,7 +846,7 @@ export interface components {
     };
     /**
      * Event
-     * @description Something of a topic changed; `revision` grows by one with every event of a control plane.
+     * @description A change of an object of a topic; `revision` is the number of the event in its control plane.
      */
     Event: {
       /** Id */
@@ -861,7 +861,7 @@ export interface components {
     };
     /**
      * Experiment
-     * @description An experiment and how many runs it has.
+     * @description An experiment: number of runs, start of the last one in milliseconds since the epoch.
      */
     Experiment: {
       /** Last Ms */
@@ -873,24 +873,24 @@ export interface components {
     };
     /**
      * FeatureDrift
-     * @description One column of a window against the reference.
+     * @description Comparison of one column of a window with the reference.
      *
      *     Attributes
      *     ----------
      *     name : str
-     *         Column, or ``prediction``.
+     *         Name of the column, or ``prediction``.
      *     kind : str
      *         ``numeric`` or ``categorical``.
      *     effect : float
-     *         Wasserstein distance in reference standard deviations, or total variation distance.
+     *         Wasserstein distance in standard deviations of the reference (numeric), or total variation distance.
      *     floor : float
-     *         Smallest effect that counts.
+     *         Smallest effect that counts as drift.
      *     p_value : float
-     *         Permutation p-value at this window's size, before the correction for many columns.
+     *         Permutation p-value for the size of this window, before the correction for multiple columns.
      *     missing_change : float
-     *         Change of the share of missing values, between -1 and 1.
+     *         Change of the share of missing values, from -1 to 1.
      *     drifted : bool
-     *         Significant after Benjamini-Hochberg and at least as large as the floor.
+     *         Whether the effect is significant (Benjamini-Hochberg) and at least `floor`.
      */
     FeatureDrift: {
       /** Drifted */
@@ -913,7 +913,7 @@ export interface components {
     };
     /**
      * GateCheck
-     * @description One condition of a gate: its text, whether it holds, and the numbers it saw.
+     * @description One condition of a gate: its text, whether it holds, and the compared numbers as text.
      */
     GateCheck: {
       /** Condition */
@@ -925,7 +925,7 @@ export interface components {
     };
     /**
      * GateResult
-     * @description What a gate said; it passes when every check does.
+     * @description Result of a gate, evaluated `at_ms` (milliseconds since the epoch); it passes when all checks pass.
      */
     GateResult: {
       /** At Ms */
@@ -951,9 +951,9 @@ export interface components {
      * IngestStatus
      * @description Delivery of journals to the tracking store.
      *
-     *     `backlog_bytes` and `backlog_records` wait to be delivered, `lag_seconds` is the age of the oldest of them,
-     *     `tracking` is the MLflow URI without credentials, `problem` says why delivery stands still, `refused` is the number
-     *     of values that MLflow did not take (the journal keeps them).
+     *     `backlog_bytes` and `backlog_records` are not delivered yet, `lag_seconds` is the age of the oldest of them.
+     *     `tracking` is the MLflow URI without credentials, `problem` the reason why delivery is interrupted, `refused` the
+     *     number of values that MLflow rejected (the journal keeps them).
      */
     IngestStatus: {
       /** Backlog Bytes */
@@ -998,7 +998,7 @@ export interface components {
     };
     /**
      * MetricPoint
-     * @description A metric at a step; the value is None for NaN and infinities.
+     * @description Value of a metric at a step: None for NaN and infinities; `at_ms` is milliseconds since the epoch.
      */
     MetricPoint: {
       /** At Ms */
@@ -1017,19 +1017,19 @@ export interface components {
      *     name, version
      *         Registered model and version number.
      *     run_uid, run_id : str
-     *         The run that made it.
+     *         Workbench id and MLflow id of the run that logged the model.
      *     aliases : list of str
      *         ``champion``, ``previous``, ``challenger`` and others.
      *     created_ms : int
-     *         Time of registration.
+     *         Time of registration, in milliseconds since the epoch.
      *     metrics, params : dict
-     *         Of its run.
+     *         Metrics and parameters of the run.
      *     inputs, outputs : list of SignatureColumn
-     *         Signature; empty when unknown.
+     *         Columns of the signature; empty when unknown.
      *     gate : GateResult or None
-     *         Last gate evaluated for it.
+     *         Result of the last gate evaluated for this version.
      *     estimator, format : str
-     *         Class name and file format.
+     *         Class name of the estimator, and file format.
      */
     ModelVersion: {
       /** Aliases */
@@ -1075,7 +1075,7 @@ export interface components {
     };
     /**
      * MonitorReport
-     * @description State of a monitor: its spec, evaluated windows in order of time, open and past alerts.
+     * @description A monitor with its evaluated windows in order of time and its open and resolved alerts.
      */
     MonitorReport: {
       /** Alerts */
@@ -1091,25 +1091,25 @@ export interface components {
     };
     /**
      * MonitorSpec
-     * @description What is watched for an endpoint.
+     * @description Settings of the monitor of an endpoint.
      *
      *     Attributes
      *     ----------
      *     endpoint : str
-     *         The watched endpoint; there is one monitor for each.
+     *         The monitored endpoint; an endpoint has at most one monitor.
      *     window : str
-     *         ``month``, ``day``, ``hour`` of the event time, or a number of rows as text.
+     *         Size of a window: ``month``, ``day`` or ``hour`` of the event time, or a number of rows as text.
      *     metric : str
-     *         Error metric once truth is in: one of `NUMBER_METRICS` or `LABEL_METRICS`.
+     *         Quality metric of rows with a known outcome: one of `NUMBER_METRICS` or `LABEL_METRICS`.
      *     max_degradation : float
-     *         Relative loss of quality against the reference that counts (0.1: ten percent).
+     *         Largest tolerated loss of quality, relative to the reference (0.1: 10 %).
      *     pipeline : str
-     *         Pipeline that an alert starts, empty for none.
+     *         Pipeline that alerts start, empty for none.
      *     params : dict
-     *         Parameters for that pipeline; ``{start}`` and ``{end}`` in a text stand for the first day of the
+     *         Parameters of that pipeline; ``{start}`` and ``{end}`` in a text are replaced by the first day of the
      *         alerting windows and the day after the last (ISO dates).
      *     enabled : bool
-     *         Whether it is evaluated on its own.
+     *         Whether the control plane evaluates it periodically.
      */
     MonitorSpec: {
       /**
@@ -1146,7 +1146,7 @@ export interface components {
     };
     /**
      * Pipeline
-     * @description A pipeline spec found in the workspace; `problem` says why it cannot run.
+     * @description A pipeline spec of the workspace; `problem` is the reason why it cannot run, empty for none.
      */
     Pipeline: {
       /** Name */
@@ -1165,7 +1165,7 @@ export interface components {
     };
     /**
      * PipelineParam
-     * @description A parameter of a pipeline: name, type in plain words, default and help.
+     * @description A parameter of a pipeline: name, type as text, default and help.
      */
     PipelineParam: {
       /** Default */
@@ -1187,21 +1187,23 @@ export interface components {
      *     Attributes
      *     ----------
      *     id : str
-     *         Also the name of its run folder.
+     *         Id, also the name of the run folder.
      *     pipeline : str
      *         Name of the spec.
      *     state : str
      *         pending, running, succeeded, failed or cancelled.
      *     reason : str
-     *         Why it was started: ``manual``, ``alert:<id>``, ...
+     *         What started it: ``manual``, ``alert:<id>``, ...
      *     params : dict
-     *         Values it runs with.
+     *         Values of the parameters.
      *     run_uid : str
-     *         Its run in the tracking store; stages are children.
+     *         Id of its run in the tracking store; the runs of the stages are its children.
      *     published : str
-     *         ``name/version`` when it registered a model.
+     *         ``name/version`` of the registered model, empty for none.
+     *     start_ms, end_ms : int
+     *         Milliseconds since the epoch; `end_ms` is 0 while it runs.
      *     message : str
-     *         Error, or what the gate said.
+     *         Error, or result of the gate.
      */
     PipelineRun: {
       /**
@@ -1267,7 +1269,7 @@ export interface components {
     };
     /**
      * ProcessStatus
-     * @description A process of the workspace: role, id, URL (empty when it has none), state in plain words.
+     * @description A process of the workspace: role, id, URL (empty for none), state as text.
      */
     ProcessStatus: {
       /** Pid */
@@ -1344,7 +1346,7 @@ export interface components {
     };
     /**
      * RegisteredModel
-     * @description A registered model: its newest version and its aliases (alias to version number).
+     * @description A registered model: newest version, aliases with their versions, last change in milliseconds since the epoch.
      */
     RegisteredModel: {
       /** Aliases */
@@ -1365,32 +1367,32 @@ export interface components {
      *     Attributes
      *     ----------
      *     uid : str
-     *         The workbench's own id, given by the process that ran, known before MLflow has heard of the run.
+     *         Id given by the process of the run, independent of MLflow.
      *     run_id : str
-     *         MLflow's id; empty until the run was delivered.
+     *         MLflow's id; empty until the run is delivered to MLflow.
      *     experiment, name, kind : str
-     *         Kind is ``run``, ``pipeline`` or ``stage``.
+     *         Name of the experiment and of the run; the kind is ``run``, ``pipeline`` or ``stage``.
      *     status : str
      *         RUNNING, FINISHED, FAILED or KILLED.
      *     start_ms, end_ms : int
      *         Milliseconds since the epoch; `end_ms` is 0 while it runs.
      *     parent_uid : str
-     *         The run this one belongs to, empty for none.
+     *         Uid of the parent run, empty for none.
      *     notebook : str
-     *         Notebook it came from.
+     *         Path of the notebook, empty when unknown.
      *     params : dict
      *         Parameters as text.
      *     metrics : dict
-     *         Last value of each metric; NaN and infinities are None.
+     *         Last value of each metric; None for NaN and infinities.
      *     tags : dict
      *         Tags as text.
      *     error : str
      *         Last line of the traceback of a failed run.
      *     origin : str
-     *         Empty for a run of the journals here, ``mlflow`` for one that was read from MLflow: of plain MLflow code, or
-     *         of another machine.
+     *         Empty for a run from the journals of this workspace, ``mlflow`` for a run read from MLflow (logged by plain
+     *         MLflow code or on another machine).
      *     user : str
-     *         Who ran it.
+     *         Name of the user who ran it.
      */
     Run: {
       /**
@@ -1471,7 +1473,7 @@ export interface components {
     };
     /**
      * RunCell
-     * @description An execution of a cell that a run rests on.
+     * @description An execution of a cell that a run depends on; `started_ms` is milliseconds since the epoch.
      */
     RunCell: {
       /** Cell Id */
@@ -1495,7 +1497,7 @@ export interface components {
     };
     /**
      * RunDataset
-     * @description Data that went into a run.
+     * @description A data set used by a run.
      */
     RunDataset: {
       /** Columns */
@@ -1531,7 +1533,7 @@ export interface components {
     };
     /**
      * RunDetail
-     * @description A run with everything that a page about it shows.
+     * @description A run with all its parts, for its page.
      */
     RunDetail: {
       /** Artifacts */
@@ -1575,7 +1577,7 @@ export interface components {
     };
     /**
      * RunModel
-     * @description A model that a run logged.
+     * @description A model logged by a run.
      */
     RunModel: {
       /** Estimator */
@@ -1600,7 +1602,7 @@ export interface components {
     };
     /**
      * SignatureColumn
-     * @description A column of a model's input or output, with its MLflow data type.
+     * @description A column of a model's input or output; `dtype` is the MLflow data type.
      */
     SignatureColumn: {
       /** Dtype */
@@ -1615,7 +1617,9 @@ export interface components {
     };
     /**
      * StageRun
-     * @description A stage of a pipeline run; times are 0 until known, `cells` counts executed code cells.
+     * @description A stage of a pipeline run.
+     *
+     *     Times are milliseconds since the epoch, 0 until known; `cells` is the number of executed code cells.
      */
     StageRun: {
       /**
@@ -1662,11 +1666,11 @@ export interface components {
      * Window
      * @description A window of live predictions.
      *
-     *     `quality` is the error metric on the rows whose truth is known (None without any), `reference_quality`
-     *     the same on the reference; `coverage` is the share of rows with truth. `features` holds the prediction
-     *     first, then the inputs. `degraded` and `drifted` say what this window alone shows; an alert needs more
-     *     than one window. `versions` begins with the one that most rows are of: it is the one that was evaluated.
-     *     `fingerprint` is a digest of what the window was computed from: while it stays, so does the window.
+     *     `start_ms` and `end_ms` are milliseconds since the epoch. `quality` is the metric of the rows with a known outcome
+     *     (None without any), `reference_quality` that of the reference; `coverage` is the share of rows with a known outcome,
+     *     from 0 to 1. `features` are the prediction, then the inputs. `degraded` and `drifted` are results of this window
+     *     alone; an alert needs more than one window. The first of `versions` has most rows, and is the evaluated one.
+     *     `fingerprint` is a digest of the data behind the window: the window is evaluated again when it changes.
      */
     Window: {
       /** Coverage */
@@ -1708,7 +1712,7 @@ export interface components {
     };
     /**
      * WorkspaceStatus
-     * @description The workspace at a glance.
+     * @description Summary of the workspace: version, root folder, processes, and numbers of objects.
      */
     WorkspaceStatus: {
       /** Endpoints */
