@@ -82,7 +82,7 @@ lint: setup ## ruff, mypy, import-linter, eslint, prettier
 	$(BIN)/lint-imports
 	$(JLPM) lint:check
 
-format: setup ## let ruff, eslint and prettier mend what they can
+format: setup ## apply the fixes of ruff, eslint and prettier
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(JLPM) lint

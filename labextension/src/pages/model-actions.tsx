@@ -92,7 +92,8 @@ export function ModelActions({
         accept: trans.__('Roll back'),
         danger: true,
         submit: () => model.client.rollbackModel(name).finally(() => model.refresh()),
-        success: made => trans.__('champion of %1 is version %2 again.', name, made.version)
+        success: made =>
+          trans.__('Rolled back: the champion of %1 is version %2.', name, made.version)
       },
       trans
     );
