@@ -1,19 +1,61 @@
-"""SQLite: many rows in one statement, and a copy of a database before it is migrated."""
+"""SQLite files: reopened when they were replaced, many rows written at once, a copy before a migration."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from mlops_workbench.core.errors import StorageError
 
-#: Rows in one statement. Python's interpreter lock is taken and given once a statement, so that the other thread of
-#: ingest is not waited for at every row.
+#: Rows in one statement. The interpreter lock is released once a statement, so that the other thread of ingest does
+#: not wait at every row.
 _ROWS = 400
+
+
+class ReplaceableFile:
+    """A connection to an SQLite file that may be deleted or replaced while it is open.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    connect : callable
+        Opens the file at a path.
+    """
+
+    def __init__(self, path: Path, connect: Callable[[Path], sqlite3.Connection]) -> None:
+        self.path = path
+        self._connect = connect
+        self._connection: sqlite3.Connection | None = None
+        self._inode = -1
+
+    def replaced(self) -> bool:
+        """Whether the path holds another file than the open one, or none."""
+        return self._inode != self._inode_now()
+
+    def connection(self) -> sqlite3.Connection:
+        """The connection, opened again if the file was replaced."""
+        if self._connection is None or self.replaced():
+            self.close()
+            self._connection = self._connect(self.path)
+            self._inode = self._inode_now()
+        return self._connection
+
+    def close(self) -> None:
+        """Close the file; the next :meth:`connection` opens it again."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _inode_now(self) -> int:
+        try:
+            return self.path.stat().st_ino
+        except OSError:
+            return -1
 
 
 def insert_rows(connection: sqlite3.Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:

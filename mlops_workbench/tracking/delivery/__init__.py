@@ -1,1 +1,1 @@
-"""Batches and parts of runs to MLflow, exactly once."""
+"""Delivery of journal records to MLflow, exactly once."""

@@ -1,9 +1,8 @@
-"""Deliver journals to MLflow: at least once, and the second time changes nothing.
+"""Deliver journals to MLflow: at least once, and a repetition changes nothing.
 
-For each run: find or make it, acknowledge, then its parts (:mod:`run_delivery`), and only then move the
-cursor of the file. Whatever is interrupted is done again from the last cursor, and every call finds what
-an earlier one has made: a run and a model by their tags, parameters, metrics and tags by MLflow's own keys,
-artifacts by their paths.
+For each run: find or create it, acknowledge it, deliver its parts (:class:`RunDelivery`), then move the cursor of the
+file. An interrupted delivery is repeated from the last cursor, and every call finds what an earlier one has written:
+a run and a model by their tags, parameters, metrics and tags by MLflow's keys, artifacts by their paths.
 """
 
 from __future__ import annotations
@@ -50,17 +49,26 @@ from mlops_workbench.tracking.mlflow.store import TrackingStore
 
 _log = logging.getLogger(__name__)
 
-#: Failures of one batch, while the store answers otherwise, after which it is delivered piece by piece.
+#: Failures of one batch, while the store answers, after which it is delivered piece by piece.
 _PATIENCE = 5
 
 _Deliver: TypeAlias = Callable[[DeliveredRun, Sequence[RunRecord]], bool | None]
 
 
 @dataclass
-class _Round:
-    """What is left to do of a batch: records without their run, waiting ones that were delivered, files.
+class _Remainder:
+    """What is left to do of a batch once its values are delivered.
 
-    `held` are records whose files cannot be delivered now.
+    Attributes
+    ----------
+    deferred : list
+        Records whose run is not in MLflow.
+    delivered : list of int
+        Ids of deferred records that were delivered.
+    files : list
+        Runs, and their records with files to deliver.
+    held : list
+        Records whose files cannot be delivered now.
     """
 
     deferred: list[tuple[str, RunRecord]] = field(default_factory=list)
@@ -68,20 +76,19 @@ class _Round:
     files: list[tuple[DeliveredRun, Sequence[RunRecord]]] = field(default_factory=list)
     held: list[tuple[str, RunRecord]] = field(default_factory=list)
 
-    def wait(self, uid: str, items: Iterable[RunRecord]) -> None:
-        """Keep records until their run is there (again)."""
+    def defer(self, uid: str, items: Iterable[RunRecord]) -> None:
         self.deferred += [(uid, item) for item in items]
 
 
 class BatchDelivery:
-    """Moves the cursors of one tracking store along the journals of a workspace.
+    """Delivers the journals of a workspace to one tracking store.
 
     Parameters
     ----------
     workspace : Workspace
         Journals and blobs.
     store : TrackingStore
-        Where to.
+        The store.
     log : DeliveryLog
         Cursors and acknowledgements of that store.
     """
@@ -90,33 +97,33 @@ class BatchDelivery:
         self.workspace = workspace
         self.store = store
         self.log = log
-        store.on_restore = lambda experiment_id: log.take_up(experiment_id=experiment_id)
+        store.on_restore = lambda experiment_id: log.resume(experiment_id=experiment_id)
         self._runs = RunDelivery(store, log, workspace.blobs)
         self._files = HeldFiles(store, log, partial(self._deliver_run, deliver=self._runs.deliver_files))
-        # By file: its cursor stays where it is until a batch is through, while the batch grows with every heartbeat.
+        # By file, since a failed batch is read again from the same cursor and is longer then.
         self._failures: Counter[str] = Counter()
 
     @property
     def files_problem(self) -> str:
-        """Why files of some runs wait while everything else is delivered, empty when none do."""
+        """Why files of some runs wait while everything else is delivered, empty if none do."""
         return self._files.problem
 
     def step(self, finished: Mapping[str, Cursor]) -> bool:
         """Deliver at most one batch of each file; True when there was anything.
 
-        A session that cannot be delivered does not keep others waiting.
+        A session that cannot be delivered does not block others.
 
         Parameters
         ----------
         finished : mapping
-            Cursors of the read index: a file that is done there, and delivered as far, is not looked at again.
+            Cursors of the read index: a file that is done there, and delivered as far, is not read again.
 
         Raises
         ------
         Unavailable
             The store does not answer.
         WorkbenchError
-            It does, and some session cannot be delivered now; everything else was.
+            A session cannot be delivered now; everything else was.
         """
         moved = False
         failed: WorkbenchError | None = None
@@ -136,14 +143,14 @@ class BatchDelivery:
                 index = finished.get(file.name, Cursor())
                 done = batch.exhausted and (file.name in closed or (index.done and index.offset <= batch.cursor.offset))
                 if batch.entries:
-                    problem = self._patiently(file.name, partial(self._deliver, file, batch, done=done))
+                    problem = self._try(file.name, partial(self._deliver, file, batch, done=done))
                     if problem:
                         waiting.add(file.session)
                     failed, moved = failed or problem, moved or problem is None
                 elif done:
                     self.log.set_cursor(file.name, batch.cursor, done=True)
-        for uid in self.log.taken_up():
-            problem = self._patiently(uid, partial(self._deliver_waiting, uid))
+        for uid in self.log.resumed_runs():
+            problem = self._try(uid, partial(self._deliver_deferred, uid))
             failed, moved = failed or problem, moved or problem is None
         for run in self._files.retry():
             self._runs.deliver_end(run, [])
@@ -153,7 +160,7 @@ class BatchDelivery:
         return moved
 
     def revive(self, uids: Iterable[str]) -> None:
-        """Open again those of some runs under way that were given up for dead: a sign of life came since.
+        """Reopen those of some running runs that were ended as dead, since a heartbeat has arrived.
 
         Raises
         ------
@@ -165,12 +172,12 @@ class BatchDelivery:
             if run is not None and run.run_id and run.ended == "reaper" and not run.abandoned:
                 self._runs.revive(run)
 
-    def _patiently(self, name: str, deliver: Callable[[], None]) -> WorkbenchError | None:
-        """Deliver a batch of a file, or what waited of a run; what went wrong, if the store answers otherwise."""
+    def _try(self, name: str, deliver: Callable[[], None]) -> WorkbenchError | None:
+        """Deliver a batch of a file, or the deferred records of a run; return the error if the store answers."""
         self._runs.patient = self._failures[name] < _PATIENCE
         try:
             deliver()
-        except Exception as error:  # noqa: BLE001 - whatever it is, other sessions are not to wait for it
+        except Exception as error:  # noqa: BLE001 - no failure may block other sessions
             self.store.ping()
             self._failures[name] += 1
             if isinstance(error, WorkbenchError):
@@ -196,109 +203,109 @@ class BatchDelivery:
         for number, problem in enumerate(batch.problems):
             self.log.note_problem("", f"{file.name} at {batch.cursor.offset} ({number})", problem)
 
-        round_ = _Round()
-        self._make_experiments(by_run)
-        with self._together():
+        def deliver_values(remainder: _Remainder) -> None:
             for uid, items in by_run.items():
-                self._deliver_values(self._ensure(uid, items, file), uid, items, round_)
-            if not round_.files:
-                self._keep(round_)
-                self.log.set_cursor(file.name, batch.cursor, done=done)
-        if round_.files:
-            self._deliver_files(round_)
-            with self.log.transaction():
-                self._keep(round_)
-                self.log.set_cursor(file.name, batch.cursor, done=done)
+                self._deliver_values(self._find_or_create(uid, items, file), uid, items, remainder)
 
-    def _deliver_waiting(self, uid: str) -> None:
-        """Deliver what was journalled while MLflow had deleted the run."""
-        round_ = _Round()
-        with self._together():
-            self._deliver_values(self.log.run(uid), uid, [], round_)
-            if not round_.files:
-                self._keep(round_)
-        if round_.files:
-            self._deliver_files(round_)
-            with self.log.transaction():
-                self._keep(round_)
+        self._create_experiments(by_run)
+        self._deliver_all(deliver_values, lambda: self.log.set_cursor(file.name, batch.cursor, done=done))
 
-    def _deliver_files(self, round_: _Round) -> None:
-        for run, items in round_.files:
+    def _deliver_deferred(self, uid: str) -> None:
+        """Deliver the records that were read while the run was deleted in MLflow."""
+        self._deliver_all(lambda remainder: self._deliver_values(self.log.run(uid), uid, [], remainder), lambda: None)
+
+    def _deliver_all(self, deliver_values: Callable[[_Remainder], None], acknowledge: Callable[[], None]) -> None:
+        """Deliver values in one transaction, then files, and write what is left and the acknowledgement to the log."""
+        remainder = _Remainder()
+        with self._transaction():
+            deliver_values(remainder)
+            if not remainder.files:
+                self._save(remainder)
+                acknowledge()
+        if remainder.files:
+            self._deliver_files(remainder)
+            with self.log.transaction():
+                self._save(remainder)
+                acknowledge()
+
+    def _deliver_files(self, remainder: _Remainder) -> None:
+        for run, items in remainder.files:
             left = self._files.deliver(run, items)
-            round_.held += [(run.uid, item) for item in left if self._runs.makes_file(run, item)]
+            remainder.held += [(run.uid, item) for item in left if self._runs.makes_file(run, item)]
             self._deliver_run(run, items, self._runs.deliver_end)
             if self._abandoned(run.uid):
-                round_.wait(run.uid, items)
+                remainder.defer(run.uid, items)
 
     @contextlib.contextmanager
-    def _together(self) -> Iterator[None]:
-        """Values of a batch in one transaction, where the store has such; else each call is for itself.
+    def _transaction(self) -> Iterator[None]:
+        """One transaction for the values of a batch, if the store has transactions; else each call is separate.
 
-        The acknowledgements are written after what they acknowledge: a stop between the two finds runs by their
-        ids and writes the same rows once more, which changes nothing.
+        The acknowledgements are committed after what they acknowledge: after a crash between the two, runs are found
+        by their ids and the same rows are written once more, which changes nothing.
         """
-        if self._runs.patient and self.store.batches():
+        if self._runs.patient and self.store.has_transactions():
             with self.log.transaction(), self.store.transaction():
                 yield
         else:
             yield
 
-    def _make_experiments(self, by_run: Mapping[str, Sequence[RunRecord]]) -> None:
-        # Beforehand: MLflow makes them itself, which would wait for the end of a transaction.
+    def _create_experiments(self, by_run: Mapping[str, Sequence[RunRecord]]) -> None:
+        # Before the transaction: MLflow creates them on another connection, which would wait for its end.
         for uid, items in by_run.items():
             start = _start(items)
             if start is not None and not self.log.run_id(uid):
                 with contextlib.suppress(*PERMANENT):
                     self.store.experiment_id(self._experiment(start))
 
-    def _deliver_values(self, run: DeliveredRun | None, uid: str, items: list[RunRecord], round_: _Round) -> None:
+    def _deliver_values(
+        self, run: DeliveredRun | None, uid: str, items: list[RunRecord], remainder: _Remainder
+    ) -> None:
         if run is None or run.abandoned:
-            round_.wait(uid, items)
+            remainder.defer(uid, items)
             return
-        ids, earlier = self._waiting(uid)
-        round_.delivered += ids
-        together = [*earlier, *items] if earlier else items
-        if self._deliver_run(run, together, self._runs.deliver_values):
-            round_.files.append((run, together))
+        deferred = self.log.deferred(uid)
+        remainder.delivered += [record.id for record in deferred]
+        records = [*kept_records(deferred), *items]
+        if self._deliver_run(run, records, self._runs.deliver_values):
+            remainder.files.append((run, records))
         elif self._abandoned(uid):
-            round_.wait(uid, together)
+            remainder.defer(uid, records)
 
     def _abandoned(self, uid: str) -> bool:
         run = self.log.run(uid)
         return run is not None and run.abandoned
 
-    def _keep(self, round_: _Round) -> None:
-        for uid, item in round_.held:
+    def _save(self, remainder: _Remainder) -> None:
+        for uid, item in remainder.held:
             self.log.hold_files(uid, item.file, item.end, item.type, item.payload)
-        self.log.drop_deferred(round_.delivered)
-        for uid, item in round_.deferred:
+        self.log.drop_deferred(remainder.delivered)
+        for uid, item in remainder.deferred:
             self.log.defer(uid, item.file, item.end, item.type, item.payload)
 
     def _deliver_run(self, run: DeliveredRun, items: Sequence[RunRecord], deliver: _Deliver) -> bool:
         try:
             return bool(deliver(run, items))
         except UNUSABLE as error:
-            # One record that cannot be used must not keep all later ones waiting; the journal still has it.
+            # One record that cannot be used must not block all later ones; the journal still has it.
             if len(items) == 1:
                 _log.exception("a record of run %s cannot be delivered", run.uid)
                 what = f"{type(items[0].record).__name__} at {items[0].place}"
                 self.log.note_problem(run.uid, what, f"{type(error).__name__}: {error}")
                 return False
-            return any([self._deliver_run(run, [item], deliver) for item in items])
+            files = False
+            for item in items:
+                files = self._deliver_run(run, [item], deliver) or files
+            return files
 
-    def _waiting(self, uid: str) -> tuple[list[int], list[RunRecord]]:
-        waiting = self.log.deferred(uid)
-        return [kept.id for kept in waiting], kept_records(waiting)
-
-    def _ensure(self, uid: str, items: Iterable[RunRecord], file: JournalFile) -> DeliveredRun | None:
-        """The run in MLflow, made if its start is among `items`; None while its start is unknown."""
+    def _find_or_create(self, uid: str, items: Iterable[RunRecord], file: JournalFile) -> DeliveredRun | None:
+        """The run in MLflow, created if its start is among `items`; None while its start is unknown."""
         run = self.log.run(uid)
         start = _start(items)
         if run is None or not (run.run_id or run.abandoned):
             if start is None:
                 return None
             try:
-                self._make(uid, start, file, intended=run)
+                self._create(uid, start, file, intended=run)
             except WorkbenchError as error:
                 if self._runs.patient:
                     raise
@@ -311,13 +318,13 @@ class BatchDelivery:
     def _experiment(self, start: RunStart) -> str:
         return clip(as_text(start.experiment).strip(), 500) or self.workspace.settings.tracking.experiment
 
-    def _make(self, uid: str, start: RunStart, file: JournalFile, *, intended: DeliveredRun | None) -> None:
+    def _create(self, uid: str, start: RunStart, file: JournalFile, *, intended: DeliveredRun | None) -> None:
         experiment = self._experiment(start)
         experiment_id = intended.experiment_id if intended else self.store.experiment_id(experiment)
         self.log.intend_run(uid, experiment_id, start.parent_uid)
         run_id = None
         if intended or start.start_ms <= self.log.created_ms:
-            # An earlier attempt may have got through without its answer, or an earlier log have known of it.
+            # It may exist: by an attempt whose answer was lost, or by an earlier log.
             run_id = self.store.find_run(experiment_id, uid)
         parent_id = self.log.run_id(start.parent_uid) if start.parent_uid else None
         tags = self._tags(uid, start, file, experiment)
@@ -329,9 +336,9 @@ class BatchDelivery:
                     uid, experiment_id, clip(as_text(start.name), MAX_RUN_NAME), start.start_ms, tags
                 )
             except PERMANENT as error:
-                # Refused since its experiment was deleted meanwhile: the next attempt brings that back.
+                # Refused since its experiment was deleted: the next attempt restores that.
                 self.store.forget_experiments()
-                raise Unavailable(f"MLflow refused to make a run: {error.message}", where=error.where) from error
+                raise Unavailable(f"MLflow refused to create a run: {error.message}", where=error.where) from error
         elif parent_id:
             self.store.set_tags(run_id, {PARENT_RUN_ID: parent_id})
         self.log.ack_run(uid, run_id, parent_set=parent_id is not None)

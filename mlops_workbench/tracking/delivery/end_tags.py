@@ -1,4 +1,4 @@
-"""What a run's end says of it in MLflow's tags."""
+"""Tags of a run's end in MLflow."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from mlops_workbench.tracking.mapping.values import as_text
 
 
 def end_tags_after(ended: str, end: RunEnd, session: str, tags: dict[str, str]) -> str:
-    """Add the tags of an end to those of a run that had `ended`, and return who has ended it now."""
+    """Add the tags of an end to `tags`; return what has ended the run now: ``run`` or ``reaper``.
+
+    `ended` is what had ended it before, empty for a running run. An end of its own precedes the reaper's.
+    """
     reaped = session.startswith(REAPER)
     if reaped and ended == "run":
         return ended
@@ -20,7 +23,7 @@ def end_tags_after(ended: str, end: RunEnd, session: str, tags: dict[str, str]) 
 
 
 def end_tags(end: RunEnd) -> dict[str, str]:
-    """What MLflow is told of an end beside status and time."""
+    """Tags of an end, beside the status and time that MLflow has."""
     tags = {}
     if end.error:
         tags[ERROR] = as_text(end.error)

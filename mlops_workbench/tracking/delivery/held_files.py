@@ -1,7 +1,6 @@
-"""Files that cannot be delivered now: they are tried again after a growing pause, and everything else goes on.
+"""Files that cannot be delivered now: they are tried again after a growing pause, and block nothing else.
 
-Where artifacts are kept is often another place than where runs are, with credentials, packages and failures of its
-own.
+The artifact store is often separate from the tracking store, with its own credentials, packages and failures.
 """
 
 from __future__ import annotations
@@ -21,17 +20,17 @@ _log = logging.getLogger(__name__)
 
 #: Pause after a failure, doubled each time up to the second number, in seconds.
 _PAUSE, _LONGEST_PAUSE = 0.5, 300.0
-#: Failures after which the files of a run are tried one by one, so that one cannot keep the others waiting.
+#: Failures after which the files of a run are tried one by one, so that one cannot block the others.
 _TOGETHER = 5
 
 _Deliver: TypeAlias = Callable[[DeliveredRun, Sequence[RunRecord]], object]
 
 
 @dataclass
-class _Trouble:
-    """Why the files of a run wait, how often they were tried, and when they are tried again."""
+class _Failure:
+    """Why the files of a run wait, how often they failed, and when they are tried again."""
 
-    text: str
+    message: str
     failures: int = 0
     retry_at: float = 0.0
 
@@ -41,14 +40,14 @@ class _Trouble:
 
 
 class HeldFiles:
-    """Delivers files of runs, and keeps in the delivery log what cannot be delivered.
+    """Delivers files of runs, and keeps those that cannot be delivered in the delivery log.
 
     Parameters
     ----------
     store : TrackingStore
-        Tells whether it is the place of artifacts that fails, or all of MLflow.
+        Pinged after a failure, to distinguish one of the artifact store from one of all of MLflow.
     log : DeliveryLog
-        Keeps what waits.
+        Keeps the records that wait.
     deliver : callable
         Delivers the files of some records of a run.
     """
@@ -57,15 +56,15 @@ class HeldFiles:
         self._store = store
         self._log = log
         self._deliver = deliver
-        self._troubles: dict[str, _Trouble] = {}
+        self._failures: dict[str, _Failure] = {}
 
     @property
     def problem(self) -> str:
-        """Why files wait, empty when none do."""
-        return next((f"files of run {uid} wait: {trouble.text}" for uid, trouble in self._troubles.items()), "")
+        """Why files wait, empty if none do."""
+        return next((f"files of run {uid} wait: {failure.message}" for uid, failure in self._failures.items()), "")
 
     def deliver(self, run: DeliveredRun, items: Sequence[RunRecord]) -> list[RunRecord]:
-        """Deliver files now, and give the records whose files have to wait.
+        """Deliver files, and return the records whose files have to wait.
 
         Raises
         ------
@@ -73,12 +72,12 @@ class HeldFiles:
             MLflow itself does not answer.
         """
         if self._log.held_files(run.uid):
-            # A file may be written twice, and the later one stays.
+            # In order: a later file may replace an earlier one.
             return list(items)
         return list(items) if self._fails(run, items) else []
 
     def retry(self) -> list[DeliveredRun]:
-        """Try again what has waited long enough; give the runs of which nothing waits any more.
+        """Try the files again whose pause is over; return the runs of which no file waits any more.
 
         Raises
         ------
@@ -87,16 +86,16 @@ class HeldFiles:
         """
         done = []
         waiting = self._log.runs_with_held_files()
-        for uid in set(self._troubles) - set(waiting):
-            del self._troubles[uid]
+        for uid in set(self._failures) - set(waiting):
+            del self._failures[uid]
         for uid in waiting:
-            trouble, run = self._troubles.get(uid), self._log.run(uid)
-            if run is None or (trouble and time.monotonic() < trouble.retry_at):
+            failure, run = self._failures.get(uid), self._log.run(uid)
+            if run is None or (failure and time.monotonic() < failure.retry_at):
                 continue
             if self._retry(run):
                 done.append(run)
             else:
-                # A place that does not answer may take long to say so, and runs wait meanwhile.
+                # An artifact store may take long to time out, and blocks the delivery of runs meanwhile.
                 break
         return done
 
@@ -106,14 +105,14 @@ class HeldFiles:
         left = items if items and self._fails(run, items) else []
         now = self._log.run(run.uid)
         if now is not None and now.abandoned:
-            # Deleted meanwhile, and restored maybe.
+            # Deleted in MLflow since; the files stay in the log in case it is restored.
             return True
-        if len(left) > 1 and self._troubles[run.uid].failures > _TOGETHER:
+        if len(left) > 1 and self._failures[run.uid].failures > _TOGETHER:
             left = [item for item in items if self._fails(run, [item])]
         places = {item.place for item in left}
         self._log.drop_held_files([kept.id for kept in held if f"{kept.file}:{kept.place}" not in places])
         if not left:
-            self._troubles.pop(run.uid, None)
+            self._failures.pop(run.uid, None)
         return not left
 
     def _fails(self, run: DeliveredRun, items: Sequence[RunRecord]) -> bool:
@@ -121,10 +120,10 @@ class HeldFiles:
             self._deliver(run, items)
         except (WorkbenchError, OSError) as error:
             self._store.ping()
-            trouble, text = self._troubles.setdefault(run.uid, _Trouble("")), getattr(error, "message", str(error))
-            if trouble.text != text:
-                _log.warning("files of run %s wait: %s", run.uid, text)
-            trouble.text = text
-            trouble.pause()
+            failure, message = self._failures.setdefault(run.uid, _Failure("")), getattr(error, "message", str(error))
+            if failure.message != message:
+                _log.warning("files of run %s wait: %s", run.uid, message)
+            failure.message = message
+            failure.pause()
             return True
         return False

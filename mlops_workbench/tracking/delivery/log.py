@@ -1,10 +1,9 @@
-"""What MLflow has acknowledged: a small SQLite file beside the journals.
+"""The delivery log: what MLflow has acknowledged, in a small SQLite file beside the journals.
 
-The cursors say how far each journal was delivered; the acknowledgements make that a replay, which follows
-a crash between a call and its cursor, finds what it made before. Losing this file is harmless but slow:
-everything is delivered again, and found by its tags. It is not in the read index, which may be deleted at
-any time, and there is one for each tracking store, so that pointing a workspace at another server delivers
-everything there.
+The cursors hold how far each journal was delivered; with the acknowledgements, a delivery that is repeated after a
+crash finds what it has written before. Losing this file is harmless but slow: everything is delivered again, and found
+by its tags. It is not part of the read index, which may be deleted at any time, and each tracking store has its own,
+so that a workspace pointed at another server delivers everything there.
 """
 
 from __future__ import annotations
@@ -61,20 +60,20 @@ CREATE TABLE IF NOT EXISTS problems (
 
 @dataclass(frozen=True)
 class DeliveredRun:
-    """A run as MLflow knows it; `run_id` is empty between the intent to make it and the answer."""
+    """A run in MLflow; `run_id` is empty between the intent to create it and the answer."""
 
     uid: str
     run_id: str
     experiment_id: str
     parent_uid: str
     parent_set: bool
-    ended: str  # "", "run" when the run said so itself, "reaper" when it was given up
+    ended: str  # "", "run" if its own end was delivered, "reaper" if that of the reaper
     abandoned: bool
 
 
 @dataclass(frozen=True)
 class WaitingRecord:
-    """A record that waits: for the start of its run, or for a place for its files."""
+    """A record that waits: for the start of its run, or for its files to be delivered."""
 
     id: int
     file: str
@@ -112,7 +111,7 @@ class DeliveryLog:
             raise StorageError(
                 f"cannot open the delivery log: {error}",
                 where=str(path),
-                hint="check that the workspace is writable; a broken file can be deleted: all is sent again",
+                hint="check that the workspace is writable; a damaged file can be deleted: everything is sent again",
             ) from error
         self.created_ms = int(self.state("created_ms"))
 
@@ -123,7 +122,7 @@ class DeliveryLog:
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing of what is written inside."""
+        """A transaction: everything written inside, or nothing; may be nested."""
         with self._lock:
             if self._connection.in_transaction:
                 yield
@@ -137,16 +136,16 @@ class DeliveryLog:
                 raise
 
     def state(self, name: str) -> str:
-        """A remembered value, empty when there is none."""
+        """A stored value, empty if there is none."""
         row = self._one("SELECT value FROM state WHERE name = ?", (name,))
         return str(row[0]) if row else ""
 
     def set_state(self, name: str, value: str) -> None:
-        """Remember a value."""
+        """Store a value."""
         self._write("INSERT OR REPLACE INTO state VALUES (?, ?)", (name, value))
 
     def reset(self) -> None:
-        """Forget everything: the store it speaks of is gone."""
+        """Delete everything, after the store was deleted."""
         with self.transaction():
             for table in ("cursors", "runs", "models", "uploads", "params", "deferred", "files", "problems"):
                 self._write(f"DELETE FROM {table}")
@@ -161,13 +160,13 @@ class DeliveryLog:
         }
 
     def set_cursor(self, file: str, cursor: Cursor, *, done: bool) -> None:
-        """Everything before `cursor` was delivered."""
+        """Note that everything before `cursor` was delivered."""
         self._write(
             "INSERT OR REPLACE INTO cursors VALUES (?, ?, ?, ?)", (file, cursor.offset, cursor.sequence, int(done))
         )
 
     def set_session(self, session: str, user: str, python: str) -> None:
-        """Remember who writes a session's files."""
+        """Store the user and the Python version of a session."""
         self._write("INSERT OR REPLACE INTO sessions VALUES (?, ?, ?)", (session, user, python))
 
     def session(self, session: str) -> tuple[str, str]:
@@ -178,7 +177,7 @@ class DeliveryLog:
     # Runs -------------------------------------------------------------------------------------------------------
 
     def run(self, uid: str) -> DeliveredRun | None:
-        """What is known of a run, None when nothing."""
+        """The entry of a run, None if there is none."""
         row = self._one(
             "SELECT uid, run_id, experiment_id, parent_uid, parent_set, ended, abandoned FROM runs WHERE uid = ?",
             (uid,),
@@ -186,42 +185,42 @@ class DeliveryLog:
         return DeliveredRun(row[0], row[1], row[2], row[3], bool(row[4]), row[5], bool(row[6])) if row else None
 
     def run_id(self, uid: str) -> str | None:
-        """MLflow's id of a run, None until it was delivered."""
+        """MLflow's id of a run, None until it is delivered."""
         row = self._one("SELECT run_id FROM runs WHERE uid = ? AND run_id <> ''", (uid,))
         return str(row[0]) if row else None
 
     def intend_run(self, uid: str, experiment_id: str, parent_uid: str) -> None:
-        """The run is about to be made; a crash from here on may leave it without an answer."""
+        """Note that the run is about to be created, in case the answer is lost in a crash."""
         self._write("INSERT OR IGNORE INTO runs VALUES (?, '', ?, ?, 0, '', 0)", (uid, experiment_id, parent_uid))
 
     def ack_run(self, uid: str, run_id: str, *, parent_set: bool) -> None:
-        """MLflow has the run."""
+        """Note that MLflow has the run."""
         self._write("UPDATE runs SET run_id = ?, parent_set = ? WHERE uid = ?", (run_id, int(parent_set), uid))
 
     def children_without_parent(self, parent_uid: str) -> list[tuple[str, str]]:
-        """Delivered children, as ``(uid, run_id)``, that MLflow does not yet know as such."""
+        """Delivered children, as ``(uid, run_id)``, whose parent is not set in MLflow."""
         return self._all(
             "SELECT uid, run_id FROM runs WHERE parent_uid = ? AND parent_set = 0 AND run_id <> ''", (parent_uid,)
         )
 
     def ack_parent(self, uid: str) -> None:
-        """MLflow knows the run's parent."""
+        """Note that the run's parent is set in MLflow."""
         self._write("UPDATE runs SET parent_set = 1 WHERE uid = ?", (uid,))
 
     def set_ended(self, uid: str, ended: str) -> None:
-        """The run's end was delivered (or, with an empty string, taken back)."""
+        """Note that the run's end was delivered, or with an empty string that the run was reopened."""
         self._write("UPDATE runs SET ended = ? WHERE uid = ?", (ended, uid))
 
     def abandon(self, uid: str) -> None:
-        """MLflow has deleted the run: its records wait from now on."""
+        """Note that MLflow has deleted the run: its records are deferred from now on."""
         self._write("UPDATE runs SET abandoned = 1 WHERE uid = ?", (uid,))
 
     def abandoned(self) -> dict[str, str]:
-        """MLflow's ids of the runs that it has deleted, by their uids."""
+        """MLflow's ids of the abandoned runs, by uid."""
         return dict(self._all("SELECT uid, run_id FROM runs WHERE abandoned = 1 AND run_id <> ''"))
 
-    def taken_up(self) -> list[str]:
-        """Runs that MLflow has, and some records of which wait all the same: it had deleted them for a while."""
+    def resumed_runs(self) -> list[str]:
+        """Runs with deferred records that were deleted in MLflow and restored."""
         return [
             uid
             for (uid,) in self._all(
@@ -230,24 +229,24 @@ class DeliveryLog:
             )
         ]
 
-    def waits(self, uid: str) -> bool:
-        """Whether records of this run wait, and not for MLflow to restore what it has deleted."""
+    def has_deferred(self, uid: str) -> bool:
+        """Whether records of this run are deferred, unless it is deleted in MLflow."""
         known = self.run(uid)
         return not (known and known.abandoned) and bool(self.deferred(uid))
 
-    def take_up(self, *, uid: str = "", experiment_id: str = "") -> None:
-        """A run, or those of an experiment, were restored in MLflow: records are delivered again from now on."""
+    def resume(self, *, uid: str = "", experiment_id: str = "") -> None:
+        """Deliver records of a run, or of the runs of an experiment, again after it was restored in MLflow."""
         self._write("UPDATE runs SET abandoned = 0 WHERE uid = ? OR experiment_id = ?", (uid, experiment_id))
 
     # Parts of a run ---------------------------------------------------------------------------------------------
 
     def model(self, model_uid: str) -> tuple[str, bool] | None:
-        """MLflow's id of a model and whether all of it was delivered, None when unknown."""
+        """MLflow's id of a model, and whether it was delivered completely; None when unknown."""
         row = self._one("SELECT model_id, finished FROM models WHERE model_uid = ?", (model_uid,))
         return (row[0], bool(row[1])) if row else None
 
     def model_id(self, model_uid: str) -> str | None:
-        """MLflow's id of a model that was delivered whole."""
+        """MLflow's id of a model that was delivered completely."""
         row = self._one("SELECT model_id FROM models WHERE model_uid = ? AND finished = 1", (model_uid,))
         return str(row[0]) if row else None
 
@@ -256,22 +255,22 @@ class DeliveryLog:
         return [row[0] for row in self._all("SELECT model_id FROM models WHERE uid = ? AND finished = 1", (uid,))]
 
     def ack_model(self, model_uid: str, uid: str, model_id: str, *, finished: bool) -> None:
-        """MLflow has the model."""
+        """Note that MLflow has the model."""
         self._write("INSERT OR REPLACE INTO models VALUES (?, ?, ?, ?)", (model_uid, uid, model_id, int(finished)))
 
     def uploaded(self, uid: str, path: str) -> str:
-        """Digest of the file last uploaded to this path, empty for none."""
+        """Digest of the file that was last uploaded to this path, empty for none."""
         row = self._one("SELECT digest FROM uploads WHERE uid = ? AND path = ?", (uid, path))
         return str(row[0]) if row else ""
 
     def ack_upload(self, uid: str, path: str, digest: str) -> None:
-        """The file is in MLflow."""
+        """Note that MLflow has the file."""
         self._write("INSERT OR REPLACE INTO uploads VALUES (?, ?, ?)", (uid, path, digest))
 
     def param_ordinal(self, uid: str, name: str, place: str, value: str) -> int:
-        """Which value of a parameter this is: 1 for the first, 0 for one that repeats the last.
+        """Number of a value among those of a parameter: 1 for the first, 0 for a repetition of the last.
 
-        `place` (file and offset) makes the answer the same when the record is read again.
+        By `place` (file and offset) the result is the same when the record is read again.
         """
         with self.transaction():
             found = self._one("SELECT ordinal FROM params WHERE uid=? AND name=? AND place=?", (uid, name, place))
@@ -282,7 +281,7 @@ class DeliveryLog:
                 " ORDER BY ordinal DESC LIMIT 1",
                 (uid, name),
             )
-            # A repetition is remembered by its place too: later the last value is another one.
+            # A repetition is stored too, since the last value may have changed when it is read again.
             ordinal = int(last[0]) + 1 if last else 1
             if last and last[1] == value:
                 ordinal = 0
@@ -292,43 +291,27 @@ class DeliveryLog:
     # Waiting records and problems ------------------------------------------------------------------------------
 
     def defer(self, uid: str, file: str, place: int, number: int, payload: bytes) -> None:
-        """Keep a record until the start of its run is read."""
-        self._write(
-            "INSERT OR IGNORE INTO deferred (uid, file, place, type, payload) VALUES (?, ?, ?, ?, ?)",
-            (uid, file, place, number, payload),
-        )
+        """Keep a record until its run is in MLflow."""
+        self._insert("deferred", uid, file, place, number, payload)
 
     def deferred(self, uid: str) -> list[WaitingRecord]:
-        """Records that wait for this run, in order of reading."""
-        return [
-            WaitingRecord(*row)
-            for row in self._all(
-                "SELECT id, file, place, type, payload FROM deferred WHERE uid = ? ORDER BY id", (uid,)
-            )
-        ]
+        """Deferred records of this run, in order of reading."""
+        return self._waiting("deferred", uid)
 
     def drop_deferred(self, ids: Sequence[int]) -> None:
-        """These records were delivered."""
-        with self.transaction():
-            for number in ids:
-                self._write("DELETE FROM deferred WHERE id = ?", (number,))
+        """Delete deferred records that were delivered."""
+        self._drop("deferred", ids)
 
     def hold_files(self, uid: str, file: str, place: int, number: int, payload: bytes) -> None:
         """Keep a record until its files can be delivered."""
-        self._write(
-            "INSERT OR IGNORE INTO files (uid, file, place, type, payload) VALUES (?, ?, ?, ?, ?)",
-            (uid, file, place, number, payload),
-        )
+        self._insert("files", uid, file, place, number, payload)
 
     def held_files(self, uid: str) -> list[WaitingRecord]:
         """Records of this run whose files wait, in order of reading."""
-        return [
-            WaitingRecord(*row)
-            for row in self._all("SELECT id, file, place, type, payload FROM files WHERE uid = ? ORDER BY id", (uid,))
-        ]
+        return self._waiting("files", uid)
 
     def runs_with_held_files(self) -> list[str]:
-        """Runs some files of which wait; those that MLflow has deleted are not among them."""
+        """Runs with files that wait, without those that MLflow has deleted."""
         return [
             uid
             for (uid,) in self._all(
@@ -342,19 +325,32 @@ class DeliveryLog:
         return bool(waiting) if uid is None else uid in waiting
 
     def drop_held_files(self, ids: Sequence[int]) -> None:
-        """The files of these records were delivered."""
-        with self.transaction():
-            for number in ids:
-                self._write("DELETE FROM files WHERE id = ?", (number,))
+        """Delete records whose files were delivered."""
+        self._drop("files", ids)
 
     def note_problem(self, uid: str, what: str, message: str) -> None:
-        """MLflow refused a part of a run for good; the journal still has it."""
+        """Note a part of a run that MLflow refused permanently; the journal still has it."""
         self._write("INSERT OR REPLACE INTO problems VALUES (?, ?, ?, ?)", (now_ms(), uid, what, message[:2000]))
 
     def problems(self, uid: str | None = None) -> list[tuple[str, str, str]]:
-        """What MLflow refused, as ``(uid, what, message)``."""
+        """Parts that MLflow refused, as ``(uid, part, message)``."""
         where, values = (" WHERE uid = ?", (uid,)) if uid is not None else ("", ())
         return self._all(f"SELECT uid, what, message FROM problems{where} ORDER BY at_ms", values)
+
+    def _insert(self, table: str, uid: str, file: str, place: int, number: int, payload: bytes) -> None:
+        self._write(
+            f"INSERT OR IGNORE INTO {table} (uid, file, place, type, payload) VALUES (?, ?, ?, ?, ?)",
+            (uid, file, place, number, payload),
+        )
+
+    def _waiting(self, table: str, uid: str) -> list[WaitingRecord]:
+        rows = self._all(f"SELECT id, file, place, type, payload FROM {table} WHERE uid = ? ORDER BY id", (uid,))
+        return [WaitingRecord(*row) for row in rows]
+
+    def _drop(self, table: str, ids: Sequence[int]) -> None:
+        with self.transaction():
+            for number in ids:
+                self._write(f"DELETE FROM {table} WHERE id = ?", (number,))
 
     def _write(self, sql: str, values: Sequence[object] = ()) -> None:
         with self._lock:

@@ -13,7 +13,7 @@ from mlops_workbench.tracking.mapping.values import MAX_PARAM, MAX_TAG, as_text,
 
 
 def long_texts(log: DeliveryLog, uid: str, item: RunRecord) -> Iterator[tuple[str, str]]:
-    """Values of which MLflow keeps the beginning only, whole, as ``(artifact path, text)``."""
+    """Full texts of values that MLflow truncates, as ``(artifact path, text)``."""
     record = item.record
     tags: dict[str, Value] = {}
     if isinstance(record, Params):

@@ -1,4 +1,4 @@
-"""A record of a run on its way to MLflow."""
+"""A record of a run that is delivered to MLflow."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mlops_workbench.tracking.delivery.log import WaitingRecord
 
 
 class RunRecord(NamedTuple):
-    """A record of a run with where it stands: session, file, and offset of its end."""
+    """A record of a run, with its session, its file, and the offset of its end."""
 
     record: Record
     session: str
@@ -28,7 +28,7 @@ class RunRecord(NamedTuple):
 
 
 def kept_records(kept: Iterable[WaitingRecord]) -> list[RunRecord]:
-    """Records that waited in the delivery log; those that cannot be read are left out."""
+    """Records from the delivery log; those that cannot be decoded are left out."""
     items = []
     for waiting in kept:
         try:

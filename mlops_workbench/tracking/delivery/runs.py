@@ -1,4 +1,4 @@
-"""Deliver the records of one run to MLflow, in an order in which no part can block another."""
+"""Deliver the records of one run to MLflow, in an order in which no part blocks another."""
 
 from __future__ import annotations
 
@@ -48,17 +48,17 @@ class _Abandoned(Exception):
 
 
 class RunDelivery:
-    """Delivers the parts of runs that MLflow has made.
+    """Delivers the parts of runs that exist in MLflow.
 
-    Every part is safe to repeat. A part that MLflow refuses for good is noted in the delivery log and
+    Every part is safe to repeat. A part that MLflow refuses permanently is noted in the delivery log and
     skipped; the journal still has it.
 
     Parameters
     ----------
     store : TrackingStore
-        Where to.
+        The store.
     log : DeliveryLog
-        What was acknowledged.
+        Its acknowledgements.
     blobs : BlobStore
         Files of artifacts and models.
     """
@@ -67,22 +67,22 @@ class RunDelivery:
         self.store = store
         self.log = log
         self.blobs = blobs
-        #: False once a batch failed again and again although the store answers: then even an answer that
-        #: promises nothing counts as a refusal.
+        #: False once a batch has failed repeatedly although the store answers: then a failure that may be temporary
+        #: counts as a refusal, too.
         self.patient = True
 
     def deliver_values(self, run: DeliveredRun, items: Sequence[RunRecord]) -> bool:
-        """Deliver parameters, metrics and tags of `run`, and its end when no file comes before that.
+        """Deliver parameters, metrics and tags of `run`, and its end unless files must be delivered before that.
 
         Returns
         -------
         bool
-            Whether :meth:`deliver_files` has work with the same records.
+            Whether the records have files for :meth:`deliver_files`.
 
         Raises
         ------
         Unavailable
-            The store does not answer; nothing is lost, the same records are to be delivered again.
+            The store does not answer; the same records must be delivered again.
         """
         if run.abandoned:
             return False
@@ -105,14 +105,14 @@ class RunDelivery:
         Raises
         ------
         Unavailable
-            The store, or the place of its artifacts, does not answer.
+            The store, or its artifact store, does not answer.
         StorageError
             Files cannot be read or written.
         """
         if run.abandoned:
             return
         others = [item for item in items if type(item.record) is not Metrics]
-        # Files can wait, and are given up for a refusal only.
+        # Files can wait; only a permanent refusal skips them.
         patient, self.patient = self.patient, True
         try:
             for item in others:
@@ -137,12 +137,12 @@ class RunDelivery:
         """
         try:
             self._ends(run, items)
-            self._show_metrics_with_models(run)
+            self._link_metrics_to_models(run)
         except _Abandoned:
             self.log.abandon(run.uid)
 
     def revive(self, run: DeliveredRun) -> None:
-        """Open a run again that was given up for dead, and lives.
+        """Reopen a run that was ended as dead and is alive.
 
         Raises
         ------
@@ -150,16 +150,16 @@ class RunDelivery:
             As for :meth:`deliver_values`.
         """
         try:
-            self._carry_on(run)
+            self._reopen(run)
             self._attempt(run, "tag", lambda: self.store.set_tags(run.run_id, {ERROR: ""}))
         except _Abandoned:
             self.log.abandon(run.uid)
 
     def makes_file(self, run: DeliveredRun, item: RunRecord) -> bool:
-        """Whether :meth:`deliver_files` has work with this record."""
+        """Whether the record has files for :meth:`deliver_files`."""
         return type(item.record) is not Metrics and self._makes_file(run, item)
 
-    # One part each ----------------------------------------------------------------------------------------------
+    # Parts ------------------------------------------------------------------------------------------------------
 
     def _params(self, run: DeliveredRun, items: Sequence[RunRecord], tags: dict[str, str]) -> None:
         first: dict[str, str] = {}
@@ -213,7 +213,7 @@ class RunDelivery:
                 tags[named(name, tags)] = as_text(value)
                 if name == "note":
                     tags[NOTE] = as_text(value)
-        # The error of an end that was taken back; most runs never had one.
+        # Clears the error of an obsolete end; most runs have none.
         if tags.get(ERROR) == "" and not self.store.run_tags(run.run_id).get(ERROR):
             del tags[ERROR]
         short = [(key, clip(text, MAX_TAG)) for key, text in tags.items()]
@@ -303,10 +303,10 @@ class RunDelivery:
             if isinstance(item.record, RunEnd):
                 self._end(run, item.record, reaped=reaped)
             elif isinstance(item.record, RunStart) and not reaped:
-                self._carry_on(run)
+                self._reopen(run)
 
-    def _carry_on(self, run: DeliveredRun) -> None:
-        """A start after the end: the run was given up for dead, or is carried on, by another process maybe."""
+    def _reopen(self, run: DeliveredRun) -> None:
+        """Reopen a run that has a start after its end: it was ended as dead, or it is resumed."""
         now = self.log.run(run.uid)
         if now is not None and now.ended and self._attempt(run, "start", lambda: self.store.reopen_run(run.run_id)):
             self.log.set_ended(run.uid, "")
@@ -314,14 +314,14 @@ class RunDelivery:
     def _end(self, run: DeliveredRun, end: RunEnd, *, reaped: bool) -> None:
         now = self.log.run(run.uid)
         if reaped and now is not None and now.ended == "run":
-            # What a run said of itself stands above what was concluded from its silence.
+            # An end that a run wrote itself has precedence over the reaper's.
             return
         status = end.status if end.status in ("FINISHED", "FAILED", "KILLED") else "FAILED"
         if self._attempt(run, "end", lambda: self.store.end_run(run.run_id, status, max(end.end_ms, 1))):
             self.log.set_ended(run.uid, "reaper" if reaped else "run")
 
-    def _show_metrics_with_models(self, run: DeliveredRun) -> None:
-        """MLflow's page of a model shows metrics only if they name it; those of an ended run are final."""
+    def _link_metrics_to_models(self, run: DeliveredRun) -> None:
+        """Log the last metrics of an ended run once more for its models, whose pages in MLflow show no others."""
         now = self.log.run(run.uid)
         models = self.log.models_of(run.uid)
         if now is None or not now.ended or not models:
@@ -335,7 +335,7 @@ class RunDelivery:
                     partial(self.store.log_metrics, run.run_id, some, model_id),
                 )
 
-    # What MLflow refuses ----------------------------------------------------------------------------------------
+    # Refusals ---------------------------------------------------------------------------------------------------
 
     def _attempt(self, run: DeliveredRun, what: str, call: Callable[[], None]) -> bool:
         try:
@@ -344,7 +344,7 @@ class RunDelivery:
             self._refused(run, what, error)
             return False
         except WorkbenchError as error:
-            # A full disk is mended by its owner, not by giving the artifact up.
+            # A storage error, such as a full disk, is fixed by the user; the artifact must not be skipped.
             if self.patient or isinstance(error, StorageError):
                 raise
             self.store.ping()

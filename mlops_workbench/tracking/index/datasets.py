@@ -19,13 +19,13 @@ SELECT d.uid, r.name, r.experiment, d.name, d.context, d.digest, d.rows, d.colum
     r.start_ms, d.profile
 FROM datasets d JOIN runs r ON r.uid = d.uid AND r.started = 1
 """
-_MEANT = """
+_BY_PREFIX = """
 SELECT DISTINCT d.digest FROM datasets d JOIN runs r ON r.uid = d.uid AND r.started = 1
 WHERE d.digest >= ? AND d.digest < ? LIMIT 2
 """
-# A snapshot that another run kept of the same content is as good as one of its own; looked up once for all its uses.
+# Another run's snapshot of the same content serves as well.
 _KEPT = "SELECT max(snapshot) FROM datasets WHERE digest = ? AND covers = 'content' AND snapshot <> ''"
-# Ids of runs sort by time: the least is found in the index, however many runs used the same data.
+# Ids of runs sort by time: the index gives the least, however many runs used the same data.
 _FIRST = "SELECT start_ms, name FROM runs WHERE started = 1 AND uid = (SELECT min(uid) FROM datasets WHERE digest = ?)"
 
 
@@ -53,12 +53,12 @@ def versions_of_digest(query: Query, digest: str) -> list[DatasetVersion]:
         More than one version begins with it.
     """
     if len(digest) < _MIN_PREFIX or not all(character in "0123456789abcdef" for character in digest):
-        raise NotFound(f"'{digest}' is no version of data", hint="give at least 6 hexadecimal digits of one")
-    found = query(_MEANT, (digest, digest + "g"))
+        raise NotFound(f"'{digest}' is not a version of data", hint="give at least 6 hexadecimal digits of one")
+    found = query(_BY_PREFIX, (digest, digest + "g"))
     if not found:
         raise NotFound(f"no run used a version of data '{digest}'", hint="'mlops data list RUN' shows those of a run")
     if len(found) > 1:
-        raise InvalidInput(f"more than one version of data begins with '{digest}'", hint="give more of it")
+        raise InvalidInput(f"more than one version of data begins with '{digest}'", hint="give more digits")
     return _versions(
         query, query(f"{_SELECT} WHERE d.digest = ? ORDER BY r.start_ms DESC, d.uid DESC LIMIT 1000", found[0])
     )

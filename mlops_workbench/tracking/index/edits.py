@@ -1,7 +1,7 @@
-"""What was changed in MLflow itself in runs of the journals here: names, notes, tags, and values that were added.
+"""Edits of journalled runs in MLflow itself: names, notes, tags, and values that were added.
 
-The journals do not tell it, so the read index has it from MLflow, and a new index again. A change is what differs
-from what delivery writes; that can be told only of a run of which nothing waits to be delivered.
+They are not in the journals, so the read index, and a rebuilt one, reads them from MLflow. An edit is a difference
+from what delivery writes; it can be determined only for a run that is delivered completely.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from mlops_workbench.tracking.index.followed import number_of
 from mlops_workbench.tracking.index.metrics import put_last_values
 from mlops_workbench.tracking.mapping.values import MAX_RUN_NAME, MAX_TAG, as_text, clip, store_name
 
-#: Whether all that is known of a run, by its uid, MLflow's id and the sessions that wrote it, had been delivered when
-#: MLflow was asked, and it is the run that was delivered.
+#: Whether a run (its uid, MLflow's id and the sessions that wrote it) was delivered to that id, and completely, before
+#: MLflow was read.
 Settled: TypeAlias = Callable[[str, str, set[str]], bool]
 
 _NOTE = "note"
@@ -25,11 +25,11 @@ _PAGE = 500
 
 
 def put_edits(connection: sqlite3.Connection, runs: Sequence[Run], settled: Settled) -> list[str]:
-    """Take in what was changed in MLflow in ended runs of the journals here. Return the uids of those that changed.
+    """Write edits of ended journalled runs to the index. Return the uids of the runs that changed.
 
-    Names, notes and tags become what MLflow has. Parameters and metrics are taken where the run had none of the name:
-    MLflow lets no parameter change, and a metric that it has differently may be one that it could not keep as it was.
-    A tag that was deleted there stays.
+    Names, notes and tags become those of MLflow. Parameters and metrics are added where the run has none of the name:
+    a parameter in MLflow cannot change, and a metric may differ because MLflow could not store its value.
+    A tag that was deleted in MLflow stays.
 
     Parameters
     ----------
@@ -38,14 +38,14 @@ def put_edits(connection: sqlite3.Connection, runs: Sequence[Run], settled: Sett
     runs : sequence of Run
         Runs as MLflow has them.
     settled : Settled
-        Asked of each run that MLflow has otherwise.
+        Called for each run that differs in MLflow.
     """
-    there = {run.uid: run for run in runs}
+    stored = {run.uid: run for run in runs}
     own = dict(
         _of(
             connection,
             "SELECT uid, name FROM runs WHERE started = 1 AND origin = '' AND end_ms > 0 AND uid IN ",
-            list(there),
+            list(stored),
         )
     )
     known: dict[str, dict[str, dict[str, str]]] = {}
@@ -55,7 +55,7 @@ def put_edits(connection: sqlite3.Connection, runs: Sequence[Run], settled: Sett
             known[table][uid].update({name: text, store_name(name): text})
     changed = []
     for uid, name in own.items():
-        run = there[uid]
+        run = stored[uid]
         new_name = run.name if name and run.name and run.name not in _delivered_names(name) else ""
         tags = dict(_edited_tags(run.tags, known["tags"][uid]))
         params = {key: text for key, text in run.params.items() if key not in known["params"][uid]}
@@ -79,13 +79,13 @@ def put_edits(connection: sqlite3.Connection, runs: Sequence[Run], settled: Sett
 
 
 def _edited_tags(theirs: dict[str, str], ours: dict[str, str]) -> Iterator[tuple[str, str]]:
-    """Tags that MLflow has otherwise than they were delivered, by the name that it has them under."""
+    """Tags that differ in MLflow from the delivered ones, by their name in MLflow."""
     for key, text in theirs.items():
         name = key
         if key == NOTE and key not in ours:
             name = _NOTE
         elif key == _NOTE and NOTE in theirs:
-            # Delivered under both names; MLflow's page changes the other one.
+            # Delivered under both names; MLflow's UI edits the other one.
             continue
         elif key.startswith(("mlflow.", "mlops.")) and (key not in ours or key == RUN_NAME):
             continue

@@ -1,12 +1,12 @@
-"""MLflow's filter language, read into conditions.
+"""MLflow's filter language, parsed into conditions.
 
 ``metrics.auc > 0.8 and params.depth = 6 and tags."team/name" ILIKE 'ann%'``: comparisons joined by AND, each of an
-identifier, an operator and a value, as ``MlflowClient.search_runs`` takes them. Beyond it, a parameter compares with a
-number as a number (in MLflow it is text only), lists may be used with every parameter, tag and text, and
-``experiment``, ``kind``, ``notebook`` and ``duration`` (in seconds) are attributes.
+identifier, an operator and a value, as in ``MlflowClient.search_runs``. In addition, a parameter is compared with a
+number as a number (MLflow: as text), lists may be used with every parameter, tag and text, and ``experiment``,
+``kind``, ``notebook`` and ``duration`` (in seconds) are attributes.
 
-Text values stand in quotes, names with other characters than letters, digits, ``_``, ``.`` and ``/`` in backquotes or
-double quotes.
+Text values are quoted; names with characters other than letters, digits, ``_``, ``.`` and ``/`` are put in backquotes
+or double quotes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mlops_workbench.core.errors import InvalidInput, did_you_mean
 Kind: TypeAlias = Literal["metrics", "params", "tags", "attributes", "datasets"]
 Operand: TypeAlias = "str | int | float | tuple[str | int | float, ...] | None"
 
-#: Spellings of the kinds, as MLflow knows them.
+#: MLflow's spellings of the kinds.
 _KINDS: dict[str, Kind] = {
     **dict.fromkeys(("metric", "metrics"), "metrics"),
     **dict.fromkeys(("param", "params", "parameter", "parameters"), "params"),
@@ -29,7 +29,7 @@ _KINDS: dict[str, Kind] = {
     **dict.fromkeys(("dataset", "datasets"), "datasets"),
 }  # fmt: skip
 
-#: Attributes and what is compared: text or a number.
+#: Attributes and the type of their values.
 ATTRIBUTES: dict[str, type] = {
     "run_id": str, "run_name": str, "status": str, "user_id": str, "start_time": int, "end_time": int,
     "experiment": str, "kind": str, "notebook": str, "duration": float,
@@ -80,18 +80,18 @@ def parse_filter(text: str) -> list[Condition]:
     Raises
     ------
     InvalidInput
-        It is no filter; `where` shows the place.
+        The filter is not valid; `where` shows the place.
     """
     return _Parser(text).conditions()
 
 
 def parse_identifier(text: str) -> tuple[Kind, str]:
-    """Kind and name of what a filter or an order speaks of; a bare name is an attribute.
+    """Kind and name of an identifier in a filter or an order; a bare name is an attribute.
 
     Raises
     ------
     InvalidInput
-        There is no such kind or attribute.
+        Unknown kind or attribute.
     """
     kind, dot, name = text.strip().partition(".")
     if not dot:
@@ -99,7 +99,7 @@ def parse_identifier(text: str) -> tuple[Kind, str]:
     found = _KINDS.get(kind.strip('`"'))
     if found is None:
         raise InvalidInput(
-            f"'{kind}' is nothing that runs have",
+            f"runs have no '{kind}'",
             hint=f"{did_you_mean(kind, set(_KINDS.values()))}; write metrics.NAME, params.NAME, tags.NAME or status",
         )
     if name[:1] in ("`", '"') and name[-1:] == name[:1] and len(name) > 1:
@@ -108,7 +108,7 @@ def parse_identifier(text: str) -> tuple[Kind, str]:
         name = _ALIASES.get(name, name)
         if name == "artifact_uri":
             raise InvalidInput(
-                "only MLflow knows where the files of a run lie",
+                "runs cannot be filtered by artifact_uri here",
                 hint="use run_id or experiment, which are parts of it, or MlflowClient().search_runs",
             )
         if name not in ATTRIBUTES:
@@ -116,7 +116,7 @@ def parse_identifier(text: str) -> tuple[Kind, str]:
     if found == "datasets" and name not in _DATASET:
         raise InvalidInput(f"data sets have no '{name}'", hint=did_you_mean(name, _DATASET))
     if not name:
-        raise InvalidInput(f"'{text}' names no {found.removesuffix('s')}", hint=f"write {found}.NAME")
+        raise InvalidInput(f"'{text}' has no name after the dot", hint=f"write {found}.NAME")
     return found, name
 
 
@@ -137,7 +137,7 @@ class _Parser:
                 return found
             if token.text.upper() != "AND":
                 hint = (
-                    "conditions are joined by AND only; ask twice for OR"
+                    "conditions are joined by AND only; search twice for OR"
                     if token.text.upper() == "OR"
                     else "join conditions by AND; put text into quotes"
                 )
@@ -176,7 +176,8 @@ class _Parser:
                 return "IS NULL"
             if self._word("NOT") and self._word("NULL"):
                 return "IS NOT NULL"
-        raise self._error(f"'{token.text}' is no operator", token, "use = != > >= < <= LIKE ILIKE IN, NOT IN, IS NULL")
+        hint = "use = != > >= < <= LIKE ILIKE IN, NOT IN, IS NULL"
+        raise self._error(f"'{token.text}' is not an operator", token, hint)
 
     def _value(self, operator: str) -> str | int | float:
         token = self._take(f"a value after {operator}", "a number, or text in quotes: 'abc'")
@@ -184,12 +185,12 @@ class _Parser:
             return int(token.text) if re.fullmatch(r"[-+]?\d+", token.text) else float(token.text)
         if token.kind == "string" or (token.kind == "name" and token.text[0] == '"' == token.text[-1]):
             return token.text[1:-1]
-        raise self._error(f"'{token.text}' is no value", token, f"put text into quotes: '{token.text}'")
+        raise self._error(f"'{token.text}' is not a value", token, f"put text into quotes: '{token.text}'")
 
     def _list(self) -> tuple[str | int | float, ...]:
         token = self._take("a list", "for example: IN ('a', 'b')")
         if token.text != "(":
-            raise self._error(f"'{token.text}' is not the begin of a list", token, "for example: IN ('a', 'b')")
+            raise self._error(f"'{token.text}' does not begin a list", token, "for example: IN ('a', 'b')")
         values = []
         while True:
             values.append(self._value("("))

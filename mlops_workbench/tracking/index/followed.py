@@ -1,4 +1,4 @@
-"""Runs that were read from MLflow, in the read index."""
+"""Runs in the read index that were read from MLflow."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _COLUMNS = (
 
 
 def number_of(text: str) -> float | None:
-    """A parameter as a number, None when it is none."""
+    """A parameter as a number, None if it is not one."""
     try:
         number = float(text)
     except ValueError:
@@ -26,9 +26,9 @@ def number_of(text: str) -> float | None:
 
 
 def put_followed(connection: sqlite3.Connection, run: Run) -> bool:
-    """Take in a run as MLflow has it; True when that changed anything.
+    """Write a run of MLflow to the index; True when that changed anything.
 
-    A run of the journals here is left as they tell it: MLflow says of it only whether it was deleted.
+    A journalled run is not changed, except that it is shown again if it was restored in MLflow.
     """
     found = connection.execute("SELECT started, origin FROM runs WHERE uid = ?", (run.uid,)).fetchone()
     if found is not None and found[0] and found[1] == "":
@@ -38,17 +38,17 @@ def put_followed(connection: sqlite3.Connection, run: Run) -> bool:
             "SELECT uid FROM runs WHERE run_id = ? AND run_id <> ''", (run.parent_uid,)
         ).fetchone()
         run = replace(run, parent_uid=parent[0] if parent else run.parent_uid)
-    wanted = tuple(getattr(run, column) for column in _COLUMNS)
+    columns = tuple(getattr(run, column) for column in _COLUMNS)
     known = connection.execute(
         f"SELECT {', '.join(_COLUMNS)} FROM runs WHERE uid = ? AND started = 1", (run.uid,)
     ).fetchone()
-    if known == wanted and _values(connection, run.uid) == (run.params, run.tags, run.metrics):
+    if known == columns and _values(connection, run.uid) == (run.params, run.tags, run.metrics):
         return False
     marks = ", ".join("?" * len(_COLUMNS))
     connection.execute(
         f"INSERT OR REPLACE INTO runs (uid, started, origin, last_ms, {', '.join(_COLUMNS)})"
         f" VALUES (?, 1, 'mlflow', ?, {marks})",
-        (run.uid, run.end_ms or run.start_ms, *wanted),
+        (run.uid, run.end_ms or run.start_ms, *columns),
     )
     for table in ("params", "tags", "metrics"):
         connection.execute(f"DELETE FROM {table} WHERE uid = ?", (run.uid,))
@@ -65,36 +65,36 @@ def put_followed(connection: sqlite3.Connection, run: Run) -> bool:
 def drop_followed(
     connection: sqlite3.Connection, run_ids: Iterable[str], acknowledged: Callable[[str, str], bool]
 ) -> list[str]:
-    """Take out runs that were deleted in MLflow; those of the journals here are hidden. Return their uids.
+    """Remove runs that were deleted in MLflow, and hide journalled ones. Return their uids.
 
     Parameters
     ----------
     connection : Connection
         The index.
     run_ids : iterable of str
-        MLflow's ids of the runs that it does not have.
+        MLflow's ids of the deleted runs.
     acknowledged : callable
-        Whether this MLflow ever had a run of the journals here, by its uid and MLflow's id of it.
+        Whether this MLflow has acknowledged a journalled run, by its uid and MLflow's id of it.
     """
-    gone = []
+    dropped = []
     for run_id in run_ids:
         for uid, origin in connection.execute(
             "SELECT uid, origin FROM runs WHERE run_id = ? AND run_id <> '' AND started = 1", (run_id,)
         ).fetchall():
             if origin == "" and not acknowledged(uid, run_id):
                 continue
-            gone.append(uid)
+            dropped.append(uid)
             if origin == "":
                 connection.execute("UPDATE runs SET started = -1 WHERE uid = ?", (uid,))
             else:
-                _forget(connection, uid)
-    return gone
+                _delete(connection, uid)
+    return dropped
 
 
 def delivered_ids(
     connection: sqlite3.Connection, run_id_of: Callable[[str], str | None], model_id_of: Callable[[str], str | None]
 ) -> tuple[list[tuple[str, str]], list[tuple[str, str, str]]] | None:
-    """MLflow's ids that the index lacks: of runs with their uid, of models with theirs and the run's; None for none."""
+    """MLflow's ids that the index lacks, as ``(run id, uid)`` and ``(model id, model uid, uid)``; None for none."""
     runs = [
         (run_id, uid)
         for (uid,) in connection.execute("SELECT uid FROM runs WHERE run_id = ''").fetchall()
@@ -111,17 +111,17 @@ def delivered_ids(
 def put_ids(
     connection: sqlite3.Connection, runs: list[tuple[str, str]], models: list[tuple[str, str, str]]
 ) -> list[str]:
-    """Take in what :func:`delivered_ids` found. Return the uids of runs that changed."""
+    """Write what :func:`delivered_ids` found. Return the uids of runs that changed."""
     connection.executemany("UPDATE runs SET run_id = ? WHERE uid = ?", runs)
     connection.executemany("UPDATE models SET model_id = ? WHERE model_uid = ?", [model[:2] for model in models])
     return [*(uid for _, uid in runs), *(uid for *_, uid in models)]
 
 
 def leave_store(connection: sqlite3.Connection) -> list[str]:
-    """Take out all that only the MLflow had that was followed until now. Return the uids of runs that changed."""
+    """Remove everything that came from the MLflow followed until now. Return the uids of runs that changed."""
     others = [uid for (uid,) in connection.execute("SELECT uid FROM runs WHERE origin <> ''").fetchall()]
     for uid in others:
-        _forget(connection, uid)
+        _delete(connection, uid)
     own = connection.execute(
         "UPDATE runs SET run_id = '', started = abs(started) WHERE run_id <> '' OR started = -1 RETURNING uid"
     ).fetchall()
@@ -129,13 +129,13 @@ def leave_store(connection: sqlite3.Connection) -> list[str]:
     return [*others, *(uid for (uid,) in own)]
 
 
-def _forget(connection: sqlite3.Connection, uid: str) -> None:
+def _delete(connection: sqlite3.Connection, uid: str) -> None:
     for table in ("runs", "params", "tags", "metrics"):
         connection.execute(f"DELETE FROM {table} WHERE uid = ?", (uid,))
 
 
 def followed_open(connection: sqlite3.Connection, limit: int) -> list[str]:
-    """MLflow's ids of runs under way that others write, the newest first."""
+    """MLflow's ids of running runs that others write, the newest first."""
     rows = connection.execute(
         "SELECT run_id FROM runs WHERE status = 'RUNNING' AND origin = 'mlflow' ORDER BY start_ms DESC LIMIT ?",
         (limit,),
@@ -144,7 +144,7 @@ def followed_open(connection: sqlite3.Connection, limit: int) -> list[str]:
 
 
 def missing(connection: sqlite3.Connection, runs: Sequence[Run], before: Sequence[Run], *, last: bool) -> list[str]:
-    """MLflow's ids of indexed runs that should be on a page, by when they started, and are not.
+    """MLflow's ids of indexed runs whose start time belongs on a page that does not have them.
 
     Parameters
     ----------
@@ -153,17 +153,17 @@ def missing(connection: sqlite3.Connection, runs: Sequence[Run], before: Sequenc
     runs, before : sequence of Run
         The page, and the one before it, empty for the first.
     last : bool
-        There is no page after it, so that all older runs should be there too.
+        It is the last page, so that all older runs belong on it too.
     """
     newest = before[-1].start_ms if before else MAX_INT
-    # Those that started in the same millisecond as the last one may be on the next page, which looks for them.
+    # Runs that started in the same millisecond as the last one may be on the next page.
     oldest = runs[-1].start_ms if runs and not last else -1
-    there = {run.run_id for run in (*before, *runs)}
+    present = {run.run_id for run in (*before, *runs)}
     rows = connection.execute(
         "SELECT run_id FROM runs WHERE start_ms > ? AND start_ms <= ? AND run_id <> '' AND started = 1",
         (oldest, newest),
     )
-    return [run_id for (run_id,) in rows if run_id not in there]
+    return [run_id for (run_id,) in rows if run_id not in present]
 
 
 def _values(connection: sqlite3.Connection, uid: str) -> tuple[dict[str, str], dict[str, str], dict[str, float | None]]:

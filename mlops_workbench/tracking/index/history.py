@@ -1,4 +1,4 @@
-"""Histories of metrics, read from the index: whole, or as few points as a chart can show."""
+"""Histories of metrics, read from the index: all points, or as many as a chart can show."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Query: TypeAlias = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
 
 _SERIES = "SELECT step, at_ms, value, text FROM points WHERE series = ?"
 _ORDER = " ORDER BY step, at_ms, ordinal"
-#: A sample with fewer than this part of the points asked for comes from steps that are spread very unevenly.
+#: A sample with fewer than this fraction of the requested points means that the steps are spread very unevenly.
 _SPARSE = 4
 
 
@@ -30,8 +30,8 @@ def history(query: Query, uid: str, name: str, max_points: int | None = None) ->
     uid, name : str
         Run and metric.
     max_points : int, optional
-        Give about so many of them, evenly spread over the steps (over time, if there is only one step); the first
-        and the last are always among them.
+        Return about this many, evenly spread over the steps (over time, if there is only one step), the first and
+        the last included.
     """
     found = query("SELECT series, points FROM metrics WHERE uid = ? AND name = ?", (uid, name))
     if not found or not found[0][1]:
@@ -52,7 +52,7 @@ def thinned(points: list[MetricPoint], max_points: int | None) -> list[MetricPoi
 
 
 def _sample(query: Query, series: int, count: int, wanted: int) -> list[tuple[Any, ...]]:
-    # Looking up where each part begins costs the same for a thousand points and for a hundred million.
+    # A lookup by step costs the same for a thousand points and for a hundred million.
     first = query(f"{_SERIES}{_ORDER} LIMIT 1", (series,))[0]
     last = query(f"{_SERIES} ORDER BY step DESC, at_ms DESC, ordinal DESC LIMIT 1", (series,))[0]
     column, axis = ("step", 0) if first[0] != last[0] else ("at_ms", 1)

@@ -1,7 +1,7 @@
 """Metrics in the read index: every point in order of steps, and the last value of each metric of a run.
 
-Points come by the million, so they are gathered over the records of a batch and written together. A point names its
-series by a number, which makes its row as short as can be.
+There may be millions of points, so those of a batch are written together. A point refers to its series by a number,
+which keeps its row short.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from mlops_workbench.tracking.sqlite import insert_rows
 
 
 class _Last(NamedTuple):
-    """Last value of a metric of a run: that of the highest (step, time, value), as in MLflow."""
+    """Last value of a metric: that of the highest (step, time, value), as in MLflow."""
 
     step: int
     at_ms: int
@@ -31,22 +31,28 @@ class _Last(NamedTuple):
 
 
 class MetricRows:
-    """Metrics of a batch on their way into the index."""
+    """Metrics of a batch, to be written to the index.
+
+    Attributes
+    ----------
+    last_ms : dict
+        Time of the last metric of each run, by its uid.
+    """
 
     def __init__(self) -> None:
-        self.seen: dict[str, int] = {}
+        self.last_ms: dict[str, int] = {}
         self._points: dict[tuple[str, str], list[tuple[int, int, float | None, str | None]]] = {}
 
     def clear(self) -> None:
         """Forget what was added."""
-        self.seen.clear()
+        self.last_ms.clear()
         self._points.clear()
 
     def add(self, record: Metrics) -> None:
-        """Take in a record."""
+        """Add the values of a record."""
         uid, at_ms, step = record.run_uid, step_for_store(record.at_ms), step_for_store(record.step)
-        if at_ms > self.seen.get(uid, -1):
-            self.seen[uid] = at_ms
+        if at_ms > self.last_ms.get(uid, -1):
+            self.last_ms[uid] = at_ms
         for name, value in record.values.items():
             if type(value) is float and -MAX_FLOAT < value < MAX_FLOAT:
                 point = (step, at_ms, value, None)
@@ -61,7 +67,7 @@ class MetricRows:
         """Write what was added, inside the caller's transaction."""
         if not self._points:
             return
-        # Numbers of series and points grow for ever: a point is never overwritten by a later one.
+        # Numbers of series and points are never reused, so that no point is overwritten.
         state = dict(connection.execute("SELECT name, value FROM state WHERE name IN ('series', 'points')"))
         series, count = state["series"], state["points"]
         rows: list[tuple[Any, ...]] = []
@@ -91,7 +97,7 @@ class MetricRows:
 def put_last_values(
     connection: sqlite3.Connection, uid: str, values: Iterable[tuple[str, int, int, Number | None]]
 ) -> None:
-    """Write last values, as ``(name, step, ms, value)``, of a run whose points are elsewhere."""
+    """Write last values, as ``(name, step, ms, value)``, of a run whose points are not in the index."""
     connection.executemany(
         "INSERT OR REPLACE INTO metrics VALUES (?, ?, ?, ?, ?, ?, 0, 0)",
         [

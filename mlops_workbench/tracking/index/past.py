@@ -1,4 +1,4 @@
-"""The past of a run as a kernel looks it up: in the index file as it is, within milliseconds, or not at all."""
+"""Earlier runs that a kernel compares a run with, read from the index within milliseconds or not at all."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mlops_workbench.core.run_ranking import EarlierRuns
 from mlops_workbench.core.runs import Run
 from mlops_workbench.tracking.index.schema import SCHEMA_VERSION
 
-#: SQLite steps between two looks at the clock.
+#: SQLite steps between two checks of the deadline.
 _STEPS = 2000
 _MAX_METRICS = 24
 _RUN = (
@@ -21,12 +21,12 @@ _RUN = (
     " AND experiment = ? AND status = 'FINISHED' AND kind = ? AND parent_uid = ? AND uid <> ?"
     " AND (start_ms, uid) < (?, ?)"
 )
-#: So few runs are gone through; among more, the metric's own order leads to the best.
+#: Up to this many runs are scanned; with more, the index by metric value finds the best.
 _FEW = 500
 _COUNT = "SELECT count(*) FROM (SELECT 1 FROM runs WHERE experiment = ? LIMIT ?)"
 _BEST = (
     "SELECT m.value FROM {tables} WHERE r.uid = m.uid AND m.name = ?"
-    # What lies beyond stands for an infinity.
+    # Values beyond represent infinities.
     " AND m.value BETWEEN -1e308 AND 1e308"
     " AND r.started = 1 AND r.experiment = ? AND r.status = 'FINISHED' AND r.kind = ? AND r.parent_uid = ?"
     " AND r.uid <> ? ORDER BY m.value {order} LIMIT 1"
@@ -35,28 +35,27 @@ _RUNS_FIRST, _METRICS_FIRST = "runs r CROSS JOIN metrics m", "metrics m CROSS JO
 
 
 def read_past(path: Path, run: Run, *, seconds: float = 0.02) -> EarlierRuns | None:
-    """What the read index knows of the runs before one.
+    """Earlier runs of the same experiment and kind, and the best values of the metrics.
 
     Parameters
     ----------
     path : Path
-        The index. It is opened for reading only, and never made: a kernel must not get in the way of the process
-        that writes it.
+        The index, opened for reading only and never created, so that a kernel does not block its writer.
     run : Run
         The run that has just ended.
     seconds : float
-        Longest time to look.
+        Longest time to search.
 
     Returns
     -------
     EarlierRuns or None
-        None when the index is not there or is of another version; without the best values that took too long.
+        None when the index is missing or of another version; without the best values that took too long.
     """
     if not path.is_file():
         return None
     deadline = time.monotonic() + seconds
     try:
-        # as_uri escapes what would mean something in a URI.
+        # as_uri escapes characters that have a meaning in a URI.
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=0)) as connection:
             connection.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS)
             if connection.execute("PRAGMA user_version").fetchone()[0] != SCHEMA_VERSION:
@@ -93,13 +92,13 @@ def _best(connection: sqlite3.Connection, run: Run) -> dict[str, float]:
                 if row is not None:
                     best[name] = row[0]
     except sqlite3.OperationalError:
-        # The time is over: what was found until now is true all the same.
+        # The deadline has passed; what was found until now is valid.
         return best
     return best
 
 
 def read_run_id(path: Path, uid: str) -> str:
-    """MLflow's id of a run, empty as long as it was not delivered or the index cannot be read."""
+    """MLflow's id of a run, empty if it is not delivered yet or the index cannot be read."""
     if not path.is_file():
         return ""
     try:

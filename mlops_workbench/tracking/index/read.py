@@ -1,4 +1,4 @@
-"""The read index: lists, searches and pages about runs in milliseconds, whatever MLflow does."""
+"""The read index: lists, searches and details of runs in milliseconds, without MLflow."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ from mlops_workbench.core.tags import shown_tags
 from mlops_workbench.tracking.index.datasets import datasets_of_run, versions_of_digest
 from mlops_workbench.tracking.index.filter import parse_filter
 from mlops_workbench.tracking.index.history import history, points_of
-from mlops_workbench.tracking.index.schema import connect
+from mlops_workbench.tracking.index.schema import REBUILD_HINT, connect
 from mlops_workbench.tracking.index.search import NOT_NESTED, RUN_COLUMNS, clause, column_clause, search
 from mlops_workbench.tracking.journals.files import Cursor
+from mlops_workbench.tracking.sqlite import ReplaceableFile
 
-#: Points of a metric that a page about a run gets, and points of all its metrics together.
+#: Points on the page of a run: of one metric, and of all its metrics together.
 PAGE_POINTS, _ALL_PAGE_POINTS = 1000, 40_000
-_RUN_COLUMNS = RUN_COLUMNS
 _MIN_PREFIX = 6
 
 
 @dataclass(frozen=True)
 class LoggedModel:
-    """A model that a run logged: its journal record and MLflow's id, empty until it was delivered."""
+    """A model that a run logged: its journal record and MLflow's id, empty until it is delivered."""
 
     uid: str
     record: Model
@@ -48,12 +48,12 @@ class LoggedModel:
 
 
 class ReadIndex:
-    """Read side of the index; any number of threads and processes may have one.
+    """Read side of the index; usable by any number of threads and processes.
 
     Parameters
     ----------
     path : Path
-        Index file; it is made when missing and may be deleted at any time.
+        Index file; created when missing, and may be deleted at any time.
     """
 
     def __init__(self, path: Path) -> None:
@@ -75,7 +75,7 @@ class ReadIndex:
         filter: str | None = None,
         nested: bool = True,
     ) -> list[Run]:
-        """Runs in order, those without the value they are ordered by last.
+        """Runs in order; those without the value they are ordered by come last.
 
         Parameters
         ----------
@@ -87,19 +87,19 @@ class ReadIndex:
         descending : bool
             Highest first.
         limit, offset : int
-            Page.
+            Number of runs to return, and to skip.
         parent : str, optional
             Only children of this run; an empty string gives runs without a parent.
         filter : str, optional
             A filter of MLflow's language, for example ``metrics.auc > 0.8 and params.depth = 6``; see
             :mod:`mlops_workbench.tracking.index.filter`.
         nested : bool
-            Also the runs that are a part of another run, such as the candidates of a search.
+            Whether to include runs that are part of another run, such as the candidates of a search.
 
         Raises
         ------
         InvalidInput
-            `order_by` is not known, or `filter` is none.
+            `order_by` or `filter` is not valid.
         """
         columns = {"experiment": experiment, "name": name, "status": status, "kind": kind, "parent_uid": parent}
         clauses = [column_clause(column, value) for column, value in columns.items() if value is not None]
@@ -110,17 +110,17 @@ class ReadIndex:
         return self._with_values(rows)
 
     def find(self, ref: str, experiment: str | None = None) -> Run:
-        """The run meant by `ref`: its uid or MLflow id, else the newest of that name, else a uid's beginning.
+        """The run with this uid or MLflow id, else the newest with this name, else the one whose id begins with `ref`.
 
         Raises
         ------
         NotFound
-            No run is meant; the hint names the nearest.
+            There is no such run; the hint names the nearest.
         InvalidInput
             `ref` is the beginning of more than one uid.
         """
         within, more = (" AND r.experiment = ?", (experiment,)) if experiment else ("", ())
-        select = f"SELECT {_RUN_COLUMNS} FROM runs r WHERE r.started = 1"
+        select = f"SELECT {RUN_COLUMNS} FROM runs r WHERE r.started = 1"
         rows = (
             self._query(f"{select} AND r.uid = ?", (ref,))
             or self._query(f"{select} AND r.run_id = ? AND r.run_id <> ''", (ref,))
@@ -134,7 +134,8 @@ class ReadIndex:
                 f"{select} AND (r.uid LIKE ? ESCAPE '\\' OR r.run_id LIKE ? ESCAPE '\\') LIMIT 2", (pattern, pattern)
             )
             if len(rows) > 1:
-                raise InvalidInput(f"more than one run begins with '{ref}'", hint="give more of its id, or its name")
+                hint = "give more digits of its id, or its name"
+                raise InvalidInput(f"more than one run id begins with '{ref}'", hint=hint)
         if not rows:
             names = self._query(
                 f"SELECT DISTINCT r.name FROM runs r WHERE r.started = 1{within} ORDER BY r.start_ms DESC LIMIT 500",
@@ -144,7 +145,7 @@ class ReadIndex:
             elsewhere = self._query("SELECT DISTINCT experiment FROM runs WHERE started = 1 AND name = ?", (ref,))
             hint = did_you_mean(ref, {name for (name,) in names if name})
             if found := ", ".join(sorted(f"'{name}'" for (name,) in elsewhere)):
-                hint = f"there is one in experiment {found}: switch to it with '%mlops experiment NAME', or give the id"
+                hint = f"it is in experiment {found}: switch to it with '%mlops experiment NAME', or give the run's id"
             raise NotFound(f"no run '{ref}'{where}", hint=hint)
         return self._with_values(rows)[0]
 
@@ -231,7 +232,7 @@ class ReadIndex:
         return list(msgspec.json.decode(rows[0][0])) if rows else []
 
     def experiments(self) -> list[Experiment]:
-        """Experiments with their number of runs, the one used last first."""
+        """Experiments with their number of runs, the most recently used first."""
         rows = self._query(
             "SELECT experiment, count(*), max(start_ms) AS last FROM runs WHERE started = 1 GROUP BY experiment"
             " ORDER BY last DESC"
@@ -270,7 +271,7 @@ class ReadIndex:
                 )
             raise NotFound(
                 f"run '{run.name}' logged no model",
-                hint="run its cell again and register it in the same session, or log_model(model) in the cell",
+                hint="call log_model(model) in its cell, or run the cell again and register it in the same session",
             )
         return LoggedModel(uid, msgspec.msgpack.decode(chosen[-1][1], type=Model), chosen[-1][2])
 
@@ -292,11 +293,11 @@ class ReadIndex:
         return dict(zip(("runs", "running", "experiments", "models"), row, strict=True))
 
     def revision(self) -> int:
-        """A number that grows with every change; it starts again at 0 with a new index."""
+        """A number that grows with every change; a new index starts again at 0."""
         return int(self._query("SELECT value FROM state WHERE name = 'revision'")[0][0])
 
     def changed_since(self, revision: int) -> list[tuple[str, str]]:
-        """What changed after `revision`, as ``(topic, id)`` in order of change; all of it after a rebuild."""
+        """Changes after `revision`, as ``(topic, id)`` in order; all changes after a rebuild."""
         if revision > self.revision():
             revision = 0
         return self._query("SELECT topic, id FROM changes WHERE revision > ? ORDER BY revision, topic, id", (revision,))
@@ -308,13 +309,16 @@ class ReadIndex:
 
     def close(self) -> None:
         """Close this thread's connection."""
-        connection = getattr(self._local, "connection", None)
-        if connection is not None:
-            connection.close()
-            self._local.connection = None
+        self._file().close()
+
+    def _file(self) -> ReplaceableFile:
+        if not hasattr(self._local, "file"):
+            self._local.file = ReplaceableFile(self.path, connect)
+        file: ReplaceableFile = self._local.file
+        return file
 
     def _run(self, uid: str) -> Run:
-        rows = self._query(f"SELECT {_RUN_COLUMNS} FROM runs r WHERE r.uid = ? AND r.started = 1", (uid,))
+        rows = self._query(f"SELECT {RUN_COLUMNS} FROM runs r WHERE r.uid = ? AND r.started = 1", (uid,))
         if not rows:
             raise NotFound(f"no run '{uid}'")
         return self._with_values(rows)[0]
@@ -335,7 +339,7 @@ class ReadIndex:
             for start in range(0, len(uids), 500):
                 some = uids[start : start + 500]
                 marks = ",".join("?" * len(some))
-                # A metric that is no finite number has a text that tells which.
+                # A metric that is not a finite number has its value as text.
                 shown = "CASE WHEN text IS NULL THEN value END" if table == "metrics" else "value"
                 for uid, name, value in self._query(
                     f"SELECT uid, name, {shown} FROM {table} WHERE uid IN ({marks}) ORDER BY uid, name", some
@@ -366,27 +370,12 @@ class ReadIndex:
     def _query(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         for again in (True, False):
             try:
-                return self._connection().execute(sql, values).fetchall()
+                return self._file().connection().execute(sql, values).fetchall()
             except sqlite3.Error as error:
-                # The file may have been replaced between two looks at it.
+                # The file may have been replaced since it was checked.
                 self.close()
                 if not again:
                     raise StorageError(
-                        f"cannot read the run index: {error}",
-                        where=str(self.path),
-                        hint="it is a cache: delete it and it is built anew",
+                        f"cannot read the read index: {error}", where=str(self.path), hint=REBUILD_HINT
                     ) from error
         raise AssertionError("unreachable")
-
-    def _connection(self) -> sqlite3.Connection:
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        try:
-            inode = self.path.stat().st_ino
-        except FileNotFoundError:
-            inode = -1
-        if connection is not None and inode == self._local.inode:
-            return connection
-        self.close()
-        connection = connect(self.path)
-        self._local.connection, self._local.inode = connection, self.path.stat().st_ino
-        return connection

@@ -1,4 +1,4 @@
-"""Tables of the read index. The file is a cache: another version of it is thrown away and built anew."""
+"""Tables of the read index. The file is a cache: one of another version is deleted and rebuilt."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from pathlib import Path
 
 from mlops_workbench.core.errors import StorageError
 
-#: Raised with every change of the tables below.
+#: To be incremented with every change of the tables below.
 SCHEMA_VERSION = 8
+#: Hint of errors about the file.
+REBUILD_HINT = "delete the file: it is a cache, and is rebuilt from the journals"
 
 _SCHEMA = """
 CREATE TABLE state (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
@@ -106,12 +108,12 @@ CREATE INDEX changes_by_revision ON changes (revision);
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open the index for one thread, and make it when there is none.
+    """Open the index for one thread, and create it when it is missing.
 
     Raises
     ------
     StorageError
-        The file cannot be made, or is not an index of this version.
+        The file cannot be created, or is not an index of this version.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -119,18 +121,14 @@ def connect(path: Path) -> sqlite3.Connection:
         try:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=NORMAL")
-            # LIKE tells case apart and ILIKE does not, as in MLflow's filter language.
+            # LIKE is case-sensitive and ILIKE is not, as in MLflow's filter language.
             connection.execute("PRAGMA case_sensitive_like=ON")
-            _make(connection, path)
+            _create_tables(connection, path)
         except BaseException:
             connection.close()
             raise
     except (sqlite3.Error, OSError) as error:
-        raise StorageError(
-            f"cannot open the read index: {error}",
-            where=str(path),
-            hint="it is a cache: delete it and it is built anew from the journals",
-        ) from error
+        raise StorageError(f"cannot open the read index: {error}", where=str(path), hint=REBUILD_HINT) from error
     return connection
 
 
@@ -141,7 +139,7 @@ def remove(path: Path) -> None:
             os.unlink(path.with_name(name))
 
 
-def _make(connection: sqlite3.Connection, path: Path) -> None:
+def _create_tables(connection: sqlite3.Connection, path: Path) -> None:
     found = connection.execute("PRAGMA user_version").fetchone()[0]
     if found == SCHEMA_VERSION:
         return
@@ -155,9 +153,9 @@ def _make(connection: sqlite3.Connection, path: Path) -> None:
             connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
         elif found != SCHEMA_VERSION:
             raise StorageError(
-                f"the read index has version {found}, this program makes version {SCHEMA_VERSION}",
+                f"the read index has version {found}, this program needs version {SCHEMA_VERSION}",
                 where=str(path),
-                hint="it is a cache: delete it and it is built anew from the journals",
+                hint=REBUILD_HINT,
             )
         connection.execute("COMMIT")
     except BaseException:

@@ -1,12 +1,12 @@
-"""Lists of runs: filter, order and page as statements that stay fast with a hundred thousand runs.
+"""Lists of runs: SQL for filter, order and page that is fast with a hundred thousand runs.
 
-Two ways to the first page:
+Two plans for the first page:
 
 * a condition that few runs meet (or a small experiment) *drives*: its runs are looked up and sorted;
-* otherwise the *order* drives: an index gives the runs in order, conditions are looked up run by run, and reading
+* otherwise the *order* drives: an index gives the runs in order, conditions are checked run by run, and reading
   stops when the page is full. Runs without the value they are ordered by come after those that have it.
 
-Which one is told by counting, at most `RARE` entries of an index.
+The plan is chosen by counting at most `RARE` entries of an index.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ RUN_COLUMNS = (
     "r.uid, r.run_id, r.experiment, r.name, r.kind, r.status, r.start_ms, r.end_ms, r.parent_uid, r.notebook, r.error,"
     " r.origin, r.user"
 )
-#: So many runs are sorted sooner than looked up in order.
+#: Up to this many runs are sorted faster than looked up in order.
 RARE = 3000
 
 _ATTRIBUTES = {
@@ -56,11 +56,11 @@ _ATTRIBUTES = {
 
 
 def _tag(name: str, otherwise: str) -> str:
-    """A tag as it was set, else what delivery writes under its name."""
+    """A tag as it was set, else the value that delivery writes."""
     return f"coalesce((SELECT t.value FROM tags t WHERE t.uid = r.uid AND t.name = '{name}'), {otherwise})"
 
 
-#: Tags that MLflow has of a run, and the index as a column or not as they are there.
+#: Tags that MLflow has of a run and the index keeps in columns, or derives.
 _TAGS = {
     RUN_NAME: "nullif(r.name, '')",
     USER: _tag(USER, "nullif(r.user, '')"),
@@ -89,7 +89,7 @@ _TAGS = {
 
 @dataclass(frozen=True)
 class Clause:
-    """A condition on a run `r`; `among` is a statement that gives the uids of the runs that meet it."""
+    """A condition on a run `r`; `among` selects the uids of the runs that meet it."""
 
     sql: str
     values: tuple[Any, ...]
@@ -99,7 +99,7 @@ class Clause:
 
 @dataclass(frozen=True)
 class Source:
-    """Runs in an order that an index gives: what follows FROM, a condition, and the order."""
+    """Runs in the order of an index: the text after FROM, a condition, and the order."""
 
     tables: str
     where: str
@@ -135,12 +135,12 @@ def search(
 
 
 def plan(query: Query, clauses: Sequence[Clause], order_by: str, *, descending: bool) -> list[Statement]:
-    """The statements that give the runs, one after the other.
+    """The statements that select the runs, one after the other.
 
     Raises
     ------
     InvalidInput
-        Runs cannot be ordered so.
+        `order_by` is not valid.
     """
     kind, name = _order(order_by)
     direction = "DESC" if descending else "ASC"
@@ -191,7 +191,7 @@ def column_clause(column: str, value: str) -> Clause:
     )  # fmt: skip
 
 
-#: Runs that are not a part of another run, such as the candidates of a search; those in a stage of a pipeline are.
+#: Runs that are not part of another run, as the candidates of a search are; runs in a stage of a pipeline are included.
 NOT_NESTED = Clause("NOT EXISTS (SELECT 1 FROM runs p WHERE p.uid = r.parent_uid AND p.kind = 'run')", ())
 
 
@@ -228,7 +228,7 @@ def _compare(column: str, operator: str, value: Any) -> tuple[str, tuple[Any, ..
 
 
 def _bound(value: Any) -> Any:
-    # An int beyond the database's is compared as the nearest double.
+    # An int outside the range of the database is compared as the nearest double.
     return float(value) if isinstance(value, int) and abs(value) > MAX_INT else value
 
 
@@ -287,7 +287,7 @@ def _ordered(kind: str, name: str, direction: str) -> list[Source]:
 
 
 def _column(kind: str, name: str) -> str:
-    """What the index has as a column or derives from columns; empty for what stands in a table of names and values."""
+    """SQL of a value that the index has as a column or derives from columns, else empty."""
     if kind == "attributes":
         return "r.uid" if name == "run_id" else _ATTRIBUTES[name]
     return _TAGS.get(name, "") if kind == "tags" else ""

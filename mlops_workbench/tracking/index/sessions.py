@@ -1,4 +1,4 @@
-"""Sessions in the read index: who writes the journals, and their signs of life."""
+"""Sessions in the read index: the processes that write the journals, and their heartbeats."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mlops_workbench.tracking.mapping.values import as_text
 
 
 def put_session(connection: sqlite3.Connection, session: str, record: SessionStart) -> None:
-    """Take in who writes a session's journals."""
+    """Write the process of a session to the index."""
     connection.execute(
         "INSERT INTO sessions VALUES (?, ?, ?, ?, ?, 0, ?, 0, 0) ON CONFLICT (session) DO UPDATE SET"
         " pid=excluded.pid, process_started=excluded.process_started, host=excluded.host, user=excluded.user,"
@@ -18,18 +18,18 @@ def put_session(connection: sqlite3.Connection, session: str, record: SessionSta
     )
 
 
-def know_session(connection: sqlite3.Connection, session: str) -> None:
-    """Make sure that there is a row for a session: its first journal, which says who writes it, may have expired.
+def ensure_session(connection: sqlite3.Connection, session: str) -> None:
+    """Add a row for a session whose first journal, which names its process, may have expired.
 
-    Of such a session only its silence is known, as of one on another host.
+    Such a session is judged by its heartbeats only, as one on another host.
     """
     if not connection.execute("SELECT 1 FROM sessions WHERE session = ?", (session,)).fetchone():
         connection.execute("INSERT INTO sessions VALUES (?, 0, 0, '', '', 0, 0, 0, 0)", (session,))
 
 
-def put_beat(connection: sqlite3.Connection, session: str, record: Heartbeat) -> list[str]:
-    """Take in a sign of life; give the uids of the runs that it brings back, which were given up."""
-    know_session(connection, session)
+def put_heartbeat(connection: sqlite3.Connection, session: str, record: Heartbeat) -> list[str]:
+    """Write a heartbeat to the index; return the uids of the runs that it reopens, which were ended as dead."""
+    ensure_session(connection, session)
     connection.execute(
         "UPDATE sessions SET due_ms=?, last_ms=max(last_ms, ?) WHERE session=?",
         (record.due_ms, record.at_ms, session),
@@ -43,6 +43,6 @@ def put_beat(connection: sqlite3.Connection, session: str, record: Heartbeat) ->
 
 
 def end_session(connection: sqlite3.Connection, session: str, record: SessionEnd) -> None:
-    """The session closed its journal in good order."""
-    know_session(connection, session)
+    """Note that the session has closed its journal."""
+    ensure_session(connection, session)
     connection.execute("UPDATE sessions SET ended=1, last_ms=max(last_ms, ?) WHERE session=?", (record.at_ms, session))

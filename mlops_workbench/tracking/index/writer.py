@@ -1,4 +1,4 @@
-"""Feed the read index: each batch of records and its cursor in one transaction."""
+"""Write the read index: each batch of records and its cursor in one transaction."""
 
 from __future__ import annotations
 
@@ -32,10 +32,11 @@ from mlops_workbench.core.tags import RUN_NAME
 from mlops_workbench.tracking.index.followed import delivered_ids, leave_store, number_of, put_ids
 from mlops_workbench.tracking.index.metrics import MetricRows
 from mlops_workbench.tracking.index.schema import connect, remove
-from mlops_workbench.tracking.index.sessions import end_session, know_session, put_beat, put_session
+from mlops_workbench.tracking.index.sessions import end_session, ensure_session, put_heartbeat, put_session
 from mlops_workbench.tracking.journals.files import REAPER, Cursor, JournalBatch, JournalFile
 from mlops_workbench.tracking.mapping.models import model_uid
 from mlops_workbench.tracking.mapping.values import UNUSABLE, as_text
+from mlops_workbench.tracking.sqlite import ReplaceableFile
 
 _log = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ _STATUSES = {"RUNNING", "FINISHED", "FAILED", "KILLED"}
 
 
 class IndexWriter:
-    """The one writer of a workspace's read index; its caller sees to that.
+    """The writer of a workspace's read index; the caller ensures that there is only one.
 
     Parameters
     ----------
@@ -53,48 +54,34 @@ class IndexWriter:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._inode = 0
-        self._connection = self._open()
+        self._database = ReplaceableFile(path, _open)
+        self._connection = self._database.connection()
         self._touched: set[tuple[str, str]] = set()
         self._metrics = MetricRows()
         self._file = JournalFile(path, "", "")
 
-    def _open(self) -> sqlite3.Connection:
-        try:
-            connection = connect(self.path)
-        except StorageError:
-            if not self.path.is_file():
-                raise
-            remove(self.path)
-            connection = connect(self.path)
-        self._inode = self.path.stat().st_ino
-        return connection
-
     def reopen_if_deleted(self) -> bool:
-        """Begin a new index if someone deleted the file; True when that happened."""
-        try:
-            same = self.path.stat().st_ino == self._inode
-        except FileNotFoundError:
-            same = False
-        if not same:
+        """Begin a new index if the file was deleted; True when that happened."""
+        replaced = self._database.replaced()
+        if replaced:
             self.replace()
-        return not same
+        return replaced
 
     def replace(self) -> None:
-        """Begin a new index in the place of this one."""
-        self._connection.close()
+        """Begin a new index in place of this one."""
+        self._database.close()
         # The write-ahead log of a deleted file must not be replayed into its successor.
         remove(self.path)
-        self._connection = self._open()
+        self._connection = self._database.connection()
 
     @property
     def connection(self) -> sqlite3.Connection:
-        """For reading outside a transaction."""
+        """Connection for reads outside a transaction."""
         return self._connection
 
     def close(self) -> None:
         """Close the file."""
-        self._connection.close()
+        self._database.close()
 
     def cursors(self) -> dict[str, Cursor]:
         """How far each journal file was read."""
@@ -102,38 +89,38 @@ class IndexWriter:
         return {file: Cursor(offset, sequence, bool(done)) for file, offset, sequence, done in rows}
 
     def apply(self, file: JournalFile, batch: JournalBatch, *, done: bool) -> None:
-        """Take in a batch of a file and remember how far it was read."""
+        """Write a batch of a file, and how far the file was read."""
         self._file = file
         try:
-            self._apply_all(file, batch, self._take, done=done)
+            self._apply_all(file, batch, self._apply_record, done=done)
         except UNUSABLE:
-            self._apply_all(file, batch, self._take_or_skip, done=done)
+            self._apply_all(file, batch, self._apply_or_skip, done=done)
 
-    def _apply_all(self, file: JournalFile, batch: JournalBatch, take: Callable[[Record], None], *, done: bool) -> None:
+    def _apply_all(self, file: JournalFile, batch: JournalBatch, put: Callable[[Record], None], *, done: bool) -> None:
         with self.transaction():
             for entry in batch.entries:
                 record = entry.record
                 if record is not None:
-                    take(record)
+                    put(record)
             self._write_metrics()
-            know_session(self._connection, file.session)
+            ensure_session(self._connection, file.session)
             self._connection.execute(
                 "INSERT OR REPLACE INTO cursors VALUES (?, ?, ?, ?)",
                 (file.name, batch.cursor.offset, batch.cursor.sequence, done),
             )
 
-    def _take(self, record: Record) -> None:
-        # The record that comes by the million, before all others.
+    def _apply_record(self, record: Record) -> None:
+        # Checked first, since there may be millions of them.
         if type(record) is Metrics:
             self._metrics.add(record)
         else:
             self._apply(record)
 
-    def _take_or_skip(self, record: Record) -> None:
-        # One record that cannot be used must not keep all later ones waiting; the journal still has it.
+    def _apply_or_skip(self, record: Record) -> None:
+        # One record that cannot be used must not block all later ones; the journal still has it.
         self._connection.execute("SAVEPOINT record")
         try:
-            self._take(record)
+            self._apply_record(record)
             self._write_metrics()
         except UNUSABLE:
             self._metrics.clear()
@@ -142,14 +129,14 @@ class IndexWriter:
         self._connection.execute("RELEASE record")
 
     def _write_metrics(self) -> None:
-        for uid, at_ms in self._metrics.seen.items():
-            self._seen(uid, at_ms)
+        for uid, at_ms in self._metrics.last_ms.items():
+            self._touch(uid, at_ms)
         self._metrics.write(self._connection)
         self._metrics.clear()
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """One transaction; what it touched gets a new revision."""
+        """One transaction; runs that it touched get a new revision."""
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             yield self._connection
@@ -176,7 +163,7 @@ class IndexWriter:
     # Delivery ---------------------------------------------------------------------------------------------------
 
     def note_store(self, identity: str) -> None:
-        """Forget what the index has of another MLflow than this: ids, and the runs of others."""
+        """Remove ids and runs of another MLflow than this one from the index."""
         known = self._connection.execute("SELECT value FROM state WHERE name = 'store'").fetchone()[0]
         if known == identity:
             return
@@ -187,26 +174,26 @@ class IndexWriter:
                 self._touched.update(("runs", uid) for uid in leave_store(connection))
 
     def note_delivered(self, run_id_of: Callable[[str], str | None], model_id_of: Callable[[str], str | None]) -> None:
-        """Fill in MLflow's ids of what was delivered since."""
+        """Write MLflow's ids of what was delivered since the last call."""
         if found := delivered_ids(self._connection, run_id_of, model_id_of):
             with self.transaction() as connection:
                 self._touched.update(("runs", uid) for uid in put_ids(connection, *found))
 
-    def under_way(self) -> list[str]:
-        """Uids of the runs of the journals here that have not ended."""
+    def running(self) -> list[str]:
+        """Uids of the journalled runs that have not ended."""
         rows = self._connection.execute("SELECT uid FROM runs WHERE status = 'RUNNING' AND origin = ''")
         return [uid for (uid,) in rows]
 
     def restored(self) -> bool:
-        """Whether the runs that MLflow has, and no journal, were looked up since this index was made."""
+        """Whether all runs of MLflow were read once since this index was created."""
         return bool(self._connection.execute("SELECT value FROM state WHERE name='restored'").fetchone()[0])
 
     def set_restored(self) -> None:
-        """All runs of MLflow were seen once since this index was made."""
+        """Note that all runs of MLflow were read once."""
         self._connection.execute("UPDATE state SET value = 1 WHERE name='restored'")
 
     def follow(self, change: Callable[[sqlite3.Connection], list[str]]) -> int:
-        """Change runs as MLflow tells them, in one transaction; `change` gives the uids of those it changed."""
+        """Apply changes from MLflow in one transaction; `change` returns the uids of the runs that it changed."""
         with self.transaction() as connection:
             changed = change(connection)
             self._touched.update(("runs", uid) for uid in changed)
@@ -216,7 +203,7 @@ class IndexWriter:
 
     @singledispatchmethod
     def _apply(self, record: Record) -> None:
-        """Records without a method change nothing in the index."""
+        """Write a record; types without a method of their own are not in the index."""
 
     @_apply.register
     def _(self, record: SessionStart) -> None:
@@ -224,7 +211,7 @@ class IndexWriter:
 
     @_apply.register
     def _(self, record: Heartbeat) -> None:
-        revived = put_beat(self._connection, self._file.session, record)
+        revived = put_heartbeat(self._connection, self._file.session, record)
         self._touched.update(("runs", uid) for uid in revived)
 
     @_apply.register
@@ -233,25 +220,25 @@ class IndexWriter:
 
     @_apply.register
     def _(self, record: RunStart) -> None:
-        # Seen in MLflow before its journal was read, which knows more.
+        # A run that was read from MLflow before its journal, which is more complete.
         self._connection.execute(
             "UPDATE runs SET origin='', started=0 WHERE uid=? AND origin='mlflow'", (record.run_uid,)
         )
-        self._seen(record.run_uid, record.start_ms)
-        # Of two sessions the one that is read first need not have been first.
+        self._touch(record.run_uid, record.start_ms)
+        # Files of two sessions may be read in another order than they were written.
         latest = self._connection.execute(
             "UPDATE runs SET resumed_ms=?, resumed_by=? WHERE uid=? AND resumed_ms <= ?",
             (record.start_ms, self._file.session, record.run_uid, record.start_ms),
         ).rowcount
         if not self._file.session.startswith(REAPER):
-            # A run that was given up for dead, or had ended, and is now carried on, by another process maybe.
-            carried_on = self._connection.execute(
+            # A run that had ended, or was ended as dead, and is resumed, possibly by another process.
+            resumed = self._connection.execute(
                 "UPDATE runs SET status='RUNNING', end_ms=0, reaped=0, error='' WHERE uid=?"
                 " AND (reaped=1 OR (end_ms > 0 AND end_ms < ?))",
                 (record.run_uid, record.start_ms),
             ).rowcount
-            if carried_on:
-                # It does not live for the sake of those that ended it.
+            if resumed:
+                # Only the session that resumed it keeps it alive.
                 self._connection.execute(
                     "DELETE FROM run_sessions WHERE uid=? AND session<>?", (record.run_uid, self._file.session)
                 )
@@ -278,7 +265,7 @@ class IndexWriter:
 
     @_apply.register
     def _(self, record: Params) -> None:
-        self._seen(record.run_uid)
+        self._touch(record.run_uid)
         self._put_params(record.run_uid, ((name, as_text(value)) for name, value in record.values.items()))
         if record.origin == "default":
             self._connection.executemany(
@@ -287,14 +274,14 @@ class IndexWriter:
 
     @_apply.register
     def _(self, record: Tags) -> None:
-        self._seen(record.run_uid)
+        self._touch(record.run_uid)
         if (name := record.values.get(RUN_NAME)) and isinstance(name, str):
             self._connection.execute("UPDATE runs SET name=? WHERE uid=?", (name, record.run_uid))
         self._put_tags(record.run_uid, record.values.items())
 
     @_apply.register
     def _(self, record: Artifact) -> None:
-        self._seen(record.run_uid)
+        self._touch(record.run_uid)
         self._connection.execute(
             "INSERT OR REPLACE INTO artifacts VALUES (?, ?, ?, ?, ?, ?)",
             (record.run_uid, record.path, record.size, record.media_type, record.kind, record.digest),
@@ -302,7 +289,7 @@ class IndexWriter:
 
     @_apply.register
     def _(self, record: Model) -> None:
-        self._seen(record.run_uid, record.at_ms)
+        self._touch(record.run_uid, record.at_ms)
         self._connection.execute(
             "INSERT OR REPLACE INTO models (model_uid, uid, name, estimator, format, at_ms, record)"
             " VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -314,7 +301,7 @@ class IndexWriter:
 
     @_apply.register
     def _(self, record: Dataset) -> None:
-        self._seen(record.run_uid)
+        self._touch(record.run_uid)
         self._connection.execute(
             "INSERT OR REPLACE INTO datasets VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
@@ -335,7 +322,7 @@ class IndexWriter:
 
     @_apply.register
     def _(self, record: Provenance) -> None:
-        self._seen(record.run_uid)
+        self._touch(record.run_uid)
         self._connection.execute(
             "INSERT OR REPLACE INTO provenance VALUES (?, ?, ?)",
             (record.run_uid, as_text(record.cells), as_text(record.warnings)),
@@ -344,9 +331,9 @@ class IndexWriter:
     @_apply.register
     def _(self, record: RunEnd) -> None:
         reaped = self._file.session.startswith(REAPER)
-        self._seen(record.run_uid, record.end_ms)
-        # What a run said of itself stands above what was concluded from its silence. An end is past when another
-        # session has carried the run on since, or has ended it later.
+        self._touch(record.run_uid, record.end_ms)
+        # An end that a run wrote itself has precedence over the reaper's. An end is obsolete if another session has
+        # resumed the run since, or has ended it later.
         changed = self._connection.execute(
             "UPDATE runs SET status=:status, end_ms=:end, error=:error, reaped=:reaped, ended_by=:session"
             " WHERE uid=:uid AND (resumed_ms <= :end OR resumed_by IN ('', :session))"
@@ -364,7 +351,7 @@ class IndexWriter:
                 (record.run_uid, record.output, record.traceback),
             )
 
-    def _seen(self, uid: str, at_ms: int = 0) -> None:
+    def _touch(self, uid: str, at_ms: int = 0) -> None:
         self._connection.execute(
             "INSERT INTO runs (uid, last_ms) VALUES (?, ?) ON CONFLICT (uid) DO UPDATE SET"
             " last_ms=max(last_ms, excluded.last_ms)",
@@ -385,3 +372,13 @@ class IndexWriter:
         self._connection.executemany(
             "INSERT OR REPLACE INTO tags VALUES (?, ?, ?)", [(uid, name, as_text(value)) for name, value in values]
         )
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    try:
+        return connect(path)
+    except StorageError:
+        if not path.is_file():
+            raise
+        remove(path)
+        return connect(path)

@@ -1,4 +1,4 @@
-"""What the read index knows and MLflow does not: how much it is, and since when."""
+"""The backlog: records that are in the read index and not in MLflow, and their age."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.records import Record
 from mlops_workbench.tracking.journals.files import REAPER, Cursor, JournalFile, read_batch
 
-#: Records that are looked at for the time of the oldest; the first ones of a kernel's beat have one.
-_LOOK = 50
+#: Records that are searched for the time of the oldest one.
+_PROBED_RECORDS = 50
 
 
 class Backlog(NamedTuple):
@@ -28,22 +28,22 @@ def backlog(files: Sequence[JournalFile], read: Mapping[str, Cursor], delivered:
     # Records are numbered over all files of a session.
     last: dict[str, int] = {}
     for file in files:
-        there, done = read.get(file.name), delivered.get(file.name, Cursor())
+        indexed, sent = read.get(file.name), delivered.get(file.name, Cursor())
         before = last.get(file.session, -1)
-        if there is None:
+        if indexed is None:
             continue
-        last[file.session] = max(before, there.sequence)
-        if there.offset <= done.offset:
+        last[file.session] = max(before, indexed.sequence)
+        if indexed.offset <= sent.offset:
             continue
-        size += there.offset - done.offset
-        records += max(there.sequence - max(done.sequence, before), 0)
-        at_ms = _time_of_next(file, done)
+        size += indexed.offset - sent.offset
+        records += max(indexed.sequence - max(sent.sequence, before), 0)
+        at_ms = _time_of_next(file, sent)
         oldest = at_ms if oldest is None or (at_ms and at_ms < oldest) else oldest
     return Backlog(size, records, max((now_ms() - oldest) / 1000, 0.0) if oldest else 0.0)
 
 
 def undelivered(files: Sequence[JournalFile], delivered: Mapping[str, Cursor], run_uid: str | None) -> dict[str, int]:
-    """How far each file is to be delivered for all that is in it now, or all of one run."""
+    """Offset up to which each file must be delivered for all its present records, or those of one run."""
     targets: dict[str, int] = {}
     for file in files:
         cursor = delivered.get(file.name, Cursor())
@@ -58,10 +58,10 @@ def undelivered(files: Sequence[JournalFile], delivered: Mapping[str, Cursor], r
     return targets
 
 
-def level(
+def in_sync(
     files: Sequence[JournalFile], read: Mapping[str, Cursor], delivered: Mapping[str, Cursor], sessions: set[str]
 ) -> bool:
-    """Whether just what was delivered of these sessions, and of the ends of dead ones, is in the index."""
+    """Whether index and MLflow have the same records of these sessions, and of the reaper."""
     return all(
         read.get(file.name, Cursor()).offset == delivered.get(file.name, Cursor()).offset
         for file in files
@@ -70,7 +70,7 @@ def level(
 
 
 def _time_of_next(file: JournalFile, cursor: Cursor) -> int | None:
-    batch = read_batch(file.path, cursor, frames=_LOOK)
+    batch = read_batch(file.path, cursor, frames=_PROBED_RECORDS)
     times = (_time(entry.record) for entry in batch.entries if entry.record is not None)
     return next((at_ms for at_ms in times if at_ms), None)
 

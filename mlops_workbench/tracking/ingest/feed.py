@@ -1,4 +1,4 @@
-"""From the journals into the read index, and the ends of runs whose process died."""
+"""Feed the read index from the journals, and end the runs of dead processes."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _log = logging.getLogger(__name__)
 
 
 class IndexFeed:
-    """Feeds one read index; its caller sees to it that nothing else does.
+    """Feeds one read index; the caller ensures that nothing else does.
 
     Parameters
     ----------
     workspace : Workspace
-        Its journals are read.
+        Whose index is fed.
     folder : JournalFolder
-        Those journals.
+        Its journals.
     """
 
     def __init__(self, workspace: Workspace, folder: JournalFolder) -> None:
@@ -34,29 +34,29 @@ class IndexFeed:
     def step(self, writer: IndexWriter, *, whole: bool = False) -> bool:
         """Read what is new, at most one batch of each file; True when there was anything.
 
-        With `whole` also look at once for processes that died, which is else done about every second.
+        With `whole` also check at once for dead processes, which is otherwise done about every second.
         """
         if writer.reopen_if_deleted() or whole:
-            self._watch.disturb()
-        elif self._watch.quiet():
+            self._watch.invalidate()
+        elif self._watch.unchanged():
             return False
         try:
             moved = self._read_journals(writer)
         except sqlite3.DatabaseError as error:
-            # Its subclasses speak of a lock, a full disk or a wrong statement; the class itself of a damaged file.
+            # The class itself means a damaged file; its subclasses mean a lock, a full disk or a wrong statement.
             if type(error) is not sqlite3.DatabaseError:
                 raise
-            _log.warning("the read index is damaged (%s) and built anew", error)
+            _log.warning("the read index is damaged (%s) and is rebuilt", error)
             writer.replace()
             moved = self._read_journals(writer)
         if moved:
-            self._watch.disturb()
+            self._watch.invalidate()
         else:
-            self._watch.settle(writer.cursors())
+            self._watch.mark_read(writer.cursors())
         return moved
 
     def _read_journals(self, writer: IndexWriter) -> bool:
-        # Before reading: what a process wrote that is dead by now is in its files by now.
+        # Before reading: a process that is dead now writes nothing more.
         dead = dead_sessions(writer.connection)
         moved = self._feed(writer, dead)
         orphans = orphaned_runs(writer.connection)
@@ -83,8 +83,8 @@ class IndexFeed:
                 if batch.entries or done:
                     writer.apply(file, batch, done=done)
                     moved = moved or bool(batch.entries)
-        gone = dead - unfinished
-        if gone:
+        finished = dead - unfinished
+        if finished:
             with writer.transaction() as connection:
-                connection.executemany("UPDATE sessions SET gone=1 WHERE session=?", [(session,) for session in gone])
+                connection.executemany("UPDATE sessions SET gone=1 WHERE session=?", [(name,) for name in finished])
         return moved

@@ -1,100 +1,109 @@
-"""Follow what others write to the same MLflow: other machines' workbenches, and plain MLflow code.
+"""Follow what others write to the same MLflow: workbenches on other machines, and plain MLflow code.
 
-MLflow tells of no changes, and its runs can be asked for by when they started only, which may be long before they
-appear: a journal that was delivered late. So one look is three bounded requests: the newest runs, those under way, and
-the next page of a sweep through all of them, which finds what came late and what was deleted.
+MLflow reports no changes, and its runs can be listed only by start time, which may be long before they appear (a
+journal that was delivered late). So an update makes three bounded requests: the newest runs, the running ones, and the
+next page of a sweep through all runs, which finds late and deleted ones.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from functools import cached_property
 
 from mlops_workbench.core.runs import Run
 from mlops_workbench.tracking.index.edits import Settled, put_edits
 from mlops_workbench.tracking.index.followed import drop_followed, followed_open, missing, put_followed
 from mlops_workbench.tracking.index.writer import IndexWriter
-from mlops_workbench.tracking.mlflow.runs import RunPage, RunSource
+from mlops_workbench.tracking.mlflow.runs import RunPage, RunSource, source_of
+from mlops_workbench.tracking.mlflow.store import TrackingStore
 
-#: Runs that are asked for one by one in a look: those that are missed, and those whose end was not seen.
+#: Runs fetched one by one in an update: those that are missing, and those whose end was not read.
 _SINGLE = 50
-#: Pages of new runs in a look; the sweep finds the rest.
+#: Pages of new runs in an update; the sweep finds the rest.
 _NEW_PAGES = 5
 
 
 class StoreFollower:
-    """Keeps the read index true to the runs that MLflow has.
+    """Keeps the read index consistent with the runs that MLflow has.
 
     Parameters
     ----------
-    source : RunSource
-        Runs of MLflow.
+    store : TrackingStore
+        Whose runs are read.
     writer : callable
-        Context with the index's writer, which nothing else uses meanwhile.
+        Returns a context with the index writer, for one thread at a time.
     acknowledged : callable
-        Whether this MLflow was given a run of the journals here, by its uid and MLflow's id of it.
-    seen : callable
-        Told of runs that MLflow has.
-    delivered : callable
-        Gives what tells later which runs of the journals here are delivered wholly by now.
+        Whether this MLflow has acknowledged a journalled run, by its uid and MLflow's id of it.
+    on_runs : callable
+        Called with runs that MLflow has.
+    settled : callable
+        Returns a `Settled` for what is delivered at the time of the call.
     """
 
     def __init__(
         self,
-        source: RunSource,
+        store: TrackingStore,
         writer: Callable[[], AbstractContextManager[IndexWriter]],
         acknowledged: Callable[[str, str], bool],
-        seen: Callable[[Sequence[Run]], None],
-        delivered: Callable[[], Settled],
+        on_runs: Callable[[Sequence[Run]], None],
+        settled: Callable[[], Settled],
     ) -> None:
-        self.source = source
+        self._store = store
         self._writer = writer
         self._acknowledged = acknowledged
-        self._seen = seen
-        self._delivered = delivered
-        #: There are changes in MLflow that could not be taken in yet.
+        self._on_runs = on_runs
+        self._settled = settled
+        self._lock = threading.RLock()
+        #: MLflow has changes that could not be written to the index yet.
         self._waiting = False
         self._sweep: RunPage | None = None
 
-    def look(self) -> bool:
-        """See what is new; True when the first sweep of a new index is not at its end, and more is to be had.
+    @cached_property
+    def source(self) -> RunSource:
+        """Where the runs are read from."""
+        return source_of(self._store)
+
+    def update(self) -> bool:
+        """Read what is new; True while the first sweep of a new index has not reached its end.
 
         Raises
         ------
         Unavailable
             MLflow does not answer.
         """
-        with self._writer() as writer:
-            restored = writer.restored()
-        if not restored:
-            return self._sweep_on()
-        if not self.source.changed() and self._sweep is None and not self._waiting:
+        with self._lock:
+            with self._writer() as writer:
+                restored = writer.restored()
+            if not restored:
+                return self._sweep_next()
+            if self.source.changed() or self._sweep is not None or self._waiting:
+                self._waiting = False
+                self._read_newest()
+                self._read_running()
+                self._sweep_next()
             return False
-        self._waiting = False
-        self._newest()
-        self._under_way()
-        self._sweep_on()
-        return False
 
-    def _newest(self) -> None:
+    def _read_newest(self) -> None:
         page: RunPage | None = None
         for _ in range(_NEW_PAGES):
             page, changed = self._next(page)
             if changed < len(page.runs) or page.next is None:
                 return
 
-    def _under_way(self) -> None:
-        delivered = self._delivered()
-        self._put(self.source.page(running=True).runs, delivered)
+    def _read_running(self) -> None:
+        settled = self._settled()
+        self._put(self.source.page(running=True).runs, settled)
         with self._writer() as writer:
-            asked = followed_open(writer.connection, _SINGLE)
-        if asked:
-            delivered = self._delivered()
-            there = self.source.get(asked)
-            self._put(list(there.values()), delivered)
-            self._drop([run_id for run_id in asked if run_id not in there])
+            run_ids = followed_open(writer.connection, _SINGLE)
+        if run_ids:
+            settled = self._settled()
+            found = self.source.get(run_ids)
+            self._put(list(found.values()), settled)
+            self._drop([run_id for run_id in run_ids if run_id not in found])
 
-    def _sweep_on(self) -> bool:
+    def _sweep_next(self) -> bool:
         page, _ = self._next(self._sweep)
         self._sweep = page if page.next else None
         if page.next is None:
@@ -103,30 +112,30 @@ class StoreFollower:
         return page.next is not None
 
     def _next(self, before: RunPage | None) -> tuple[RunPage, int]:
-        """Take in the page after `before` and drop what is missing on it; give it with the number of changed runs."""
-        delivered = self._delivered()
+        """Index the page after `before` and drop what is missing on it; return it and the number of changed runs."""
+        settled = self._settled()
         page = self.source.page(before.next if before else None)
-        changed = self._put(page.runs, delivered)
+        changed = self._put(page.runs, settled)
         with self._writer() as writer:
             earlier = before.runs if before else []
             missed = missing(writer.connection, page.runs, earlier, last=page.next is None)[:_SINGLE]
         if missed:
-            there = self.source.get(missed)
-            self._drop([run_id for run_id in missed if run_id not in there])
+            found = self.source.get(missed)
+            self._drop([run_id for run_id in missed if run_id not in found])
         return page, changed
 
-    def _put(self, runs: Sequence[Run], delivered: Settled) -> int:
-        def settled(uid: str, run_id: str, sessions: set[str]) -> bool:
-            found = delivered(uid, run_id, sessions)
-            self._waiting = self._waiting or not found
-            return found
+    def _put(self, runs: Sequence[Run], settled: Settled) -> int:
+        def noted(uid: str, run_id: str, sessions: set[str]) -> bool:
+            result = settled(uid, run_id, sessions)
+            self._waiting = self._waiting or not result
+            return result
 
-        self._seen(runs)
+        self._on_runs(runs)
         with self._writer() as writer:
             return writer.follow(
                 lambda connection: [
                     *(run.uid for run in runs if put_followed(connection, run)),
-                    *put_edits(connection, runs, settled),
+                    *put_edits(connection, runs, noted),
                 ]
             )
 

@@ -1,14 +1,13 @@
 """End the runs of dead processes.
 
-A run whose process died has no end in any journal. The reaper writes one into a journal of its own, so that
-the read index, a rebuilt index and MLflow all learn of it in the same way.
+A run whose process died has no end in any journal. The reaper writes one to a journal of its own, so that
+the read index, a rebuilt index and MLflow all read it in the same way.
 
-A run is given up only when every session that wrote of it is gone: a stage's kernel may end long before the
+A run is ended only when every session that wrote to it is dead: a stage's kernel may end long before the
 pipeline that started the run, and the pipeline's process may die while the kernel still works.
 
-Of a session on another host only its silence is known. Its runs are given up when it misses the promise of its
-last heartbeat, but it may have been suspended, or out of reach: its files are read on, and its next heartbeat
-brings its runs back.
+A session on another host is judged by its heartbeats. Its runs are ended when a heartbeat is overdue; since the
+host may have been suspended or disconnected, its files are still read, and its next heartbeat reopens its runs.
 """
 
 from __future__ import annotations
@@ -26,18 +25,18 @@ from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.journal import JournalWriter
 from mlops_workbench.tracking.journals.files import REAPER
 
-#: What a session on another host may be late with the sign of life it promised.
+#: How much the heartbeat of a session on another host may be overdue.
 GRACE_MS = 60_000
-#: A session on another host that never promised one is given up after a day.
+#: A session on another host without a heartbeat is dead after a day.
 _UNPROMISED_MS = 86_400_000
-#: A session on another host is looked for no more after this long a silence.
+#: Without a heartbeat for this long, the files of a session on another host are not read any more.
 _FORGOTTEN_MS = 30 * 86_400_000
 
 ERROR = "the process of this run ended without closing it"
 
 
 def dead_sessions(connection: sqlite3.Connection) -> set[str]:
-    """Sessions that have ended, or whose process is gone, and were not known to be so before."""
+    """Sessions that have ended or whose process is dead, without those already marked so in the index."""
     here, now = platform.node(), now_ms()
     dead = set()
     for session, pid, started, host, due_ms, last_ms, ended in connection.execute(
@@ -48,14 +47,14 @@ def dead_sessions(connection: sqlite3.Connection) -> set[str]:
         elif host == here:
             if not ProcessIdentity(pid, started).alive():
                 dead.add(session)
-        # Without a host it is not known who writes; to a file that is looked at no more nothing may be added.
+        # Without a host the process is unknown and may still write.
         elif host and now > max(due_ms, last_ms) + _FORGOTTEN_MS:
             dead.add(session)
     return dead
 
 
 def orphaned_runs(connection: sqlite3.Connection) -> list[tuple[str, bool, int]]:
-    """Open runs that no living session writes of, as ``(uid, started, last sign of life in ms)``."""
+    """Open runs that no living session writes to, as ``(uid, started, time of the last record in ms)``."""
     return [
         (uid, bool(started), max(last_ms, session_ms or 0))
         for uid, started, last_ms, session_ms in connection.execute(
@@ -70,7 +69,7 @@ def orphaned_runs(connection: sqlite3.Connection) -> list[tuple[str, bool, int]]
 
 
 def write_ends(workspace: Workspace, runs: list[tuple[str, bool, int]]) -> None:
-    """Journal the end of `runs`, and the start of those whose start was lost."""
+    """Write the end of `runs` to a journal, and the start of those whose start was lost."""
     session = REAPER + new_id()
     writer = JournalWriter(workspace.journal, session, segment_bytes=1 << 22, fsync_seconds=60.0)
     try:

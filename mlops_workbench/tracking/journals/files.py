@@ -13,7 +13,7 @@ from mlops_workbench.core.records import Record, decode
 from mlops_workbench.journal import read_frames
 from mlops_workbench.journal.format import SUFFIX
 
-#: Sessions with this prefix belong to ingest itself: they hold the ends of runs whose process died.
+#: Prefix of the sessions of ingest itself, which hold the ends of runs whose process died.
 REAPER = "reaper-"
 
 _BATCH_FRAMES = 20_000
@@ -35,7 +35,7 @@ class JournalFile:
 
 
 class Entry(NamedTuple):
-    """A frame of a journal file; `record` is None when it is of a newer type or cannot be decoded."""
+    """A frame of a journal file; `record` is None if its type is unknown or it cannot be decoded."""
 
     record: Record | None
     type: int
@@ -46,7 +46,7 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True)
 class Cursor:
-    """How far a file was read: offset of the next frame, number of the last one, nothing more to come."""
+    """How far a file was read: offset of the next frame, number of the last one, whether nothing more will come."""
 
     offset: int = 0
     sequence: int = -1
@@ -55,7 +55,7 @@ class Cursor:
 
 @dataclass(frozen=True)
 class JournalBatch:
-    """What was read in one go: entries, where to read on, and whether the file had no more."""
+    """Entries of one read, where the next read starts, and whether the file had no more."""
 
     entries: list[Entry] = field(default_factory=list)
     cursor: Cursor = Cursor()
@@ -64,7 +64,7 @@ class JournalBatch:
 
 
 def journal_files(folder: Path) -> list[JournalFile]:
-    """All journal files, those of a session in the order in which they were written."""
+    """All journal files, those of a session in the order of writing."""
     try:
         paths = sorted(path for path in folder.iterdir() if path.suffix == SUFFIX)
     except FileNotFoundError:
@@ -77,7 +77,7 @@ def journal_files(folder: Path) -> list[JournalFile]:
 
 
 def closed_files(files: list[JournalFile]) -> set[str]:
-    """Names of files that are followed by a later one of the same session: nothing is added to them."""
+    """Names of files that have a later one of the same session: nothing is added to them."""
     newest = {file.session: file.name for file in files}
     return {file.name for file in files if newest[file.session] != file.name}
 
@@ -86,7 +86,7 @@ def read_batch(path: Path, cursor: Cursor, *, frames: int = _BATCH_FRAMES, size:
     """Read the records after `cursor`, at most `frames` of them and about `size` bytes.
 
     A missing file reads as empty; one that cannot be read is a problem of the batch, so that it does not
-    keep other files waiting.
+    block other files.
     """
     entries: list[Entry] = []
     problems: list[str] = []

@@ -1,4 +1,4 @@
-"""A pause for Python's cyclic garbage collector while a batch is worked on."""
+"""A pause of Python's cyclic garbage collector while a batch is processed."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ _was_enabled = False
 
 @contextlib.contextmanager
 def collection_paused() -> Iterator[None]:
-    """Leave cycles uncollected inside; any number of threads may be inside at a time.
+    """Disable the cyclic garbage collector inside; several threads may be inside at a time.
 
-    A batch makes some hundred thousand small objects and no cycles. The collector, which looks through them again
-    and again, would take a third of the time.
+    A batch makes some hundred thousand small objects and no cycles; the collector would take a third of the time.
     """
     global _pauses, _was_enabled
     with _lock:

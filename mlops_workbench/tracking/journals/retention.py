@@ -1,4 +1,4 @@
-"""Journals that are in the read index and in MLflow go after a while."""
+"""Deletion of old journals that are in the read index and in MLflow."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _DAY = 86_400.0
 def expire_journals(
     files: Sequence[JournalFile], read: Mapping[str, Cursor], delivered: Mapping[str, Cursor], keep_days: float
 ) -> list[JournalFile]:
-    """Delete the files to which nothing is added any more, all of which was read and delivered long ago.
+    """Delete closed files that were read and delivered completely, `keep_days` after their last change.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ def expire_journals(
     read, delivered : mapping
         How far they are in the read index and in MLflow.
     keep_days : float
-        Days that a file is kept after its last change; 0 keeps all for ever.
+        Days that a file is kept after its last change; 0 keeps all.
 
     Returns
     -------
@@ -34,15 +34,15 @@ def expire_journals(
     """
     if not keep_days:
         return []
-    gone = []
+    deleted = []
     for file in files:
-        there, sent = read.get(file.name, Cursor()), delivered.get(file.name, Cursor())
-        if not (there.done and sent.done and sent.offset >= there.offset):
+        indexed, sent = read.get(file.name, Cursor()), delivered.get(file.name, Cursor())
+        if not (indexed.done and sent.done and sent.offset >= indexed.offset):
             continue
         try:
             if time.time() - file.path.stat().st_mtime > keep_days * _DAY:
                 file.path.unlink()
-                gone.append(file)
+                deleted.append(file)
         except OSError as error:
             _log.warning("cannot delete the journal %s: %s", file.name, error.strerror)
-    return gone
+    return deleted

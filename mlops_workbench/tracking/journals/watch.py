@@ -1,7 +1,7 @@
-"""Whether there is anything new in the journals, without reading them.
+"""Whether the journals have new records, without reading them.
 
-A file is as long as its reserved room from the start, and a memory map writes it without a change of its time, so
-neither tells. What tells is the byte after the last frame that was read: zero until the next frame is written there.
+Size and time of a file do not change with a record: its space is reserved, and it is written through a memory map. The
+byte after the last frame that was read does: it is zero until the next frame is written.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from pathlib import Path
 
 from mlops_workbench.tracking.journals.files import Cursor, JournalFile, journal_files
 
-#: A folder may change twice within one tick of its clock, in seconds.
+#: Resolution of a folder's modification time, in seconds: two changes within it may look like one.
 _TICK = 1.0
-#: Longest time between two whole looks, which also see what no journal tells: processes that died.
+#: Longest time between two reads, which also find dead processes.
 _WHOLE = 1.0
 
 
 class JournalFolder:
-    """The journal files of a folder, listed anew when the folder changed.
+    """The journal files of a folder, listed again when the folder changed.
 
     Parameters
     ----------
@@ -30,15 +30,15 @@ class JournalFolder:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._files: list[JournalFile] = []
-        self._seen_ns = -1
+        self._listed_ns = -1
 
     def files(self) -> list[JournalFile]:
-        """All journal files, as :func:`journal_files` gives them."""
+        """All journal files: see :func:`journal_files`."""
         changed_ns = self._changed_ns()
-        if changed_ns != self._seen_ns:
+        if changed_ns != self._listed_ns:
             self._files = journal_files(self.folder)
-            settled = changed_ns < time.time_ns() - int(_TICK * 1e9)
-            self._seen_ns = changed_ns if settled else -1
+            stable = changed_ns < time.time_ns() - int(_TICK * 1e9)
+            self._listed_ns = changed_ns if stable else -1
         return self._files
 
     def _changed_ns(self) -> int:
@@ -49,13 +49,7 @@ class JournalFolder:
 
 
 class JournalWatch:
-    """Tells one reader when to read again.
-
-    Parameters
-    ----------
-    folder : JournalFolder
-        What it reads.
-    """
+    """Decides when one reader of the journals must read again."""
 
     def __init__(self, folder: JournalFolder) -> None:
         self._folder = folder
@@ -63,24 +57,24 @@ class JournalWatch:
         self._names: list[str] = []
         self._until = 0.0
 
-    def quiet(self) -> bool:
-        """Whether nothing was written since :meth:`settle`, which was a moment ago."""
+    def unchanged(self) -> bool:
+        """Whether nothing was written since the last :meth:`mark_read`, and that was less than a second ago."""
         if self._ends is None or time.monotonic() >= self._until:
             return False
         if [file.name for file in self._folder.files()] != self._names:
             return False
         return not any(_written(path, offset) for path, offset in self._ends)
 
-    def settle(self, cursors: dict[str, Cursor]) -> None:
-        """Everything was read, up to these cursors."""
+    def mark_read(self, cursors: dict[str, Cursor]) -> None:
+        """Note that everything was read, up to these cursors."""
         files = self._folder.files()
         self._names = [file.name for file in files]
         read = [(file, cursors.get(file.name, Cursor())) for file in files]
         self._ends = [(file.path, cursor.offset) for file, cursor in read if not cursor.done]
         self._until = time.monotonic() + _WHOLE
 
-    def disturb(self) -> None:
-        """Read at the next opportunity, whatever the files say."""
+    def invalidate(self) -> None:
+        """Make :meth:`unchanged` return False until the next :meth:`mark_read`."""
         self._ends = None
 
 

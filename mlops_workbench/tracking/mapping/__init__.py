@@ -1,1 +1,1 @@
-"""Records in MLflow's terms: values, tags, rows."""
+"""Journal records as MLflow's values, tags and rows."""

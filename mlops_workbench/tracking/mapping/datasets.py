@@ -1,4 +1,4 @@
-"""Data of a run as MLflow describes it."""
+"""Data of a run as MLflow's ``Dataset``."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import json
 from mlops_workbench.core.records import Dataset
 from mlops_workbench.tracking.mapping.values import as_text
 
-#: Length that MLflow's tables have for a digest.
+#: Length of a digest in MLflow's tables.
 _DIGEST = 36
 _SHOWN_COLUMNS = 2000
 _MAX_PROFILE = 1_000_000
-#: Fields that MLflow code gave, word for word.
+#: Fields that are kept as MLflow code logged them.
 _FIELDS = ("source_type", "source", "schema", "profile")
 CONTEXT = "mlflow.data.context"
 
 
 def dataset_fields(data: Dataset) -> dict[str, str | None]:
-    """The fields of MLflow's ``Dataset``; those that MLflow code logged as they were."""
+    """The fields of MLflow's ``Dataset``; data that MLflow code logged keeps its own."""
     name, digest = (data.name or "data")[:500], (data.digest or "unknown")[:_DIGEST]
     if data.entity:
         return {"name": name, "digest": digest, **{field: data.entity.get(field) for field in _FIELDS}}
@@ -39,7 +39,7 @@ def _profile(data: Dataset) -> str:
     text = json.dumps({"num_rows": data.rows, **data.profile}, default=as_text)
     if len(text) <= _MAX_PROFILE:
         return text
-    # The journal and the read index have all of it.
+    # The journal and the read index have the whole profile.
     return json.dumps({"num_rows": data.rows, "digest": data.covers, "left_out": "columns"})
 
 

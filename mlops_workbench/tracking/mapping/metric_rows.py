@@ -1,4 +1,4 @@
-"""Metrics of the journal as the rows of a store."""
+"""Journalled metrics as rows of MLflow."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class MetricRow(NamedTuple):
 
 
 def metric_rows(records: Iterable[Metrics], tags: dict[str, str]) -> list[MetricRow]:
-    """Rows of some records; what MLflow cannot hold as it is goes into `tags`."""
+    """Rows of some records; values that MLflow cannot store exactly are added to `tags`."""
     rows: list[MetricRow] = []
     names: dict[str, str] = {}
     for record in records:
@@ -42,7 +42,7 @@ def metric_rows(records: Iterable[Metrics], tags: dict[str, str]) -> list[Metric
 
 
 def named(name: str, tags: dict[str, str]) -> str:
-    """The name under which MLflow takes a parameter, metric or tag; one that had to change is kept in `tags`."""
+    """A name that MLflow accepts for a parameter, metric or tag; if it differs, the original is added to `tags`."""
     key = store_name(name)
     if key != name:
         tags[store_name(f"{NAME_PREFIX}{key}")] = as_text(name)

@@ -9,11 +9,11 @@ from mlops_workbench.core.records import Model
 
 
 def model_uid(model: Model) -> str:
-    """Identity of a journalled model: the same each time its record is read."""
+    """Identity of a journalled model, derived from its record."""
     parts = [model.run_uid, model.name, str(model.at_ms), *sorted(f"{k}={v}" for k, v in model.files.items())]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
 def store_model_name(name: str) -> str:
-    """The name under which MLflow takes a logged model (it refuses ``/ : . % " '``)."""
+    """A name that MLflow accepts for a logged model: without ``/ : . % " '``."""
     return re.sub(r"[/:.%\"']", "_", name) or "model"

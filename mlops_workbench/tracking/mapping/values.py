@@ -1,4 +1,4 @@
-"""Names and values as MLflow takes them, with nothing lost: what had to change is kept beside it."""
+"""Names and values in the form that MLflow accepts, and the originals of those that had to change."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mlops_workbench.core.records import Number, as_float
 
 #: Limits of MLflow's API (``mlflow.utils.validation``).
 MAX_NAME = 250
-#: Length that a changed name is cut to, so that a prefix still fits.
+#: Length that a changed name is cut to, so that there is space for a prefix.
 _CUT = 200
 MAX_PARAM = 6000
 MAX_TAG = 8000
@@ -23,11 +23,11 @@ MAX_TAG = 8000
 MAX_RUN_NAME = 250
 #: Largest finite double, which MLflow stores for an infinity.
 MAX_FLOAT = 1.7976931348623157e308
-#: Largest whole number that a database keeps.
+#: Largest integer of a database.
 MAX_INT = 2**63 - 1
-#: Python refuses to write an int of more than 4300 digits in decimal.
+#: Python refuses to format an int of more than 4300 decimal digits.
 _DECIMAL_BITS = 14_000
-#: What reading or converting a value can raise. Trouble with files, memory or a database is none of these.
+#: Exceptions of reading or converting a value; failures of files, memory or a database are others.
 UNUSABLE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
 _FORBIDDEN = re.compile(r"[^/\w.\- :]")
@@ -35,10 +35,10 @@ _FORBIDDEN = re.compile(r"[^/\w.\- :]")
 
 @functools.lru_cache(10_000)
 def store_name(name: str) -> str:
-    """The name under which MLflow takes a parameter, metric or tag.
+    """A name that MLflow accepts for a parameter, metric or tag.
 
-    Allowed names stay as they are. Any other gets its forbidden characters replaced and a short hash of
-    the original, so that two names never become one and a name becomes the same each time.
+    Allowed names are not changed. In any other, forbidden characters are replaced and a short hash of the original is
+    appended, so that different names stay different and the result is always the same.
     """
     if is_store_name(name):
         return name
@@ -49,7 +49,7 @@ def store_name(name: str) -> str:
 
 
 def is_store_name(name: str) -> bool:
-    """Whether MLflow takes this name unchanged."""
+    """Whether MLflow accepts this name unchanged."""
     if not name or len(name) > MAX_NAME or _FORBIDDEN.search(name):
         return False
     normal = posixpath.normpath(name)
@@ -57,9 +57,9 @@ def is_store_name(name: str) -> bool:
 
 
 def as_text(value: Any) -> str:
-    r"""A parameter or tag as text: plain values as ``str`` gives them, containers as JSON.
+    r"""A parameter or tag as text: containers as JSON, other values by ``str``.
 
-    NUL characters, which databases refuse, are written as ``\x00``.
+    NUL characters, which databases reject, are written as ``\x00``.
     """
     if isinstance(value, str):
         text = value
@@ -83,19 +83,19 @@ def _plain(value: Any) -> Any:
 
 
 def clip(text: str, limit: int) -> str:
-    """At most `limit` characters, the last one an ellipsis when something was cut off."""
+    """At most `limit` characters of a text, ending with an ellipsis if it was cut."""
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def finite(number: float) -> float:
-    """The number as MLflow's SQL store keeps it: an infinity is the largest double of its sign."""
+    """The number as MLflow's SQL store has it: an infinity is the largest double of its sign."""
     return math.copysign(MAX_FLOAT, number) if math.isinf(number) else number
 
 
 def metric_for_store(value: Number) -> tuple[float, str]:
-    """A metric as MLflow takes it, and the true value as text when it cannot keep that.
+    """A metric as MLflow stores it, and the exact value as text if that differs.
 
-    NaN is kept by MLflow; infinities, and ints beyond the floats, become the largest double, and other ints
+    MLflow stores NaN; infinities, and ints out of the range of a double, become the largest double, and other ints
     the nearest one.
     """
     number = as_float(value)
@@ -105,12 +105,12 @@ def metric_for_store(value: Number) -> tuple[float, str]:
 
 
 def step_for_store(step: int) -> int:
-    """The step, or the nearest one that a database keeps."""
+    """The step, or the nearest one in the range of a database."""
     return max(-MAX_INT, min(step, MAX_INT))
 
 
 def safe_path(path: str) -> str:
-    """A relative artifact path with forward slashes that stays below its run, whatever was recorded."""
+    """A relative artifact path with forward slashes, without parts that lead out of the run's folder."""
     parts = [part for part in path.replace("\\", "/").split("/") if part not in ("", ".", "..")]
     return "/".join(part.replace("\x00", "_") for part in parts) or "unnamed"
 
@@ -118,8 +118,8 @@ def safe_path(path: str) -> str:
 class IndexedValue(NamedTuple):
     """A metric's value in the index.
 
-    `number` orders and compares as in MLflow: None for NaN, the largest double for what is beyond it. `text` tells
-    the value that `number` is not: ``nan``, ``inf``, ``-inf`` or the digits of a huge int.
+    `number` is compared and ordered as in MLflow: None for NaN, the largest double for larger values. `text` is the
+    exact value where `number` is not: ``nan``, ``inf``, ``-inf`` or the digits of a huge int.
     """
 
     number: float | None
@@ -127,16 +127,16 @@ class IndexedValue(NamedTuple):
 
     @property
     def shown(self) -> float | None:
-        """The number; None for what is no finite one."""
+        """The number; None if the value is not finite."""
         return None if self.text is not None else self.number
 
 
 def indexed_value(value: Number) -> IndexedValue:
-    """A metric's value, from the journal or from MLflow, as the index keeps it."""
+    """A metric's value, from the journal or from MLflow, as it is stored in the index."""
     number = as_float(value)
     if math.isnan(number):
         return IndexedValue(None, "nan")
     if abs(number) >= MAX_FLOAT:
-        told = math.copysign(math.inf, number) if type(value) is float else value
-        return IndexedValue(finite(number), as_text(told))
+        exact = math.copysign(math.inf, number) if type(value) is float else value
+        return IndexedValue(finite(number), as_text(exact))
     return IndexedValue(number, None)

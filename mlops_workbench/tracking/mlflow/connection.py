@@ -1,4 +1,4 @@
-"""The way to MLflow: import it late, make its database ready once, and notice soon that a server is gone."""
+"""Connection to MLflow: imported late, with the local database prepared once and short timeouts for servers."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from mlops_workbench.core.workspace import Workspace
     from mlops_workbench.tracking.mlflow.database import MlflowDatabase
 
-#: Set before MLflow is imported, unless the user set them. With MLflow's own defaults (7 tries of 120
-#: seconds) a dead server would be noticed after minutes; the journal keeps what cannot be delivered.
+#: Set before MLflow is imported, unless the user set them. With MLflow's defaults (7 tries of 120 seconds) a dead
+#: server would be detected after minutes; the journal keeps what cannot be delivered.
 _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
@@ -47,13 +47,7 @@ _PLACES = (
 
 
 class MlflowConnection:
-    """A lazy MLflow client for one workspace; safe to share between threads.
-
-    Parameters
-    ----------
-    workspace : Workspace
-        Names the tracking URI and the folders of the local store.
-    """
+    """A lazy MLflow client for one workspace; safe to share between threads."""
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
@@ -72,14 +66,14 @@ class MlflowConnection:
         Unavailable
             The database is of another schema version or does not answer.
         StorageError
-            The workspace's database cannot be made.
+            The workspace's database cannot be created.
         """
         with self._lock:
             return self._client
 
     @property
     def database(self) -> MlflowDatabase | None:
-        """Direct way to the tracking database; None when a server is before it, or its tables are not known."""
+        """The tracking database; None if it is behind a server, or its schema is unknown here."""
         if self.remote:
             return None
         with self._lock:
@@ -101,7 +95,7 @@ class MlflowConnection:
 
         # MLflow announces each migration of a new database at INFO on stderr.
         logging.getLogger("mlflow.store.db").setLevel(logging.WARNING)
-        # A server that is away is told once, by the status, and not with every attempt.
+        # An unavailable server is reported once, by the status, and not with every attempt.
         logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
         from mlflow import MlflowClient
 
@@ -111,7 +105,7 @@ class MlflowConnection:
             return MlflowClient(self.uri, self.uri)
 
     def _first_use(self, kind: type[MlflowClient]) -> MlflowClient:
-        # MLflow creates its tables without a lock: two first users would run the migrations against each other.
+        # MLflow creates its tables without a lock: migrations of two processes would conflict.
         self.workspace.prepare()
         database = self.workspace.state / "mlflow.db"
         with file_lock(self.workspace.run / "mlflow-first-use.lock"), translated(self.uri):
@@ -124,12 +118,12 @@ class MlflowConnection:
                 client.set_experiment_tag("0", STORE, new_id())
             location = self.artifact_location("Default")
             if experiment.artifact_location != location:
-                # MLflow puts the default experiment below the working folder of whoever came first.
+                # MLflow puts the default experiment below the working folder of the first process.
                 _place_default_experiment(database, location)
         return client
 
     def store_id(self) -> str:
-        """Identity of the workspace's own store; empty for a server, whose life is not ours to watch."""
+        """Identity of the workspace's own store; empty for any other."""
         if not self.local:
             return ""
         client = self.client
@@ -137,7 +131,7 @@ class MlflowConnection:
             return str(client.get_experiment("0").tags.get(STORE, ""))
 
     def artifact_location(self, experiment: str) -> str | None:
-        """Where an experiment's artifacts go; None leaves it to the server."""
+        """URI for an experiment's artifacts; None if the server chooses it."""
         if self.remote:
             return None
         from mlops_workbench.tracking.mapping.values import store_name

@@ -1,9 +1,9 @@
-"""An MLflow database written to directly, where its tables are known.
+"""An MLflow database that is written to directly.
 
-MLflow's interface gives every run an id of its own making, and writes a metric in some thirty microseconds of
-Python and several commits. Where the store is a database that this process opens itself, and its schema is a
-revision known here, a run is inserted through MLflow's own classes with *our* id, as ``mlflow migrate-filestore``
-does it. Any other store, and any other revision, is written to through :class:`mlflow.MlflowClient` alone.
+MLflow's API chooses the id of every run, and takes some thirty microseconds of Python and several commits for a
+metric. If this process opens the database itself, and its schema revision is known here, a run is inserted through
+MLflow's own classes with *our* id, as ``mlflow migrate-filestore`` does. Any other store or revision is written to
+through :class:`mlflow.MlflowClient` only.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-#: Schema revisions whose tables ``experiments runs tags params metrics latest_metrics`` are as written here.
+#: Schema revisions whose tables ``experiments runs tags params metrics latest_metrics`` are supported.
 #: MLflow 3.17: ``dc11669786a5``.
 KNOWN_REVISIONS = frozenset({"dc11669786a5"})
 
@@ -32,7 +32,7 @@ class MlflowDatabase:
     store : SqlAlchemyStore
         MLflow's store of that database.
     uid_tag : str
-        Tag with the uid of runs that MLflow gave an id of its own.
+        Tag with the uid of runs whose id MLflow chose.
     """
 
     def __init__(self, store: SqlAlchemyStore, uid_tag: str) -> None:
@@ -45,12 +45,12 @@ class MlflowDatabase:
 
     @classmethod
     def of(cls, client: MlflowClient, uid_tag: str) -> MlflowDatabase | None:
-        """The database behind `client`; None for a server, and for a schema that is not known here."""
+        """The database of `client`; None for a server, and for an unknown schema."""
         from mlflow.store.db.utils import _get_schema_version
         from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
         store = client._tracking_client.store
-        # A subclass (MLflow's workspaces) has columns and rules of its own.
+        # A subclass (MLflow's workspaces) has other columns and rules.
         if type(store) is not SqlAlchemyStore or _get_schema_version(store.engine) not in KNOWN_REVISIONS:
             return None
         return cls(store, uid_tag)
@@ -63,8 +63,8 @@ class MlflowDatabase:
             if session.get(SqlRun, run_id_of(uid)) is not None:
                 return run_id_of(uid)
             if self._other_ids is None:
-                # Runs of earlier versions, and those delivered while the schema was not known: read once, since
-                # the table has no index for the value of a tag.
+                # Runs of earlier versions, and those delivered while the schema was unknown. Read once, since the
+                # table has no index for the value of a tag.
                 rows = session.query(SqlTag.value, SqlTag.run_uuid).filter(
                     SqlTag.key == self._uid_tag, SqlTag.value != SqlTag.run_uuid
                 )
@@ -72,7 +72,7 @@ class MlflowDatabase:
         return self._other_ids.get(uid)
 
     def create_run(self, uid: str, experiment_id: str, name: str, start_ms: int, tags: Mapping[str, str]) -> str:
-        """Insert a run; one that is there already stays as it is. Return MLflow's id, which the uid tells.
+        """Insert a run unless it exists. Return MLflow's id, which is derived from the uid.
 
         Raises
         ------

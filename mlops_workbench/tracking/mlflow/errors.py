@@ -1,4 +1,4 @@
-"""MLflow's exceptions as errors a user can act on, and as a decision: try again, or never."""
+"""MLflow's exceptions as errors that a user can act on, permanent or worth a retry."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ from mlops_workbench.core.errors import (
     WorkbenchError,
 )
 
-#: What MLflow will refuse again, however often it is asked.
+#: Errors that a retry does not change.
 PERMANENT = (InvalidInput, NotFound, Conflict)
+#: Hint of errors about MLflow's database.
+DATABASE_HINT = "check that it is running, not damaged and has free space; runs stay in the journals until it answers"
 
 _BAD_PATH = {errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.EINVAL, errno.EILSEQ}
 
@@ -31,17 +33,17 @@ _DENIED = {"PERMISSION_DENIED", "UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED"}
 
 @contextlib.contextmanager
 def translated(uri: str) -> Iterator[None]:
-    """Turn what MLflow, its HTTP client, its database or the place of its artifacts raise into a `WorkbenchError`.
+    """Convert exceptions of MLflow, its HTTP client, its database and its artifact store to a `WorkbenchError`.
 
     Raises
     ------
     Unavailable
-        The server or database does not answer, or is of another schema version, or something fails in a way that is
-        not known here; later it may work.
+        The server or database does not answer or has another schema version, or the failure is of an unknown type;
+        a retry may work.
     Unauthorized
         Missing or wrong credentials.
     InvalidInput, NotFound, Conflict
-        MLflow refused the request for good.
+        MLflow refused the request permanently.
     StorageError
         Files cannot be read or written.
     """
@@ -70,32 +72,31 @@ def translated(uri: str) -> Iterator[None]:
             hint="start it, or check tracking.uri",
         ) from error
     except SQLAlchemyError as error:
-        # What the driver said; around it SQLAlchemy puts the statement and a link.
+        # The driver's message, without the statement and link that SQLAlchemy adds.
         reason = getattr(error, "orig", None) or error
         raise Unavailable(
             f"the tracking database does not answer: {_redacted(reason).partition(chr(10))[0]}",
             where=shown,
-            hint="see that it runs, has room and is whole; runs wait in the journals until it answers",
+            hint=DATABASE_HINT,
         ) from error
     except OSError as error:
         if error.errno in _BAD_PATH:
-            raise InvalidInput(f"not a path for an artifact: {error.strerror}", where=str(error.filename)) from error
+            raise InvalidInput(f"invalid artifact path: {error.strerror}", where=str(error.filename)) from error
         raise StorageError(
-            f"cannot keep or read an artifact: {error.strerror or error}",
+            f"cannot write or read an artifact: {error.strerror or error}",
             where=str(error.filename or shown),
-            hint="check that the artifact folder is writable and has room",
+            hint="check that the artifact folder is writable and has free space",
         ) from error
     except ImportError as error:
         raise Unavailable(
             f"a package that this store needs is not installed: {error}", where=shown, hint="install it and restart"
         ) from error
     except Exception as error:
-        # The places of artifacts (S3, Google, Azure, ...) raise exceptions of their own, from packages that are not
-        # known here.
+        # Artifact stores (S3, Google, Azure, ...) raise exceptions of packages that are not imported here.
         raise Unavailable(
             f"the store failed: {type(error).__name__}: {_redacted(error)}"[:500],
             where=shown,
-            hint="check its credentials and settings; nothing is lost, delivery goes on when it works",
+            hint="check its credentials and settings; nothing is lost, delivery continues when it works",
         ) from error
 
 
@@ -114,14 +115,13 @@ def _of_mlflow(error: Exception, shown: str) -> WorkbenchError:
     text = _redacted(error)
     if "out-of-date database schema" in text:
         return Unavailable(
-            "the tracking database was made by another version of MLflow",
+            "the tracking database was created by another version of MLflow",
             where=shown,
             hint="stop all writers, back the database up and run 'mlflow db upgrade URI', or install the MLflow "
-            "version that made it",
+            "version that created it",
         )
     if text.startswith("API request to"):
-        # Not an answer of MLflow but of the network, a proxy or some other server; a 404 of theirs says nothing
-        # about a run.
+        # The answer of a proxy or another server, whose 404 does not mean that a run is missing.
         code = "PERMISSION_DENIED" if code in _DENIED else "UNREACHABLE"
     if code in _MISSING:
         return NotFound(text, where=shown)
@@ -134,5 +134,5 @@ def _of_mlflow(error: Exception, shown: str) -> WorkbenchError:
     return Unavailable(
         f"the tracking store does not answer: {_reason(text) or code}",
         where=shown,
-        hint="start the MLflow server, or check tracking.uri; nothing is lost, delivery goes on when it answers",
+        hint="start the MLflow server, or check tracking.uri; nothing is lost, delivery continues when it answers",
     )

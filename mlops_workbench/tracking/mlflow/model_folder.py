@@ -1,8 +1,8 @@
 """The MLflow model folder of a journalled model, written without loading the model.
 
-``mlflow.sklearn.save_model`` writes the estimator itself, loads it again to check it and once more to infer
-requirements. Here the file was written by the kernel, which alone has the user's classes; this process adds
-what makes it an MLflow model and never deserialises what a user made.
+``mlflow.sklearn.save_model`` writes the estimator, loads it again to check it and once more to infer
+requirements. Here the kernel, which has the user's classes, has written the file; this process adds the files of
+an MLflow model and never deserialises user objects.
 """
 
 from __future__ import annotations
@@ -62,14 +62,14 @@ def write_model_folder(
     blobs : BlobStore
         The workspace's blobs.
     run_id, model_id, location : str
-        MLflow's id of the run and of the logged model, and the URI its files go to.
+        MLflow's ids of the run and of the logged model, and the URI of its files.
     python : str
-        Python version of the kernel that made it.
+        Python version of the kernel that logged it.
 
     Raises
     ------
     InvalidInput
-        Flavor or format is not known, or the record names no model file.
+        Unknown flavor or format, or no model file in the record.
     NotFound
         A blob is missing.
     """
@@ -104,10 +104,7 @@ def write_model_folder(
 
 
 def signature(inputs: list[Column], outputs: list[Column]) -> ModelSignature | None:
-    """MLflow signature of recorded columns, None when the inputs are unknown.
-
-    Unnamed inputs are a matrix: a tensor of any shape with two dimensions.
-    """
+    """MLflow signature of recorded columns, None when the inputs are unknown; unnamed inputs are a tensor."""
     from mlflow.models import ModelSignature
     from mlflow.types.schema import ColSpec, Schema, TensorSpec
 
@@ -127,19 +124,19 @@ def signature(inputs: list[Column], outputs: list[Column]) -> ModelSignature | N
 
 def _check(model: Model) -> str:
     if model.flavor not in _FORMATS:
-        raise InvalidInput(f"models of flavor '{model.flavor}' are not known", where=model.name)
+        raise InvalidInput(f"models of flavor '{model.flavor}' are not supported", where=model.name)
     data = _FORMATS[model.flavor].get(model.format)
     if data is None:
-        raise InvalidInput(f"models in format '{model.format}' are not known", where=model.name)
+        raise InvalidInput(f"models in format '{model.format}' are not supported", where=model.name)
     if data not in model.files:
-        raise InvalidInput(f"the record names no {data}", where=model.name)
+        raise InvalidInput(f"the record has no file {data}", where=model.name)
     return data
 
 
 def _loader_options(model: Model, data: str) -> dict[str, Any]:
     if model.flavor == "pytorch":
         return {"data": _NETWORK, "pickle_module_name": "mlflow.pytorch.pickle_module"}
-    # Keras' loader finds its files by the flavour.
+    # Keras' loader reads the paths from the flavor.
     return {"model_path": data, "predict_fn": "predict"} if model.flavor == "sklearn" else {}
 
 

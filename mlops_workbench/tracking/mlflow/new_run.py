@@ -1,4 +1,4 @@
-"""A run as it is inserted into MLflow's own tables."""
+"""The rows of a new run in MLflow's tables."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from mlops_workbench.core.tags import RUN_NAME, USER
 _ARTIFACTS = "artifacts"
 
 
-#: A uid that can be an MLflow run id: UUID in hexadecimal, as `core.ids.new_id` and MLflow make them.
+#: A uid that can be an MLflow run id: a UUID in hexadecimal, as `core.ids.new_id` and MLflow generate.
 _RUN_ID = re.compile(r"[0-9a-f]{32}\Z")
 
 
 def run_id_of(uid: str) -> str:
-    """MLflow's id of a run that is made in a database here: its uid, or where that cannot be, 32 digits of its hash."""
+    """MLflow's id of a run that is inserted directly: its uid if that is a valid id, else 32 digits of its hash."""
     if _RUN_ID.match(uid):
         return uid
     return hashlib.sha256(uid.encode()).hexdigest()[:32]
@@ -26,18 +26,18 @@ def run_id_of(uid: str) -> str:
 def new_run(
     uid: str, experiment_id: str, location: str, name: str, start_ms: int, tags: Mapping[str, str]
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """Columns and tags of a run that begins, by the rules of ``mlflow.store.tracking.sqlalchemy_store``.
+    """Columns and tags of a new run, by the rules of ``mlflow.store.tracking.sqlalchemy_store``.
 
     Parameters
     ----------
     uid : str
         Its id.
     experiment_id, location : str
-        Its experiment, and where that keeps its artifacts.
+        Its experiment, and the artifact location of that.
     name : str
-        Its name; without one, that of the tag. MLflow would make one up: here it is the same each time.
+        Its name; if empty, that of the tag, else one derived from the uid (MLflow would choose a random one).
     start_ms : int
-        When it began.
+        Start time.
     tags : mapping
         Tags.
     """

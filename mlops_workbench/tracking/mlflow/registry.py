@@ -1,4 +1,4 @@
-"""The port to MLflow's model registry."""
+"""Access to MLflow's model registry."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PAGE = 1000
 
 @dataclass(frozen=True)
 class StoredModel:
-    """A registered model as MLflow keeps it."""
+    """A registered model in MLflow."""
 
     name: str
     latest: int
@@ -30,7 +30,7 @@ class StoredModel:
 
 @dataclass(frozen=True)
 class StoredVersion:
-    """A model version as MLflow keeps it; `run_id` and `model_id` are empty when unknown."""
+    """A model version in MLflow; `run_id` and `model_id` are empty when unknown."""
 
     name: str
     version: int
@@ -42,13 +42,7 @@ class StoredVersion:
 
 
 class RegistryStore:
-    """Registered models, versions, aliases and tags; none of the calls downloads a model but `download`.
-
-    Parameters
-    ----------
-    connection : MlflowConnection
-        The workspace's way to MLflow.
-    """
+    """Registered models, versions, aliases and tags; only `download` transfers files."""
 
     def __init__(self, connection: MlflowConnection) -> None:
         self._connection = connection
@@ -80,7 +74,7 @@ class RegistryStore:
             return _model(client.get_registered_model(name))
 
     def ensure_model(self, name: str) -> None:
-        """Make the registered model unless it is there."""
+        """Create the registered model unless it exists."""
         client = self._connection.client
         try:
             with translated(self._uri):
@@ -118,8 +112,8 @@ class RegistryStore:
         client = self._connection.client
         with translated(self._uri):
             logged = client.get_logged_model(model_id)
-            # With a database URI MLflow looks `models:/m-...` up in its process-wide tracking URI, which need not
-            # be this store; the place of the files says the same.
+            # With a database URI MLflow resolves `models:/m-...` against its process-wide tracking URI, which may be
+            # another store; the artifact location does not depend on it.
             source = f"models:/{model_id}" if self._connection.remote else logged.artifact_location
             made = client.create_model_version(
                 name, source, run_id=run_id or None, tags=dict(tags), model_id=model_id, await_creation_for=0
@@ -149,13 +143,13 @@ class RegistryStore:
             client.delete_registered_model_tag(name, key)
 
     def set_alias(self, name: str, alias: str, version: int) -> None:
-        """Let an alias stand for a version; MLflow does this in one transaction."""
+        """Set an alias to a version; MLflow does this in one transaction."""
         client = self._connection.client
         with translated(self._uri):
             client.set_registered_model_alias(name, alias, str(version))
 
     def download(self, name: str, version: int, folder: Path) -> Path:
-        """Copy the files of a version into `folder`, which is made, and return where in it the model is."""
+        """Copy the files of a version into the new folder `folder`, and return the path of the model in it."""
         client = self._connection.client
         folder.mkdir(parents=True, exist_ok=True)
         with translated(self._uri):

@@ -1,4 +1,4 @@
-"""Runs that MLflow has, page by page, whoever wrote them."""
+"""All runs of an MLflow store, page by page."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ if TYPE_CHECKING:
 
 
 class RunPage(NamedTuple):
-    """Some runs, the one that started last first, and where the next page begins; None after the last one."""
+    """Runs, the newest first, and the token of the next page; None after the last one."""
 
     runs: list[Run]
     next: str | None
 
 
 class RunSource(Protocol):
-    """Where runs are read from."""
+    """A source of MLflow's runs."""
 
     def changed(self) -> bool:
-        """Whether anything may have changed since the last time this was asked."""
+        """Whether anything may have changed since the last call."""
 
     def page(self, token: str | None = None, *, running: bool = False) -> RunPage:
-        """A page of the runs that are not deleted; with `running`, of those under way."""
+        """A page of the runs that are not deleted, or of the running ones."""
 
     def get(self, run_ids: Sequence[str]) -> dict[str, Run]:
-        """The runs with these ids that are there and not deleted."""
+        """The runs with these ids that exist and are not deleted."""
 
 
 def source_of(store: TrackingStore) -> RunSource:
-    """The fastest way to the runs of a store."""
+    """The fastest source of the runs of a store."""
     database = store.connection.database
     if database is not None and database.writer is not None:
         return SqliteRuns(database.writer.path)
@@ -48,7 +48,7 @@ def source_of(store: TrackingStore) -> RunSource:
 
 
 class ClientRuns:
-    """Runs of any MLflow, by its client."""
+    """Runs of any MLflow store, read through its client."""
 
     page_size = 200
 
@@ -57,7 +57,7 @@ class ClientRuns:
         self._experiments: dict[str, str] = {}
 
     def changed(self) -> bool:
-        """Always: a server does not tell."""
+        """Always True, since a server does not report changes."""
         return True
 
     def page(self, token: str | None = None, *, running: bool = False) -> RunPage:
@@ -108,7 +108,7 @@ class ClientRuns:
 
 
 class SqliteRuns:
-    """Runs in an SQLite file of a schema that is known: the same without an object for each value.
+    """Runs in an SQLite file of a known schema, read without an object for each value.
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ class SqliteRuns:
         self._version = -1
 
     def changed(self) -> bool:
-        """Whether another connection, of whatever process, has written since."""
+        """Whether another connection of any process has written since the last call."""
         version = int(self._query("PRAGMA data_version")[0][0])
         same, self._version = version == self._version, version
         return not same
@@ -208,10 +208,7 @@ def as_run(
     metrics: dict[str, float],
     tags: dict[str, str],
 ) -> Run:
-    """A run as MLflow has it; its uid is that of the workbench that wrote it, or MLflow's id.
-
-    It has all tags, to be searched by; see `shown_tags`.
-    """
+    """A run of MLflow, with all its tags; its uid is that of the workbench that wrote it, or MLflow's id."""
     known: RunStatus = status if status in get_args(RunStatus) else "RUNNING"
     return Run(
         uid=tags.get(RUN_UID) or run_id,
@@ -222,7 +219,7 @@ def as_run(
         status=known,
         start_ms=start_ms,
         end_ms=end_ms,
-        # MLflow's id of the parent until it is looked up: see index_followed.
+        # May be MLflow's id of the parent; `put_followed` replaces it by the uid.
         parent_uid=tags.get(PARENT_UID) or tags.get(PARENT_RUN_ID, ""),
         notebook=tags.get(NOTEBOOK, ""),
         params=params,

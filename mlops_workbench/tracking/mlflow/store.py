@@ -1,4 +1,4 @@
-"""The port to MLflow's tracking store: each call is safe to repeat."""
+"""Access to MLflow's tracking store; calls are safe to repeat."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mlops_workbench.tracking.mlflow.registry import RegistryStore
     from mlops_workbench.tracking.mlflow.transaction import SqliteTransaction
 
-#: MLflow's limits for one call.
+#: Limits of MLflow for one call.
 METRICS_PER_CALL = 1000
 PARAMS_PER_CALL = 100
 TAGS_PER_CALL = 100
@@ -36,17 +36,17 @@ TAGS_PER_CALL = 100
 class TrackingStore:
     """Runs, artifacts and logged models in MLflow.
 
-    MLflow is imported, and a local database made, with the first call that needs it.
+    MLflow is imported, and a local database created, with the first call that needs it.
 
     Parameters
     ----------
     workspace : Workspace
-        Names the tracking URI: SQLite in the workspace, or any MLflow server or database.
+        Its settings have the tracking URI: SQLite in the workspace, or any MLflow server or database.
 
     Raises
     ------
     Unavailable
-        From every method: the store does not answer, or has another schema version.
+        By every method: the store does not answer, or has another schema version.
     """
 
     def __init__(self, workspace: Workspace) -> None:
@@ -55,12 +55,12 @@ class TrackingStore:
         self._experiments: dict[str, str] = {}
         self._experiments_lock = threading.Lock()
         self._local = threading.local()
-        #: Told the id of an experiment that was brought back, and its runs with it.
+        #: Called with the id of an experiment that was restored, and its runs with it.
         self.on_restore: Callable[[str], None] | None = None
 
     @property
     def uri(self) -> str:
-        """MLflow tracking URI as it is configured."""
+        """MLflow tracking URI from the settings."""
         return self.connection.uri
 
     @property
@@ -70,24 +70,20 @@ class TrackingStore:
 
     @property
     def client(self) -> MlflowClient:
-        """MLflow's own client, for what this port has no word for; use it inside :meth:`calls`."""
+        """MLflow's own client, for calls that this class does not offer."""
         return self.connection.client
 
-    def calls(self) -> object:
-        """Context in which MLflow's exceptions become workbench errors."""
-        return translated(self.uri)
-
-    def batches(self) -> bool:
-        """Whether :meth:`transaction` is to be had: the store is an SQLite file of a schema known here."""
+    def has_transactions(self) -> bool:
+        """Whether :meth:`transaction` is supported: the store is an SQLite file of a known schema."""
         database = self.connection.database
         return database is not None and database.writer is not None
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
-        """Runs, parameters, metrics, tags and ends written inside, by this thread, are one transaction.
+        """One transaction of the runs, parameters, metrics, tags and ends that this thread writes inside.
 
-        Files, models, data sets and experiments are not among them: MLflow itself writes those, and would wait for
-        the end of the transaction.
+        Files, models, data sets and experiments must not be written inside: MLflow itself writes those, and would
+        wait for the end of the transaction.
         """
         database = self.connection.database
         if database is None or database.writer is None:
@@ -101,7 +97,7 @@ class TrackingStore:
 
     @property
     def _open(self) -> SqliteTransaction | None:
-        """The transaction that this thread is in."""
+        """The open transaction of this thread."""
         return getattr(self._local, "transaction", None)
 
     @cached_property
@@ -112,7 +108,7 @@ class TrackingStore:
         return RegistryStore(self.connection)
 
     def store_id(self) -> str:
-        """Identity of the workspace's own database, empty for others; a new database has a new one."""
+        """Identity of the workspace's own database, empty for others; a new database has another one."""
         return self.connection.store_id()
 
     def ping(self) -> None:
@@ -122,13 +118,13 @@ class TrackingStore:
             client.search_experiments(max_results=1)
 
     def experiment_id(self, name: str) -> str:
-        """MLflow's id of an experiment; it is made, or brought back when it was deleted."""
+        """MLflow's id of an experiment, which is created if missing and restored if deleted."""
         with self._experiments_lock:
             if name not in self._experiments:
-                self._experiments[name] = self._find_or_make_experiment(name)
+                self._experiments[name] = self._find_or_create_experiment(name)
             return self._experiments[name]
 
-    def _find_or_make_experiment(self, name: str) -> str:
+    def _find_or_create_experiment(self, name: str) -> str:
         client = self.client
         with translated(self.uri):
             found = client.get_experiment_by_name(name)
@@ -141,12 +137,12 @@ class TrackingStore:
             return str(found.experiment_id)
 
     def forget_experiments(self) -> None:
-        """Look experiments up anew, since one was refused."""
+        """Clear the cache of experiment ids, after one was refused."""
         with self._experiments_lock:
             self._experiments.clear()
 
     def find_run(self, experiment_id: str, run_uid: str) -> str | None:
-        """MLflow's id of the run with this uid, None when it has not heard of it."""
+        """MLflow's id of the run with this uid, None if there is none."""
         if self._open:
             return self._open.find_run(run_uid)
         database = self.connection.database
@@ -167,9 +163,9 @@ class TrackingStore:
         return str(found[0].info.run_id) if found else None
 
     def create_run(self, uid: str, experiment_id: str, name: str, start_ms: int, tags: Mapping[str, str]) -> str:
-        """Make a run and return MLflow's id, which its uid tells unless a server chooses it.
+        """Create a run and return MLflow's id, which is derived from the uid unless a server chooses it.
 
-        With a server this is the one call here that must not be repeated blindly.
+        With a server this is the only call that must not be repeated blindly.
         """
         if self._open:
             return self._open.create_run(uid, experiment_id, name, max(start_ms, 1), tags)
@@ -183,7 +179,7 @@ class TrackingStore:
         return str(run.info.run_id)
 
     def run_is_open(self, run_id: str) -> bool:
-        """Whether MLflow has the run and it is not deleted."""
+        """Whether the run exists and is not deleted."""
         if self._open:
             return self._open.run_is_open(run_id)
         client = self.client
@@ -194,7 +190,7 @@ class TrackingStore:
             return False
 
     def run_params(self, run_id: str) -> dict[str, str]:
-        """Parameters that MLflow has of a run."""
+        """Parameters of a run in MLflow."""
         if self._open:
             return self._open.run_params(run_id)
         client = self.client
@@ -202,7 +198,7 @@ class TrackingStore:
             return dict(client.get_run(run_id).data.params)
 
     def run_tags(self, run_id: str) -> dict[str, str]:
-        """Tags that MLflow has of a run."""
+        """Tags of a run in MLflow."""
         if self._open:
             return self._open.run_tags(run_id)
         client = self.client
@@ -210,7 +206,7 @@ class TrackingStore:
             return dict(client.get_run(run_id).data.tags)
 
     def log_params(self, run_id: str, params: Mapping[str, str]) -> None:
-        """Write at most 100 parameters; MLflow refuses the whole call if one has another value already."""
+        """Write at most 100 parameters; the whole call fails if one has another value already."""
         if self._open:
             return self._open.log_params(run_id, params)
         from mlflow.entities import Param
@@ -220,10 +216,7 @@ class TrackingStore:
             client.log_batch(run_id, params=[Param(key, value) for key, value in params.items()], synchronous=True)
 
     def log_metrics(self, run_id: str, rows: Sequence[MetricRow], model_id: str | None = None) -> None:
-        """Write at most 1000 metric values; rows that MLflow has already are not doubled.
-
-        With `model_id` they are also shown with that logged model.
-        """
+        """Write at most 1000 metric values, also for a logged model; rows that exist are not written again."""
         if self._open and model_id is None:
             return self._open.log_metrics(run_id, rows)
         from mlflow.entities import Metric
@@ -237,7 +230,7 @@ class TrackingStore:
             client.log_batch(run_id, metrics=metrics, synchronous=True)
 
     def log_model_metrics(self, run_id: str, records: Sequence[ModelMetrics]) -> None:
-        """Write what MLflow code logged for models; the run's own metrics are not doubled."""
+        """Write metrics that MLflow code logged for models; the run's own metrics are not written again."""
         from mlflow.entities import Metric
 
         metrics = [
@@ -269,7 +262,7 @@ class TrackingStore:
         folder, _, name = safe_path(path).rpartition("/")
         client = self.client
         with tempfile.TemporaryDirectory(prefix="mlops-artifact-") as staging, translated(self.uri):
-            # A copy: MLflow names an artifact after its file, and would copy a blob's read-only mode too.
+            # A copy, since MLflow uses the name of the file, and would copy a blob's read-only mode too.
             copy = Path(staging) / name
             shutil.copyfile(source, copy)
             client.log_artifact(run_id, str(copy), folder or None)
@@ -281,7 +274,7 @@ class TrackingStore:
             client.log_text(run_id, text.encode("utf-8", "replace").decode(), safe_path(path))
 
     def log_datasets(self, run_id: str, datasets: Sequence[Dataset]) -> None:
-        """Note data as inputs of a run."""
+        """Log data as inputs of a run."""
         from mlflow.entities import Dataset as StoreDataset
         from mlflow.entities import DatasetInput, InputTag
 
@@ -302,7 +295,7 @@ class TrackingStore:
             client.set_terminated(run_id, status=status, end_time=end_ms)
 
     def reopen_run(self, run_id: str) -> None:
-        """Set a run that was given up to RUNNING again."""
+        """Set a run that was ended as dead to RUNNING again."""
         if self._open:
             return self._open.reopen_run(run_id)
         client = self.client
@@ -319,7 +312,7 @@ class TrackingStore:
     # Logged models ---------------------------------------------------------------------------------------------
 
     def find_model(self, experiment_id: str, model_uid: str) -> str | None:
-        """MLflow's id of the logged model with this uid, None when it has not heard of it."""
+        """MLflow's id of the logged model with this uid, None if there is none."""
         client = self.client
         with translated(self.uri):
             found = client.search_logged_models(
@@ -330,7 +323,7 @@ class TrackingStore:
     def create_model(
         self, experiment_id: str, name: str, run_id: str, tags: Mapping[str, str], params: Mapping[str, str]
     ) -> str:
-        """Make a logged model, pending until :meth:`finish_model`."""
+        """Create a logged model, pending until :meth:`finish_model`."""
         client = self.client
         with translated(self.uri):
             model = client.create_logged_model(
@@ -386,5 +379,5 @@ class TrackingStore:
 
 
 def _quoted(text: str) -> str:
-    # Values in MLflow's filter language have no escape for a quote; our ids never hold one.
+    # MLflow's filter language cannot escape a quote; uids never contain one.
     return text.replace("'", "")

@@ -1,11 +1,11 @@
 """Many small writes to MLflow's own SQLite database in one transaction.
 
 `log_batch` of MLflow 3.17 makes an object per metric, reads the run and the latest metrics anew, and commits two or
-three times for a thousand values. Here the same rows are written by plain statements, under the rules of
+three times for a thousand values. Here the same rows are written by plain statements, by the rules of
 ``mlflow.store.tracking.sqlalchemy_store``: the primary keys make a second delivery a no-op, NaN is 0 with ``is_nan``,
 the latest value of a metric is that of the highest (step, time, value), a parameter never changes, and nothing is
-written to a deleted run. Other writers are waited for, as MLflow does, and wait for this one no longer than for a
-batch.
+written to a deleted run. As in MLflow, a transaction waits for other writers; they wait for this one during one batch
+at most.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.core.errors import Conflict, InvalidInput, NotFound, StorageError, Unavailable
 from mlops_workbench.core.tags import RUN_NAME
+from mlops_workbench.tracking.mlflow.errors import DATABASE_HINT
 from mlops_workbench.tracking.mlflow.new_run import new_run, run_id_of
-from mlops_workbench.tracking.sqlite import insert_rows
+from mlops_workbench.tracking.sqlite import ReplaceableFile, insert_rows
 
 if TYPE_CHECKING:
     from mlops_workbench.tracking.mapping.metric_rows import MetricRow
 
-#: Seconds that another writer is waited for; MLflow's own number.
+#: Seconds to wait for another writer, as MLflow does.
 _BUSY_SECONDS = 20.0
 _ACTIVE = "active"
 
@@ -41,7 +42,7 @@ class SqliteWriter:
     revisions : set of str
         Schema revisions that may be written to.
     uid_tag : str
-        Tag with the uid of runs that MLflow gave an id of its own.
+        Tag with the uid of runs whose id MLflow chose.
     """
 
     def __init__(self, path: Path, revisions: frozenset[str], uid_tag: str) -> None:
@@ -49,22 +50,21 @@ class SqliteWriter:
         self._revisions = revisions
         self._uid_tag = uid_tag
         self._lock = threading.Lock()
-        self._connection: sqlite3.Connection | None = None
-        self._inode = -1
+        self._file = ReplaceableFile(path, self._connect)
         self._other_ids: dict[str, str] | None = None
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[SqliteTransaction]:
-        """All or nothing of what is written inside.
+        """A transaction: everything written inside, or nothing.
 
         Raises
         ------
         Unavailable
-            The database is busy or of another schema by now.
+            The database is busy, or its schema was changed.
         """
         with self._lock:
             try:
-                connection = self._open()
+                connection = self._file.connection()
                 connection.execute("BEGIN IMMEDIATE")
                 try:
                     self._check_revision(connection)
@@ -77,42 +77,29 @@ class SqliteWriter:
                         connection.execute("ROLLBACK")
                     raise
             except sqlite3.Error as error:
-                self.close()
+                self._file.close()
                 raise Unavailable(
-                    f"the tracking database does not answer: {error}",
-                    where=str(self.path),
-                    hint="see that it has room and is whole; runs wait in the journals until it answers",
+                    f"the tracking database does not answer: {error}", where=str(self.path), hint=DATABASE_HINT
                 ) from error
 
-    def close(self) -> None:
-        """Close the file."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-    def _open(self) -> sqlite3.Connection:
+    def _connect(self, path: Path) -> sqlite3.Connection:
         try:
-            inode = self.path.stat().st_ino
+            path.stat()
         except OSError as error:
-            raise StorageError(f"cannot open the tracking database: {error.strerror}", where=str(self.path)) from error
-        if self._connection is None or inode != self._inode:
-            self.close()
-            self._other_ids = None
-            # check_same_thread: whoever holds the lock of ingest delivers, from whichever thread.
-            connection = sqlite3.connect(
-                self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
-            )
-            connection.execute("PRAGMA foreign_keys = ON")
-            # Pages of the indexes stay in memory from one row to the next: 64 MB at most.
-            connection.execute("PRAGMA cache_size = -65536")
-            self._connection, self._inode = connection, inode
-        return self._connection
+            raise StorageError(f"cannot open the tracking database: {error.strerror}", where=str(path)) from error
+        self._other_ids = None
+        # check_same_thread: any thread of the process that holds the lock of ingest may deliver.
+        connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        connection.execute("PRAGMA foreign_keys = ON")
+        # 64 MB, so that pages of the indexes stay in memory from one row to the next.
+        connection.execute("PRAGMA cache_size = -65536")
+        return connection
 
     def _check_revision(self, connection: sqlite3.Connection) -> None:
         found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
         if found is None or found[0] not in self._revisions:
             raise Unavailable(
-                "the tracking database was changed to another version of MLflow while it was in use",
+                "the tracking database was migrated to another version of MLflow while it was in use",
                 where=str(self.path),
                 hint="restart with 'mlops down' and 'mlops up'",
             )
@@ -139,7 +126,7 @@ class SqliteTransaction:
         return run_id if found else self._other_ids.get(uid)
 
     def create_run(self, uid: str, experiment_id: str, name: str, start_ms: int, tags: Mapping[str, str]) -> str:
-        """Insert a run; one that is there already stays as it is. Return MLflow's id, which the uid tells."""
+        """Insert a run unless it exists. Return MLflow's id, which is derived from the uid."""
         run_id = run_id_of(uid)
         if self._connection.execute("SELECT 1 FROM runs WHERE run_uuid = ?", (run_id,)).fetchone():
             return run_id
@@ -167,9 +154,8 @@ class SqliteTransaction:
         return self._locations[experiment_id]
 
     def run_is_open(self, run_id: str) -> bool:
-        """Whether there is such a run and it is not deleted."""
-        found = self._connection.execute("SELECT lifecycle_stage FROM runs WHERE run_uuid = ?", (run_id,)).fetchone()
-        return found is not None and found[0] == _ACTIVE
+        """Whether the run exists and is not deleted."""
+        return self._stage(run_id) == _ACTIVE
 
     def run_params(self, run_id: str) -> dict[str, str]:
         """Parameters of a run."""
@@ -180,7 +166,7 @@ class SqliteTransaction:
         return dict(self._connection.execute("SELECT key, value FROM tags WHERE run_uuid = ?", (run_id,)))
 
     def log_params(self, run_id: str, params: Mapping[str, str]) -> None:
-        """Write parameters; the whole call is refused if one has another value already."""
+        """Write parameters; the whole call fails if one has another value already."""
         self._check_active(run_id)
         written = self._connection.executemany(
             "INSERT OR IGNORE INTO params (key, value, run_uuid) VALUES (?, ?, ?)",
@@ -192,7 +178,7 @@ class SqliteTransaction:
                 raise InvalidInput(f"Changing param values is not allowed: {', '.join(changed)}")
 
     def log_metrics(self, run_id: str, rows: Sequence[MetricRow]) -> None:
-        """Write metric values; rows that are there already are not doubled."""
+        """Write metric values; rows that exist are not written again."""
         self._check_active(run_id)
         stored: list[tuple[Any, ...]] = []
         latest: dict[str, tuple[int, int, float, bool]] = {}
@@ -236,8 +222,12 @@ class SqliteTransaction:
         self._connection.execute("UPDATE runs SET status = 'RUNNING' WHERE run_uuid = ?", (run_id,))
 
     def _check_active(self, run_id: str) -> None:
-        found = self._connection.execute("SELECT lifecycle_stage FROM runs WHERE run_uuid = ?", (run_id,)).fetchone()
-        if found is None:
+        stage = self._stage(run_id)
+        if stage is None:
             raise NotFound(f"MLflow has no run {run_id}")
-        if found[0] != _ACTIVE:
+        if stage != _ACTIVE:
             raise Conflict(f"MLflow's run {run_id} is deleted")
+
+    def _stage(self, run_id: str) -> str | None:
+        found = self._connection.execute("SELECT lifecycle_stage FROM runs WHERE run_uuid = ?", (run_id,)).fetchone()
+        return found[0] if found else None

@@ -1,4 +1,4 @@
-"""MLflow's autologging through the journal, turned on and off in this process."""
+"""Turn MLflow's autologging to the journal on and off in this process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mlops_workbench.core.errors import InvalidInput, did_you_mean
 
 URI = "mlops://"
 
-#: Frameworks that can be named, and the module of MLflow for each.
+#: Names of frameworks, and MLflow's module for each.
 FRAMEWORKS = {
     "sklearn": "sklearn",
     "xgboost": "xgboost",
@@ -32,26 +32,26 @@ FRAMEWORKS = {
     "pyspark.ml": "pyspark.ml",
 }
 
-#: Libraries whose networks MLflow saves checkpoints of, and its module for each.
+#: Libraries for which MLflow saves checkpoints, and its module for each.
 _LIBRARIES = {"tensorflow": "tensorflow", "lightning": "pytorch", "pytorch_lightning": "pytorch"}
-#: Frameworks that are on; the empty text stands for all that are imported now or later.
+#: Frameworks that are on; the empty text means all, imported now or later.
 _on: list[str] = []
-#: Tracking URI, and variable of the environment, that stood before.
+#: Tracking URI and environment variable before autologging was turned on.
 _before: tuple[str | None, str | None] | None = None
 
 
 def active() -> list[str]:
-    """Frameworks that autologging is on for: names, ``all``, or nothing."""
+    """Names of the frameworks that autologging is on for, or ``all``."""
     return [name or "all" for name in _on]
 
 
 def follows_experiment() -> bool:
-    """Whether runs that MLflow begins belong to the current experiment of the workbench."""
+    """Whether runs that MLflow starts belong to the current experiment of the workbench."""
     return bool(_on)
 
 
 def switch_on(frameworks: Sequence[str], *, models: bool = False) -> None:
-    """Log what frameworks do to the journal.
+    """Turn autologging of frameworks on.
 
     MLflow is imported, which takes seconds, and its tracking URI becomes ``mlops://``.
 
@@ -60,14 +60,14 @@ def switch_on(frameworks: Sequence[str], *, models: bool = False) -> None:
     frameworks : sequence of str
         Names as in `FRAMEWORKS`; none for all that are installed.
     models : bool, default=False
-        Save each fitted model, and checkpoints of networks, too; it takes MLflow seconds a model.
+        Also save each fitted model, and checkpoints of networks, which takes seconds a model.
 
     Raises
     ------
     InvalidInput
         A framework is unknown or not installed.
     """
-    names = [_known(name) for name in frameworks]
+    names = [_module_name(name) for name in frameworks]
     if "tensorflow" in names and not _has_tensorboard():
         raise InvalidInput(
             "MLflow's autologging of tensorflow needs tensorboard, which is not installed",
@@ -76,8 +76,8 @@ def switch_on(frameworks: Sequence[str], *, models: bool = False) -> None:
     import mlflow
 
     modules = [(name, _module(name)) for name in names]
-    _track_here(mlflow)
-    with _quietly():
+    _set_tracking_uri(mlflow)
+    with _without_info_messages():
         if not modules:
             _call(mlflow.autolog, models=models)
         for _, module in modules:
@@ -88,28 +88,27 @@ def switch_on(frameworks: Sequence[str], *, models: bool = False) -> None:
 
 
 def switch_off(frameworks: Sequence[str]) -> None:
-    """Undo :func:`switch_on`, for all frameworks when none is named; the tracking URI is then as it was before.
+    """Turn autologging off, of all frameworks if none is named; then the earlier tracking URI is restored.
 
     Raises
     ------
     InvalidInput
         A framework is unknown.
     """
-    names = [_known(name) for name in frameworks]
+    names = [_module_name(name) for name in frameworks]
     mlflow = sys.modules.get("mlflow")
     if mlflow is None or not _on:
         return
-    gone = names or list(_on)
-    for name in gone:
+    for name in names or list(_on):
         autolog = _module(name).autolog if name else mlflow.autolog
         autolog(disable=True, silent=True)
         if name in _on:
             _on.remove(name)
     if not _on:
-        _track_as_before(mlflow)
+        _restore_tracking_uri(mlflow)
 
 
-def _known(name: str) -> str:
+def _module_name(name: str) -> str:
     if name not in FRAMEWORKS:
         raise InvalidInput(f"MLflow has no autologging for '{name}'", hint=did_you_mean(name, FRAMEWORKS))
     return FRAMEWORKS[name]
@@ -120,11 +119,11 @@ def _module(name: str) -> Any:
 
 
 def _call(autolog: Any, *, models: bool) -> None:
-    # A checkpoint is a model: every epoch would wait for one to be written.
-    wanted = {"silent": True, "log_models": models, "checkpoint": models}
-    taken = inspect.signature(autolog).parameters
+    # A checkpoint is a model, too: every epoch would wait until it is written.
+    options = {"silent": True, "log_models": models, "checkpoint": models}
+    accepted = inspect.signature(autolog).parameters
     try:
-        autolog(**{name: value for name, value in wanted.items() if name in taken})
+        autolog(**{name: value for name, value in options.items() if name in accepted})
     except ImportError as error:
         raise InvalidInput(
             f"autologging cannot be turned on: {error}", hint="install the framework, or name another one"
@@ -132,7 +131,7 @@ def _call(autolog: Any, *, models: bool) -> None:
 
 
 def _follow_imports(*, models: bool) -> None:
-    """Settings that ``mlflow.autolog`` does not hand on, given to frameworks once they are imported."""
+    """Apply settings that ``mlflow.autolog`` does not pass on to frameworks, once these are imported."""
     from mlflow.utils.autologging_utils import AUTOLOGGING_INTEGRATIONS
     from mlflow.utils.import_hooks import register_post_import_hook
 
@@ -141,14 +140,14 @@ def _follow_imports(*, models: bool) -> None:
             return
         name = _LIBRARIES[module.__name__]
         if name == "tensorflow" and not _has_tensorboard():
-            # MLflow gives each fit a callback of TensorBoard's, which then raises in the user's cell.
+            # MLflow adds a TensorBoard callback to each fit, which would raise in the user's cell.
             _module(name).autolog(disable=True, silent=True)
             if hasattr(sys.modules.get("keras"), "Model"):
-                # Both have put themselves around the same method, and the other one was taken off with it.
+                # Both patch the same method: disabling one has removed the patch of the other.
                 _call(_module("keras").autolog, models=models)
             notify(
                 "MLflow's autologging of tensorflow needs tensorboard, which is not installed;\n"
-                "  training is logged by that of keras",
+                "  training is logged by the autologging of keras",
                 once="tensorboard",
             )
         elif name in AUTOLOGGING_INTEGRATIONS:
@@ -162,7 +161,7 @@ def _has_tensorboard() -> bool:
     return importlib.util.find_spec("tensorboard") is not None
 
 
-def _track_here(mlflow: Any) -> None:
+def _set_tracking_uri(mlflow: Any) -> None:
     global _before
     from mlflow.tracking._tracking_service import utils
 
@@ -172,7 +171,7 @@ def _track_here(mlflow: Any) -> None:
         mlflow.set_tracking_uri(URI)
 
 
-def _track_as_before(mlflow: Any) -> None:
+def _restore_tracking_uri(mlflow: Any) -> None:
     global _before
     if _before is None:
         return
@@ -186,8 +185,8 @@ def _track_as_before(mlflow: Any) -> None:
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
-    # MLflow tells at INFO for every framework that it is on, whatever `silent` says.
+def _without_info_messages() -> Iterator[None]:
+    # MLflow logs one INFO message for every framework, even with `silent`.
     import logging
 
     logger = logging.getLogger("mlflow.tracking.fluent")

@@ -1,4 +1,4 @@
-"""Entry point: the experiment of MLflow runs that name none."""
+"""Entry point: the experiment of MLflow runs that specify none."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from mlflow.tracking.default_experiment.abstract_context import DefaultExperimen
 
 
 class CurrentExperiment(DefaultExperimentProvider):
-    """The current experiment of the workbench, where one was chosen; MLflow's own default otherwise.
+    """The current experiment of the workbench, if one was chosen; otherwise MLflow's default.
 
-    It was chosen by ``%mlops experiment NAME``, by ``MLOPS_EXPERIMENT`` (a pipeline's stage), or by
-    ``%mlops autolog``, whose runs belong beside those of tracked cells.
+    It is chosen by ``%mlops experiment NAME``, by ``MLOPS_EXPERIMENT`` (a pipeline's stage), or by
+    ``%mlops autolog``, whose runs go to the experiment of tracked cells.
     """
 
     def in_context(self) -> bool:
         """Whether runs go to the journal, and an experiment was chosen."""
-        # Asked in every process that imports MLflow: nothing of the workbench is loaded for others.
+        # Called in every process that uses MLflow: the workbench is imported only if its URI is set.
         from mlflow.tracking import get_tracking_uri
 
         if not get_tracking_uri().startswith("mlops:"):
@@ -25,7 +25,7 @@ class CurrentExperiment(DefaultExperimentProvider):
         return current_session().experiment_chosen or autolog.follows_experiment()
 
     def get_experiment_id(self) -> str:
-        """Id of that experiment, which is made if need be."""
+        """Id of that experiment, which is created if missing."""
         from mlflow.tracking import get_tracking_uri
 
         from mlops_workbench.capture.session.session import current_session

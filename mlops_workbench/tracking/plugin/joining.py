@@ -1,4 +1,4 @@
-"""MLflow code inside a tracked cell: it logs to the run of that cell."""
+"""MLflow code inside a tracked cell, which logs to the run of that cell."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from mlops_workbench.core.tags import PARENT_RUN_ID, RUN_NAME, USER
 if TYPE_CHECKING:
     from mlflow.entities import RunTag
 
-#: Functions of MLflow that begin a run because there is none: ``log_metric`` without ``start_run``, ``evaluate``.
+#: Functions of MLflow that start a run if there is none: ``log_metric`` without ``start_run``, ``evaluate``.
 _STARTERS = {"_get_or_start_run", "_start_run_or_reuse_active_run"}
 _AUTOLOGGING = "mlflow.autologging"
 _DEPTH = 12
 
-#: Tags that tell where a run comes from; a run that is joined has its own.
+#: Tags of the origin of a run; a joined run has its own.
 ORIGIN = (RUN_NAME, USER, "mlflow.source.")
 
 
-def begun_unasked(tags: Iterable[RunTag]) -> bool:
-    """Whether the run that MLflow is about to make was begun by MLflow itself and not by the user's code.
+def is_implicit_run(tags: Iterable[RunTag]) -> bool:
+    """Whether MLflow itself, and not the user's code, starts the run that is being created.
 
-    That is what ``mlflow.log_metric`` outside of a run does, and autologging. MLflow says so in a tag only for
-    the latter, so for the former the callers are looked at.
+    ``mlflow.log_metric`` outside of a run does so, and autologging. Only the latter sets a tag, so the call stack is
+    searched for the former.
     """
     keys = {tag.key for tag in tags}
     if PARENT_RUN_ID in keys:
@@ -42,7 +42,7 @@ def begun_unasked(tags: Iterable[RunTag]) -> bool:
 
 
 def pop_run(run_id: str, status: str) -> None:
-    """Take a run that ends off MLflow's stack of active runs, with those that were begun within it."""
+    """Remove a run from MLflow's stack of active runs, with the runs nested in it."""
     fluent = sys.modules.get("mlflow.tracking.fluent")
     if fluent is None:
         return

@@ -1,4 +1,4 @@
-"""MLflow's model registry interface before the workspace's registry."""
+"""MLflow's model registry interface to the workspace's registry."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from mlflow.store.entities.paged_list import PagedList
 from mlflow.store.model_registry.abstract_store import AbstractStore
 
 from mlops_workbench.tracking.plugin.delegation import delegate
-from mlops_workbench.tracking.plugin.real_store import told_to_mlflow
+from mlops_workbench.tracking.plugin.real_store import as_mlflow_errors
 
 if TYPE_CHECKING:
     from mlops_workbench.tracking.plugin.journal_store import JournalStore
 
 
 class JournalRegistry(AbstractStore):
-    """The registry of the workspace's own MLflow; a run is delivered before a version refers to it.
+    """The registry of the workspace's own MLflow; runs are delivered before a version refers to them.
 
     Parameters
     ----------
@@ -32,43 +32,42 @@ class JournalRegistry(AbstractStore):
         return getattr(self.tracking.real.registry, name)
 
     def create_model_version(self, name: str, source: str, run_id: str | None = None, *more: Any, **named: Any) -> Any:
-        """Make the next version of a registered model."""
+        """Create the next version of a registered model."""
         real = self.tracking.real
-        with told_to_mlflow():
+        with as_mlflow_errors():
             if run_id:
                 real.try_to_deliver(run_id)
                 run_id = real.run_id(run_id)
             return self._shown(real.registry.create_model_version(name, source, run_id, *more, **named))
 
     def get_model_version(self, name: str, version: str) -> Any:
-        """A version."""
+        """Return a version."""
         return self._shown(self.tracking.real.registry.get_model_version(name, version))
 
     def copy_model_version(self, src_mv: Any, dst_name: str) -> Any:
-        """Make a version of another registered model from a version."""
+        """Copy a version to another registered model."""
         registry = self.tracking.real.registry
         source = registry.get_model_version(src_mv.name, src_mv.version)
         return self._shown(registry.copy_model_version(source, dst_name))
 
     def get_model_version_by_alias(self, name: str, alias: str) -> Any:
-        """The version that an alias stands for."""
+        """Return the version that has an alias."""
         return self._shown(self.tracking.real.registry.get_model_version_by_alias(name, alias))
 
     def search_model_versions(self, filter_string: str | None = None, *args: Any, **more: Any) -> Any:
-        """Versions that fit a filter."""
+        """Versions that match a filter."""
         real = self.tracking.real
-        words = real.in_store_words(filter_string) if filter_string else filter_string
-        found = real.registry.search_model_versions(words, *args, **more)
+        found = real.registry.search_model_versions(real.with_store_ids(filter_string), *args, **more)
         return PagedList([self._shown(version) for version in found], found.token)
 
     def get_model_version_download_uri(self, name: str, version: str) -> str:
-        """Where the files of a version are."""
+        """URI of the files of a version."""
         real = self.tracking.real
-        with told_to_mlflow():
-            return real.reachable(real.registry.get_model_version_download_uri(name, version))
+        with as_mlflow_errors():
+            return real.resolved(real.registry.get_model_version_download_uri(name, version))
 
     def _shown(self, version: Any) -> Any:
-        # With the run's id that this process knows.
+        # With the run id of this process, not the server's.
         if version is not None and version.run_id:
             version._run_id = self.tracking.real.uid(version.run_id)
         return version

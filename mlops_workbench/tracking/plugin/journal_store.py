@@ -1,4 +1,4 @@
-"""MLflow's tracking store interface before the journal: the store of the scheme ``mlops``."""
+"""MLflow's tracking store for the scheme ``mlops``, which logs to the journal."""
 
 from __future__ import annotations
 
@@ -41,25 +41,18 @@ from mlflow.utils.validation import (
 from mlops_workbench.core.errors import Unavailable
 from mlops_workbench.tracking.plugin import joining
 from mlops_workbench.tracking.plugin.delegation import delegate
+from mlops_workbench.tracking.plugin.forwarding_store import ForwardingStore
 from mlops_workbench.tracking.plugin.masked import all_masked, masked, masked_inputs
-from mlops_workbench.tracking.plugin.real_store import told_to_mlflow
-from mlops_workbench.tracking.plugin.settled_store import ForwardingStore
+from mlops_workbench.tracking.plugin.real_store import as_mlflow_errors
 
 _log = logging.getLogger(__name__)
 
 
 class JournalStore(ForwardingStore):
-    """Runs of this process go to the journal and are read from memory; all else is the workspace's own store's.
+    """Logs runs of this process to the journal and reads them from memory; forwards all other calls.
 
-    Errors are those of MLflow's SQL store, from MLflow's own validation. Passwords and keys are masked, also in what
-    goes to the store directly.
-
-    Parameters
-    ----------
-    workspace : Workspace
-        Where to record.
-    session : Session
-        The session that records there.
+    Errors are those of MLflow's SQL store, raised by MLflow's own validation. Passwords and keys are masked, also in
+    calls that are forwarded.
     """
 
     # Logging ----------------------------------------------------------------------------------------------------
@@ -69,7 +62,7 @@ class JournalStore(ForwardingStore):
         _validate_metric(metric.key, metric.value, metric.timestamp, metric.step)
         live = self._live.get(run_id) or self._find(run_id)
         if live is None:
-            self._directly("log_metric", run_id, metric)
+            self._call("log_metric", run_id, metric)
             return
         live.check_active()
         self._journal.metrics(live, (metric,))
@@ -79,7 +72,7 @@ class JournalStore(ForwardingStore):
         param = masked(_validate_param(param.key, param.value))
         live = self._find(run_id)
         if live is None:
-            self._directly("log_param", run_id, param)
+            self._call("log_param", run_id, param)
             return
         live.check_active()
         for key, old, new in live.changed_params([param]):
@@ -92,11 +85,11 @@ class JournalStore(ForwardingStore):
         self._journal.params(live, [param])
 
     def set_tag(self, run_id: str, tag: RunTag) -> None:
-        """Set a tag; that of the name renames the run."""
+        """Set a tag; the tag of the name renames the run."""
         tag = masked(_validate_tag(tag.key, tag.value))
         live = self._find(run_id)
         if live is None:
-            self._directly("set_tag", run_id, tag)
+            self._call("set_tag", run_id, tag)
             return
         live.check_active()
         self._journal.tags(live, [tag])
@@ -110,7 +103,7 @@ class JournalStore(ForwardingStore):
                 raise MlflowException(
                     f"No tag with name: {key} in run with id {run_id}", error_code=RESOURCE_DOES_NOT_EXIST
                 )
-        self._settled("delete_tag", run_id, key)
+        self._deliver_and_call("delete_tag", run_id, key)
         if live is not None:
             del live.run.tags[key]
 
@@ -125,13 +118,13 @@ class JournalStore(ForwardingStore):
         params, tags = all_masked(params), all_masked(tags)
         live = self._find(run_id)
         if live is None:
-            self._directly("log_batch", run_id, metrics, params, tags)
+            self._call("log_batch", run_id, metrics, params, tags)
             return
         live.check_active()
         if changed := live.changed_params(params):
-            told = [{"key": key, "old_value": old, "new_value": new} for key, old, new in changed]
+            logged = [{"key": key, "old_value": old, "new_value": new} for key, old, new in changed]
             raise MlflowException(
-                f"Changing param values is not allowed. Params were already logged='{told}' for run ID='{run_id}'.",
+                f"Changing param values is not allowed. Params were already logged='{logged}' for run ID='{run_id}'.",
                 INVALID_PARAMETER_VALUE,
             )
         self._journal.params(live, params)
@@ -141,7 +134,7 @@ class JournalStore(ForwardingStore):
     def log_batch_async(
         self, run_id: str, metrics: Sequence[Metric], params: Sequence[Param], tags: Sequence[RunTag]
     ) -> RunOperations:
-        """Log at once: the journal is faster than a queue, and keeps what was logged when the process dies."""
+        """Log synchronously: the journal is faster than a queue, and survives the death of the process."""
         future: Future[None] = Future()
         try:
             future.set_result(self.log_batch(run_id, metrics, params, tags))
@@ -152,7 +145,7 @@ class JournalStore(ForwardingStore):
     def log_inputs(
         self, run_id: str, datasets: list[DatasetInput] | None = None, models: list[LoggedModelInput] | None = None
     ) -> None:
-        """Note data and models that the run used."""
+        """Log data and models that the run used."""
         _validate_run_id(run_id)
         if datasets is not None:
             if not isinstance(datasets, list):
@@ -161,32 +154,32 @@ class JournalStore(ForwardingStore):
             datasets = masked_inputs(datasets)
         live = self._find(run_id)
         if live is None:
-            self._directly("log_inputs", run_id, datasets, models)
+            self._call("log_inputs", run_id, datasets, models)
             return
         live.check_active()
         self._journal.datasets(live, datasets or [])
         if models:
-            self._settled("log_inputs", run_id, None, models)
+            self._deliver_and_call("log_inputs", run_id, None, models)
             live.model_inputs += models
 
     def log_outputs(self, run_id: str, models: list[LoggedModelOutput]) -> None:
-        """Note models that the run made."""
+        """Log models that the run produced."""
         live = self._find(run_id)
         if live is not None:
             live.check_active()
-        self._settled("log_outputs", run_id, models)
+        self._deliver_and_call("log_outputs", run_id, models)
         if live is not None:
             live.model_outputs += models
 
     def record_logged_model(self, run_id: str, mlflow_model: Any) -> None:
-        """Note a model in the tag that old versions of MLflow look at."""
+        """Add a model to the tag that old versions of MLflow read."""
         from mlflow.models import Model
 
         if not isinstance(mlflow_model, Model):
             raise TypeError(f"Argument 'mlflow_model' should be mlflow.models.Model, got '{type(mlflow_model)}'")
         live = self._find(run_id)
         if live is None:
-            self._directly("record_logged_model", run_id, mlflow_model)
+            self._call("record_logged_model", run_id, mlflow_model)
             return
         live.check_active()
         known = json.loads(live.run.tags.get(MLFLOW_LOGGED_MODELS, "[]"))
@@ -198,9 +191,9 @@ class JournalStore(ForwardingStore):
     def create_run(
         self, experiment_id: str, user_id: str, start_time: int, tags: list[RunTag] | None, run_name: str | None
     ) -> Run:
-        """Begin a run; one that MLflow begins by itself in a tracked cell is the run of that cell."""
+        """Start a run, or join the run of a tracked cell if MLflow itself starts one in it."""
         given = list(tags or [])
-        with told_to_mlflow():
+        with as_mlflow_errors():
             if (tracked := self.runs.joinable(given)) is not None:
                 live = self.runs.join(tracked)
                 self._journal.tags(live, [tag for tag in given if not tag.key.startswith(joining.ORIGIN)])
@@ -212,26 +205,26 @@ class JournalStore(ForwardingStore):
                     f"Current state is {experiment.lifecycle_stage}.",
                     INVALID_PARAMETER_VALUE,
                 )
-            parent = self.runs.parent_of_asked()
+            parent = self.runs.parent_of_explicit_run()
             if parent and all(tag.key != MLFLOW_PARENT_RUN_ID for tag in given):
                 given.append(RunTag(MLFLOW_PARENT_RUN_ID, parent))
             return self.runs.begin(experiment, user_id, start_time, given, run_name).entity()
 
     def get_run(self, run_id: str) -> Run:
-        """A run as it is now."""
+        """Return a run."""
         live = self._find(run_id)
         return live.entity() if live is not None else self._stored(run_id)
 
     def update_run_info(
         self, run_id: str, run_status: int | None, end_time: int | None, run_name: str | None
     ) -> RunInfo:
-        """End a run, take its end back, rename it."""
+        """End, reopen or rename a run."""
         live = self._find(run_id)
-        with told_to_mlflow():
+        with as_mlflow_errors():
             if live is None and run_status == RunStatus.RUNNING:
-                live = self.runs.carry_on(self._stored(run_id))
+                live = self.runs.resume(self._stored(run_id))
             if live is None:
-                return self._directly("update_run_info", run_id, run_status, end_time, run_name)  # type: ignore[no-any-return]
+                return self._call("update_run_info", run_id, run_status, end_time, run_name)  # type: ignore[no-any-return]
             live.check_active()
             if run_name:
                 self._journal.rename(live, run_name)
@@ -242,28 +235,28 @@ class JournalStore(ForwardingStore):
     def delete_run(self, run_id: str) -> None:
         """Delete a run; it can be restored."""
         live = self._find(run_id)
-        self._settled("delete_run", run_id)
+        self._deliver_and_call("delete_run", run_id)
         if live is not None:
             live.deleted = True
 
     def restore_run(self, run_id: str) -> None:
         """Restore a deleted run."""
         live = self._find(run_id)
-        self._directly("restore_run", run_id)
-        with told_to_mlflow():
-            self.real.restored(uid=run_id)
+        self._call("restore_run", run_id)
+        with as_mlflow_errors():
+            self.real.note_restored(uid=run_id)
         if live is not None:
             live.deleted = False
 
     def get_metric_history(
         self, run_id: str, metric_key: str, max_results: int | None = None, page_token: str | None = None
     ) -> PagedList[Metric]:
-        """Every value of a metric."""
+        """All values of a metric."""
         live = self._find(run_id)
         points = live.history(metric_key) if live is not None else None
         if points is None:
-            self._settle(run_id)
-            with told_to_mlflow():
+            self._deliver_if_open(run_id)
+            with as_mlflow_errors():
                 run = self.real.run_id(run_id)
                 return self.real.store.get_metric_history(run, metric_key, max_results, page_token)
         start = SearchUtils.parse_start_offset_from_page_token(page_token)
@@ -280,17 +273,18 @@ class JournalStore(ForwardingStore):
         order_by: list[str] | None,
         page_token: str | None,
     ) -> tuple[list[Run], str | None]:
-        query = (experiment_ids, self._filter(filter_string), run_view_type, max_results, order_by, page_token)
+        store_filter = self.real.with_store_ids(filter_string)
+        query = (experiment_ids, store_filter, run_view_type, max_results, order_by, page_token)
         try:
             self.real.deliver()
-            with told_to_mlflow():
+            with as_mlflow_errors():
                 found, token = self.real.store._search_runs(*query)
             return [self.real.shown_run(run) for run in found], token
         except Unavailable as error:
-            _log.warning("only runs of this process are searched in full, since the store is behind: %s", error)
+            _log.warning("only runs of this process are searched completely, since not all are delivered: %s", error)
         try:
             found, _ = self.real.store._search_runs(*query)
-        except Exception as error:  # noqa: BLE001 whatever keeps the store from answering: this process's runs are known
+        except Exception as error:  # noqa: BLE001 - runs of this process are returned whatever failed in the store
             _log.warning("runs of other processes are missing: %s", error)
             found = []
         own = self._own_runs([str(number) for number in experiment_ids], run_view_type)
@@ -304,9 +298,6 @@ class JournalStore(ForwardingStore):
         stages = set(LifecycleStage.view_type_to_stages(view))
         runs = [live.entity() for live in list(self._live.values()) if live.experiment_id in experiment_ids]
         return [run for run in runs if run.info.lifecycle_stage in stages]
-
-    def _filter(self, filter_string: str | None) -> str | None:
-        return self.real.in_store_words(filter_string) if filter_string else filter_string
 
 
 delegate(

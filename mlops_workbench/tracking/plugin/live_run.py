@@ -1,4 +1,4 @@
-"""A run of this process as MLflow code sees it, answered from memory."""
+"""A run of this process for MLflow code, kept in memory."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ from mlops_workbench.tracking.plugin.series import Series
 
 
 class LiveInfo(RunInfo):
-    """Facts about a run whose place for artifacts may have to be asked for."""
+    """Information about a run whose artifact root is requested from the server when it is read."""
 
-    def __init__(self, place: Callable[[], str], **facts: Any) -> None:
-        super().__init__(**facts)
-        self._place = place
+    def __init__(self, artifact_root: Callable[[], str], **fields: Any) -> None:
+        super().__init__(**fields)
+        self._artifact_root = artifact_root
 
     @classmethod
     def _properties(cls) -> list[str]:
-        # MLflow looks at a class's own properties only.
+        # MLflow reads only properties of the class itself.
         return RunInfo._properties()
 
     @property
     def artifact_uri(self) -> str:
-        """Root of the run's artifacts; a server is asked only when somebody wants to know."""
+        """Root of the run's artifacts."""
         if self._artifact_uri is None:
-            self._artifact_uri = self._place()
+            self._artifact_uri = self._artifact_root()
         return self._artifact_uri
 
 
@@ -56,17 +56,17 @@ class LiveRun:
     Parameters
     ----------
     run : ActiveRun
-        The run in the session: holds parameters, tags, and where it stands.
+        The run in the session, with its parameters, tags and status.
     experiment_id, user_id : str
-        As MLflow knows them.
+        MLflow's id of the experiment, and the user.
     start_ms : int
-        When it began.
-    place : str or callable
-        The root of its artifacts, or what gives it.
+        Start time.
+    artifact_root : str or callable
+        The root of its artifacts, or a function that returns it.
     joined : bool
-        Somebody else (a tracked cell, a pipeline) began the run and ends it.
-    whole : bool
-        All that was logged to it was logged here, so that nobody else needs to be asked.
+        A tracked cell or a pipeline started the run and ends it.
+    complete : bool
+        Everything that was logged to it was logged in this process.
     """
 
     def __init__(
@@ -75,32 +75,32 @@ class LiveRun:
         experiment_id: str,
         user_id: str,
         start_ms: int,
-        place: str | Callable[[], str],
+        artifact_root: str | Callable[[], str],
         *,
         joined: bool = False,
-        whole: bool = True,
+        complete: bool = True,
     ) -> None:
         self.run = run
         self.uid = run.uid
         self.experiment_id = experiment_id
         self.user_id = user_id
         self.start_ms = start_ms
-        self.place = place
+        self.artifact_root = artifact_root
         self.joined = joined
-        self.whole = whole
+        self.complete = complete
         self.name = run.name
         self.deleted = False
         self.scheduled = False
-        #: Something was logged after the end, so the end in the store does not mean that all is there.
+        #: Something was logged after the end, so an end in the store does not mean that everything is delivered.
         self.after_end = False
         self.end_ms: int | None = None
         self.series: dict[str, Series] = {}
         self.dataset_inputs: list[DatasetInput] = []
         self.model_inputs: list[LoggedModelInput] = []
         self.model_outputs: list[LoggedModelOutput] = []
-        #: Metrics it had before it was carried on here.
+        #: Metrics it had before it was resumed here.
         self.earlier: dict[str, Metric] = {}
-        #: Models that metrics were logged for which may not be in the store yet.
+        #: Models with metrics that may not be in the store yet.
         self.model_metrics: set[str] = set()
 
     @property
@@ -110,11 +110,11 @@ class LiveRun:
 
     @property
     def status(self) -> str:
-        """Status in MLflow's words."""
+        """MLflow's status of the run."""
         return "SCHEDULED" if self.scheduled else self.run.status
 
     def check_active(self) -> None:
-        """Raise as MLflow does when the run is deleted."""
+        """Raise MLflow's error if the run is deleted."""
         if self.deleted:
             raise MlflowException(
                 f"The run {self.uid} must be in the 'active' state. Current state is {LifecycleStage.DELETED}.",
@@ -122,17 +122,17 @@ class LiveRun:
             )
 
     def add(self, key: str, value: float, at_ms: int, step: int) -> None:
-        """Remember a metric."""
+        """Add a value of a metric."""
         series = self.series.get(key)
         if series is None:
             series = self.series[key] = Series()
         series.add(value, at_ms, step)
-        # Autologging hands its batches to threads, and an earlier step may come after a later one.
+        # Autologging logs in threads, so an earlier step may come after a later one.
         latest = series.latest
         self.run.metrics[key] = value if latest is None or latest[0] == step else latest[3]
 
     def changed_params(self, params: Iterable[Param]) -> list[tuple[str, str, str]]:
-        """Those that have another value already, as ``(key, old, new)``; secrets of `params` must be masked."""
+        """Parameters that already have another value, as ``(key, old, new)``; secrets in `params` must be masked."""
         known = self.run.params
         return [
             (param.key, old, param.value)
@@ -141,7 +141,7 @@ class LiveRun:
         ]
 
     def entity(self) -> Run:
-        """The run as MLflow's own store would give it."""
+        """The run as MLflow's entity."""
         tags = {name: as_text(value) for name, value in self.run.tags.items()}
         tags.setdefault(MLFLOW_RUN_NAME, self.name)
         if self.run.start.parent_uid:
@@ -158,10 +158,10 @@ class LiveRun:
         )
 
     def info(self) -> RunInfo:
-        """Facts about the run."""
-        kind: Callable[..., RunInfo] = partial(LiveInfo, self.place)
-        if isinstance(self.place, str):
-            kind = partial(RunInfo, artifact_uri=self.place)
+        """Information about the run."""
+        kind: Callable[..., RunInfo] = partial(LiveInfo, self.artifact_root)
+        if isinstance(self.artifact_root, str):
+            kind = partial(RunInfo, artifact_uri=self.artifact_root)
         return kind(
             run_id=self.uid,
             run_name=self.name,
@@ -174,9 +174,9 @@ class LiveRun:
         )
 
     def history(self, key: str) -> list[Metric] | None:
-        """All values of a metric; None when not all of them were logged here."""
+        """All values of a metric; None if some were logged in another process."""
         series = self.series.get(key)
-        if not self.whole or (series is None and key in self.run.metrics):
+        if not self.complete or (series is None and key in self.run.metrics):
             return None
         return [] if series is None else [Metric(key, value, at_ms, step) for at_ms, step, value in series.points()]
 
@@ -190,6 +190,6 @@ class LiveRun:
                     found[key] = Metric(key, shown, at_ms, step)
         for key, value in list(self.run.metrics.items()):
             if key not in found:
-                # Logged by track's own log(): its last value is all that is known without asking the store.
+                # Logged by track's own log(), which keeps only the last value in memory.
                 found[key] = Metric(key, finite(as_float(value)), self.start_ms, 0)
         return list(found.values())

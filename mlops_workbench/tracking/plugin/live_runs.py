@@ -1,9 +1,8 @@
-"""The runs that MLflow code of this process writes: begun, joined, carried on, ended."""
+"""The runs that MLflow code of this process starts, joins, resumes and ends."""
 
 from __future__ import annotations
 
 import atexit
-import contextlib
 import sys
 import threading
 import time
@@ -16,6 +15,7 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME, MLFLOW_USER
 from mlflow.utils.name_utils import _generate_random_name
 
+from mlops_workbench.capture.kernel.notices import notify
 from mlops_workbench.capture.kernel.place import cell_source, notebook_path
 from mlops_workbench.capture.run.active import STATUSES, ActiveRun
 from mlops_workbench.capture.session.session import Session
@@ -29,23 +29,23 @@ from mlops_workbench.tracking.plugin.real_store import RealStore
 if TYPE_CHECKING:
     from mlflow.entities import Experiment, Run, RunTag
 
-#: Runs that ended and are kept to be read from memory, delivered ones and those that are not.
+#: Ended runs that are kept in memory: delivered ones, and those that are not delivered yet.
 _KEPT, _MOST = 64, 4096
-#: Milliseconds after its end for which a run is read from memory although it is not delivered.
+#: Milliseconds after its end in which a run is read from memory without being delivered.
 _FRESH_MS = 5_000
-#: Seconds for which a store that did not take a delivery is not asked to again.
-_AWAY_SECONDS = 15.0
+#: Seconds between a failed delivery and the next attempt.
+_RETRY_SECONDS = 15.0
 
 
 class LiveRuns:
-    """Runs of this process, by the id that MLflow code knows them by.
+    """Runs of this process, by their id in MLflow code.
 
     Parameters
     ----------
     session : Session
-        Where they are recorded.
+        Records them.
     real : RealStore
-        Where they end up.
+        The store to which they are delivered.
     """
 
     def __init__(self, session: Session, real: RealStore) -> None:
@@ -54,19 +54,19 @@ class LiveRuns:
         self.by_id: dict[str, LiveRun] = {}
         self._lock = threading.RLock()
         self._at_exit = False
-        self._away_until = 0.0
-        session.run_ended.append(self._ended_elsewhere)
+        self._retry_at = 0.0
+        session.run_ended.append(self._on_run_ended)
 
     def after_fork(self) -> None:
-        """In a forked child: locks of the parent are not ours."""
+        """Replace the lock in a forked child."""
         self._lock = threading.RLock()
 
     def find(self, run_id: str) -> LiveRun | None:
-        """The run when it is read from memory: one that this process writes and that is not settled in the store."""
+        """A run that is read from memory: one that this process writes, until its end is delivered."""
         live = self.by_id.get(run_id)
         if live is not None:
-            if live.ended and self._settled(live):
-                # Another thread may have taken it out meanwhile.
+            if live.ended and self._is_delivered(live):
+                # Another thread may have removed it meanwhile.
                 self.by_id.pop(run_id, None)
                 return None
             return live
@@ -79,7 +79,7 @@ class LiveRuns:
     def begin(
         self, experiment: Experiment, user_id: str, start_ms: int, tags: Iterable[RunTag], run_name: str | None
     ) -> LiveRun:
-        """Begin a run as MLflow does."""
+        """Start a run as MLflow does."""
         given = {tag.key: tag.value for tag in tags}
         tagged = given.get(MLFLOW_RUN_NAME)
         if run_name and tagged and run_name != tagged:
@@ -114,15 +114,15 @@ class LiveRuns:
         return live
 
     def joinable(self, tags: Iterable[RunTag]) -> ActiveRun | None:
-        """The tracked run that a run which MLflow begins by itself is to join, if there is one."""
+        """The tracked run that MLflow code joins instead of starting a run implicitly, if there is one."""
         run = self.session.current_run()
         if run is None:
             return None
         known = self.by_id.get(run.uid)
-        return run if (known is None or known.joined) and joining.begun_unasked(tags) else None
+        return run if (known is None or known.joined) and joining.is_implicit_run(tags) else None
 
     def join(self, run: ActiveRun) -> LiveRun:
-        """Let MLflow code log to a run that a tracked cell, a block or a pipeline began."""
+        """Let MLflow code log to a run that a tracked cell, a block or a pipeline started."""
         with self._lock:
             if run.uid not in self.by_id:
                 experiment = self.real.store.get_experiment(self.real.tracking.experiment_id(run.experiment))
@@ -133,20 +133,20 @@ class LiveRuns:
                     run.start.start_ms,
                     self.real.artifact_location(experiment, run.uid),
                     joined=True,
-                    whole=not run.joined,
+                    complete=not run.joined,
                 )
             return self.by_id[run.uid]
 
-    def parent_of_asked(self) -> str:
-        """Uid of the tracked run around a run that the user's code begins; empty when there is none."""
+    def parent_of_explicit_run(self) -> str:
+        """Uid of the tracked run around a run that the user's code starts; empty if there is none."""
         run = self.session.current_run()
         if run is None:
             return ""
         known = self.by_id.get(run.uid)
         return run.uid if known is None or known.joined else ""
 
-    def carry_on(self, run: Run) -> LiveRun | None:
-        """Go on with a run of the workbench that began in another process, or ended; None for a foreign one."""
+    def resume(self, run: Run) -> LiveRun | None:
+        """Resume a run of the workbench that another process started, or that ended; None for any other run."""
         uid = run.info.run_id
         known = self.real.delivered(uid)
         if known is None or run.info.lifecycle_stage != LifecycleStage.ACTIVE:
@@ -164,7 +164,7 @@ class LiveRuns:
             run.info.user_id,
             run.info.start_time,
             run.info.artifact_uri or "",
-            whole=False,
+            complete=False,
         )
         live.end_ms = run.info.end_time
         live.earlier = {metric.key: metric for metric in run.data._metric_objs}
@@ -177,7 +177,7 @@ class LiveRuns:
         return self._add(live)
 
     def set_status(self, live: LiveRun, status: str, end_ms: int | None) -> None:
-        """End a run, or take its end back; runs that are joined are ended by who began them."""
+        """End or reopen a run; a joined run is left to the cell or pipeline that started it."""
         if live.joined:
             return
         if status == "SCHEDULED":
@@ -198,7 +198,7 @@ class LiveRuns:
         else:
             error = sys.exc_info()[1] if status == "FAILED" else None
             live.run.end(status, error=error, end_ms=live.end_ms or 0)
-        self._forget_some()
+        self._drop_ended()
 
     def _reopen(self, live: LiveRun) -> None:
         before = live.run
@@ -214,7 +214,7 @@ class LiveRuns:
         return live
 
     def _parent(self, tags: dict[str, str]) -> str:
-        """Uid of the parent; the tag stays where the store has the same ids, else delivery writes it."""
+        """Uid of the parent; its tag is removed if a server has other ids, since delivery writes it then."""
         parent = tags.get(MLFLOW_PARENT_RUN_ID, "")
         if not parent:
             return ""
@@ -225,25 +225,25 @@ class LiveRuns:
             del tags[MLFLOW_PARENT_RUN_ID]
         return uid
 
-    def _settled(self, live: LiveRun) -> bool:
-        """Whether all of an ended run is in the store, where others may have changed it since."""
+    def _is_delivered(self, live: LiveRun) -> bool:
+        """Whether an ended run is delivered completely, so that it must be read from the store."""
         if not live.after_end:
             known = self.real.delivered(live.uid)
             if known is not None and known.ended:
                 return True
             if now_ms() - live.run.end_ms < _FRESH_MS:
-                # Nobody else can have touched it, and whoever ends a run often looks at it next.
+                # Often read right after its end, before anybody can have edited it.
                 return False
-        if time.monotonic() < self._away_until:
+        if time.monotonic() < self._retry_at:
             return False
         try:
             self.real.deliver(live.uid)
         except WorkbenchError:
-            self._away_until = time.monotonic() + _AWAY_SECONDS
+            self._retry_at = time.monotonic() + _RETRY_SECONDS
             return False
         return True
 
-    def _forget_some(self) -> None:
+    def _drop_ended(self) -> None:
         with self._lock:
             ended = [live for live in list(self.by_id.values()) if live.ended and not live.after_end]
             for number, live in enumerate(ended[:-_KEPT]):
@@ -251,15 +251,17 @@ class LiveRuns:
                 if (known is not None and known.ended) or number < len(ended) - _MOST:
                     self.by_id.pop(live.uid, None)
 
-    def _ended_elsewhere(self, run: ActiveRun) -> None:
+    def _on_run_ended(self, run: ActiveRun) -> None:
         live = self.by_id.get(run.uid)
         if live is not None and live.joined:
-            # The tracked cell is over: what MLflow logs from here on is not part of it.
-            with contextlib.suppress(Exception):
+            # What MLflow logs after the tracked cell must not go to its run.
+            try:
                 joining.pop_run(run.uid, run.status)
+            except Exception as error:  # noqa: BLE001 - must not keep the end of the run from being recorded
+                notify(f"MLflow's active run could not be ended ({error});\n  call mlflow.end_run()", once="pop_run")
 
     def _end_at_exit(self) -> None:
-        # After the session's own, and so before it: MLflow ends its runs as FINISHED, the session as KILLED.
+        # Runs before the exit handler of the session: MLflow ends its runs as FINISHED, the session as KILLED.
         if not self._at_exit:
             self._at_exit = True
             atexit.register(joining.end_all)

@@ -1,4 +1,4 @@
-"""What MLflow code logs, with ``***`` in the place of passwords and keys."""
+"""Objects that MLflow code logs, with passwords and keys replaced by ``***``."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ P = TypeVar("P", bound=_Pair)
 
 
 def masked(pair: P) -> P:
-    """A parameter or a tag of MLflow's."""
+    """A parameter or tag with its secrets masked."""
     value = mask_value(pair.key, pair.value)
     return pair if value == pair.value else type(pair)(pair.key, value)
 
 
 def all_masked(pairs: Iterable[P] | None) -> list[P]:
-    """Parameters or tags."""
+    """Parameters or tags with their secrets masked."""
     return [masked(pair) for pair in pairs or ()]
 
 
 def masked_inputs(inputs: Sequence[DatasetInput] | None) -> list[DatasetInput]:
-    """Data that a run used: the address that it came from may have a password in it."""
+    """Data of a run with secrets masked; its source may be a URL with a password."""
     return [_masked_input(item) for item in inputs or ()]
 
 
@@ -63,5 +63,5 @@ def _masked_text(text: str | None) -> str | None:
     except ValueError:
         return mask(text)
     kept = mask_value("", found)
-    # Word for word as it was, when there is nothing in it.
+    # The original text if it holds no secret.
     return text if kept == found else json.dumps(kept)

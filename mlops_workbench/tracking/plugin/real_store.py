@@ -1,4 +1,4 @@
-"""The workspace's own MLflow store behind the plugin, and what must be delivered to it first."""
+"""The workspace's own MLflow store behind the plugin, and the delivery of runs to it."""
 
 from __future__ import annotations
 
@@ -28,14 +28,12 @@ _RUN_ID = re.compile(r"\b[0-9a-f]{32}\b")
 
 
 class RealStore:
-    """Where runs end up, seen from MLflow code in the same process.
-
-    Nothing is opened before the first call that needs it.
+    """The store to which runs are delivered; opened with the first call that needs it.
 
     Parameters
     ----------
     workspace : Workspace
-        Names the store.
+        Its settings name the store.
     """
 
     def __init__(self, workspace: Workspace) -> None:
@@ -44,23 +42,23 @@ class RealStore:
         self._delivering = threading.Lock()
         self._log: DeliveryLog | None = None
         self._log_lock = threading.Lock()
-        # Ids of a server for runs whose own id the user was given.
+        # Uids that user code has, by the server's id of the run.
         self._uids: dict[str, str] = {}
         self._experiments: dict[str, Experiment] = {}
 
     @property
     def store(self) -> AbstractStore:
-        """MLflow's store; use it inside :func:`told_to_mlflow`."""
+        """MLflow's store; use it inside :func:`as_mlflow_errors`."""
         store: AbstractStore = self.tracking.client._tracking_client.store
         return store
 
     @property
     def remote(self) -> bool:
-        """Whether a server stands before the store."""
+        """Whether the store is a server."""
         return self.tracking.connection.remote
 
     def after_fork(self) -> None:
-        """In a forked child: locks and connections of the parent are not ours."""
+        """Replace locks and connections in a forked child."""
         self._delivering = threading.Lock()
         self._log_lock = threading.Lock()
         self._log = None
@@ -68,9 +66,9 @@ class RealStore:
     # Delivery ---------------------------------------------------------------------------------------------------
 
     def deliver(self, run_uid: str | None = None) -> None:
-        """Wait until what was journalled so far (of one run) is in the store.
+        """Wait until everything journalled so far (of one run) is in the store.
 
-        Whoever runs the workspace's ingest does the work; when nobody does, this process does it now.
+        The process that runs the workspace's ingest delivers it; if there is none, this process does.
 
         Raises
         ------
@@ -81,17 +79,17 @@ class RealStore:
             ingest.drain(run_uid, _TIMEOUT, _PATIENCE)
 
     def try_to_deliver(self, run_uid: str) -> None:
-        """As :meth:`deliver`, but a store that is away is no error here."""
+        """As :meth:`deliver`, but without an error if the store does not answer."""
         with contextlib.suppress(Unavailable):
             self.deliver(run_uid)
 
     def delivered(self, uid: str) -> DeliveredRun | None:
-        """What was acknowledged of a run, None when it was not delivered (or is none of the workbench's)."""
+        """The acknowledgement of a run, None if it was not delivered or is not a run of the workbench."""
         return self._delivery_log().run(uid)
 
-    def restored(self, *, uid: str = "", experiment_id: str = "") -> None:
-        """A run, or those of an experiment, can be delivered to again."""
-        self._delivery_log().take_up(uid=uid, experiment_id=experiment_id)
+    def note_restored(self, *, uid: str = "", experiment_id: str = "") -> None:
+        """Note that a run, or those of an experiment, were restored and can be delivered to again."""
+        self._delivery_log().resume(uid=uid, experiment_id=experiment_id)
         self.tracking.forget_experiments()
 
     def _delivery_log(self) -> DeliveryLog:
@@ -105,7 +103,7 @@ class RealStore:
     # Ids --------------------------------------------------------------------------------------------------------
 
     def run_id(self, run_id: str) -> str:
-        """The store's id of a run, whichever of its ids is given."""
+        """The store's id of a run, from either of its ids."""
         if not isinstance(run_id, str):
             return run_id
         found = self._delivery_log().run_id(run_id)
@@ -115,15 +113,17 @@ class RealStore:
         return found
 
     def uid(self, run_id: str) -> str:
-        """The id under which this process's code knows a run."""
+        """The id of a run in this process, from the store's id."""
         return self._uids.get(run_id, run_id)
 
-    def in_store_words(self, filter_string: str) -> str:
-        """A search filter with the store's ids in the place of those that this process knows."""
-        return filter_string if not self.remote else _RUN_ID.sub(lambda found: self.run_id(found[0]), filter_string)
+    def with_store_ids(self, filter_string: str | None) -> str | None:
+        """A search filter with the run ids of this process replaced by the store's."""
+        if not filter_string or not self.remote:
+            return filter_string
+        return _RUN_ID.sub(lambda found: self.run_id(found[0]), filter_string)
 
     def experiment(self, experiment_id: str) -> Experiment:
-        """An experiment; what is known of it serves while a server is away."""
+        """An experiment, from a cache while a server does not answer."""
         try:
             found = self.store.get_experiment(experiment_id)
         except Exception:
@@ -140,28 +140,28 @@ class RealStore:
             return False
         return True
 
-    # What is given back -----------------------------------------------------------------------------------------
+    # Results ----------------------------------------------------------------------------------------------------
 
     def shown_run(self, run: Run) -> Run:
-        """A run of the store with the id that this process knows, and artifacts that can be reached."""
+        """A run of the store, with its id in this process and a resolved artifact URI."""
         run.info._run_id = self.uid(run.info.run_id)
-        run.info._artifact_uri = self.reachable(run.info.artifact_uri)
+        run.info._artifact_uri = self.resolved(run.info.artifact_uri)
         parent = run.data.tags.get(PARENT_RUN_ID)
         if parent in self._uids:
             run.data._tags[PARENT_RUN_ID] = self._uids[parent]
         return run
 
     def shown_model(self, model: LoggedModel) -> LoggedModel:
-        """A logged model of the store, likewise."""
+        """A logged model of the store, with run ids of this process and a resolved artifact URI."""
         if model.source_run_id:
             model._source_run_id = self.uid(model.source_run_id)
-        model._artifact_location = self.reachable(model.artifact_location)
+        model._artifact_location = self.resolved(model.artifact_location)
         for metric in model.metrics or []:
             metric._run_id = self.uid(metric.run_id)
         return model
 
-    def reachable(self, uri: str | None) -> str:
-        """The place of artifacts without the help of a tracking URI, which is ours and not the server's."""
+    def resolved(self, uri: str | None) -> str:
+        """An artifact URI that does not depend on the tracking URI, which is not the server's in this process."""
         if not self.remote or not uri or not uri.startswith(_PROXIED):
             return uri or ""
         from mlflow.store.artifact.mlflow_artifacts_repo import MlflowArtifactsRepository
@@ -169,20 +169,20 @@ class RealStore:
         return str(MlflowArtifactsRepository.resolve_uri(uri, self.tracking.uri))
 
     def artifact_location(self, experiment: Experiment, uid: str) -> str | Callable[[], str]:
-        """Root of the artifacts of a run, before the store has heard of it.
+        """Root of the artifacts of a run that may not be delivered yet.
 
-        A server chooses the run's id and so the place: there it is asked, and the run delivered, when somebody
-        wants to know.
+        A server chooses the run's id and so the location: the result is then a function, which delivers the run and
+        requests the location.
         """
         if self.tracking.connection.database is not None:
             from mlflow.utils.uri import append_to_uri_path
 
             return str(append_to_uri_path(experiment.artifact_location, uid, "artifacts"))
-        return partial(self._place_on_server, uid)
+        return partial(self._location_on_server, uid)
 
-    def _place_on_server(self, uid: str) -> str:
+    def _location_on_server(self, uid: str) -> str:
         self.deliver(uid)
-        return self.reachable(self.store.get_run(self.run_id(uid)).info.artifact_uri)
+        return self.resolved(self.store.get_run(self.run_id(uid)).info.artifact_uri)
 
     @cached_property
     def registry(self) -> Any:
@@ -191,8 +191,8 @@ class RealStore:
 
 
 @contextlib.contextmanager
-def told_to_mlflow() -> Iterator[None]:
-    """Turn the workbench's errors into MLflow's, which MLflow code expects."""
+def as_mlflow_errors() -> Iterator[None]:
+    """Convert the workbench's errors to MLflow's, which MLflow code expects."""
     from mlflow.exceptions import MlflowException
     from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, TEMPORARILY_UNAVAILABLE
 

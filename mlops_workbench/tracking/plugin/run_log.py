@@ -1,4 +1,4 @@
-"""What MLflow code logs to a live run, as records."""
+"""Journal records of what MLflow code logs to a run."""
 
 from __future__ import annotations
 
@@ -18,13 +18,7 @@ if TYPE_CHECKING:
 
 
 class RunLog:
-    """Writes to the journal first and to the memory of the run then.
-
-    Parameters
-    ----------
-    session : Session
-        Where to record.
-    """
+    """Writes to the journal, then to the run in memory."""
 
     def __init__(self, session: Session) -> None:
         self._write = session.write
@@ -48,7 +42,7 @@ class RunLog:
             live.after_end = live.ended or live.after_end
 
     def tags(self, live: LiveRun, tags: Iterable[RunTag]) -> None:
-        """Set tags; that of the name renames the run."""
+        """Set tags; the tag of the name renames the run."""
         new = {tag.key: tag.value for tag in tags}
         if new:
             live.run.tag(new)
@@ -60,7 +54,7 @@ class RunLog:
         self.tags(live, [RunTag(MLFLOW_RUN_NAME, name)])
 
     def datasets(self, live: LiveRun, inputs: Iterable[DatasetInput]) -> None:
-        """Note data that the run used, its secrets masked; a second time changes nothing."""
+        """Log data that the run used, with its secrets masked; a repetition changes nothing."""
         known = {(item.dataset.name, item.dataset.digest) for item in live.dataset_inputs}
         for item in inputs:
             if (item.dataset.name, item.dataset.digest) not in known:
@@ -85,7 +79,7 @@ class RunLog:
 
 
 def _by_time(metrics: Iterable[Metric]) -> Iterator[tuple[int, int, list[Metric]]]:
-    """Successive metrics of one time and step, each name once, with these."""
+    """Groups of successive metrics of one time and step with distinct names, as ``(time, step, metrics)``."""
     together: dict[str, Metric] = {}
     before: tuple[int, int] | None = None
     for metric in metrics:
@@ -130,7 +124,7 @@ def _column(column: Mapping[str, Any]) -> Column:
 
 
 def _count(value: Any) -> int:
-    """Rows by MLflow's profile: a number of them, the shape of an array, or a shape for each of several arrays."""
+    """Number of rows in MLflow's profile: a number, the shape of an array, or a shape for each of several arrays."""
     if isinstance(value, Mapping):
         value = next(iter(value.values()), 0)
     if isinstance(value, list):

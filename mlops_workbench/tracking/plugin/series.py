@@ -1,4 +1,4 @@
-"""Every value of one metric of one run, in memory."""
+"""All values of one metric of one run, in memory."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from mlops_workbench.tracking.mapping.values import finite
 
 
 class Series:
-    """Values with their time and step; 24 bytes each.
+    """Values with their time and step, 24 bytes each.
 
     Attributes
     ----------
     latest : tuple of (int, int, float, float)
-        Step, time, value as it is compared and value as it is shown, of what MLflow calls the latest: that of the
-        highest step, then time, then value; NaN compares as 0.
+        Step, time, value for comparison and value to show of MLflow's latest value: that of the highest
+        (step, time, value), where NaN is compared as 0.
     """
 
     __slots__ = ("_steps", "_times", "_values", "latest")
@@ -28,7 +28,7 @@ class Series:
         self.latest: tuple[int, int, float, float] | None = None
 
     def add(self, value: float, at_ms: int, step: int) -> None:
-        """Note a value as it was logged."""
+        """Add a value."""
         shown = finite(value)
         self._values.append(shown)
         self._times.append(at_ms)
@@ -38,7 +38,7 @@ class Series:
             self.latest = (step, at_ms, compared, shown)
 
     def points(self) -> Iterator[tuple[int, int, float]]:
-        """Time, step and value of each point as MLflow's SQL store lists them; what was logged twice is one."""
+        """Time, step and value of each point in the order of MLflow's SQL store, without duplicates."""
         last = None
         for at_ms, step, compared, missing in sorted(
             (at_ms, step, 0.0 if value != value else value, value != value)

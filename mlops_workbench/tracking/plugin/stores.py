@@ -28,14 +28,14 @@ def workspace_of(uri: str) -> Workspace:
     Raises
     ------
     MlflowException
-        The URI names a host, no folder, or a workspace whose settings are broken.
+        The URI has a host or names no existing folder, or the settings of the workspace are not valid.
     """
     parts = urlsplit(uri)
     folder = unquote(parts.path)
     try:
         if parts.scheme != SCHEME or parts.netloc:
             raise MlflowException(
-                f"'{uri}' names no workspace: write mlops:// for that of the working folder, or mlops:///absolute/path",
+                f"'{uri}' is not a workspace URI: write mlops:// for the working folder's, or mlops:///absolute/path",
                 INVALID_PARAMETER_VALUE,
             )
         if not folder.strip("/"):
@@ -48,7 +48,7 @@ def workspace_of(uri: str) -> Workspace:
 
 
 def journal_store(uri: str) -> JournalStore:
-    """The one store of this process for the workspace of `uri`."""
+    """The store of this process for the workspace of `uri`."""
     workspace = workspace_of(uri)
     with _lock:
         if workspace.root not in _stores:

@@ -40,7 +40,7 @@ def test_listing_the_uses_of_a_version_takes_steps_in_proportion_to_them(tmp_pat
     taken = []
     for uses in (1000, 8000):
         index = index_of(tmp_path / f"{uses}.db", uses)
-        with Steps(index._connection()) as steps:
+        with Steps(index._file().connection()) as steps:
             assert len(index.dataset_versions(DIGEST)) == 1000
         taken.append(steps.thousands)
         index.close()
@@ -62,7 +62,7 @@ def test_a_use_without_a_snapshot_has_that_of_another_use_of_the_same_content(tm
 
 def test_a_beginning_of_two_versions_is_refused_however_often_one_of_them_was_used(tmp_path: Path) -> None:
     index = index_of(tmp_path / "index.db", 1200)
-    connection = index._connection()
+    connection = index._file().connection()
     uid = "0" * 26
     connection.execute("INSERT INTO runs (uid, started, name, start_ms) VALUES (?, 1, 'oldest', 1)", (uid,))
     connection.execute(

@@ -114,6 +114,6 @@ def test_tags_of_mlflow_are_not_shown_with_the_runs_of_others(store: tuple[ReadI
 
 
 def test_where_files_lie_is_refused_with_what_to_use_instead(store: tuple[ReadIndex, MlflowClient]) -> None:
-    with pytest.raises(InvalidInput, match="only MLflow knows") as refused:
+    with pytest.raises(InvalidInput, match="cannot be filtered by artifact_uri") as refused:
         store[0].runs(filter="attributes.artifact_uri LIKE '%/a/%'")
     assert "run_id" in str(refused.value.hint)

@@ -65,7 +65,7 @@ def test_a_run_is_found_by_any_of_its_names(filled: Ingest) -> None:
         index.find("bb")
     with pytest.raises(NotFound, match="no run"):
         index.find("%" * 8)
-    with pytest.raises(NotFound, match="there is one in experiment 'one'"):
+    with pytest.raises(NotFound, match="it is in experiment 'one'"):
         index.find("a", "three")
     with pytest.raises(InvalidInput, match="more than one"):
         index.find(run.uid[:6])
@@ -99,7 +99,7 @@ def test_a_deleted_index_is_built_anew_and_readers_go_on(filled: Ingest) -> None
 def test_a_broken_index_is_replaced(stored_workspace: Workspace) -> None:
     Recorder(stored_workspace).start("a")
     stored_workspace.index.write_bytes(b"not a database, but long enough to be looked at" * 100)
-    with pytest.raises(StorageError, match="delete it"):
+    with pytest.raises(StorageError, match="delete the file"):
         ReadIndex(stored_workspace.index).runs()
     with Ingest(stored_workspace) as ingest:
         ingest.drain()

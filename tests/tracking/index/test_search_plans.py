@@ -97,7 +97,7 @@ def test_the_first_page_is_read_from_an_index(
     assert any("USE TEMP B-TREE" in step for step in found) == sorts, found
     assert not any(step.startswith("SCAN") and "USING" not in step and step.split()[1] != "d" for step in found), found
     # And it is short: a hundred thousand runs, a page of a hundred.
-    with Steps(index._connection()) as steps:
+    with Steps(index._file().connection()) as steps:
         runs = index.runs(experiment, filter=text, order_by=order_by, limit=100)
     assert steps.thousands < 250
     assert len(runs) == 100 or sorts

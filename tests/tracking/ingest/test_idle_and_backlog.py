@@ -71,23 +71,23 @@ def test_at_rest_no_journal_is_read_and_the_next_record_is_seen(
 def test_a_reader_is_disturbed_by_files_and_frames_only(workspace: Workspace, patient: None) -> None:
     folder = JournalFolder(workspace.journal)
     watch = JournalWatch(folder)
-    assert not watch.quiet()
-    watch.settle({})
-    assert watch.quiet()
+    assert not watch.unchanged()
+    watch.mark_read({})
+    assert watch.unchanged()
     recorder = Recorder(workspace)
-    assert not watch.quiet()
+    assert not watch.unchanged()
     file = folder.files()[0]
     end = journal_files.read_batch(file.path, journal_files.Cursor()).cursor
-    watch.settle({file.name: end})
-    assert watch.quiet()
+    watch.mark_read({file.name: end})
+    assert watch.unchanged()
     recorder.start()
-    assert not watch.quiet()
-    watch.settle({file.name: journal_files.read_batch(file.path, end).cursor})
+    assert not watch.unchanged()
+    watch.mark_read({file.name: journal_files.read_batch(file.path, end).cursor})
     # A closed file is cut to its length.
     recorder.writer.close()
-    assert watch.quiet()
+    assert watch.unchanged()
     file.path.unlink()
-    assert not watch.quiet()
+    assert not watch.unchanged()
 
 
 @pytest.mark.process

@@ -281,7 +281,7 @@ def test_two_workspaces_are_apart(uri: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("wrong", ["mlops://host/folder", "mlops:///no/such/folder"])
 def test_an_address_that_names_no_workspace_says_so(wrong: str, uri: str) -> None:
     mlflow.set_tracking_uri(wrong)
-    with pytest.raises(MlflowException, match=r"names no workspace|does not exist"):
+    with pytest.raises(MlflowException, match=r"is not a workspace URI|does not exist"):
         mlflow.start_run()
 
 

@@ -77,13 +77,13 @@ def test_a_run_that_another_thread_forgot_meanwhile_is_not_found(
     with mlflow.start_run() as run:
         pass
     store.real.deliver()
-    settled = store.runs._settled
+    is_delivered = store.runs._is_delivered
 
-    def settled_meanwhile(live: Any) -> bool:
+    def removed_meanwhile(live: Any) -> bool:
         store.runs.by_id.pop(live.uid)
-        return settled(live)
+        return is_delivered(live)
 
-    monkeypatch.setattr(store.runs, "_settled", settled_meanwhile)
+    monkeypatch.setattr(store.runs, "_is_delivered", removed_meanwhile)
     assert store.runs.find(run.info.run_id) is None
 
 

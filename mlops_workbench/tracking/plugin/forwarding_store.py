@@ -1,4 +1,4 @@
-"""What of MLflow's tracking store interface is asked of the store behind, once that knows what it needs to know."""
+"""Forwards to the real store, after delivering the runs a call refers to."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.tracking.plugin.live_run import LiveRun
 from mlops_workbench.tracking.plugin.live_runs import LiveRuns
 from mlops_workbench.tracking.plugin.masked import all_masked, masked
-from mlops_workbench.tracking.plugin.real_store import RealStore, told_to_mlflow
+from mlops_workbench.tracking.plugin.real_store import RealStore, as_mlflow_errors
 from mlops_workbench.tracking.plugin.run_log import RunLog
 
 _stores: weakref.WeakSet[ForwardingStore] = weakref.WeakSet()
@@ -25,14 +25,14 @@ _MISSING = ErrorCode.Name(RESOURCE_DOES_NOT_EXIST)
 
 
 class ForwardingStore(AbstractStore):
-    """Experiments, models and traces of the workspace's own store, with the runs they refer to delivered first.
+    """Experiments, models and traces of the workspace's own store.
 
     Parameters
     ----------
     workspace : Workspace
-        Where to record.
+        Its settings name the store.
     session : Session
-        The session that records there.
+        Records the runs of this process.
     """
 
     def __init__(self, workspace: Workspace, session: Session) -> None:
@@ -44,57 +44,57 @@ class ForwardingStore(AbstractStore):
         _stores.add(self)
 
     def __getattr__(self, name: str) -> Any:
-        # What only some of MLflow's stores have, such as get_metric_history_bulk.
+        # Methods that only some of MLflow's stores have, such as get_metric_history_bulk.
         if name.startswith("__") or name == "real":
             raise AttributeError(name)
         return getattr(self.real.store, name)
 
     @property
     def supports_workspaces(self) -> bool:
-        """MLflow's workspaces are those of a server; this store is of one workspace."""
+        """Always False: MLflow's workspaces are a feature of its server."""
         return False
 
     @property
     def supports_trace_archival(self) -> bool:
-        """As the store behind."""
+        """As the real store."""
         return bool(self.real.store.supports_trace_archival)
 
     # Experiments and models -------------------------------------------------------------------------------------
 
     def get_experiment(self, experiment_id: str) -> Experiment:
-        """An experiment."""
-        with told_to_mlflow():
+        """Return an experiment."""
+        with as_mlflow_errors():
             return self.real.experiment(experiment_id)
 
     def create_experiment(self, name: str, artifact_location: str | None = None, tags: list[Any] | None = None) -> str:
-        """Make an experiment; its artifacts go where the workspace keeps them."""
-        with told_to_mlflow():
-            place = artifact_location
-            if not place and isinstance(name, str) and name:
-                place = self.real.tracking.connection.artifact_location(name)
-            return str(self.real.store.create_experiment(name, place, all_masked(tags)))
+        """Create an experiment; by default its artifacts go to the workspace's artifact folder."""
+        with as_mlflow_errors():
+            location = artifact_location
+            if not location and isinstance(name, str) and name:
+                location = self.real.tracking.connection.artifact_location(name)
+            return str(self.real.store.create_experiment(name, location, all_masked(tags)))
 
     def set_experiment_tag(self, experiment_id: str, tag: Any) -> None:
         """Set a tag of an experiment."""
-        with told_to_mlflow():
+        with as_mlflow_errors():
             self.real.store.set_experiment_tag(experiment_id, masked(tag))
 
     def delete_experiment(self, experiment_id: str) -> None:
         """Delete an experiment with its runs."""
-        self._all_settled("delete_experiment", experiment_id)
+        self._deliver_all_and_call("delete_experiment", experiment_id)
         self._mark(experiment_id, deleted=True)
 
     def restore_experiment(self, experiment_id: str) -> None:
         """Restore a deleted experiment with its runs."""
-        # Nothing is delivered before: MLflow refuses it as long as the experiment is deleted.
-        with told_to_mlflow():
+        # Without delivery before, which MLflow refuses as long as the experiment is deleted.
+        with as_mlflow_errors():
             self.real.store.restore_experiment(experiment_id)
-            self.real.restored(experiment_id=str(experiment_id))
+            self.real.note_restored(experiment_id=str(experiment_id))
         self._mark(experiment_id, deleted=False)
 
     def rename_experiment(self, experiment_id: str, new_name: str) -> None:
-        """Rename an experiment; its runs are delivered first, since a journal knows experiments by name."""
-        self._all_settled("rename_experiment", experiment_id, new_name)
+        """Rename an experiment; its runs are delivered first, since journals refer to experiments by name."""
+        self._deliver_all_and_call("rename_experiment", experiment_id, new_name)
         for live in list(self._live.values()):
             if live.experiment_id == str(experiment_id):
                 live.run.experiment = new_name
@@ -114,29 +114,29 @@ class ForwardingStore(AbstractStore):
         *more: Any,
         **named: Any,
     ) -> Any:
-        """Make a logged model; its run is delivered first."""
+        """Create a logged model; its run is delivered first."""
         run_id = source_run_id
         if run_id:
-            self._settle(run_id)
+            self._deliver_if_open(run_id)
             run_id = self.real.run_id(run_id)
         given = (experiment_id, name, run_id, all_masked(tags), all_masked(params), *more)
-        with told_to_mlflow():
+        with as_mlflow_errors():
             return self.real.shown_model(self.real.store.create_logged_model(*given, **named))
 
     def log_logged_model_params(self, model_id: str, params: list[Any]) -> None:
         """Log parameters of a logged model."""
-        with told_to_mlflow():
+        with as_mlflow_errors():
             self.real.store.log_logged_model_params(model_id, all_masked(params))
 
     def set_logged_model_tags(self, model_id: str, tags: list[Any]) -> None:
         """Set tags of a logged model."""
-        with told_to_mlflow():
+        with as_mlflow_errors():
             self.real.store.set_logged_model_tags(model_id, all_masked(tags))
 
     def get_logged_model(self, model_id: str, allow_deleted: bool = False) -> Any:
-        """A logged model, with the metrics that were logged for it until now."""
-        self._models_settled(model_id)
-        with told_to_mlflow():
+        """Return a logged model; the metrics that were logged for it are delivered first."""
+        self._deliver_model_metrics(model_id)
+        with as_mlflow_errors():
             model = (
                 self.real.store.get_logged_model(model_id, allow_deleted=True)
                 if allow_deleted
@@ -145,58 +145,49 @@ class ForwardingStore(AbstractStore):
             return self.real.shown_model(model)
 
     def search_logged_models(self, *args: Any, **kwargs: Any) -> Any:
-        """Logged models, with the metrics that were logged for them until now."""
-        self._models_settled(None)
-        with told_to_mlflow():
+        """Return logged models; the metrics that were logged for them are delivered first."""
+        self._deliver_model_metrics(None)
+        with as_mlflow_errors():
             found = self.real.store.search_logged_models(*args, **kwargs)
             return PagedList([self.real.shown_model(model) for model in found], found.token)
 
     def link_traces_to_run(self, trace_ids: list[str], run_id: str) -> None:
         """Link traces to a run."""
-        self._settle(run_id)
+        self._deliver_if_open(run_id)
         self.real.store.link_traces_to_run(trace_ids, self.real.run_id(run_id))
 
     def unlink_traces_from_run(self, trace_ids: list[str], run_id: str) -> None:
         """Unlink traces from a run."""
         self.real.store.unlink_traces_from_run(trace_ids, self.real.run_id(run_id))
 
-    # The store behind -------------------------------------------------------------------------------------------
+    # The real store ---------------------------------------------------------------------------------------------
 
     def _find(self, run_id: str) -> LiveRun | None:
-        with told_to_mlflow():
+        with as_mlflow_errors():
             return self.runs.find(run_id)
 
     def _stored(self, run_id: str) -> Run:
         """A run that this process does not write."""
-        with told_to_mlflow():
-            self._settle(run_id)
-            try:
-                run = self.real.store.get_run(self.real.run_id(run_id))
-            except MlflowException as error:
-                if error.error_code != _MISSING:
-                    raise
-                # Journalled, and nobody has delivered it yet.
-                self.real.try_to_deliver(run_id)
-                run = self.real.store.get_run(self.real.run_id(run_id))
-            return self.real.shown_run(run)
+        self._deliver_if_open(run_id)
+        return self.real.shown_run(self._call("get_run", run_id))
 
-    def _settle(self, run_id: str) -> None:
-        """See that what is known of a run that still goes on is in the store."""
-        with told_to_mlflow():
+    def _deliver_if_open(self, run_id: str) -> None:
+        """Deliver a run that has not ended in the store."""
+        with as_mlflow_errors():
             known = self.real.delivered(run_id)
             if run_id in self._live or (known is not None and not known.ended):
                 self.real.try_to_deliver(run_id)
 
-    def _models_settled(self, model_id: str | None) -> None:
+    def _deliver_model_metrics(self, model_id: str | None) -> None:
         for live in list(self._live.values()):
             if live.model_metrics and (model_id is None or model_id in live.model_metrics):
-                with told_to_mlflow():
+                with as_mlflow_errors():
                     self.real.deliver(live.uid)
                 live.model_metrics.clear()
 
-    def _directly(self, name: str, run_id: str, *args: Any) -> Any:
-        """Call the store behind for a run that is not of this process."""
-        with told_to_mlflow():
+    def _call(self, name: str, run_id: str, *args: Any) -> Any:
+        """Call the real store; deliver the run only if it is missing there."""
+        with as_mlflow_errors():
             try:
                 return getattr(self.real.store, name)(self.real.run_id(run_id), *args)
             except MlflowException as error:
@@ -205,15 +196,15 @@ class ForwardingStore(AbstractStore):
                 self.real.try_to_deliver(run_id)
                 return getattr(self.real.store, name)(self.real.run_id(run_id), *args)
 
-    def _settled(self, name: str, run_id: str, *args: Any) -> Any:
-        """Call the store behind when it knows all that was logged to the run."""
-        with told_to_mlflow():
+    def _deliver_and_call(self, name: str, run_id: str, *args: Any) -> Any:
+        """Deliver the run, then call the real store."""
+        with as_mlflow_errors():
             if run_id in self._live:
                 self.real.deliver(run_id)
-        return self._directly(name, run_id, *args)
+        return self._call(name, run_id, *args)
 
-    def _all_settled(self, name: str, experiment_id: str, *args: Any) -> None:
-        with told_to_mlflow():
+    def _deliver_all_and_call(self, name: str, experiment_id: str, *args: Any) -> None:
+        with as_mlflow_errors():
             self.real.deliver()
             getattr(self.real.store, name)(experiment_id, *args)
             self.real.tracking.forget_experiments()
