@@ -1,19 +1,24 @@
-"""SQLite files: reopened when they were replaced, many rows written at once, a copy before a migration."""
+"""SQLite files: reopened when replaced, statements with many rows or values, a copy before a migration."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from mlops_workbench.core.errors import StorageError
 
 #: Rows in one statement. The interpreter lock is released once a statement, so that the other thread of ingest does
 #: not wait at every row.
 _ROWS = 400
+#: Values in one ``IN (...)``; SQLite limits the parameters of a statement.
+_VALUES = 500
+
+#: Runs a statement and returns its rows.
+Query: TypeAlias = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
 
 
 class ReplaceableFile:
@@ -56,6 +61,19 @@ class ReplaceableFile:
             return self.path.stat().st_ino
         except OSError:
             return -1
+
+
+def connect_read_only(path: Path, timeout: float) -> sqlite3.Connection:
+    """Open an existing file for reading in any thread; wait `timeout` seconds for a lock."""
+    # as_uri escapes characters that have a meaning in a URI.
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=timeout, check_same_thread=False)
+
+
+def select_in(query: Query, sql: str, values: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+    """Rows of a statement with ``IN ?``, for any number of values."""
+    for start in range(0, len(values), _VALUES):
+        some = values[start : start + _VALUES]
+        yield from query(sql.replace("IN ?", f"IN ({','.join('?' * len(some))})"), some)
 
 
 def insert_rows(connection: sqlite3.Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 
 from mlops_workbench.core.errors import StorageError
 from mlops_workbench.core.ids import now_ms
-from mlops_workbench.tracking.journals.files import Cursor
+from mlops_workbench.tracking.journals.files import SELECT_CURSORS, Cursor, cursors_of
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -154,10 +154,7 @@ class DeliveryLog:
 
     def cursors(self) -> dict[str, Cursor]:
         """How far each journal file was delivered."""
-        return {
-            file: Cursor(offset, sequence, bool(done))
-            for file, offset, sequence, done in self._all("SELECT file, offset, sequence, done FROM cursors")
-        }
+        return cursors_of(self._all(SELECT_CURSORS))
 
     def set_cursor(self, file: str, cursor: Cursor, *, done: bool) -> None:
         """Note that everything before `cursor` was delivered."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,8 +9,7 @@ import msgspec
 
 from mlops_workbench.core.datasets import DatasetVersion
 from mlops_workbench.core.errors import InvalidInput, NotFound
-
-Query = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
+from mlops_workbench.tracking.sqlite import Query
 
 _MIN_PREFIX = 6
 _SELECT = """

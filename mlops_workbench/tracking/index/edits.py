@@ -15,13 +15,13 @@ from mlops_workbench.core.tags import NOTE, RUN_NAME
 from mlops_workbench.tracking.index.followed import number_of
 from mlops_workbench.tracking.index.metrics import put_last_values
 from mlops_workbench.tracking.mapping.values import MAX_RUN_NAME, MAX_TAG, as_text, clip, store_name
+from mlops_workbench.tracking.sqlite import select_in
 
 #: Whether a run (its uid, MLflow's id and the sessions that wrote it) was delivered to that id, and completely, before
 #: MLflow was read.
 Settled: TypeAlias = Callable[[str, str, set[str]], bool]
 
 _NOTE = "note"
-_PAGE = 500
 
 
 def put_edits(connection: sqlite3.Connection, runs: Sequence[Run], settled: Settled) -> list[str]:
@@ -41,17 +41,16 @@ def put_edits(connection: sqlite3.Connection, runs: Sequence[Run], settled: Sett
         Called for each run that differs in MLflow.
     """
     stored = {run.uid: run for run in runs}
-    own = dict(
-        _of(
-            connection,
-            "SELECT uid, name FROM runs WHERE started = 1 AND origin = '' AND end_ms > 0 AND uid IN ",
-            list(stored),
-        )
-    )
+
+    def query(sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        return connection.execute(sql, values).fetchall()
+
+    sql = "SELECT uid, name FROM runs WHERE started = 1 AND origin = '' AND end_ms > 0 AND uid IN ?"
+    own: dict[str, str] = dict(select_in(query, sql, list(stored)))
     known: dict[str, dict[str, dict[str, str]]] = {}
     for table, value in (("tags", "value"), ("params", "''"), ("metrics", "''")):
         known[table] = {uid: {} for uid in own}
-        for uid, name, text in _of(connection, f"SELECT uid, name, {value} FROM {table} WHERE uid IN ", list(own)):
+        for uid, name, text in select_in(query, f"SELECT uid, name, {value} FROM {table} WHERE uid IN ?", list(own)):
             known[table][uid].update({name: text, store_name(name): text})
     changed = []
     for uid, name in own.items():
@@ -62,7 +61,7 @@ def put_edits(connection: sqlite3.Connection, runs: Sequence[Run], settled: Sett
         metrics = {key: value for key, value in run.metrics.items() if key not in known["metrics"][uid]}
         if not (new_name or tags or params or metrics):
             continue
-        sessions = {row[0] for row in _of(connection, "SELECT session FROM run_sessions WHERE uid IN ", [uid])}
+        sessions = {name for (name,) in query("SELECT session FROM run_sessions WHERE uid = ?", (uid,))}
         if not settled(uid, run.run_id, sessions):
             continue
         if new_name:
@@ -106,9 +105,3 @@ def _put_tags(connection: sqlite3.Connection, uid: str, tags: dict[str, str]) ->
 def _delivered_names(name: str) -> tuple[str, ...]:
     text = as_text(name)
     return name, clip(text, MAX_RUN_NAME), clip(text, MAX_TAG)
-
-
-def _of(connection: sqlite3.Connection, select: str, uids: Sequence[str]) -> Iterator[tuple[Any, ...]]:
-    for start in range(0, len(uids), _PAGE):
-        some = uids[start : start + _PAGE]
-        yield from connection.execute(f"{select}({', '.join('?' * len(some))})", some).fetchall()

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 from mlops_workbench.core.runs import MetricPoint
-
-Query: TypeAlias = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
+from mlops_workbench.tracking.sqlite import Query
 
 _SERIES = "SELECT step, at_ms, value, text FROM points WHERE series = ?"
 _ORDER = " ORDER BY step, at_ms, ordinal"

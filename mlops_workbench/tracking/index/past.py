@@ -12,6 +12,7 @@ from mlops_workbench.core.metrics import metric_direction
 from mlops_workbench.core.run_ranking import EarlierRuns
 from mlops_workbench.core.runs import Run
 from mlops_workbench.tracking.index.schema import SCHEMA_VERSION
+from mlops_workbench.tracking.sqlite import connect_read_only
 
 #: SQLite steps between two checks of the deadline.
 _STEPS = 2000
@@ -55,8 +56,7 @@ def read_past(path: Path, run: Run, *, seconds: float = 0.02) -> EarlierRuns | N
         return None
     deadline = time.monotonic() + seconds
     try:
-        # as_uri escapes characters that have a meaning in a URI.
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=0)) as connection:
+        with closing(connect_read_only(path, timeout=0)) as connection:
             connection.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS)
             if connection.execute("PRAGMA user_version").fetchone()[0] != SCHEMA_VERSION:
                 return None
@@ -102,7 +102,7 @@ def read_run_id(path: Path, uid: str) -> str:
     if not path.is_file():
         return ""
     try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=0)) as connection:
+        with closing(connect_read_only(path, timeout=0)) as connection:
             row = connection.execute("SELECT run_id FROM runs WHERE uid = ?", (uid,)).fetchone()
     except (sqlite3.Error, OSError):
         return ""

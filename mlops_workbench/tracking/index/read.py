@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +30,8 @@ from mlops_workbench.tracking.index.filter import parse_filter
 from mlops_workbench.tracking.index.history import history, points_of
 from mlops_workbench.tracking.index.schema import REBUILD_HINT, connect
 from mlops_workbench.tracking.index.search import NOT_NESTED, RUN_COLUMNS, clause, column_clause, search
-from mlops_workbench.tracking.journals.files import Cursor
-from mlops_workbench.tracking.sqlite import ReplaceableFile
+from mlops_workbench.tracking.journals.files import SELECT_CURSORS, Cursor, cursors_of
+from mlops_workbench.tracking.sqlite import ReplaceableFile, select_in
 
 #: Points on the page of a run: of one metric, and of all its metrics together.
 PAGE_POINTS, _ALL_PAGE_POINTS = 1000, 40_000
@@ -304,8 +304,7 @@ class ReadIndex:
 
     def cursors(self) -> dict[str, Cursor]:
         """How far each journal file was read."""
-        rows = self._query("SELECT file, offset, sequence, done FROM cursors")
-        return {file: Cursor(offset, sequence, bool(done)) for file, offset, sequence, done in rows}
+        return cursors_of(self._query(SELECT_CURSORS))
 
     def close(self) -> None:
         """Close this thread's connection."""
@@ -336,36 +335,16 @@ class ReadIndex:
         values: dict[str, dict[str, dict[str, Any]]] = {}
         for table in ("params", "metrics", "tags"):
             found = values[table] = {uid: {} for uid in uids}
-            for start in range(0, len(uids), 500):
-                some = uids[start : start + 500]
-                marks = ",".join("?" * len(some))
-                # A metric that is not a finite number has its value as text.
-                shown = "CASE WHEN text IS NULL THEN value END" if table == "metrics" else "value"
-                for uid, name, value in self._query(
-                    f"SELECT uid, name, {shown} FROM {table} WHERE uid IN ({marks}) ORDER BY uid, name", some
-                ):
-                    found[uid][name] = value
-        return [
-            Run(
-                uid=row[0],
-                run_id=row[1],
-                experiment=row[2],
-                name=row[3],
-                kind=row[4],
-                status=row[5],
-                start_ms=row[6],
-                end_ms=row[7],
-                parent_uid=row[8],
-                notebook=row[9],
-                error=row[10],
-                origin=row[11],
-                user=row[12],
-                params=values["params"][row[0]],
-                metrics=values["metrics"][row[0]],
-                tags=shown_tags(values["tags"][row[0]]) if row[11] == "mlflow" else values["tags"][row[0]],
-            )
+            # A metric that is not a finite number has its value as text.
+            shown = "CASE WHEN text IS NULL THEN value END" if table == "metrics" else "value"
+            sql = f"SELECT uid, name, {shown} FROM {table} WHERE uid IN ? ORDER BY uid, name"
+            for uid, name, value in select_in(self._query, sql, uids):
+                found[uid][name] = value
+        runs = [
+            Run(*row[:10], *(values[table][row[0]] for table in ("params", "metrics", "tags")), *row[10:])
             for row in rows
         ]
+        return [replace(run, tags=shown_tags(run.tags)) if run.origin == "mlflow" else run for run in runs]
 
     def _query(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         for again in (True, False):

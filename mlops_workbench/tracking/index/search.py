@@ -11,9 +11,9 @@ The plan is chosen by counting at most `RARE` entries of an index.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 from mlops_workbench.core.errors import InvalidInput
 from mlops_workbench.core.tags import (
@@ -32,8 +32,7 @@ from mlops_workbench.core.tags import (
 )
 from mlops_workbench.tracking.index.filter import Condition, parse_identifier
 from mlops_workbench.tracking.mapping.values import MAX_INT
-
-Query: TypeAlias = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
+from mlops_workbench.tracking.sqlite import Query
 
 RUN_COLUMNS = (
     "r.uid, r.run_id, r.experiment, r.name, r.kind, r.status, r.start_ms, r.end_ms, r.parent_uid, r.notebook, r.error,"

@@ -33,7 +33,14 @@ from mlops_workbench.tracking.index.followed import delivered_ids, leave_store, 
 from mlops_workbench.tracking.index.metrics import MetricRows
 from mlops_workbench.tracking.index.schema import connect, remove
 from mlops_workbench.tracking.index.sessions import end_session, ensure_session, put_heartbeat, put_session
-from mlops_workbench.tracking.journals.files import REAPER, Cursor, JournalBatch, JournalFile
+from mlops_workbench.tracking.journals.files import (
+    REAPER,
+    SELECT_CURSORS,
+    Cursor,
+    JournalBatch,
+    JournalFile,
+    cursors_of,
+)
 from mlops_workbench.tracking.mapping.models import model_uid
 from mlops_workbench.tracking.mapping.values import UNUSABLE, as_text
 from mlops_workbench.tracking.sqlite import ReplaceableFile
@@ -85,8 +92,7 @@ class IndexWriter:
 
     def cursors(self) -> dict[str, Cursor]:
         """How far each journal file was read."""
-        rows = self._connection.execute("SELECT file, offset, sequence, done FROM cursors")
-        return {file: Cursor(offset, sequence, bool(done)) for file, offset, sequence, done in rows}
+        return cursors_of(self._connection.execute(SELECT_CURSORS))
 
     def apply(self, file: JournalFile, batch: JournalBatch, *, done: bool) -> None:
         """Write a batch of a file, and how far the file was read."""

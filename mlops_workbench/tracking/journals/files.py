@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -51,6 +52,15 @@ class Cursor:
     offset: int = 0
     sequence: int = -1
     done: bool = False
+
+
+#: Reads the table of cursors, which read index and delivery log have both.
+SELECT_CURSORS = "SELECT file, offset, sequence, done FROM cursors"
+
+
+def cursors_of(rows: Iterable[tuple[Any, ...]]) -> dict[str, Cursor]:
+    """Cursors by file, from rows of `SELECT_CURSORS`."""
+    return {file: Cursor(offset, sequence, bool(done)) for file, offset, sequence, done in rows}
 
 
 @dataclass(frozen=True)

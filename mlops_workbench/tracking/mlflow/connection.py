@@ -6,9 +6,10 @@ import contextlib
 import os
 import sqlite3
 import threading
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.core.addresses import without_credentials
 from mlops_workbench.core.errors import StorageError
@@ -122,12 +123,18 @@ class MlflowConnection:
                 _place_default_experiment(database, location)
         return client
 
+    @contextlib.contextmanager
+    def calls(self) -> Iterator[MlflowClient]:
+        """The MLflow client, with its exceptions converted to workbench errors: see :func:`translated`."""
+        client = self.client
+        with translated(self.uri):
+            yield client
+
     def store_id(self) -> str:
         """Identity of the workspace's own store; empty for any other."""
         if not self.local:
             return ""
-        client = self.client
-        with translated(self.uri):
+        with self.calls() as client:
             return str(client.get_experiment("0").tags.get(STORE, ""))
 
     def artifact_location(self, experiment: str) -> str | None:
@@ -138,6 +145,17 @@ class MlflowConnection:
 
         folder = store_name(experiment).replace("/", "_").replace(":", "_").replace(" ", "_")
         return (self.workspace.artifacts / folder).as_uri()
+
+
+def all_pages(search: Callable[..., Any]) -> Iterator[Any]:
+    """Results of all pages of a search of the MLflow client."""
+    token = None
+    while True:
+        page = search(page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
 
 
 def _set_wal(database: Path) -> None:

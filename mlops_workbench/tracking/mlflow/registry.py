@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mlops_workbench.core.errors import Conflict
-from mlops_workbench.tracking.mlflow.errors import translated
-
-if TYPE_CHECKING:
-    from mlops_workbench.tracking.mlflow.connection import MlflowConnection
+from mlops_workbench.tracking.mlflow.connection import MlflowConnection, all_pages
 
 _PAGE = 1000
 
@@ -46,20 +45,12 @@ class RegistryStore:
 
     def __init__(self, connection: MlflowConnection) -> None:
         self._connection = connection
-        self._uri = connection.uri
 
     def models(self) -> list[StoredModel]:
         """All registered models by name."""
-        client = self._connection.client
-        found: list[StoredModel] = []
-        token: str | None = None
-        while True:
-            with translated(self._uri):
-                page = client.search_registered_models(max_results=_PAGE, page_token=token)
-            found += [_model(model) for model in page]
-            token = page.token
-            if not token:
-                return sorted(found, key=lambda model: model.name)
+        with self._connection.calls() as client:
+            found = list(all_pages(partial(client.search_registered_models, max_results=_PAGE)))
+        return sorted(map(_model, found), key=lambda model: model.name)
 
     def model(self, name: str) -> StoredModel:
         """A registered model.
@@ -69,31 +60,19 @@ class RegistryStore:
         NotFound
             There is no model of this name.
         """
-        client = self._connection.client
-        with translated(self._uri):
+        with self._connection.calls() as client:
             return _model(client.get_registered_model(name))
 
     def ensure_model(self, name: str) -> None:
         """Create the registered model unless it exists."""
-        client = self._connection.client
-        try:
-            with translated(self._uri):
-                client.create_registered_model(name)
-        except Conflict:
-            return
+        with contextlib.suppress(Conflict), self._connection.calls() as client:
+            client.create_registered_model(name)
 
     def versions(self, name: str) -> list[StoredVersion]:
         """Versions of a model, newest first; an unknown model has none."""
-        client = self._connection.client
-        found: list[StoredVersion] = []
-        token: str | None = None
-        while True:
-            with translated(self._uri):
-                page = client.search_model_versions(f"name = '{name}'", max_results=_PAGE, page_token=token)
-            found += [_version(version) for version in page]
-            token = page.token
-            if not token:
-                return sorted(found, key=lambda version: -version.version)
+        with self._connection.calls() as client:
+            found = list(all_pages(partial(client.search_model_versions, f"name = '{name}'", max_results=_PAGE)))
+        return sorted(map(_version, found), key=lambda version: -version.version)
 
     def version(self, name: str, version: int) -> StoredVersion:
         """One version.
@@ -103,14 +82,12 @@ class RegistryStore:
         NotFound
             There is no such version.
         """
-        client = self._connection.client
-        with translated(self._uri):
+        with self._connection.calls() as client:
             return _version(client.get_model_version(name, str(version)))
 
     def create_version(self, name: str, model_id: str, run_id: str, tags: Mapping[str, str]) -> StoredVersion:
         """Register a logged model as the next version, with its tags in the same transaction."""
-        client = self._connection.client
-        with translated(self._uri):
+        with self._connection.calls() as client:
             logged = client.get_logged_model(model_id)
             # With a database URI MLflow resolves `models:/m-...` against its process-wide tracking URI, which may be
             # another store; the artifact location does not depend on it.
@@ -125,38 +102,34 @@ class RegistryStore:
 
     def set_version_tags(self, name: str, version: int, tags: Mapping[str, str]) -> None:
         """Set tags of a version; the last value wins."""
-        client = self._connection.client
-        with translated(self._uri):
+        with self._connection.calls() as client:
             for key, value in tags.items():
                 client.set_model_version_tag(name, str(version), key, value)
 
     def set_model_tag(self, name: str, key: str, value: str) -> None:
         """Set a tag of a registered model."""
-        client = self._connection.client
-        with translated(self._uri):
+        with self._connection.calls() as client:
             client.set_registered_model_tag(name, key, value)
 
     def delete_model_tag(self, name: str, key: str) -> None:
         """Delete a tag of a registered model."""
-        client = self._connection.client
-        with translated(self._uri):
+        with self._connection.calls() as client:
             client.delete_registered_model_tag(name, key)
 
     def set_alias(self, name: str, alias: str, version: int) -> None:
         """Set an alias to a version; MLflow does this in one transaction."""
-        client = self._connection.client
-        with translated(self._uri):
+        with self._connection.calls() as client:
             client.set_registered_model_alias(name, alias, str(version))
 
     def download(self, name: str, version: int, folder: Path) -> Path:
         """Copy the files of a version into the new folder `folder`, and return the path of the model in it."""
-        client = self._connection.client
         folder.mkdir(parents=True, exist_ok=True)
-        with translated(self._uri):
+        with self._connection.calls() as client:
             from mlflow.artifacts import download_artifacts
 
             source = client.get_model_version_download_uri(name, str(version))
-            return Path(download_artifacts(artifact_uri=source, dst_path=str(folder), tracking_uri=self._uri))
+            tracking_uri = self._connection.uri
+            return Path(download_artifacts(artifact_uri=source, dst_path=str(folder), tracking_uri=tracking_uri))
 
 
 def _model(model: Any) -> StoredModel:

@@ -6,6 +6,7 @@ import contextlib
 import math
 import sqlite3
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, get_args
 
@@ -13,9 +14,12 @@ from mlops_workbench.core.errors import NotFound, Unavailable
 from mlops_workbench.core.runs import Run, RunStatus
 from mlops_workbench.core.tags import ERROR, KIND, NOTEBOOK, PARENT_RUN_ID, PARENT_UID, RUN_UID, USER
 from mlops_workbench.tracking.mapping.values import MAX_FLOAT
-from mlops_workbench.tracking.mlflow.errors import translated
+from mlops_workbench.tracking.mlflow.connection import all_pages
+from mlops_workbench.tracking.sqlite import connect_read_only, select_in
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
     from mlops_workbench.tracking.mlflow.store import TrackingStore
 
 
@@ -62,10 +66,9 @@ class ClientRuns:
 
     def page(self, token: str | None = None, *, running: bool = False) -> RunPage:
         """See :class:`RunSource`."""
-        client = self._store.client
-        with translated(self._store.uri):
+        with self._store.connection.calls() as client:
             if token is None:
-                self._experiments = self._names()
+                self._experiments = self._names(client)
             if not self._experiments:
                 return RunPage([], None)
             found = client.search_runs(
@@ -79,24 +82,19 @@ class ClientRuns:
 
     def get(self, run_ids: Sequence[str]) -> dict[str, Run]:
         """See :class:`RunSource`."""
-        client, found = self._store.client, {}
+        found = {}
         for run_id in run_ids:
-            with contextlib.suppress(NotFound), translated(self._store.uri):
+            with contextlib.suppress(NotFound), self._store.connection.calls() as client:
                 run = client.get_run(run_id)
                 if run.info.lifecycle_stage == "active":
                     if run.info.experiment_id not in self._experiments:
-                        self._experiments = self._names()
+                        self._experiments = self._names(client)
                     found[run_id] = self._run(run)
         return found
 
-    def _names(self) -> dict[str, str]:
-        names, token = {}, None
-        while True:
-            page = self._store.client.search_experiments(max_results=1000, page_token=token)
-            names.update({experiment.experiment_id: experiment.name for experiment in page})
-            token = page.token
-            if not token:
-                return names
+    def _names(self, client: MlflowClient) -> dict[str, str]:
+        experiments = all_pages(partial(client.search_experiments, max_results=1000))
+        return {experiment.experiment_id: experiment.name for experiment in experiments}
 
     def _run(self, found: Any) -> Run:
         info, data = found.info, found.data
@@ -150,12 +148,8 @@ class SqliteRuns:
 
     def get(self, run_ids: Sequence[str]) -> dict[str, Run]:
         """See :class:`RunSource`."""
-        found: dict[str, Run] = {}
-        for start in range(0, len(run_ids), 500):
-            some = run_ids[start : start + 500]
-            rows = self._query(f"{self._COLUMNS} AND r.run_uuid IN ({','.join('?' * len(some))})", some)
-            found.update({run.run_id: run for run in self._runs(rows)})
-        return found
+        rows = list(select_in(self._query, f"{self._COLUMNS} AND r.run_uuid IN ?", run_ids))
+        return {run.run_id: run for run in self._runs(rows)}
 
     def _runs(self, rows: list[tuple[Any, ...]]) -> list[Run]:
         ids = [row[0] for row in rows]
@@ -171,20 +165,15 @@ class SqliteRuns:
     def _values(self, table: str, ids: list[str]) -> dict[str, dict[str, Any]]:
         value = "CASE WHEN is_nan THEN NULL ELSE value END" if table == "latest_metrics" else "value"
         found: dict[str, dict[str, Any]] = {}
-        for start in range(0, len(ids), 500):
-            some = ids[start : start + 500]
-            for run_id, key, text in self._query(
-                f"SELECT run_uuid, key, {value} FROM {table} WHERE run_uuid IN ({','.join('?' * len(some))})", some
-            ):
-                found.setdefault(run_id, {})[key] = math.nan if text is None else text
+        sql = f"SELECT run_uuid, key, {value} FROM {table} WHERE run_uuid IN ?"
+        for run_id, key, text in select_in(self._query, sql, ids):
+            found.setdefault(run_id, {})[key] = math.nan if text is None else text
         return found
 
     def _query(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         try:
             if self._connection is None:
-                self._connection = sqlite3.connect(
-                    f"{self._path.absolute().as_uri()}?mode=ro", uri=True, timeout=20, check_same_thread=False
-                )
+                self._connection = connect_read_only(self._path, timeout=20)
             return self._connection.execute(sql, values).fetchall()
         except sqlite3.Error as error:
             self.close()

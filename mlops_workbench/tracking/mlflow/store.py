@@ -113,8 +113,7 @@ class TrackingStore:
 
     def ping(self) -> None:
         """Raise :class:`Unavailable` unless the store answers."""
-        client = self.client
-        with translated(self.uri):
+        with self.connection.calls() as client:
             client.search_experiments(max_results=1)
 
     def experiment_id(self, name: str) -> str:
@@ -125,8 +124,7 @@ class TrackingStore:
             return self._experiments[name]
 
     def _find_or_create_experiment(self, name: str) -> str:
-        client = self.client
-        with translated(self.uri):
+        with self.connection.calls() as client:
             found = client.get_experiment_by_name(name)
             if found is None:
                 return str(client.create_experiment(name, artifact_location=self.connection.artifact_location(name)))
@@ -151,8 +149,7 @@ class TrackingStore:
                 return database.find_run(run_uid)
         from mlflow.entities import ViewType
 
-        client = self.client
-        with translated(self.uri):
+        with self.connection.calls() as client:
             found = client.search_runs(
                 [experiment_id],
                 filter_string=f"tags.`{RUN_UID}` = '{_quoted(run_uid)}'",
@@ -173,8 +170,7 @@ class TrackingStore:
         if database is not None:
             with translated(self.uri):
                 return database.create_run(uid, experiment_id, name, max(start_ms, 1), tags)
-        client = self.client
-        with translated(self.uri):
+        with self.connection.calls() as client:
             run = client.create_run(experiment_id, start_time=max(start_ms, 1), tags=dict(tags), run_name=name or None)
         return str(run.info.run_id)
 
@@ -182,9 +178,8 @@ class TrackingStore:
         """Whether the run exists and is not deleted."""
         if self._open:
             return self._open.run_is_open(run_id)
-        client = self.client
         try:
-            with translated(self.uri):
+            with self.connection.calls() as client:
                 return bool(client.get_run(run_id).info.lifecycle_stage == "active")
         except NotFound:
             return False
@@ -193,16 +188,14 @@ class TrackingStore:
         """Parameters of a run in MLflow."""
         if self._open:
             return self._open.run_params(run_id)
-        client = self.client
-        with translated(self.uri):
+        with self.connection.calls() as client:
             return dict(client.get_run(run_id).data.params)
 
     def run_tags(self, run_id: str) -> dict[str, str]:
         """Tags of a run in MLflow."""
         if self._open:
             return self._open.run_tags(run_id)
-        client = self.client
-        with translated(self.uri):
+        with self.connection.calls() as client:
             return dict(client.get_run(run_id).data.tags)
 
     def log_params(self, run_id: str, params: Mapping[str, str]) -> None:
@@ -211,8 +204,7 @@ class TrackingStore:
             return self._open.log_params(run_id, params)
         from mlflow.entities import Param
 
-        client = self.client
-        with translated(self.uri):
+        with self.connection.calls() as client:
             client.log_batch(run_id, params=[Param(key, value) for key, value in params.items()], synchronous=True)
 
     def log_metrics(self, run_id: str, rows: Sequence[MetricRow], model_id: str | None = None) -> None:
@@ -221,12 +213,11 @@ class TrackingStore:
             return self._open.log_metrics(run_id, rows)
         from mlflow.entities import Metric
 
-        client = self.client
         metrics = [
             Metric(row.key, row.value, row.at_ms, row.step, model_id=model_id, run_id=run_id if model_id else None)
             for row in rows
         ]
-        with translated(self.uri):
+        with self.connection.calls() as client:
             client.log_batch(run_id, metrics=metrics, synchronous=True)
 
     def log_model_metrics(self, run_id: str, records: Sequence[ModelMetrics]) -> None:
@@ -241,8 +232,7 @@ class TrackingStore:
             for record in records
             for name, value in record.values.items()
         ]  # fmt: skip
-        client = self.client
-        with translated(self.uri):
+        with self.connection.calls() as client:
             client.log_batch(run_id, metrics=metrics, synchronous=True)
 
     def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
@@ -251,8 +241,7 @@ class TrackingStore:
             return self._open.set_tags(run_id, tags)
         from mlflow.entities import RunTag
 
-        client = self.client
-        with translated(self.uri):
+        with self.connection.calls() as client:
             client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()], synchronous=True)
 
     def log_file(self, run_id: str, source: Path, path: str) -> None:
@@ -260,8 +249,7 @@ class TrackingStore:
         import shutil
 
         folder, _, name = safe_path(path).rpartition("/")
-        client = self.client
-        with tempfile.TemporaryDirectory(prefix="mlops-artifact-") as staging, translated(self.uri):
+        with tempfile.TemporaryDirectory(prefix="mlops-artifact-") as staging, self.connection.calls() as client:
             # A copy, since MLflow uses the name of the file, and would copy a blob's read-only mode too.
             copy = Path(staging) / name
             shutil.copyfile(source, copy)
@@ -269,8 +257,7 @@ class TrackingStore:
 
     def log_text(self, run_id: str, text: str, path: str) -> None:
         """Put a text file under a run."""
-        client = self.client
-        with translated(self.uri):
+        with self.connection.calls() as client:
             client.log_text(run_id, text.encode("utf-8", "replace").decode(), safe_path(path))
 
     def log_datasets(self, run_id: str, datasets: Sequence[Dataset]) -> None:
@@ -282,30 +269,26 @@ class TrackingStore:
             DatasetInput(StoreDataset(**dataset_fields(data)), [InputTag(*tag) for tag in dataset_tags(data).items()])
             for data in datasets
         ]
-        client = self.client
-        with translated(self.uri):
+        with self.connection.calls() as client:
             client.log_inputs(run_id, datasets=inputs)
 
     def end_run(self, run_id: str, status: str, end_ms: int) -> None:
         """Set status and end time of a run."""
         if self._open:
             return self._open.end_run(run_id, status, end_ms)
-        client = self.client
-        with translated(self.uri):
+        with self.connection.calls() as client:
             client.set_terminated(run_id, status=status, end_time=end_ms)
 
     def reopen_run(self, run_id: str) -> None:
         """Set a run that was ended as dead to RUNNING again."""
         if self._open:
             return self._open.reopen_run(run_id)
-        client = self.client
-        with translated(self.uri):
+        with self.connection.calls() as client:
             client.update_run(run_id, status="RUNNING")
 
     def latest_metrics(self, run_id: str) -> list[MetricRow]:
         """Last value of each metric of a run, with its time and step."""
-        client = self.client
-        with translated(self.uri):
+        with self.connection.calls() as client:
             message = client.get_run(run_id).to_proto()
         return [MetricRow(m.key, m.value, m.timestamp, m.step) for m in message.data.metrics]
 
@@ -313,8 +296,7 @@ class TrackingStore:
 
     def find_model(self, experiment_id: str, model_uid: str) -> str | None:
         """MLflow's id of the logged model with this uid, None if there is none."""
-        client = self.client
-        with translated(self.uri):
+        with self.connection.calls() as client:
             found = client.search_logged_models(
                 [experiment_id], filter_string=f"tags.`{MODEL_UID}` = '{_quoted(model_uid)}'", max_results=1
             )
@@ -324,8 +306,7 @@ class TrackingStore:
         self, experiment_id: str, name: str, run_id: str, tags: Mapping[str, str], params: Mapping[str, str]
     ) -> str:
         """Create a logged model, pending until :meth:`finish_model`."""
-        client = self.client
-        with translated(self.uri):
+        with self.connection.calls() as client:
             model = client.create_logged_model(
                 experiment_id, name=name, source_run_id=run_id, tags=dict(tags), params=dict(params), model_type=""
             )
@@ -333,16 +314,14 @@ class TrackingStore:
 
     def model_location(self, model_id: str) -> str:
         """URI of a logged model's files."""
-        client = self.client
-        with translated(self.uri):
+        with self.connection.calls() as client:
             return str(client.get_logged_model(model_id).artifact_location)
 
     def finish_model(self, model_id: str, run_id: str, folder: Path) -> None:
         """Upload the model folder, make the model an output of its run, and mark it as ready."""
         from mlflow.entities import LoggedModelOutput
 
-        client = self.client
-        with translated(self.uri):
+        with self.connection.calls() as client:
             client.log_model_artifacts(model_id, str(folder))
             outputs = client.get_run(run_id).outputs
             if model_id not in {output.model_id for output in (outputs.model_outputs if outputs else [])}:
@@ -359,8 +338,7 @@ class TrackingStore:
         NotFound
             MLflow has no such run.
         """
-        client = self.client
-        with translated(self.uri):
+        with self.connection.calls() as client:
             found = client.get_metric_history(run_id, name)
         found.sort(key=lambda metric: (metric.step, metric.timestamp))
         return [MetricPoint(m.step, m.timestamp, indexed_value(m.value).shown) for m in found]
@@ -373,8 +351,7 @@ class TrackingStore:
         NotFound
             The run has no such artifact.
         """
-        client = self.client
-        with translated(self.uri):
+        with self.connection.calls() as client:
             return Path(client.download_artifacts(run_id, path, str(folder)))
 
 
