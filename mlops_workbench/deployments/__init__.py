@@ -1,4 +1,4 @@
-"""Desired state of endpoints, and the supervisor that makes it so."""
+"""The supervisor of endpoint processes, which reconciles their actual state with the desired one."""
 
 from mlops_workbench.deployments.supervisor import Supervisor
 

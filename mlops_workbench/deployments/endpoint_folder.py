@@ -1,4 +1,4 @@
-"""The folder of one endpoint as deployments see it: files, lock and process."""
+"""The folder of one endpoint: state files, lock and process."""
 
 from __future__ import annotations
 
@@ -39,40 +39,40 @@ class EndpointFolder:
         self.path = path
 
     def desired(self) -> Desired | None:
-        """What the process was last told; None when nothing readable is there."""
+        """The desired state as it was last written; None when it is missing or not readable."""
         try:
             return read_desired(self.path)
         except StorageError:
             return None
 
     def observed(self) -> Observed | None:
-        """What a process last reported."""
+        """The state that a process last reported."""
         return read_observed(self.path)
 
-    def tell(self, desired: Desired) -> None:
-        """Say what is wanted."""
+    def write_desired(self, desired: Desired) -> None:
+        """Write the desired state, which a running process follows."""
         write_desired(self.path, desired)
 
-    def occupied(self) -> bool:
-        """Whether some process holds the endpoint's lock."""
+    def is_locked(self) -> bool:
+        """Whether a process holds the endpoint's lock."""
         if not (self.path / DESIRED).exists():
             return False
         with file_lock(self.path / LOCK, wait=False) as held:
             return not held
 
     def launch(self, cwd: Path) -> subprocess.Popen[bytes]:
-        """Start the endpoint's process, detached: it outlives whoever starts it.
+        """Start the endpoint's process, detached, so that it outlives this one.
 
         Raises
         ------
         StorageError
-            It cannot be started.
+            The process cannot be started.
         """
         try:
             log = self.path / LOG
             fresh = log.exists() and log.stat().st_size > _LARGEST_LOG
             with open(log, "wb" if fresh else "ab") as output:
-                # -P: a file in the working folder never stands in for an installed module.
+                # -P: a file in the working folder must not shadow an installed module.
                 return subprocess.Popen(
                     [sys.executable, "-P", "-m", "mlops_workbench.serving", str(self.path)],
                     cwd=cwd,
@@ -84,8 +84,8 @@ class EndpointFolder:
         except OSError as error:
             raise StorageError(f"the endpoint's process cannot be started: {error}", where=str(self.path)) from error
 
-    def last_words(self) -> str:
-        """Last line of the process's log, which for a process that died is its error."""
+    def last_log_line(self) -> str:
+        """Last line of the process's log, which is the error of a process that died."""
         try:
             with open(self.path / LOG, "rb") as file:
                 file.seek(max(0, file.seek(0, os.SEEK_END) - 4096))
@@ -96,7 +96,7 @@ class EndpointFolder:
 
 
 def send(process: ProcessIdentity, number: signal.Signals) -> None:
-    """Send a signal to this very process, if it still runs."""
+    """Send a signal to a process, if it is still running."""
     if process.alive():
         with contextlib.suppress(ProcessLookupError):
             os.kill(process.pid, number)

@@ -1,4 +1,4 @@
-"""What to do about an endpoint: its spec and what is seen of it, to one action. Pure."""
+"""Pure functions from the spec and the actual state of an endpoint to the next action, and to its description."""
 
 from __future__ import annotations
 
@@ -8,36 +8,34 @@ from typing import Literal
 from mlops_workbench.core.endpoints import Endpoint, EndpointSpec
 from mlops_workbench.serving.desired import Desired, Observed
 
-#: Seconds before a process that died is started again: doubles with every death in a row, up to the last.
+#: Seconds before a process that died is restarted: doubled by each death in a row, up to the second number.
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0
-#: A process that lived this long had no trouble starting: its death is not counted with earlier ones.
+#: The death of a process that lived this long is not counted with earlier ones.
 STEADY_SECONDS = 60.0
-#: Time a process has to finish its requests when it is told to end.
+#: Time a process has to finish its requests when it is asked to end.
 GRACE_SECONDS = 20.0
 
-#: ``start`` a process, ``tell`` it what is wanted now, ``restart`` it (what changed needs a new process), ``end`` it,
-#: ``kill`` one that does not end, ``rest`` before another attempt, or nothing.
-Action = Literal["start", "tell", "restart", "end", "kill", "rest", "nothing"]
+#: ``start`` a process, ``update`` its desired state, ``restart`` it (the change needs a new process), ``end`` it,
+#: ``kill`` one that does not end, ``wait`` before another attempt, or nothing.
+Action = Literal["start", "update", "restart", "end", "kill", "wait", "nothing"]
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What is seen of an endpoint.
+class EndpointState:
+    """The actual state of an endpoint.
 
     Attributes
     ----------
-    desired : Desired or None
-        What its process was last told.
-    observed : Observed or None
-        What its process last reported.
+    desired, observed : Desired, Observed or None
+        Its state files.
     alive : bool
-        Whether a process runs: the one that reported, or one that was started and has not reported yet.
+        Whether a process runs, including one that has not reported yet.
     deaths : int
         Processes that died in a row.
     next_start : float
-        When the next attempt may be made, in the seconds of `now`.
+        Earliest time of the next attempt, on the clock of `now`.
     ending_since : float or None
-        When it was told to end.
+        When its process was asked to end.
     """
 
     desired: Desired | None
@@ -48,34 +46,34 @@ class Seen:
     ending_since: float | None = None
 
 
-def decide(spec: EndpointSpec, seen: Seen, process_key: str, now: float) -> Action:
-    """The one thing to do now for an endpoint.
+def decide(spec: EndpointSpec, actual: EndpointState, process_key: str, now: float) -> Action:
+    """The next action for an endpoint.
 
     Parameters
     ----------
     spec : EndpointSpec
-        What is wanted.
-    seen : Seen
-        What is.
+        The desired state.
+    actual : EndpointState
+        The actual state.
     process_key : str
-        `Desired.process_key` that a process started now would have.
+        `Desired.process_key` of a process started now.
     now : float
         Seconds on a monotonic clock.
     """
-    if not seen.alive:
+    if not actual.alive:
         if not spec.wanted:
             return "nothing"
-        told_anew = seen.desired is None or seen.desired.generation != spec.generation
-        # A new wish is tried at once; only the same attempt again has to wait.
-        return "start" if told_anew or now >= seen.next_start else "rest"
-    if seen.ending_since is not None:
-        return "kill" if now - seen.ending_since > GRACE_SECONDS else "nothing"
+        changed = actual.desired is None or actual.desired.generation != spec.generation
+        # A changed spec is tried at once; only a repeated attempt has to wait.
+        return "start" if changed or now >= actual.next_start else "wait"
+    if actual.ending_since is not None:
+        return "kill" if now - actual.ending_since > GRACE_SECONDS else "nothing"
     if not spec.wanted:
         return "end"
-    if seen.observed is not None and seen.observed.process_key != process_key:
+    if actual.observed is not None and actual.observed.process_key != process_key:
         return "restart"
-    if seen.desired is None or not _says(seen.desired, spec):
-        return "tell"
+    if actual.desired is None or not _matches(actual.desired, spec):
+        return "update"
     return "nothing"
 
 
@@ -84,32 +82,22 @@ def pause_after(deaths: int) -> float:
     return min(FIRST_PAUSE * 2.0 ** min(max(deaths - 1, 0), 32), LONGEST_PAUSE)
 
 
-def describe(spec: EndpointSpec, seen: Seen, problem: str) -> Endpoint:
-    """The endpoint as users see it.
-
-    Parameters
-    ----------
-    spec : EndpointSpec
-        What is wanted.
-    seen : Seen
-        What is.
-    problem : str
-        What the supervisor itself could not do for it, empty when nothing.
-    """
-    observed = seen.observed if seen.alive else None
-    last = seen.observed
+def describe(spec: EndpointSpec, actual: EndpointState, problem: str) -> Endpoint:
+    """The endpoint as it is shown to users; `problem` is the supervisor's last failure, empty for none."""
+    observed = actual.observed if actual.alive else None
+    last = actual.observed
     current = observed is not None and observed.generation >= spec.generation
     message = problem or (last.error if last is not None and last.generation >= spec.generation else "")
     version = observed.version if observed else 0
     if not spec.wanted:
-        state = "updating" if seen.alive else "stopped"
-        message = message or ("it is being stopped" if seen.alive else "")
+        state = "updating" if actual.alive else "stopped"
+        message = message or ("stopping" if actual.alive else "")
     elif message:
         state = "failed"
     elif observed is None or (observed.state == "starting" and not version):
         state = "starting"
-        if not seen.alive and seen.deaths:
-            message = f"its process died {seen.deaths} times in a row; it is started again"
+        if not actual.alive and actual.deaths:
+            message = f"its process died {actual.deaths} times in a row and is being restarted"
     elif current and version == spec.version:
         state = "ready"
     else:
@@ -134,5 +122,5 @@ def describe(spec: EndpointSpec, seen: Seen, problem: str) -> Endpoint:
     )
 
 
-def _says(desired: Desired, spec: EndpointSpec) -> bool:
+def _matches(desired: Desired, spec: EndpointSpec) -> bool:
     return (desired.wanted, desired.generation, desired.version) == (True, spec.generation, spec.version)

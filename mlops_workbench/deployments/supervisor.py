@@ -1,4 +1,4 @@
-"""Keeps endpoint processes as they are wanted; may die itself at any time."""
+"""Keeps endpoint processes in their desired state; may itself be killed at any time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,14 @@ from mlops_workbench.core.errors import Conflict, NotFound, Unavailable, Workben
 from mlops_workbench.core.processes import ProcessIdentity
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.deployments.endpoint_folder import EndpointFolder, send
-from mlops_workbench.deployments.reconcile import GRACE_SECONDS, STEADY_SECONDS, Seen, decide, describe, pause_after
+from mlops_workbench.deployments.reconcile import (
+    GRACE_SECONDS,
+    STEADY_SECONDS,
+    EndpointState,
+    decide,
+    describe,
+    pause_after,
+)
 from mlops_workbench.serving.desired import Desired
 
 log = logging.getLogger("mlops_workbench.deployments")
@@ -27,14 +34,14 @@ ModelFolderOf = Callable[[str, int], Path]
 
 
 class EndpointFailed(Conflict):
-    """An endpoint could not do what was wanted of it."""
+    """An endpoint could not reach its desired state."""
 
     code = "endpoint_failed"
 
 
 @dataclass
-class _Memory:
-    """What this supervisor remembers of an endpoint; all of it may be lost."""
+class _Record:
+    """State of an endpoint in this supervisor's memory; all of it may be lost."""
 
     spec: EndpointSpec
     handle: subprocess.Popen[bytes] | None = None
@@ -50,82 +57,75 @@ class _Memory:
 
 
 class Supervisor:
-    """Starts, tells, adopts, restarts and stops the endpoints of a workspace.
+    """Starts, updates, adopts, restarts and stops the endpoints of a workspace.
 
-    All that matters is in the endpoints' folders: a new supervisor finds running endpoints by what they report and
-    takes them over; the lock that each process holds rules out a second one.
+    The state is in the endpoints' folders: a new supervisor finds running endpoints by their reports and adopts them;
+    the lock that each process holds prevents a second process.
 
     Parameters
     ----------
     workspace : Workspace
-        Whose endpoints.
+        Owner of the endpoints.
     """
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
-        self._memories: dict[str, _Memory] = {}
+        self._records: dict[str, _Record] = {}
         self._reconciling = threading.Lock()
 
     def reconcile(self, specs: Sequence[EndpointSpec], model_folder: ModelFolderOf) -> None:
-        """Do the next thing for every endpoint, without waiting for what it leads to.
+        """Take the next action for every endpoint, without waiting for its effect.
 
         Parameters
         ----------
         specs : sequence of EndpointSpec
             All endpoints; a running one that is not among them is stopped.
         model_folder : callable
-            Folder of a registered model's version, exported if need be.
+            Returns the folder of a registered model's version, exported if necessary.
         """
         with self._reconciling:
             wanted = {spec.name: spec for spec in specs}
             for name in self.running() - wanted.keys():
                 wanted[name] = self._leftover(name)
             for spec in wanted.values():
-                memory = self._memories.setdefault(spec.name, _Memory(spec))
-                if memory.spec != spec:
-                    memory.spec = spec
-                    memory.problem, memory.next_export, memory.export_failures = "", 0.0, 0
+                record = self._records.setdefault(spec.name, _Record(spec))
+                if record.spec != spec:
+                    record.spec = spec
+                    record.problem, record.next_export, record.export_failures = "", 0.0, 0
                 try:
-                    self._step(spec, memory, model_folder)
+                    self._step(spec, record, model_folder)
                 except WorkbenchError as error:
-                    # One endpoint's trouble is told where it belongs, and keeps no other from being served.
-                    if memory.problem != str(error):
+                    # A failure of one endpoint is reported with it, and must not affect the others.
+                    if record.problem != str(error):
                         log.warning("endpoint '%s': %s", spec.name, error)
-                    memory.problem = str(error)
-            for name in self._memories.keys() - wanted.keys():
-                del self._memories[name]
+                    record.problem = str(error)
+            for name in self._records.keys() - wanted.keys():
+                del self._records[name]
 
     def observe(self, spec: EndpointSpec) -> Endpoint:
-        """The endpoint as it is."""
-        memory = self._memories.get(spec.name)
-        problem = memory.problem if memory is not None and memory.spec == spec else ""
-        return describe(spec, self._look(spec.name, memory), problem)
+        """The present state of an endpoint."""
+        record = self._records.get(spec.name)
+        problem = record.problem if record is not None and record.spec == spec else ""
+        return describe(spec, self._actual(spec.name, record), problem)
 
     def wait(self, name: str, version: int, timeout: float) -> Endpoint:
-        """Wait until an endpoint serves a version; somebody else must call `reconcile` meanwhile.
-
-        Parameters
-        ----------
-        name : str
-            Endpoint.
-        version : int
-            Version that is to answer.
-        timeout : float
-            Seconds.
+        """Wait until an endpoint serves a version; another thread must call `reconcile` meanwhile.
 
         Raises
         ------
         EndpointFailed
-            It cannot serve the version; the message is the endpoint's own.
+            The endpoint cannot serve the version; the message is its own.
+        NotFound
+            There is no such endpoint.
         Unavailable
-            It takes longer than `timeout`.
+            It takes longer than `timeout` seconds.
         """
         deadline = time.monotonic() + timeout
         while True:
-            memory = self._memories.get(name)
+            record = self._records.get(name)
             endpoint = None
-            if memory is not None and memory.spec.version == version:
-                endpoint = self.observe(memory.spec)
+            if record is not None and record.spec.version == version:
+                endpoint = self.observe(record.spec)
                 if endpoint.state == "ready":
                     return endpoint
                 if endpoint.state == "failed":
@@ -133,77 +133,79 @@ class Supervisor:
                         f"endpoint '{name}' cannot serve version {version}: {endpoint.message}", where=name
                     )
             if time.monotonic() > deadline:
-                if memory is None:
+                if record is None:
                     raise NotFound(f"there is no endpoint '{name}'", hint="'mlops endpoints' lists them")
-                state = f"{endpoint.state}: {endpoint.message}" if endpoint else "not told yet"
+                state = f"{endpoint.state}: {endpoint.message}" if endpoint else "not updated yet"
                 raise Unavailable(
                     f"endpoint '{name}' does not serve version {version} after {timeout:g} s ({state})",
-                    hint="'mlops endpoints' shows how it goes on",
+                    hint="'mlops endpoints' shows its state",
                 )
             time.sleep(0.05)
 
     def stop_all(self) -> None:
-        """End every endpoint process and wait for it; what is wanted stays as it is."""
+        """End every endpoint process and wait for it; desired states do not change."""
         with self._reconciling:
             running = []
             for name in sorted(self.running()):
-                process = self._process_of(name, self._memories.get(name))
+                process = self._process_of(name, self._records.get(name))
                 if process is not None:
                     send(process, signal.SIGTERM)
                     running.append(process)
             deadline = time.monotonic() + GRACE_SECONDS
             for process in running:
                 process.stop(grace=max(deadline - time.monotonic(), 0.1))
-            for memory in self._memories.values():
-                self._reap(memory)
-                memory.was_alive = False
+            for record in self._records.values():
+                self._reap(record)
+                record.was_alive = False
 
-    def _step(self, spec: EndpointSpec, memory: _Memory, model_folder: ModelFolderOf) -> None:
-        self._reap(memory)
-        seen = self._look(spec.name, memory)
+    def _step(self, spec: EndpointSpec, record: _Record, model_folder: ModelFolderOf) -> None:
+        self._reap(record)
+        actual = self._actual(spec.name, record)
         now = time.monotonic()
-        self._remember(spec, memory, seen, now)
-        seen = replace(seen, deaths=memory.deaths, next_start=memory.next_start, ending_since=memory.ending_since)
+        self._update_record(spec, record, actual, now)
+        actual = replace(actual, deaths=record.deaths, next_start=record.next_start, ending_since=record.ending_since)
         folder = self._folder(spec.name)
-        template = self._desired(spec, seen, Path(), Path())
-        match decide(spec, seen, template.process_key, now):
+        template = self._desired(spec, actual, Path(), Path())
+        match decide(spec, actual, template.process_key, now):
             case "start":
-                if self._tell(spec, seen, memory, model_folder, now):
-                    memory.handle = folder.launch(self._workspace.root)
-                    memory.process = ProcessIdentity.of(memory.handle.pid)
-                    memory.was_alive, memory.alive_since = True, now
-            case "tell":
-                self._tell(spec, seen, memory, model_folder, now)
+                if self._update(spec, actual, record, model_folder, now):
+                    record.handle = folder.launch(self._workspace.root)
+                    record.process = ProcessIdentity.of(record.handle.pid)
+                    record.was_alive, record.alive_since = True, now
+            case "update":
+                self._update(spec, actual, record, model_folder, now)
             case "restart":
                 log.info("endpoint '%s' is restarted with new settings", spec.name)
-                memory.ending_since = now
-                self._signal(spec.name, memory, signal.SIGTERM)
+                record.ending_since = now
+                self._signal(spec.name, record, signal.SIGTERM)
             case "end":
-                memory.ending_since = now
-                if seen.desired is not None:
-                    folder.tell(_unwanted(seen.desired))
-                self._signal(spec.name, memory, signal.SIGTERM)
+                record.ending_since = now
+                if actual.desired is not None:
+                    folder.write_desired(msgspec.structs.replace(actual.desired, wanted=False))
+                self._signal(spec.name, record, signal.SIGTERM)
             case "kill":
                 log.warning("endpoint '%s' does not end; it is killed", spec.name)
-                self._signal(spec.name, memory, signal.SIGKILL)
+                self._signal(spec.name, record, signal.SIGKILL)
 
-    def _tell(self, spec: EndpointSpec, seen: Seen, memory: _Memory, model_folder: ModelFolderOf, now: float) -> bool:
-        if now < memory.next_export:
+    def _update(
+        self, spec: EndpointSpec, actual: EndpointState, record: _Record, model_folder: ModelFolderOf, now: float
+    ) -> bool:
+        if now < record.next_export:
             return False
         model = _registered_model(spec)
-        told = seen.desired
+        last = actual.desired
         try:
-            if told is not None and told.version == spec.version and (Path(told.folder) / "MLmodel").is_file():
-                # Known already: a crashed endpoint comes back while the registry is away.
-                folder = Path(told.folder)
+            if last is not None and last.version == spec.version and (Path(last.folder) / "MLmodel").is_file():
+                # Already exported: a crashed endpoint can restart while the registry is unavailable.
+                folder = Path(last.folder)
             else:
                 folder = model_folder(model, spec.version)
         except WorkbenchError:
-            memory.export_failures += 1
-            memory.next_export = now + pause_after(memory.export_failures)
+            record.export_failures += 1
+            record.next_export = now + pause_after(record.export_failures)
             raise
-        memory.problem, memory.export_failures = "", 0
-        self._folder(spec.name).tell(self._desired(spec, seen, folder, self._previous(spec, model_folder)))
+        record.problem, record.export_failures = "", 0
+        self._folder(spec.name).write_desired(self._desired(spec, actual, folder, self._previous(spec, model_folder)))
         return True
 
     def _previous(self, spec: EndpointSpec, model_folder: ModelFolderOf) -> Path:
@@ -212,12 +214,12 @@ class Supervisor:
         try:
             return model_folder(_registered_model(spec), spec.previous)
         except WorkbenchError as error:
-            # Only kept at hand for a rollback, which then has to wait for it.
-            log.warning("endpoint '%s': the previous version is not at hand: %s", spec.name, error)
+            # It is loaded in advance only; a rollback has to wait for it then.
+            log.warning("endpoint '%s': the previous version is not available: %s", spec.name, error)
             return Path()
 
-    def _desired(self, spec: EndpointSpec, seen: Seen, folder: Path, previous: Path) -> Desired:
-        kept = (seen.observed.port if seen.observed else 0) or (seen.desired.port if seen.desired else 0)
+    def _desired(self, spec: EndpointSpec, actual: EndpointState, folder: Path, previous: Path) -> Desired:
+        kept = (actual.observed.port if actual.observed else 0) or (actual.desired.port if actual.desired else 0)
         return Desired(
             name=spec.name,
             model=_registered_model(spec),
@@ -233,69 +235,70 @@ class Supervisor:
             settings=self._workspace.settings.serving,
         )
 
-    def _look(self, name: str, memory: _Memory | None) -> Seen:
+    def _actual(self, name: str, record: _Record | None) -> EndpointState:
         folder = self._folder(name)
         observed = folder.observed()
         fresh = observed is not None and observed.process.alive()
-        alive = fresh or (memory is not None and memory.process is not None and memory.process.alive())
+        alive = fresh or (record is not None and record.process is not None and record.process.alive())
         if not alive:
-            # A process that has not reported yet, started by a supervisor that is gone.
-            alive = folder.occupied()
-        return Seen(
+            # A process that has not reported yet, started by an earlier supervisor.
+            alive = folder.is_locked()
+        return EndpointState(
             desired=folder.desired(),
             observed=observed if fresh or not alive else None,
             alive=alive,
-            deaths=memory.deaths if memory else 0,
+            deaths=record.deaths if record else 0,
         )
 
-    def _remember(self, spec: EndpointSpec, memory: _Memory, seen: Seen, now: float) -> None:
-        if seen.alive:
-            if not memory.was_alive:
-                memory.was_alive, memory.alive_since = True, now
+    def _update_record(self, spec: EndpointSpec, record: _Record, actual: EndpointState, now: float) -> None:
+        if actual.alive:
+            if not record.was_alive:
+                record.was_alive, record.alive_since = True, now
             return
-        if not memory.was_alive:
+        if not record.was_alive:
             return
-        memory.was_alive = False
-        if memory.ending_since is not None:
-            memory.ending_since, memory.deaths, memory.next_start = None, 0, 0.0
+        record.was_alive = False
+        if record.ending_since is not None:
+            record.ending_since, record.deaths, record.next_start = None, 0, 0.0
             return
-        steady = now - memory.alive_since > STEADY_SECONDS
-        memory.deaths = 1 if steady else memory.deaths + 1
-        memory.next_start = now + pause_after(memory.deaths)
-        reported = seen.observed is not None and memory.process is not None and seen.observed.process == memory.process
-        if memory.handle is not None and memory.handle.returncode and not reported:
-            words = self._folder(spec.name).last_words()
-            memory.problem = f"its process ended with code {memory.handle.returncode}: {words}"
-        log.warning("endpoint '%s' died (%s in a row)", spec.name, memory.deaths)
+        steady = now - record.alive_since > STEADY_SECONDS
+        record.deaths = 1 if steady else record.deaths + 1
+        record.next_start = now + pause_after(record.deaths)
+        reported = (
+            actual.observed is not None and record.process is not None and actual.observed.process == record.process
+        )
+        if record.handle is not None and record.handle.returncode and not reported:
+            error = self._folder(spec.name).last_log_line()
+            record.problem = f"its process ended with code {record.handle.returncode}: {error}"
+        log.warning("endpoint '%s' died (%s in a row)", spec.name, record.deaths)
 
-    def _reap(self, memory: _Memory) -> None:
-        if memory.handle is not None:
-            memory.handle.poll()
+    def _reap(self, record: _Record) -> None:
+        if record.handle is not None:
+            record.handle.poll()
 
-    def _signal(self, name: str, memory: _Memory, number: signal.Signals) -> None:
-        process = self._process_of(name, memory)
+    def _signal(self, name: str, record: _Record, number: signal.Signals) -> None:
+        process = self._process_of(name, record)
         if process is not None:
             send(process, number)
 
-    def _process_of(self, name: str, memory: _Memory | None) -> ProcessIdentity | None:
+    def _process_of(self, name: str, record: _Record | None) -> ProcessIdentity | None:
         observed = self._folder(name).observed()
-        for process in (observed.process if observed else None, memory.process if memory else None):
+        for process in (observed.process if observed else None, record.process if record else None):
             if process is not None and process.alive():
                 return process
         return None
 
     def running(self) -> set[str]:
-        """Names of the endpoints whose process lives, wanted or not."""
+        """Names of the endpoints that have a process, wanted or not."""
         try:
             names = [path.name for path in self._workspace.endpoints.iterdir() if path.is_dir()]
         except OSError:
             return set()
-        return {name for name in names if self._look(name, self._memories.get(name)).alive}
+        return {name for name in names if self._actual(name, self._records.get(name)).alive}
 
     def _leftover(self, name: str) -> EndpointSpec:
-        told = self._folder(name).desired()
-        version = told.version if told else 0
-        return EndpointSpec(name, told.model if told else name, version, wanted=False)
+        last = self._folder(name).desired()
+        return EndpointSpec(name, last.model if last else name, last.version if last else 0, wanted=False)
 
     def _folder(self, name: str) -> EndpointFolder:
         return EndpointFolder(self._workspace.endpoints / name)
@@ -303,7 +306,3 @@ class Supervisor:
 
 def _registered_model(spec: EndpointSpec) -> str:
     return spec.model.split("@")[0].split("/")[0]
-
-
-def _unwanted(desired: Desired) -> Desired:
-    return msgspec.structs.replace(desired, wanted=False)

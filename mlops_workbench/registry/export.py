@@ -1,4 +1,4 @@
-"""Model versions copied out of the registry, whole or not at all."""
+"""Atomic export of model versions from the registry."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from mlops_workbench.core.manifest import MANIFEST, read_manifest, write_manifes
 
 
 def export_version(target: Path, download: Callable[[Path], Path]) -> Path:
-    """Make the model folder `target` from what `download` puts into a folder.
+    """Create the model folder `target` from the files that `download` copies.
 
-    Two processes may do this at once: the folder appears by a rename, and the first one wins.
+    Two processes may do this at once: the folder is renamed into place, and the first one wins.
 
     Parameters
     ----------
     target : Path
-        Folder to make; kept as it is when it is there and whole.
+        Folder to create; kept if it exists and matches its manifest.
     download : callable
-        Gets the path of a folder, copies the version's files into it, and returns where in it the model is.
+        Copies the version's files into a folder, and returns the path of the model in it.
 
     Raises
     ------
     StorageError
         A file differs from the manifest, or `target` cannot be written.
     """
-    if _whole(target):
+    if _is_valid(target):
         return target
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -38,19 +38,20 @@ def export_version(target: Path, download: Callable[[Path], Path]) -> Path:
         raise StorageError(
             f"cannot export a model: {error.strerror or error}",
             where=str(target.parent),
-            hint="check that the workspace is writable and has room",
+            hint="check that the workspace is writable and has free space",
         ) from error
     try:
         ready = staging / "ready"
         loaded = download(staging / "loaded")
         if not (loaded / "MLmodel").is_file():
-            raise StorageError("the version holds no MLflow model", where=str(target), hint="register the model again")
+            hint = "register the model again"
+            raise StorageError("the version contains no MLflow model", where=str(target), hint=hint)
         if not (loaded / MANIFEST).is_file():
-            # Registered by plain MLflow: what was downloaded is what there is to check against.
+            # Registered by plain MLflow, without digests to verify the download.
             write_manifest(loaded)
         manifest = read_manifest(loaded)
         manifest.verify(loaded)
-        # Files that the manifest does not name are left out: MLflow adds some of its own on a download.
+        # Files that the manifest does not name are left out: MLflow adds files to a download.
         for path in (*manifest.files, MANIFEST):
             (ready / path).parent.mkdir(parents=True, exist_ok=True)
             os.replace(loaded / path, ready / path)
@@ -58,14 +59,14 @@ def export_version(target: Path, download: Callable[[Path], Path]) -> Path:
         _put(ready, target)
     except OSError as error:
         raise StorageError(
-            f"cannot export a model: {error.strerror or error}", where=str(target), hint="check that there is room"
+            f"cannot export a model: {error.strerror or error}", where=str(target), hint="check the free space"
         ) from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return target
 
 
-def _whole(folder: Path) -> bool:
+def _is_valid(folder: Path) -> bool:
     if not folder.is_dir():
         return False
     try:
@@ -79,9 +80,9 @@ def _put(ready: Path, target: Path) -> None:
     try:
         os.replace(ready, target)
     except OSError:
-        if _whole(target):
+        if _is_valid(target):
             return
-        # Damaged, or left by something else: move it aside first, since a folder cannot be replaced in one step.
+        # A damaged folder is moved away first, since a folder cannot be replaced in one step.
         os.replace(target, ready.with_name("damaged"))
         os.replace(ready, target)
 

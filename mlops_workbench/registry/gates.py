@@ -1,8 +1,8 @@
-"""Gates: conditions over metrics, parsed with an allow-list of syntax and never evaluated as Python.
+"""Gates: conditions on metrics, parsed with an allow-list of syntax and never evaluated as Python.
 
 A condition compares numbers: ``mae < 15``, ``mae < 0.9 * baseline.mae and mae <= champion.mae``. Names are
 metrics of the candidate; ``champion.<metric>`` and ``baseline.<metric>`` are those of the present champion and
-of a run to beat. Odd names stand in backticks, or as ``metrics["a/b"]`` and ``champion["a/b"]``.
+of a baseline run. Names with other characters are put in backticks, or written ``metrics["a/b"]``.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _MAX_LENGTH = 2000
 
 @dataclass(frozen=True)
 class _Condition:
-    """A parsed condition; `quoted` maps placeholders back to the names that stood in backticks."""
+    """A parsed condition; `quoted` maps placeholders to the names in backticks."""
 
     text: str
     tree: ast.expr
@@ -54,7 +54,7 @@ class _Condition:
 
 @dataclass
 class _Evaluation:
-    """Metrics that a condition sees, and what is said about it."""
+    """Metrics for a condition, and notes on its parts."""
 
     condition: _Condition
     scopes: dict[str, MetricValues | None]
@@ -62,11 +62,11 @@ class _Evaluation:
 
 
 class _NoChampion(Exception):
-    """A metric of a champion that does not exist."""
+    """A metric of the champion is used while there is no champion."""
 
 
 class _NoValue(Exception):
-    """A number that cannot be had; the message says why."""
+    """A part of a condition has no value; the message gives the reason."""
 
 
 def check_conditions(conditions: list[str]) -> None:
@@ -75,7 +75,7 @@ def check_conditions(conditions: list[str]) -> None:
     Raises
     ------
     InvalidInput
-        A condition is none; ``where`` holds it.
+        A condition is not valid; ``where`` holds it.
     """
     for text in conditions:
         _parse(text)
@@ -89,9 +89,9 @@ def evaluate(
     baseline: MetricValues | None = None,
     at_ms: int,
 ) -> GateResult:
-    """What a gate says of a candidate.
+    """Evaluate a gate for a candidate.
 
-    An unknown metric and NaN fail. A comparison with ``champion.<metric>`` holds while there is no champion;
+    A comparison with an unknown metric or NaN fails. One with ``champion.<metric>`` holds while there is no champion;
     one with ``baseline.<metric>`` fails without a baseline. A gate without conditions passes.
 
     Parameters
@@ -101,14 +101,14 @@ def evaluate(
     candidate : mapping
         Metrics of the candidate by name.
     champion, baseline : mapping, optional
-        Metrics of the present champion, and of the run to beat.
+        Metrics of the present champion, and of the baseline run.
     at_ms : int
         Time of the evaluation in milliseconds since the epoch.
 
     Raises
     ------
     InvalidInput
-        A condition is not one.
+        A condition is not valid.
     """
     scopes = {"metrics": candidate, "champion": champion, "baseline": baseline}
     checks = [_check(_parse(text), scopes) for text in conditions]
@@ -124,7 +124,8 @@ def _parse(text: str) -> _Condition:
         return placeholder
 
     if len(text) > _MAX_LENGTH:
-        raise InvalidInput("the condition is too long", where=text[:60], hint="use several conditions")
+        hint = f"use several conditions of at most {_MAX_LENGTH} characters"
+        raise InvalidInput("the condition is too long", where=text[:60], hint=hint)
     try:
         tree = ast.parse(_QUOTED.sub(hide, text).strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
@@ -141,7 +142,7 @@ def _check_truth(condition: _Condition, node: ast.expr) -> None:
     elif isinstance(node, ast.Compare):
         for kind in node.ops:
             if type(kind) not in _COMPARE:
-                raise _refused(condition, "this comparison is not allowed")
+                raise _refused(condition, "only < <= > >= == != are allowed")
         for part in (node.left, *node.comparators):
             _check_number(condition, part)
     else:
@@ -168,7 +169,7 @@ def _refused(condition: _Condition, why: str) -> InvalidInput:
 
 
 def _metric(condition: _Condition, node: ast.expr) -> tuple[str, str] | None:
-    """Scope and name of a metric, None when the node is none."""
+    """Scope and name of a metric, None if the node is not a metric."""
     if isinstance(node, ast.Name):
         return ("metrics", condition.quoted.get(node.id, node.id)) if node.id not in _SCOPES else None
     if not isinstance(node, (ast.Attribute, ast.Subscript)):
@@ -190,7 +191,7 @@ def _check(condition: _Condition, scopes: dict[str, MetricValues | None]) -> Gat
 
 def _truth(evaluation: _Evaluation, node: ast.expr) -> bool:
     if isinstance(node, ast.BoolOp):
-        # All parts, so that the detail shows every number.
+        # Without short-circuiting, so that the detail shows every number.
         parts = [_truth(evaluation, part) for part in node.values]
         return all(parts) if isinstance(node.op, ast.And) else any(parts)
     assert isinstance(node, ast.Compare)

@@ -1,4 +1,4 @@
-"""The registry: from a run's model to a version that endpoints serve."""
+"""The registry: registers models of runs, and promotes and exports their versions."""
 
 from __future__ import annotations
 
@@ -25,23 +25,21 @@ from mlops_workbench.tracking.mlflow.registry import StoredModel, StoredVersion
 CHAMPION = "champion"
 PREVIOUS = "previous"
 
-#: Tag of a registered model while an alias is being moved: who finds it finishes the move.
-
 _LARGEST_VERSION = 2**31 - 1
 _ALIAS = re.compile(r"[A-Za-z][\w-]{0,200}\Z")
 
 
 class Registry:
-    """Registered models and their versions; MLflow is where they are.
+    """Registered models and their versions, which MLflow stores.
 
     Parameters
     ----------
     store : TrackingStore
         The workspace's MLflow.
     index : ReadIndex
-        Runs and what they logged.
+        Its runs and their models.
     workspace : Workspace
-        Where versions are exported to.
+        Has the folder to which versions are exported.
     """
 
     def __init__(self, store: TrackingStore, index: ReadIndex, workspace: Workspace) -> None:
@@ -77,9 +75,9 @@ class Registry:
         return self._shown(self._stored(model, version), model.aliases)
 
     def resolve(self, ref: str) -> tuple[str, int]:
-        """Name and version number meant by ``name@alias``, ``name/3`` or ``name``.
+        """Name and version number of ``name@alias``, ``name/3`` or ``name``.
 
-        A bare name means its champion, or the newest version while there is none.
+        A bare name means the champion, or the newest version if there is no champion.
 
         Raises
         ------
@@ -98,7 +96,7 @@ class Registry:
         if "/" in text:
             name, _, number = text.partition("/")
             if not number.isascii() or not number.isdecimal() or len(number) > 10:
-                raise InvalidInput(f"'{ref}' names no version", hint="use name@alias, name/3 or name")
+                raise InvalidInput(f"'{ref}' is not a version", hint="use name@alias, name/3 or name")
             model = self._model(name)
             return name, self._stored(model, int(number)).version
         model = self._model(text)
@@ -108,16 +106,16 @@ class Registry:
         return text, version
 
     def register(self, run: Run, name: str, model_name: str | None = None) -> ModelVersion:
-        """Make the model that a run logged the next version of `name`; the same model only once.
+        """Register the model of a run as the next version of `name`; a model that is registered keeps its version.
 
         Parameters
         ----------
         run : Run
             A delivered run, see :meth:`Ingest.drain`.
         name : str
-            Registered model, made when it is new.
+            Registered model, created if it is new.
         model_name : str, optional
-            Which of the run's models; by default the newest.
+            Name of the run's model; by default the newest.
 
         Raises
         ------
@@ -134,7 +132,7 @@ class Registry:
             raise Unavailable(
                 f"the model of run '{run.name}' is not in MLflow yet",
                 where=self.tracking.shown_uri,
-                hint="wait until ingest has delivered it; 'mlops status' shows how far it is",
+                hint="try again when 'mlops status' shows no backlog",
             )
         with self._lock():
             self.store.ensure_model(name)
@@ -153,7 +151,7 @@ class Registry:
         baseline: MetricValues | None = None,
         metrics: MetricValues | None = None,
     ) -> GateResult:
-        """Evaluate a gate for a version and keep the result with it.
+        """Evaluate a gate for a version and store the result with it.
 
         Parameters
         ----------
@@ -162,23 +160,23 @@ class Registry:
         conditions : list of str
             See :mod:`mlops_workbench.registry.gates`.
         baseline : mapping, optional
-            Metrics of the run to beat.
+            Metrics of the baseline run.
         metrics : mapping, optional
-            Metrics of the candidate that another run measured; they are kept with the version, beside those
-            of the run that made it, and stand above them.
+            Metrics of the candidate that another run measured; they are stored with the version, and precede those of
+            the run that logged the model.
 
         Raises
         ------
         NotFound
             There is no such version.
         InvalidInput
-            A condition is not one.
+            A condition is not valid.
         """
         model = self._model(name)
         candidate = self._shown(self._stored(model, version), model.aliases)
         champion: Mapping[str, float | None] | None = None
         holder = model.aliases.get(CHAMPION)
-        # Nothing is better than itself: a champion is not compared with the champion.
+        # A champion cannot be better than itself.
         if holder and holder != version:
             champion = self._shown(self._stored(model, holder), model.aliases).metrics
         measured = {**candidate.metrics, **(metrics or {})}
@@ -187,17 +185,16 @@ class Registry:
         return result
 
     def promote(self, name: str, version: int, alias: str = CHAMPION) -> ModelVersion:
-        """Let `alias` stand for a version; the one it stood for becomes ``previous``.
+        """Set `alias` to a version; the version that had it becomes ``previous``.
 
-        Safe at every moment: the alias stands for the old version or the new one, and a move that was cut
-        short is finished by the next one.
+        The alias always has the old version or the new one, and the next promotion finishes an interrupted one.
 
         Raises
         ------
         NotFound
             There is no such version.
         InvalidInput
-            The alias is not usable.
+            The alias is not valid.
         """
         check_alias(alias)
         with self._lock():
@@ -209,14 +206,14 @@ class Registry:
         return self.version(name, version)
 
     def rollback(self, name: str, alias: str = CHAMPION) -> ModelVersion:
-        """Let `alias` stand for the version before, and ``previous`` for the one it stood for.
+        """Set `alias` to the previous version, and ``previous`` to the one that had it.
 
         Raises
         ------
         NotFound
             There is no such model or alias.
         Conflict
-            There is no version to go back to.
+            There is no previous version.
         """
         with self._lock():
             model = self._settled(name)
@@ -226,23 +223,21 @@ class Registry:
             if not before or before == current:
                 raise Conflict(
                     f"model '{name}' has no version before {current} to go back to",
-                    hint=f"name one: mlops promote {name}/VERSION --alias {alias}",
+                    hint=f"promote one: mlops promote {name}/VERSION --alias {alias}",
                 )
             self._stored(model, before)
             self._move(name, {alias: before, _previous(alias): current})
         return self.version(name, before)
 
     def export(self, name: str, version: int) -> Path:
-        """Copy a version to the workspace, checked against its manifest, and return its folder.
-
-        A version that is there already, and whole, is not copied again.
+        """Copy a version to the workspace, unless it has a valid copy, and return its folder.
 
         Raises
         ------
         NotFound
             There is no such version.
         StorageError
-            A file is not what was registered, or cannot be written.
+            A file differs from the manifest, or cannot be written.
         """
         check_name("model", name)
         target = self.workspace.models / name / str(version)
@@ -263,7 +258,7 @@ class Registry:
         missing = NotFound(
             f"model '{model.name}' has no version {version}", hint=f"its newest version is {model.latest}"
         )
-        # A number beyond a database's integers would be answered with a failure.
+        # A number out of the range of the database would be a server error.
         if not 0 < version <= _LARGEST_VERSION:
             raise missing
         try:
@@ -274,7 +269,7 @@ class Registry:
     def _shown(self, stored: StoredVersion, aliases: Mapping[str, int]) -> ModelVersion:
         run = None
         if MODEL_UID not in stored.tags and stored.run_id:
-            # Registered by plain MLflow: the index may know its run.
+            # Registered by plain MLflow; its run may be in the index.
             try:
                 run = self.index.find(stored.run_id)
             except NotFound:
@@ -282,7 +277,7 @@ class Registry:
         return version_of(stored, aliases, run)
 
     def _move(self, name: str, aliases: Mapping[str, int]) -> None:
-        """Move aliases together: the intent is written first, and deleted last."""
+        """Move aliases together; a tag with the intent is written first and deleted last."""
         self.store.set_model_tag(name, PENDING_MOVE, json.dumps(dict(aliases)))
         self._finish_move(name, aliases)
 
@@ -311,13 +306,7 @@ def _previous(alias: str) -> str:
 
 
 def check_alias(alias: str) -> None:
-    """Check that a version can have this alias.
-
-    Raises
-    ------
-    InvalidInput
-        It cannot; the message says which can.
-    """
+    """Raise `InvalidInput` unless a version can have this alias."""
     if not _ALIAS.match(alias) or alias == "latest" or re.fullmatch(r"[vV]\d+", alias):
         raise InvalidInput(
             f"'{alias}' cannot be an alias",

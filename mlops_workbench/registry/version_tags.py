@@ -1,4 +1,4 @@
-"""What the workbench knows of a model version, as tags of the version in MLflow."""
+"""Tags in MLflow that hold the workbench's information about a model version."""
 
 from __future__ import annotations
 
@@ -16,15 +16,14 @@ from mlops_workbench.tracking import LoggedModel
 from mlops_workbench.tracking.mapping.models import model_uid
 from mlops_workbench.tracking.mlflow.registry import StoredVersion
 
-#: MLflow takes 100,000 characters; what is longer is left out rather than cut in the middle.
+#: MLflow accepts 100,000 characters; longer tags are left out, since they cannot be truncated.
 _MAX_TAG = 90_000
 
 
 def tags_of(run: Run, model: LoggedModel) -> dict[str, str]:
-    """Tags of a version that is made from a run's model.
+    """Tags of a version that is registered from a run's model.
 
-    Metrics and parameters are kept as they were, so that a list needs no look at the runs and a gate gives
-    the same answer later.
+    They include metrics and parameters, so that a list need not read the runs and a gate has the same result later.
     """
     record = model.record
     tags = {
@@ -32,7 +31,7 @@ def tags_of(run: Run, model: LoggedModel) -> dict[str, str]:
         MODEL_UID: model_uid(record),
         ESTIMATOR: record.estimator,
         FORMAT: record.format,
-        # What the run used of its machine says nothing of the model.
+        # Resource usage of the run does not describe the model.
         METRICS: json.dumps(
             {name: value for name, value in run.metrics.items() if not name.startswith("system/")}, ensure_ascii=False
         ),
@@ -44,18 +43,18 @@ def tags_of(run: Run, model: LoggedModel) -> dict[str, str]:
 
 
 def gate_tag(result: GateResult) -> dict[str, str]:
-    """Tag that keeps what a gate said."""
+    """Tag with the result of a gate."""
     return {GATE: msgspec.json.encode(result).decode()}
 
 
 def metrics_tag(metrics: Mapping[str, float | None]) -> dict[str, str]:
-    """Tag that keeps the metrics of a version."""
+    """Tag with the metrics of a version."""
     text = json.dumps(dict(metrics), ensure_ascii=False)
     return {METRICS: text} if len(text) <= _MAX_TAG else {}
 
 
 def version_of(stored: StoredVersion, aliases: Mapping[str, int], run: Run | None) -> ModelVersion:
-    """The version as the workbench shows it; `run` stands in for tags that plain MLflow did not write."""
+    """The version as it is shown; `run` replaces the tags of a version that plain MLflow registered."""
     tags = stored.tags
     metrics = _loaded(tags.get(METRICS), dict[str, float | None])
     params = _loaded(tags.get(PARAMS), dict[str, str])
@@ -87,5 +86,5 @@ def _loaded(text: str | None, kind: Any) -> Any:
     try:
         return msgspec.json.decode(text, type=kind)
     except (msgspec.DecodeError, msgspec.ValidationError):
-        # Somebody edited the tag; the rest of the version is still good.
+        # The tag was edited; the rest of the version is valid.
         return None

@@ -61,4 +61,4 @@ def supervisor(quick: Workspace) -> Iterator[Supervisor]:
     yield one
     one.stop_all()
     for folder in quick.endpoints.glob("*"):
-        assert not EndpointFolder(folder).occupied()
+        assert not EndpointFolder(folder).is_locked()
