@@ -1,4 +1,4 @@
-"""Data plane: an endpoint's process, its protocols, versions and logs; works without the control plane."""
+"""Data plane: the process of an endpoint, its protocols, versions and logs; independent of the control plane."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["create_app", "load_estimator"]
 
 
 def __getattr__(name: str) -> Any:
-    # Late, so that deployments can read an endpoint's files without importing scikit-learn.
+    # Lazy, so that deployments can read an endpoint's files without importing scikit-learn.
     if name == "create_app":
         from mlops_workbench.serving.app import create_app
 

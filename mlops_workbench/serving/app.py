@@ -33,7 +33,7 @@ def create_app(service: InferenceService, settings: ServingSettings, version: st
     Parameters
     ----------
     service : InferenceService
-        What answers; it is closed with the application.
+        The service of the endpoint; it is closed with the application.
     settings : ServingSettings
         Token and limits.
     version : str
@@ -91,7 +91,7 @@ class _Handlers:
 
     async def ready(self, request: Request) -> Response:
         ready = self._service.router.route is not None
-        # Clients of the specification look at "live", those of KServe at "ready", probes at the status.
+        # Clients of the specification read "live", those of KServe "ready", probes the status.
         return _json({"live": True, "ready": ready}, 200 if ready else 503)
 
     async def models(self, request: Request) -> Response:
@@ -137,7 +137,7 @@ class _Handlers:
         return Response("\n", 200 if self._service.router.route is not None else 503, media_type=JSON)
 
     async def version(self, request: Request) -> Response:
-        # The MLflow whose format and protocol are spoken.
+        # The version of MLflow, as its scoring server returns it.
         return Response(self._service.router.find().mlflow_version, media_type=JSON)
 
     async def metrics(self, request: Request) -> Response:
@@ -145,7 +145,7 @@ class _Handlers:
 
     async def _run(self, work: Callable[[], Answer]) -> Response:
         if self._service.waiting >= MOST_WAITING:
-            raise NotReady(f"{MOST_WAITING} requests wait already", hint="try again in a moment")
+            raise NotReady(f"{MOST_WAITING} requests are waiting already", hint="try again in a moment")
         self._service.waiting += 1
         try:
             answer = await asyncio.get_running_loop().run_in_executor(self._service.executor, work)
@@ -174,7 +174,7 @@ def _given_id(request: Request) -> str:
 
 
 def _id_header(identity: str) -> dict[str, str]:
-    # An id is any text; a header is visible ASCII, and a line break in it would be an attack.
+    # An id is any text; a header must be visible ASCII, without line breaks, which would allow header injection.
     return {"X-Request-Id": quote(identity, safe="!#$&'()*+,/:;=?@[]~ ").strip()}
 
 

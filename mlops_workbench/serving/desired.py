@@ -1,8 +1,8 @@
-"""The two files of an endpoint: what is wanted of it, and what it does.
+"""The state files of an endpoint: its desired state and its observed state.
 
 ``<workspace>/.mlops/endpoints/<name>/desired.json`` is written by deployments and read by the endpoint's process;
-``observed.json`` the other way round. Both are written whole. The process needs nothing else to start, so an endpoint
-serves on, and starts again, without a control plane.
+``observed.json`` the other way round. Both are written atomically. The process needs nothing else to start, so an
+endpoint keeps serving, and can restart, without a control plane.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ ProcessState = Literal["starting", "ready", "failed", "stopped"]
 
 
 class Desired(msgspec.Struct, frozen=True, kw_only=True):
-    """What is wanted.
+    """The desired state.
 
     Attributes
     ----------
     name, model
-        Endpoint, and registered model that it serves.
+        Endpoint, and the registered model that it serves.
     version, folder
         Version to serve, and its exported folder.
     previous, previous_folder
         Version to keep loaded for a rollback; 0 and empty for none.
     generation : int
-        Grows with every change; `Observed` names the one it has dealt with.
+        Incremented with every change; `Observed` has the last one that was applied.
     port, fixed_port
-        Port to listen on, 0 for any; whether the user named it, or it only should stay what it was.
+        Port to listen on, 0 for any; whether it is set by the user or only preferred.
     wanted : bool
-        False when the process is to end.
+        False when the process must end.
     settings : ServingSettings
         Host, token, limits and log of the process; a change needs a restart.
     predictions, feedback : str
@@ -65,32 +65,32 @@ class Desired(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def process_key(self) -> str:
-        """Digest of what only a restart can change."""
+        """Digest of the settings that need a restart."""
         fixed = (self.settings, self.predictions, self.feedback, self.port if self.fixed_port else 0)
         return hashlib.sha256(msgspec.json.encode(fixed)).hexdigest()[:16]
 
 
 class Observed(msgspec.Struct, frozen=True, kw_only=True):
-    """What the process does.
+    """The observed state.
 
     Attributes
     ----------
     process : ProcessIdentity
-        The process that wrote this.
+        The process that wrote the file.
     process_key : str
         `Desired.process_key` it started with.
     state : str
-        starting, ready (a version answers), failed (none does, or the process could not start), stopped.
+        starting, ready (a version is served), failed (none is, or the process could not start), stopped.
     generation : int
-        Last generation it has dealt with, well or badly.
+        Last generation that was applied, or failed.
     error : str
-        Why the last generation failed, empty when it did not.
+        Why the last generation failed, empty if it did not.
     url, port
         Where it listens.
     version, previous
-        Versions loaded: the one that answers, the one before.
+        Loaded versions: the one that is served, and the previous one.
     since_ms, updated_ms : int
-        When the version began to answer; when this was written.
+        Since when the version is served; when the file was written.
     requests, rows, errors, log_written, log_dropped : int
         Counts of this process.
     p50_ms, p99_ms : float or None
@@ -123,26 +123,26 @@ def read_desired(folder: Path) -> Desired:
     Raises
     ------
     StorageError
-        Missing or broken.
+        The file is missing or damaged.
     """
     file = folder / DESIRED
     try:
         return msgspec.json.decode(file.read_bytes(), type=Desired)
     except OSError as error:
         raise StorageError(
-            f"no desired state: {error.strerror}", where=str(file), hint="deployments write it: 'mlops deploy'"
+            f"cannot read the desired state: {error.strerror}", where=str(file), hint="deploy with 'mlops deploy'"
         ) from error
     except msgspec.DecodeError as error:
-        raise StorageError(f"the desired state is broken: {error}", where=str(file), hint="deploy again") from error
+        raise StorageError(f"the desired state is damaged: {error}", where=str(file), hint="deploy again") from error
 
 
 def write_desired(folder: Path, desired: Desired) -> None:
-    """Write ``desired.json``, readable by the owner alone: it holds the token."""
+    """Write ``desired.json``, readable only by its owner since it contains the token."""
     write_atomic(folder / DESIRED, msgspec.json.encode(desired), mode=0o600)
 
 
 def read_observed(folder: Path) -> Observed | None:
-    """Read ``observed.json``; None when there is none, or none of a form this version knows."""
+    """Read ``observed.json``; None if it is missing or of another version."""
     try:
         return msgspec.json.decode((folder / OBSERVED).read_bytes(), type=Observed)
     except (OSError, msgspec.DecodeError):
@@ -155,7 +155,7 @@ def write_observed(folder: Path, observed: Observed) -> None:
 
 
 def file_stamp(file: Path) -> tuple[int, int, int]:
-    """Inode, time and size: changes with every atomic write. Zeros for a file that is not there."""
+    """Inode, time and size, which change with every atomic write; zeros for a missing file."""
     try:
         found = file.stat()
     except OSError:

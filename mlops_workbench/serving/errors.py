@@ -1,4 +1,4 @@
-"""Errors of the data plane: each knows the HTTP status it is answered with."""
+"""Errors of the data plane, with their HTTP status."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from mlops_workbench.core.errors import InvalidInput, NotFound, Unavailable, Wor
 
 
 class InvalidRequest(InvalidInput):
-    """A request that cannot be answered as it was sent: its form, a column, a type or a shape is wrong."""
+    """A request whose form, column, type or shape is wrong."""
 
     code = "invalid_request"
     status = 400
@@ -39,13 +39,13 @@ class UnsupportedMedia(InvalidInput):
 
 
 class InvalidModel(WorkbenchError):
-    """A model folder that cannot be served: damaged, not trusted, or of a kind that answers no rows."""
+    """A model folder that cannot be served: damaged, not trusted, or without a predictor."""
 
     code = "invalid_model"
     status = 422
 
 
 class PredictionFailed(WorkbenchError):
-    """The model itself failed on input that its signature allows."""
+    """The model failed on input that its signature allows."""
 
     code = "prediction_failed"

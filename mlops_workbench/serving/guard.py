@@ -1,4 +1,4 @@
-"""Who may talk to an endpoint: ASGI middleware in front of everything."""
+"""Access control of an endpoint: ASGI middleware in front of all routes."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mlops_workbench.serving.protocols import invocations, v2
 
-#: Probes that load balancers send without a token; they tell nothing but health.
+#: Probes that load balancers send without a token; they return only health.
 _OPEN = frozenset({"/v2/health/live", "/v2/health/ready", "/ping", "/health"})
 
 
 class Guard:
-    """Checks the bearer token; without one, keeps other people's web pages out.
+    """Checks the bearer token; without a token, refuses requests of foreign web pages.
 
     A browser sends requests of any page to loopback addresses. Without a token such a page could read nothing, but
-    could write into the prediction log; so requests with a foreign ``Origin`` or ``Host`` are refused.
+    could write to the prediction log; so requests with a foreign ``Origin`` or ``Host`` are refused.
 
     Parameters
     ----------
     app : ASGI application
-        What is behind it.
+        The protected application.
     token : str
         Empty for none.
     """
@@ -35,7 +35,7 @@ class Guard:
         self._expected = f"Bearer {token}".encode() if token else b""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request through, or answer 401 or 403."""
+        """Pass a request on, or answer 401 or 403."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -43,18 +43,19 @@ class Guard:
         path: str = scope["path"]
         if self._expected and path not in _OPEN:
             if not compare_digest(headers.get(b"authorization", b""), self._expected):
-                response = refusal(path, 401, "a valid bearer token is needed", {"WWW-Authenticate": "Bearer"})
+                message = "a valid bearer token is needed (serving.token)"
+                response = refusal(path, 401, message, {"WWW-Authenticate": "Bearer"})
                 await response(scope, receive, send)
                 return
         elif not self._expected and not _own(headers):
-            message = "requests of web pages from elsewhere are refused; set serving.token to allow them"
+            message = "requests of web pages of other hosts are refused; set serving.token to allow them"
             await refusal(path, 403, message)(scope, receive, send)
             return
         await self._app(scope, receive, send)
 
 
 def refusal(path: str, status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
-    """An error in the form that clients of this path expect."""
+    """An error response in the format of the protocol of this path."""
     body = invocations.error_body(status, message) if path == "/invocations" else v2.error_body(message)
     return Response(body, status, headers=dict(headers or {}), media_type="application/json")
 

@@ -1,4 +1,4 @@
-"""What an endpoint counts, and its Prometheus text form."""
+"""Metrics of an endpoint, and their Prometheus text format."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class RequestMetrics:
     model : str
         Value of the label ``model``: the endpoint's name.
     recent : int
-        Answers that the percentiles of `totals` look back on.
+        Number of last answers for the percentiles of `totals`.
     """
 
     def __init__(self, model: str, recent: int = 2048) -> None:
@@ -76,7 +76,7 @@ class RequestMetrics:
             self._recent.append(total)
 
     def refused(self, protocol: str, version: int, status: int) -> None:
-        """Count a request that got an error instead of a prediction; version 0 when none was reached."""
+        """Count a request that was answered with an error; version 0 for none."""
         with self._lock:
             self._requests[protocol, str(version) if version else "", status] += 1
 
@@ -100,7 +100,7 @@ class RequestMetrics:
         Parameters
         ----------
         gauges : mapping of str to (str, str, float)
-            Further metrics by name: their type (``gauge`` or ``counter``), their help, their value.
+            Further metrics by name: type (``gauge`` or ``counter``), help text and value.
         """
         model = f'model="{self._model}"'
         lines = _head("mlwb_requests_total", "counter", "Requests by protocol, version and HTTP status.")

@@ -1,4 +1,4 @@
-"""The process of an endpoint: lock, socket, server, and the reports it writes."""
+"""The process of an endpoint: lock, socket, server, and observed state."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 import uvicorn
+from starlette.applications import Starlette
 
 from mlops_workbench.core.errors import StorageError, WorkbenchError
 from mlops_workbench.core.files import file_lock
@@ -37,7 +38,7 @@ _GRACE = 10
 
 
 def run(folder: Path, version: str = "") -> int:
-    """Be the endpoint of this folder until it is told to stop.
+    """Serve the endpoint of a folder until it is asked to stop.
 
     Parameters
     ----------
@@ -49,8 +50,8 @@ def run(folder: Path, version: str = "") -> int:
     Returns
     -------
     int
-        Exit code: 0 after an orderly stop, 2 no usable ``desired.json``, 3 the endpoint runs already, 4 the port is
-        in use, 5 refused for safety.
+        Exit code: 0 stopped, 2 no valid ``desired.json``, 3 the endpoint runs already, 4 the port is in use,
+        5 refused for security.
     """
     try:
         deadline = time.monotonic() + _LOCK_PATIENCE
@@ -58,9 +59,9 @@ def run(folder: Path, version: str = "") -> int:
             with file_lock(folder / LOCK, wait=False) as held:
                 if held:
                     return EndpointProcess(folder, read_desired(folder)).run(version)
-            # A supervisor that looks whether the lock is free holds it for a moment.
+            # A supervisor that checks the lock holds it for a moment.
             if time.monotonic() > deadline:
-                log.info("the endpoint in %s runs already", folder)
+                log.info("the endpoint in %s is running already", folder)
                 return RUNNING
             time.sleep(0.05)
     except WorkbenchError as error:
@@ -76,7 +77,7 @@ class EndpointProcess:
     folder : Path
         Endpoint folder.
     desired : Desired
-        What was wanted at the start; it decides about socket, token and logs.
+        Desired state at the start, which determines socket, token and logs.
     """
 
     def __init__(self, folder: Path, desired: Desired) -> None:
@@ -105,48 +106,44 @@ class EndpointProcess:
             where = f"{settings.host}:{self._start.port}"
             return self._fail(PORT_IN_USE, f"cannot listen on {where}: {error.strerror or error}")
         self._port = listener.getsockname()[1]
-        router = Router(settings)
-        service = InferenceService(
-            self._start.name,
-            router,
-            PredictionLog(Path(self._start.predictions), seconds=settings.log_seconds, rows=settings.log_rows),
-            FeedbackLog(Path(self._start.feedback)),
-        )
-        self._service = service
-        server = uvicorn.Server(
-            uvicorn.Config(
-                create_app(service, settings, version),
-                access_log=False,
-                log_config=None,
-                server_header=False,
-                proxy_headers=False,
-                ws="none",
-                lifespan="on",
-                timeout_graceful_shutdown=_GRACE,
-            )
-        )
-        # uvicorn raises the signals it caught once more when it is done; by then the logs are written.
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: None)
+        self._service = self._make_service()
+        server = _server(create_app(self._service, settings, version))
 
         def stop() -> None:
             server.should_exit = True
 
-        self._follower = DesiredStateFollower(self._folder, router, stop=stop, changed=self._report)
-        self._follower.start()
+        router = self._service.router
+        self._follower = DesiredStateFollower(self._folder, router, on_stop=stop, on_change=self._report)
+        self._serve(server, listener, self._follower)
+        return 0
+
+    def _make_service(self) -> InferenceService:
+        settings = self._start.settings
+        return InferenceService(
+            self._start.name,
+            Router(settings),
+            PredictionLog(Path(self._start.predictions), seconds=settings.log_seconds, rows=settings.log_rows),
+            FeedbackLog(Path(self._start.feedback)),
+        )
+
+    def _serve(self, server: uvicorn.Server, listener: socket.socket, follower: DesiredStateFollower) -> None:
+        """Run the server until it is stopped, with the threads that follow and report its state."""
+        # uvicorn raises the signals it caught again when it has ended; by then the logs are written.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: None)
+        follower.start()
         ended = threading.Event()
         reporter = threading.Thread(target=self._keep_reporting, args=(ended,), name="observed state", daemon=True)
         reporter.start()
         self._report()
         log.info("endpoint '%s' listens on %s", self._start.name, self._url())
         server.run(sockets=[listener])
-        self._follower.end()
+        follower.end()
         ended.set()
         reporter.join()
         self._state = "stopped"
         self._report()
         log.info("endpoint '%s' stopped", self._start.name)
-        return 0
 
     def _fail(self, code: int, problem: str) -> int:
         self._state, self._problem = "failed", problem
@@ -169,7 +166,7 @@ class EndpointProcess:
             if observed == self._reported:
                 return
             try:
-                write_observed(self._folder, _stamped(observed))
+                write_observed(self._folder, msgspec.structs.replace(observed, updated_ms=now_ms()))
                 self._reported = observed
             except StorageError as error:
                 log.warning("%s", error)
@@ -181,7 +178,7 @@ class EndpointProcess:
                 process=self._identity,
                 process_key=self._start.process_key,
                 state=self._state,
-                # A process that could not start has dealt with the generation it was started for.
+                # A failed start is the result of the generation it was started for.
                 generation=self._start.generation if self._state == "failed" else 0,
                 error=self._problem,
             )
@@ -210,8 +207,19 @@ class EndpointProcess:
         )
 
 
-def _stamped(observed: Observed) -> Observed:
-    return msgspec.structs.replace(observed, updated_ms=now_ms())
+def _server(app: Starlette) -> uvicorn.Server:
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            proxy_headers=False,
+            ws="none",
+            lifespan="on",
+            timeout_graceful_shutdown=_GRACE,
+        )
+    )
 
 
 def _listen(host: str, port: int, *, fixed: bool) -> socket.socket:
@@ -225,8 +233,8 @@ def _listen(host: str, port: int, *, fixed: bool) -> socket.socket:
                 time.sleep(0.1)
                 continue
             if port and not fixed:
-                # Nobody asked for this port; it was only kept. Serving elsewhere beats not serving.
-                log.warning("port %s is taken by another program; a free one is used", port)
+                # The port is only preferred.
+                log.warning("port %s is in use by another program; a free one is used", port)
                 return socket.create_server((host, 0), family=family, backlog=2048)
             raise
 

@@ -1,4 +1,4 @@
-"""What an endpoint does with a request, apart from HTTP: parse, predict, encode, log."""
+"""Handling of a request apart from HTTP: parse, predict, encode, log."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from mlops_workbench.serving.runtimes.estimator import Prediction, limit_threads
 
 log = logging.getLogger("mlops_workbench.serving")
 
-#: Requests that may wait for the executor before new ones are told to come back later.
+#: Requests that may wait for the executor before new ones are refused.
 MOST_WAITING = 1024
 
 _EPOCH = datetime(1970, 1, 1)
@@ -32,7 +32,7 @@ _EPOCH = datetime(1970, 1, 1)
 
 @dataclass(frozen=True)
 class Answer:
-    """Body of an answer and the id of its request."""
+    """Status and body of an answer, and the id of its request."""
 
     status: int
     body: bytes
@@ -40,7 +40,7 @@ class Answer:
 
 
 class InferenceService:
-    """One endpoint: its versions, its logs, its one executor thread.
+    """One endpoint: its versions, its logs, and its executor thread.
 
     Parameters
     ----------
@@ -49,9 +49,9 @@ class InferenceService:
     router : Router
         Versions.
     predictions : PredictionLog, optional
-        Where answers are logged.
+        Log of the answers.
     feedback : FeedbackLog, optional
-        Where true outcomes go.
+        Log of the true outcomes.
     """
 
     def __init__(
@@ -66,14 +66,15 @@ class InferenceService:
         self.predictions = predictions
         self.feedback = feedback
         self.metrics = RequestMetrics(name)
-        # One thread: scikit-learn holds the GIL most of the time, and the event loop stays free for health and metrics.
+        # One thread, since scikit-learn holds the GIL most of the time; the event loop serves health and metrics.
         self.executor = ThreadPoolExecutor(1, thread_name_prefix="predict", initializer=limit_threads)
         self.waiting = 0
 
     def check_name(self, name: str) -> None:
         """Raise `UnknownModel` unless `name` is this endpoint's."""
         if name != self.name:
-            raise UnknownModel(f"there is no model '{name[:200]}' here; {did_you_mean(name[:200], [self.name])}")
+            hint = did_you_mean(name[:200], [self.name])
+            raise UnknownModel(f"this endpoint does not serve a model '{name[:200]}'; {hint}")
 
     def infer_v2(self, body: bytes, version: str | None, given_id: str) -> Answer:
         """Answer an inference request of the Open Inference Protocol."""
@@ -101,7 +102,7 @@ class InferenceService:
     def read_feedback(self, body: bytes) -> Outcomes:
         """Parse true outcomes for this endpoint's model."""
         if self.feedback is None:
-            raise NotReady("this endpoint takes no feedback")
+            raise NotReady("this endpoint does not accept feedback")
         classes = self.router.find().runtime.classes
         kinds: dict[str, LabelKind] = {"O": "text", "U": "text", "b": "boolean"}
         kind = "number" if classes is None else kinds.get(classes.dtype.kind, "number")
@@ -114,17 +115,17 @@ class InferenceService:
         stored = self.feedback.written if self.feedback else 0
         return self.metrics.exposition(
             {
-                "mlwb_ready": ("gauge", "Whether a version answers.", float(route is not None)),
-                "mlwb_model_version": ("gauge", "Version that answers.", route.present.version if route else 0),
+                "mlwb_ready": ("gauge", "Whether a version is served.", float(route is not None)),
+                "mlwb_model_version": ("gauge", "Version that is served.", route.present.version if route else 0),
                 "mlwb_waiting_requests": ("gauge", "Requests that wait or run.", self.waiting),
                 "mlwb_log_written_rows_total": ("counter", "Rows written to the prediction log.", written),
-                "mlwb_log_dropped_rows_total": ("counter", "Rows that the prediction log lost.", dropped),
+                "mlwb_log_dropped_rows_total": ("counter", "Rows dropped from the prediction log.", dropped),
                 "mlwb_feedback_rows_total": ("counter", "Outcomes stored.", stored),
             }
         )
 
     def close(self) -> None:
-        """End the executor and write out the logs."""
+        """End the executor, and write and close the logs."""
         self.executor.shutdown(wait=True)
         if self.predictions is not None:
             self.predictions.close()
@@ -147,7 +148,7 @@ class InferenceService:
         except WorkbenchError as error:
             self.metrics.refused(protocol, target.version if target else 0, error.status)
             return Answer(error.status, error_body(error.status, error.message), request.id)
-        except Exception:  # the last line of defence: a bug costs one answer, not the endpoint
+        except Exception:  # a bug must not affect other requests
             log.exception("request %s failed", request.id)
             self.metrics.refused(protocol, target.version if target else 0, 500)
             return Answer(500, error_body(500, "internal error"), request.id)
@@ -178,7 +179,7 @@ class InferenceService:
 
 
 class _Request:
-    """What is learnt about a request while it is answered."""
+    """State of a request while it is answered."""
 
     def __init__(self, identity: str) -> None:
         self.id = identity
@@ -198,7 +199,7 @@ class _Request:
 
 
 def v2_error(status: int, message: str) -> bytes:
-    """``{"error": ...}``, the form of every error of the Open Inference Protocol."""
+    """``{"error": ...}``, the body of every error of the Open Inference Protocol."""
     return v2.error_body(message)
 
 

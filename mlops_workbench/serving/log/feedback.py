@@ -1,4 +1,4 @@
-"""True outcomes sent back by clients, on disk before the client is told so."""
+"""True outcomes sent by clients, stored on disk before the request is answered."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ class Outcomes:
     rows : list of int
         Numbers of the rows within their requests.
     labels : list of float or list of str
-        What was true.
+        True labels.
     observed : list of datetime
-        When it became known, naive UTC.
+        When the labels became known, naive UTC.
     """
 
     request_ids: list[str]
@@ -54,7 +54,7 @@ class Outcomes:
 
     @property
     def text(self) -> bool:
-        """Whether the labels are texts."""
+        """Whether the labels are text."""
         return isinstance(self.labels[0], str)
 
 
@@ -62,23 +62,23 @@ LabelKind = Literal["text", "number", "boolean"]
 
 
 def parse_feedback(body: Mapping[str, Any], *, labels_are: LabelKind) -> Outcomes:
-    """Read one outcome, or many as parallel arrays.
+    """Parse one outcome, or several as parallel arrays.
 
     ``{"request_id": ..., "row"?: 0, "label": ..., "observed_at"?: ISO 8601}``; with an array of labels, the other
-    fields may be arrays of the same length, or one value for all. Without ``row`` the labels of one request are its
-    rows in order.
+    fields may be arrays of the same length, or one value for all. Without ``row``, the labels of one request belong
+    to its rows in order.
 
     Parameters
     ----------
     body : mapping
         The JSON object.
     labels_are : str
-        What the model predicts: ``text``, ``number`` or ``boolean`` (kept as 0 and 1, as in the prediction log).
+        What the model predicts: ``text``, ``number`` or ``boolean`` (stored as 0 and 1, as in the prediction log).
 
     Raises
     ------
     InvalidRequest
-        The message names field, position, what was expected and what was given.
+        The message has the field, the position, the expected and the given value.
     """
     for name in body:
         if name not in _FIELDS:
@@ -89,7 +89,7 @@ def parse_feedback(body: Mapping[str, Any], *, labels_are: LabelKind) -> Outcome
     given = body["label"]
     labels = given if isinstance(given, list) else [given]
     if not labels:
-        raise InvalidRequest("there is no label")
+        raise InvalidRequest("label must not be an empty array")
     size = len(labels)
     one_request = not isinstance(body["request_id"], list)
     rows: list[Any] = list(range(size)) if one_request and isinstance(given, list) else [0] * size
@@ -106,7 +106,7 @@ def parse_feedback(body: Mapping[str, Any], *, labels_are: LabelKind) -> Outcome
 
 
 class FeedbackLog:
-    """Writes outcomes in a thread; what arrives while a file is written shares the next one.
+    """Writes outcomes in a thread; outcomes that arrive while a file is written go to the next one together.
 
     Parameters
     ----------
@@ -122,13 +122,13 @@ class FeedbackLog:
         self._thread.start()
 
     def submit(self, outcomes: Outcomes) -> Future[None]:
-        """Write outcomes; the future is done when they are durable, or fails with a `StorageError`."""
+        """Queue outcomes; the future is done when they are on disk, or fails with a `StorageError`."""
         done: Future[None] = Future()
         self._waiting.put((outcomes, done))
         return done
 
     def close(self) -> None:
-        """Write what waits, and end."""
+        """Write the queued outcomes, and end the thread."""
         self._waiting.put(None)
         self._thread.join()
 
@@ -143,7 +143,7 @@ class FeedbackLog:
                 self._write([entry for entry in taken if entry is not None and entry[0].text is text])
 
     def _write(self, waiting: Sequence[tuple[Outcomes, Future[None]]]) -> None:
-        # A request that was cancelled meanwhile is not told, and its future would refuse to be.
+        # A cancelled future cannot be set.
         entries = [entry for entry in waiting if entry[1].set_running_or_notify_cancel()]
         if not entries:
             return
@@ -151,7 +151,7 @@ class FeedbackLog:
             table = feedback_table([outcomes for outcomes, _ in entries], datetime.now(UTC))
             write_parquet(self._folder / f"{new_id()}.parquet", table)
         except Exception as error:
-            # Whatever it was: whoever waits must be told, and the thread must live for the next ones.
+            # Any error is returned to the waiting requests, and must not end the thread.
             log.exception("feedback cannot be stored")
             problem = StorageError(
                 f"the feedback cannot be stored: {error}", where=str(self._folder), hint="send it again later"

@@ -1,7 +1,7 @@
-"""Every answered prediction, in Parquet segments that appear whole.
+"""The prediction log: every answered prediction, in Parquet segments that are written atomically.
 
-A request only appends to memory; a thread writes. When the disk does not keep up, or cannot be written, rows
-wait in a bounded buffer; beyond that they are dropped and counted. No request ever waits for the log.
+A request only appends to memory; a thread writes. When the disk is too slow, or cannot be written, rows
+wait in a bounded buffer; beyond that they are dropped and counted. No request waits for the log.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 
 from mlops_workbench.core.ids import new_id
 from mlops_workbench.serving.rows.batch import Batch
-from mlops_workbench.serving.rows.signature import ColumnType
+from mlops_workbench.serving.rows.signature import ColumnType, Signature
 from mlops_workbench.serving.rows.values import Array
 from mlops_workbench.serving.runtimes.estimator import PREDICT, PREDICT_PROBA, Prediction
 
@@ -54,13 +54,13 @@ class Answered:
     request_id : str
         Its id; rows are numbered from 0 within it.
     answered_us, event_us : int
-        When it was answered and when its rows happened, microseconds since 1970, UTC.
+        Time of the answer, and event time of its rows, in microseconds since 1970, UTC.
     model : str
         Registered model.
     version : int
         Version that answered.
     arm : str
-        Part of a roll-out: ``champion`` unless something else is being tried.
+        Arm of a roll-out, by default ``champion``.
     protocol : str
         ``v2`` or ``invocations``.
     status : int
@@ -68,7 +68,7 @@ class Answered:
     total_us, predict_us : int
         Time from the last byte of the request to the answer, and of the model alone.
     batch, prediction
-        What came in and what went out.
+        Input and output.
     """
 
     request_id: str
@@ -86,7 +86,7 @@ class Answered:
 
 
 class PredictionLog:
-    """Buffer, thread and segments.
+    """Buffers answers and writes them to segments in a thread.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ class PredictionLog:
         self._thread.start()
 
     def append(self, answered: Answered) -> None:
-        """Take an answer; returns at once."""
+        """Add an answer to the buffer."""
         with self._condition:
             if self._closing or self._waiting_rows + answered.batch.rows > self._capacity:
                 self.dropped += answered.batch.rows
@@ -127,7 +127,7 @@ class PredictionLog:
                 self._condition.notify()
 
     def close(self) -> None:
-        """Write what waits, and end; rows that cannot be written are counted as dropped."""
+        """Write the buffer, and end the thread; rows that cannot be written are counted as dropped."""
         with self._condition:
             if self._closing:
                 return
@@ -138,7 +138,7 @@ class PredictionLog:
     def _run(self) -> None:
         while True:
             with self._condition:
-                # Half the promised time: writing takes some, too.
+                # Half of the time, since writing takes some, too.
                 self._condition.wait_for(self._is_due, timeout=self._seconds / 2)
                 closing = self._closing
                 taken = list(self._waiting)
@@ -149,16 +149,16 @@ class PredictionLog:
                     self.dropped += self._waiting_rows
                 return
             if self.problem:
-                # The disk is full or away: try again later, and not in a loop.
+                # The disk is full or unavailable.
                 time.sleep(min(self._seconds / 2, 1.0))
 
     def _is_due(self) -> bool:
         return self._closing or (self._waiting_rows >= self._rows and not self.problem)
 
     def _write(self, taken: Sequence[Answered]) -> None:
-        def segment_of(answered: Answered) -> tuple[str, int, int]:
+        def segment_of(answered: Answered) -> tuple[str, int, Signature]:
             day = datetime.fromtimestamp(answered.answered_us / 1e6, UTC).strftime("%Y-%m-%d")
-            return day, answered.version, id(answered.batch.signature)
+            return day, answered.version, answered.batch.signature
 
         for (day, _, _), group in groupby(taken, key=segment_of):
             members = list(group)
@@ -166,7 +166,7 @@ class PredictionLog:
             try:
                 table = segment(members)
             except Exception:
-                # No later attempt would fare better, and all that comes after would wait behind these rows.
+                # A retry would fail again, and block all later rows.
                 log.exception("%s predicted rows cannot be logged and are dropped", rows)
                 self._settle(members, dropped=rows)
                 continue
@@ -192,10 +192,10 @@ class PredictionLog:
 
 
 def segment(members: Sequence[Answered]) -> pa.Table:
-    """Table of answers of one model version, a row per predicted row.
+    """Table of answers of one model version, with one row per predicted row.
 
     Columns: request_id, row, ts, event_time, model, version, arm, protocol, status, total_us, predict_us,
-    ``feature.<name>`` for every input, prediction, probabilities (null unless they were asked for).
+    ``feature.<name>`` for every input, prediction, probabilities (null unless they were requested).
     """
     sizes = [member.batch.rows for member in members]
 
@@ -227,7 +227,7 @@ def segment(members: Sequence[Answered]) -> pa.Table:
 
 
 def write_parquet(path: Path, table: pa.Table) -> None:
-    """Write a Parquet file that appears whole: temporary file, fsync, rename.
+    """Write a Parquet file atomically: temporary file, fsync, rename.
 
     Raises
     ------
@@ -235,7 +235,7 @@ def write_parquet(path: Path, table: pa.Table) -> None:
         The folder cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # A name that no reader's pattern (*.parquet) matches.
+    # Not matched by the readers' pattern (*.parquet).
     handle, temporary = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -255,7 +255,7 @@ def _feature(values: Array, kind: pa.DataType) -> pa.Array:
         return pa.array(values, type=kind, from_pandas=True)
     if values.dtype.kind == "M":
         return pa.array(values.astype("datetime64[us]")).cast(kind)
-    # Missing integers made the column one of floats; they are whole, so the cast loses nothing.
+    # Integers with missing values are floats here; the cast loses nothing.
     return pa.array(np.ascontiguousarray(values), from_pandas=True).cast(kind)
 
 
@@ -271,7 +271,7 @@ def _predictions(members: Sequence[Answered]) -> pa.Array:
         elif array.ndim > 1:
             parts.append(_lists(array))
         else:
-            # NaN stays NaN: the model did answer, and not a number.
+            # NaN is not converted to null, since the model has predicted it.
             parts.append(pa.array(np.ascontiguousarray(array)).cast(kind))
     return pa.concat_arrays(parts)
 

@@ -1,4 +1,4 @@
-"""JSON bodies: parsed strictly, and never with a surprise from the parser."""
+"""Strict parsing of JSON bodies."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def parse_json(body: bytes, *, nan: bool = False) -> Any:
     body : bytes
         UTF-8.
     nan : bool
-        Whether a bare ``NaN``, which is no JSON but is what Python's encoder writes, means null.
+        Whether a bare ``NaN``, which is not JSON but is written by Python's encoder, means null.
 
     Raises
     ------
     InvalidRequest
-        Not JSON, too deep, or a number too large for 64 bits where it would lose digits silently.
+        Not JSON, too deep, or an integer that does not fit into 64 bits.
     """
     try:
         return orjson.loads(body)
@@ -35,7 +35,7 @@ def parse_json(body: bytes, *, nan: bool = False) -> Any:
             raise InvalidRequest(f"the body is not valid JSON: {error}") from None
     try:
         parsed = json.loads(body, parse_constant=_constant)
-        # Refuses what only the lenient parser lets through: lone surrogates and integers beyond 64 bits.
+        # Rejects what only the lenient parser accepts: lone surrogates and integers of more than 64 bits.
         orjson.dumps(parsed)
     except (ValueError, TypeError, RecursionError) as error:
         raise InvalidRequest(f"the body is not valid JSON: {str(error)[:200]}") from None
@@ -48,7 +48,7 @@ def parse_object(body: bytes, *, nan: bool = False) -> dict[str, Any]:
     Raises
     ------
     InvalidRequest
-        It is something else.
+        The body is not a JSON object.
     """
     parsed = parse_json(body, nan=nan)
     if not isinstance(parsed, dict):
@@ -59,7 +59,7 @@ def parse_object(body: bytes, *, nan: bool = False) -> dict[str, Any]:
 
 def _constant(name: str) -> None:
     if name != "NaN":
-        raise ValueError(f"{name} is not a number that a model can use")
+        raise ValueError(f"{name} is not a valid number")
 
 
 def flatten(data: object, shape: Sequence[int], name: str) -> list[Any]:

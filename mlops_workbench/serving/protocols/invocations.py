@@ -1,9 +1,9 @@
-"""MLflow's scoring protocol: bodies of ``/invocations`` to batches and predictions to bodies.
+"""MLflow's scoring protocol: from bodies of ``/invocations`` to batches, and from predictions to bodies.
 
-As MLflow 3.17 speaks it, with four differences, each towards safety: a missing prediction is ``null`` and
-not the bare ``NaN`` that is no JSON; values are never converted silently (a fraction is no integer, a
-text no number, a number no date); a failure of the model itself is a 500 and carries no stack trace;
-and a stray ``input`` or ``messages`` key does not change how the rest is read.
+The protocol of MLflow 3.17, with four differences for safety: a missing prediction is ``null`` and not the bare
+``NaN``, which is not JSON; values are not converted silently (a fraction to an integer, text to a number, a number to
+a date); a failure of the model is a 500 without a stack trace; and an additional ``input`` or ``messages`` key does
+not change how the rest is parsed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from mlops_workbench.serving.rows.values import Array
 JSON = "application/json"
 CSV = "text/csv"
 _FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
-# What pandas reads as missing in a CSV file, and MLflow with it.
+# Texts that pandas, and so MLflow, reads as missing values in a CSV file.
 _MISSING = frozenset(
     {"", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A"}
     | {"NA", "NULL", "NaN", "None", "n/a", "nan", "null"}
@@ -53,14 +53,14 @@ class Invocation:
 
 
 def parse_invocation(body: bytes, content_type: str | None, signature: Signature) -> Invocation:
-    """Read the body of ``POST /invocations``.
+    """Parse the body of ``POST /invocations``.
 
     Raises
     ------
     UnsupportedMedia
         A content type other than JSON or CSV in UTF-8.
     InvalidRequest
-        The message names the column, what was expected and what was given.
+        The message has the column, the expected and the given value.
     """
     kind = _media_type(content_type)
     if kind == CSV:
@@ -150,7 +150,7 @@ def _records(data: object, signature: Signature) -> Batch:
         present.update(dict.fromkeys(record))
     if data:
         signature.check_complete(present)
-    # A record may leave out a value that others have: it is missing there, as in pandas.
+    # A key that a record lacks is a missing value, as in pandas.
     columns = {name: [record.get(name) for record in data] for name in present if name in signature.by_name}
     return Batch.of_values(signature, columns or {column.name: [] for column in signature.columns})
 
@@ -221,7 +221,7 @@ def _csv_columns(body: bytes, signature: Signature) -> Mapping[str, list[object]
 
 
 def _csv_value(column: InputColumn, text: str) -> object:
-    # Text that is no value of the type stays text, and the check of the column's values names it.
+    # Text that is not a value of the type stays text, and fails the check of the column's values.
     if text in _MISSING:
         return None
     if column.type == "boolean":

@@ -1,4 +1,4 @@
-"""Open Inference Protocol (V2) over REST, JSON: bodies to batches and predictions to bodies.
+"""Open Inference Protocol (V2) over REST, JSON: from bodies to batches, and from predictions to bodies.
 
 Pure functions; see https://github.com/kserve/open-inference-protocol for the specification.
 """
@@ -31,7 +31,7 @@ _KINDS: dict[str, frozenset[type]] = {
     **dict.fromkeys(_FLOATS, frozenset({int, float, type(None)})),
 }
 
-#: Datatype that metadata shows for a column, and those that are taken for it.
+#: Datatype of a column in the metadata, and those that are accepted for it.
 _DATATYPE: dict[ColumnType, str] = {
     "boolean": "BOOL",
     "integer": "INT32",
@@ -43,7 +43,7 @@ _DATATYPE: dict[ColumnType, str] = {
 }
 _ACCEPTED: dict[ColumnType, frozenset[str]] = {
     "boolean": frozenset({"BOOL"}),
-    # Tables that ever held a missing value hold their integers as floats; a fraction is refused by its value.
+    # Integers of tables with missing values are floats; fractions are rejected by value.
     "integer": frozenset(_INTEGERS) | _FLOATS,
     "long": frozenset(_INTEGERS) | _FLOATS,
     "float": frozenset(_INTEGERS) | _FLOATS,
@@ -60,11 +60,11 @@ class InferRequest:
     Attributes
     ----------
     id : str
-        As the client gave it, empty without one.
+        Id given by the client, empty without one.
     batch : Batch
         Typed rows.
     outputs : tuple of str
-        Wanted outputs, in the order of the answer.
+        Requested outputs, in the order of the answer.
     event_time : str
         Parameter of that name, empty without one.
     """
@@ -84,19 +84,19 @@ class _Tensor:
 
 
 def parse_infer(body: Mapping[str, Any], runtime: Runtime) -> InferRequest:
-    """Read the body of ``POST .../infer``.
+    """Parse the body of ``POST .../infer``.
 
     Parameters
     ----------
     body : mapping
         The JSON object.
     runtime : Runtime
-        The model it is for: its signature and its outputs.
+        The model, with its signature and outputs.
 
     Raises
     ------
     InvalidRequest
-        The message names tensor or column, what was expected and what was given.
+        The message has the tensor or column, the expected and the given value.
     """
     identity = body.get("id", "")
     if not isinstance(identity, str) or len(identity) > 512:
@@ -138,13 +138,13 @@ def output_tensor(name: str, values: Array) -> dict[str, Any]:
         values = values.astype(np.float64)
     datatype = output_datatype(values.dtype)
     flat = np.ascontiguousarray(values).ravel()
-    # Only arrays of native numbers go to the encoder as they are.
+    # The encoder accepts only arrays of native numbers.
     data = flat if datatype in _FLOATS or datatype in _INTEGERS or datatype == "BOOL" else [str(v) for v in flat]
     return {"name": name, "shape": list(values.shape), "datatype": datatype, "data": data}
 
 
 def output_datatype(dtype: np.dtype[Any]) -> str:
-    """V2 datatype of an array's values; text for what is no number."""
+    """V2 datatype of an array; ``BYTES`` for anything but numbers and booleans."""
     bits = dtype.itemsize * 8
     match dtype.kind:
         case "b":
@@ -228,12 +228,11 @@ def _batch(tensors: Mapping[str, _Tensor], signature: Signature) -> Batch:
     columns: dict[str, Array] = {}
     for tensor in tensors.values():
         if signature.form == "vector" and len(tensors) == 1:
-            column = signature.columns[0]  # the only input of such a model has no name of its own
-        elif tensor.name not in signature.by_name and len(signature.by_name.keys() - tensors.keys()) > 0:
-            # Most often a misspelt column: say what is missing, too.
-            signature.check_complete(dict(tensors))
-            column = signature.column(tensor.name)
+            column = signature.columns[0]  # the only input of such a model has no name
         else:
+            if tensor.name not in signature.by_name:
+                # Often a misspelt column: name the missing ones, too.
+                signature.check_complete(dict(tensors))
             column = signature.column(tensor.name)
         columns[column.name] = _column_values(column, tensor)
     return Batch.of_columns(signature, columns)
@@ -244,7 +243,7 @@ def _matrix(tensor: _Tensor, signature: Signature) -> Batch:
         raise InvalidRequest(f"column '{tensor.name}': expected shape [rows] or [rows, 1], got {list(tensor.shape)}")
     for column in signature.columns:
         accepted = _ACCEPTED[column.type]
-        # In a matrix all values have one type, so a flag is a zero or a one.
+        # All values of a matrix have one type, so a boolean is a zero or a one.
         fits = tensor.datatype in accepted or (column.type == "boolean" and tensor.datatype in _ACCEPTED["double"])
         if not fits or (column.type == "datetime" and tensor.datatype != "BYTES"):
             raise InvalidRequest(
@@ -281,7 +280,7 @@ def _wanted(raw: object, runtime: Runtime) -> tuple[str, ...]:
         if name not in runtime.outputs:
             raise InvalidRequest(f"the model has no output '{name[:200]}'; {did_you_mean(name[:200], runtime.outputs)}")
         if name in wanted:
-            raise InvalidRequest(f"output '{name}' is asked for twice")
+            raise InvalidRequest(f"output '{name}' is requested twice")
         wanted.append(name)
     return tuple(wanted)
 

@@ -1,1 +1,1 @@
-"""Which version answers a request."""
+"""Routing of requests to model versions."""

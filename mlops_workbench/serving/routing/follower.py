@@ -1,4 +1,4 @@
-"""Follows ``desired.json``: loads what it names, and says what became of it."""
+"""Follows ``desired.json``: loads the version that it names, and keeps the result."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ log = logging.getLogger("mlops_workbench.serving")
 
 
 class DesiredStateFollower:
-    """A thread that makes the router serve what is wanted.
+    """A thread that makes the router serve the desired version.
 
-    Loading happens in this thread, so requests are answered by the old version meanwhile. When the file changes
-    during a load, the newest content is taken up next.
+    The old version answers requests while this thread loads the new one. When the file changes during a load, the
+    newest content is applied next.
 
     Parameters
     ----------
     folder : Path
         Endpoint folder.
     router : Router
-        What it steers.
-    stop : callable
-        Called when the endpoint is no longer wanted.
-    changed : callable
+        Versions of the endpoint.
+    on_stop : callable
+        Called when the process must end.
+    on_change : callable
         Called after each change of `generation` or `error`.
     seconds : float
-        Pause between two looks at the file.
+        Pause between two checks of the file.
     """
 
     def __init__(
@@ -39,47 +39,47 @@ class DesiredStateFollower:
         folder: Path,
         router: Router,
         *,
-        stop: Callable[[], None],
-        changed: Callable[[], None],
+        on_stop: Callable[[], None],
+        on_change: Callable[[], None],
         seconds: float = 0.25,
     ) -> None:
         self.generation = 0
         self.error = ""
         self._folder = folder
         self._router = router
-        self._stop = stop
-        self._changed = changed
+        self._on_stop = on_stop
+        self._on_change = on_change
         self._seconds = seconds
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="desired state", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def end(self) -> None:
-        """End after the present load."""
+        """End the thread after the present load."""
         self._ending.set()
 
     def _run(self) -> None:
-        seen = (0, 0, 0)
+        applied = (0, 0, 0)
         while not self._ending.is_set():
-            # The stamp is taken before reading: a change in between is seen as one more change.
+            # Before reading, so that a change in between is applied as another one.
             stamp = file_stamp(self._folder / DESIRED)
-            if stamp != seen:
-                seen = stamp
+            if stamp != applied:
+                applied = stamp
                 try:
-                    self._take(read_desired(self._folder))
+                    self._apply(read_desired(self._folder))
                 except StorageError as error:
-                    # Go on with what is served; whoever broke the file will write it again.
+                    # Keep serving until the file is written again.
                     log.warning("%s", error)
                 except Exception:
-                    log.exception("the desired state could not be followed")
+                    log.exception("the desired state could not be applied")
             self._ending.wait(self._seconds)
 
-    def _take(self, desired: Desired) -> None:
+    def _apply(self, desired: Desired) -> None:
         if not desired.wanted:
-            self._stop()
+            self._on_stop()
             return
         try:
             self._router.switch(desired.model, desired.version, Path(desired.folder))
@@ -88,11 +88,11 @@ class DesiredStateFollower:
             log.warning("version %s cannot be served: %s", desired.version, error)
             self.error = str(error)
         except Exception as error:
-            # Else the endpoint would be "updating" for ever, and nobody told why.
+            # Otherwise the endpoint would stay "updating" without a reason.
             log.exception("version %s cannot be served", desired.version)
             self.error = f"version {desired.version} cannot be served: {type(error).__name__}: {error}"
         self.generation = desired.generation
-        self._changed()
+        self._on_change()
         if desired.previous and desired.previous_folder and not self.error:
             self._router.keep_previous(desired.model, desired.previous, Path(desired.previous_folder))
-            self._changed()
+            self._on_change()

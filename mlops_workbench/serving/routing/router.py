@@ -1,4 +1,4 @@
-"""Which version answers: loaded side by side, switched by changing one reference."""
+"""Versions of an endpoint, loaded side by side and switched by replacing one reference."""
 
 from __future__ import annotations
 
@@ -20,19 +20,7 @@ log = logging.getLogger("mlops_workbench.serving")
 
 @dataclass(frozen=True)
 class LoadedVersion:
-    """A version that is ready to answer.
-
-    Attributes
-    ----------
-    model : str
-        Registered model it is a version of.
-    version : int
-        Its number.
-    runtime : Runtime
-        Estimator and signature.
-    mlflow_version : str
-        MLflow that wrote it.
-    """
+    """A loaded version of a registered model; `mlflow_version` is that of the MLflow that wrote it."""
 
     model: str
     version: int
@@ -42,7 +30,7 @@ class LoadedVersion:
 
 @dataclass(frozen=True)
 class Route:
-    """Who answers: the present version, the one before it (kept loaded), and since when (ms, UTC)."""
+    """The version that is served, the previous one (kept loaded), and the time of the switch (ms, UTC)."""
 
     present: LoadedVersion
     previous: LoadedVersion | None
@@ -52,13 +40,13 @@ class Route:
 class Router:
     """Versions of one endpoint in one process.
 
-    A request takes the route once and finishes on the version it found there; a switch replaces the route as a
-    whole, so there is no moment without an answer and none with half a version.
+    A request reads the route once and uses the version in it to the end; a switch replaces the route atomically, so
+    that no request fails.
 
     Parameters
     ----------
     settings : ServingSettings
-        What may be loaded.
+        Types and formats that may be loaded.
     """
 
     def __init__(self, settings: ServingSettings) -> None:
@@ -72,14 +60,14 @@ class Router:
         return self._route
 
     def find(self, version: str | None = None) -> LoadedVersion:
-        """The version that answers, or one that is named.
+        """The version that is served, or a loaded one by its number.
 
         Raises
         ------
         NotReady
-            None is loaded yet.
+            No version is loaded yet.
         UnknownModel
-            The named one is not loaded.
+            This version is not loaded.
         """
         route = self._route
         if route is None:
@@ -94,9 +82,9 @@ class Router:
         raise UnknownModel(f"version '{version[:40]}' is not served here; loaded: {known}")
 
     def switch(self, model: str, version: int, folder: Path) -> Route:
-        """Make a version the present one; blocks until it is loaded, verified and warm.
+        """Switch to a version, after it is verified, loaded and warmed up.
 
-        The version before stays loaded. When loading fails nothing changes.
+        The previous version stays loaded. When loading fails, nothing changes.
 
         Raises
         ------
@@ -115,7 +103,7 @@ class Router:
             return self._route
 
     def keep_previous(self, model: str, version: int, folder: Path) -> None:
-        """Load the version to fall back to, after a restart; failing only means that a rollback has to load it."""
+        """Load the previous version, after a restart; after a failure, a rollback has to load it."""
         with self._switching:
             route = self._route
             if route is None or version in (route.present.version, getattr(route.previous, "version", None)):
@@ -123,7 +111,7 @@ class Router:
             try:
                 loaded = load_version(model, version, folder, self._settings)
             except WorkbenchError as error:
-                log.warning("the previous version %s is not at hand: %s", version, error)
+                log.warning("the previous version %s cannot be loaded: %s", version, error)
                 return
             self._route = Route(route.present, loaded, route.since_ms)
 
@@ -134,7 +122,7 @@ def load_version(model: str, version: int, folder: Path, settings: ServingSettin
     Raises
     ------
     InvalidModel
-        It cannot be served.
+        The version cannot be served.
     """
     found = ModelFolder.open(folder)
     runtime = Runtime.load(found, settings)
@@ -143,7 +131,7 @@ def load_version(model: str, version: int, folder: Path, settings: ServingSettin
         try:
             example = parse_invocation(found.example, JSON, found.signature).batch
         except WorkbenchError as error:
-            # The author's example does not follow the author's signature; the signature is what counts.
+            # Not an error, since requests are checked against the signature only.
             log.warning("%s: the input example does not fit the signature: %s", folder, error)
         else:
             runtime.warm_up(example)

@@ -1,4 +1,4 @@
-"""Rows of one request, typed by the signature, whichever protocol they came by."""
+"""Rows of one request of either protocol, typed by the signature."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class Batch:
     Parameters
     ----------
     signature : Signature
-        What the model takes.
+        Inputs of the model.
     rows : int
         Number of rows, at least one.
     columns : mapping of str to ndarray of shape (rows,)
         Every column of the signature, in its order.
     matrix : ndarray of shape (rows, columns), optional
-        The same values as one array, when they came so.
+        The same values as one array, if they were sent as one.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Batch:
 
     @classmethod
     def of_columns(cls, signature: Signature, given: Mapping[str, Array]) -> Batch:
-        """Batch from typed columns; optional ones that are missing are filled, others are an error."""
+        """Batch from typed columns; missing optional ones are filled, others are an error."""
         signature.check_complete(dict(given))
         lengths = {name: len(values) for name, values in given.items() if name in signature.by_name}
         rows = next(iter(lengths.values()), 0)
@@ -56,7 +56,7 @@ class Batch:
 
     @classmethod
     def of_values(cls, signature: Signature, given: Mapping[str, Sequence[object]]) -> Batch:
-        """Batch from JSON values per column; columns the model does not know are left out."""
+        """Batch from JSON values per column; columns that are not in the signature are ignored."""
         signature.check_complete(dict(given))
         typed = {
             column.name: column_array(column, given[column.name])
@@ -86,7 +86,7 @@ class Batch:
                 raise InvalidRequest("a number is too large") from None
             if not np.isinf(matrix).any():
                 return cls._of_matrix(signature, matrix)
-        # Something is not a plain number: go by columns, which finds and names what is wrong.
+        # Not only plain numbers: convert by columns, with an error for the wrong value.
         return cls.of_values(signature, {c.name: values[i::width] for i, c in enumerate(signature.columns)})
 
     @classmethod
@@ -108,7 +108,7 @@ class Batch:
         return self._columns
 
     def model_input(self, form: InputForm) -> Any:
-        """What the estimator takes: a DataFrame, or an array of shape (rows, columns) or (rows,)."""
+        """Input of the estimator: a DataFrame, or an array of shape (rows, columns) or (rows,)."""
         if form == "frame":
             return self._frame()
         if form == "vector":
@@ -119,13 +119,13 @@ class Batch:
         return np.column_stack(arrays) if len(arrays) > 1 else arrays[0].reshape(-1, 1)
 
     def _frame(self) -> Any:
-        # Imported here: an endpoint whose model takes arrays never needs pandas.
+        # Imported here, since a model of arrays does not need pandas.
         import pandas as pd
 
         keys = [column.key for column in self.signature.columns]
         if self._matrix is not None:
             return pd.DataFrame(self._matrix, columns=keys, copy=False)
-        # Text gets the type that pandas itself gives to text, as in the frame that the model was fitted on.
+        # Text has the type that pandas uses for text, as in the frame that the model was fitted on.
         own_text = pd.Series(["a"]).dtype != object
         data: dict[str | int, Any] = {}
         for column, values in zip(self.signature.columns, self.columns.values(), strict=True):
@@ -154,4 +154,4 @@ def _boolean(value: float) -> bool | float | None:
 
 def _some_rows(rows: int) -> None:
     if rows < 1:
-        raise InvalidRequest("there is no row to predict for")
+        raise InvalidRequest("the request has no rows")

@@ -1,4 +1,4 @@
-"""What a model takes: its MLflow signature as typed columns."""
+"""Inputs of a model: its MLflow signature as typed columns."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ class InputColumn:
     type : str
         MLflow data type.
     required : bool
-        Whether every request must hold it; an optional one is filled with missing values.
+        Whether every request must have it; an optional one is filled with missing values.
     key : str or int
-        Name in the DataFrame the model was trained on (a DataFrame made from an array has numbers).
+        Name in the training DataFrame (a number in one made from an array).
     """
 
     name: str
@@ -59,7 +59,7 @@ class InputColumn:
 
 @dataclass(frozen=True)
 class Signature:
-    """Inputs of a model, in the order it was trained with.
+    """Inputs of a model, in the order of training.
 
     Attributes
     ----------
@@ -84,7 +84,7 @@ class Signature:
         Raises
         ------
         InvalidRequest
-            There is none; the message names the nearest.
+            There is no such column; the message names the nearest.
         """
         found = self.by_name.get(name)
         if found is None:
@@ -92,57 +92,45 @@ class Signature:
         return found
 
     def check_complete(self, given: frozenset[str] | set[str] | dict[str, Any]) -> None:
-        """Raise if a required column is missing.
-
-        Raises
-        ------
-        InvalidRequest
-            The message names the missing columns, and what may have been meant by them.
-        """
+        """Raise `InvalidRequest` if a required column is missing."""
         missing = [column.name for column in self.columns if column.required and column.name not in given]
         if not missing:
             return
         extra = sorted(str(name)[:200] for name in given if name not in self.by_name)
-        shown = ", ".join(f"'{name}'" for name in missing[:8]) + (", ..." if len(missing) > 8 else "")
-        hint = f"; instead there is '{extra[0]}'" if len(extra) == 1 else ""
-        if len(extra) > 1:
-            hint = f"; instead there are {', '.join(extra[:8])}" + (", ..." if len(extra) > 8 else "")
-        raise InvalidRequest(f"missing input column{'s' if len(missing) > 1 else ''} {shown}{hint}")
+        hint = f"; unknown: {_listed(extra)}" if extra else ""
+        raise InvalidRequest(f"missing input column{'s' if len(missing) > 1 else ''} {_listed(missing)}{hint}")
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names[:8]) + (", ..." if len(names) > 8 else "")
 
 
 def parse_signature(raw: object, where: str) -> Signature:
-    """Read the ``signature`` of an MLmodel file.
-
-    Parameters
-    ----------
-    raw : object
-        The mapping with ``inputs``, a JSON text in MLflow's form.
-    where : str
-        For error messages.
+    """Parse the ``signature`` of an MLmodel file, a mapping with ``inputs`` as JSON text.
 
     Raises
     ------
     InvalidModel
-        There is no signature, or it describes inputs that are no table (images, nested objects).
+        There is no signature, or its inputs are not a table (images, nested objects).
     """
     inputs = raw.get("inputs") if isinstance(raw, Mapping) else None
     if not isinstance(inputs, str):
         raise InvalidModel(
             "the model has no input signature",
             where=where,
-            hint="log it with an input example: then types can be checked before the model sees them",
+            hint="log it with an input example, from which the signature is inferred",
         )
     try:
         specs = msgspec.json.decode(inputs, type=list[dict[str, Any]])
     except msgspec.DecodeError as error:
-        raise InvalidModel(f"the signature is broken: {error}", where=where) from error
+        raise InvalidModel(f"the signature is damaged: {error}", where=where) from error
     if len(specs) == 1 and specs[0].get("type") == "tensor":
         return _tensor(specs[0].get("tensor-spec"), where)
     columns = tuple(_column(position, spec, where) for position, spec in enumerate(specs))
     if not columns:
-        raise InvalidModel("the signature names no input", where=where)
+        raise InvalidModel("the signature has no input", where=where)
     if len({column.name for column in columns}) < len(columns):
-        raise InvalidModel("the signature names an input twice", where=where)
+        raise InvalidModel("the signature has an input twice", where=where)
     return Signature(columns, "table")
 
 

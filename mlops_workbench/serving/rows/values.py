@@ -1,7 +1,7 @@
-"""Values of one column, as JSON gave them, to the typed array that the signature asks for.
+"""Conversion of the JSON values of one column to the typed array of the signature.
 
-Nothing is guessed: a text is no number and a number is no date. An integer may stand for a float, a float
-without a fraction for an integer, and null for a missing value where the type has one.
+Conversions are strict: text is not a number, and a number is not a date. An integer is accepted as a float, a float
+without a fraction as an integer, and null as a missing value if the type has one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from mlops_workbench.serving.rows.signature import ColumnType, InputColumn
 
 Array = NDArray[Any]
 
-#: NumPy type of a column's values; text and optional booleans are objects (None is missing).
+#: NumPy type of a column; text and optional booleans are objects, with None for missing values.
 DTYPES: dict[ColumnType, np.dtype[Any]] = {
     "boolean": np.dtype(bool),
     "integer": np.dtype(np.int32),
@@ -58,7 +58,7 @@ _JSON_NAMES: dict[type, str] = {
     dict: "an object",
 }
 
-# Times are kept in nanoseconds since 1970 as 64-bit integers, which end in 1677 and 2262.
+# Range of times as nanoseconds since 1970 in 64-bit integers.
 _FIRST, _LAST = datetime(1677, 9, 22), datetime(2262, 4, 11)
 
 
@@ -87,7 +87,7 @@ def column_array(column: InputColumn, values: Sequence[object]) -> Array:
     if column.type in ("float", "double"):
         return floats(column, _numbers(column, values))
     if missing or float in kinds:
-        # A missing integer makes the column one of floats, as in pandas.
+        # Integers with missing values are floats, as in pandas.
         return integral(column, _numbers(column, values))
     return _integers(column, values)
 
@@ -109,16 +109,16 @@ def floats(column: InputColumn, numbers: Array) -> Array:
 
 
 def integral(column: InputColumn, numbers: Array) -> Array:
-    """Integers given as floats; the array stays one of floats when values are missing.
+    """Integers given as floats; they stay floats if values are missing.
 
     Raises
     ------
     InvalidRequest
-        A number has a fraction, is missing without leave, or does not fit.
+        A number has a fraction, is missing in a required column, or is out of range.
     """
     absent = np.isnan(numbers)
     limits = np.iinfo(DTYPES[column.type])
-    # The largest integer of 64 bits rounds up as a float, hence the strict comparison above.
+    # As a float, the largest integer of 64 bits is rounded up; hence the strict upper limit.
     wrong = ~absent & ((numbers != np.floor(numbers)) | (numbers < limits.min) | (numbers >= float(limits.max) + 1))
     if column.required:
         wrong |= absent
@@ -138,7 +138,7 @@ def times_from_millis(column: InputColumn, values: Sequence[int]) -> Array:
 
 
 def parse_time(text: str) -> datetime:
-    """A time in ISO 8601 as naive UTC; without an offset it is taken as UTC.
+    """A time in ISO 8601 as naive UTC, which is also the default offset.
 
     Raises
     ------
@@ -157,7 +157,7 @@ def parse_time(text: str) -> datetime:
 
 
 def missing_array(column: InputColumn, rows: int) -> Array:
-    """An optional column that was not sent: `rows` missing values."""
+    """`rows` missing values for an optional column that was not sent."""
     if column.type == "datetime":
         return np.full(rows, np.datetime64("NaT"), dtype=DTYPES["datetime"])
     if column.type in ("string", "boolean"):
@@ -166,7 +166,7 @@ def missing_array(column: InputColumn, rows: int) -> Array:
 
 
 def objects(values: Sequence[object]) -> Array:
-    """An array of objects of shape (rows,), whatever the objects are."""
+    """An array of objects of shape (rows,), also of sequences."""
     array = np.empty(len(values), dtype=object)
     array[:] = values
     return array

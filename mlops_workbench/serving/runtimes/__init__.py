@@ -1,1 +1,1 @@
-"""Loading a verified model folder, and predicting with the model."""
+"""Loading of verified model folders, and prediction."""

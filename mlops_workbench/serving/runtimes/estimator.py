@@ -1,4 +1,4 @@
-"""A loaded estimator that answers batches."""
+"""A loaded estimator that predicts batches."""
 
 from __future__ import annotations
 
@@ -34,13 +34,7 @@ PREDICT_PROBA = "predict_proba"
 
 @dataclass(frozen=True)
 class Prediction:
-    """Answer to a batch.
-
-    Attributes
-    ----------
-    outputs : dict of str to ndarray
-        ``predict`` of shape (rows,) or (rows, targets), ``predict_proba`` of shape (rows, classes).
-    """
+    """Outputs for a batch: ``predict`` of shape (rows,) or (rows, targets), ``predict_proba`` of (rows, classes)."""
 
     outputs: dict[str, Array]
 
@@ -53,9 +47,9 @@ class Runtime:
     estimator : object
         Fitted, with a ``predict`` method.
     signature : Signature
-        What it takes.
+        Its inputs.
     predict_method : str
-        Method behind the plain prediction of ``/invocations``.
+        Method for ``/invocations``.
     """
 
     def __init__(self, estimator: Any, signature: Signature, predict_method: str = PREDICT) -> None:
@@ -64,11 +58,11 @@ class Runtime:
         self.form = _input_form(estimator, signature)
         self._texts = self.form == "vector" and signature.columns[0].type == "string"
         classes = getattr(estimator, "classes_", None)
-        #: Labels in the order of the columns of ``predict_proba``; None for anything but a plain classifier.
+        #: Labels in the order of the columns of ``predict_proba``; None unless it is a single-output classifier.
         self.classes: Array | None = np.asarray(classes) if isinstance(classes, np.ndarray) else None
         self.outputs = (PREDICT, PREDICT_PROBA) if self._has_probabilities() else (PREDICT,)
         self.default_output = predict_method if predict_method in self.outputs else PREDICT
-        #: Outputs of some rows: their types and widths are what metadata shows.
+        #: Sample outputs, for their types and widths in the metadata.
         self.sample: dict[str, Array] = self._expected_outputs()
 
     @classmethod
@@ -78,17 +72,19 @@ class Runtime:
         Raises
         ------
         InvalidModel
-            It holds types that nobody vouched for, cannot be read, or answers no rows.
+            It contains types that are not trusted, cannot be read, or has no ``predict``.
         """
         estimator = _load(folder, settings)
         if not callable(getattr(estimator, "predict", None)):
             raise InvalidModel(
-                f"{type(estimator).__name__} has no predict method", where=str(folder.path), hint="serve a predictor"
+                f"{type(estimator).__name__} has no predict method",
+                where=str(folder.path),
+                hint="register a classifier, a regressor or a pipeline that ends with one",
             )
         parts = list(_nested(estimator))
         check_trees(parts, str(folder.path))
         for part in parts:
-            # A pool of threads costs a small batch ten times what the trees cost.
+            # For a small batch, a thread pool costs ten times as much as the trees.
             if getattr(part, "n_jobs", None) not in (None, 1):
                 part.n_jobs = 1
         return cls(estimator, folder.signature, folder.predict_method)
@@ -106,7 +102,7 @@ class Runtime:
         Raises
         ------
         InvalidRequest
-            The estimator refuses the values (a missing value it cannot take, an unknown category).
+            The estimator rejects the values (a missing value, an unknown category).
         PredictionFailed
             It fails in another way.
         """
@@ -116,28 +112,28 @@ class Runtime:
         try:
             answers = {name: np.asarray(getattr(self.estimator, name)(data)) for name in outputs}
         except (ValueError, TypeError) as error:
-            # So scikit-learn and NumPy report what is wrong with values; types and shapes were checked before.
-            raise InvalidRequest(f"the model refuses these values: {_first_line(error)}") from error
-        except Exception as error:  # foreign code: whatever it raises must be answered, not kill the executor
+            # Raised by scikit-learn and NumPy for wrong values; types and shapes were checked before.
+            raise InvalidRequest(f"the model rejects these values: {_first_line(error)}") from error
+        except Exception as error:  # any error of foreign code must be answered
             log.exception("prediction failed")
             raise PredictionFailed(f"the model failed: {type(error).__name__}") from error
         for name, answer in answers.items():
             if len(answer) != batch.rows:
-                raise PredictionFailed(f"{name} gave {len(answer)} rows for {batch.rows}")
+                raise PredictionFailed(f"{name} returned {len(answer)} rows for {batch.rows}")
         return Prediction(answers)
 
     def warm_up(self, example: Batch) -> None:
-        """Answer the author's example once, so that no user waits for what happens at a first prediction.
+        """Predict the input example once, so that no request waits for the initialisation of a first prediction.
 
         Raises
         ------
         InvalidModel
-            The model cannot answer the example that was saved with it.
+            The model cannot predict its input example.
         """
         try:
             self.sample = self.predict(example, self.outputs).outputs
         except WorkbenchError as error:
-            raise InvalidModel(f"the model cannot answer its own input example: {error.message}") from error
+            raise InvalidModel(f"the model cannot predict its own input example: {error.message}") from error
 
     def _expected_outputs(self) -> dict[str, Array]:
         if self.classes is not None:
@@ -146,12 +142,12 @@ class Runtime:
         return {PREDICT: np.zeros(0, dtype=np.float64 if is_regressor(self.estimator) else np.int64)}
 
     def _has_probabilities(self) -> bool:
-        # A multi-output classifier has a list of label arrays, and as many tables of probabilities.
+        # A multi-output classifier has lists of label arrays and of probability tables.
         return self.classes is not None and callable(getattr(self.estimator, PREDICT_PROBA, None))
 
 
 def limit_threads() -> None:
-    """Keep BLAS and OpenMP of this thread to one thread each: a request is served by one core."""
+    """Limit BLAS and OpenMP of this thread to one thread each."""
     threadpool_limits(1)
 
 
@@ -161,7 +157,7 @@ def load_estimator(folder: Path, settings: ServingSettings) -> Any:
     Raises
     ------
     InvalidModel
-        The folder is damaged, or holds types that nobody has vouched for.
+        The folder is damaged, or contains types that are not trusted.
     """
     return Runtime.load(ModelFolder.open(folder), settings).estimator
 
@@ -172,7 +168,7 @@ def _load(folder: ModelFolder, settings: ServingSettings) -> Any:
             raise InvalidModel(
                 "the model was saved with pickle, which can run any code when it is loaded",
                 where=str(folder.path),
-                hint="save it in the skops format, or set serving.allow_pickle if you trust whoever wrote it",
+                hint="save it in the skops format, or set serving.allow_pickle in workbench.toml if you trust it",
             )
         return _unpickle(folder)
     trusted = TRUSTED_TYPES | set(settings.trusted_types)
@@ -180,16 +176,17 @@ def _load(folder: ModelFolder, settings: ServingSettings) -> Any:
         unknown = sorted(set(skops.io.get_untrusted_types(data=folder.data)) - trusted)
         if unknown:
             raise InvalidModel(
-                f"the model holds types that nobody has vouched for: {', '.join(unknown)}",
+                f"the model contains types that are not on the list of trusted types: {', '.join(unknown)}",
                 where=str(folder.path),
-                hint="if you trust them, name them in serving.trusted_types",
+                hint="if you trust them, add them to serving.trusted_types in workbench.toml, then run 'mlops down' and"
+                " 'mlops up'",
             )
         return skops.io.load(io.BytesIO(folder.data), trusted=sorted(trusted))
     except WorkbenchError:
         raise
     except (zipfile.BadZipFile, KeyError) as error:
         raise InvalidModel(f"the model file is damaged: {error}", where=str(folder.path)) from error
-    except Exception as error:  # a foreign format read by a foreign library: any failure means it cannot be served
+    except Exception as error:  # any error of the library means that the file cannot be served
         raise InvalidModel(
             f"the model cannot be loaded: {type(error).__name__}: {_first_line(error)}",
             where=str(folder.path),
@@ -217,7 +214,7 @@ def _input_form(estimator: Any, signature: Signature) -> InputForm:
 
 
 def _takes_texts(estimator: Any) -> bool:
-    # A text vectoriser at the front takes a sequence of texts; iterating over a DataFrame would give column names.
+    # A text vectoriser takes a sequence of texts; iterating over a DataFrame would yield column names.
     first = estimator
     while getattr(first, "steps", None):
         first = first.steps[0][1]
@@ -225,7 +222,7 @@ def _takes_texts(estimator: Any) -> bool:
 
 
 def _nested(root: object) -> Iterator[object]:
-    """The estimator and every object nested in its attributes and containers, each once."""
+    """The estimator and all estimators nested in its attributes and containers, each once."""
     seen: set[int] = set()
     waiting: list[object] = [root]
     while waiting:

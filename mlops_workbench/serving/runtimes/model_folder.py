@@ -1,4 +1,4 @@
-"""A model version on disk: verified against its manifest before anything in it is believed."""
+"""The folder of a model version, verified against its manifest before anything in it is used."""
 
 from __future__ import annotations
 
@@ -25,18 +25,17 @@ class ModelFolder:
     path : Path
         The folder.
     signature : Signature
-        What the model takes.
+        Inputs of the model.
     format : str
         ``skops`` or ``pickle``.
     predict_method : str
-        Method that MLflow's ``predict`` stands for, usually ``predict``.
+        Method that MLflow's ``predict`` calls, usually ``predict``.
     mlflow_version : str
-        MLflow that wrote it.
+        Version of the MLflow that wrote it.
     example : bytes
-        Body for ``/invocations`` that the author gave as an example, empty without one.
+        Input example as a body for ``/invocations``, empty without one.
     data : bytes
-        The serialised estimator: the very bytes that were verified, so that nobody can swap the file between
-        the check and the load.
+        The serialised estimator, as verified: the file cannot be exchanged between verification and loading.
     """
 
     path: Path
@@ -49,7 +48,7 @@ class ModelFolder:
 
     @classmethod
     def open(cls, path: Path) -> ModelFolder:
-        """Verify every file, then read what describes the model.
+        """Verify every file, then read the description of the model.
 
         Raises
         ------
@@ -79,7 +78,7 @@ class ModelFolder:
         return cls(
             path=path,
             signature=parse_signature(description.get("signature"), str(path / "MLmodel")),
-            # MLflow has three spellings of pickle (pickle, cloudpickle, joblib): all run code when loaded.
+            # All other formats of MLflow (pickle, cloudpickle, joblib) can run code when loaded.
             format="skops" if flavor.get("serialization_format") == "skops" else "pickle",
             predict_method=str(method),
             mlflow_version=str(description.get("mlflow_version", "")),
@@ -90,7 +89,7 @@ class ModelFolder:
 
 @contextmanager
 def _refused() -> Iterator[None]:
-    """Turn what is wrong with a folder into an error of the endpoint."""
+    """Convert errors of a folder to errors of the endpoint."""
     try:
         yield
     except StorageError as error:

@@ -1,7 +1,7 @@
-"""Bounds of decision trees, checked before compiled code follows them.
+"""Bounds checks of decision trees.
 
-scikit-learn walks a tree through indices without looking whether they lie inside its tables. skops checks types
-and not content, so a forged file could make the process read foreign memory.
+scikit-learn's compiled code follows the indices of a tree without checking that they are inside its tables. skops
+checks types and not content, so a forged file could make the process read foreign memory.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def check_trees(parts: Iterable[object], where: str) -> None:
     Raises
     ------
     InvalidModel
-        A child lies outside its tree or precedes its parent, or a node asks for a feature that does not exist.
+        A child is outside its tree or before its parent, or a node uses a feature that does not exist.
     """
     for part in parts:
         tree = getattr(part, "tree_", None)
@@ -62,7 +62,7 @@ def _check(left: Any, right: Any, leaf: Any, feature: Any, features: int, where:
     inner = ~leaf
     own = np.arange(size)[inner]
     for child in (left[inner].astype(np.int64), right[inner].astype(np.int64)):
-        # Children come after their parents, which also rules out circles.
+        # Children come after their parents, which also excludes cycles.
         if ((child <= own) | (child >= size)).any():
             raise _forged(where)
     asked = feature[inner].astype(np.int64)
@@ -72,7 +72,7 @@ def _check(left: Any, right: Any, leaf: Any, feature: Any, features: int, where:
 
 def _forged(where: str) -> InvalidModel:
     return InvalidModel(
-        "a decision tree of the model points outside itself",
+        "a decision tree of the model has an index that is out of bounds",
         where=where,
         hint="the file is damaged or forged; register the model again",
     )

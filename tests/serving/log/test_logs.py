@@ -239,7 +239,7 @@ def test_feedback_of_a_model_of_texts_is_text(cases: Cases, serve: Serve) -> Non
     [
         ({"label": 1}, "field 'request_id' is missing"),
         ({"request_id": "a"}, "field 'label' is missing"),
-        ({"request_id": "a", "label": []}, "there is no label"),
+        ({"request_id": "a", "label": []}, "label must not be an empty array"),
         ({"request_id": "a", "lable": 1, "label": 1}, "unknown field 'lable'; did you mean 'label'?"),
         ({"request_id": "a", "label": "late"}, "label, position 0: expected a number"),
         ({"request_id": "a", "label": True}, "label, position 0: expected a number"),

@@ -147,7 +147,7 @@ WRONG: dict[str, tuple[Any, str]] = {
     "two forms": ({"inputs": [], "instances": []}, "exactly one of the fields"),
     "missing column": (
         {"dataframe_records": [{("nigth" if key == "night" else key): value for key, value in ROW.items()}]},
-        "missing input column 'night'; instead there is 'nigth'",
+        "missing input column 'night'; unknown: 'nigth'",
     ),
     "text for number": (
         records(**{"dep delay": "1"}),
@@ -159,7 +159,7 @@ WRONG: dict[str, tuple[Any, str]] = {
     "null integer": (records(distance=None), "column 'distance', row 1: expected an integer (long), got null"),
     "number for boolean": (records(night=2), "column 'night', row 1: expected true or false (boolean)"),
     "nested": (records(distance=[1]), "column 'distance', row 1: expected an integer (long), got an array"),
-    "no records": ({"dataframe_records": []}, "there is no row"),
+    "no records": ({"dataframe_records": []}, "the request has no rows"),
     "record is a list": ({"dataframe_records": [[1]]}, "dataframe_records, row 0: expected an object"),
     "split without data": ({"dataframe_split": {"columns": []}}, "must have 'data'"),
     "split with more": ({"dataframe_split": {"data": [], "dtype": 1}}, "got 'data', 'dtype'"),

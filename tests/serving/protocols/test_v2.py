@@ -128,7 +128,7 @@ def rename(old: str, new: str) -> Callable[[list[dict[str, Any]]], Any]:
 
 WRONG: dict[str, tuple[Callable[[list[dict[str, Any]]], Any], str]] = {
     "missing column": (lambda inputs: inputs[1:] and [i for i in inputs if i["name"] != "night"], "'night'"),
-    "misspelt column": (rename("distance", "distanse"), "missing input column 'distance'; instead there is 'distanse'"),
+    "misspelt column": (rename("distance", "distanse"), "missing input column 'distance'; unknown: 'distanse'"),
     "unknown column": (
         lambda inputs: [*inputs, {**inputs[0], "name": "dep dealy"}],
         "no input 'dep dealy'; did you mean 'dep delay'?",
@@ -167,7 +167,7 @@ WRONG: dict[str, tuple[Callable[[list[dict[str, Any]]], Any], str]] = {
     "unknown datatype": (change("dep delay", datatype="FP46"), "unknown datatype 'FP46'; did you mean 'FP64'?"),
     "no datatype": (change("dep delay", datatype=None), "input 'dep delay': datatype is missing"),
     "out of its range": (change("distance", datatype="INT8", data=[1, 200]), "element 1 is out of the range of INT8"),
-    "no rows": (lambda inputs: [{**one, "shape": [0], "data": []} for one in inputs], "there is no row"),
+    "no rows": (lambda inputs: [{**one, "shape": [0], "data": []} for one in inputs], "the request has no rows"),
     "ragged": (change("distance", shape=[2, 1], data=[[1], [2, 3]]), "input 'distance', row 1"),
     "not an array": (lambda inputs: {"a": 1}, "inputs must be an array"),
     "empty": (lambda inputs: [], "inputs must be an array of at least one tensor"),
@@ -206,7 +206,7 @@ def test_values_that_the_model_refuses_are_the_callers_error(numbers: tuple[Case
     inputs = [{"name": "X", "datatype": "FP64", "shape": [1, 3], "data": [1.0, None, 2]}]
     answer = endpoint.v2({"inputs": inputs})
     assert answer.status_code == 400
-    assert "the model refuses these values: Input X contains NaN" in answer.json()["error"]
+    assert "the model rejects these values: Input X contains NaN" in answer.json()["error"]
     assert "Traceback" not in answer.text
 
 
