@@ -1,6 +1,6 @@
-"""Monitoring: windows of live predictions, drift, quality once the truth is in, and alerts.
+"""Monitoring: windows of live predictions, drift, quality once true labels are known, and alerts.
 
-Names are loaded on first use: drawing a report in a kernel must not bring DuckDB and SciPy into it.
+Names are loaded on first use, so that a report in a kernel does not import DuckDB and SciPy.
 """
 
 from __future__ import annotations

@@ -1,14 +1,13 @@
-"""Alerts: what a row of windows, taken together, calls for. Pure rules; nothing is stored or sent here.
+"""Rules that raise and resolve alerts from a series of windows. Pure functions; nothing is stored or sent here.
 
-A window *fires* when it is bad itself and enough of the last three windows are (``settings.consecutive``),
-counted for drift and for quality apart. Only windows of the same model version and of at least
-``settings.act_rows`` rows count; for quality, so many rows with truth.
+A window *fires* if it is bad itself and ``settings.consecutive`` of the last three windows are, counted separately for
+drift and quality. Only windows of the same model version and of at least ``settings.act_rows`` rows count; for
+quality, of as many rows with true labels.
 
-* Nothing open: the newest window that fires on quality, or else the newest that fires at all, raises an alert.
-  Windows that an earlier alert has covered, up to where the windows were fine again, raise nothing.
-* An alert is open: nothing new, unless quality fires too while the alert was about drift alone. Then
-  it is resolved and one with the graver kind takes its place.
-* The last ``consecutive`` windows are fine, or another version serves: the alert is resolved.
+* No alert is open: the newest window that fires on quality, else the newest that fires at all, raises an alert.
+  Windows that a resolved alert covers, up to those that resolved it, raise nothing.
+* An alert is open: only if it is for drift and quality fires too, it is resolved and replaced by one for quality.
+* The last ``consecutive`` windows are good, or another version is served: the alert is resolved.
 """
 
 from __future__ import annotations
@@ -37,8 +36,8 @@ _NAMES = {
 def should_trigger(alert: Alert) -> bool:
     """Whether an alert starts the monitor's pipeline.
 
-    Worse predictions do. Drift alone informs: inputs move with every season, and a model that still predicts well
-    needs no other.
+    Degraded quality does. Drift alone does not: inputs change with every season, and a model that still predicts well
+    need not be replaced.
     """
     return alert.kind in ("quality", "drift+quality")
 
@@ -57,52 +56,51 @@ def decide(
     Parameters
     ----------
     windows : sequence of Window
-        Of one endpoint, in order of time.
+        Windows of one endpoint, in order of time.
     past_alerts : sequence of Alert
-        All alerts so far; others' are left alone.
+        All alerts so far; those of other endpoints are ignored.
     settings : MonitoringSettings
         `act_rows` and `consecutive`.
     endpoint : str
         The endpoint.
     serving : int, optional
-        Version that answers now, by default the one of the newest window.
+        Version that is served now, by default the one of the newest window.
     now : int, optional
         Time of the decision in milliseconds.
 
     Returns
     -------
     list of Alert
-        New alerts (with ids of their own), and open ones that are resolved now (`resolved_ms` set). Empty when
-        nothing changes. Calling again with these among `past_alerts` gives an empty list.
+        New alerts, and open ones that are resolved now (with `resolved_ms`). A second call with these among
+        `past_alerts` returns an empty list.
     """
     moment = now_ms() if now is None else now
-    acting = [window for window in windows if window.rows >= settings.act_rows and _judged(window)]
+    acting = [window for window in windows if window.rows >= settings.act_rows and _evaluated(window)]
     version = serving if serving is not None else acting[-1].versions[0] if acting else None
     if version is None:
         return []
     own = sorted((a for a in past_alerts if a.endpoint == endpoint), key=lambda alert: alert.at_ms)
     changes = [dataclasses.replace(a, resolved_ms=moment) for a in own if not a.resolved_ms and a.version != version]
     own = [alert for alert in own if alert.version == version]
-    stretch = _stretch(acting, version)
-    is_open = next((alert for alert in reversed(own) if not alert.resolved_ms), None)
-    begin = _uncovered(stretch, [alert for alert in own if alert.resolved_ms], is_open, settings)
-    place, kind = _newest_firing(stretch, begin, settings)
+    series = _series(acting, version)
+    opened = next((alert for alert in reversed(own) if not alert.resolved_ms), None)
+    begin = _uncovered(series, [alert for alert in own if alert.resolved_ms], opened, settings)
+    place, kind = _newest_firing(series, begin, settings)
 
-    if is_open is not None:
-        graver = kind is not None and "quality" in kind and is_open.kind == "drift"
-        if not graver:
-            if _fine_again(stretch, is_open, settings):
-                changes.append(dataclasses.replace(is_open, resolved_ms=moment))
+    if opened is not None:
+        escalates = kind is not None and "quality" in kind and opened.kind == "drift"
+        if escalates or _recovered(series, opened, settings):
+            changes.append(dataclasses.replace(opened, resolved_ms=moment))
+        if not escalates:
             return changes
-        changes.append(dataclasses.replace(is_open, resolved_ms=moment))
     if kind is not None:
-        recent = stretch[max(0, place - _LOOK_BACK + 1) : place + 1]
+        recent = series[max(0, place - _LOOK_BACK + 1) : place + 1]
         changes.append(
             Alert(
                 id=new_id(),
                 endpoint=endpoint,
                 kind=kind,
-                window=stretch[place].label,
+                window=series[place].label,
                 message=_message(kind, recent, version),
                 at_ms=moment,
                 version=version,
@@ -111,12 +109,12 @@ def decide(
     return changes
 
 
-def _judged(window: Window) -> bool:
+def _evaluated(window: Window) -> bool:
     return bool(window.features) or window.quality is not None
 
 
-def _stretch(acting: Sequence[Window], version: int) -> list[Window]:
-    """The newest windows that are all of `version`."""
+def _series(acting: Sequence[Window], version: int) -> list[Window]:
+    """The newest windows, as far back as all are of `version`."""
     found: list[Window] = []
     for window in reversed(acting):
         if window.versions[0] != version:
@@ -126,44 +124,44 @@ def _stretch(acting: Sequence[Window], version: int) -> list[Window]:
 
 
 def _uncovered(
-    stretch: Sequence[Window], resolved: Sequence[Alert], is_open: Alert | None, settings: MonitoringSettings
+    series: Sequence[Window], resolved: Sequence[Alert], opened: Alert | None, settings: MonitoringSettings
 ) -> int:
-    """First place after what resolved alerts have covered."""
+    """First place after the windows that resolved alerts cover."""
     begin = 0
-    labels = [window.label for window in stretch]
+    labels = [window.label for window in series]
     for alert in resolved:
-        # An alert that the open one took the place of covers nothing by itself.
-        if alert.window not in labels or (is_open is not None and alert.at_ms >= is_open.at_ms):
+        # An alert that the open one has replaced covers no windows.
+        if alert.window not in labels or (opened is not None and alert.at_ms >= opened.at_ms):
             continue
-        fine = 0
-        end = len(stretch)
-        for place in range(labels.index(alert.window) + 1, len(stretch)):
-            fine = 0 if _bad(stretch[place]) else fine + 1
-            if fine >= settings.consecutive:
+        good = 0
+        end = len(series)
+        for place in range(labels.index(alert.window) + 1, len(series)):
+            good = 0 if _bad(series[place]) else good + 1
+            if good >= settings.consecutive:
                 end = place + 1
                 break
         begin = max(begin, end)
     return begin
 
 
-def _newest_firing(stretch: Sequence[Window], begin: int, settings: MonitoringSettings) -> tuple[int, Kind | None]:
+def _newest_firing(series: Sequence[Window], begin: int, settings: MonitoringSettings) -> tuple[int, Kind | None]:
     drift_only = -1
-    for place in range(len(stretch) - 1, begin - 1, -1):
-        recent = stretch[max(begin, place - _LOOK_BACK + 1) : place + 1]
+    for place in range(len(series) - 1, begin - 1, -1):
+        recent = series[max(begin, place - _LOOK_BACK + 1) : place + 1]
         drift = sum(window.drifted for window in recent) >= settings.consecutive
         quality = sum(_acts_on_quality(window, settings) for window in recent) >= settings.consecutive
-        if quality and _acts_on_quality(stretch[place], settings):
+        if quality and _acts_on_quality(series[place], settings):
             return place, "drift+quality" if drift else "quality"
-        if drift and stretch[place].drifted and drift_only < 0:
+        if drift and series[place].drifted and drift_only < 0:
             drift_only = place
     return (drift_only, "drift") if drift_only >= 0 else (-1, None)
 
 
-def _fine_again(stretch: Sequence[Window], alert: Alert, settings: MonitoringSettings) -> bool:
-    later = stretch
-    labels = [window.label for window in stretch]
+def _recovered(series: Sequence[Window], alert: Alert, settings: MonitoringSettings) -> bool:
+    later = series
+    labels = [window.label for window in series]
     if alert.window in labels:
-        later = stretch[labels.index(alert.window) + 1 :]
+        later = series[labels.index(alert.window) + 1 :]
     last = later[-settings.consecutive :]
     return len(last) == settings.consecutive and not any(_bad(window) for window in last)
 
@@ -179,23 +177,24 @@ def _acts_on_quality(window: Window, settings: MonitoringSettings) -> bool:
 def _message(kind: Kind, recent: Sequence[Window], version: int) -> str:
     parts = []
     if "quality" in kind:
-        worse = [window for window in recent if window.degraded]
-        newest = worse[-1]
+        degraded = [window for window in recent if window.degraded]
+        newest = degraded[-1]
         parts.append(
             f"{_NAMES.get(newest.metric, newest.metric)} is {_number(newest.quality)} in {newest.label}, against "
             f"{_number(newest.reference_quality)} on the reference{_percent(newest)}"
-            f" ({len(worse)} of {len(recent)} windows degraded)"
+            f" ({len(degraded)} of {len(recent)} windows degraded)"
         )
     if "drift" in kind:
-        moved = [window for window in recent if window.drifted]
-        features = sorted((f for f in moved[-1].features if f.drifted), key=lambda f: f.effect / f.floor, reverse=True)
-        named = ", ".join(_moved(feature) for feature in features[:4])
+        drifted = [window for window in recent if window.drifted]
+        newest = drifted[-1]
+        features = sorted((f for f in newest.features if f.drifted), key=lambda f: f.effect / f.floor, reverse=True)
+        named = ", ".join(_drift(feature) for feature in features[:4])
         more = f" and {len(features) - 4} more" if len(features) > 4 else ""
-        parts.append(f"drift in {moved[-1].label}: {named}{more} ({len(moved)} of {len(recent)} windows drifted)")
+        parts.append(f"drift in {newest.label}: {named}{more} ({len(drifted)} of {len(recent)} windows drifted)")
     return f"version {version}: " + "; ".join(parts)
 
 
-def _moved(feature: FeatureDrift) -> str:
+def _drift(feature: FeatureDrift) -> str:
     if feature.effect < feature.floor:
         return f"{feature.name} missing {change(100 * feature.missing_change)} points"
     if feature.kind == "numeric":

@@ -1,4 +1,4 @@
-"""A monitor evaluated: every window of an endpoint's predictions against the data its model was trained on."""
+"""Evaluates a monitor: every window of an endpoint's predictions against the reference sample of its model."""
 
 from __future__ import annotations
 
@@ -17,17 +17,13 @@ from mlops_workbench.core.monitors import LABEL_METRICS, FeatureDrift, MonitorSp
 from mlops_workbench.core.settings import MonitoringSettings
 from mlops_workbench.core.shown.formats import share as percent
 from mlops_workbench.data.compare.drift import find_drift
-from mlops_workbench.monitoring.quality import (
-    MatchedOutcomes,
-    is_degraded,
-    metric_for,
-    outcomes,
-    score,
-)
+from mlops_workbench.monitoring.quality import is_degraded, metric_for, outcomes, score
 from mlops_workbench.monitoring.windows import PredictionReader, Slice
 
 #: Name of the prediction among the features of a window.
 PREDICTION = "prediction"
+#: Columns that are not inputs.
+_RESERVED = ("__target__", "__prediction__", "__truth__")
 
 
 def evaluate(
@@ -42,24 +38,23 @@ def evaluate(
 ) -> list[Window]:
     """Evaluate all windows of an endpoint.
 
-    A window that holds several model versions is judged by the rows of the version with most rows. A window
-    of fewer than ``settings.min_rows`` such rows gets no verdict, only a note; so does one whose model has no
-    reference sample.
+    A window with several model versions is evaluated on the rows of the version with most rows. A window of fewer
+    than ``settings.min_rows`` such rows, or without a reference sample, is not evaluated and has a note.
 
     Parameters
     ----------
     spec : MonitorSpec
-        What is watched.
+        The monitor.
     settings : MonitoringSettings
         Sizes, level and floors.
     predictions, feedback : Path
         The workspace's folders.
     reference : callable
-        Gives the ``mlops/reference.parquet`` of a model version, or None.
+        Returns the ``mlops/reference.parquet`` of a model version, or None.
     previous : sequence of Window
-        Outcome of an earlier call; windows whose rows, truth and settings are as they were are taken from it.
+        Result of an earlier call; windows with the same rows, labels and settings are reused.
     now : int, optional
-        Present time in milliseconds, to tell which window still grows.
+        Present time in milliseconds, to determine which window is still growing.
 
     Returns
     -------
@@ -69,7 +64,7 @@ def evaluate(
     Raises
     ------
     InvalidInput
-        The spec's window or metric is not known.
+        The spec's window or metric is unknown.
     StorageError
         A reference sample cannot be read.
     """
@@ -123,7 +118,7 @@ class _References:
                     raise StorageError(
                         f"the reference sample of version {version} cannot be read: {error}",
                         where=str(path),
-                        hint="remove the exported model's folder; it is fetched from the registry again",
+                        hint="delete the exported model's folder; it is exported from the registry again",
                     ) from error
         return self._samples[version]
 
@@ -162,52 +157,41 @@ def _with_quality(
     piece: Slice,
     sample: pa.Table | None,
 ) -> Window:
-    judged = sample
+    reference = sample
     if sample is not None and not {"__target__", "__prediction__"} <= set(sample.column_names):
-        judged = None
+        reference = None
     if not piece.version_labelled:
-        # The reference alone still says what to expect, and which metric fits the model's kind.
-        if judged is None:
+        # Without labels, the reference still determines the expected quality and the metric of the model's kind.
+        if reference is None:
             return window
-        metric = metric_for(spec.metric, judged["__target__"], judged["__prediction__"])
-        before = outcomes(judged["__target__"], judged["__prediction__"], metric)
+        metric = metric_for(spec.metric, reference["__target__"], reference["__prediction__"])
+        before = outcomes(reference["__target__"], reference["__prediction__"], metric)
         return dataclasses.replace(window, metric=metric, reference_quality=score(before, metric))
     live = log.load_outcomes(piece)
     metric = metric_for(spec.metric, live["__truth__"], live["__prediction__"])
-    if judged is not None and metric == spec.metric:
-        metric = metric_for(metric, judged["__target__"], judged["__prediction__"])
+    if reference is not None and metric == spec.metric:
+        metric = metric_for(metric, reference["__target__"], reference["__prediction__"])
     rows = outcomes(live["__truth__"], live["__prediction__"], metric)
     window = dataclasses.replace(window, metric=metric, quality=score(rows, metric))
-    if judged is None:
+    if reference is None:
         return window
-    before = outcomes(judged["__target__"], judged["__prediction__"], metric)
-    return dataclasses.replace(
-        window,
-        reference_quality=score(before, metric),
-        degraded=len(rows) >= settings.min_rows and _degraded(rows, before, metric, spec, settings),
+    before = outcomes(reference["__target__"], reference["__prediction__"], metric)
+    degraded = len(rows) >= settings.min_rows and is_degraded(
+        rows, before, metric, limit=spec.max_degradation, alpha=settings.alpha
     )
-
-
-def _degraded(
-    rows: MatchedOutcomes, before: MatchedOutcomes, metric: str, spec: MonitorSpec, settings: MonitoringSettings
-) -> bool:
-    return is_degraded(rows, before, metric, limit=spec.max_degradation, alpha=settings.alpha)
+    return dataclasses.replace(window, reference_quality=score(before, metric), degraded=degraded)
 
 
 def _drift(live: pa.Table, sample: pa.Table, metric: str, settings: MonitoringSettings) -> list[FeatureDrift]:
-    inputs = [name for name in sample.column_names if name in live.column_names and not _own(name)]
+    inputs = [name for name in sample.column_names if name in live.column_names and name not in _RESERVED]
     names = (["__prediction__"] if "__prediction__" in sample.column_names else []) + inputs
-    # Labels that are numbers are still labels.
+    # Numeric labels are categorical, too.
     labels = ("__prediction__",) if metric in LABEL_METRICS else ()
     found = find_drift(sample.select(names), live, settings, categorical=labels)
     return [
         dataclasses.replace(feature, name=PREDICTION) if feature.name == "__prediction__" else feature
         for feature in found
     ]
-
-
-def _own(name: str) -> bool:
-    return name in ("__target__", "__prediction__", "__truth__")
 
 
 def _notes(
@@ -218,12 +202,12 @@ def _notes(
     if not full:
         notes.append("still growing")
     if piece.version_rows < settings.min_rows:
-        notes.append(f"{piece.version_rows} rows are too few for a verdict ({settings.min_rows} needed)")
+        notes.append(f"{piece.version_rows} rows are too few to evaluate (minimum {settings.min_rows})")
     elif not has_reference:
         notes.append(f"version {piece.versions[0]} has no reference sample: log it with its training data")
     if len(piece.versions) > 1:
         share = piece.version_rows / piece.rows
-        notes.append(f"judged by version {piece.versions[0]}, which answered {percent(share)} of the rows")
+        notes.append(f"evaluated for version {piece.versions[0]}, which answered {percent(share)} of the rows")
     return notes
 
 

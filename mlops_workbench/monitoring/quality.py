@@ -1,8 +1,8 @@
-"""Quality: how wrong predictions are once the truth is known, and whether that is worse than it was.
+"""Quality of predictions with known truth, and whether it is worse than on the reference sample.
 
-The reference sample comes from the data a model was trained on, so its error is optimistic, the more so the more
-a model learns by heart: an unpruned tree has next to no error on it, and every live window looks degraded. Log a
-model with held-out rows (``log_model(model, X=X_test, y=y_test)``) to compare with what the model can really do.
+The reference sample is taken from the training data, so its error is optimistic, the more so the more a model
+overfits: an unpruned tree has almost no error on it, and every live window appears degraded. Log a model with held-out
+rows (``log_model(model, X=X_test, y=y_test)``) for a realistic reference.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _RESAMPLES = 400
 
 @dataclass(frozen=True)
 class MatchedOutcomes:
-    """Predictions beside their truth, rows where either is missing left out.
+    """Predictions and their truth, without rows in which either is missing.
 
     `truth` and `prediction` are float64 arrays for numbers, and arrays of text for labels.
     """
@@ -39,12 +39,12 @@ class MatchedOutcomes:
 def outcomes(truth: pa.ChunkedArray, prediction: pa.ChunkedArray, metric: str) -> MatchedOutcomes:
     """Pair truth and prediction in the form that `metric` needs.
 
-    Labels are compared by their text, so that the label ``1`` fed back as ``1.0`` or ``"1"`` is the same.
+    Labels are compared as text, so that ``1``, ``1.0`` and ``"1"`` are the same label.
 
     Parameters
     ----------
-    truth, prediction : pyarrow.ChunkedArray of the same length
-        Missing values allowed.
+    truth, prediction : pyarrow.ChunkedArray
+        Of the same length; values may be missing.
     metric : str
         See :func:`score`.
     """
@@ -58,7 +58,7 @@ def outcomes(truth: pa.ChunkedArray, prediction: pa.ChunkedArray, metric: str) -
 
 
 def metric_for(metric: str, truth: pa.ChunkedArray, prediction: pa.ChunkedArray) -> str:
-    """The metric to use: `metric`, or ``accuracy`` where truth or prediction is text and has no distance."""
+    """The metric to use: `metric`, or ``accuracy`` if it needs numbers and truth or prediction is text."""
     check_metric(metric)
     if metric in NUMBER_METRICS and not (_numeric_or_empty(truth) and _numeric_or_empty(prediction)):
         return "accuracy"
@@ -93,7 +93,7 @@ def score(rows: MatchedOutcomes, metric: str) -> float | None:
 
 
 def relative_loss(value: float, reference: float, metric: str) -> float:
-    """Loss of quality relative to the reference: 0.1 is ten percent worse, below 0 is better."""
+    """Loss of quality relative to the reference: 0.1 is ten percent worse, a negative value is better."""
     worse = reference - value if metric in LARGER_IS_BETTER else value - reference
     if worse == 0:
         return 0.0
@@ -103,11 +103,11 @@ def relative_loss(value: float, reference: float, metric: str) -> float:
 def is_degraded(
     window: MatchedOutcomes, reference: MatchedOutcomes, metric: str, *, limit: float, alpha: float, seed: int = 0
 ) -> bool:
-    """Whether a window is worse than the reference by more than `limit`, and not by chance.
+    """Whether a window is worse than the reference by more than `limit`, and significantly.
 
-    Not by chance: a one-sided test at level `alpha` that it is worse at all. For metrics that are a mean of per-row
-    losses (``mae``, ``rmse``, ``accuracy``) Welch's z-test of the mean losses; for ``r2`` and ``f1`` the share of
-    400 bootstrap resamples of both sides in which the window is not worse.
+    The test is one-sided at level `alpha`, of the hypothesis that the window is not worse at all. For metrics that are
+    a mean of per-row losses (``mae``, ``rmse``, ``accuracy``) it is Welch's z-test of the mean losses; for ``r2`` and
+    ``f1`` the share of 400 bootstrap resamples of both sides in which the window is not worse.
 
     Parameters
     ----------
@@ -116,11 +116,11 @@ def is_degraded(
     metric : str
         See :func:`score`.
     limit : float
-        Relative loss of quality that counts.
+        Largest relative loss of quality that is tolerated.
     alpha : float
         Level of the test.
     seed : int
-        Of the bootstrap.
+        Seed of the bootstrap.
     """
     value, before = score(window, metric), score(reference, metric)
     if value is None or before is None or not relative_loss(value, before, metric) > limit:

@@ -1,4 +1,4 @@
-"""Windows of the prediction log, read with DuckDB from the Parquet files as they are now."""
+"""Windows of the prediction log, read with DuckDB from its Parquet files."""
 
 from __future__ import annotations
 
@@ -22,26 +22,24 @@ _LABELS = {"hour": "%Y-%m-%d %H:00", "day": "%Y-%m-%d", "month": "%Y-%m"}
 
 @dataclass(frozen=True)
 class Slice:
-    """A window's place in the log, and what is in it.
+    """A window of the log, with counts of its rows.
 
     Attributes
     ----------
     number : int
-        Start in microseconds since the epoch, or the running number of a window by count.
+        Start in microseconds since the epoch, or the number of a window by count.
     label : str
-        For people: ``2013-04``, or ``rows 1-5000``.
+        Name for users: ``2013-04``, or ``rows 1-5000``.
     start_ms, end_ms : int
         First instant, and the first instant after it.
-    rows : int
-        Predictions in it.
-    labelled : int
-        Of these, how many have a truth.
+    rows, labelled : int
+        Number of predictions, and of those with truth.
     versions : list of int
         Model versions, the one with most rows first.
     version_rows, version_labelled : int
         Predictions, and predictions with truth, of that first version.
     digest : str
-        Changes when a row, a prediction's truth or a version does.
+        Digest of the rows, their versions and their truth.
     """
 
     number: int
@@ -60,8 +58,8 @@ class Slice:
 class PredictionReader:
     """The prediction log of an endpoint, joined with its feedback.
 
-    A segment that is being written is not seen: it gets its name when it is whole. What is read is fixed when the
-    object is made. Answers that failed, and those of shadow versions (no caller saw them), are left out.
+    Everything is read when the object is made. Segments that are being written, failed answers, and answers of shadow
+    versions are left out.
 
     Parameters
     ----------
@@ -75,7 +73,7 @@ class PredictionReader:
     Raises
     ------
     InvalidInput
-        The window is none of these.
+        The window is not one of these.
     """
 
     predictions: Path
@@ -96,7 +94,7 @@ class PredictionReader:
         self._make_tables(segments, _files(self.feedback / f"endpoint={self.endpoint}"))
 
     def close(self) -> None:
-        """Let go of DuckDB's memory."""
+        """Free DuckDB's memory."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -128,14 +126,14 @@ class PredictionReader:
         return found
 
     def load_window(self, window: Slice, *, rows: int | None = None) -> pa.Table:
-        """Predictions of a window, of the version that most of its rows are of.
+        """Predictions of a window by its main version, the one with most rows.
 
         Parameters
         ----------
         window : Slice
             One of :meth:`slices`.
         rows : int, optional
-            Take a sample of this size; the same rows always give the same sample.
+            Size of a sample, which is always the same for the same rows.
 
         Returns
         -------
@@ -152,7 +150,7 @@ class PredictionReader:
         names = [name for name in self._columns if name.startswith(FEATURE)]
         inputs = [f"features.{_quoted(name)} as {_quoted(name.removeprefix(FEATURE))}" for name in names]
         columns = [*inputs, "chosen.prediction as __prediction__", "chosen.label as __truth__"]
-        # Files of another version, with other inputs, may hold no row of this window.
+        # Some inputs may only be in files of other versions, without a row of this window.
         known = {name for name, *_ in connection.execute(f"describe select * from {_parquet(files)}").fetchall()}
         columns = [text for name, text in zip([*names, "", ""], columns, strict=True) if not name or name in known]
         return connection.sql(
@@ -179,7 +177,7 @@ class PredictionReader:
 
     def _opened(self) -> duckdb.DuckDBPyConnection:
         if self._connection is None:
-            raise InvalidInput("the prediction log is empty or closed", hint="take a window from slices()")
+            raise InvalidInput("the prediction log is empty or closed", hint="use a window from slices()")
         return self._connection
 
     def _make_tables(self, segments: list[str], feedback: list[str]) -> None:
@@ -189,7 +187,7 @@ class PredictionReader:
         self._columns = [name for name, *_ in described]
         connection.execute("create table truth (request_id varchar, row integer, label double)")
         if feedback:
-            # Last received wins; the file's name (ids sort by time) and the row decide between equals.
+            # The label received last is used; ties are broken by the file name (ids sort by time) and the row.
             connection.execute(
                 f"""
                 create or replace table truth as
@@ -206,8 +204,8 @@ class PredictionReader:
             if self.window.isdecimal()
             else "0"
         )
-        # Everything but the features, which stay in the files until a window asks for them.
-        # Numbers instead of zoned timestamps: DuckDB would reckon those in the session's time zone.
+        # Without the features, which are read from the files for each window. Numbers instead of timestamps with a
+        # time zone, which DuckDB would convert to the session's zone.
         connection.execute(
             f"""
             create table answered as
@@ -236,11 +234,12 @@ def _bucket(window: str) -> str:
         return f"epoch_us(date_trunc('{window}', make_timestamp(event_us)))"
     if window.isdecimal() and int(window) > 0:
         return f"place // {int(window)}"
-    raise InvalidInput(f"'{window}' is no window", hint="use 'hour', 'day', 'month' or a number of rows such as '5000'")
+    hint = "use 'hour', 'day', 'month' or a number of rows such as '5000'"
+    raise InvalidInput(f"'{window}' is not a window", hint=hint)
 
 
 def _files(folder: Path) -> list[str]:
-    # Not DuckDB's own globs: a folder's name may hold '[' or '*'. A name with a leading dot is still being written.
+    # Not by DuckDB's globs, since a folder's name may contain '[' or '*'. Names with a dot are still being written.
     return sorted(str(path) for path in folder.rglob("*.parquet") if not path.name.startswith("."))
 
 
@@ -255,7 +254,7 @@ def _next(start: datetime, unit: str) -> datetime:
 
 
 def _parquet(files: Sequence[str]) -> str:
-    # The log may hold segments of several versions with other inputs: columns are matched by name.
+    # By name, since segments of several versions may have different inputs.
     listed = ", ".join("'" + glob.escape(file).replace("'", "''") + "'" for file in files)
     options = "union_by_name = true, hive_partitioning = false, filename = true, file_row_number = true"
     return f"read_parquet([{listed}], {options})"

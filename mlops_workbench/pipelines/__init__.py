@@ -1,1 +1,1 @@
-"""Pipelines of notebooks: spec, plan, and the processes that run them."""
+"""Notebook pipelines: spec, plan, and the processes that run them."""

@@ -1,4 +1,4 @@
-"""From a spec to a plan: stages in order, with every value that their notebooks get; pure functions."""
+"""From a spec to a plan: stages in order, with all values for their notebooks; pure functions."""
 
 from __future__ import annotations
 
@@ -10,23 +10,13 @@ from mlops_workbench.core.errors import InvalidInput, SpecError, WorkbenchError,
 from mlops_workbench.notebooks.parameters.declared import Parameter
 from mlops_workbench.pipelines.definition.nouns import PipelineSpec, StageFile, StageSpec
 
-#: Files that a path or a pattern of a spec names, and the absolute form of it.
+#: From a path or pattern in a spec to the matching files and its absolute form.
 Matches = Callable[[str], tuple[list[str], str]]
 
 
 @dataclass(frozen=True)
 class NotebookFacts:
-    """What a plan needs to know of a notebook.
-
-    Attributes
-    ----------
-    path : Path
-        The file.
-    parameters : dict
-        Parameters by name.
-    language : str
-        Language of its kernel, in lower case.
-    """
+    """A notebook's file, its parameters by name, and the language of its kernel in lower case."""
 
     path: Path
     parameters: dict[str, Parameter]
@@ -42,13 +32,13 @@ class StagePlan:
     needs : tuple of str
         Stages that must have succeeded before.
     params : dict
-        Parameters and constants, as the notebook wants them.
+        Parameters and constants, converted for the notebook.
     files : dict
-        Inputs and outputs: paths as the notebook wants them.
+        Paths of inputs and outputs, converted for the notebook.
     inputs : dict
-        Where each input comes from, as the spec says.
+        Source of each input in the spec.
     outputs : dict
-        Absolute path of each promised output.
+        Absolute path of each output.
     """
 
     spec: StageSpec
@@ -62,7 +52,7 @@ class StagePlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """Stages in an order in which they can run, and the values of the pipeline's parameters."""
+    """Stages in topological order, and the values of the pipeline's parameters."""
 
     spec: PipelineSpec
     params: dict[str, object]
@@ -81,16 +71,15 @@ def make_plan(
     Parameters
     ----------
     spec : PipelineSpec
-        What to run.
+        The spec.
     notebooks : mapping
-        For each notebook that the spec names: what it takes, or why it cannot be read.
+        For each notebook in the spec its facts, or the error of reading it.
     matches : callable
-        Finds the files that an input names.
+        Finds the files of an input.
     outputs : callable
-        Output folder of a stage.
+        Returns the output folder of a stage.
     given : mapping, optional
-        Values for the pipeline's parameters; without it only the defaults are checked and parameters
-        without one stay open.
+        Values for the pipeline's parameters; without it, parameters without a default have no value.
 
     Raises
     ------
@@ -132,13 +121,13 @@ def _pipeline_params(spec: PipelineSpec, given: Mapping[str, object] | None) -> 
 
 
 def _edge(spec: PipelineSpec, file: StageFile) -> tuple[str, str] | None:
-    """Stage and output that an input names, None when it names a file."""
+    """Stage and output of an input, None if it is a file."""
     stage, dot, output = file.path.partition(".")
     return (stage, output) if dot and stage in spec.stages and output.isidentifier() else None
 
 
 def _needs(spec: PipelineSpec, stage: StageSpec) -> dict[str, int]:
-    """Stages that a stage needs, with the line that says so."""
+    """Stages that a stage needs, with the line of the input."""
     found: dict[str, int] = {}
     for file in stage.inputs.values():
         edge = _edge(spec, file)
@@ -148,7 +137,7 @@ def _needs(spec: PipelineSpec, stage: StageSpec) -> dict[str, int]:
 
 
 def _order(spec: PipelineSpec) -> list[str]:
-    """Stages so that each follows what it needs, else as the file has them."""
+    """Stages in topological order, otherwise in the order of the file."""
     done: list[str] = []
     path: list[str] = []
 
@@ -156,11 +145,11 @@ def _order(spec: PipelineSpec) -> list[str]:
         if name in done:
             return
         if name in path:
-            circle = [*path[path.index(name) :], name]
+            cycle = [*path[path.index(name) :], name]
             raise SpecError(
-                f"stages wait for each other in a circle: {' -> '.join(circle)}",
+                f"stages need each other in a cycle: {' -> '.join(cycle)}",
                 where=spec.where(line),
-                hint="an arrow reads 'needs'; remove one of these inputs",
+                hint="remove one of these inputs; an arrow means 'needs'",
             )
         path.append(name)
         for needed, place in _needs(spec, spec.stages[name]).items():
@@ -180,7 +169,9 @@ def _check_publish(spec: PipelineSpec) -> None:
     for name, line in ((publish.stage, publish.stage_line), (publish.metrics_from, publish.metrics_line)):
         if name not in spec.stages:
             raise SpecError(
-                f"'publish' names no stage: '{name}'", where=spec.where(line), hint=did_you_mean(name, spec.stages)
+                f"'publish' names an unknown stage '{name}'",
+                where=spec.where(line),
+                hint=did_you_mean(name, spec.stages),
             )
 
 
@@ -218,7 +209,7 @@ def _stage_plan(
     for name, param in stage.params.items():
         if param.of_pipeline and name not in spec.params:
             raise SpecError(
-                f"stage '{stage.name}' takes '{name}', which is no parameter of the pipeline",
+                f"stage '{stage.name}' takes '{name}', which is not a parameter of the pipeline",
                 where=spec.where(param.line),
                 hint=did_you_mean(name, spec.params),
             )
@@ -253,7 +244,7 @@ def _parameter(spec: PipelineSpec, stage: StageSpec, notebook: NotebookFacts, na
     else:
         hint = f"assign '{name}' in a cell of the notebook and give that cell the tag 'parameters'"
     raise SpecError(
-        f"stage '{stage.name}' gives '{name}', but notebook '{stage.notebook}' has no such parameter",
+        f"stage '{stage.name}' passes '{name}', but notebook '{stage.notebook}' has no such parameter",
         where=spec.where(line),
         hint=hint,
     )
@@ -264,7 +255,7 @@ def _fitting(spec: PipelineSpec, stage: StageSpec, parameter: Parameter, value: 
         return parameter.convert(value)
     except InvalidInput as error:
         raise SpecError(
-            f"stage '{stage.name}' and notebook '{stage.notebook}' do not agree: {error.message}",
+            f"stage '{stage.name}' does not match notebook '{stage.notebook}': {error.message}",
             where=spec.where(line),
             hint=error.hint or "change the type in the notebook's parameters cell or in the spec",
         ) from error
@@ -276,7 +267,7 @@ def _check_required(
     for parameter in notebook.parameters.values():
         if parameter.required and parameter.name not in values:
             raise SpecError(
-                f"stage '{stage.name}' does not give '{parameter.name}', which notebook '{stage.notebook}' needs",
+                f"stage '{stage.name}' does not pass '{parameter.name}', which notebook '{stage.notebook}' needs",
                 where=spec.where(stage.line),
                 hint=f"add it to the stage's params, or give it a default in the notebook ({parameter.type})",
             )
@@ -289,7 +280,7 @@ def _input(
     matches: Matches,
     outputs: Callable[[str], Path],
 ) -> object:
-    """Value of an input: a path, the list of paths if the notebook wants a list, a pattern as it is otherwise."""
+    """Value of an input: a path or pattern, or the list of paths if the notebook's parameter is a list."""
     several = parameter.type.kind in ("list", "tuple")
     edge = _edge(spec, file)
     if edge:

@@ -1,4 +1,4 @@
-"""Pipelines of a workspace: list, start, look at, cancel."""
+"""Pipelines of a workspace: list, start, read, cancel."""
 
 from __future__ import annotations
 
@@ -15,11 +15,7 @@ from mlops_workbench.core.errors import Conflict, NotFound, StorageError, Workbe
 from mlops_workbench.core.ids import new_id, now_ms
 from mlops_workbench.core.pipelines import Pipeline, PipelineParam, PipelineRun
 from mlops_workbench.core.workspace import Workspace
-from mlops_workbench.notebooks.document import (
-    kernel_name,
-    language,
-    read_notebook,
-)
+from mlops_workbench.notebooks.document import kernel_name, language, read_notebook
 from mlops_workbench.notebooks.parameters.declared import notebook_parameters
 from mlops_workbench.pipelines.definition.file import read_spec
 from mlops_workbench.pipelines.definition.nouns import PipelineSpec
@@ -32,30 +28,28 @@ from mlops_workbench.pipelines.runs.events import (
     read_run_events,
     read_stage_events,
 )
-from mlops_workbench.pipelines.runs.folder import (
-    RunFolder,
-)
+from mlops_workbench.pipelines.runs.folder import RunFolder, unknown_run
 from mlops_workbench.pipelines.runs.progress import fold, has_ended, launched_process
 
 _ENDINGS = (".yaml", ".yml")
-#: Ids are 32 digits; what is longer than a file name may be is none.
+#: Ids have 32 digits; longer text may exceed the length of a file name.
 _LONGEST_ID = 64
 
 
 @dataclass(frozen=True)
 class PublishRequest:
-    """What to do with the model of a run whose stages all succeeded.
+    """How to publish the model of a succeeded run.
 
     Attributes
     ----------
     run_uid : str
         Run of the stage that logged the model.
     metrics_run_uid : str
-        Run whose metrics the gate reads.
+        Run with the metrics for the gate.
     name : str
         Registered model.
     alias : str
-        Alias to move when the gate passes, empty for none.
+        Alias to set when the gate passes, empty for none.
     gate : list of str
         Conditions such as ``mae < baseline_mae``.
     """
@@ -68,35 +62,35 @@ class PublishRequest:
 
 
 def list_pipelines(workspace: Workspace) -> list[Pipeline]:
-    """Specs in the workspace's pipeline folder by name; a broken one says what its problem is."""
+    """Specs in the workspace's pipeline folder, by name; an invalid one has a problem."""
     return [_described(workspace, path) for _, path in sorted(_specs(workspace).items())]
 
 
 def start_run(workspace: Workspace, name: str, params: Mapping[str, object], reason: str = "manual") -> PipelineRun:
-    """Start a pipeline in a process of its own, after everything that can be wrong was checked.
+    """Check a pipeline, and start it in a process of its own.
 
     Parameters
     ----------
     workspace : Workspace
-        Where the spec is and the run will be.
+        Workspace of the spec and the run.
     name : str
-        Pipeline: the name of its file without the ending.
+        Pipeline: the name of its file without the suffix.
     params : mapping
         Values for its parameters; text is converted to their types.
     reason : str
-        Why it is started.
+        Reason for the run.
 
     Returns
     -------
     PipelineRun
-        The run, most likely still ``pending``.
+        The run, usually still ``pending``.
 
     Raises
     ------
     NotFound
         There is no such pipeline.
     SpecError
-        The spec is wrong, or does not fit its notebooks; ``where`` is ``file:line``.
+        The spec is wrong, or does not match its notebooks; ``where`` is ``file:line``.
     InvalidInput
         A parameter is unknown, missing or of the wrong type.
     StorageError
@@ -117,7 +111,7 @@ def start_run(workspace: Workspace, name: str, params: Mapping[str, object], rea
 
 
 def read_run(workspace: Workspace, run_id: str) -> PipelineRun:
-    """The state of a run; one whose runner process is gone without a word has failed.
+    """The state of a run; it has failed if its runner process is dead and has recorded no end.
 
     Raises
     ------
@@ -136,7 +130,7 @@ def read_run(workspace: Workspace, run_id: str) -> PipelineRun:
     events = read_run_events(folder.events)
     process = launched_process(events)
     alive = process is not None and process.alive()
-    if not alive:  # it may have ended between the two looks
+    if not alive:  # it may have ended since the events were read
         events = read_run_events(folder.events)
     return fold(folder.read_request(), events, _cells(folder), runner_alive=alive, now=now_ms())
 
@@ -151,7 +145,7 @@ def list_runs(workspace: Workspace, limit: int = 100) -> list[PipelineRun]:
     for name in names:
         if len(found) >= limit:
             break
-        # A folder without a request is a run that is just being written, or whose writing was cut off.
+        # A folder without a request is of a run that is being written, or was not written completely.
         with contextlib.suppress(NotFound, StorageError):
             found.append(read_run(workspace, name))
     return found
@@ -165,7 +159,7 @@ def cancel_run(workspace: Workspace, run_id: str) -> PipelineRun:
     NotFound
         There is no such run.
     Conflict
-        It is over.
+        The run has ended.
     """
     run = read_run(workspace, run_id)
     if run.state not in ("pending", "running"):
@@ -180,7 +174,7 @@ def cancel_run(workspace: Workspace, run_id: str) -> PipelineRun:
 
 
 def read_publish(workspace: Workspace, run_id: str) -> PublishRequest | None:
-    """What to publish of a run; None when its spec publishes nothing or it has not succeeded.
+    """The model to publish of a run; None if its spec publishes nothing or it has not succeeded.
 
     Raises
     ------
@@ -253,7 +247,7 @@ def _facts(path: Path) -> NotebookFacts | WorkbenchError:
     except WorkbenchError as error:
         return error
     kernel = kernel_name(notebook)
-    if kernel != "python3":  # which is the kernel of this very Python, wherever it is
+    if kernel != "python3":  # the kernel of this Python, which need not be installed as a spec
         from jupyter_client.kernelspec import find_kernel_specs
 
         known = find_kernel_specs()
@@ -265,7 +259,7 @@ def _facts(path: Path) -> NotebookFacts | WorkbenchError:
 def _folder(workspace: Workspace, run_id: str) -> RunFolder:
     folder = RunFolder(workspace.pipeline_runs / run_id)
     if len(run_id) > _LONGEST_ID or not run_id.isalnum() or not folder.request.exists():
-        raise NotFound(f"there is no pipeline run '{run_id}'", hint="see 'mlops pipeline runs'")
+        raise unknown_run(run_id)
     return folder
 
 
@@ -275,7 +269,7 @@ def _cells(folder: RunFolder) -> Callable[[str, int], list[StageEvent]]:
 
 @lru_cache(maxsize=1024)
 def _ended_run(path: str, size: int) -> PipelineRun | None:
-    """A run whose log, of this size, tells its end: it will never change again."""
+    """A run that has ended by its log of this size, and so does not change any more; otherwise None."""
     folder = RunFolder(Path(path))
     events = read_run_events(folder.events)
     if not has_ended(events):

@@ -75,7 +75,7 @@ def test_a_pattern_stays_a_pattern_for_a_notebook_that_wants_text(tmp_path: Path
     assert plan(tmp_path, given={"rate": 1}, prepare=cell).stages[0].files["raw"] == "/spec/data/*.csv"
 
 
-def test_a_circle_is_named_with_its_path(tmp_path: Path) -> None:
+def test_a_cycle_is_named_with_its_path(tmp_path: Path) -> None:
     text = SPEC.replace("raw: data/*.csv", "raw: evaluate.score").replace(
         "test: prepare.test}", "test: prepare.test}\n    outputs: {score: s}"
     )
@@ -87,16 +87,16 @@ def test_a_circle_is_named_with_its_path(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "line", "message"),
     [
-        ("[seed, rate,", "[sede, rate,", 12, "takes 'sede', which is no parameter of the pipeline\n.*'seed'"),
-        ("{depth: 3}", "{dept: 3}", 12, "gives 'dept', but notebook 'train.ipynb' has no such.*\n.*'depth'"),
-        ("{depth: 3}", "{depth: x}", 12, "do not agree: depth: 'x' is not an int"),
+        ("[seed, rate,", "[sede, rate,", 12, "takes 'sede', which is not a parameter of the pipeline\n.*'seed'"),
+        ("{depth: 3}", "{dept: 3}", 12, "passes 'dept', but notebook 'train.ipynb' has no such.*\n.*'depth'"),
+        ("{depth: 3}", "{depth: x}", 12, "does not match notebook 'train.ipynb': depth: 'x' is not an int"),
         ("prepare.train", "prepare.trian", 13, "stage 'prepare' has no output 'trian'.*\n.*'train'"),
         ("prepare.train", "prepar.train", 13, "'prepar.train', and there is no stage 'prepar'.*\n.*'prepare'"),
         ("data/*.csv", "data/all.csv", 18, "no file matches 'data/all.csv'"),
-        ("model: model.txt", "modle: model.txt", 14, "gives 'modle'.*\n.*'model'"),
-        ("[seed, rate, {", "[rate, {", 10, "does not give 'seed', which notebook 'train.ipynb' needs"),
-        ("metrics_from: evaluate", "metrics_from: eval", 20, "names no stage: 'eval'\n.*'evaluate'"),
-        ("{stage: train,", "{stage: trains,", 20, "names no stage: 'trains'"),
+        ("model: model.txt", "modle: model.txt", 14, "passes 'modle'.*\n.*'model'"),
+        ("[seed, rate, {", "[rate, {", 10, "does not pass 'seed', which notebook 'train.ipynb' needs"),
+        ("metrics_from: evaluate", "metrics_from: eval", 20, "names an unknown stage 'eval'\n.*'evaluate'"),
+        ("{stage: train,", "{stage: trains,", 20, "names an unknown stage 'trains'"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_named_with_its_line(tmp_path: Path, old: str, new: str, line: int, message: str) -> None:

@@ -1,1 +1,1 @@
-"""What a pipeline is, read from YAML."""
+"""Pipeline specs, read from YAML."""

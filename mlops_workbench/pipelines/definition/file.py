@@ -1,4 +1,4 @@
-"""A pipeline spec read from YAML; every error names file and line."""
+"""Reads a pipeline spec from YAML; every error names file and line."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?\
 
 
 def read_spec(path: Path) -> PipelineSpec:
-    """Read a spec and check everything that can be checked without looking at its notebooks.
+    """Read a spec and check everything that can be checked without its notebooks.
 
     Raises
     ------
     SpecError
-        Broken YAML, an unknown or duplicate key, a wrong type; ``where`` is ``file:line``.
+        Invalid YAML, an unknown or duplicate key, a wrong type; ``where`` is ``file:line``.
     """
     root = read_yaml(path)
     entries = root.record("the pipeline", _ROOT, required=("version", "stages"))
@@ -74,7 +74,7 @@ def _named(node: YamlNode, kind: str, name: str) -> str:
 def _variable(node: YamlNode, kind: str, name: str) -> str:
     if not name.isidentifier() or keyword.iskeyword(name):
         raise node.error(
-            f"'{name}' cannot be the name of {kind}", "it arrives in the notebook as a variable: use a Python name"
+            f"'{name}' cannot be the name of {kind}", "it becomes a variable of the notebook: use a Python name"
         )
     return name
 
@@ -85,7 +85,7 @@ def _param(name: str, node: YamlNode) -> ParamSpec:
         value = node.value()
         kind = type_of_value(value)
         if value is None or not _allowed(kind):
-            raise node.error(f"the type of '{name}' cannot be told from its default", f"write {name}: {{type: int}}")
+            raise node.error(f"cannot infer the type of '{name}' from its default", f"write {name}: {{type: int}}")
         return ParamSpec(name, kind, False, value, line=node.line)
     entries = node.record(f"parameter '{name}'", _PARAM)
     kind = _type(name, node, entries)
@@ -118,13 +118,13 @@ def _type(name: str, node: YamlNode, entries: dict[str, YamlNode]) -> ParameterT
             except InvalidInput:
                 kind = ParameterType("any")
             if not _allowed(kind):
-                raise entries["type"].error(f"unknown type '{text}'", f"known: {', '.join(_TYPES)}, list[int]")
+                raise entries["type"].error(f"unknown type '{text}'", f"use one of {', '.join(_TYPES)}, list[int]")
         elif not choices:
             raise entries["type"].error(f"parameter '{name}' lacks 'choices'", "add 'choices: [a, b]'")
     elif "default" in entries:
         kind = type_of_value(entries["default"].value())
         if not choices and not _allowed(kind):
-            raise entries["default"].error(f"the type of '{name}' cannot be told from its default", "add 'type: ...'")
+            raise entries["default"].error(f"cannot infer the type of '{name}' from its default", "add 'type: ...'")
     elif not choices:
         raise node.error(f"parameter '{name}' has neither type nor default", "add 'type: int', for example")
     return ParameterType("choice", choices=choices) if choices else kind
@@ -141,11 +141,11 @@ def _bound(kind: ParameterType, node: YamlNode | None) -> object:
         return None
     item = kind.items[0] if kind.kind == "list" and kind.items else kind
     if item.kind not in ("int", "float", "date"):
-        raise node.error(f"type {kind} has no bounds")
+        raise node.error(f"type {kind} cannot have bounds", "remove 'min' and 'max'")
     value = node.value()
     fits = isinstance(value, datetime.date) if item.kind == "date" else isinstance(value, (int, float))
     if not fits or isinstance(value, bool):
-        raise node.error(f"a bound of type {kind} cannot be {node.kind}")
+        raise node.error(f"a bound of type {kind} cannot be {node.kind}", f"write a value of type {item}")
     return value
 
 
@@ -211,13 +211,13 @@ def _check_distinct(
     inputs: dict[str, StageFile],
     outputs: dict[str, StageFile],
 ) -> None:
-    seen: dict[str, str] = {}
+    groups: dict[str, str] = {}
     for group, entries in (("params", params), ("inputs", inputs), ("outputs", outputs)):
         for name, entry in entries.items():
-            if name in seen:
-                place = f"{node.file}:{entry.line}"
-                raise SpecError(f"{what} has '{name}' in {seen[name]} and in {group}", where=place, hint="rename one")
-            seen[name] = group
+            if name in groups:
+                message = f"{what} has '{name}' in {groups[name]} and in {group}"
+                raise SpecError(message, where=f"{node.file}:{entry.line}", hint="rename one")
+            groups[name] = group
     paths: dict[str, str] = {}
     for name, output in outputs.items():
         if output.path in paths:
@@ -273,7 +273,7 @@ _QUOTED_NAME = re.compile(r"`[^`]*`")
 
 
 def _condition(node: YamlNode) -> str:
-    """A gate condition. Only its form is checked: the registry evaluates it, when the metrics are known."""
+    """A gate condition. Only its syntax is checked here; the registry evaluates it after the run."""
     text = node.text("a gate condition").strip()
     hint = "compare metrics and numbers, for example 'mae < baseline_mae' or 'mae < 0.9 * champion.mae'"
     try:

@@ -1,4 +1,4 @@
-"""What a pipeline is: parameters, stages and what to publish, each with the line it was written on."""
+"""The parts of a pipeline spec: parameters, stages and publication, each with its line in the file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class ParamSpec:
     Attributes
     ----------
     required : bool
-        There is no default: every run must give a value.
+        There is no default, so every run must give a value.
     minimum, maximum : int, float, date or None
         Bounds of the value, or of every item of a list.
     """
@@ -31,12 +31,12 @@ class ParamSpec:
     line: int = 0
 
     def convert(self, value: object) -> object:
-        """The value as the declared type, within its bounds.
+        """The value converted to the declared type.
 
         Raises
         ------
         InvalidInput
-            It is not.
+            The value cannot be converted, or is out of bounds.
         """
         try:
             converted = self.type.convert(value)
@@ -54,7 +54,7 @@ class ParamSpec:
 
 @dataclass(frozen=True)
 class StageParam:
-    """A parameter that a stage gives its notebook: the pipeline's of that name, or a constant."""
+    """A parameter that a stage passes to its notebook: the pipeline's parameter of that name, or a constant."""
 
     constant: object = None
     of_pipeline: bool = True
@@ -71,7 +71,7 @@ class StageFile:
 
 @dataclass(frozen=True)
 class StageSpec:
-    """A stage: a notebook and what goes in and comes out.
+    """A stage: a notebook with its parameters, inputs and outputs.
 
     Attributes
     ----------
@@ -108,7 +108,7 @@ class PublishSpec:
 
 @dataclass(frozen=True)
 class PipelineSpec:
-    """A pipeline as its file says.
+    """A pipeline spec.
 
     Attributes
     ----------

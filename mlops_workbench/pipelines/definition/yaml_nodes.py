@@ -16,7 +16,7 @@ _WORDS = {"null": "nothing", "map": "a mapping", "seq": "a list", "str": "text",
 
 @dataclass(frozen=True)
 class YamlNode:
-    """A value in a YAML file and the line it, or its key, stands on."""
+    """A value in a YAML file, with its line or that of its key."""
 
     node: yaml.Node
     file: str
@@ -29,7 +29,7 @@ class YamlNode:
 
     @property
     def empty(self) -> bool:
-        """Whether there is a key but no value."""
+        """Whether the key has no value."""
         return self._kind == "null"
 
     @property
@@ -38,21 +38,16 @@ class YamlNode:
         return isinstance(self.node, yaml.MappingNode)
 
     @property
-    def is_list(self) -> bool:
-        """Whether the value is a list."""
-        return isinstance(self.node, yaml.SequenceNode)
-
-    @property
     def _kind(self) -> str:
         return str(self.node.tag).rpartition(":")[2]
 
     @property
     def kind(self) -> str:
-        """What the value is, in plain words."""
+        """Type of the value for messages."""
         return _WORDS.get(self._kind, f"'{self.node.tag}'")
 
     def error(self, message: str, hint: str | None = None) -> SpecError:
-        """An error at this place."""
+        """An error with the place of this value."""
         return SpecError(message, where=self.where, hint=hint)
 
     def mapping(self, what: str) -> dict[str, YamlNode]:
@@ -74,7 +69,7 @@ class YamlNode:
         return found
 
     def record(self, what: str, known: Iterable[str], required: Iterable[str] = ()) -> dict[str, YamlNode]:
-        """A mapping whose keys must be known."""
+        """A mapping with only known keys."""
         entries = self.mapping(what)
         names = list(known)
         for key, value in entries.items():
@@ -94,14 +89,14 @@ class YamlNode:
         return [YamlNode(item, self.file, item.start_mark.line + 1) for item in self.node.value]
 
     def text(self, what: str) -> str:
-        """A value that must be text and not empty."""
+        """A value that must be non-empty text."""
         value = self.value()
         if not isinstance(value, str) or not value:
             raise self.error(f"{what} must be text, not {self.kind}", "put it in quotes" if not self.empty else None)
         return value
 
     def value(self) -> object:
-        """The value as Python object."""
+        """The value as a Python object."""
         loader = yaml.SafeLoader("")
         try:
             return loader.construct_object(self.node, deep=True)
@@ -134,7 +129,7 @@ def read_yaml(path: Path) -> YamlNode:
     except yaml.YAMLError as error:
         raise SpecError(f"is not valid YAML: {error}", where=str(path)) from error
     except RecursionError as error:
-        raise SpecError("is nested too deeply", where=str(path), hint="a pipeline needs five levels") from error
+        raise SpecError("is nested too deeply", where=str(path), hint="a pipeline has at most five levels") from error
     if root is None:
         raise SpecError("is empty", where=f"{path}:1", hint="begin with 'version: 1' and 'stages:'")
     return YamlNode(root, str(path), root.start_mark.line + 1)

@@ -1,7 +1,7 @@
-"""Papermill engine ``mlops_workbench``: few atomic saves, honest status, one event per cell.
+"""Papermill engine ``mlops_workbench``: few atomic saves, correct status, one event per cell.
 
 Papermill's own engine writes the whole notebook 2N+3 times, not atomically, and records a dead kernel or a
-timeout as success. This one can be named to papermill by anybody: ``papermill --engine mlops_workbench in out``.
+timeout as success. This one can be used with plain papermill, too: ``papermill --engine mlops_workbench in out``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from mlops_workbench.core.errors import StorageError
 from mlops_workbench.core.files import write_atomic
 
 CellStatus = Literal["started", "completed", "failed"]
-#: Called with the index of a code cell and what became of it.
+#: Called with the index of a code cell and its status.
 CellListener = Callable[[int, CellStatus], None]
 
 #: Saving takes at most this share of the time.
@@ -32,10 +32,10 @@ _DEAD = "the kernel died: it was killed, ran out of memory, or a library crashed
 
 
 class WorkbenchEngine(NBClientEngine):
-    """Runs a notebook in a kernel and keeps a true record of it.
+    """Runs a notebook in a kernel and records its execution.
 
-    Besides what papermill's engine takes, `execute_notebook` takes ``on_cell``, a `CellListener`, and
-    ``autosave_cell_every``: seconds between two saves while cells run, stretched when saving is slow.
+    Besides the arguments of papermill's engine, `execute_notebook` takes ``on_cell``, a `CellListener`, and
+    ``autosave_cell_every``: seconds between two saves while cells run, extended when saving is slow.
     """
 
     @classmethod
@@ -50,7 +50,7 @@ class WorkbenchEngine(NBClientEngine):
         on_cell: CellListener | None = None,
         **kwargs: Any,
     ) -> Any:
-        """Run the notebook; errors in cells are left in it, where papermill finds and raises them."""
+        """Run the notebook; errors of cells are recorded in it, from where papermill raises them."""
         record = ExecutionRecord(nb, output_path, log_output, progress_bar, autosave_cell_every, on_cell)
         record.notebook_start()
         try:
@@ -74,11 +74,11 @@ class WorkbenchEngine(NBClientEngine):
         execution_timeout: int | None = None,
         **kwargs: Any,
     ) -> Any:
-        """Run the cells; arguments that papermill knows under another name are translated."""
+        """Run the cells; arguments with another name in papermill are translated."""
         kwargs.pop("input_path", None)
         kwargs.pop("startup_timeout", None)
         timeout = kwargs.pop("timeout", None)
-        # A chatty cell drains its output after its reply; four seconds are not enough on a busy machine.
+        # Output may arrive after the reply of its cell; the default of four seconds is too short on a busy machine.
         kwargs.setdefault("iopub_timeout", 60)
         client = WorkbenchClient(
             nb_man,
@@ -95,7 +95,7 @@ class WorkbenchEngine(NBClientEngine):
 
 
 class WorkbenchClient(PapermillNotebookClient):
-    """Papermill's client, with the death of a kernel and a timeout as failures of their cell."""
+    """Papermill's client, which records a dead kernel and a timeout as failures of their cell."""
 
     def execute(self, **kwargs: Any) -> Any:
         """Run all cells up to the first that fails."""
@@ -104,7 +104,7 @@ class WorkbenchClient(PapermillNotebookClient):
             try:
                 healthy = self.papermill_execute_cells()
             except BaseException:
-                self.shutdown_kernel = "immediate"  # a busy kernel would be waited for
+                self.shutdown_kernel = "immediate"  # without waiting for a busy kernel
                 raise
             if healthy:
                 info = self.wait_for_reply(self.kc.kernel_info())
@@ -115,7 +115,7 @@ class WorkbenchClient(PapermillNotebookClient):
         return self.nb
 
     def papermill_execute_cells(self) -> bool:
-        """Run the cells; False when the kernel is not usable any more."""
+        """Run the cells; False if the kernel cannot be used any more."""
         for index, cell in enumerate(self.nb.cells):
             self.nb_man.cell_start(cell, index)
             failure: tuple[str, str] | None = None
@@ -142,7 +142,7 @@ class WorkbenchClient(PapermillNotebookClient):
 
 
 class ExecutionRecord(NotebookExecutionManager):
-    """State of a run in the notebook's metadata, as papermill keeps it, and the notebook on disk.
+    """State of a run in papermill's metadata of the notebook, and the notebook on disk.
 
     Parameters
     ----------
@@ -151,11 +151,11 @@ class ExecutionRecord(NotebookExecutionManager):
     output_path : str or None
         Where it is saved; None saves nothing.
     log_output, progress_bar
-        As papermill has them.
+        See papermill.
     autosave_cell_every : float
         Seconds between two saves; 0 saves only at the start, at a failure and at the end.
     on_cell : CellListener, optional
-        Told of every code cell.
+        Called for every code cell.
     """
 
     def __init__(
@@ -172,12 +172,12 @@ class ExecutionRecord(NotebookExecutionManager):
         self._due = 0.0
 
     def cell_start(self, cell: Any, cell_index: int | None = None, **kwargs: Any) -> None:
-        """A cell begins."""
+        """Record the start of a cell."""
         super().cell_start(cell, cell_index, **kwargs)
-        self._tell(cell, cell_index, "started")
+        self._notify(cell, cell_index, "started")
 
     def cell_crash(self, cell: Any, cell_index: int, name: str, message: str) -> None:
-        """The kernel could not finish a cell: say so in its output, where every reader looks."""
+        """Record in the output of a cell that the kernel could not finish it."""
         self.cell_exception(cell, cell_index=cell_index)
         text = f"{name}: {message}"
         cell.outputs.append(
@@ -185,15 +185,15 @@ class ExecutionRecord(NotebookExecutionManager):
         )
 
     def cell_complete(self, cell: Any, cell_index: int | None = None, **kwargs: Any) -> None:
-        """A cell is over, well or not."""
+        """Record the end of a cell."""
         super().cell_complete(cell, cell_index, **kwargs)
         failed = cell.metadata.papermill["status"] == self.FAILED
         if failed:
             self.save(force=True)
-        self._tell(cell, cell_index, "failed" if failed else "completed")
+        self._notify(cell, cell_index, "failed" if failed else "completed")
 
     def notebook_complete(self, **kwargs: Any) -> None:
-        """The run is over; a cell that was not reached stays ``pending``."""
+        """Record the end of the run; cells that were not reached stay ``pending``."""
         self.end_time = self.now()
         self.nb.metadata.papermill["end_time"] = self.end_time.isoformat()
         if self.start_time is not None:
@@ -202,14 +202,11 @@ class ExecutionRecord(NotebookExecutionManager):
         self.save(force=True)
 
     def autosave_cell(self, **kwargs: Any) -> None:
-        """Output of a running cell arrived."""
+        """Save output of a running cell, if a save is due."""
         self.save()
 
     def save(self, *, force: bool = False, nb: Any = None, **kwargs: Any) -> None:
-        """Save the notebook if it is time, or if it must be.
-
-        A save that was not asked for may fail: the next one, or the last one, will tell.
-        """
+        """Save the notebook if a save is due, or if `force` is set; only then a failure is raised."""
         self.nb = nb or self.nb
         begin = time.monotonic()
         if not self.output_path or (begin < self._due and not force):
@@ -224,16 +221,16 @@ class ExecutionRecord(NotebookExecutionManager):
         pause = max(self.autosave_cell_every, cost / _SAVE_SHARE) if self.autosave_cell_every else float("inf")
         self._due = begin + cost + pause
 
-    def _tell(self, cell: Any, index: int | None, status: CellStatus) -> None:
+    def _notify(self, cell: Any, index: int | None, status: CellStatus) -> None:
         if self._on_cell and index is not None and cell.cell_type == "code" and cell.source.strip():
             self._on_cell(index, status)
 
 
 def write_executed(notebook: Any, path: str) -> None:
-    """Save a notebook where papermill would, atomically when that is a local file."""
+    """Save a notebook where papermill would, atomically if that is a local file."""
     handler = papermill_io.get_handler(path)
     if isinstance(handler, LocalHandler):
-        # The handler remembers the folder that papermill was called in, before it went to that of the kernel.
+        # The handler has the folder in which papermill was called, before it changed to that of the kernel.
         write_atomic(Path(handler._cwd or "") / path, nbformat.writes(notebook))
     else:
         write_ipynb(notebook, path)

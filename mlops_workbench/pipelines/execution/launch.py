@@ -1,4 +1,4 @@
-"""A planned run written into its folder, and its runner process started."""
+"""Writes a planned run to its folder, and starts its runner process."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from mlops_workbench.pipelines.runs.folder import (
 
 
 def write_run(workspace: Workspace, folder: RunFolder, plan: Plan, reason: str) -> None:
-    """Write a planned run into its folder; the request comes last, and with it the run exists.
+    """Write a planned run to its folder; the request is written last, since it makes the run exist.
 
     Raises
     ------
@@ -67,7 +67,7 @@ def write_run(workspace: Workspace, folder: RunFolder, plan: Plan, reason: str) 
 
 
 def _write_stage(folder: RunFolder, stage: StagePlan) -> StageRequest:
-    """Prepare the copy that will run: the user's notebook is read here for the last time."""
+    """Write the copy that will run; later edits of the user's notebook have no effect on it."""
     source = read_notebook(stage.notebook)
     values = {**stage.params, **stage.files}
     try:
@@ -94,8 +94,8 @@ def _write_stage(folder: RunFolder, stage: StagePlan) -> StageRequest:
 
 
 def launch_runner(workspace: Workspace, folder: RunFolder) -> None:
-    """Start the runner of a written run, in a session of its own, and record which process it is."""
-    # A run that is started from within a stage, or from a notebook that belongs to a run, is a run of its own.
+    """Start the runner of a written run, detached, and record its process."""
+    # A run that is started in a stage, or in a notebook of a run, is independent of that run.
     environment = {key: value for key, value in os.environ.items() if key not in ("MLOPS_RUN_UID", "MLOPS_EXPERIMENT")}
     environment["MLOPS_WORKSPACE"] = str(workspace.root)
     with open(folder.log, "ab") as log:
@@ -108,14 +108,14 @@ def launch_runner(workspace: Workspace, folder: RunFolder) -> None:
             env=environment,
             start_new_session=True,
         )
-    # Not reaped yet, so that its id is still its own even if it has ended.
+    # Before the process is reaped, so that its id is not reused.
     identity = ProcessIdentity.of(process.pid) or ProcessIdentity(process.pid, 0.0)
     append_event(folder.events, Launched(now_ms(), identity))
     threading.Thread(target=process.wait, daemon=True, name=f"pipeline-run-{process.pid}").start()
 
 
 def shown(value: object) -> Scalar:
-    """A value in the form that lists, JSON and the tracking store show."""
+    """A value as a scalar: containers as JSON, other values as text."""
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     return json.dumps(value, default=str, ensure_ascii=False) if isinstance(value, (list, tuple, dict)) else str(value)

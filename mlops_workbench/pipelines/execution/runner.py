@@ -1,7 +1,7 @@
 """The process of a pipeline run: ``python -m mlops_workbench.pipelines.execution.runner <run folder>``.
 
-It starts a process per stage, as many at a time as allowed, and writes what happens to the run's log and to
-the journal. It needs nobody: Jupyter, the control plane and the shell that asked for the run may all end.
+It starts a process per stage, as many at a time as allowed, and writes events to the run's log and to the journal.
+It does not depend on the process that requested the run.
 """
 
 from __future__ import annotations
@@ -38,8 +38,9 @@ from mlops_workbench.pipelines.runs.folder import RunFolder, RunRequest, StageJo
 
 _POLL_SECONDS = 0.05
 _GRACE_SECONDS = 15.0  # for a stopped stage to end its kernel and save its notebook
-_TIMEOUT_GRACE_SECONDS = 60.0  # after which a stage that does not keep its own timeout is ended
+_TIMEOUT_GRACE_SECONDS = 60.0  # for a stage to end itself after its timeout
 _STATUS = {"succeeded": "FINISHED", "failed": "FAILED", "cancelled": "KILLED"}
+_LOG = "process.log"
 
 
 @dataclass
@@ -96,7 +97,7 @@ class Runner:
             tags={PIPELINE: request.pipeline, PIPELINE_RUN: request.id, REASON: request.reason},
         )
         append_event(self._folder.events, RunStarted(now_ms(), self._parent.uid))
-        # Who cancels a run before it has a process can only leave word.
+        # A run may be cancelled before it has a process that can receive a signal.
         if any(isinstance(event, CancelRequested) for event in read_run_events(self._folder.events)):
             self._stopping = True
         try:
@@ -137,13 +138,23 @@ class Runner:
                 self._start(stage, 1)
 
     def _skip(self) -> None:
-        """Stages that wait for one that will never succeed; the order is topological, so once is enough."""
+        """Skip stages whose needed stages did not succeed; one pass, since the order is topological."""
         for stage in self._request.stages:
             lost = [needed for needed in stage.needs if self._states[needed] in ("failed", "skipped", "cancelled")]
             if self._states[stage.name] == "pending" and lost:
                 self._set(stage.name, "skipped", f"stage '{lost[0]}' did not succeed")
 
     def _start(self, stage: StageRequest, number: int) -> None:
+        job = self._write_job(stage, number)
+        run = self._start_run(stage, number)
+        append_event(self._folder.events, StageStarted(now_ms(), stage.name, number, run.uid))
+        process = self._start_process(job, run)
+        limit = stage.timeout + _TIMEOUT_GRACE_SECONDS if stage.timeout else float("inf")
+        self._states[stage.name] = "running"
+        self._running.append(_Attempt(stage, number, process, run, time.monotonic() + limit))
+
+    def _write_job(self, stage: StageRequest, number: int) -> Path:
+        """Prepare the folders of an attempt, and write the job of its process."""
         folder, name = self._folder, stage.name
         attempt = folder.attempt(name, number)
         attempt.mkdir(parents=True)
@@ -151,57 +162,52 @@ class Runner:
         folder.outputs(name).mkdir(parents=True)
         for output in stage.outputs.values():
             Path(output).parent.mkdir(parents=True, exist_ok=True)
-        me = ProcessIdentity.of()
+        runner = ProcessIdentity.of()
         job = StageJob(
             stage=stage,
             copy=str(folder.copy(name)),
             executed=str(folder.executed(name, number)),
             events=str(folder.attempt_events(name, number)),
-            runner_pid=me.pid if me else os.getpid(),
-            runner_started=me.started if me else 0.0,
+            runner_pid=runner.pid if runner else os.getpid(),
+            runner_started=runner.started if runner else 0.0,
         )
         write_struct(attempt / "stage.json", job)
+        return attempt / "stage.json"
+
+    def _start_run(self, stage: StageRequest, number: int) -> ActiveRun:
+        tags = {PIPELINE: self._request.pipeline, PIPELINE_RUN: self._request.id, STAGE: stage.name}
+        tags |= {f"{INPUT_PREFIX}{name}": source for name, source in stage.inputs.items()}
         run = self._session.start_run(
-            name,
+            stage.name,
             experiment=self._request.experiment,
             kind="stage",
             parent_uid=self._parent.uid,
             notebook=stage.source,
-            tags=self._tags(stage, number),
+            tags=tags | ({ATTEMPT: str(number)} if number > 1 else {}),
         )
         run.log_params(dict(stage.params))
+        return run
+
+    def _start_process(self, job: Path, run: ActiveRun) -> subprocess.Popen[bytes]:
         environment = {
-            # Stages run beside each other, an endpoint and a kernel: threads that spin while they wait for
-            # their peers made the same training take ten times as long.
+            # Stages run beside each other, an endpoint and a kernel: with threads that spin while they wait, the same
+            # training took ten times as long.
             "OMP_WAIT_POLICY": "PASSIVE",
             **os.environ,
             "MLOPS_WORKSPACE": str(self._workspace.root),
             "MLOPS_RUN_UID": run.uid,
             "MLOPS_EXPERIMENT": self._request.experiment,
         }
-        append_event(folder.events, StageStarted(now_ms(), name, number, run.uid))
-        with open(attempt / "process.log", "ab") as log:
-            # -P: a module beside the notebook must not stand for one of the workbench's.
-            process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "mlops_workbench.pipelines.execution.stage", str(attempt / "stage.json")],
+        with open(job.with_name(_LOG), "ab") as log:
+            # -P: a module beside the notebook must not shadow an installed one.
+            return subprocess.Popen(
+                [sys.executable, "-P", "-m", "mlops_workbench.pipelines.execution.stage", str(job)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                cwd=attempt,
+                cwd=job.parent,
                 env=environment,
             )
-        limit = stage.timeout + _TIMEOUT_GRACE_SECONDS if stage.timeout else float("inf")
-        self._states[name] = "running"
-        self._running.append(_Attempt(stage, number, process, run, time.monotonic() + limit))
-
-    def _tags(self, stage: StageRequest, number: int) -> dict[str, str]:
-        tags = {
-            PIPELINE: self._request.pipeline,
-            PIPELINE_RUN: self._request.id,
-            STAGE: stage.name,
-        }
-        tags |= {f"{INPUT_PREFIX}{name}": source for name, source in stage.inputs.items()}
-        return tags | ({ATTEMPT: str(number)} if number > 1 else {})
 
     def _enforce(self, attempt: _Attempt) -> None:
         now = time.monotonic()
@@ -240,18 +246,18 @@ class Runner:
     def _ended(self, attempt: _Attempt) -> AttemptEnded:
         stage, number = attempt.stage, attempt.number
         events = read_stage_events(self._folder.attempt_events(stage.name, number))
-        told = next((event for event in events if isinstance(event, AttemptEnded)), None)
-        if told is not None and told.state != "cancelled":
-            return told
+        reported = next((event for event in events if isinstance(event, AttemptEnded)), None)
+        if reported is not None and reported.state != "cancelled":
+            return reported
         if self._stopping:
             return AttemptEnded(now_ms(), "cancelled", "cancelled", "cancelled")
         if time.monotonic() > attempt.deadline:
             message = f"the stage took longer than its timeout of {stage.timeout:g} s"
         else:
             code = attempt.process.returncode
-            how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
-            message = f"the process of the stage {how}"
-        log = self._folder.attempt(stage.name, number) / "process.log"
+            reason = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+            message = f"the process of the stage {reason}"
+        log = self._folder.attempt(stage.name, number) / _LOG
         return AttemptEnded(now_ms(), "failed", message, message, log.read_text(errors="replace")[-10_000:])
 
     def _set(self, name: str, state: str, message: str) -> None:
@@ -281,7 +287,7 @@ def main(arguments: list[str]) -> int:
     folder = RunFolder(Path(arguments[0]))
     try:
         return 0 if Runner(folder).run() == "succeeded" else 1
-    except Exception as error:  # noqa: BLE001 - the outermost frame of the process: whatever it was must be told
+    except Exception as error:  # noqa: BLE001 - the outermost frame of the process: any error must be recorded
         traceback.print_exc()
         message = error.message if isinstance(error, WorkbenchError) else f"{type(error).__name__}: {error}"
         append_event(folder.events, RunEnded(now_ms(), "failed", f"the runner failed: {message}"))

@@ -1,7 +1,7 @@
 """The process of one attempt at a stage: ``python -m mlops_workbench.pipelines.execution.stage <stage.json>``.
 
-A process of its own because papermill changes the working folder of the whole process, and because memory,
-file descriptors and a crash then end with the stage.
+It is a process of its own because papermill changes the working folder of the process, and because its memory and file
+descriptors are then freed, and a crash contained.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _MESSAGE = 2000
 
 
 class StageStopped(KeyboardInterrupt):
-    """The attempt was asked to end. A KeyboardInterrupt, because an event loop lets no other exception out."""
+    """The attempt was asked to end; a KeyboardInterrupt, since an event loop passes on no other exception."""
 
 
 def main(arguments: list[str]) -> int:
@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> int:
         ended = _run(job)
     except KeyboardInterrupt:
         ended = AttemptEnded(now_ms(), "cancelled", "stopped")
-    except Exception as error:  # noqa: BLE001 - the outermost frame of the process: whatever it was must be told
+    except Exception as error:  # noqa: BLE001 - the outermost frame of the process: any error must be recorded
         message = error.message if isinstance(error, WorkbenchError) else f"{type(error).__name__}: {error}"
         ended = AttemptEnded(now_ms(), "failed", message[:_MESSAGE], message[:_MESSAGE], traceback.format_exc())
     append_event(Path(job.events), ended)
@@ -51,8 +51,8 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(job: StageJob) -> AttemptEnded:
-    # These cost a second to import, and only nbformat's check of web addresses and papermill's HDFS paths,
-    # which no notebook of a pipeline meets, make use of them.
+    # These take a second to import, and are used only for nbformat's check of URLs and papermill's HDFS paths, which
+    # pipelines do not have.
     sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
     sys.modules.setdefault("pyarrow", None)  # type: ignore[arg-type]
     import papermill
@@ -70,7 +70,7 @@ def _run(job: StageJob) -> AttemptEnded:
     try:
         papermill.execute_notebook(
             read_notebook(Path(job.copy)),
-            # papermill formats paths with the parameters, so that braces of its own have to be doubled.
+            # papermill formats paths with the parameters, so braces in it must be doubled.
             job.executed.replace("{", "{{").replace("}", "}}"),
             engine_name="mlops_workbench",
             kernel_name=stage.kernel,
@@ -98,7 +98,7 @@ def _listener(events: Path) -> Callable[[int, str], None]:
 
 
 def _deadline(timeout: float | None) -> Callable[[Any], float | None]:
-    """For each cell, the seconds that are left of the stage's."""
+    """For each cell, the seconds that are left of the stage's timeout."""
     end = time.monotonic() + timeout if timeout else None
     # nbclient takes 0 for no limit.
     return lambda cell: None if end is None else max(0.001, end - time.monotonic())
@@ -108,7 +108,7 @@ def _failure(stage: StageRequest, error: Any) -> AttemptEnded:
     name, value = str(error.ename), str(error.evalue)
     if name == "CellTimeoutError" and stage.timeout:
         value = f"the stage took longer than its timeout of {stage.timeout:g} s"
-    # Cells are counted from 1 and as in the user's notebook, which has no injected cell.
+    # Cells are numbered from 1 as in the user's notebook, which has no injected cell.
     cell = error.cell_index + (0 if error.cell_index > stage.injected else 1)
     what = value if name in ("DeadKernelError", "CellTimeoutError") else f"{name}: {value}" if value else name
     message = _ANSI.sub("", f"{stage.notebook}, cell {cell}: {what}")[:_MESSAGE]
@@ -118,14 +118,14 @@ def _failure(stage: StageRequest, error: Any) -> AttemptEnded:
 
 
 def _stop(number: int, frame: object) -> None:
-    # Once: what follows is the clean-up, which must not be stopped.
+    # Once only, since the clean-up that follows must not be interrupted.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     raise StageStopped(f"stopped by {signal.Signals(number).name}")
 
 
 def _watch(runner: ProcessIdentity) -> None:
-    """End when the runner does, so that a killed run leaves no kernel behind."""
+    """End this process when the runner ends, so that a killed run leaves no kernel behind."""
 
     def watch() -> None:
         while runner.alive():

@@ -1,4 +1,4 @@
-"""What happens in a pipeline run, as records of an append-only log: the truth that survives any death."""
+"""Events of a pipeline run, in an append-only log that survives a crash of any process."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Launched(_Event):
 
 
 class RunStarted(_Event):
-    """The runner works; `run_uid` is its run in the tracking store."""
+    """The runner has started; `run_uid` is its run in the tracking store."""
 
     run_uid: str
 
@@ -41,7 +41,7 @@ class StageStarted(_Event):
 
 
 class StageEnded(_Event):
-    """A stage is over: ``succeeded failed cancelled skipped``."""
+    """A stage has ended: ``succeeded failed cancelled skipped``."""
 
     stage: str
     state: str
@@ -49,11 +49,11 @@ class StageEnded(_Event):
 
 
 class CancelRequested(_Event):
-    """Somebody asked to stop the run."""
+    """A user asked to stop the run."""
 
 
 class RunEnded(_Event):
-    """The run is over: ``succeeded failed cancelled``."""
+    """The run has ended: ``succeeded failed cancelled``."""
 
     state: str
     message: str = ""
@@ -66,14 +66,14 @@ class CellStarted(_Event):
 
 
 class CellEnded(_Event):
-    """A cell is done; `status` is ``completed`` or ``failed``."""
+    """A cell has ended; `status` is ``completed`` or ``failed``."""
 
     cell: int
     status: str
 
 
 class AttemptEnded(_Event):
-    """How an attempt at a stage went, told by its own process: ``succeeded failed cancelled``."""
+    """Result of an attempt at a stage, written by its process: ``succeeded failed cancelled``."""
 
     state: str
     message: str = ""
@@ -89,7 +89,7 @@ _stage_decoder = msgspec.json.Decoder(StageEvent)
 
 
 def append_event(path: Path, event: RunEvent | StageEvent) -> None:
-    """Append one event; a single write, so that processes can share a log and none tears a line of another.
+    """Append one event, in a single write so that several processes can append to a log.
 
     Raises
     ------
@@ -124,7 +124,7 @@ def _events(path: Path, decoder: msgspec.json.Decoder[_Kind]) -> Iterator[_Kind]
         lines = path.read_bytes().split(b"\n")
     except FileNotFoundError:
         return
-    for line in lines[:-1]:  # what follows the last line end is being written
-        # A full disk cuts a line short, and the next event then stands on the same line.
+    for line in lines[:-1]:  # text after the last line end is being written
+        # A full disk truncates a line, and the next event is then on the same line.
         with contextlib.suppress(msgspec.DecodeError):
             yield decoder.decode(line)

@@ -1,4 +1,4 @@
-"""The folder of a pipeline run: what was asked for, what happened, and what came out."""
+"""The folder of a pipeline run: request, events and outputs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _Kind = TypeVar("_Kind", bound=msgspec.Struct)
 
 
 class PublishTarget(msgspec.Struct, frozen=True):
-    """Where the model of a run goes: see `PublishSpec`."""
+    """How the model of a run is published: see `PublishSpec`."""
 
     stage: str
     metrics_from: str
@@ -30,19 +30,19 @@ class StageRequest(msgspec.Struct, frozen=True):
     Attributes
     ----------
     notebook : str
-        As the spec names it.
+        Path in the spec.
     source : str
-        Absolute path of the user's notebook, which is only read.
+        Absolute path of the user's notebook.
     kernel : str
         Name of its kernel.
     injected : int
-        Index of the cell that the copy which runs has more than the source.
+        Index of the injected cell in the copy that runs.
     cells : int
-        Code cells of that copy.
+        Number of code cells of that copy.
     params : dict
-        Parameters and constants, in a form to show.
+        Parameters and constants, as scalars.
     inputs, outputs : dict
-        Inputs as the spec says; absolute path of each output.
+        Sources of the inputs in the spec; absolute paths of the outputs.
     timeout : float or None
         Seconds for an attempt.
     """
@@ -62,7 +62,7 @@ class StageRequest(msgspec.Struct, frozen=True):
 
 
 class RunRequest(msgspec.Struct, frozen=True):
-    """A pipeline run as it was checked and asked for; later edits of spec and notebooks do not touch it."""
+    """A pipeline run as it was checked and requested; later edits of spec and notebooks have no effect on it."""
 
     id: str
     pipeline: str
@@ -78,16 +78,14 @@ class RunRequest(msgspec.Struct, frozen=True):
 
 
 class StageJob(msgspec.Struct, frozen=True):
-    """What the process of one attempt at a stage is told.
+    """Input of the process of one attempt at a stage.
 
     Attributes
     ----------
     copy, executed, events : str
-        The prepared notebook, the notebook with outputs, the log of the attempt.
-    runner_pid : int
-        Process without which the attempt has no point.
-    runner_started : float
-        See `core.processes.ProcessIdentity`.
+        Paths of the prepared notebook, the notebook with outputs, and the log of the attempt.
+    runner_pid, runner_started : int, float
+        The runner, whose end ends the attempt: see `core.processes.ProcessIdentity`.
     """
 
     stage: StageRequest
@@ -112,12 +110,12 @@ class RunFolder:
 
     @property
     def request(self) -> Path:
-        """What was asked for; the last file written before the run is started."""
+        """The request, which is the last file written before the run is started."""
         return self.path / "request.json"
 
     @property
     def events(self) -> Path:
-        """What happened."""
+        """Log of the run's events."""
         return self.path / "events.jsonl"
 
     @property
@@ -139,7 +137,7 @@ class RunFolder:
         return self.stage(name) / "notebook.ipynb"
 
     def outputs(self, name: str) -> Path:
-        """What a stage promised to write."""
+        """Folder for the outputs of a stage."""
         return self.stage(name) / "outputs"
 
     def attempt(self, name: str, number: int) -> Path:
@@ -151,21 +149,26 @@ class RunFolder:
         return self.attempt(name, number) / "executed.ipynb"
 
     def attempt_events(self, name: str, number: int) -> Path:
-        """Log of an attempt."""
+        """Log of the events of an attempt."""
         return self.attempt(name, number) / "events.jsonl"
 
     def read_request(self) -> RunRequest:
-        """What was asked for.
+        """Read the request.
 
         Raises
         ------
         NotFound
-            This is no run.
+            The run does not exist.
         """
         try:
             return read_struct(self.request, RunRequest)
         except FileNotFoundError as error:
-            raise NotFound(f"there is no pipeline run '{self.path.name}'", hint="see 'mlops pipeline runs'") from error
+            raise unknown_run(self.path.name) from error
+
+
+def unknown_run(run_id: str) -> NotFound:
+    """The error for a run that does not exist."""
+    return NotFound(f"there is no pipeline run '{run_id}'", hint="'mlops pipeline runs' lists them")
 
 
 def write_struct(path: Path, value: msgspec.Struct) -> None:
@@ -181,7 +184,7 @@ def read_struct(path: Path, kind: type[_Kind]) -> _Kind:
     FileNotFoundError
         There is no such file.
     StorageError
-        It cannot be read, or is not of this kind.
+        The file cannot be read, or is not of this type.
     """
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)

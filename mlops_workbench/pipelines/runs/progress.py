@@ -1,4 +1,4 @@
-"""A pipeline run as its log tells it; pure functions."""
+"""The state of a pipeline run, derived from its events; pure functions."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from mlops_workbench.pipelines.runs.folder import RunRequest
 
 RUNNER_DIED = "runner process died"
 
-#: A run whose launcher died before it could say which process it started.
+#: Time after which a run without a recorded process is considered dead.
 _LAUNCH_MS = 60_000
 
 
 @dataclass
 class _LogState:
-    """What the log says so far."""
+    """State of a run from the events read so far."""
 
     process: ProcessIdentity | None = None
     started: RunStarted | None = None
@@ -39,12 +39,12 @@ class _LogState:
 
 
 def launched_process(events: Iterable[RunEvent]) -> ProcessIdentity | None:
-    """The runner process of a run, None when the log does not name it yet."""
+    """The runner process of a run, None if it is not recorded yet."""
     return next((event.process for event in events if isinstance(event, Launched)), None)
 
 
 def has_ended(events: Iterable[RunEvent]) -> bool:
-    """Whether the log tells the end of the run."""
+    """Whether the run has ended by its log."""
     return any(isinstance(event, RunEnded) for event in events)
 
 
@@ -61,32 +61,32 @@ def fold(
     Parameters
     ----------
     request : RunRequest
-        What was asked for.
+        The request of the run.
     events : iterable of RunEvent
-        The run's log; read after `runner_alive` was found out, so that a runner that ends in between is
-        not taken for dead.
+        The run's log; to be read after `runner_alive` was determined, so that a runner that ends in between is
+        not considered dead.
     cells : callable
-        Events of an attempt at a stage.
+        Returns the events of an attempt at a stage.
     runner_alive : bool
-        Whether the runner process lives.
+        Whether the runner process is alive.
     now : int
         Milliseconds since the epoch.
     """
-    story = _LogState()
+    log_state = _LogState()
     stages = {
         stage.name: StageRun(stage.name, stage.notebook, "pending", cells_total=stage.cells) for stage in request.stages
     }
     attempts: dict[str, int] = {}
     for event in events:
-        story.last_ms = max(story.last_ms, event.at_ms)
+        log_state.last_ms = max(log_state.last_ms, event.at_ms)
         if isinstance(event, Launched):
-            story.process = event.process
+            log_state.process = event.process
         elif isinstance(event, RunStarted):
-            story.started = event
+            log_state.started = event
         elif isinstance(event, RunEnded):
-            story.ended = event
+            log_state.ended = event
         elif isinstance(event, CancelRequested):
-            story.cancelled = True
+            log_state.cancelled = True
         elif isinstance(event, StageStarted) and event.stage in stages:
             attempts[event.stage] = event.attempt
             stage = stages[event.stage]
@@ -102,10 +102,10 @@ def fold(
                 stages[event.stage], state=cast(StageState, event.state), end_ms=event.at_ms, message=event.message
             )
     for name, attempt in attempts.items():
-        seen = cells(name, attempt)
-        stages[name] = replace(stages[name], cells=sum(isinstance(event, CellEnded) for event in seen))
-        story.last_ms = max([story.last_ms, *(event.at_ms for event in seen)])
-    state, message, end_ms = _state(request, story, runner_alive, now)
+        found = cells(name, attempt)
+        stages[name] = replace(stages[name], cells=sum(isinstance(event, CellEnded) for event in found))
+        log_state.last_ms = max([log_state.last_ms, *(event.at_ms for event in found)])
+    state, message, end_ms = _state(request, log_state, runner_alive, now)
     if state in ("failed", "cancelled"):
         stages = {name: _closed(stage, state, message, end_ms) for name, stage in stages.items()}
     return PipelineRun(
@@ -114,7 +114,7 @@ def fold(
         state=state,
         reason=request.reason,
         params=dict(request.params),
-        run_uid=story.started.run_uid if story.started else "",
+        run_uid=log_state.started.run_uid if log_state.started else "",
         start_ms=request.created_ms,
         end_ms=end_ms,
         stages=list(stages.values()),
@@ -122,21 +122,21 @@ def fold(
     )
 
 
-def _state(request: RunRequest, story: _LogState, alive: bool, now: int) -> tuple[PipelineState, str, int]:
-    if story.ended:
-        return cast(PipelineState, story.ended.state), story.ended.message, story.ended.at_ms
-    gone = not alive if story.process else now - request.created_ms > _LAUNCH_MS
-    if gone:
-        # When it died nobody knows: the last that was heard stands for it, and stays the same.
-        end_ms = story.last_ms or request.created_ms
-        return ("cancelled", "cancelled", end_ms) if story.cancelled else ("failed", RUNNER_DIED, end_ms)
-    if story.started:
-        return "running", "cancelling" if story.cancelled else "", 0
+def _state(request: RunRequest, log_state: _LogState, alive: bool, now: int) -> tuple[PipelineState, str, int]:
+    if log_state.ended:
+        return cast(PipelineState, log_state.ended.state), log_state.ended.message, log_state.ended.at_ms
+    dead = not alive if log_state.process else now - request.created_ms > _LAUNCH_MS
+    if dead:
+        # The time of death is unknown; the last event is used, which does not change any more.
+        end_ms = log_state.last_ms or request.created_ms
+        return ("cancelled", "cancelled", end_ms) if log_state.cancelled else ("failed", RUNNER_DIED, end_ms)
+    if log_state.started:
+        return "running", "cancelling" if log_state.cancelled else "", 0
     return "pending", "", 0
 
 
 def _closed(stage: StageRun, state: PipelineState, message: str, end_ms: int) -> StageRun:
-    """A stage of a run that is over without the stage having been told."""
+    """A stage of an ended run whose own end was not recorded."""
     if stage.state == "running":
         return replace(stage, state=cast(StageState, state), end_ms=end_ms, message=message)
     if stage.state == "pending":
