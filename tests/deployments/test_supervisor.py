@@ -1,4 +1,4 @@
-"""Endpoints as processes: started, switched, adopted, brought back and stopped."""
+"""Endpoints as processes: started, switched, adopted, restarted and stopped."""
 
 from __future__ import annotations
 

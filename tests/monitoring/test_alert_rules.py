@@ -77,7 +77,7 @@ def test_while_an_alert_is_open_nothing_new_is_raised() -> None:
         assert decide(windows(story), past, SETTINGS, endpoint="e") == []
 
 
-def test_quality_after_drift_replaces_the_alert_because_it_is_graver() -> None:
+def test_quality_after_drift_replaces_the_alert() -> None:
     past = settle(windows("dd"), [])
     past = settle(windows("dbb"), past, now=2)
     old, new = past
@@ -87,7 +87,7 @@ def test_quality_after_drift_replaces_the_alert_because_it_is_graver() -> None:
     assert decide(windows("dbbb"), past, SETTINGS, endpoint="e") == []
 
 
-def test_truth_that_comes_late_makes_past_windows_graver_too() -> None:
+def test_late_truth_escalates_alerts_of_past_windows() -> None:
     past = settle(windows("dddd"), [])
     (_, new) = settle(windows("bbbd"), past, now=2)
     assert (new.kind, new.window, new.resolved_ms) == ("drift+quality", "w2", 0)

@@ -54,7 +54,7 @@ def test_nothing_logged_gives_no_windows(traffic: Traffic, trained: Path) -> Non
     assert run(traffic, trained) == []
 
 
-def test_a_quiet_day_a_drifted_day_and_a_worse_day_are_told_apart(traffic: Traffic, trained: Path) -> None:
+def test_a_normal_a_drifted_and_a_degraded_day_are_distinguished(traffic: Traffic, trained: Path) -> None:
     regression(traffic, 0)
     regression(traffic, 1, shift=0.5)
     regression(traffic, 2, error=1.5)
@@ -68,7 +68,7 @@ def test_a_quiet_day_a_drifted_day_and_a_worse_day_are_told_apart(traffic: Traff
     assert [window.label for window in (quiet, drifted, worse)] == ["2013-04-01", "2013-04-02", "2013-04-03"]
 
 
-def test_windows_of_too_few_rows_get_a_note_and_no_verdict(traffic: Traffic, trained: Path) -> None:
+def test_windows_of_too_few_rows_are_not_evaluated_and_have_a_note(traffic: Traffic, trained: Path) -> None:
     regression(traffic, 0, rows=150, shift=3, error=9)
     (window,) = run(traffic, trained)
     assert (window.drifted, window.degraded, window.features, window.rows) == (False, False, [], 150)

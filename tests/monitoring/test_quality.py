@@ -58,7 +58,7 @@ def test_text_cannot_have_a_mean_error_so_it_is_counted() -> None:
         check_metric("acuracy")
 
 
-def test_the_loss_is_relative_and_knows_which_way_is_worse() -> None:
+def test_the_loss_is_relative_and_has_the_direction_of_the_metric() -> None:
     assert relative_loss(12.0, 10.0, "mae") == pytest.approx(0.2)
     assert relative_loss(0.72, 0.9, "accuracy") == pytest.approx(0.2)
     assert relative_loss(0.95, 0.9, "f1") < 0

@@ -86,7 +86,7 @@ def test_the_same_model_is_registered_once(house: House) -> None:
     assert house.registry.register(first, "other").version == 1
 
 
-def test_what_cannot_be_registered_is_told_with_what_to_do(house: House) -> None:
+def test_a_refused_registration_says_what_to_do(house: House) -> None:
     uid = house.recorder.start("bare")
     house.recorder.end(uid)
     house.ingest.drain(uid)
@@ -220,7 +220,7 @@ def test_a_promotion_cut_short_leaves_a_champion_and_is_finished_by_the_next(
     assert registry.store.model("m").tags == {}
 
 
-def test_an_export_is_whole_checked_and_mended(house: House) -> None:
+def test_an_export_is_complete_verified_and_repaired(house: House) -> None:
     run = house.run("tree", 1.0)
     house.registry.register(run, "m")
     folder = house.registry.export("m", 1)
@@ -277,7 +277,7 @@ def test_versions_made_by_plain_mlflow_are_shown_and_exported(house: House) -> N
     assert (folder / "mlops" / "manifest.json").is_file()
 
 
-def test_lists_look_at_no_model_file(house: House) -> None:
+def test_lists_read_no_model_files(house: House) -> None:
     run = house.run("tree", 1.0)
     house.registry.register(run, "m")
     shutil.rmtree(house.ingest.workspace.artifacts)

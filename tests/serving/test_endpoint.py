@@ -1,4 +1,4 @@
-"""Versions side by side, guards, metrics, and bodies that nobody would send."""
+"""Versions side by side, guards, metrics, and arbitrary bodies."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_a_request_finishes_on_the_version_it_began_with(cases: Cases, serve: Se
     assert endpoint.v2({"inputs": inputs}).json()["model_version"] == "2"
 
 
-def test_a_failure_of_the_model_is_a_500_that_tells_nothing_of_the_inside(cases: Cases, serve: Serve) -> None:
+def test_a_failure_of_the_model_is_a_500_without_internal_details(cases: Cases, serve: Serve) -> None:
     endpoint = serve(cases("linear").folder)
 
     class Broken:

@@ -190,7 +190,7 @@ def _load(folder: ModelFolder, settings: ServingSettings) -> Any:
         raise InvalidModel(
             f"the model cannot be loaded: {type(error).__name__}: {_first_line(error)}",
             where=str(folder.path),
-            hint="was it saved with another version of scikit-learn?",
+            hint="check that it was saved with the installed version of scikit-learn",
         ) from error
 
 

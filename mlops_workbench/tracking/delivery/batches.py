@@ -337,7 +337,7 @@ class BatchDelivery:
                 )
             except PERMANENT as error:
                 # Refused since its experiment was deleted: the next attempt restores that.
-                self.store.forget_experiments()
+                self.store.clear_experiments()
                 raise Unavailable(f"MLflow refused to create a run: {error.message}", where=error.where) from error
         elif parent_id:
             self.store.set_tags(run_id, {PARENT_RUN_ID: parent_id})

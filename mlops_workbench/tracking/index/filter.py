@@ -242,12 +242,11 @@ class _Parser:
         while at < len(self._text):
             found = _TOKEN.match(self._text, at)
             if found is None:
-                odd = _Token("odd", self._text[at], at)
-                quotes = odd.text in "'\"`"
-                hint = (
-                    f"close the {odd.text}" if quotes else "put names with such characters into backquotes: tags.`a b`"
-                )
-                raise self._error(f"{odd.text} is not {'closed' if quotes else 'understood'}", odd, hint)
+                wrong = _Token("wrong", self._text[at], at)
+                if wrong.text in "'\"`":
+                    raise self._error(f"{wrong.text} is not closed", wrong, f"close the {wrong.text}")
+                hint = "put names with such characters into backquotes: tags.`a b`"
+                raise self._error(f"{wrong.text} is not allowed here", wrong, hint)
             if found.lastgroup != "space":
                 tokens.append(_Token(str(found.lastgroup), found.group(), at))
             at = found.end()

@@ -44,7 +44,7 @@ class MetricRows:
         self._points: dict[tuple[str, str], list[tuple[int, int, float | None, str | None]]] = {}
 
     def clear(self) -> None:
-        """Forget what was added."""
+        """Drop what was added."""
         self.last_ms.clear()
         self._points.clear()
 

@@ -16,7 +16,7 @@ REBUILD_HINT = "delete the file: it is a cache, and is rebuilt from the journals
 
 _SCHEMA = """
 CREATE TABLE state (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
--- `store` tells of which MLflow the ids and the runs of others are.
+-- `store` identifies the MLflow of the ids and of the runs of others.
 INSERT INTO state VALUES ('revision', 0), ('restored', 0), ('series', 0), ('points', 0), ('store', '');
 
 CREATE TABLE cursors (
@@ -29,8 +29,8 @@ CREATE TABLE sessions (
     due_ms INTEGER NOT NULL, last_ms INTEGER NOT NULL, ended INTEGER NOT NULL, gone INTEGER NOT NULL
 ) WITHOUT ROWID;
 
--- A row is there with the first record of a run. `started` is 1 once its RunStart was read, and -1 when it was deleted
--- in MLflow. `origin` is empty for runs of the journals here, 'mlflow' for those that were read from MLflow.
+-- A row is inserted with the first record of a run. `started` is 1 once its RunStart was read, and -1 if it was deleted
+-- in MLflow. `origin` is empty for journalled runs, 'mlflow' for those that were read from MLflow.
 CREATE TABLE runs (
     uid TEXT PRIMARY KEY, started INTEGER NOT NULL DEFAULT 0, run_id TEXT NOT NULL DEFAULT '',
     experiment TEXT NOT NULL DEFAULT '', name TEXT NOT NULL DEFAULT '', kind TEXT NOT NULL DEFAULT 'run',
@@ -38,7 +38,7 @@ CREATE TABLE runs (
     last_ms INTEGER NOT NULL DEFAULT 0, parent_uid TEXT NOT NULL DEFAULT '', notebook TEXT NOT NULL DEFAULT '',
     error TEXT NOT NULL DEFAULT '', reaped INTEGER NOT NULL DEFAULT 0, user TEXT NOT NULL DEFAULT '',
     origin TEXT NOT NULL DEFAULT '',
-    -- The last start of a run that was carried on, and the sessions that wrote this and its end.
+    -- The last start of a run that was resumed, and the sessions that wrote this start and the end.
     resumed_ms INTEGER NOT NULL DEFAULT 0, resumed_by TEXT NOT NULL DEFAULT '', ended_by TEXT NOT NULL DEFAULT ''
 ) WITHOUT ROWID;
 CREATE INDEX runs_by_start ON runs (start_ms, uid);
@@ -58,12 +58,12 @@ CREATE INDEX run_sessions_by_session ON run_sessions (session);
 
 CREATE TABLE params (uid TEXT, name TEXT, value TEXT NOT NULL, number REAL, PRIMARY KEY (uid, name)) WITHOUT ROWID;
 CREATE INDEX params_by_value ON params (name, value);
--- Parameters that have the default of the class of an estimator that was seen.
+-- Parameters that have the default value of the estimator's class.
 CREATE TABLE defaults (uid TEXT, name TEXT, PRIMARY KEY (uid, name)) WITHOUT ROWID;
 CREATE INDEX params_by_number ON params (name, number, value);
 CREATE TABLE tags (uid TEXT, name TEXT, value TEXT NOT NULL, PRIMARY KEY (uid, name)) WITHOUT ROWID;
 CREATE INDEX tags_by_value ON tags (name, value);
--- Last value of each metric: that of the highest (step, time, value). See index_metrics for `value` and `text`.
+-- Last value of each metric: that of the highest (step, time, value). See IndexedValue for `value` and `text`.
 CREATE TABLE metrics (
     uid TEXT, name TEXT, step INTEGER NOT NULL, at_ms INTEGER NOT NULL, value REAL, text TEXT,
     points INTEGER NOT NULL, series INTEGER NOT NULL, PRIMARY KEY (uid, name)

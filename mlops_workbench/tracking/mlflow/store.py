@@ -134,7 +134,7 @@ class TrackingStore:
                     self.on_restore(str(found.experiment_id))
             return str(found.experiment_id)
 
-    def forget_experiments(self) -> None:
+    def clear_experiments(self) -> None:
         """Clear the cache of experiment ids, after one was refused."""
         with self._experiments_lock:
             self._experiments.clear()

@@ -207,7 +207,7 @@ class ForwardingStore(AbstractStore):
         with as_mlflow_errors():
             self.real.deliver()
             getattr(self.real.store, name)(experiment_id, *args)
-            self.real.tracking.forget_experiments()
+            self.real.tracking.clear_experiments()
 
 
 def _after_fork_in_child() -> None:

@@ -90,7 +90,7 @@ class RealStore:
     def note_restored(self, *, uid: str = "", experiment_id: str = "") -> None:
         """Note that a run, or those of an experiment, were restored and can be delivered to again."""
         self._delivery_log().resume(uid=uid, experiment_id=experiment_id)
-        self.tracking.forget_experiments()
+        self.tracking.clear_experiments()
 
     def _delivery_log(self) -> DeliveryLog:
         with self._log_lock:

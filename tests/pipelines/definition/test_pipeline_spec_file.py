@@ -1,4 +1,4 @@
-"""Specs are read, and what is wrong in them is named with file and line."""
+"""Specs are read, and errors in them have file and line."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def test_what_is_wrong_is_named_with_its_line(tmp_path: Path, text: str, line: i
         "publish: {stage: a, as: m, gate: ['" + "-" * 50_000 + "mae < 1']}",
     ],
 )
-def test_what_is_nested_without_end_is_refused_in_few_words(tmp_path: Path, text: str) -> None:
+def test_endless_nesting_is_refused_with_a_short_message(tmp_path: Path, text: str) -> None:
     file = tmp_path / "deep.yaml"
     file.write_text(text)
     with pytest.raises(SpecError, match=r"nested|condition") as raised:

@@ -1,4 +1,4 @@
-"""Papermill with the workbench's engine: true records of what became of a notebook."""
+"""Papermill with the workbench's engine: correct records of the execution of a notebook."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_a_kernel_that_does_not_start_leaves_no_cell_completed(tmp_path: Path) -
     assert [cell["metadata"]["papermill"]["status"] for cell in executed["cells"]] == ["pending", "pending"]
 
 
-def test_saves_stretch_when_saving_is_slow_and_a_failed_one_is_not_the_end(
+def test_saves_are_rarer_when_saving_is_slow_and_a_failed_one_is_repeated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [100.0]

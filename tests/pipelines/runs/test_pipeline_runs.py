@@ -1,4 +1,4 @@
-"""Whole runs: real papermill, real kernels, and what is left when something dies."""
+"""Complete runs with real papermill and kernels, and the state after a process dies."""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ def test_what_a_notebook_logs_goes_into_the_run_of_its_stage(place: Workspace, t
     assert [metrics.values for metrics in found if metrics.origin == "logged"] == [{"error": 1.5}]
 
 
-def test_what_to_publish_is_told_for_a_run_that_succeeded(place: Workspace, three: PipelineRun) -> None:
+def test_a_succeeded_run_has_a_model_to_publish(place: Workspace, three: PipelineRun) -> None:
     train, evaluate = stage(three, "train").run_uid, stage(three, "evaluate").run_uid
     expected = service.PublishRequest(train, evaluate, "counts", "champion", ["error < 5"])
     assert service.read_publish(place, three.id) == expected
@@ -219,7 +219,7 @@ def test_pipelines_are_listed_with_their_problems(place: Workspace, three: Pipel
         ("circle", {}, SpecError, r"circle\.yaml:4.*a -> b -> a"),
     ],
 )
-def test_what_is_wrong_is_told_before_anything_is_started(
+def test_errors_are_raised_before_anything_is_started(
     place: Workspace, three: PipelineRun, name: str, params: dict[str, object], error: type, message: str
 ) -> None:
     circle = place.pipeline_specs / "circle.yaml"
@@ -313,7 +313,7 @@ def test_a_stage_that_takes_too_long_is_ended(place: Workspace, failing: Pipelin
     assert end.status == "FAILED"
 
 
-def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     workspace = Workspace.init(tmp_path)
     write(workspace.pipeline_specs / "one.ipynb", "1")
     (workspace.pipeline_specs / "one.yaml").write_text("version: 1\nstages: {one: {notebook: one.ipynb}}")
@@ -322,7 +322,7 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
         service.start_run(workspace, "one", {})
 
 
-def test_a_kernel_that_is_not_installed_is_told_before_the_start(tmp_path: Path) -> None:
+def test_a_kernel_that_is_not_installed_is_an_error_before_the_start(tmp_path: Path) -> None:
     workspace = Workspace.init(tmp_path)
     path = write(workspace.pipeline_specs / "one.ipynb", "1")
     path.write_text(path.read_text().replace('"python3"', '"no-such"'))
@@ -387,7 +387,7 @@ def test_a_cancelled_run_ends_its_kernel_and_keeps_what_it_did(place: Workspace)
         service.cancel_run(place, run.id)
 
 
-def test_a_killed_runner_is_seen_and_leaves_no_process(place: Workspace) -> None:
+def test_a_killed_runner_is_detected_and_leaves_no_process(place: Workspace) -> None:
     run, processes = sleeping(place)
     runner = launched_process(read_run_events(service.run_folder(place, run.id) / "events.jsonl"))
     assert runner is not None

@@ -1,4 +1,4 @@
-"""What is on disk is what was answered, and the disk never stands in the way of an answer."""
+"""The logs have what was answered, and a failing disk does not affect answers."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_no_row_is_lost_or_doubled_under_load_and_duckdb_reads_it(
     assert duckdb.execute(query, [pattern]).fetchone() == (500, 500)
 
 
-def test_a_folder_that_cannot_be_written_costs_the_log_and_no_request(
+def test_a_folder_that_cannot_be_written_drops_log_rows_and_fails_no_request(
     cases: Cases, serve: Serve, tmp_path: Path
 ) -> None:
     endpoint = serve(cases("linear").folder)
@@ -186,7 +186,7 @@ def feedback(endpoint: Endpoint) -> list[dict[str, Any]]:
     return pq.read_table(endpoint.folder / "feedback").to_pylist()
 
 
-def test_rows_that_no_table_can_hold_cost_the_log_only_themselves(tmp_path: Path) -> None:
+def test_rows_that_no_table_can_hold_are_the_only_ones_dropped(tmp_path: Path) -> None:
     log = PredictionLog(tmp_path, seconds=0.1, rows=1000)
     too_large = Prediction({"predict": np.array([2**64 - 1, 1], dtype=np.uint64)})
     log.append(dataclasses.replace(answered(2, "odd"), prediction=too_large, version=2))
@@ -196,7 +196,7 @@ def test_rows_that_no_table_can_hold_cost_the_log_only_themselves(tmp_path: Path
     assert set(pq.read_table(tmp_path)["request_id"].to_pylist()) == {"fine"}
 
 
-def test_feedback_of_a_request_that_was_given_up_stops_no_other(tmp_path: Path) -> None:
+def test_feedback_of_a_cancelled_request_blocks_no_other(tmp_path: Path) -> None:
     log = FeedbackLog(tmp_path)
     outcomes = Outcomes(["r"], [0], [1.0], [datetime(2024, 5, 1)])
     given_up = [log.submit(outcomes) for _ in range(20)]

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol as clients meet it."""
+"""The Open Inference Protocol as clients use it."""
 
 from __future__ import annotations
 
@@ -254,7 +254,7 @@ def test_metadata_of_a_model_of_arrays_is_one_matrix(cases: Cases, serve: Serve)
     assert metadata["outputs"] == [{"name": "predict", "datatype": "FP64", "shape": [-1, 2]}]
 
 
-def test_before_a_version_is_loaded_probes_say_so(serve: Serve) -> None:
+def test_probes_fail_before_a_version_is_loaded(serve: Serve) -> None:
     endpoint = serve(None)
     ready = endpoint.client.get("/v2/health/ready")
     assert (ready.status_code, ready.json()) == (503, {"live": True, "ready": False})
@@ -266,7 +266,7 @@ def test_before_a_version_is_loaded_probes_say_so(serve: Serve) -> None:
     assert "loaded yet" in answer.json()["error"]
 
 
-def test_predictions_that_are_no_numbers_are_null(cases: Cases, serve: Serve) -> None:
+def test_nan_predictions_are_null(cases: Cases, serve: Serve) -> None:
     endpoint = serve(cases("linear").folder)
     endpoint.service.router.route.present.runtime.estimator.coef_ = np.array([math.nan, 0, 0])
     rows = cases("linear").rows[:2]

@@ -140,7 +140,7 @@ def test_models_of_arrays_need_no_dataframe(cases: Cases) -> None:
 
 
 @pytest.mark.parametrize("field", ["left", "feature_idx"])
-def test_a_boosted_tree_that_points_outside_itself_is_refused(cases: Cases, tmp_path: Path, field: str) -> None:
+def test_a_boosted_tree_with_an_index_out_of_bounds_is_refused(cases: Cases, tmp_path: Path, field: str) -> None:
     import copy as copying
 
     case = cases("boosted")
@@ -157,7 +157,7 @@ def test_a_boosted_tree_that_points_outside_itself_is_refused(cases: Cases, tmp_
         load_estimator(folder, SETTINGS)
 
 
-def test_a_forest_whose_trees_ask_for_features_that_are_not_there_is_refused(cases: Cases, tmp_path: Path) -> None:
+def test_a_forest_whose_trees_use_missing_features_is_refused(cases: Cases, tmp_path: Path) -> None:
     import skops.io
     from sklearn.ensemble import RandomForestRegressor
 

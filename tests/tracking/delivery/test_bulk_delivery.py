@@ -219,7 +219,7 @@ def test_rows_are_those_that_mlflow_writes(
             assert found[0] == found[1]
 
 
-def test_other_writers_are_waited_for_and_get_their_turn(stored_workspace: Workspace) -> None:
+def test_a_transaction_waits_for_other_writers_and_they_for_it(stored_workspace: Workspace) -> None:
     uids = _record(stored_workspace, runs=4, steps=400)
     store = TrackingStore(stored_workspace)
     client = MlflowClient(store.uri, store.uri)
@@ -245,7 +245,9 @@ def test_other_writers_are_waited_for_and_get_their_turn(stored_workspace: Works
     assert sum(row[0] != "theirs" for row in rows) == len(uids) * 800
 
 
-def test_a_locked_database_delays_and_is_told(stored_workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_locked_database_delays_delivery_and_is_reported(
+    stored_workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("mlops_workbench.tracking.mlflow.transaction._BUSY_SECONDS", 0.2)
     uids = _record(stored_workspace)
     with Ingest(stored_workspace) as ingest:
@@ -263,7 +265,7 @@ def test_a_locked_database_delays_and_is_told(stored_workspace: Workspace, monke
         assert len(_rows(stored_workspace)["runs"]) == len(uids) + 1
 
 
-def test_a_poison_parameter_does_not_keep_metrics_waiting(stored_workspace: Workspace) -> None:
+def test_a_refused_parameter_does_not_block_metrics(stored_workspace: Workspace) -> None:
     recorder = Recorder(stored_workspace)
     uid = recorder.start()
     with Ingest(stored_workspace) as ingest:

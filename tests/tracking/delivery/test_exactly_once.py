@@ -211,7 +211,7 @@ def test_one_process_delivers_and_another_waits_for_it(stored_workspace: Workspa
 
 
 @pytest.mark.timeout(120)
-def test_who_waits_for_another_process_is_told_why_it_does_not_deliver(stored_workspace: Workspace) -> None:
+def test_a_process_that_waits_for_another_gets_the_problem_of_its_delivery(stored_workspace: Workspace) -> None:
     uid = Recorder(stored_workspace).start()
     database = stored_workspace.state / "mlflow.db"
     with contextlib.closing(sqlite3.connect(database)) as connection, connection:

@@ -1,4 +1,4 @@
-"""What a store refuses, or cannot take now, holds up nothing else."""
+"""Records that a store refuses, or cannot accept now, block nothing else."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _attempt(ingest: Ingest) -> bool:
     return False
 
 
-def test_a_kernel_that_lives_on_does_not_begin_the_patience_with_its_store_anew(ingest: Ingest) -> None:
+def test_heartbeats_do_not_reset_the_count_of_failed_deliveries(ingest: Ingest) -> None:
     ingest.store.ping()
     with contextlib.closing(sqlite3.connect(ingest.workspace.state / "mlflow.db")) as connection, connection:
         connection.execute(
@@ -100,7 +100,7 @@ def test_artifacts_that_cannot_be_kept_now_hold_up_nothing_else(ingest: Ingest, 
     assert Path(client.download_artifacts(uid, "plot.png", str(tmp_path))).read_bytes() == b"later"
 
 
-def test_a_session_that_cannot_be_delivered_leaves_the_newer_ones_alone(ingest: Ingest) -> None:
+def test_a_session_that_cannot_be_delivered_does_not_block_newer_ones(ingest: Ingest) -> None:
     ingest.store.ping()
     with contextlib.closing(sqlite3.connect(ingest.workspace.state / "mlflow.db")) as connection, connection:
         connection.execute(
@@ -121,7 +121,7 @@ def test_whatever_a_backend_raises_is_an_error_of_the_workbench(error: Exception
         raise error
 
 
-def test_what_was_logged_while_a_run_was_deleted_comes_when_it_is_restored(ingest: Ingest) -> None:
+def test_records_of_a_deleted_run_are_delivered_when_it_is_restored(ingest: Ingest) -> None:
     recorder = Recorder(ingest.workspace)
     uid = recorder.start()
     ingest.drain()
@@ -145,7 +145,7 @@ def test_what_was_logged_while_a_run_was_deleted_comes_when_it_is_restored(inges
     assert ingest.index.find(uid).status == "FINISHED"
 
 
-def test_the_runs_of_an_experiment_that_is_brought_back_go_on(ingest: Ingest) -> None:
+def test_runs_of_a_restored_experiment_are_delivered_again(ingest: Ingest) -> None:
     recorder = Recorder(ingest.workspace)
     uid = recorder.start()
     ingest.drain()

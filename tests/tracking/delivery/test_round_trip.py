@@ -1,4 +1,4 @@
-"""What is journalled, plain MLflow reads."""
+"""Plain MLflow reads everything that is journalled."""
 
 from __future__ import annotations
 
@@ -108,7 +108,9 @@ def test_values_that_mlflow_refuses_lose_nothing_and_block_nothing(ingest: Inges
     assert ingest.refused() == []
 
 
-def test_numbers_beyond_every_database_are_told_and_block_nothing(ingest: Ingest, client: MlflowClient) -> None:
+def test_numbers_out_of_range_of_a_database_are_recorded_and_block_nothing(
+    ingest: Ingest, client: MlflowClient
+) -> None:
     recorder = Recorder(ingest.workspace)
     uid = recorder.start()
     huge, astronomic = big_int(-(10**400)), big_int(10**5000)

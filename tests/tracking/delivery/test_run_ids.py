@@ -71,9 +71,7 @@ def test_a_database_of_another_schema_gets_its_runs_through_the_client(
         assert _client(ingest.store).get_run(run_id).data.tags["mlops.run_uid"] == uid
 
 
-def test_runs_with_an_id_of_mlflows_making_go_on_under_it(
-    stored_workspace: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_runs_whose_id_mlflow_chose_keep_it(stored_workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     recorder = Recorder(stored_workspace)
     uid = recorder.start()
     with _unknown_schema(monkeypatch), Ingest(stored_workspace) as ingest:

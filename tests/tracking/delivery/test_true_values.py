@@ -1,4 +1,4 @@
-"""Whatever a program logs is in MLflow in a form that it takes, and what it was can be told from there and here."""
+"""All logged values are in MLflow in a form that it accepts, and their exact value can be recovered from it."""
 
 from __future__ import annotations
 

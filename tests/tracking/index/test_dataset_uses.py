@@ -60,7 +60,7 @@ def test_a_use_without_a_snapshot_has_that_of_another_use_of_the_same_content(tm
     index.close()
 
 
-def test_a_beginning_of_two_versions_is_refused_however_often_one_of_them_was_used(tmp_path: Path) -> None:
+def test_a_prefix_of_two_versions_is_refused_however_often_one_was_used(tmp_path: Path) -> None:
     index = index_of(tmp_path / "index.db", 1200)
     connection = index._file().connection()
     uid = "0" * 26

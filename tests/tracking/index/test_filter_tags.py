@@ -1,4 +1,4 @@
-"""Tags that MLflow keeps for itself are found as in MLflow, whoever wrote the run, and shown to nobody."""
+"""MLflow's own tags can be searched as in MLflow for all runs, and are not shown."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_tags_of_mlflow_are_not_shown_with_the_runs_of_others(store: tuple[ReadI
     assert index.find("plain").tags == {}
 
 
-def test_where_files_lie_is_refused_with_what_to_use_instead(store: tuple[ReadIndex, MlflowClient]) -> None:
+def test_a_filter_by_artifact_uri_is_refused_with_an_alternative(store: tuple[ReadIndex, MlflowClient]) -> None:
     with pytest.raises(InvalidInput, match="cannot be filtered by artifact_uri") as refused:
         store[0].runs(filter="attributes.artifact_uri LIKE '%/a/%'")
     assert "run_id" in str(refused.value.hint)

@@ -1,4 +1,4 @@
-"""The read index answers at once, and can be thrown away."""
+"""The read index is fast, and can be deleted."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_each_change_has_a_revision_that_names_what_changed(filled: Ingest) -> N
     assert index.find("a").tags == {"team": "y"}
 
 
-def test_a_deleted_index_is_built_anew_and_readers_go_on(filled: Ingest) -> None:
+def test_a_deleted_index_is_rebuilt_and_readers_continue(filled: Ingest) -> None:
     before = filled.index.runs()
     details = [filled.index.detail(run.uid) for run in before]
     filled.workspace.index.unlink()
@@ -107,7 +107,7 @@ def test_a_broken_index_is_replaced(stored_workspace: Workspace) -> None:
 
 
 @pytest.mark.parametrize("damage", [b"", b"no database " * 2000])
-def test_an_index_damaged_while_it_is_used_is_built_anew(filled: Ingest, damage: bytes) -> None:
+def test_an_index_damaged_while_it_is_used_is_rebuilt(filled: Ingest, damage: bytes) -> None:
     before = filled.index.runs()
     # In place: the file that is open everywhere, not another one of its name.
     with filled.workspace.index.open("r+b") as file:
@@ -119,7 +119,7 @@ def test_an_index_damaged_while_it_is_used_is_built_anew(filled: Ingest, damage:
     assert {run.name for run in filled.index.runs()} == {run.name for run in before} | {"later"}
 
 
-def test_runs_whose_journals_are_gone_come_back_from_mlflow(filled: Ingest) -> None:
+def test_runs_without_journals_are_restored_from_mlflow(filled: Ingest) -> None:
     filled.drain()
     before = filled.index.runs()
     workspace = filled.workspace

@@ -1,4 +1,4 @@
-"""Filters in MLflow's language give the runs that MLflow gives, and a mistake is told with its place."""
+"""Filters in MLflow's language select the runs that MLflow selects, and an error names its place."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_a_filter_gives_the_same_runs_as_in_mlflow(store: tuple[ReadIndex, Mlflo
     assert ours == theirs
 
 
-def test_the_table_of_filters_tells_runs_apart(store: tuple[ReadIndex, MlflowClient]) -> None:
+def test_the_filters_of_the_table_select_different_runs(store: tuple[ReadIndex, MlflowClient]) -> None:
     sizes = [len(store[0].runs("a", filter=text, limit=1000)) for text in FILTERS]
     assert sum(0 < size < 40 for size in sizes) > 35
 
@@ -236,10 +236,10 @@ def test_numbers_compare_with_parameters_as_numbers(store: tuple[ReadIndex, Mlfl
         ("params.x IN 'a'", "does not begin a list", "IN ('a', 'b')"),
         ("= 3", "is not a name", "metrics.NAME"),
         ("start_time > 'yesterday'", "is text", "number"),
-        ("metrics.auc > 0.8; drop table runs", "is not understood", "backquotes"),
+        ("metrics.auc > 0.8; drop table runs", "is not allowed here", "backquotes"),
     ],
 )
-def test_a_mistake_is_told_with_its_place_and_what_to_write(text: str, message: str, hint: str) -> None:
+def test_an_error_has_its_place_and_what_to_write(text: str, message: str, hint: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         parse_filter(text)
     assert message in caught.value.message
@@ -249,7 +249,7 @@ def test_a_mistake_is_told_with_its_place_and_what_to_write(text: str, message: 
 
 @given(st.text(max_size=60))
 @settings(max_examples=300)
-def test_no_text_is_more_than_a_filter_or_a_mistake(text: str) -> None:
+def test_any_text_is_a_filter_or_an_error(text: str) -> None:
     try:
         found = parse_filter(text)
     except InvalidInput:
@@ -257,7 +257,7 @@ def test_no_text_is_more_than_a_filter_or_a_mistake(text: str) -> None:
     assert all(isinstance(condition, Condition) for condition in found)
 
 
-def test_an_order_that_is_none_is_told(store: tuple[ReadIndex, MlflowClient]) -> None:
+def test_an_invalid_order_is_refused(store: tuple[ReadIndex, MlflowClient]) -> None:
     with pytest.raises(InvalidInput, match="cannot be ordered by 'accuracy'"):
         store[0].runs(order_by="accuracy")
     with pytest.raises(InvalidInput, match="data sets"):

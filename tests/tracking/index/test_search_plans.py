@@ -1,4 +1,4 @@
-"""With a hundred thousand runs the first page comes from an index, in whatever order it is asked for."""
+"""With a hundred thousand runs the first page is read from an index, in every order."""
 
 from __future__ import annotations
 

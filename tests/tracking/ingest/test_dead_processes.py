@@ -52,7 +52,7 @@ def test_a_run_of_a_dead_kernel_ends_killed_with_what_it_logged(ingest: Ingest) 
     assert _status(ingest, kept) == ("FINISHED", "FINISHED")
 
 
-def test_a_stage_is_given_up_only_when_its_runner_and_its_kernel_are_gone(ingest: Ingest) -> None:
+def test_a_stage_is_reaped_only_when_its_runner_and_its_kernel_are_dead(ingest: Ingest) -> None:
     runner, kernel = Recorder(ingest.workspace), Recorder(ingest.workspace, dead_process())
     stage = runner.start("train", kind="stage")
     kernel.put(Metrics(stage, now_ms(), 0, {"mae": 1.0}))
@@ -69,7 +69,7 @@ def test_a_stage_is_given_up_only_when_its_runner_and_its_kernel_are_gone(ingest
     assert _status(ingest, carried) == ("KILLED", "KILLED")
 
 
-def test_another_host_is_believed_until_it_misses_its_promise(ingest: Ingest) -> None:
+def test_a_session_on_another_host_is_alive_until_its_heartbeat_is_overdue(ingest: Ingest) -> None:
     punctual, late = (Recorder(ingest.workspace, host="elsewhere") for _ in range(2))
     waiting, lost = punctual.start("waiting"), late.start("lost")
     now = now_ms()
@@ -98,7 +98,7 @@ def test_a_process_that_was_stopped_is_not_dead_however_long_it_is_silent(ingest
     assert _status(ingest, uid) == ("KILLED", "KILLED")
 
 
-def test_a_session_elsewhere_that_was_silent_for_long_goes_on_where_it_was(ingest: Ingest) -> None:
+def test_a_session_on_another_host_is_read_on_after_a_long_silence(ingest: Ingest) -> None:
     suspended = Recorder(ingest.workspace, host="elsewhere")
     uid = suspended.start("suspended", start_ms=now_ms() - 3_700_000)
     then = now_ms() - 3_600_000
@@ -126,7 +126,7 @@ def test_a_session_elsewhere_that_was_silent_for_long_goes_on_where_it_was(inges
     suspended.close()
 
 
-def test_a_run_given_up_is_open_again_when_another_process_carries_it_on(ingest: Ingest) -> None:
+def test_a_reaped_run_is_reopened_when_another_process_resumes_it(ingest: Ingest) -> None:
     first = Recorder(ingest.workspace, dead_process())
     uid = first.start("resumed", kind="pipeline")
     _settle(ingest)
@@ -153,7 +153,7 @@ def test_records_of_a_run_whose_start_is_lost_are_recovered(ingest: Ingest) -> N
 
 
 @pytest.mark.parametrize("status", ["FINISHED", "FAILED", "KILLED"])
-def test_what_a_run_says_of_itself_stands(status: str, ingest: Ingest) -> None:
+def test_an_end_that_a_run_wrote_precedes_the_reapers(status: str, ingest: Ingest) -> None:
     recorder = Recorder(ingest.workspace, dead_process())
     uid = recorder.start()
     recorder.end(uid, status, error="NameError: x")
@@ -162,7 +162,7 @@ def test_what_a_run_says_of_itself_stands(status: str, ingest: Ingest) -> None:
     assert ingest.index.find(uid).error == "NameError: x"
 
 
-def test_a_run_that_an_older_kernel_carries_on_is_the_same_in_an_index_built_anew(stored_workspace: Workspace) -> None:
+def test_a_run_resumed_by_an_older_kernel_is_the_same_in_a_rebuilt_index(stored_workspace: Workspace) -> None:
     """Journals are read in order of their sessions, which is not that of what happened."""
     # Two ids of one millisecond are in any order.
     older, newer = sorted((Recorder(stored_workspace) for _ in range(2)), key=lambda one: one.session)
@@ -201,7 +201,7 @@ def test_an_end_before_its_start_ends_the_run_all_the_same(ingest: Ingest) -> No
     assert _status(ingest, uid) == ("FINISHED", "FINISHED")
 
 
-def test_a_run_of_a_session_whose_first_journal_expired_ends_in_an_index_built_anew(
+def test_a_run_whose_first_journal_expired_ends_in_a_rebuilt_index(
     stored_workspace: Workspace,
 ) -> None:
     recorder = Recorder(stored_workspace, dead_process(), segment_bytes=1 << 12)

@@ -1,4 +1,4 @@
-"""What is changed in MLflow's own pages in runs of the journals here is seen in the index."""
+"""Edits of journalled runs in MLflow's UI are in the index."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _look(ingest: Ingest) -> None:
         pass
 
 
-def test_a_run_that_nobody_changed_stays_as_the_journal_tells_it(stored_workspace: Workspace) -> None:
+def test_a_run_without_edits_stays_as_in_the_journal(stored_workspace: Workspace) -> None:
     uid = _run(Recorder(stored_workspace), "n" * 300)
     with Ingest(stored_workspace) as ingest:
         ingest.drain()
@@ -92,7 +92,7 @@ def test_names_notes_tags_and_added_values_are_followed(stored_workspace: Worksp
         assert client.get_run(run_id).data.tags["team"] == "c"
 
 
-def test_what_waits_for_delivery_is_not_taken_back(stored_workspace: Workspace) -> None:
+def test_records_that_wait_for_delivery_are_not_overwritten(stored_workspace: Workspace) -> None:
     recorder = Recorder(stored_workspace)
     uid = _run(recorder)
     with Ingest(stored_workspace) as ingest:

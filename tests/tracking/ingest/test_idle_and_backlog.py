@@ -1,4 +1,4 @@
-"""Ingest at rest reads nothing, wakes with the next record, and tells what waits."""
+"""An idle ingest reads nothing, reads the next record at once, and reports the backlog."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_at_rest_no_journal_is_read_and_the_next_record_is_seen(
     assert ingest.index.find(other).name == "other"
 
 
-def test_a_reader_is_disturbed_by_files_and_frames_only(workspace: Workspace, patient: None) -> None:
+def test_only_new_files_and_frames_make_a_reader_read(workspace: Workspace, patient: None) -> None:
     folder = JournalFolder(workspace.journal)
     watch = JournalWatch(folder)
     assert not watch.unchanged()

@@ -1,4 +1,4 @@
-"""Journals go once they are everywhere, and not before."""
+"""Journals are deleted once they are indexed and delivered, and not before."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _journals(workspace: Workspace) -> set[str]:
     return {path.name for path in workspace.journal.glob("*.mlj")}
 
 
-def test_what_is_delivered_and_old_goes_and_its_runs_stay(stored_workspace: Workspace) -> None:
+def test_old_delivered_journals_are_deleted_and_their_runs_stay(stored_workspace: Workspace) -> None:
     ended = Recorder(stored_workspace, segment_bytes=4096, identity=dead_process())
     uid = ended.start("ended", tags={"team": "a"})
     ended.put(Params(uid, {"depth": 6}))
@@ -69,7 +69,7 @@ def test_what_is_delivered_and_old_goes_and_its_runs_stay(stored_workspace: Work
         assert ingest.index.find(open_uid).metrics == {"mae": 1.0}
 
 
-def test_what_mlflow_does_not_have_stays(stored_workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_undelivered_journals_stay(stored_workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     recorder = Recorder(stored_workspace, identity=dead_process())
     recorder.end(recorder.start())
     recorder.close()
@@ -89,7 +89,7 @@ def test_what_mlflow_does_not_have_stays(stored_workspace: Workspace, monkeypatc
         assert _journals(stored_workspace) == set()
 
 
-def test_journals_are_kept_for_ever_when_asked_to(stored_workspace: Workspace) -> None:
+def test_zero_days_keeps_all_journals(stored_workspace: Workspace) -> None:
     kept = Workspace.open(stored_workspace.root, {"journal.keep_days": 0.0})
     recorder = Recorder(kept, identity=dead_process())
     recorder.end(recorder.start())

@@ -1,4 +1,4 @@
-"""Names and values on their way into MLflow."""
+"""Names and values in the form that MLflow accepts."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_every_value_has_a_text_that_a_database_takes(value: object) -> None:
 
 
 @given(st.floats())
-def test_metrics_are_finite_or_nan_and_their_true_value_is_told(value: float) -> None:
+def test_metrics_are_finite_or_nan_and_their_exact_value_is_text(value: float) -> None:
     number, true_value = metric_for_store(value)
     assert math.isnan(number) == math.isnan(value)
     assert not math.isinf(number)
@@ -51,7 +51,7 @@ def test_artifact_paths_stay_below_their_run(path: str) -> None:
     assert ".." not in safe.split("/")
 
 
-def test_a_damaged_database_is_told_in_one_line_without_the_statement(tmp_path: Path) -> None:
+def test_a_damaged_database_is_reported_in_one_line_without_the_statement(tmp_path: Path) -> None:
     file = tmp_path / "mlflow.db"
     file.write_bytes(b"no database " * 500)
     engine = sqlalchemy.create_engine(f"sqlite:///{file}")

@@ -1,4 +1,4 @@
-"""Delivery to an MLflow server over HTTP, which may be away."""
+"""Delivery to an MLflow server over HTTP, which may be unavailable."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.process
 
 
 @pytest.mark.timeout(420)
-def test_a_server_that_is_away_delays_and_loses_nothing(
+def test_an_unavailable_server_delays_delivery_and_loses_nothing(
     workspace: Workspace, mlflow_database: Path, tmp_path: Path
 ) -> None:
     port = free_port()
@@ -91,7 +91,7 @@ def test_a_server_that_is_away_delays_and_loses_nothing(
         assert ingest.status().problem
 
 
-def test_another_schema_version_is_told_with_what_to_do(stored_workspace: Workspace) -> None:
+def test_another_schema_version_is_reported_with_what_to_do(stored_workspace: Workspace) -> None:
     import sqlite3
 
     connection = sqlite3.connect(stored_workspace.state / "mlflow.db")

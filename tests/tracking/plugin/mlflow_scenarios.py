@@ -1,4 +1,4 @@
-"""What people do with MLflow, as functions that tell what they saw: the same must be seen through ``mlops://``."""
+"""Typical uses of MLflow, as functions that record their results, which must be the same through ``mlops://``."""
 
 from __future__ import annotations
 

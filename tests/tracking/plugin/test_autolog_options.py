@@ -1,4 +1,4 @@
-"""What autologging is told when it is turned on."""
+"""Options of autologging when it is turned on."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_checkpoints_are_written_only_where_models_are_wanted(models: bool) -> N
 
 
 @pytest.mark.skipif(importlib.util.find_spec("tensorboard") is not None, reason="tensorboard is installed")
-def test_what_raises_in_the_users_fit_cannot_be_turned_on() -> None:
+def test_autologging_that_would_raise_in_a_fit_cannot_be_turned_on() -> None:
     with pytest.raises(InvalidInput, match="tensorboard"):
         autolog.switch_on(["tensorflow"])
     assert autolog.active() == []

@@ -172,7 +172,7 @@ def test_a_script_that_forgets_to_end_its_run_finishes_it(
     ]
 
 
-def test_another_process_carries_a_run_on(scripts: Scripts, stored_workspace: Workspace, uri: str) -> None:
+def test_another_process_resumes_a_run(scripts: Scripts, stored_workspace: Workspace, uri: str) -> None:
     with mlflow.start_run(run_name="first") as run:
         mlflow.log_metric("m", 1, step=0)
         mlflow.log_param("a", 1)
@@ -191,7 +191,7 @@ def test_another_process_carries_a_run_on(scripts: Scripts, stored_workspace: Wo
     assert [p.value for p in MlflowClient().get_metric_history(run.info.run_id, "m")] == [1, 2]
 
 
-def test_a_run_that_is_carried_on_by_a_process_that_is_killed_is_given_up(
+def test_a_run_resumed_by_a_process_that_is_killed_ends_killed(
     scripts: Scripts, stored_workspace: Workspace, uri: str
 ) -> None:
     with mlflow.start_run(run_name="again") as run:
@@ -279,13 +279,13 @@ def test_two_workspaces_are_apart(uri: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("wrong", ["mlops://host/folder", "mlops:///no/such/folder"])
-def test_an_address_that_names_no_workspace_says_so(wrong: str, uri: str) -> None:
+def test_a_uri_that_is_not_of_a_workspace_is_refused(wrong: str, uri: str) -> None:
     mlflow.set_tracking_uri(wrong)
     with pytest.raises(MlflowException, match=r"is not a workspace URI|does not exist"):
         mlflow.start_run()
 
 
-def test_a_store_that_is_away_does_not_stop_logging(
+def test_an_unavailable_store_does_not_stop_logging(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, uri: str
 ) -> None:
     # Delivery needs a server that is gone when the run is under way.

@@ -1,4 +1,4 @@
-"""What a live run of ``mlops://`` remembers is what its journal has."""
+"""A live run of ``mlops://`` has in memory what its journal has."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ def store(stored_workspace: Workspace) -> Iterator[JournalStore]:
     mlflow.set_tracking_uri(None)
 
 
-def test_what_could_not_be_written_is_not_remembered(store: JournalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_values_that_could_not_be_written_are_not_in_memory(
+    store: JournalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with mlflow.start_run() as run:
         uid = run.info.run_id
         mlflow.log_metric("loss", 2.0, step=1)
@@ -71,9 +73,7 @@ def test_metrics_of_one_name_and_time_all_reach_the_journal(store: JournalStore)
     }
 
 
-def test_a_run_that_another_thread_forgot_meanwhile_is_not_found(
-    store: JournalStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_that_another_thread_removed_is_not_found(store: JournalStore, monkeypatch: pytest.MonkeyPatch) -> None:
     with mlflow.start_run() as run:
         pass
     store.real.deliver()
@@ -87,7 +87,7 @@ def test_a_run_that_another_thread_forgot_meanwhile_is_not_found(
     assert store.runs.find(run.info.run_id) is None
 
 
-def test_both_ways_into_mlflows_tables_make_the_same_run(store: JournalStore) -> None:
+def test_both_writers_of_mlflows_tables_make_the_same_run(store: JournalStore) -> None:
     database = store.real.tracking.connection.database
     assert database is not None and database.writer is not None
     experiment = mlflow.create_experiment("both")

@@ -1,4 +1,4 @@
-"""MLflow code with ``mlops://`` before an MLflow server, whose run ids are its own."""
+"""MLflow code with ``mlops://`` and an MLflow server, which chooses run ids."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def served_by(workspace: Workspace, uri: str) -> None:
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
-def test_mlflow_code_sees_the_same_before_a_server(
+def test_mlflow_code_sees_the_same_with_a_server(
     scenario, server: str, workspace: Workspace, mlflow_database: Path, tmp_path: Path, mlflow_state: None, monkeypatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
