@@ -1,4 +1,4 @@
-"""The port to MLflow, the read index, and the ingest that feeds both from the journals.
+"""Access to MLflow, the read index, and the ingest that feeds both from the journals.
 
 Importing this package does not import MLflow, which takes seconds; the first call that needs it does. The
 names below are loaded on first use, so that a kernel that only reads the index imports nothing else.

@@ -355,6 +355,6 @@ class ReadIndex:
                 self.close()
                 if not again:
                     raise StorageError(
-                        f"cannot read the read index: {error}", where=str(self.path), hint=REBUILD_HINT
+                        f"cannot query the read index: {error}", where=str(self.path), hint=REBUILD_HINT
                     ) from error
         raise AssertionError("unreachable")
