@@ -1,4 +1,4 @@
-"""A framed, checksummed, append-only log; it knows nothing of what it carries."""
+"""A framed, checksummed, append-only log of opaque payloads."""
 
 from mlops_workbench.journal.format import Frame
 from mlops_workbench.journal.reader import read_frames

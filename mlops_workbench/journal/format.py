@@ -1,17 +1,17 @@
-r"""Bytes of a journal file.
+r"""Binary format of a journal file.
 
-A file is a header and frames, all little-endian, followed by zeros while its writer lives (the room is
-reserved in advance, so that a full disk is an error and not a fault).
+A file is a header and frames, all little-endian, followed by zeros while its writer is open (space is reserved in
+advance, so that a full disk raises an error instead of SIGBUS).
 
-Header, 64 bytes: the same 32 bytes twice, so that one damaged sector-half does not cost the file.
+Header, 64 bytes: the same 32 bytes twice, so that the file survives damage to one of them.
 
 ====== ===== ==========================================================================
 offset bytes
 ====== ===== ==========================================================================
-0      8     magic ``\x89MLJ\r\n\x1a\n`` (a text-mode copy shows, as in PNG)
+0      8     magic ``\x89MLJ\r\n\x1a\n`` (a text-mode copy changes it, as in PNG)
 8      2     version, 1
 10     2     reserved, 0
-12     4     salt: random, a part of the marker of every frame of this file
+12     4     salt: random, repeated in every frame of this file
 16     12    reserved, 0
 28     4     CRC-32 of the 28 bytes before
 ====== ===== ==========================================================================
@@ -22,27 +22,27 @@ Frame, 24 bytes and a payload:
 offset bytes
 ====== ===== ==========================================================================
 0      2     marker ``\xf5J``
-2      4     salt of the file; with the marker it is what a reader looks for after damage
+2      4     salt of the file; a reader searches for marker and salt after damage
 6      4     CRC-32 of everything after it in the frame
 10     4     length of the payload
-14     2     type, given by the caller
-16     8     sequence number, growing by one over all files of a session
+14     2     type, set by the caller
+16     8     sequence number, increasing by one over all files of a session
 24           payload
 ====== ===== ==========================================================================
 
-The salt keeps a journal that is *inside* a payload (somebody logs a journal file) from being taken for
-frames of this one; the sequence number does the same for a copy of the file's own frames.
+The salt distinguishes the frames of this file from those of a journal *inside* a payload (a logged journal
+file); the sequence number does so for a copy of the file's own frames.
 
-A frame counts when marker, length and CRC agree. Everything else (a torn tail, a damaged sector, zeros)
-is skipped up to the next frame that counts. A frame is given once, wherever a disk has put it; when both
-copies of the header are lost, the salt is that of most frames.
+A frame is valid when marker, length and CRC agree. Everything else (a torn tail, a damaged sector, zeros)
+is skipped up to the next valid frame. A frame is read once, wherever a disk has put it; when both
+copies of the header are damaged, the salt is that of most frames.
 
-Two things are promised, and they are not the same:
+Two guarantees:
 
-* *The death of the process*, however sudden, loses no frame that `append` returned from: it is in the page
-  cache, which belongs to the system.
-* *A loss of power* loses no frame that `sync` (or ``append(..., sync=True)``) returned from, and of the
-  others at most those of the last ``fsync_seconds``, which a thread brings to the disk in the background, or of
+* *The death of the process*, however sudden, loses no frame whose `append` returned: it is in the page
+  cache of the operating system.
+* *A power failure* loses no frame that was appended before a completed `sync` (or ``append(..., sync=True)``), and of
+  the others at most those of the last ``fsync_seconds``, after which a background thread syncs them, or of
   the milliseconds since ``sync_soon``.
 """
 
@@ -58,7 +58,7 @@ MAGIC = b"\x89MLJ\r\n\x1a\n"
 VERSION = 1
 SUFFIX = ".mlj"
 
-#: First bytes of every frame, before the salt of its file.
+#: First bytes of every frame, before the salt.
 MARK = b"\xf5J"
 #: Length of the salt in bytes.
 SALT_BYTES = 4
@@ -66,7 +66,7 @@ SALT_BYTES = 4
 MAX_PAYLOAD = 1 << 30
 
 _HEADER = struct.Struct("<8sHH4s12xI")
-#: Length of the header (both copies) in bytes.
+#: Length of the header in bytes, both copies.
 HEADER_BYTES = 2 * _HEADER.size
 
 _PREFIX = struct.Struct("<2s4sI")
@@ -78,23 +78,23 @@ _WHOLE = struct.Struct("<2s4sIIHQ")
 
 pack_body = _BODY.pack
 pack_crc = struct.Struct("<I").pack
-#: Marker and salt as one, and the CRC: what the writer puts before a body.
+#: Marker with salt, and the CRC: what the writer puts before a body.
 pack_prefix = struct.Struct(f"<{len(MARK) + SALT_BYTES}sI").pack
 
 
 class Frame(NamedTuple):
-    """A frame as it was read.
+    """A frame read from a file.
 
     Attributes
     ----------
     type : int
-        Type number the writer gave.
+        Type number set by the writer.
     sequence : int
-        Place among all frames of the session; a gap tells that frames were lost to damage.
+        Number among all frames of the session; a gap means that frames were lost to damage.
     payload : bytes
-        What was appended.
+        The appended bytes.
     end : int
-        Offset of the byte after the frame, from which a reader can go on later.
+        Offset of the byte after the frame, at which a later read can start.
     """
 
     type: int
@@ -104,19 +104,19 @@ class Frame(NamedTuple):
 
 
 def pack_header(salt: bytes) -> bytes:
-    """Header of a file whose frames carry `salt`."""
+    """Return the header of a file with this salt."""
     head = _HEADER.pack(MAGIC, VERSION, 0, salt, 0)[:-4]
     copy = head + pack_crc(zlib.crc32(head))
     return copy + copy
 
 
 def unpack_header(data: bytes) -> bytes | None:
-    """Salt in a header, None when both copies are damaged or not yet written.
+    """Return the salt of a header, or None when both copies are damaged or not yet written.
 
     Raises
     ------
     StorageError
-        The header is whole and of a version this reader does not know.
+        The header is valid and of a version that this reader does not support.
     """
     for start in (0, _HEADER.size):
         copy = data[start : start + _HEADER.size]
@@ -126,21 +126,21 @@ def unpack_header(data: bytes) -> bytes | None:
         if magic == MAGIC and zlib.crc32(copy[:-4]) == crc:
             if version != VERSION:
                 raise StorageError(
-                    f"this journal has version {version}, this reader knows version {VERSION}",
-                    hint="upgrade mlops-workbench here to the version that wrote it",
+                    f"this journal has format version {version}, this reader supports version {VERSION}",
+                    hint="upgrade mlops-workbench here to the version that wrote the journal",
                 )
             return bytes(salt)
     return None
 
 
 def pack_frame(salt: bytes, type_number: int, sequence: int, payload: bytes) -> bytes:
-    """A whole frame; the writer does the same piecewise, for speed."""
+    """Return a complete frame; the writer packs its parts inline, for speed."""
     body = pack_body(len(payload), type_number, sequence) + payload
     return MARK + salt + pack_crc(zlib.crc32(body)) + body
 
 
 def unpack_prefix(data: bytes, start: int) -> tuple[bytes, int] | None:
-    """Salt and payload length of what may be a frame at `start`, None when it cannot be one."""
+    """Return the salt and payload length of a possible frame at `start`, or None when it cannot be one."""
     if len(data) - start < FRAME_BYTES or data[start : start + len(MARK)] != MARK:
         return None
     _, salt, _ = _PREFIX.unpack_from(data, start)
@@ -149,7 +149,7 @@ def unpack_prefix(data: bytes, start: int) -> tuple[bytes, int] | None:
 
 
 def unpack_frame(data: bytes, start: int, length: int, offset: int) -> Frame | None:
-    """The frame at `start` of `data`, which lies at `offset` in the file, None when its CRC differs."""
+    """Return the frame at `start` of `data`, which begins at `offset` of the file; None when its CRC differs."""
     body = start + _PREFIX.size
     end = start + FRAME_BYTES + length
     if end > len(data):
@@ -162,10 +162,10 @@ def unpack_frame(data: bytes, start: int, length: int, offset: int) -> Frame | N
 
 
 def unpack_frames(data: bytes, start: int, salt: bytes, offset: int, after: int) -> list[Frame]:
-    """Frames that follow one another from `start` of `data`, up to the first bytes that are none.
+    """Return the consecutive frames from `start` of `data`, up to the first bytes that are not a valid frame.
 
-    The same as :func:`unpack_frame` again and again, at a third of its cost: this is what reading a long journal
-    consists of.
+    Equivalent to repeated calls of :func:`unpack_frame` at a third of the cost, which dominates the reading of a
+    long journal.
     """
     frames: list[Frame] = []
     view, size = memoryview(data), len(data)

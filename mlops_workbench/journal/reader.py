@@ -1,4 +1,4 @@
-"""Read a journal file: every whole frame, nothing else, and never a change to the file."""
+"""Read the complete frames of a journal file, without changing the file."""
 
 from __future__ import annotations
 
@@ -24,33 +24,32 @@ _CHUNK = 256 * 1024
 
 
 def read_frames(path: Path, offset: int = 0, *, after: int = -1) -> Iterator[Frame]:
-    """Frames of a journal file in order, as far as they are whole.
+    """Yield the complete frames of a journal file in order.
 
-    The file may be written to at the same time: what is complete is given, and a later call with the
-    `end` of the last frame goes on from there. Damaged bytes and a torn tail are skipped. A disk that
-    put a block in the wrong place costs what it overwrote: each frame is given once, and only frames of
-    such a block come out of order. The file is read, not mapped, because its writer cuts it to length
-    when it closes.
+    The file may be written to at the same time: complete frames are yielded, and a later call with the
+    `end` of the last one continues there. Damaged bytes and a torn tail are skipped. If a disk put a block in the
+    wrong place, the frames that it overwrote are lost: each frame is yielded once, and only frames of
+    such a block are out of order. The file is read, not mapped, because its writer truncates it when it closes.
 
     Parameters
     ----------
     path : Path
-        A file that a `JournalWriter` made.
+        A file written by a `JournalWriter`.
     offset : int, default=0
-        Where to begin: 0, or the `end` of a frame that was read before.
+        Where to start: 0, or the `end` of a frame read before.
     after : int, default=-1
-        Highest sequence number that was read before. It only matters when there is damage after `offset`:
-        frames up to this number are then known to be old ones.
+        Highest sequence number read before. It is used only when there is damage after `offset`:
+        frames up to this number are then skipped.
 
     Yields
     ------
     Frame
-        The next whole frame.
+        The next complete frame.
 
     Raises
     ------
     StorageError
-        The file cannot be read, or is of a newer version.
+        The file cannot be read, or has a newer version.
     """
     try:
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -75,9 +74,9 @@ def read_frames(path: Path, offset: int = 0, *, after: int = -1) -> Iterator[Fra
             if frame is None:
                 return
             if frame.end - FRAME_BYTES - len(frame.payload) != position:
-                # A writer at work may have completed the frame at `position` after these bytes were read and
-                # before the ones of the later frame were: look again before calling it damage.
-                window.forget()
+                # An open writer may have completed the frame at `position` between the read of these bytes and
+                # the read of the later frame: read again before treating it as damage.
+                window.clear()
                 frame = window.frame(position) or window.next_frame(position + 1) or frame
             seen.add(frame.sequence)
             yield frame
@@ -93,7 +92,7 @@ def read_frames(path: Path, offset: int = 0, *, after: int = -1) -> Iterator[Fra
 
 
 def _likely_salt(file: int) -> bytes | None:
-    """Salt of a file whose header is lost: that of most of its frames, for one of them may be damaged there."""
+    """Return the salt of most frames, for a file with a damaged header; a single frame may be damaged too."""
     window = _Window(file, None, _Seen(-1))
     salts: Counter[bytes] = Counter()
     position = HEADER_BYTES
@@ -105,11 +104,11 @@ def _likely_salt(file: int) -> bytes | None:
 
 
 class _Seen:
-    """Sequence numbers of the frames that were given."""
+    """Sequence numbers of the frames that were yielded."""
 
     def __init__(self, after: int) -> None:
         self.highest = after
-        # Below the highest one: numbers of frames that were lost, or lie behind a block in the wrong place.
+        # Numbers below the highest one whose frames are lost, or lie behind a block in the wrong place.
         self._missing: list[range] = []
 
     def __contains__(self, sequence: int) -> bool:
@@ -129,28 +128,28 @@ class _Seen:
 
 
 class _Window:
-    """A piece of the file in memory, moved along as it is read."""
+    """A part of the file in memory, which moves with the reading."""
 
     def __init__(self, file: int, salt: bytes | None, seen: _Seen) -> None:
         self._file = file
         self._seen = seen
-        # Without one any frame is taken for one of this file.
+        # None accepts the frames of any salt.
         self._salt = salt
         self._start = 0
         self._data = b""
 
-    def forget(self) -> None:
-        """Read again from the file what is asked for next."""
+    def clear(self) -> None:
+        """Discard the bytes in memory, so that the next call reads the file again."""
         self._start, self._data = 0, b""
 
     def frame(self, position: int) -> Frame | None:
-        """The frame at `position`, None when there is no whole one that was not given yet."""
+        """Return the complete frame at `position`, or None when there is none or it was yielded before."""
         at = self._hold(position, FRAME_BYTES)
         prefix = unpack_prefix(self._data, at)
         if prefix is None or (self._salt is not None and prefix[0] != self._salt):
             return None
         at = self._hold(position, FRAME_BYTES + prefix[1])
-        # The file may have changed between the two reads, so the length counts only if it is still the same.
+        # The file may have changed between the two reads: the length is valid only if it is unchanged.
         if unpack_prefix(self._data, at) != prefix:
             return None
         frame = unpack_frame(self._data, at, prefix[1], self._start)
@@ -159,13 +158,13 @@ class _Window:
         return frame
 
     def following(self, position: int) -> list[Frame]:
-        """Frames from `position` on, as far as those in memory follow one another without a gap."""
+        """Return the frames in memory that follow `position` without a gap."""
         if self._salt is None:
             return []
         return unpack_frames(self._data, position - self._start, self._salt, self._start, self._seen.highest)
 
     def next_frame(self, position: int) -> Frame | None:
-        """The first whole frame at or after `position`."""
+        """Return the first complete frame at or after `position`."""
         marker = MARK + (self._salt or b"")
         while True:
             at = self._hold(position, FRAME_BYTES)
@@ -183,7 +182,7 @@ class _Window:
             position += 1
 
     def _hold(self, position: int, size: int) -> int:
-        """Have `size` bytes from `position` in memory, fewer at the end of the file; return their index."""
+        """Load `size` bytes from `position`, fewer at the end of the file, and return their index in memory."""
         at = position - self._start
         if at < 0 or at + size > len(self._data):
             self._start = position

@@ -1,4 +1,4 @@
-"""One journal file while it is written: reserved on disk, mapped into memory."""
+"""A journal file open for writing: space reserved on disk, mapped into memory."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from pathlib import Path
 from mlops_workbench.core.errors import StorageError
 from mlops_workbench.journal.format import HEADER_BYTES, MARK, SALT_BYTES, pack_header
 
-#: Room is reserved in steps of this many bytes, so that a small session makes a small file.
+#: Space is reserved in steps of this many bytes, so that a small session makes a small file.
 _STEP = 1 << 20
 
 fdatasync = getattr(os, "fdatasync", os.fsync)
 
 
 class Segment:
-    """A new file with a header, and room for frames.
+    """A new file with a header, and space for frames.
 
     Parameters
     ----------
     path : Path
         Must not exist.
     room : int
-        Bytes that are needed at once, after the header.
+        Bytes needed at once, after the header.
     limit : int
         Size in bytes up to which the file may grow.
 
     Attributes
     ----------
     map : mmap.mmap
-        The file in memory; its own position is where the next frame goes.
+        The file in memory; its position is the offset of the next frame.
     write : callable
-        Puts a frame there, in one step that neither a signal nor another thread can fall into; a
-        ``ValueError`` when there is no room for it, or the segment is closed.
+        Writes a frame there, atomically for signals and other threads; raises
+        ``ValueError`` when there is no space for it, or the segment is closed.
     reserved : int
         Bytes that can be written without growing.
     prefix : bytes
@@ -44,9 +44,9 @@ class Segment:
     Raises
     ------
     FileExistsError
-        There is such a file.
+        The file exists.
     StorageError
-        It cannot be made.
+        The file cannot be created.
     """
 
     __slots__ = ("file", "limit", "map", "path", "prefix", "reserved", "write")
@@ -57,7 +57,7 @@ class Segment:
         except FileExistsError:
             raise
         except OSError as error:
-            raise trouble(error, path) from error
+            raise storage_error(error, path) from error
         self.path = path
         self.limit = max(limit, HEADER_BYTES + room)
         self.reserved = min(self.limit, _round_up(HEADER_BYTES + room))
@@ -70,17 +70,17 @@ class Segment:
             os.close(self.file)
             with contextlib.suppress(OSError):
                 os.unlink(path)
-            raise trouble(error, path) from error
+            raise storage_error(error, path) from error
         self.write: Callable[[bytes], object] = self.map.write
         self.write(pack_header(salt))
 
     @property
     def position(self) -> int:
-        """Offset at which the next frame goes."""
+        """Offset of the next frame."""
         return self.map.tell()
 
     def grow(self, end: int) -> bool:
-        """Make room up to offset `end`; False when the file would pass its limit."""
+        """Reserve space up to offset `end`; return False when that is beyond the limit."""
         if end <= self.reserved:
             return True
         if end > self.limit:
@@ -91,21 +91,20 @@ class Segment:
             try:
                 self.map.resize(size)
             except SystemError:
-                # This system cannot move a map: make another one, the old one goes with its object.
+                # This system cannot resize a map: create another one; the old one is freed with its object.
                 position = self.map.tell()
                 self.map = mmap.mmap(self.file, size)
                 self.map.seek(position)
                 self.write = self.map.write
         except OSError as error:
-            raise trouble(error, self.path) from error
+            raise storage_error(error, self.path) from error
         self.reserved = size
         return True
 
     def finish(self) -> None:
-        """Cut the file to what was written and close it.
+        """Truncate the file to what was written, sync and close it.
 
-        Nothing is raised: the frames are in the page cache whatever fails here, and a tail of zeros
-        hurts no reader.
+        Errors are ignored: the frames are in the page cache already, and readers skip a tail of zeros.
         """
         position = self.map.tell()
         self.map.close()
@@ -117,18 +116,18 @@ class Segment:
             os.close(self.file)
 
     def abandon(self) -> None:
-        """Let go of the file without changing it."""
+        """Close the file without changing it."""
         with contextlib.suppress(BufferError, OSError):
             self.map.close()
             os.close(self.file)
 
 
-def trouble(error: OSError, path: Path) -> StorageError:
-    """The error a caller can act on."""
+def storage_error(error: OSError, path: Path) -> StorageError:
+    """Return the error to raise for a failed system call."""
     return StorageError(
         f"cannot write the journal: {error.strerror or error}",
         where=str(path),
-        hint="check that the folder exists, is writable and has room",
+        hint="check that the folder exists and is writable, and that the disk is not full",
     )
 
 
@@ -137,7 +136,7 @@ def _round_up(size: int) -> int:
 
 
 def _reserve(file: int, start: int, size: int) -> None:
-    """Give the file room for real: writing to a hole of a full disk through a map is a SIGBUS."""
+    """Allocate blocks: writing to a hole through a map raises SIGBUS when the disk is full."""
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(file, start, size)
         return

@@ -14,22 +14,22 @@ from zlib import crc32
 from mlops_workbench.core.errors import StorageError
 from mlops_workbench.core.files import sync_folder
 from mlops_workbench.journal.format import FRAME_BYTES, MAX_PAYLOAD, SUFFIX, pack_body, pack_prefix
-from mlops_workbench.journal.segment import Segment, fdatasync, trouble
+from mlops_workbench.journal.segment import Segment, fdatasync, storage_error
 
-#: Full segments that may be open at a time.
+#: Highest number of full segments that are open at a time.
 _MAX_FULL = 8
 
 _writers: weakref.WeakSet[JournalWriter] = weakref.WeakSet()
 
 
 class ForkedWriter(StorageError):
-    """The writer belongs to the parent process; a child needs a writer of its own."""
+    """The writer belongs to the parent process; a child needs its own writer."""
 
     code = "forked_writer"
 
 
 class NotSynced(StorageError):
-    """All frames are in the journal, but the disk could not be waited for now; the writer goes on."""
+    """All frames are in the journal, but could not be synced to the disk now; the writer stays usable."""
 
     code = "not_synced"
 
@@ -37,8 +37,8 @@ class NotSynced(StorageError):
 class JournalWriter:
     """Append-only log of one session, in files ``<session>-<nnnn>.mlj`` of a folder.
 
-    Any thread may append, and so may the handler of a signal that interrupts an append. A process made by
-    ``fork`` may not: it gets `ForkedWriter`, and the parent's file stays as it is.
+    Any thread may append, and so may a signal handler that interrupts an append. In a forked child, `append` raises
+    `ForkedWriter` and leaves the parent's file unchanged.
 
     Parameters
     ----------
@@ -47,12 +47,11 @@ class JournalWriter:
     session : str
         Id of the session, the first part of the file names.
     segment_bytes : int
-        Size at which a new file is begun; a longer frame gets a file of its own.
+        Size at which a new file is started; a longer frame gets its own file.
     fsync_seconds : float
-        Longest time that appended frames wait for their ``fsync``, which a thread does in the background;
-        0 does it before `append` returns.
+        Longest time until a background thread syncs appended frames; 0 syncs before `append` returns.
     before_sync : callable, optional
-        Brings to the disk what frames speak of; called before they are brought there, and must not raise.
+        Syncs the files that frames refer to; called before each sync of frames. It must not raise.
 
     Attributes
     ----------
@@ -62,9 +61,8 @@ class JournalWriter:
     Raises
     ------
     StorageError
-        The folder is missing or read-only, or the disk is full. Also from `append` and `sync`; the frame
-        of a failed `append` is not in the journal, and appending again later may work. `NotSynced` is the
-        exception: it is there.
+        The folder is missing or read-only, or the disk is full. `append` and `sync` raise it too; the frame
+        of a failed `append` is not in the journal, except with `NotSynced`, and may be appended again.
     """
 
     def __init__(
@@ -83,19 +81,19 @@ class JournalWriter:
         self._fsync_seconds = fsync_seconds
         self._before_sync = before_sync
         self._sync_each = fsync_seconds <= 0
-        # A handler of a signal may append while this very thread does.
+        # A signal handler may append while its own thread does.
         self._lock = threading.RLock()
         self._syncing = threading.RLock()
         self._dirty = False
         self._signals = _Signals()
-        # A writer that nobody holds any more has no thread either.
+        # The thread ends when the writer is collected.
         self._ends_syncer = weakref.finalize(self, self._signals.end)
         self._ends_syncer.atexit = False
         self._syncer: threading.Thread | None = None
-        # Why no more frames can be taken: closed, forked, or a fault seen in the background.
+        # Why no more frames are accepted: closed, forked, or a background sync failed.
         self._stopped: StorageError | None = None
         self._number = 0
-        # Full segments that wait for being closed, which waits for the disk and so is no work for `append`.
+        # Full segments to be closed by the next sync: closing waits for the disk, which `append` must not.
         self._full: list[Segment] = []
         self._new_file = False
         self._segment = self._new_segment(0)
@@ -103,16 +101,16 @@ class JournalWriter:
 
     @property
     def path(self) -> Path:
-        """The file that is written now."""
+        """Current file."""
         return self._segment.path
 
     @property
     def stopped(self) -> bool:
-        """Whether it takes no more frames: closed, forked, or its file is lost."""
+        """Whether the writer accepts no more frames: it is closed, forked, or its file is lost."""
         return self._stopped is not None
 
     def append(self, type_number: int, payload: bytes, sync: bool = False) -> None:
-        """Append a frame; when this returns, the death of the process cannot lose it.
+        """Append a frame, which then survives the death of the process.
 
         Parameters
         ----------
@@ -121,7 +119,7 @@ class JournalWriter:
         payload : bytes
             At most 1 GiB.
         sync : bool, default=False
-            Also wait until it is on the disk.
+            Also wait until the frame is on the disk.
         """
         size = len(payload)
         with self._lock:
@@ -131,9 +129,9 @@ class JournalWriter:
                 body = pack_body(size, type_number, sequence) + payload
                 frame = pack_prefix(segment.prefix, crc32(body)) + body
                 if sequence != self.sequence:
-                    # A signal came, and its handler appended: this frame comes after those.
+                    # A signal handler has appended: number this frame again.
                     continue
-                # The interpreter takes signals after calls, so none comes between these two lines.
+                # The interpreter handles signals after calls, so none interrupts between these two statements.
                 self.sequence = sequence + 1
                 try:
                     segment.write(frame)
@@ -157,9 +155,9 @@ class JournalWriter:
         Raises
         ------
         NotSynced
-            The process has too many files open. Nothing is lost, and it is tried again in the background.
+            The process has too many open files. Nothing is lost, and the background thread retries.
         StorageError
-            The disk failed, or the file was deleted. The writer takes no more frames then.
+            The disk failed, or the file was deleted. The writer accepts no more frames.
         """
         with self._syncing:
             if self._before_sync is not None:
@@ -167,8 +165,8 @@ class JournalWriter:
             self._sync()
 
     def sync_soon(self) -> None:
-        """Let the thread bring everything appended so far to the disk at once, and wait for nothing."""
-        self._signals.hurry.set()
+        """Request an immediate sync by the background thread, and return at once."""
+        self._signals.urgent.set()
         self._wake_syncer()
 
     def _sync(self) -> None:
@@ -177,15 +175,15 @@ class JournalWriter:
                 return
             path = self._segment.path
             try:
-                # A descriptor of its own: the next append may rotate and close the file's.
+                # A duplicate, because the next append may start a new file and close this descriptor.
                 file = os.dup(self._segment.file)
             except OSError as error:
-                # The process has too many files open. The journal is as good as before; the syncer tries again.
+                # The process has too many open files. The journal is intact; the thread retries.
                 self._signals.wake.set()
                 raise NotSynced(
                     f"the journal cannot be synced now: {error.strerror or error}",
                     where=str(path),
-                    hint="close files that are not needed",
+                    hint="close files that the process does not need",
                 ) from error
             full, self._full = self._full, []
             new_file, self._new_file = self._new_file, False
@@ -194,25 +192,25 @@ class JournalWriter:
         try:
             while full:
                 full.pop(0).finish()
-            # Not mmap.flush, which keeps the interpreter's lock while it waits for the disk.
+            # Not mmap.flush, which holds the interpreter's lock while it waits for the disk.
             fdatasync(file)
             if os.fstat(file).st_nlink == 0:
                 raise StorageError(
                     "the journal file was deleted while it was written",
                     where=str(path),
-                    hint="leave the files in .mlops/journal alone while a kernel runs",
+                    hint="do not delete files in .mlops/journal while a kernel runs",
                 )
             if new_file:
                 sync_folder(self.folder)
             done = True
         except OSError as error:
-            raise self._stop(trouble(error, path)) from error
+            raise self._stop(storage_error(error, path)) from error
         except StorageError as error:
             raise self._stop(error) from None
         finally:
             os.close(file)
             if not done:
-                # Failed, or interrupted by the user: the syncer does it later, if it can be done at all.
+                # Failed, or interrupted by the user: the thread retries.
                 with self._lock:
                     self._full[:0] = full
                     self._new_file = self._new_file or new_file
@@ -220,7 +218,7 @@ class JournalWriter:
                 self._signals.wake.set()
 
     def close(self) -> None:
-        """Cut the file to what was written and close it; appending afterwards is an error."""
+        """Truncate the file to what was written and close it; `append` raises afterwards."""
         with self._syncing, self._lock:
             if isinstance(self._stopped, ForkedWriter) or self._segment.map.closed:
                 return
@@ -263,7 +261,7 @@ class JournalWriter:
             return
         if self._syncer is None:
             self._syncer = threading.Thread(
-                target=_sync_now_and_then,
+                target=_sync_in_background,
                 args=(weakref.ref(self), self._signals, self._fsync_seconds),
                 name="mlops-journal-sync",
                 daemon=True,
@@ -271,12 +269,12 @@ class JournalWriter:
             try:
                 self._syncer.start()
             except RuntimeError:
-                # The interpreter is shutting down; close() syncs.
+                # The interpreter is shutting down; `close` syncs.
                 self._syncer = None
         self._signals.wake.set()
 
     def _abandon(self) -> None:
-        # Runs in a forked child, where another thread of the parent may have held the lock.
+        # Runs in a forked child: another thread of the parent may have held the lock.
         self._lock = threading.RLock()
         self._syncing = threading.RLock()
         self._ends_syncer.detach()
@@ -291,46 +289,46 @@ class JournalWriter:
 
 
 def _refuse(_: bytes) -> NoReturn:
-    raise ValueError("the segment takes no more frames")
+    raise ValueError("the segment accepts no more frames")
 
 
 class _Signals:
-    """What the thread of a writer waits for; it holds these and not the writer.
+    """Signals to the thread of a writer, which refers to these and not to the writer.
 
     Attributes
     ----------
     wake : threading.Event
-        There is something to sync, within the interval.
-    hurry : threading.Event
-        It is to be done now.
-    over : bool
-        The writer is closed or gone.
+        There are frames to sync within the interval.
+    urgent : threading.Event
+        There are frames to sync at once.
+    ended : bool
+        The writer is closed or collected.
     """
 
     def __init__(self) -> None:
         self.wake = threading.Event()
-        self.hurry = threading.Event()
-        self.over = False
+        self.urgent = threading.Event()
+        self.ended = False
 
     def end(self) -> None:
-        """Let the thread end."""
-        self.over = True
-        self.hurry.set()
+        """End the thread."""
+        self.ended = True
+        self.urgent.set()
         self.wake.set()
 
 
-def _sync_now_and_then(owner: weakref.ref[JournalWriter], signals: _Signals, seconds: float) -> None:
+def _sync_in_background(owner: weakref.ref[JournalWriter], signals: _Signals, seconds: float) -> None:
     while True:
         signals.wake.wait()
         signals.wake.clear()
-        signals.hurry.wait(seconds)
-        signals.hurry.clear()
-        if signals.over:
+        signals.urgent.wait(seconds)
+        signals.urgent.clear()
+        if signals.ended:
             return
         writer = owner()
         if writer is None or writer._stopped is not None:
             return
-        # The writer remembers a failure that is for good, and the next append raises it.
+        # The writer keeps a permanent failure, and the next append raises it.
         with contextlib.suppress(StorageError):
             writer.sync()
         del writer

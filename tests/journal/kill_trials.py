@@ -201,7 +201,7 @@ def judge(root: Path, shared: memoryview, how: Plan, counts: TrialCounts) -> Non
 
 
 def surrounding(record: Any) -> bool:
-    """Whether a record tells of the environment or of resources, which are recorded beside what is logged."""
+    """Whether a record describes the environment or resources, which are recorded besides what is logged."""
     from mlops_workbench.core.records import Artifact, Metrics, Tags
 
     if isinstance(record, Artifact):

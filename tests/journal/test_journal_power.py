@@ -114,7 +114,7 @@ for name, held in synced.items():
     for frame in read_frames(Path(name + ".kept")):
         record = decode(frame.type, frame.payload)
         if type(record).__name__ == "Artifact":
-            # What a record on the disk speaks of is there before it.
+            # What a record on the disk refers to was synced before it.
             assert blobs.holds(record.digest) and str(blobs.path(record.digest)) in folders
 """,
             fsync_seconds=60,

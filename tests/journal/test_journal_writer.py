@@ -240,13 +240,13 @@ def test_killing_the_writer_loses_nothing_that_append_returned_from(tmp_path):
             time.sleep(chance.uniform(0, 0.1))
         finally:
             process.send_signal(signal.SIGKILL)
-        told = process.stdout.read().splitlines(keepends=True)
+        reported = process.stdout.read().splitlines(keepends=True)
         process.wait()
         process.stdout.close()
-        promised = [int(line) for line in told if line.endswith(b"\n")]
+        promised = [int(line) for line in reported if line.endswith(b"\n")]
         frames = everything(folder)
         count = len(frames)
-        # One more may be there: appended, and killed before it could be told.
+        # One more may be there: appended, and killed before it could be reported.
         assert (promised[-1] if promised else 0) + 1 <= count <= (promised[-1] if promised else 0) + 2
         for number, frame in enumerate(frames):
             assert (frame.type, frame.sequence) == (number % 50, number)
@@ -259,11 +259,11 @@ def syncers():
 
 def test_the_thread_of_a_writer_ends_with_it(tmp_path):
     before = syncers()
-    for forget in (JournalWriter.close, lambda _writer: None):
+    for dispose in (JournalWriter.close, lambda _writer: None):
         writer = JournalWriter(tmp_path, "s", segment_bytes=1 << 20, fsync_seconds=600)
         writer.append(1, b"x")
         (thread,) = [thread for thread in syncers() if thread not in before]
-        forget(writer)
+        dispose(writer)
         del writer
         gc.collect()
         thread.join(timeout=30)
