@@ -1,1 +1,1 @@
-"""A notebook as a document: typed parameters and exact injection; pure functions, no kernel."""
+"""Notebook documents: parameters, injected values, names and lineage of cells; pure functions without a kernel."""

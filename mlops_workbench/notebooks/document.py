@@ -1,4 +1,4 @@
-"""Notebooks on disk: read with a clear error, written whole or not at all."""
+"""Read and write notebooks; a write is atomic."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 PARAMETERS_TAG = "parameters"
 INJECTED_TAG = "injected-parameters"
 
-# nbformat takes 0.3 to 2 seconds to import, which a process that never opens a notebook should not pay:
-# hence the imports inside the functions.
+# nbformat takes 0.3 to 2 seconds to import, so functions import it and processes that open no notebook do not.
 
 
 def read_notebook(path: Path) -> NotebookNode:
@@ -25,9 +24,9 @@ def read_notebook(path: Path) -> NotebookNode:
     Raises
     ------
     NotFound
-        There is no such file.
+        The file does not exist.
     InvalidInput
-        The file is not a notebook; the message says what is broken.
+        The file is not a valid notebook.
     StorageError
         The file cannot be read.
     """
@@ -43,7 +42,7 @@ def read_notebook(path: Path) -> NotebookNode:
 
 
 def parse_notebook(text: str, *, where: str | None = None) -> NotebookNode:
-    """The notebook in a JSON text; see `read_notebook`."""
+    """Parse the JSON text of a notebook; see `read_notebook`."""
     import nbformat
 
     hint = "open it in JupyterLab and save it again, or restore it from version control"
@@ -55,13 +54,13 @@ def parse_notebook(text: str, *, where: str | None = None) -> NotebookNode:
     except nbformat.ValidationError as error:
         raise InvalidInput(f"not a valid notebook: {error.message}", where=where, hint=hint) from error
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        # The upgrade of a document that is JSON but no notebook fails in whatever line meets it first.
+        # nbformat fails in various ways to upgrade JSON that is not a notebook.
         raise InvalidInput(f"not a notebook: {error!r}", where=where, hint=hint) from error
     return notebook
 
 
 def write_notebook(notebook: NotebookNode, path: Path) -> None:
-    """Write a notebook so that a reader sees the old content or the new one.
+    """Write a notebook atomically: readers get the old content or the new one.
 
     Raises
     ------
@@ -75,30 +74,30 @@ def write_notebook(notebook: NotebookNode, path: Path) -> None:
 
 
 def cell_tags(cell: Any) -> list[str]:
-    """Tags of a cell."""
+    """Return the tags of a cell."""
     tags = cell.metadata.get("tags", [])
     return [str(tag) for tag in tags] if isinstance(tags, list) else []
 
 
 def tagged_cell(notebook: NotebookNode, tag: str) -> int | None:
-    """Index of the first cell with a tag."""
+    """Return the index of the first cell with a tag, or None."""
     return next((index for index, cell in enumerate(notebook.cells) if tag in cell_tags(cell)), None)
 
 
 def code_cells(notebook: NotebookNode) -> Iterator[tuple[int, str]]:
-    """Index and source of the code cells that a kernel would be sent."""
+    """Yield index and source of each code cell that is not blank."""
     for index, cell in enumerate(notebook.cells):
         if cell.cell_type == "code" and cell.source.strip():
             yield index, cell.source
 
 
 def language(notebook: NotebookNode) -> str:
-    """Language of the notebook's kernel in lower case; ``python`` when it does not say."""
+    """Return the language of the notebook's kernel in lower case; ``python`` by default."""
     metadata = notebook.metadata
     name = metadata.get("kernelspec", {}).get("language") or metadata.get("language_info", {}).get("name")
     return str(name).lower() if name else "python"
 
 
 def kernel_name(notebook: NotebookNode) -> str:
-    """Name of the notebook's kernel; ``python3`` when it does not say."""
+    """Return the name of the notebook's kernel; ``python3`` by default."""
     return str(notebook.metadata.get("kernelspec", {}).get("name") or "python3")

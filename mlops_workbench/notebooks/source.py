@@ -1,25 +1,25 @@
-"""The source of a cell as a syntax tree."""
+"""Syntax tree of a cell's source."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Callable
 
-#: Cell magics that run their cell in the notebook's own namespace.
+#: Cell magics that run their cell in the notebook's namespace.
 _TRANSPARENT = ("time", "capture", "prun")
-# A tuple and not a union: a kernel asks this for every node of every cell.
+# A tuple, which isinstance checks faster than a union: every node of every cell is checked.
 _PARTS = (ast.Subscript, ast.Attribute, ast.Starred)
 
 
 def unwrap_magics(tree: ast.Module | None, transform: Callable[[str], str]) -> ast.Module | None:
-    """Put the code of ``%%time``, ``%%capture`` and ``%%prun`` in the place of the call it was turned into.
+    """Replace the calls of ``%%time``, ``%%capture`` and ``%%prun`` by the code that they run.
 
     Parameters
     ----------
     tree : ast.Module or None
-        A cell after IPython's transformation.
+        A cell transformed by IPython.
     transform : callable
-        That transformation.
+        IPython's transformation.
     """
     if tree is None:
         return None
@@ -40,7 +40,7 @@ def _magic_body(statement: ast.stmt) -> str | None:
 
 
 def parse_cell(source: str) -> ast.Module | None:
-    """Syntax tree of Python source, None when it is not Python."""
+    """Return the syntax tree of Python source, or None when it is not valid Python."""
     try:
         return ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -48,14 +48,14 @@ def parse_cell(source: str) -> ast.Module | None:
 
 
 def root_name(node: ast.expr) -> str:
-    """The name that an expression begins with: ``scores`` of ``scores["a"].append``; empty when with none."""
+    """Return the first name of an expression: ``scores`` of ``scores["a"].append``; empty without one."""
     while isinstance(node, _PARTS):
         node = node.value
     return node.id if isinstance(node, ast.Name) else ""
 
 
 def called_name(node: ast.expr) -> str:
-    """Last part of the name of a function, or of what a call calls: ``fit`` of ``model.fit(X)``."""
+    """Return the last part of the name of a function or of a called function: ``fit`` of ``model.fit(X)``."""
     function = node.func if isinstance(node, ast.Call) else node
     if isinstance(function, ast.Attribute):
         return function.attr

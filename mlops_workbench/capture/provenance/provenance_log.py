@@ -53,7 +53,7 @@ class ProvenanceLog:
         warnings = objections(
             lineage, execution.uid, self._file.read(), given=self._cells.given, names_of=self._cells.names_of
         )
-        uids = lineage.rests_on(execution.uid)
+        uids = lineage.dependencies(execution.uid)
         for run in runs:
             self._session.write(Provenance(run, uids, warnings))
         if execution.run is not None:

@@ -1,1 +1,1 @@
-"""Which executions of cells a run rests on, and whether the notebook can reproduce it."""
+"""The executions of cells that a run depends on, and whether the notebook can reproduce it."""

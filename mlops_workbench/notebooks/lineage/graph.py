@@ -1,4 +1,4 @@
-"""Which execution each value comes from: the log of a session, read as a graph."""
+"""The log of a session as a graph: which execution each value comes from."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from mlops_workbench.notebooks.lineage.sources import DRAWN, RANDOM, SourceLink,
 
 __all__ = ["DRAWN", "LASTING", "RANDOM", "Lineage", "SourceLink", "Step"]
 
-#: Effects that anything later may rest on, though no name shows it. Files are followed by their path.
+#: Effects that anything later may depend on without using a name. Files are tracked by their path.
 LASTING = frozenset(("@shell", "@cwd", "@environ", "@packages", RANDOM, "@path", "@modules", "@warnings"))
 
 _FILE, _WRITE = "@file:", "@write:"
 
 
 class Lineage:
-    """The executions of a session in their order, and for each of them where what it uses came from.
+    """The executions of a session in their order, each with the sources of the names it uses.
 
-    A name that is bound starts anew; one that is changed rests on all who changed it since. Executions may be
-    added as they happen: the graph of what has happened never changes.
+    Binding a name discards its earlier sources; changing its value adds one. Executions may be
+    added as they happen: links of earlier ones never change.
     """
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ class Lineage:
         written = [effect[len(_WRITE) :] for effect in execution.effects if effect.startswith(_WRITE)]
         files = [effect for effect in execution.effects if effect.startswith(_FILE)]
         read_files = [file for file in files if file[len(_FILE) :] not in written]
-        # A seed makes the random numbers anew, a draw moves on those that were.
+        # A seed resets the generator, a draw advances it.
         moved = [effect for effect in execution.effects if effect.startswith(DRAWN)]
         drawn = moved if RANDOM not in execution.effects else []
         kills = set(execution.kills)
@@ -76,29 +76,29 @@ class Lineage:
             self._lasting.append(uid)
 
     def of_source(self, source: str) -> Sequence[CellExecuted]:
-        """Executions of a source, in their order; white space at its end does not matter."""
+        """Return the executions of a source in their order; trailing white space is ignored."""
         return self._of_source.get(source.rstrip(), ())
 
     def of_cell(self, cell_id: str) -> Sequence[CellExecuted]:
-        """Executions of a cell of the notebook, in their order."""
+        """Return the executions of a cell of the notebook in their order."""
         return self._of_cell.get(cell_id, ())
 
     def before(self, uid: str, other: str) -> bool:
-        """Whether an execution came before another one."""
+        """Whether an execution ran before another one."""
         return self._order[uid] < self._order[other]
 
     def in_effect(self, uid: str) -> dict[str, dict[str, SourceLink]]:
-        """What a run of cells must repeat to come to an execution, as far as names and files tell.
+        """Find the executions that must be repeated to reproduce one, judging by names and files.
 
         Returns
         -------
         dict of str to dict
-            The executions that it rests on in their order, itself last, each with the names it uses and where
-            they come from. Left out is what only may have changed something, and what a later execution did again: a
-            cell that ran twice without building on its own result counts once.
+            The executions that it depends on in their order, itself last, each with the names it uses and their
+            sources. Executions that may have changed nothing, and those that a later execution repeated, are left
+            out: a cell that ran twice without using its own result counts once.
         """
         found: set[str] = set()
-        # The latest first: who rests on an execution comes before it, and readers of a name see ever less of it.
+        # Latest first: dependents of an execution come before it, and earlier readers of a name have fewer sources.
         waiting = [-self._order[uid]]
         seen: dict[Sources, SourceLink] = {}
         while waiting:
@@ -114,20 +114,20 @@ class Lineage:
         return {reader: self.links[reader] for reader in sorted(found, key=self._order.__getitem__)}
 
     def builds_on_itself(self, uid: str, name: str) -> bool:
-        """Whether an execution made the new value of a name of the old one."""
+        """Whether an execution derived the new value of a name from the old one."""
         return self.steps[uid].builds_on_itself(name)
 
-    def rests_on(self, uid: str) -> list[str]:
-        """Executions that one rests on, in their order, itself last.
+    def dependencies(self, uid: str) -> list[str]:
+        """Return the executions that one depends on in their order, itself last.
 
-        Beside those that made the values it uses, all that changed something lasting outside of the namespace
-        before it (`LASTING`): which of them matter nobody can tell from the source.
+        These are the sources of the values it uses and, because the source does not show which of them matter, all
+        earlier executions with `LASTING` effects outside of the namespace.
         """
         here = self._order[uid]
         return self._closure([uid, *(other for other in self._lasting if self._order[other] < here)])
 
     def unknown(self, uid: str) -> set[str]:
-        """Names that an execution uses and that none before it made."""
+        """Return the names that an execution uses and no earlier one bound."""
         execution = self.steps[uid].execution
         return set(execution.reads) - set(execution.kills) - set(self.links[uid])
 
@@ -143,7 +143,7 @@ class Lineage:
 
     def _closure(self, start: list[str]) -> list[str]:
         found: set[str] = set()
-        #: How many of the sources of a name were followed already.
+        #: How many sources of a name were followed already.
         followed: dict[Sources, int] = {}
         stack = list(start)
         while stack:

@@ -1,4 +1,4 @@
-"""Whether a notebook, run from top to bottom, is the code that made a run: if not, why, in plain words."""
+"""Whether a notebook, run from top to bottom, repeats the code of a run, and the reasons why not."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mlops_workbench.notebooks.lineage.source_counts import CellGroups, Position
 from mlops_workbench.notebooks.lineage.sources import Sources
 from mlops_workbench.notebooks.names.nouns import CellNames
 
-#: How every warning begins.
+#: Start of every warning.
 BECAUSE = "not reproducible from this notebook, because "
 
 _MAX_WARNINGS = 20
@@ -40,7 +40,7 @@ class SavedNotebook:
     cells : tuple of SavedCell
         Its code cells, from top to bottom.
     saved_ms : int
-        When it was saved, ms since the epoch: what ran later may not be in it yet.
+        Time of saving, ms since the epoch: code that ran later may be missing from it.
     """
 
     cells: tuple[SavedCell, ...]
@@ -48,12 +48,12 @@ class SavedNotebook:
 
     @cached_property
     def by_id(self) -> dict[str, int]:
-        """Positions of the cells that have an id."""
+        """Positions of the cells by their id."""
         return {cell.id: position for position, cell in enumerate(self.cells) if cell.id}
 
     @cached_property
     def by_source(self) -> dict[str, list[int]]:
-        """Positions of the cells with a source."""
+        """Positions of the cells by their source."""
         found: dict[str, list[int]] = {}
         for position, cell in enumerate(self.cells):
             found.setdefault(_text(cell.source), []).append(position)
@@ -68,28 +68,28 @@ def objections(
     given: frozenset[str] = frozenset(),
     names_of: Callable[[str], CellNames] | None = None,
 ) -> list[str]:
-    """What speaks against repeating an execution by running its notebook from top to bottom.
+    """Return the reasons why running a notebook from top to bottom does not repeat an execution.
 
-    Only what is known is said: a difference to a notebook that was saved before the cell ran may just not be saved
-    yet, and says nothing.
+    Differences to a notebook that was saved before the cell ran are ignored, because the change may just not be
+    saved yet.
 
     Parameters
     ----------
     lineage : Lineage
-        The session, up to and with the execution.
+        The session, up to and including the execution.
     uid : str
         The execution.
     notebook : SavedNotebook or None
-        The notebook as it is on disk; None when it is unknown.
+        The notebook on disk; None when it is unknown.
     given : frozenset of str
-        Names that no cell of the session made though they exist: put there from outside.
+        Names that exist although no cell of the session created them.
     names_of : callable, optional
-        Names of a cell by its source, for cells that did not run.
+        Returns the names of a cell from its source, for cells that did not run.
 
     Returns
     -------
     list of str
-        Sentences in the order in which to read them.
+        Sentences in reading order.
     """
     return _Comparison(lineage, uid, notebook, given, names_of).warnings()
 
@@ -111,30 +111,28 @@ class _Comparison:
         self._names_of = names_of
         self._notebook = notebook if notebook is not None and _belongs(notebook, self._ran.values()) else None
         self._places = self._place(self._notebook) if self._notebook is not None else {}
-        #: Distinct ones in their order, and how many more there are that nobody will read.
+        #: Distinct reasons in their order, and the number of those that are not shown.
         self._reasons: dict[str, None] = {}
-        self._more = 0
+        self._hidden = 0
         counts = {execution.count for execution in self._ran.values()}
-        self._told_apart = 0 not in counts and len(counts) == len(self._ran)
+        self._counts_differ = 0 not in counts and len(counts) == len(self._ran)
 
     def warnings(self) -> list[str]:
         self._given_names()
         self._stale()
         self._repeated()
         if self._notebook is not None:
-            self._gone(self._notebook)
+            self._missing(self._notebook)
             self._out_of_order()
             self._skipped(self._notebook)
         reasons = list(self._reasons)
-        left = len(reasons) + self._more - _MAX_WARNINGS
+        left = len(reasons) + self._hidden - _MAX_WARNINGS
         if left > 0:
             reasons[_MAX_WARNINGS:] = [f"of {left} more such reasons"]
         return [BECAUSE + reason for reason in reasons]
 
-    # Where things are
-
     def _place(self, notebook: SavedNotebook) -> dict[str, tuple[int, bool]]:
-        """Position in the notebook of each execution that has one, and whether its source is what stands there."""
+        """Return the position in the notebook of each execution that has one, and whether its source is unchanged."""
         places: dict[str, tuple[int, bool]] = {}
         for uid, execution in self._ran.items():
             position = notebook.by_id.get(execution.cell_id)
@@ -149,20 +147,14 @@ class _Comparison:
         execution = self._lineage.steps[uid].execution
         return f"In[{execution.count}]" if execution.count else f"the code '{_line(execution.source)}'"
 
-    def _stands(self, source: str, since: int = 0) -> bool:
-        """Whether the notebook, saved no earlier than `since`, has a cell with this source."""
-        notebook = self._notebook
-        return notebook is not None and notebook.saved_ms >= since and _text(source) in notebook.by_source
+    def _is_saved(self, source: str) -> bool:
+        """Whether the notebook has a cell with this source."""
+        return self._notebook is not None and _text(source) in self._notebook.by_source
 
-    # Reasons
-
-    def _say(self, reason: str) -> None:
-        self._reasons[reason] = None
-
-    def _say_each(self, reasons: Iterable[str], number: int, *, distinct: bool = True) -> None:
-        """Say so many reasons; those beyond what is shown are counted, if each is known to differ from all others."""
-        if distinct and self._told_apart and len(self._reasons) >= _MAX_WARNINGS:
-            self._more += number
+    def _add(self, reasons: Iterable[str], number: int, *, distinct: bool = True) -> None:
+        """Add `number` reasons; those that will not be shown are only counted, if they are known to be distinct."""
+        if distinct and self._counts_differ and len(self._reasons) >= _MAX_WARNINGS:
+            self._hidden += number
         elif number:
             self._reasons.update(dict.fromkeys(reasons))
 
@@ -170,10 +162,10 @@ class _Comparison:
         for uid, execution in self._ran.items():
             unknown = self._lineage.unknown(uid) & self._given
             for name in (name for name in execution.reads if name in unknown):
-                self._say(f"{name}, which {self._cell(uid)} uses, was made by no cell of this session")
+                self._reasons[f"{self._cell(uid)} uses {name}, which no cell of this session created"] = None
 
     def _stale(self) -> None:
-        """A cell was edited and run again, and the run still rests on what it did before."""
+        """Add cells that were edited and run again, while the run depends on their earlier execution."""
         reruns: dict[str, Reruns] = {}
         for uid, execution in self._ran.items():
             cell = execution.cell_id
@@ -181,12 +173,11 @@ class _Comparison:
                 continue
             if cell not in reruns:
                 reruns[cell] = self._reruns(cell)
-            other = reruns[cell].last_other(_text(execution.source), stands=self._stands(execution.source))
+            other = reruns[cell].last_other(_text(execution.source), saved=self._is_saved(execution.source))
             if other is not None and self._lineage.before(uid, other):
-                self._say_each(self._is_stale(uid, other), 1)
+                self._add(self._stale_use(uid, other), 1)
 
     def _reruns(self, cell: str) -> Reruns:
-        """Executions of a cell that the run does not rest on."""
         saved_ms = self._notebook.saved_ms if self._notebook is not None else 0
         return Reruns(
             (other.uid, _text(other.source), other.started_ms > saved_ms)
@@ -194,14 +185,14 @@ class _Comparison:
             if other.uid not in self._ran and self._lineage.before(other.uid, self._uid)
         )
 
-    def _is_stale(self, uid: str, other: str) -> Iterator[str]:
+    def _stale_use(self, uid: str, other: str) -> Iterator[str]:
         yield (
             f"the cell of {self._cell(uid)} was edited and run again as {self._cell(other)}, "
-            f"and the run still uses {self._made(uid)} from before"
+            f"but the run still uses {self._made(uid)} of the earlier version"
         )
 
     def _repeated(self) -> None:
-        """A cell ran again on its own result, or an older version of it still counts."""
+        """Add cells that ran again on their own result, or on that of an earlier version of them."""
         groups: dict[Sources, CellGroups] = {}
         for reader, links in self._links.items():
             distinct = _look_different(links)
@@ -210,7 +201,7 @@ class _Comparison:
                     groups[link.sources] = CellGroups(link.sources, self._cell_and_text)
                 builds = self._lineage.builds_on_itself(reader, name)
                 number = groups[link.sources].same_cell(link, reader, same_text=builds)
-                self._say_each(self._ran_again(reader, name, link, builds), number, distinct=distinct)
+                self._add(self._ran_again(reader, name, link, builds), number, distinct=distinct)
 
     def _ran_again(self, reader: str, name: str, link: SourceLink, builds: bool) -> Iterator[str]:
         cell, text = self._cell_and_text(reader)
@@ -221,7 +212,7 @@ class _Comparison:
             if text != other_text:
                 yield (
                     f"the cell of {self._cell(source)} was edited and run again as {self._cell(reader)}, "
-                    f"which went on with {_thing(name)} as it was"
+                    f"which continued with {_thing(name)} of the earlier version"
                 )
             elif builds:
                 yield (
@@ -229,28 +220,24 @@ class _Comparison:
                     f"result ({_thing(name)})"
                 )
 
-    def _gone(self, notebook: SavedNotebook) -> None:
-        """What ran is not in the notebook, or no longer as it was."""
+    def _missing(self, notebook: SavedNotebook) -> None:
+        """Add executions whose source is not in the notebook."""
         with_ids = any(execution.cell_id for execution in self._ran.values())
         for uid, execution in self._ran.items():
-            place = self._places.get(uid)
-            if self._stands(execution.source):
+            if self._is_saved(execution.source):
                 continue
+            cell, code = self._cell(uid), f"('{_line(execution.source)}')"
             if with_ids and not execution.cell_id and execution.status != "unknown":
-                self._say(f"{self._cell(uid)} was typed outside of the notebook, in a console or a program")
+                reason = f"{cell} ran outside of the notebook, in a console or a program"
             elif notebook.saved_ms < execution.started_ms:
                 continue
-            elif place is not None:
-                self._say(f"the cell of {self._cell(uid)} was edited after it ran")
+            elif uid in self._places:
+                reason = f"the cell of {cell} was edited after it ran"
             elif with_ids and _known_ids(notebook, self._ran.values()):
-                self._say(
-                    f"{self._cell(uid)} ('{_line(execution.source)}') is no cell of the notebook: deleted since, or "
-                    "run in a console"
-                )
+                reason = f"{cell} {code} is not a cell of the notebook: it was deleted, or ran in a console"
             else:
-                self._say(
-                    f"the code of {self._cell(uid)} ('{_line(execution.source)}') is not in the notebook as saved"
-                )
+                reason = f"the code of {cell} {code} is not in the saved notebook"
+            self._reasons[reason] = None
 
     def _out_of_order(self) -> None:
         positions: dict[Sources, Positions] = {}
@@ -260,28 +247,28 @@ class _Comparison:
             place = self._places[reader][0]
             distinct = _look_different(links)
             for name, link in links.items():
-                number = self._seen_by(link, positions).above(place)
-                self._say_each(self._below(reader, name, link), number, distinct=distinct)
+                number = self._positions(link, positions).count_below(place)
+                self._add(self._below(reader, name, link), number, distinct=distinct)
 
     def _below(self, reader: str, name: str, link: SourceLink) -> Iterator[str]:
         for source in link:
             if source in self._places and self._places[source][0] > self._places[reader][0]:
-                yield f"{self._cell(source)}, which made {_thing(name)} for {self._cell(reader)}, stands below it"
+                yield f"{self._cell(source)}, which made {_thing(name)} for {self._cell(reader)}, is below it"
 
-    def _seen_by(self, link: SourceLink, positions: dict[Sources, Positions]) -> Positions:
-        """Positions in the notebook of what a reader has a name from; readers must come in their order."""
+    def _positions(self, link: SourceLink, positions: dict[Sources, Positions]) -> Positions:
+        """Return the positions of a reader's sources; readers must be given in the order in which they ran."""
         if link.replaced:
-            return Positions(self._position_of).having(link)
+            return Positions(self._position_of).add(link)
         if link.sources not in positions:
             positions[link.sources] = Positions(self._position_of)
-        return positions[link.sources].until(link)
+        return positions[link.sources].advance(link)
 
     def _position_of(self, uid: str) -> int | None:
         place = self._places.get(uid)
         return None if place is None else place[0]
 
     def _skipped(self, notebook: SavedNotebook) -> None:
-        """From top to bottom, another cell would have its say before a value is used."""
+        """Add cells that would change a value, run from top to bottom, before the run uses it."""
         if self._uid not in self._places:
             return
         last = self._places[self._uid][0]
@@ -297,26 +284,25 @@ class _Comparison:
             if not same or str(place) not in expected:
                 continue
             for name, link in links.items():
-                wanted = expected[str(place)].get(name)
-                actual = self._seen_by(link, positions)
-                if wanted is None or not actual.all_differ or actual.last > place:
+                planned = expected[str(place)].get(name)
+                actual = self._positions(link, positions)
+                if planned is None or not actual.all_differ or actual.last > place:
                     continue
-                above = others.get(wanted.sources)
+                above = others.get(planned.sources)
                 if above is None:
-                    above = others[wanted.sources] = [
-                        position for position in map(int, wanted.sources.uids) if position not in known
+                    above = others[planned.sources] = [
+                        position for position in map(int, planned.sources.uids) if position not in known
                     ]
                 for position in above[bisect_right(above, actual.first) :]:
                     if position >= place:
                         break
-                    if str(position) in wanted:
-                        self._say(
-                            f"the cell '{_line(notebook.cells[position].source)}', which stands above "
-                            f"{self._cell(reader)}, sets {_thing(name)} too, but {self._when(position, notebook)}"
-                        )
+                    if str(position) in planned:
+                        cell = f"'{_line(notebook.cells[position].source)}' above {self._cell(reader)}"
+                        when = self._when(position, notebook)
+                        self._reasons[f"the cell {cell} sets {_thing(name)} too, but {when}"] = None
 
     def _step_at(self, position: int, notebook: SavedNotebook) -> Step:
-        """What a cell of the notebook did when it last ran as it is saved, else what its source alone tells."""
+        """Return the last execution of a cell with its saved source, else a step derived from the source."""
         cell = notebook.cells[position]
         executed = self._executed(cell, notebook)
         if executed is not None:
@@ -333,9 +319,9 @@ class _Comparison:
         return replace(found, execution=msgspec.structs.replace(found.execution, uid=str(position), count=0))
 
     def _executed(self, cell: SavedCell, notebook: SavedNotebook) -> CellExecuted | None:
-        """The last execution of a cell as it is saved."""
+        """Return the last execution of a cell with its saved source, or None."""
         for found in reversed(self._lineage.of_source(cell.source)):
-            # Some clients send no ids, or others than those in the file.
+            # Some clients send no ids, or ids that differ from those in the file.
             if found.cell_id == cell.id or found.cell_id not in notebook.by_id:
                 return found
         return None
@@ -345,21 +331,21 @@ class _Comparison:
         return "did not run in between" if ran else "did not run"
 
     def _cell_and_text(self, uid: str) -> tuple[str | None, str]:
-        """What tells the cell of an execution, and its source; None when the cell cannot be told."""
+        """Return an identifier of the cell of an execution, None when it is unknown, and the source."""
         execution = self._lineage.steps[uid].execution
         text = _text(execution.source)
         if execution.cell_id:
             return f"id {execution.cell_id}", text
-        # Two cells of a notebook may hold the same code: it must be known that this one does not.
+        # Code identifies a cell only if no other cell of the notebook has the same code.
         return (f"text {text}" if uid in self._places else None), text
 
     def _made(self, uid: str) -> str:
         names = {name for links in self._links.values() for name, sources in links.items() if uid in sources}
-        return ", ".join(_thing(name) for name in sorted(names)) or "what it did"
+        return ", ".join(_thing(name) for name in sorted(names)) or "the result"
 
 
 def _belongs(notebook: SavedNotebook, ran: Collection[CellExecuted]) -> bool:
-    """Whether this is the notebook that the cells ran from: a kernel may have been told of another one."""
+    """Whether the cells ran from this notebook: a kernel may have been given the name of another one."""
     if _known_ids(notebook, ran):
         return True
     return 2 * sum(_text(execution.source) in notebook.by_source for execution in ran) >= len(ran)

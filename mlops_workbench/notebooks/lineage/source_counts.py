@@ -1,6 +1,6 @@
-"""Sources of a name counted for its readers, one after the other: each source is looked at once, not by every reader.
+"""Counts of the sources of a name for each of its readers, updated from reader to reader.
 
-Readers must come in the order in which they ran.
+Readers must be given in the order in which they ran.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ class _Group:
 
 
 class CellGroups:
-    """How many sources of a name in effect are executions of one cell.
+    """Counts the sources in effect of a name by cell.
 
     Parameters
     ----------
     sources : Sources
-        Those of the name.
+        Sources of the name.
     cell_and_text : callable
-        Tells the cell of an execution, None when it cannot be told, and its source.
+        Returns the cell of an execution, None when it is unknown, and its source.
     """
 
     def __init__(self, sources: Sources, cell_and_text: Callable[[str], tuple[str | None, str]]) -> None:
@@ -37,7 +37,7 @@ class CellGroups:
         self._counted = 0
 
     def same_cell(self, link: SourceLink, reader: str, *, same_text: bool) -> int:
-        """How many sources are of the reader's cell, with another source than it or, on demand, with the same."""
+        """Count the sources from the reader's cell: those with another text or, with `same_text`, all of them."""
         self._count(link)
         cell, text = self._cell_and_text(reader)
         group = self._groups.get(cell) if cell is not None else None
@@ -50,22 +50,22 @@ class CellGroups:
         return number
 
     def _count(self, link: SourceLink) -> None:
-        for uid, came in self._sources.turns(self._counted, link.count):
+        for uid, added in self._sources.changes(self._counted, link.count):
             cell, text = self._cell_and_text(uid)
             if cell is not None:
                 group = self._groups.setdefault(cell, _Group())
-                group.size += 1 if came else -1
-                group.texts[text] += 1 if came else -1
+                group.size += 1 if added else -1
+                group.texts[text] += 1 if added else -1
         self._counted = link.count
 
 
 class Positions:
-    """Where in a notebook the sources of a name in effect stand.
+    """Positions in a notebook of the sources in effect of a name.
 
     Parameters
     ----------
     position_of : callable
-        Position of the cell of an execution, None when it has none.
+        Returns the position of the cell of an execution, or None.
     """
 
     def __init__(self, position_of: Callable[[str], int | None]) -> None:
@@ -75,44 +75,44 @@ class Positions:
         self._counts: Counter[int] = Counter()
         self._size = 0
 
-    def until(self, link: SourceLink) -> Positions:
-        """These, for the next reader."""
-        for uid, came in link.sources.turns(self._counted, link.count):
-            self._turn(uid, came=came)
+    def advance(self, link: SourceLink) -> Positions:
+        """Update to the next reader of the same sources."""
+        for uid, added in link.sources.changes(self._counted, link.count):
+            self._change(uid, added=added)
         self._counted = link.count
         return self
 
-    def having(self, link: SourceLink) -> Positions:
-        """These, for one reader alone."""
+    def add(self, link: SourceLink) -> Positions:
+        """Add all sources of one reader."""
         for uid in link:
-            self._turn(uid, came=True)
+            self._change(uid, added=True)
         return self
 
     @property
     def all_differ(self) -> bool:
-        """Whether there are any, and each has a position of its own."""
+        """Whether there are sources and no two of them have the same position."""
         return 0 < self._size == len(self._counts)
 
     @property
     def first(self) -> int:
-        """The uppermost position."""
+        """The smallest position."""
         return self._all[0]
 
     @property
     def last(self) -> int:
-        """The lowest position."""
+        """The greatest position."""
         return self._all[-1]
 
-    def above(self, position: int) -> int:
-        """How many have a greater position."""
+    def count_below(self, position: int) -> int:
+        """Return how many sources have a greater position."""
         return len(self._all) - bisect_right(self._all, position)
 
-    def _turn(self, uid: str, *, came: bool) -> None:
+    def _change(self, uid: str, *, added: bool) -> None:
         position = self._position_of(uid)
-        self._size += 1 if came else -1
+        self._size += 1 if added else -1
         if position is None:
             return
-        if came:
+        if added:
             self._counts[position] += 1
             insort(self._all, position)
             return

@@ -1,8 +1,8 @@
-"""Who made what a name holds: the executions that bound it or changed it since, and which of them still count.
+"""The executions that bound a name or changed its value since, and which of them are in effect.
 
-A session that never seeds again draws hundreds of times from one generator, and every draw rests on all before it. So
-that this stays cheap, readers of a name share one list of its sources and know how much of it was there when they read;
-and when something is done again is noted once, by whoever does it.
+A session may draw hundreds of times from one generator, and every draw depends on all before it. To keep this cheap,
+readers of a name share one list of its sources, each with its length at the time of reading; a repeated execution is
+recorded once, by the execution that repeats it.
 """
 
 from __future__ import annotations
@@ -13,30 +13,29 @@ from dataclasses import dataclass, field
 
 from mlops_workbench.core.records import CellExecuted
 
-#: Effects: random numbers were seeded, and those of a library (its name follows) are not where they were.
+#: Effects: random numbers were seeded; the generator of a library (its name follows) was advanced or seeded.
 RANDOM, DRAWN = "@random", "@drawn:"
 
-_STANDS = sys.maxsize
+_IN_EFFECT = sys.maxsize
 
 
 @dataclass(frozen=True)
 class Step:
-    """An execution with what is known of it beyond its record.
+    """An execution with facts beyond its record.
 
     Attributes
     ----------
     execution : CellExecuted
         Its names and effects.
     rebound : frozenset of str
-        Those of its `writes` that were seen to hold another object after it: what they held before is gone,
-        whatever path was taken.
+        Those of its `writes` that held another object after it: their earlier value was replaced.
     unsure : frozenset of str
-        Those of its `writes` that it may not have changed at all.
+        Those of its `writes` that it may not have changed.
     slots : mapping of str to frozenset
         For names that it changed only by assigning to items or attributes, these; assigning them again replaces
-        what was assigned before.
+        the earlier assignment.
     repeats : frozenset of str
-        Names whose new value it made of the old one.
+        Names whose new value it derived from the old one.
     """
 
     execution: CellExecuted
@@ -46,17 +45,17 @@ class Step:
     repeats: frozenset[str] = frozenset()
 
     def builds_on_itself(self, name: str) -> bool:
-        """Whether it made the new value of a name of the old one."""
+        """Whether it derived the new value of a name from the old one."""
         return name in self.repeats or name.startswith(DRAWN)
 
     def changes(self, name: str) -> bool:
-        """Whether it changed what a name holds, or the random numbers of a library."""
+        """Whether it changed the value of a name, or the generator of a library."""
         execution = self.execution
         return name in execution.writes or (name.startswith(DRAWN) and name in execution.effects)
 
 
 class Sources:
-    """Executions that made what a name holds since it was bound, in their order.
+    """Executions that bound a name and changed its value since, in their order.
 
     Parameters
     ----------
@@ -72,17 +71,17 @@ class Sources:
     def __init__(self, name: str) -> None:
         self.uids: list[str] = []
         self._name = name
-        #: For each of them the position of the one that did the same again; -1 if it may have changed nothing.
+        #: For each of them the position of the one that repeated it; -1 if it may have changed nothing.
         self._until: list[int] = []
         self._replaced: list[tuple[int, ...]] = []
         self._positions: dict[str, int] = {}
         self._slots: list[frozenset[object]] = []
         self._by_source: dict[str, list[int]] = {}
-        #: Those that only assigned to slots, each under one slot of its own.
+        #: Those that only assigned to slots, each under one of its slots.
         self._by_slot: dict[object, list[int]] = {}
 
     def add(self, step: Step) -> None:
-        """Take in the next execution that made or changed it."""
+        """Add the next execution."""
         here, uid = len(self.uids), step.execution.uid
         sure = self._name not in step.unsure
         replaced = self.replaced_by(step) if sure else ()
@@ -90,7 +89,7 @@ class Sources:
             self._until[position] = here
         self._positions[uid] = here
         self._replaced.append(replaced)
-        self._until.append(_STANDS if sure else -1)
+        self._until.append(_IN_EFFECT if sure else -1)
         slots = step.slots.get(self._name, frozenset())
         self._slots.append(slots)
         if sure:
@@ -100,56 +99,55 @@ class Sources:
         self.uids.append(uid)
 
     def replaced_by(self, step: Step) -> tuple[int, ...]:
-        """Positions of those in effect whose doing an execution does again, and no more than that."""
+        """Return the positions of the executions in effect that an execution repeats completely."""
         if step.builds_on_itself(self._name):
             return ()
         same = self._by_source.get(step.execution.source, [])
-        found = dict.fromkeys(self._standing(same))
+        found = dict.fromkeys(self._drop_replaced(same))
         slots = step.slots.get(self._name, frozenset())
         for slot in slots:
             assigned = self._by_slot.get(slot, [])
-            found.update((one, None) for one in self._standing(assigned) if self._slots[one] <= slots)
+            found.update((one, None) for one in self._drop_replaced(assigned) if self._slots[one] <= slots)
         return tuple(found)
 
     def position(self, uid: str) -> int | None:
-        """Where an execution stands among them."""
+        """Return the position of an execution, or None."""
         return self._positions.get(uid)
 
     def in_effect(self, position: int, count: int) -> bool:
-        """Whether, when there were `count` of them, one had changed it and none after it had done the same."""
+        """Whether one of the first `count` executions changed the value and none of them repeated it."""
         return position < count <= self._until[position]
 
     def replaced_between(self, start: int, stop: int) -> Iterator[int]:
-        """Positions of those that were done again by the ones from `start` up to `stop`."""
+        """Yield the positions that the executions from `start` up to `stop` repeated."""
         for position in range(start, stop):
             yield from self._replaced[position]
 
-    def turns(self, start: int, stop: int) -> Iterator[tuple[str, bool]]:
-        """Executions that came into effect (True) or went out of it from `start` up to `stop`, in their order."""
+    def changes(self, start: int, stop: int) -> Iterator[tuple[str, bool]]:
+        """Yield in order the executions that came into effect (True) or were replaced from `start` up to `stop`."""
         for position in range(start, stop):
             for replaced in self._replaced[position]:
                 yield self.uids[replaced], False
             if self._until[position] >= 0:
                 yield self.uids[position], True
 
-    def _standing(self, positions: list[int]) -> list[int]:
-        """Those in effect, after the others were dropped: each is dropped once."""
-        positions[:] = [position for position in positions if self._until[position] == _STANDS]
+    def _drop_replaced(self, positions: list[int]) -> list[int]:
+        positions[:] = [position for position in positions if self._until[position] == _IN_EFFECT]
         return positions
 
 
 @dataclass(frozen=True, slots=True)
 class SourceLink:
-    """Where an execution has a name from; to iterate over it gives the executions in effect.
+    """The sources of a name that an execution uses; iterates over those in effect.
 
     Attributes
     ----------
     sources : Sources
-        Those who made what the name holds; shared with other readers.
+        Sources of the name; shared with other readers.
     count : int
-        How many of them there were.
+        How many of them ran before the reader.
     replaced : frozenset of int
-        Positions of those whose doing the reader itself does again.
+        Positions of those that the reader itself repeats.
     """
 
     sources: Sources
@@ -171,11 +169,11 @@ class SourceLink:
         return self.sources.in_effect(position, self.count) and position not in self.replaced
 
     def beyond(self, later: SourceLink | None) -> Iterator[str]:
-        """Those in effect that are not so for a later reader of the same sources; all of them without one."""
+        """Yield those in effect that are not in effect for a later reader; all of them when `later` is None."""
         if later is None:
             yield from self
             return
-        gone = self.sources.replaced_between(self.count, later.count)
-        for position in dict.fromkeys((*gone, *later.replaced)):
+        replaced = self.sources.replaced_between(self.count, later.count)
+        for position in dict.fromkeys((*replaced, *later.replaced)):
             if self.has(position):
                 yield self.sources.uids[position]

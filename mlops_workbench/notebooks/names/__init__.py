@@ -1,1 +1,1 @@
-"""The names that a cell reads, writes and changes."""
+"""Names that a cell reads, binds and changes."""

@@ -1,4 +1,4 @@
-"""What calls of a cell may do: functions, methods, and the magics that IPython turned into calls."""
+"""Effects of the calls in a cell: functions, methods, and magics, which IPython turns into calls."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from mlops_workbench.notebooks.names.nouns import ACCUMULATING, CellNames, Funct
 from mlops_workbench.notebooks.names.scope import Scope
 from mlops_workbench.notebooks.source import called_name, root_name
 
-#: Functions that change their first argument, whatever module they are taken from, into something made of it.
+#: Functions of any module that derive a new value of their first argument from the old one.
 _BUILD_ON_FIRST = frozenset(
     ("shuffle", "heappush", "heappop", "heapreplace", "heappushpop", "insort", "insort_left", "insort_right")
 )
-#: Those, and functions of which a second call changes nothing more.
+#: These, and functions that change their first argument in the same way when called again.
 _CHANGE_FIRST = _BUILD_ON_FIRST | frozenset(
     ("heapify", "setattr", "delattr", "fill_diagonal", "copyto", "putmask", "place", "put", "put_along_axis")
 )
@@ -30,22 +30,22 @@ _OPAQUE_CALLS = ("exec", "eval", "globals", "locals", "vars")
 
 
 class Calls(Scope):
-    """Notes what is called; the code that a magic runs is walked through as if it stood in the cell."""
+    """Records calls; the code that a magic runs is visited as a part of the cell."""
 
     def finish(self) -> CellNames:
-        """The result."""
+        """Return the result."""
         names = self.names
         names.effects = list(dict.fromkeys(names.effects))
         names.repeats &= names.writes | {call.name for call in names.methods}
         return names
 
     def block(self, body: Sequence[ast.stmt]) -> None:
-        """Walk through statements in their order."""
+        """Visit statements in their order."""
         for statement in body:
             self.visit(statement)
 
     def _branch(self, body: Sequence[ast.stmt]) -> set[str]:
-        """Walk through a block that may not run, and give what is surely bound at its end."""
+        """Visit a block that may not run, and return the names that are certainly bound at its end."""
         before, straight = set(self._bound), self._straight
         self._straight = False
         self.block(body)
@@ -53,12 +53,12 @@ class Calls(Scope):
         return after
 
     def _join(self, branches: Sequence[set[str]]) -> None:
-        # In the order of the names, so that the same cell always gives the same record.
+        # Sorted, so that the same cell always gives the same record.
         for name in sorted(set.intersection(*branches) - self._bound):
             self._binds(name)
 
     def visit_Call(self, node: ast.Call) -> None:
-        """Methods and functions may change what they are given."""
+        """Record a method, a function or a magic, which may change values."""
         discarded, self._discarded = node is self._discarded, None
         if self._magic(node):
             return
@@ -107,7 +107,7 @@ class Calls(Scope):
             self.names.calls.append(FunctionCall(node.func.id, given))
 
     def _magic(self, node: ast.Call) -> bool:
-        """Whether it is a call that IPython makes of a magic or a command; it is walked through then."""
+        """Record a call that IPython generated for a magic or a command; return whether it is one."""
         function = node.func
         if not (
             isinstance(function, ast.Attribute)

@@ -1,4 +1,4 @@
-"""Which names a cell reads, binds, changes and deletes, as its syntax tree tells."""
+"""The names that a cell reads, binds, changes and deletes, found in its syntax tree."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ def cell_names(
     parse: Callable[[str], ast.Module | None] | None = None,
     value_of: Callable[[str], str] | None = None,
 ) -> CellNames:
-    """Read what a cell does with names from its syntax tree.
+    """Find the names that a cell uses in its syntax tree.
 
     Parameters
     ----------
     tree : ast.Module or None
-        The cell, with magics turned into calls as IPython does; None gives an empty result.
+        The cell with magics transformed into calls by IPython; None gives an empty result.
     parse : callable, optional
-        Turns the code in a magic such as ``%time`` into a tree; by default `ast.parse`.
+        Parses the code in a magic such as ``%time``; by default `ast.parse`.
     value_of : callable, optional
-        Text that a name holds when it is known, for paths of files in variables.
+        Returns the known text value of a name, for paths of files in variables.
 
     Returns
     -------
     CellNames
-        Names inside function bodies are not read where the function is defined; what a function uses when it is
-        called is added with `CellNames.use`. Built-in names are among `reads`.
+        Built-in names are included in `reads`, names used in function bodies are not: add those of called functions
+        with `CellNames.use`.
     """
     visitor = NamesVisitor(parse, value_of)
     if tree is not None:

@@ -1,4 +1,4 @@
-"""What a cell touches outside of its namespace, as far as its source says: files, the shell, the environment."""
+"""Effects of a cell outside of its namespace, found in its source: files, the shell, the environment."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 import shlex
 from collections.abc import Callable, Iterator
 
-#: Effects of functions, by their dotted name as written.
+#: Effects of functions, by their dotted name in the source.
 _CALLS: dict[str, str] = {
     "os.chdir": "@cwd", "chdir": "@cwd",
     "os.putenv": "@environ", "os.unsetenv": "@environ", "os.environ.update": "@environ",
@@ -42,7 +42,7 @@ _SEEDS = (
 _INSTALLS = re.compile(
     r"\b(pip3?|conda|mamba|uv|apt|apt-get|poetry)\b.*\b(install|uninstall|remove|add|sync|upgrade)\b"
 )
-#: Names in braces or after a dollar, which IPython puts into a command.
+#: Names in braces or after a dollar sign, which IPython expands in a command.
 _EXPANDED = re.compile(r"\{([A-Za-z_]\w*)[^{}]*\}|\$([A-Za-z_]\w*)")
 
 _READERS = ("open", "load", "loadtxt", "genfromtxt", "fromfile", "memmap", "imread", "load_npz", "loadmat", "fopen")
@@ -54,11 +54,15 @@ _WRITERS = (
     "write_ipc", "write_json", "write_ndjson", "write_html", "write_image", "savefig", "savetxt", "savez",
     "savez_compressed", "save", "save_npz", "savemat", "imsave", "imwrite", "tofile", "save_model", "urlretrieve",
 )  # fmt: skip
+#: Functions that write to the path in their second argument.
 _WRITERS_SECOND = ("dump", "save", "savemat", "urlretrieve", "copy", "copyfile", "copy2", "move")
 
 
+_PATH_ARGUMENTS = ("file", "path", "filepath", "filename", "fname", "filepath_or_buffer", "path_or_buf", "fp")
+
+
 def dotted(node: ast.expr) -> str:
-    """``a.b.c`` of an expression that is just that; empty for others."""
+    """Return the text of a dotted name such as ``a.b.c``; empty for other expressions."""
     parts: list[str] = []
     while isinstance(node, ast.Attribute):
         parts.append(node.attr)
@@ -69,20 +73,20 @@ def dotted(node: ast.expr) -> str:
 
 
 def call_effects(call: ast.Call, value_of: Callable[[str], str]) -> Iterator[str]:
-    """Effects of a call.
+    """Yield the effects of a call.
 
     Parameters
     ----------
     call : ast.Call
         The call.
     value_of : callable
-        Text that a name is known to hold, for paths kept in a variable; empty when unknown.
+        Returns the known text value of a name, for paths in variables; empty when unknown.
 
     Yields
     ------
     str
         ``@shell``, ``@cwd``, ``@environ``, ``@packages``, ``@random``, ``@path`` (of imports), ``@modules``,
-        ``@warnings``; ``@file:<path>`` for a file that is touched, and ``@write:<path>`` too when it is written.
+        ``@warnings``; ``@file:<path>`` for a file that is read or written, and ``@write:<path>`` for a written one.
     """
     name = dotted(call.func)
     if effect := _CALLS.get(name):
@@ -108,19 +112,19 @@ def call_effects(call: ast.Call, value_of: Callable[[str], str]) -> Iterator[str
 
 
 def command_effects(command: str) -> Iterator[str]:
-    """Effects of a shell command."""
+    """Yield the effects of a shell command."""
     yield "@shell"
     if _INSTALLS.search(command):
         yield "@packages"
 
 
 def expanded_names(text: str) -> set[str]:
-    """Names whose values IPython puts into a command or a magic's line."""
+    """Return the names whose values IPython expands in a command or a magic's line."""
     return {one or other for one, other in _EXPANDED.findall(text)}
 
 
 def magic_effects(name: str, line: str) -> Iterator[str]:
-    """Effects of a magic."""
+    """Yield the effects of a magic."""
     if name == "env" and "=" not in line and len(line.split()) < 2:
         return
     if effect := _MAGICS.get(name):
@@ -133,17 +137,17 @@ def magic_effects(name: str, line: str) -> Iterator[str]:
 
 
 def magic_code(name: str, line: str, body: str | None) -> str | None:
-    """Python that a magic runs in the notebook's namespace; None when it runs none."""
+    """Return the Python code that a magic runs in the notebook's namespace, or None."""
     if body is not None:
         return body if name in _CODE_CELLS else None
     if name not in _CODE_LINES:
         return None
-    # Options come first: -n 10, -r3, -o. A statement never begins with a dash and a letter by itself here.
+    # Skip leading options such as -n 10, -r3.
     return re.sub(r"^(\s*-[A-Za-z]\s*\d*\s)*", "", line + " ").strip()
 
 
 def runs_in_own_scope(name: str) -> bool:
-    """Whether what a magic's code binds stays in it."""
+    """Whether the code of a magic binds names only in its own scope."""
     return name in ("timeit", "memit")
 
 
@@ -159,16 +163,7 @@ def _argument(call: ast.Call, index: int, value_of: Callable[[str], str]) -> str
         return _path(call.args[index], value_of)
     if index == 0:
         for keyword in call.keywords:
-            if keyword.arg in (
-                "file",
-                "path",
-                "filepath",
-                "filename",
-                "fname",
-                "filepath_or_buffer",
-                "path_or_buf",
-                "fp",
-            ):
+            if keyword.arg in _PATH_ARGUMENTS:
                 return _path(keyword.value, value_of)
     return ""
 

@@ -1,4 +1,4 @@
-"""Names that a function's body takes from the module when it is called."""
+"""Names that the body of a function reads from the module."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ COMPREHENSIONS = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 
 
 def free_names(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> set[str]:
-    """Names that a function loads and that are neither its own nor those of a function in it.
+    """Return the names that a function and those nested in it read from outside.
 
     Parameters
     ----------
     node : ast.FunctionDef, ast.AsyncFunctionDef or ast.Lambda
-        The function. Its decorators, defaults and annotations, which run where it is defined, do not count.
+        The function. Its decorators, defaults and annotations are excluded: they run where it is defined.
     """
     body = [node.body] if isinstance(node, ast.Lambda) else node.body
     return _free(body, {argument.arg for argument in arguments(node.args)})
 
 
 def arguments(args: ast.arguments) -> Iterator[ast.arg]:
-    """All arguments of a function."""
+    """Yield all arguments of a function."""
     yield from args.posonlyargs
     yield from args.args
     yield from args.kwonlyargs
@@ -63,7 +63,7 @@ def _free(body: list[ast.stmt] | list[ast.expr], bound: set[str]) -> set[str]:
 
 
 def _comprehension(node: ast.AST) -> tuple[set[str], set[str]]:
-    """Names that a comprehension takes from around it, and those that it binds there."""
+    """Return the names that a comprehension reads from its scope, and those that it binds in it."""
     targets: set[str] = set()
     walrus: set[str] = set()
     parts: list[ast.expr] = []
@@ -77,7 +77,7 @@ def _comprehension(node: ast.AST) -> tuple[set[str], set[str]]:
 
 
 def named(node: ast.AST) -> set[str]:
-    """Names that a node binds by a plain text field: imports, handlers and patterns."""
+    """Return the names that an import, exception handler or pattern binds."""
     if isinstance(node, ast.Import | ast.ImportFrom):
         return {(alias.asname or alias.name).partition(".")[0] for alias in node.names if alias.name != "*"}
     if isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar):
@@ -88,5 +88,5 @@ def named(node: ast.AST) -> set[str]:
 
 
 def expression_names(node: ast.expr) -> set[str]:
-    """Names that an expression takes from around it, those in lambdas and comprehensions included."""
+    """Return the names that an expression reads from its scope, also in lambdas and comprehensions."""
     return _free([node], set())

@@ -1,11 +1,11 @@
-"""What a cell does with names."""
+"""Data classes of the names that a cell uses."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 
-#: Method names of containers by which a second execution of a cell adds to the result of the first.
+#: Methods whose second call adds to the result of the first.
 ACCUMULATING = frozenset(
     (
         "append", "appendleft", "extend", "extendleft", "insert", "pop", "popleft",
@@ -16,7 +16,7 @@ ACCUMULATING = frozenset(
 
 @dataclass(frozen=True)
 class MethodCall:
-    """A method called on what a name holds, or on a part of it.
+    """A call of a method of a name's value, or of a part of it.
 
     Attributes
     ----------
@@ -27,9 +27,9 @@ class MethodCall:
     direct : bool
         Whether it is a method of the value itself, not of a part of it.
     discarded : bool
-        Whether the cell makes nothing of the result, and so calls it for what it does.
+        Whether the cell discards the result.
     inplace : bool
-        Whether it is called with ``inplace=True`` or an ``out=``.
+        Whether it is called with ``inplace=True``.
     """
 
     name: str
@@ -41,7 +41,7 @@ class MethodCall:
 
 @dataclass(frozen=True)
 class FunctionCall:
-    """A function called by its name, with names as arguments: by position (from 0) and by keyword."""
+    """A call of a function by its name, with the names it gets by position (from 0) and by keyword."""
 
     function: str
     arguments: Mapping[int | str, str]
@@ -49,7 +49,7 @@ class FunctionCall:
 
 @dataclass(frozen=True)
 class FunctionNames:
-    """What a function that a cell defines does with its arguments."""
+    """Parameters of a function that a cell defines, and the names that its body uses."""
 
     parameters: tuple[str, ...]
     names: CellNames
@@ -57,14 +57,14 @@ class FunctionNames:
 
 @dataclass
 class CellNames:
-    """What a cell does with names of the notebook, as far as its syntax tree tells.
+    """Names of the notebook that a cell uses, found in its syntax tree.
 
     Attributes
     ----------
     reads : dict of str to int
-        Names whose value the cell uses, each with how many of `straight` were bound before its first use.
+        Names whose value the cell uses, each with the number of `straight` names bound before its first use.
     exposed : set of str
-        Those of `reads` that may see the value from before the cell.
+        Those of `reads` that may use the value from before the cell.
     writes : set of str
         Names that it binds or changes in place.
     updates : set of str
@@ -72,22 +72,22 @@ class CellNames:
     deletes : set of str
         Names that it deletes and does not bind again.
     straight : list of str
-        Names that it binds whatever path is taken, in order.
+        Names that it binds on every path, in order.
     slots : dict of str to set
-        For each of `updates` the items and attributes, by their constant keys, that it assigns whatever path is
-        taken; empty when it may change something else.
+        For each of `updates` the constant keys of the items and attributes that it assigns on every path; empty when
+        it may change something else.
     repeats : set of str
-        Names for which a second execution builds on the result of the first: ``x += 1``, ``x = f(x)``.
+        Names for which a second execution uses the result of the first: ``x += 1``, ``x = f(x)``.
     effects : list of str
-        What lies outside of the namespace; see `effects.call_effects`.
+        Effects outside of the namespace; see `effects.call_effects`.
     methods : list of MethodCall
-        Calls that may change what a name holds; only its type tells.
+        Calls that may change the value of a name, depending on its type.
     calls : list of FunctionCall
         Calls of functions by name, which may change their arguments.
     functions : dict of str to FunctionNames
         Functions that the cell defines.
     opaque : bool
-        Whether it binds names that the tree does not show: a star import, ``exec``, ``%run``.
+        Whether it binds names that are not in the tree: a star import, ``exec``, ``%run``.
     """
 
     reads: dict[str, int] = field(default_factory=dict)
@@ -106,18 +106,18 @@ class CellNames:
 
     @property
     def kills(self) -> set[str]:
-        """Names that are bound, whatever path is taken, before their value is used."""
+        """Names that are bound on every path before their value is used."""
         return (set(self.straight) & self.writes) - self.exposed - self.deletes
 
     def use(self, name: str, used: Set[str]) -> None:
-        """Note that calling what `name` holds uses further names.
+        """Add the names that the value of a name uses when it is called.
 
         Parameters
         ----------
         name : str
-            One of `reads`: a function of the notebook, or an object that holds one.
+            One of `reads`: a function of the notebook, or an object that contains one.
         used : set of str
-            Names that its code takes from the notebook.
+            Names that its code reads from the notebook.
         """
         before = set(self.straight[: self.reads.get(name, 0)])
         for other in used:

@@ -1,4 +1,4 @@
-"""Where the walk over a cell stands: which names are surely bound, and what was noted of them."""
+"""Scope of the visitor of a cell: the names bound so far, and the recorded uses."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _ENVIRON = ("os.environ", "environ")
 
 
 class Scope(ast.NodeVisitor):
-    """Keeps a `CellNames`; the ``bound`` names are those that are surely bound where the walk stands.
+    """Fills a `CellNames` and keeps the names that are certainly bound at the visited node.
 
     Parameters
     ----------
     parse : callable, optional
-        Turns the code in a magic into a tree.
+        Parses the code in a magic.
     value_of : callable, optional
-        Text that a name holds when it is known.
+        Returns the known text value of a name.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class Scope(ast.NodeVisitor):
         self._value_of = value_of or (lambda name: "")
         self._paths: dict[str, str] = {}
         self._bound: set[str] = set()
-        # Names of comprehensions, lambdas, class bodies and handlers, which are not the notebook's.
+        # Names local to comprehensions, lambdas, class bodies and handlers.
         self._local: set[str] = set()
         self._globals: set[str] = set()
         self._in_class = False
@@ -69,7 +69,7 @@ class Scope(ast.NodeVisitor):
             self.names.slots[name] = set()
 
     def _sets(self, name: str, key: object) -> None:
-        """An item or attribute is assigned, and nothing else of what the name holds."""
+        """Record the assignment of an item or attribute."""
         if name in self._local:
             return
         if name not in self.names.updates:
@@ -114,7 +114,7 @@ class Scope(ast.NodeVisitor):
             self._store(target)
 
     def _builds_on(self, target: ast.expr, value: ast.expr) -> None:
-        """Note names whose new value is made of the old one."""
+        """Record names whose new value is derived from the old one."""
         if isinstance(target, ast.Tuple | ast.List):
             for element in target.elts:
                 self._builds_on(element.value if isinstance(element, ast.Starred) else element, value)
@@ -128,7 +128,7 @@ class Scope(ast.NodeVisitor):
 
 
 def slot_of(node: ast.AST) -> tuple[str, object] | None:
-    """Name and key of ``x["key"]`` and ``x.key``."""
+    """Return name and key of ``x["key"]`` or ``x.key``, or None for other nodes."""
     if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
         return node.value.id, node.attr
     if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name) and isinstance(node.slice, ast.Constant):

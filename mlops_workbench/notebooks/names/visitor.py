@@ -1,4 +1,4 @@
-"""The walk over a cell's syntax tree, in the order in which it runs, that `names.cell_names` makes."""
+"""Visitor of a cell's syntax tree in execution order, for `names.cell_names`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mlops_workbench.notebooks.names.free_names import arguments, free_names, na
 from mlops_workbench.notebooks.names.nouns import FunctionNames
 from mlops_workbench.notebooks.source import called_name, root_name
 
-#: Decorators that do not call what they decorate.
+#: Decorators that do not call the decorated function.
 _INERT = frozenset(
     (
         "property", "setter", "getter", "deleter", "staticmethod", "classmethod", "dataclass", "wraps", "cache",
@@ -20,16 +20,15 @@ _INERT = frozenset(
     )
 )  # fmt: skip
 
-
-#: Context managers that go on after an error in their block.
+#: Context managers that suppress errors of their block.
 _SUPPRESSING = ("suppress", "raises", "assertRaises")
 
 
 class NamesVisitor(Calls):
-    """Fills a `CellNames` from statements and expressions, in the order in which they run."""
+    """Fills a `CellNames` from statements and expressions in execution order."""
 
     def visit_If(self, node: ast.If) -> None:
-        """Both branches bind, or it is not sure."""
+        """A name is certainly bound if both branches bind it."""
         self.visit(node.test)
         self._join([self._branch(node.body), self._branch(node.orelse)])
 
@@ -52,24 +51,23 @@ class NamesVisitor(Calls):
         self._branch(node.orelse)
 
     def visit_Try(self, node: ast.Try | ast.TryStar) -> None:
-        """What the body binds is sure only when every way out of it binds it."""
-        done = self._branch([*node.body, *node.orelse])
-        ways = [done]
+        """A name is certainly bound if the body and all handlers bind it."""
+        paths = [self._branch([*node.body, *node.orelse])]
         for handler in node.handlers:
             if handler.type is not None:
                 self.visit(handler.type)
             local = set(self._local)
             if handler.name:
                 self._local.add(handler.name)
-            ways.append(self._branch(handler.body))
+            paths.append(self._branch(handler.body))
             self._local = local
-        self._join(ways)
+        self._join(paths)
         self.block(node.finalbody)
 
     visit_TryStar = visit_Try
 
     def visit_With(self, node: ast.With | ast.AsyncWith) -> None:
-        """A block that runs once."""
+        """The block runs once, completely unless errors are suppressed."""
         for item in node.items:
             self.visit(item.context_expr)
             if item.optional_vars is not None:
@@ -82,7 +80,7 @@ class NamesVisitor(Calls):
     visit_AsyncWith = visit_With
 
     def visit_Match(self, node: ast.Match) -> None:
-        """Any of the cases, or none."""
+        """One of the cases may run, or none."""
         self.visit(node.subject)
         for case in node.cases:
             before, straight = set(self._bound), self._straight
@@ -102,7 +100,7 @@ class NamesVisitor(Calls):
     # Definitions
 
     def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
-        """Decorators, defaults and annotations run now, the body when it is called."""
+        """Decorators, defaults and annotations run now, the body when the function is called."""
         for decorator in node.decorator_list:
             self.visit(decorator)
         for default in (*node.args.defaults, *node.args.kw_defaults):
@@ -115,7 +113,7 @@ class NamesVisitor(Calls):
             if node.returns is not None:
                 self.visit(node.returns)
         if not all(called_name(decorator) in _INERT for decorator in node.decorator_list):
-            # It may be called by what decorates it.
+            # A decorator may call it.
             for name in sorted(free_names(node)):
                 self._reads(name)
         if not self._in_class:
@@ -139,7 +137,7 @@ class NamesVisitor(Calls):
         self._binds(node.name)
 
     def visit_Lambda(self, node: ast.Lambda) -> None:
-        """Handed to something that may call it at once."""
+        """The function that gets it may call it at once."""
         for default in (*node.args.defaults, *node.args.kw_defaults):
             if default is not None:
                 self.visit(default)
@@ -147,7 +145,7 @@ class NamesVisitor(Calls):
             self._reads(name)
 
     def visit_Global(self, node: ast.Global) -> None:
-        """In a class body: the names are the notebook's."""
+        """In a class body, the names belong to the notebook."""
         self._globals.update(node.names)
 
     # Statements that bind
@@ -177,7 +175,7 @@ class NamesVisitor(Calls):
             self._store(node.target)
 
     def visit_AugAssign(self, node: ast.AugAssign) -> None:
-        """``a += value`` reads, and may change in place, what it binds."""
+        """``a += value`` reads and binds ``a``, and may change its value in place."""
         self.visit(node.value)
         root = root_name(node.target)
         if isinstance(node.target, ast.Name):
@@ -201,7 +199,7 @@ class NamesVisitor(Calls):
             self._binds(name)
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
-        """A star binds names that only the namespace shows."""
+        """A star import binds names that are not in the source."""
         if any(alias.name == "*" for alias in node.names):
             self.names.opaque = True
         if node.module == "__future__" and any(alias.name == "annotations" for alias in node.names):
@@ -210,12 +208,12 @@ class NamesVisitor(Calls):
             self._binds(name)
 
     def visit_Delete(self, node: ast.Delete) -> None:
-        """``del a`` deletes, ``del a[0]`` changes."""
+        """``del a`` deletes the name, ``del a[0]`` changes its value."""
         for target in node.targets:
             self._delete(target)
 
     def visit_Expr(self, node: ast.Expr) -> None:
-        """An expression whose value nothing takes."""
+        """The value of the expression is discarded."""
         value = node.value.value if isinstance(node.value, ast.Await) else node.value
         self._discarded = value
         self.visit(node.value)
@@ -223,14 +221,14 @@ class NamesVisitor(Calls):
     # Expressions
 
     def visit_Name(self, node: ast.Name) -> None:
-        """A value is used."""
+        """A name is read or stored."""
         if isinstance(node.ctx, ast.Load):
             self._reads(node.id)
         else:
             self._store(node)
 
     def visit_ListComp(self, node: ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp) -> None:
-        """Has a scope of its own, but for its first iterable."""
+        """All but the first iterable has its own scope."""
         local = set(self._local)
         bound, straight = set(self._bound), self._straight
         for position, generator in enumerate(node.generators):
@@ -247,7 +245,7 @@ class NamesVisitor(Calls):
     visit_SetComp = visit_DictComp = visit_GeneratorExp = visit_ListComp
 
     def visit_BoolOp(self, node: ast.BoolOp) -> None:
-        """What follows the first operand may not be evaluated."""
+        """Operands after the first may not be evaluated."""
         self.visit(node.values[0])
         for value in node.values[1:]:
             self._maybe(value)
@@ -259,7 +257,7 @@ class NamesVisitor(Calls):
         self._maybe(node.orelse)
 
     def visit_Subscript(self, node: ast.Subscript) -> None:
-        """``Out[3]`` is the output that is also named ``_3``."""
+        """``Out[3]`` is the same output as ``_3``."""
         if (
             isinstance(node.value, ast.Name)
             and node.value.id == "Out"

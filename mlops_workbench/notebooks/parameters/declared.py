@@ -1,4 +1,4 @@
-"""The parameters of a notebook: what its cell tagged ``parameters`` assigns."""
+"""The parameters of a notebook, assigned in its cell tagged ``parameters``."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Parameter:
-    """A parameter that a notebook takes.
+    """A parameter of a notebook.
 
     Attributes
     ----------
@@ -32,18 +32,17 @@ class Parameter:
     type : ParameterType
         From the annotation, else from the default.
     declared : bool
-        Whether the type was written down; a type that only the default speaks for converts text, but
-        refuses no other value.
+        Whether the type is annotated; a type derived from the default converts text, but accepts any other value.
     required : bool
-        There is no default (``x: int``).
+        Whether it has no default (``x: int``).
     default : object
         Value of the default; None when `required` or not `known`.
     known : bool
-        Whether the default is a literal, or made of one (``Path("data")``, ``date(2026, 1, 1)``).
+        Whether the default is a literal, or built from literals (``Path("data")``, ``date(2026, 1, 1)``).
     expression : str
         Source of the default, empty when `required`.
     help : str
-        The comment behind it.
+        The comment after it.
     line : int
         Line in the cell, from 1.
     """
@@ -59,12 +58,12 @@ class Parameter:
     line: int
 
     def convert(self, value: object) -> object:
-        """The value as the notebook wants it.
+        """Convert a value to the type of the parameter.
 
         Raises
         ------
         InvalidInput
-            It cannot be of the declared type; the message names the parameter.
+            The value cannot be converted to the declared type; the message names the parameter.
         """
         if not self.declared and not isinstance(value, str):
             return value
@@ -75,7 +74,7 @@ class Parameter:
 
 
 def notebook_parameters(notebook: NotebookNode, *, where: str | None = None) -> dict[str, Parameter]:
-    """Parameters of a notebook by name, in their order; empty without a cell tagged ``parameters``.
+    """Return the parameters of a notebook by name, in order; empty without a cell tagged ``parameters``.
 
     Raises
     ------
@@ -90,14 +89,14 @@ def notebook_parameters(notebook: NotebookNode, *, where: str | None = None) -> 
 
 
 def parse_parameters(source: str, *, where: str | None = None) -> dict[str, Parameter]:
-    """Parameters that the top-level statements of a cell assign; a later assignment wins.
+    """Return the parameters that the top-level statements of a cell assign; a later assignment wins.
 
     Parameters
     ----------
     source : str
-        Source of the cell; lines of IPython magic count as blank.
+        Source of the cell; lines of IPython magic are ignored.
     where : str, optional
-        Place of the cell, for errors.
+        Place of the cell, for error messages.
 
     Raises
     ------
@@ -123,7 +122,7 @@ def convert_values(
     Raises
     ------
     InvalidInput
-        An unknown name, a value of the wrong type, or no value for a parameter without a default.
+        A name is unknown, a value has the wrong type, or a parameter without a default has no value.
     """
     for name in values:
         if name not in parameters:
@@ -133,7 +132,7 @@ def convert_values(
     for parameter in parameters.values():
         if parameter.required and parameter.name not in values:
             raise InvalidInput(
-                f"parameter '{parameter.name}' needs a value", where=where, hint=f"it is of type {parameter.type}"
+                f"parameter '{parameter.name}' needs a value", where=where, hint=f"its type is {parameter.type}"
             )
     return {name: parameters[name].convert(value) for name, value in values.items()}
 
@@ -143,7 +142,7 @@ def _parse(source: str, where: str | None) -> tuple[ast.Module, str]:
         return ast.parse(source), source
     except (SyntaxError, ValueError):
         lines = source.splitlines()
-        # Blank lines keep the numbers of the others.
+        # Blank lines keep the line numbers.
         plain = "\n".join("" if line.lstrip().startswith(("%", "!", "?")) else line for line in lines)
     try:
         return ast.parse(plain), plain
@@ -152,7 +151,7 @@ def _parse(source: str, where: str | None) -> tuple[ast.Module, str]:
         raise InvalidInput(
             f"the parameters cell is not valid Python: {getattr(error, 'msg', None) or error}",
             where=(f"{where}, line {line}" if where and line else where),
-            hint="assign each parameter on a line of its own, such as 'depth: int = 3  # depth of a tree'",
+            hint="assign one parameter per line, such as 'depth: int = 3  # depth of a tree'",
         ) from error
 
 
@@ -176,7 +175,7 @@ def _parameter(
 ) -> Parameter:
     kind = type_of_annotation(annotation) if annotation is not None else None
     words = comment.split(None, 2)
-    if words[:1] == ["type:"] and len(words) > 1:  # the comment form of an annotation, as papermill reads it
+    if words[:1] == ["type:"] and len(words) > 1:  # papermill accepts a type comment as an annotation
         comment = words[2] if len(words) > 2 else ""
         with contextlib.suppress(InvalidInput):
             kind = kind or parse_type(words[1])
@@ -206,7 +205,7 @@ _CALLS = {
 
 
 def _evaluate(node: ast.expr) -> tuple[bool, object]:
-    """Whether the value of an expression can be known without running it, and the value."""
+    """Return whether the value of an expression is known without running it, and the value."""
     try:
         return True, ast.literal_eval(node)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
@@ -228,7 +227,7 @@ def _evaluate(node: ast.expr) -> tuple[bool, object]:
 
 
 def _comments(source: str) -> dict[int, str]:
-    """Text of the comment on each line that also holds code."""
+    """Return the comments by line, for lines that also contain code."""
     found: dict[int, str] = {}
     code: set[int] = set()
     layout = (tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER)

@@ -1,4 +1,4 @@
-"""Parameters put into a notebook: a cell tagged ``injected-parameters``, as papermill writes it, with exact values."""
+"""Injection of exact parameter values into a notebook, as a cell tagged ``injected-parameters`` like papermill's."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def injected_source(values: Mapping[str, object]) -> str:
-    """Python code that assigns exactly these values to these names.
+    """Return Python code that assigns exactly these values to these names.
 
     Parameters
     ----------
@@ -32,17 +32,17 @@ def injected_source(values: Mapping[str, object]) -> str:
     Returns
     -------
     str
-        Code whose execution gives values equal to the given ones and of the same types. Modules it needs are
-        imported under a name with an underscore, so that a notebook's own names stay free.
+        Code that produces equal values of the same types. Modules are imported under names with an underscore, to
+        not overwrite names of the notebook.
 
     Raises
     ------
     InvalidInput
-        A name is not a Python name, or a value cannot be written as code exactly.
+        A name is not a Python identifier, or a value cannot be written exactly as code.
     """
     for name in values:
         if not name.isidentifier() or keyword.iskeyword(name):
-            raise InvalidInput(f"'{name}' cannot be the name of a parameter", hint="use a Python variable name")
+            raise InvalidInput(f"'{name}' is not a valid parameter name", hint="use a Python variable name")
     writer = _Writer(values)
     assignments = []
     for name, value in values.items():
@@ -51,15 +51,14 @@ def injected_source(values: Mapping[str, object]) -> str:
         except InvalidInput as error:
             raise InvalidInput(f"{name}: {error.message}", hint=error.hint) from error
         except RecursionError:
-            raise InvalidInput(f"{name}: the value holds itself, or is nested too deep") from None
+            raise InvalidInput(f"{name}: the value contains itself, or is nested too deeply") from None
     return "\n".join(["# Parameters", *writer.imports(), *assignments])
 
 
 def inject(notebook: NotebookNode, values: Mapping[str, object]) -> NotebookNode:
-    """A copy of a notebook with the values injected; the given one stays as it is.
+    """Return a copy of a notebook with the values injected.
 
-    The cell replaces an earlier injected one, else follows the ``parameters`` cell, else comes first: where
-    papermill puts it.
+    As in papermill, the cell replaces an earlier injected one, else follows the ``parameters`` cell, else comes first.
 
     Raises
     ------
@@ -73,7 +72,7 @@ def inject(notebook: NotebookNode, values: Mapping[str, object]) -> NotebookNode
     cell = nbformat.v4.new_code_cell(source=source)  # type: ignore[no-untyped-call]
     cell.metadata["tags"] = [INJECTED_TAG]
     if (result.nbformat, result.nbformat_minor) < (4, 5):
-        del cell["id"]  # ids came with format 4.5, earlier ones forbid them
+        del cell["id"]  # formats before 4.5 do not allow cell ids
     earlier = tagged_cell(result, INJECTED_TAG)
     if earlier is not None:
         result.cells[earlier] = cell
@@ -84,7 +83,7 @@ def inject(notebook: NotebookNode, values: Mapping[str, object]) -> NotebookNode
 
 
 class _Writer:
-    """Writes values as code, and keeps the modules that the code needs."""
+    """Writes values as code, and collects the modules that the code needs."""
 
     def __init__(self, taken: Iterable[str]) -> None:
         self._taken = set(taken)
@@ -119,7 +118,7 @@ class _Writer:
         return repr(value) if math.isfinite(value) else f'float("{value}")'
 
     def _int(self, value: int) -> str:
-        # The decimal form of a huge number is refused by Python (CVE-2020-10735), the hexadecimal one is not.
+        # Python does not parse the decimal form of a huge number (CVE-2020-10735), but the hexadecimal one.
         return repr(value) if value.bit_length() < 10_000 else hex(value)
 
     def _complex(self, value: complex) -> str:
@@ -132,7 +131,7 @@ class _Writer:
         return f"({', '.join(map(self.code, value))}{',' if len(value) == 1 else ''})"
 
     def _set(self, value: set[object]) -> str:
-        # Sorted code: the same value gives the same cell in every process.
+        # Sorted, so that equal values give the same cell in every process.
         return f"{{{', '.join(sorted(map(self.code, value)))}}}" if value else "set()"
 
     def _frozenset(self, value: frozenset[object]) -> str:
@@ -185,7 +184,7 @@ class _Writer:
         if (kind == "f" and value.dtype.itemsize <= 8) or (kind == "c" and value.dtype.itemsize <= 16):
             plain, kept = value.item(), value.tobytes()
             if value.dtype.type(_nameable(plain)).tobytes() != kept:
-                # There are many NaNs, and only one of them has a name.
+                # A NaN with a payload has no literal.
                 order = "<" if sys.byteorder == "little" else ">"
                 form = f"{order}{kind}{value.dtype.itemsize}"
                 return f'{numpy}.frombuffer(bytes.fromhex("{kept.hex()}"), "{form}")[0]'
@@ -198,12 +197,12 @@ class _Writer:
             not_a_time = ticks == -(2**63)
             code = '"NaT"' if not_a_time else str(ticks)
             return f"{numpy}.{name}({code}, {unit!r})" if unit else f"{numpy}.{name}({code})"
-        # Long doubles and structured scalars have no literal that keeps every bit on every machine.
+        # Long doubles and structured scalars have no literal that is exact on every machine.
         raise InvalidInput(f"a value of type numpy.{name} cannot be injected", hint="convert it to a Python value")
 
 
 def _nameable(value: complex) -> complex:
-    """The number that is made of the name of this one."""
+    """Return the number that the literal of this one gives."""
     if isinstance(value, complex):
         return complex(_nameable(value.real), _nameable(value.imag))
     return math.nan if math.isnan(value) else value

@@ -1,4 +1,4 @@
-"""Types that a parameter can have, read from an annotation and able to convert text."""
+"""Types of parameters: read from annotations, and used to convert values."""
 
 from __future__ import annotations
 
@@ -15,21 +15,9 @@ from mlops_workbench.core.errors import InvalidInput, did_you_mean
 from mlops_workbench.notebooks.source import called_name
 
 Kind = Literal[
-    "any",
-    "bool",
-    "int",
-    "float",
-    "str",
-    "date",
-    "datetime",
-    "decimal",
-    "path",
-    "choice",
-    "list",
-    "tuple",
-    "dict",
+    "any", "bool", "int", "float", "str", "date", "datetime", "decimal", "path", "choice", "list", "tuple", "dict",
     "union",
-]
+]  # fmt: skip
 
 _NAMES: dict[str, Kind] = {
     "Any": "any", "any": "any", "object": "any",
@@ -48,16 +36,16 @@ class ParameterType:
     Attributes
     ----------
     kind : str
-        ``any`` takes every value: the annotation names a class that is not known here.
+        ``any`` accepts every value; annotations with other classes have this kind.
     optional : bool
-        None is allowed.
+        Whether None is allowed.
     items : tuple of ParameterType
-        ``list``: type of the items; ``dict``: of keys and values; ``tuple``: of each place, or of all
+        ``list``: type of the items; ``dict``: of keys and values; ``tuple``: of each item, or of all
         (`endless`); ``union``: the alternatives. Empty when not declared.
     choices : tuple
         Allowed values of a ``choice``.
     endless : bool
-        A ``tuple[X, ...]``.
+        Whether it is a ``tuple[X, ...]``.
     """
 
     kind: Kind
@@ -79,15 +67,12 @@ class ParameterType:
         return f"{text} or None" if self.optional and self.kind != "any" else text
 
     def convert(self, value: object) -> object:
-        """The value as this type, from itself or from text (``"3"`` to 3).
-
-        Nothing is rounded, cut or guessed: a value that does not stand for exactly one value of the type
-        is refused.
+        """Convert a value or its text (``"3"`` to 3) to this type, without loss.
 
         Raises
         ------
         InvalidInput
-            The value cannot be of this type.
+            The value does not represent exactly one value of this type.
         """
         value = _unboxed(value)
         if value is None and (self.optional or self.kind == "any"):
@@ -98,7 +83,7 @@ class ParameterType:
 
 
 def parse_type(text: str) -> ParameterType:
-    """The type that an annotation such as ``list[int]`` or ``Literal["a", "b"] | None`` means.
+    """Return the type for the text of an annotation, such as ``list[int]`` or ``Literal["a", "b"] | None``.
 
     Raises
     ------
@@ -112,7 +97,7 @@ def parse_type(text: str) -> ParameterType:
 
 
 def type_of_annotation(node: ast.expr) -> ParameterType:
-    """The type that an annotation means; ``any`` for one that is not known here."""
+    """Return the type for an annotation; ``any`` for unknown ones."""
     if isinstance(node, ast.Constant):
         if node.value is None:
             return ParameterType("any", optional=True)
@@ -125,7 +110,7 @@ def type_of_annotation(node: ast.expr) -> ParameterType:
 
 
 def type_of_value(value: object) -> ParameterType:
-    """The type that a default value speaks for."""
+    """Return the type of a default value."""
     if value is None:
         return ParameterType("any", optional=True)
     if isinstance(value, PurePath):
@@ -186,7 +171,7 @@ def _union(nodes: list[ast.expr]) -> ParameterType:
 
 
 def _unboxed(value: object) -> object:
-    # NumPy scalars are told by their module, so that NumPy is not imported to look for them.
+    # NumPy scalars are recognized by their module, so that NumPy is not imported.
     if type(value).__module__ == "numpy" and getattr(value, "shape", None) == () and hasattr(value, "item"):
         item: object = value.item()
         return item
@@ -293,7 +278,7 @@ def _of_choices(kind: ParameterType, value: object) -> object:
 
 
 def _parsed(kind: ParameterType, text: str) -> object:
-    """The container that a JSON text or a Python literal stands for."""
+    """Parse a JSON text or a Python literal."""
     try:
         return json.loads(text)
     except ValueError:
@@ -306,7 +291,7 @@ def _parsed(kind: ParameterType, text: str) -> object:
 
 
 def _listed(kind: ParameterType, text: str) -> object:
-    """The items of a bracketed text, or those between commas."""
+    """Return the items of a bracketed or a comma-separated text."""
     if text.strip().startswith(("[", "(")):
         return _parsed(kind, text)
     parts = [part.strip() for part in text.split(",") if part.strip()]
@@ -346,7 +331,7 @@ def _dict(kind: ParameterType, value: object) -> object:
 
 
 def _of_union(kind: ParameterType, value: object) -> object:
-    # A value that already is of one of the types stays as it is; only then is a conversion tried.
+    # Prefer the alternative that the value already has, then the first that it can be converted to.
     for item in kind.items:
         if type_of_value(value).kind == item.kind:
             return item.convert(value)

@@ -152,16 +152,16 @@ GOOD = {
 #: Sessions after which it does not: what must be said, each of it once.
 BAD = {
     "edited since": (TWO, "A | A:x = 2 | save | R", ["the cell of In[1] was edited after it ran"]),
-    "deleted": (TWO, "A | -A | save | R", ["In[1] ('x = 1') is no cell of the notebook"]),
-    "typed in a console": (TWO, "A | >x = 7 | R", ["In[2] was typed outside of the notebook"]),
+    "deleted": (TWO, "A | -A | save | R", ["In[1] ('x = 1') is not a cell of the notebook"]),
+    "typed in a console": (TWO, "A | >x = 7 | R", ["In[2] ran outside of the notebook"]),
     "ran from below": (
-        {"A": "x = 1", "R": RUN, "Z": "x = 5"}, "A | Z | R", ["In[2], which made x for In[3], stands below it"]),
+        {"A": "x = 1", "R": RUN, "Z": "x = 5"}, "A | Z | R", ["In[2], which made x for In[3], is below it"]),
     "a function from below": (
         {"R": "%%track r\ny = f(3)", "F": "def f(a):\n    return a"}, "F | R",
-        ["In[1], which made f for In[2], stands below it"]),
+        ["In[1], which made f for In[2], is below it"]),
     "a global of a function from below": (
         {"F": "def f(a):\n    return a * k", "R": "%%track r\ny = f(3)", "K": "k = 2"}, "F | K | R",
-        ["In[2], which made k for In[3], stands below it"]),
+        ["In[2], which made k for In[3], is below it"]),
     "twice on its own result": (
         {"A": "x = 1", "B": "x += 1", "R": RUN}, "A | B | B | R",
         ["In[2] and In[3] are the same cell, run again on its own result (x)"]),
@@ -170,16 +170,16 @@ BAD = {
         ["In[2] and In[3] are the same cell, run again on its own result (xs)"]),
     "a cell between that did not run": (
         {"A": "x = 1", "B": "x = 2", "R": RUN}, "A | R",
-        ["the cell 'x = 2', which stands above In[2], sets x too, but did not run"]),
+        ["the cell 'x = 2' above In[2] sets x too, but did not run"]),
     "a cell between that ran before": (
         {"A": "x = 1", "B": "x = 2", "R": RUN}, "A | B | A | R",
-        ["the cell 'x = 2', which stands above In[4], sets x too, but did not run in between"]),
+        ["the cell 'x = 2' above In[4] sets x too, but did not run in between"]),
     "an old value after an edit": (
         {"A": "x = 1", "B": "w = x", "R": "%%track r\ny = w"}, "A | B | A:x = 2 | A | R",
-        ["the cell of In[1] was edited and run again as In[3], and the run still uses x from before"]),
+        ["the cell of In[1] was edited and run again as In[3], but the run still uses x of the earlier version"]),
     "an edited cell that went on": (
         {"A": "x = 1", "B": "x = x * 2", "R": RUN}, "A | B | B:x = x * 3 | B | R",
-        ["the cell of In[2] was edited and run again as In[3], which went on with x as it was"]),
+        ["the cell of In[2] was edited and run again as In[3], which continued with x of the earlier version"]),
     "drawn again": (
         {"S": "import numpy as np\nnp.random.seed(0)", "D": "x = np.random.rand()", "R": RUN}, "S | D | D | R",
         ["In[2] and In[3] are the same cell, run again on its own result (the random numbers of numpy)"]),
@@ -194,14 +194,14 @@ BAD = {
         "A | B | B | R", ["In[2] and In[3] are the same cell, run again on its own result (heap)"]),
     "a file written below": (
         {"R": "%%track r\ny = open('f.txt').read()", "W": "with open('f.txt', 'w') as f:\n    f.write('1')"},
-        "W | R", ["In[1], which made f.txt for In[2], stands below it"]),
+        "W | R", ["In[1], which made f.txt for In[2], is below it"]),
     "a name by exec from below": (
-        {"A": "pass", "R": RUN, "Z": "exec('x = 3')"}, "Z | R", ["In[1], which made x for In[2], stands below it"]),
+        {"A": "pass", "R": RUN, "Z": "exec('x = 3')"}, "Z | R", ["In[1], which made x for In[2], is below it"]),
     "several reasons": (
         {"A": "x = 1", "B": "z = 2", "R": "%%track r\ny = x + z + w", "Z": "w = 3"},
         "A | B | Z | -B | A:x = 4 | save | R",
-        ["the cell of In[1] was edited after it ran", "In[2] ('z = 2') is no cell of the notebook",
-         "In[3], which made w for In[4], stands below it"]),
+        ["the cell of In[1] was edited after it ran", "In[2] ('z = 2') is not a cell of the notebook",
+         "In[3], which made w for In[4], is below it"]),
 }  # fmt: skip
 
 
@@ -230,7 +230,7 @@ def test_a_client_with_ids_of_its_own_is_compared_by_the_code(notebook, records)
     assert provenance(records).warnings == []
     session.run("x = 5", "vscode-notebook-cell:/mein%20notizbuch.ipynb#Z")
     session.run(RUN, "vscode-notebook-cell:/mein%20notizbuch.ipynb#R")
-    assert provenance(records).warnings == [f"{BECAUSE}In[4], which made x for In[5], stands below it"]
+    assert provenance(records).warnings == [f"{BECAUSE}In[4], which made x for In[5], is below it"]
 
 
 def test_nothing_is_said_of_a_notebook_that_the_cells_are_not_of(notebook, records):
@@ -255,7 +255,7 @@ def test_names_that_no_cell_made_are_told(notebook, records):
     session = notebook({"A": "x = 1", "R": "%%track r\ny = x + seen"})
     session.shell.user_ns["seen"] = 3
     session.do("A | R")
-    assert provenance(records).warnings == [f"{BECAUSE}seen, which In[2] uses, was made by no cell of this session"]
+    assert provenance(records).warnings == [f"{BECAUSE}In[2] uses seen, which no cell of this session created"]
 
 
 def test_cells_that_changed_something_lasting_stay_with_a_run(notebook, records):

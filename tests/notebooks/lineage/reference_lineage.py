@@ -126,7 +126,7 @@ class Lineage:
         before = one.slots.get(name)
         return before is not None and bool(before) and before <= other.slots.get(name, frozenset())
 
-    def rests_on(self, uid: str) -> list[str]:
+    def dependencies(self, uid: str) -> list[str]:
         """Executions that one rests on, in their order, itself last.
 
         Beside those that made the values it uses, all that changed something lasting outside of the namespace

@@ -1,4 +1,4 @@
-"""Objections to a notebook the simple way: every pair of an execution and a source of it is looked at."""
+"""Simple implementation of the objections to a notebook: it compares each execution with each of its sources."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def objections(
     given: frozenset[str] = frozenset(),
     names_of: Callable[[str], CellNames] | None = None,
 ) -> list[str]:
-    """What `mlops_workbench.notebooks.lineage.reproducibility.objections` is to say."""
+    """Return the expected result of `mlops_workbench.notebooks.lineage.reproducibility.objections`."""
     return _Comparison(lineage, uid, notebook, given, names_of).warnings()
 
 
@@ -53,7 +53,7 @@ class _Comparison:
         self._stale()
         self._repeated()
         if self._notebook is not None:
-            self._gone(self._notebook)
+            self._missing(self._notebook)
             self._out_of_order()
             self._skipped(self._notebook)
         reasons = list(dict.fromkeys(self._reasons))
@@ -62,10 +62,8 @@ class _Comparison:
             reasons[_MAX_WARNINGS:] = [f"of {left} more such reasons"]
         return [BECAUSE + reason for reason in reasons]
 
-    # Where things are
-
     def _place(self, notebook: SavedNotebook) -> dict[str, tuple[int, bool]]:
-        """Position in the notebook of each execution that has one, and whether its source is what stands there."""
+        """Return the position in the notebook of each execution that has one, and whether its source is unchanged."""
         places: dict[str, tuple[int, bool]] = {}
         for uid, execution in self._ran.items():
             position = notebook.by_id.get(execution.cell_id)
@@ -80,7 +78,7 @@ class _Comparison:
         execution = self._lineage.steps[uid].execution
         return f"In[{execution.count}]" if execution.count else f"the code '{_line(execution.source)}'"
 
-    def _stands(self, source: str, since: int = 0) -> bool:
+    def _is_saved(self, source: str, since: int = 0) -> bool:
         """Whether the notebook, saved no earlier than `since`, has a cell with this source."""
         notebook = self._notebook
         return notebook is not None and notebook.saved_ms >= since and _text(source) in notebook.by_source
@@ -91,10 +89,10 @@ class _Comparison:
         for uid, execution in self._ran.items():
             unknown = self._lineage.unknown(uid) & self._given
             for name in (name for name in execution.reads if name in unknown):
-                self._reasons.append(f"{name}, which {self._cell(uid)} uses, was made by no cell of this session")
+                self._reasons.append(f"{self._cell(uid)} uses {name}, which no cell of this session created")
 
     def _stale(self) -> None:
-        """A cell was edited and run again, and the run still rests on what it did before."""
+        """Add cells that were edited and run again, while the run depends on their earlier execution."""
         for uid, execution in self._ran.items():
             if not execution.cell_id:
                 continue
@@ -105,16 +103,16 @@ class _Comparison:
                     other.uid not in self._ran
                     and self._lineage.before(other.uid, self._uid)
                     and _text(other.source) != _text(execution.source)
-                    and not self._stands(execution.source, since=other.started_ms)
+                    and not self._is_saved(execution.source, since=other.started_ms)
                 ):
                     self._reasons.append(
                         f"the cell of {self._cell(uid)} was edited and run again as {self._cell(other.uid)}, "
-                        f"and the run still uses {self._made(uid)} from before"
+                        f"but the run still uses {self._made(uid)} of the earlier version"
                     )
                     break
 
     def _repeated(self) -> None:
-        """A cell ran again on its own result, or an older version of it still counts."""
+        """Add cells that ran again on their own result, or on that of an earlier version of them."""
         for reader, links in self._links.items():
             for name, sources in links.items():
                 for source in sources:
@@ -124,7 +122,7 @@ class _Comparison:
                     if _text(one.source) != _text(other.source):
                         self._reasons.append(
                             f"the cell of {self._cell(source)} was edited and run again as {self._cell(reader)}, "
-                            f"which went on with {_thing(name)} as it was"
+                            f"which continued with {_thing(name)} of the earlier version"
                         )
                     elif self._lineage.builds_on_itself(reader, name):
                         self._reasons.append(
@@ -132,27 +130,27 @@ class _Comparison:
                             f"result ({_thing(name)})"
                         )
 
-    def _gone(self, notebook: SavedNotebook) -> None:
-        """What ran is not in the notebook, or no longer as it was."""
+    def _missing(self, notebook: SavedNotebook) -> None:
+        """Add executions whose source is not in the notebook."""
         with_ids = any(execution.cell_id for execution in self._ran.values())
         for uid, execution in self._ran.items():
             place = self._places.get(uid)
-            if self._stands(execution.source):
+            if self._is_saved(execution.source):
                 continue
             if with_ids and not execution.cell_id and execution.status != "unknown":
-                self._reasons.append(f"{self._cell(uid)} was typed outside of the notebook, in a console or a program")
+                self._reasons.append(f"{self._cell(uid)} ran outside of the notebook, in a console or a program")
             elif notebook.saved_ms < execution.started_ms:
                 continue
             elif place is not None:
                 self._reasons.append(f"the cell of {self._cell(uid)} was edited after it ran")
             elif with_ids and _known_ids(notebook, self._ran.values()):
                 self._reasons.append(
-                    f"{self._cell(uid)} ('{_line(execution.source)}') is no cell of the notebook: deleted since, or "
-                    "run in a console"
+                    f"{self._cell(uid)} ('{_line(execution.source)}') is not a cell of the notebook: it "
+                    "was deleted, or ran in a console"
                 )
             else:
                 self._reasons.append(
-                    f"the code of {self._cell(uid)} ('{_line(execution.source)}') is not in the notebook as saved"
+                    f"the code of {self._cell(uid)} ('{_line(execution.source)}') is not in the saved notebook"
                 )
 
     def _out_of_order(self) -> None:
@@ -163,11 +161,11 @@ class _Comparison:
                 for source in sources:
                     if source in self._places and self._places[source][0] > self._places[reader][0]:
                         self._reasons.append(
-                            f"{self._cell(source)}, which made {_thing(name)} for {self._cell(reader)}, stands below it"
+                            f"{self._cell(source)}, which made {_thing(name)} for {self._cell(reader)}, is below it"
                         )
 
     def _skipped(self, notebook: SavedNotebook) -> None:
-        """From top to bottom, another cell would have its say before a value is used."""
+        """Add cells that would change a value, run from top to bottom, before the run uses it."""
         if self._uid not in self._places:
             return
         last = self._places[self._uid][0]
@@ -187,12 +185,12 @@ class _Comparison:
                 for position in map(int, expected[str(place)].get(name, ())):
                     if position not in known and position > min(actual):
                         self._reasons.append(
-                            f"the cell '{_line(notebook.cells[position].source)}', which stands above "
-                            f"{self._cell(reader)}, sets {_thing(name)} too, but {self._when(position, notebook)}"
+                            f"the cell '{_line(notebook.cells[position].source)}' above "
+                            f"{self._cell(reader)} sets {_thing(name)} too, but {self._when(position, notebook)}"
                         )
 
     def _step_at(self, position: int, notebook: SavedNotebook) -> Step:
-        """What a cell of the notebook did when it last ran as it is saved, else what its source alone tells."""
+        """Return the last execution of a cell with its saved source, else a step derived from the source."""
         cell = notebook.cells[position]
         executed = self._executed(cell, notebook)
         if executed is not None:
@@ -209,7 +207,7 @@ class _Comparison:
         return replace(found, execution=msgspec.structs.replace(found.execution, uid=str(position), count=0))
 
     def _executed(self, cell: SavedCell, notebook: SavedNotebook) -> CellExecuted | None:
-        """The last execution of a cell as it is saved."""
+        """Return the last execution of a cell with its saved source, or None."""
         for found in reversed(self._lineage.of_source(cell.source)):
             # Some clients send no ids, or others than those in the file.
             if found.cell_id == cell.id or found.cell_id not in notebook.by_id:
@@ -229,11 +227,11 @@ class _Comparison:
 
     def _made(self, uid: str) -> str:
         names = {name for links in self._links.values() for name, sources in links.items() if uid in sources}
-        return ", ".join(_thing(name) for name in sorted(names)) or "what it did"
+        return ", ".join(_thing(name) for name in sorted(names)) or "the result"
 
 
 def _belongs(notebook: SavedNotebook, ran: Collection[CellExecuted]) -> bool:
-    """Whether this is the notebook that the cells ran from: a kernel may have been told of another one."""
+    """Whether the cells ran from this notebook: a kernel may have been given the name of another one."""
     if _known_ids(notebook, ran):
         return True
     return 2 * sum(_text(execution.source) in notebook.by_source for execution in ran) >= len(ran)

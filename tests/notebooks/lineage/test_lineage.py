@@ -1,4 +1,4 @@
-"""Where values come from: the same as by comparing all pairs, without comparing all pairs."""
+"""The lineage of values equals that of an implementation that compares all pairs."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _names_of(source: str) -> CellNames:
 
 @settings(max_examples=150)
 @given(_sessions(), st.one_of(st.none(), _notebooks), _some)
-def test_what_a_run_rests_on_and_what_speaks_against_it_are_those_of_comparing_all_pairs(steps, notebook, given_names):
+def test_dependencies_and_objections_equal_those_of_comparing_all_pairs(steps, notebook, given_names):
     new, old = Lineage(), reference_lineage.Lineage()
     for step in steps:
         new.add(step)
@@ -78,10 +78,11 @@ def test_what_a_run_rests_on_and_what_speaks_against_it_are_those_of_comparing_a
         assert list(found) == list(expected)
         for reader, links in expected.items():
             assert {name: tuple(link) for name, link in found[reader].items()} == links
-        assert new.rests_on(uid) == old.rests_on(uid)
+        assert new.dependencies(uid) == old.dependencies(uid)
         assert new.unknown(uid) == old.unknown(uid)
-        told = {"given": given_names, "names_of": _names_of}
-        assert objections(new, uid, notebook, **told) == reference_objections.objections(old, uid, notebook, **told)
+        options = {"given": given_names, "names_of": _names_of}
+        expected = reference_objections.objections(old, uid, notebook, **options)
+        assert objections(new, uid, notebook, **options) == expected
 
 
 def _execution(number: int, cell: str, source: str, **names: list[str]) -> CellExecuted:
@@ -161,13 +162,13 @@ def _judge(make: Callable[[int], tuple[list[Step], SavedNotebook]], count: int) 
     def work() -> None:
         for step in steps:
             lineage.add(step)
-        lineage.rests_on(steps[-1].execution.uid)
+        lineage.dependencies(steps[-1].execution.uid)
         objections(lineage, steps[-1].execution.uid, notebook)
 
     return _calls(work)
 
 
-def test_judging_a_run_takes_steps_in_proportion_to_the_cells_it_rests_on():
+def test_judging_a_run_takes_steps_in_proportion_to_the_cells_it_depends_on():
     for make in (_draws, _one_cell_again, _columns, _upside_down):
         few, many = _judge(make, 100), _judge(make, 400)
         assert many < 6 * few, make.__name__

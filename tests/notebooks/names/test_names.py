@@ -86,7 +86,7 @@ def test_what_a_cell_takes_binds_and_makes_anew(source, exposed, writes, kills):
     )
 
 
-def test_deleted_names_are_told_unless_they_are_bound_again():
+def test_deleted_names_are_reported_unless_they_are_bound_again():
     assert names("del x, y[0]\nx = 1\ndel z").deletes == {"z"}
 
 
@@ -141,7 +141,7 @@ def test_what_builds_on_its_own_result_when_it_runs_again(source, repeats):
     assert names(source).repeats == repeats
 
 
-def test_items_that_are_assigned_whatever_happens_are_told_apart_from_other_changes():
+def test_items_assigned_on_every_path_are_distinguished_from_other_changes():
     assert names("df['a'] = 1\ndf.b = 2").slots == {"df": {"a", "b"}}
     assert names("df['a'] = 1\ndf[mask] = 2").slots == {"df": set()}
     assert names("if c:\n    df['a'] = 1").slots == {"df": set()}

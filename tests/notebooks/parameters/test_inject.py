@@ -102,11 +102,11 @@ def test_imported_modules_leave_the_notebooks_names_free() -> None:
 def test_what_cannot_be_written_exactly_is_refused_by_name() -> None:
     with pytest.raises(InvalidInput, match=r"frame: a value of type numpy\.ndarray"):
         injected_source({"frame": np.zeros(3)})
-    with pytest.raises(InvalidInput, match="cannot be the name"):
+    with pytest.raises(InvalidInput, match="is not a valid parameter name"):
         injected_source({"not a name": 1})
     endless: list[object] = []
     endless.append(endless)
-    with pytest.raises(InvalidInput, match="holds itself"):
+    with pytest.raises(InvalidInput, match="contains itself"):
         injected_source({"endless": endless})
 
 

@@ -1,4 +1,4 @@
-"""What a notebook's parameters cell says."""
+"""Declared parameters of a notebook."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def test_an_unknown_name_and_a_missing_value_are_refused_with_the_way_out() -> N
     assert convert_values(parameters, {"seed": "7", "must": "0.5"}) == {"seed": 7, "must": 0.5}
 
 
-def test_a_type_that_only_the_default_speaks_for_converts_text_and_takes_other_values() -> None:
+def test_a_type_derived_from_the_default_converts_text_and_accepts_other_values() -> None:
     parameters = parse_parameters("threshold = 1\nname = None")
     assert convert_values(parameters, {"threshold": 0.5, "name": "x"}) == {"threshold": 0.5, "name": "x"}
     assert convert_values(parameters, {"threshold": "2"}) == {"threshold": 2}
