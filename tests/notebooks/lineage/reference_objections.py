@@ -78,7 +78,7 @@ class _Comparison:
         execution = self._lineage.steps[uid].execution
         return f"In[{execution.count}]" if execution.count else f"the code '{_line(execution.source)}'"
 
-    def _is_saved(self, source: str, since: int = 0) -> bool:
+    def _is_saved(self, source: str, since: int = -1) -> bool:
         """Whether the notebook, saved no earlier than `since`, has a cell with this source."""
         notebook = self._notebook
         return notebook is not None and notebook.saved_ms >= since and _text(source) in notebook.by_source
