@@ -1,4 +1,4 @@
-"""Data that a run used, as a record: version, shape, columns, profile; and what is kept beside the record."""
+"""Record of the data that a run used: version, shape, columns and profile."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mlops_workbench.core.errors import InvalidInput
 from mlops_workbench.core.records import Column, Dataset
@@ -16,16 +16,13 @@ from mlops_workbench.data.tables.columns import columns_of, is_array, is_table
 from mlops_workbench.data.tables.kinds import Kind, kind_of, name_of_kind
 from mlops_workbench.data.tables.tensors import readable
 
-if TYPE_CHECKING:
-    pass
-
 _PROFILE_BYTES_PER_SECOND = 1.0e9
 _PROFILE_COLUMN_SECONDS = 0.4e-3
 _PROFILE_CELL_SECONDS = 0.2e-6
-#: Contents that are remembered; a profile is some kilobytes a column.
-_KNOWN = 32
-_known: dict[tuple[str, type, str, bool], tuple[list[Column], dict[str, Any]]] = {}
-_IMPORT_SECONDS = 0.5  # of pandas, which the profile of an Arrow table needs
+#: Number of cached descriptions; a profile has some kilobytes per column.
+_CACHED = 32
+_cache: dict[tuple[str, type, str, bool], tuple[list[Column], dict[str, Any]]] = {}
+_IMPORT_SECONDS = 0.5  # import of pandas, which the profile of an Arrow table needs
 
 
 def describe_dataset(
@@ -47,14 +44,14 @@ def describe_dataset(
         A DataFrame, Series, array, sparse matrix, polars or pyarrow table, list of rows, tensor, dataset or loader of
         tensors, or a path.
     name, context, source : str
-        What it is called, what it was used for, where it came from.
+        Name, use and origin of the data.
     seconds : float
-        About the longest time for its digest; see :func:`mlops_workbench.data.digest.digest_data`.
+        Approximate time limit of the digest; see :func:`mlops_workbench.data.digest.digest_data`.
 
     Raises
     ------
     InvalidInput
-        It is neither.
+        The data is neither a table nor a path, or the file cannot be read.
     """
     data = readable(data)
     kind = kind_of(data)
@@ -63,7 +60,7 @@ def describe_dataset(
     if not kind:
         raise InvalidInput(
             f"{type(data).__name__} is not a table",
-            hint="give a DataFrame, a Series, an array, a tensor, a sparse matrix, a list of rows, or a file's path",
+            hint="pass a DataFrame, a Series, an array, a tensor, a sparse matrix, a list of rows, or a file's path",
         )
     digest = digest_data(data, seconds)
     columns, profile = _described(data, kind, digest, name)
@@ -71,24 +68,24 @@ def describe_dataset(
 
 
 def _described(data: Any, kind: Kind, digest: Digest, name: str) -> tuple[list[Column], dict[str, Any]]:
-    """Columns and profile; those of the same content, which cell after cell is fitted to, are made once."""
+    """Return columns and profile; those of the same content are cached, since many cells use the same data."""
     if digest.covers != "content":
-        # Two tables of one digest may differ in what it does not cover.
+        # Tables with the same digest may differ in parts that it does not cover.
         return _columns(data, kind, name), _profile(data, kind, digest)
-    # The digest knows types and names of columns; the name of the variable is that of a column without one.
+    # The digest covers types and names of columns, but not the variable name, which names an unnamed column.
     # Some profiles need pandas, which may be imported later.
     key = (digest.hex, type(data), name if getattr(data, "ndim", 0) == 1 else "", "pandas" in sys.modules)
-    # Without a lock, which a forked child could find taken; the worst that other threads can do is to forget one.
-    known = _known.pop(key, None) or (_columns(data, kind, name), _profile(data, kind, digest))
-    _known[key] = known
-    if len(_known) > _KNOWN:
+    # No lock, since a forked child could inherit it locked; a race between threads at worst drops an entry.
+    described = _cache.pop(key, None) or (_columns(data, kind, name), _profile(data, kind, digest))
+    _cache[key] = described
+    if len(_cache) > _CACHED:
         with contextlib.suppress(KeyError, RuntimeError, StopIteration):
-            del _known[next(iter(_known))]
-    return known
+            del _cache[next(iter(_cache))]
+    return described
 
 
 def description_seconds(data: Any) -> float:
-    """About how long :func:`describe_dataset` takes without a limit."""
+    """Estimate the time of :func:`describe_dataset` without a limit, in seconds."""
     kind = kind_of(data)
     if kind == "path":
         from mlops_workbench.data.files import path_seconds
@@ -120,8 +117,8 @@ def _profile(data: Any, kind: Kind, digest: Digest) -> dict[str, Any]:
         parts = [{"dtype": str(part.dtype), "shape": list(part.shape)} for part in data.parts]
         return {"kind": name_of_kind(data), "digest": digest.covers, "examined": 0, "parts": parts}
     if kind == "unread":
-        told = {"elements": data.told} if data.told else {}
-        return {"kind": name_of_kind(data), "digest": digest.covers, "examined": 0, "shape": list(data.shape), **told}
+        found = {"kind": name_of_kind(data), "digest": digest.covers, "examined": 0, "shape": list(data.shape)}
+        return found | ({"elements": data.elements} if data.elements else {})
     if kind == "lazy":
         return {"kind": name_of_kind(data), "digest": digest.covers, "examined": 0}
     from mlops_workbench.data.profile import profile_table
@@ -134,7 +131,7 @@ def _columns(data: Any, kind: Kind, name: str) -> list[Column]:
         from mlops_workbench.data.tables.arrow_columns import arrow_columns, polars_columns
 
         return arrow_columns(data) if kind == "arrow" else polars_columns(data)
-    # Thousands of unnamed columns say nothing that the width does not.
+    # Thousands of unnamed columns add nothing to the width.
     if not is_table(data) or (is_array(data) and data.ndim == 2 and data.shape[1] > 1000):
         return []
     columns = columns_of(data)

@@ -1,13 +1,13 @@
-"""Version of data: a digest of its whole content. The same data, the same digest; another byte, another digest.
+"""Version of data: a digest of its content, equal exactly for equal data.
 
-What counts
-    The kind of table, shape, names and types of the columns in their order, every value, and an index that says
-    something (not one that merely counts the rows).
-What does not count
-    How it lies in memory (Fortran or C order, views, blocks, chunks), the order and number of categories beyond those
+Included
+    The kind of table, shape, names and types of the columns in their order, every value, and an index, unless it
+    only numbers the rows.
+Ignored
+    Memory layout (Fortran or C order, views, blocks, chunks), order and number of categories beyond those
     in use, the format of a sparse matrix and its explicit zeros, whether an index that counts up by one is stored.
 Floats
-    Go by their bits: ``-0.0`` is not ``0.0``, and NaNs with different payloads differ.
+    Compared by their bits: ``-0.0`` differs from ``0.0``, and NaNs with different payloads differ.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ from mlops_workbench.data.digest_cost import estimate_seconds, sample_rows, take
 from mlops_workbench.data.tables.columns import column_names, parts_of
 from mlops_workbench.data.tables.kinds import kind_of
 
-#: Part of every digest: raised when the same data would get another one.
+#: Part of every digest; increase it when a change gives the same data another digest.
 _FORM = "mlops-data-1"
 _encode = msgspec.msgpack.Encoder().encode
 
 
 @dataclass(frozen=True)
 class Digest:
-    """What identifies a version of data.
+    """Version of data.
 
     Attributes
     ----------
     hex : str
         32 hexadecimal digits.
     covers : {"content", "sampled", "shape"}
-        ``sampled``: shape, names, types and evenly spaced blocks of rows, because all of it would have taken too long;
-        ``shape``: no values, because they cannot be read (objects without content, a lazy frame).
+        ``sampled``: shape, names, types and evenly spaced blocks of rows, because the whole would take too long;
+        ``shape``: no values, because they cannot be read (opaque objects, a lazy frame).
     columns : dict
-        Digest of each column's values, 16 digits, of tables that have columns; it tells which of them changed.
+        Digest of the values of each named column, 16 digits.
     """
 
     hex: str
@@ -53,20 +53,20 @@ class Digest:
 
 
 def content_digest(data: Any, seconds: float = float("inf")) -> tuple[str, str]:
-    """Digest of data and what it covers; see :func:`digest_data`."""
+    """Return the digest of data and what it covers; see :func:`digest_data`."""
     found = digest_data(data, seconds)
     return found.hex, found.covers
 
 
 def digest_data(data: Any, seconds: float = float("inf")) -> Digest:
-    """Digest of a table, a Series, an array, a sparse matrix, or a list of rows.
+    """Return the digest of a table, a Series, an array, a sparse matrix, or a list of rows.
 
     Parameters
     ----------
     data : DataFrame, Series, ndarray, scipy sparse, polars, pyarrow Table, list
-        The data. Files have :func:`mlops_workbench.data.files.digest_path`.
+        The data; for files see :func:`mlops_workbench.data.files.digest_path`.
     seconds : float
-        About the longest time to spend. Whether a sample has to do is estimated from the size and types alone, so
+        Approximate time limit, beyond which a sample is digested. The time is estimated from size and types alone, so
         that the same data always gets the same digest.
     """
     rows = None
@@ -79,21 +79,21 @@ def digest_data(data: Any, seconds: float = float("inf")) -> Digest:
         header, columns = _parts(data)
         state.update(_encode([kind_of(data), header]))
         if rows is not None:
-            # The blocks follow from the number of rows, which is part of the header.
+            # The header contains the number of rows, which determines the blocks.
             state.update(_encode(["sampled", len(rows)]))
             _, columns = _parts(take_rows(data, rows))
         covers = "content" if rows is None else "sampled"
-        own = _columns(state, columns)
+        digests = _columns(state, columns)
     except Opaque:
         state.update(b"shape")
         return Digest(state.hexdigest(), "shape")
     if kind_of(data) in ("lazy", "unread"):
         covers = "shape"
-    return Digest(state.hexdigest(), covers, own)
+    return Digest(state.hexdigest(), covers, digests)
 
 
 def len_of(data: Any) -> int:
-    """Number of rows; 0 for a lazy frame."""
+    """Return the number of rows; 0 for a lazy frame."""
     shape = getattr(data, "shape", None)
     if shape is not None:
         return int(shape[0])
@@ -101,7 +101,7 @@ def len_of(data: Any) -> int:
 
 
 def _parts(data: Any) -> tuple[Any, list[tuple[str, Any]]]:
-    """What stands above the values, and the columns with a name (empty: it has no digest of its own to show)."""
+    """Return the header, and the columns with their names (empty for those without a digest of their own)."""
     kind = kind_of(data)
     numpy: Any = sys.modules.get("numpy")
     if kind == "frame":
@@ -138,7 +138,7 @@ def _parts(data: Any) -> tuple[Any, list[tuple[str, Any]]]:
         header = [data.shape, [[array.shape, array.dtype.newbyteorder("=").str] for array in arrays]]
         return header, [("", array) for array in arrays]
     if kind == "unread":
-        return [data.shape, data.told, data.kind], []
+        return [data.shape, data.elements, data.kind], []
     return [len(data), type(data).__name__], [("", data)]
 
 
@@ -147,16 +147,16 @@ def _columns(state: Any, columns: list[tuple[str, Any]]) -> dict[str, str]:
     strided: list[tuple[Any, Any]] = []
     for one, (_, values) in zip(states, columns, strict=True):
         _column(one, values, strided)
-    # Columns of one block lie interleaved: going through them by rows reads every cache line once.
+    # Columns of one block are interleaved: reading them by rows reads each cache line once.
     for number, piece in tiles([array for _, array in strided]):
         strided[number][0].update(piece)
-    own = {}
+    digests = {}
     for one, (name, _) in zip(states, columns, strict=True):
         digest = one.digest()
         state.update(digest)
         if name:
-            own[name] = digest[:8].hex()
-    return own
+            digests[name] = digest[:8].hex()
+    return digests
 
 
 def _column(state: Any, values: Any, strided: list[tuple[Any, Any]]) -> None:
@@ -193,7 +193,7 @@ def _dtype(values: Any) -> Any:
     categories = getattr(dtype, "categories", None)
     if categories is None:
         return _name(dtype) if type(dtype).__module__.startswith("numpy") else str(dtype)
-    # The order of the categories is part of ordered data; of any other it is chance.
+    # The order of the categories has a meaning only for ordered data.
     order = [encode_one(category) for category in categories.tolist()] if dtype.ordered else []
     return ["category", str(categories.dtype), order]
 
@@ -204,7 +204,7 @@ def _name(dtype: Any) -> str:
 
 
 def _index(index: Any) -> list[Any]:
-    """Levels of an index that says more than the number of a row."""
+    """Return the levels of an index; none if it only numbers the rows."""
     numpy: Any = sys.modules["numpy"]
     if hasattr(index, "levels"):
         return [index.get_level_values(i) for i in range(index.nlevels)]

@@ -1,4 +1,4 @@
-"""How long the digest of data will take, and which rows stand for all when it is too long."""
+"""Estimated time of a digest, and the rows to sample when it is too long."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from typing import Any
 from mlops_workbench.data.content.canonical import Opaque, encoded
 from mlops_workbench.data.tables.kinds import kind_of
 
-# Fixed, so that the same data is treated the same on every machine: those of a slow one.
+# Constants of a slow machine, so that every machine samples the same data.
 _BYTES_PER_SECOND = 1.0e9
 _CELLS_PER_SECOND = 5.0e6  # text and plain objects
 _OBJECTS_PER_SECOND = 2.5e5  # anything else
 _COLUMN_SECONDS = 40e-6
 _BLOCKS = 128
-_LOOKED_AT = 50
+_SAMPLED_OBJECTS = 50
 
 
 def estimate_seconds(data: Any) -> float:
-    """Expected time of the digest in seconds, from sizes, types and a glance at a few objects."""
+    """Estimate the time of the digest in seconds from sizes, types and a sample of objects."""
     kind = kind_of(data)
     if kind == "frame":
         dtypes = data.dtypes.tolist()
         seconds: float = len(dtypes) * _COLUMN_SECONDS + _index_seconds(data.index)
-        # Thousands of columns of numbers must not cost a Series each.
+        # Creating a Series for each of thousands of numeric columns is too slow.
         sizes = [dtype.itemsize if _is_plain(dtype) else 0 for dtype in dtypes]
         others = sum(_column_seconds(data.iloc[:, i]) for i, size in enumerate(sizes) if not size)
         return seconds + float(len(data) * sum(sizes)) / _BYTES_PER_SECOND + others
@@ -32,9 +32,8 @@ def estimate_seconds(data: Any) -> float:
     if kind == "array":
         return _column_seconds(data)
     if kind == "sparse":
-        entries = data.nnz
-        # Other formats are sorted into rows first.
-        return float(entries * (data.dtype.itemsize + 16) / _BYTES_PER_SECOND * (1 if data.format == "csr" else 8))
+        # Other formats are converted to CSR first.
+        return float(data.nnz * (data.dtype.itemsize + 16) / _BYTES_PER_SECOND * (1 if data.format == "csr" else 8))
     if kind == "arrow":
         return float(data.nbytes / _BYTES_PER_SECOND + data.num_columns * _COLUMN_SECONDS)
     if kind == "polars":
@@ -47,18 +46,18 @@ def estimate_seconds(data: Any) -> float:
 
 
 def sample_rows(rows: int, share: float) -> Any:
-    """Numbers of the rows that stand for all: evenly spaced blocks, the first and the last row among them."""
+    """Return the indices of evenly spaced blocks of rows, including the first and the last row."""
     numpy: Any = sys.modules["numpy"]
-    wanted = max(1, min(rows, int(rows * share)))
-    blocks = min(_BLOCKS, wanted)
-    size = wanted // blocks
-    # Never overlapping: the blocks together are no longer than the table.
+    count = max(1, min(rows, int(rows * share)))
+    blocks = min(_BLOCKS, count)
+    size = count // blocks
+    # The blocks do not overlap: together they are no longer than the table.
     starts = numpy.arange(blocks) * (rows - size) // max(1, blocks - 1)
     return (starts[:, None] + numpy.arange(size)).ravel()
 
 
 def take_rows(data: Any, rows: Any) -> Any:
-    """Some rows of any kind of table."""
+    """Return some rows of any kind of table."""
     kind = kind_of(data)
     if kind in ("frame", "series"):
         return data.iloc[rows]
@@ -95,8 +94,8 @@ def _objects_seconds(values: Any) -> float:
     rows = len(values)
     if not rows:
         return 0.0
-    step = max(1, rows // _LOOKED_AT)
-    some = list(values[::step])[:_LOOKED_AT] if not hasattr(values, "iloc") else values.iloc[::step][:50].tolist()
+    step = max(1, rows // _SAMPLED_OBJECTS)
+    some = (values.iloc[::step].tolist() if hasattr(values, "iloc") else list(values[::step]))[:_SAMPLED_OBJECTS]
     plain = all(type(value) in (str, int, float, bool, bytes, type(None)) for value in some)
     try:
         size = sum(map(len, encoded(some))) / len(some)

@@ -1,4 +1,4 @@
-"""Data in files: the digest of a file's or a folder's content, and a table out of Parquet or CSV."""
+"""Data in files: the digest of a file or folder, and tables from Parquet or CSV."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _PIECE = 1 << 20
-#: Reading is as slow as a disk.
+#: Read speed of a disk.
 _BYTES_PER_SECOND = 0.5e9
 _BLOCKS = 128
-#: Larger files are not read as tables for a profile.
+#: Largest files that are profiled.
 PROFILED_BYTES = 64 << 20
 _TABLES = (".parquet", ".csv")
 
 
 def digest_path(path: Path, seconds: float = float("inf")) -> tuple[str, str, int]:
-    """Digest of a file, or of all files in a folder with their names.
+    """Return the digest of a file, or of all files in a folder with their names.
 
     Parameters
     ----------
     path : Path
-        File or folder; hidden files in a folder do not count.
+        File or folder; hidden files in a folder are ignored.
     seconds : float
-        About the longest time to spend; a larger one is digested by its size and evenly spaced blocks.
+        Approximate time limit; larger files are digested by their size and evenly spaced blocks.
 
     Returns
     -------
     digest : str
-        32 hexadecimal digits; that of a file is XXH3-128 of its bytes.
+        32 hexadecimal digits; for a file the XXH3-128 of its bytes.
     covers : {"content", "sampled"}
         What was read.
     size : int
@@ -44,7 +44,7 @@ def digest_path(path: Path, seconds: float = float("inf")) -> tuple[str, str, in
     Raises
     ------
     InvalidInput
-        It cannot be read.
+        The file cannot be read.
     """
     try:
         files = _files(path)
@@ -53,7 +53,7 @@ def digest_path(path: Path, seconds: float = float("inf")) -> tuple[str, str, in
         digests = [_digest_file(file, size, share) for file, size in zip(files, sizes, strict=True)]
     except OSError as error:
         raise InvalidInput(
-            f"the file cannot be read: {error.strerror or error}", where=str(path), hint="give an existing file"
+            f"the file cannot be read: {error.strerror or error}", where=str(path), hint="pass an existing file"
         ) from error
     covers = "content" if share >= 1 else "sampled"
     if not path.is_dir():
@@ -65,7 +65,7 @@ def digest_path(path: Path, seconds: float = float("inf")) -> tuple[str, str, in
 
 
 def path_seconds(path: Path) -> float:
-    """Expected time of the digest in seconds; 0 for what cannot be read."""
+    """Estimate the time of the digest in seconds; 0 for a file that cannot be read."""
     try:
         return sum(file.stat().st_size for file in _files(path)) / _BYTES_PER_SECOND
     except OSError:
@@ -73,22 +73,22 @@ def path_seconds(path: Path) -> float:
 
 
 def as_path(word: str) -> Path | None:
-    """The file or folder of that name, None when there is none with a table."""
+    """Return the path of a folder, or of a file with a table; None for other text."""
     path = Path(word)
     try:
         return path if (path.suffix.lower() in _TABLES and path.is_file()) or path.is_dir() else None
     except OSError:
-        # An expression too long for a name.
+        # The text is too long for a file name.
         return None
 
 
 def read_file(path: Path) -> pd.DataFrame:
-    """A Parquet file or folder, or a file of comma-separated values, as a DataFrame.
+    """Read a Parquet file or folder, or a CSV file, as a DataFrame.
 
     Raises
     ------
     InvalidInput
-        It cannot be read.
+        The file cannot be read as a table.
     """
     import pandas as pd
 
@@ -100,32 +100,43 @@ def read_file(path: Path) -> pd.DataFrame:
 
 
 def read_path(path: Path) -> Any:
-    """A table out of a Parquet file or folder, or a CSV file, as a pyarrow Table; None for other or large files.
-
-    pyarrow is imported for it: the user asked to record a file.
-    """
-    suffix = path.suffix.lower()
-    if path.is_dir():
-        suffix = ".parquet" if any(file.suffix.lower() == ".parquet" for file in _files(path)) else ""
-    if suffix not in _TABLES or sum(file.stat().st_size for file in _files(path)) > PROFILED_BYTES:
+    """Read a Parquet file or folder, or a CSV file, as a pyarrow Table; None for other, broken or large files."""
+    files, suffixes = _files(path), (".parquet",) if path.is_dir() else _TABLES
+    if not any(file.suffix.lower() in suffixes for file in files):
+        return None
+    if sum(file.stat().st_size for file in files) > PROFILED_BYTES:
         return None
     import pyarrow as pa
 
     try:
-        if suffix == ".csv":
-            from pyarrow import csv
-
-            return csv.read_csv(path)
-        from pyarrow import parquet
-
-        return parquet.read_table(path)
+        return read_arrow(path)
     except (pa.ArrowException, OSError, ValueError):
-        # Whatever it holds, its bytes have a version.
+        # The digest of the file is its version, with or without columns.
         return None
 
 
+def read_arrow(path: Path) -> Any:
+    """Read a Parquet file or folder, or a CSV file, as a pyarrow Table.
+
+    Raises
+    ------
+    ValueError
+        It is neither; or what pyarrow raises.
+    """
+    suffix = ".parquet" if path.is_dir() else path.suffix.lower()
+    if suffix == ".csv":
+        from pyarrow import csv
+
+        return csv.read_csv(path)
+    if suffix == ".parquet":
+        from pyarrow import parquet
+
+        return parquet.read_table(path)
+    raise ValueError(f"{path.name} is neither Parquet nor CSV")
+
+
 def parquet_size(path: Path) -> tuple[int, int] | None:
-    """Rows and columns of a Parquet file of any size; None for other files."""
+    """Return the number of rows and columns of a Parquet file of any size; None for other files."""
     if path.is_dir() or path.suffix.lower() != ".parquet":
         return None
     import pyarrow as pa

@@ -1,7 +1,7 @@
-"""Profile of a table: what is kept of each version, so that two versions can be compared when the data is gone.
+"""Profile of a table, recorded with each version, so that versions can be compared without the data.
 
-Missing values and extremes are those of all rows; mean, deviation, quantiles and most frequent values those of evenly
-spaced rows. Everything is plain values that fit into JSON.
+Missing values and extremes are computed from all rows; mean, standard deviation, quantiles and most frequent values
+from evenly spaced rows. All values are JSON-compatible.
 """
 
 from __future__ import annotations
@@ -14,26 +14,27 @@ from typing import Any, NamedTuple
 from mlops_workbench.data.content.passes import Extremes, extremes_of
 from mlops_workbench.data.digest import Digest, len_of
 from mlops_workbench.data.digest_cost import sample_rows, take_rows
-from mlops_workbench.data.tables.columns import column_names, series_of
+from mlops_workbench.data.tables.columns import column_names, count_missing, is_missing, series_of
+from mlops_workbench.data.tables.frames import as_frame
 from mlops_workbench.data.tables.kinds import kind_of, name_of_kind
 
-#: Columns that are profiled; of more, the first ones.
+#: Number of columns that are profiled, the first ones.
 COLUMNS = 200
-#: Rows that quantiles and frequent values come from.
+#: Number of rows for quantiles and frequent values.
 SAMPLED_ROWS = 20_000
-#: Quantiles at equal distances, extremes included.
+#: Number of equidistant quantiles, including the extremes.
 QUANTILES = 21
-#: Most frequent values that are kept.
+#: Number of most frequent values.
 TOP = 20
-#: A column with at most so many distinct values is known by all of them.
+#: Largest number of distinct values that are all listed.
 FEW_VALUES = 50
 _LONGEST = 200
-#: Arrow and polars tables up to this size are profiled by all rows.
+#: Largest Arrow and polars tables that are profiled by all rows.
 _CONVERTED_BYTES = 256 << 20
 
 
 class Summary(NamedTuple):
-    """Mean, deviation and quantiles of numbers; None where they are beyond all numbers or there are none."""
+    """Mean, standard deviation and quantiles of numbers; None where they overflow or there are no numbers."""
 
     mean: float | None
     std: float | None
@@ -41,15 +42,14 @@ class Summary(NamedTuple):
 
 
 def profile_table(data: Any, digest: Digest) -> dict[str, Any]:
-    """Profile of a table.
+    """Return the profile of a table.
 
     Returns
     -------
     dict
-        ``kind``; ``digest``: what the digest covers; ``missing``: counts of the columns that have any;
-        ``examined``: rows that missing values and extremes were taken from, all of most data;
-        ``sampled``: rows that the rest was taken from; ``columns``: a dict per column, the first 200;
-        ``left_out``: number of columns beyond.
+        ``kind``; ``digest``: what the digest covers; ``missing``: counts of the columns with missing values;
+        ``examined``: number of rows for missing values and extremes, usually all; ``sampled``: number of rows for the
+        rest; ``columns``: a dict for each of the first 200 columns; ``left_out``: number of further columns.
     """
     columns, examined = _columns(data, digest)
     sampled = min(examined, SAMPLED_ROWS)
@@ -74,25 +74,25 @@ def profile_table(data: Any, digest: Digest) -> dict[str, Any]:
 def profile_column(
     name: str, values: Any, extremes: Extremes | None = None, summary: Summary | None = None
 ) -> dict[str, Any]:
-    """Profile of one column.
+    """Return the profile of a column.
 
     Parameters
     ----------
     name : str
-        Its name.
+        Name of the column.
     values : Series, or ndarray of shape (rows,)
         Its values.
     extremes : Extremes, optional
-        What is known of its numbers already.
+        Extremes of its numbers, if they are known.
     summary : Summary, optional
-        That of its sampled numbers, if it is known.
+        Summary of its sampled numbers, if it is known.
 
     Returns
     -------
     dict
-        ``name dtype kind missing``; of numbers and dates (in seconds since the epoch) ``min max mean std quantiles``;
-        of everything else, and of whole numbers with few values, ``distinct``, ``counted`` (values in the sampled
-        rows) and ``top`` (pairs of value and count); ``values``: all distinct values of all rows where they are few.
+        ``name dtype kind missing``; for numbers and dates (in seconds since the epoch) ``min max mean std quantiles``;
+        for everything else, and for integers with few values, ``distinct``, ``counted`` (values in the sampled
+        rows) and ``top`` (pairs of value and count); ``values``: all distinct values of all rows if they are few.
     """
     kind, numbers = _numbers(values)
     found: dict[str, Any] = {"name": name, "dtype": str(values.dtype), "kind": kind}
@@ -106,7 +106,7 @@ def profile_column(
             if len(counts) <= FEW_VALUES:
                 found.update(_frequencies(counts))
         return found
-    found["missing"] = _missing(values)
+    found["missing"] = count_missing(values)
     some = _thinned(values)
     counts = _counted(some.tolist())
     found.update(_frequencies(counts))
@@ -127,11 +127,11 @@ def _columns(data: Any, digest: Digest) -> tuple[list[tuple[str, Any]], int]:
     elif digest.covers == "sampled":
         data = take_rows(data, sample_rows(rows, SAMPLED_ROWS / rows))
     elif type(data).__name__ == "matrix":
-        # A column of a matrix is a matrix.
+        # A column of a NumPy matrix is a matrix.
         data = sys.modules["numpy"].asarray(data)
     names = column_names(data)
     if hasattr(data, "columns"):
-        # Wide tables have more columns than are looked at.
+        # Wide tables have more columns than are profiled.
         parts = series_of(data, COLUMNS)
         parts += [None] * (len(names) - len(parts))
     elif hasattr(data, "iloc") or data.ndim == 1:
@@ -142,29 +142,27 @@ def _columns(data: Any, digest: Digest) -> tuple[list[tuple[str, Any]], int]:
 
 
 def _as_frame(data: Any, kind: str) -> Any:
-    """A pandas frame of all rows or, of much data, of the sampled ones; None where there are no columns to speak of."""
+    """Return a DataFrame of all or, for large data, of sampled rows; None for data without columns."""
     if kind in ("sparse", "lazy"):
         return None
     rows = len_of(data)
     size = data.nbytes if kind == "arrow" else data.estimated_size() if kind == "polars" else 0
     if rows > SAMPLED_ROWS and (size > _CONVERTED_BYTES or kind == "records"):
         data = take_rows(data, sample_rows(rows, SAMPLED_ROWS / rows))
-    if kind == "arrow":
-        return data.to_pandas()
-    if kind == "polars":
-        return (data.to_frame() if not hasattr(data, "get_columns") else data).to_arrow().to_pandas()
+    if kind != "records":
+        return as_frame(data)
     pandas: Any = sys.modules.get("pandas")
     if pandas is None or not rows:
         return None
     try:
         return pandas.DataFrame(list(data))
     except UnicodeEncodeError:
-        # Half of a surrogate pair, which the text type of pandas does not take.
+        # The text type of pandas does not accept lone surrogates.
         return pandas.DataFrame(list(data), dtype=object)
 
 
 def _numbers(values: Any) -> tuple[str, Any]:
-    """``numeric`` or ``datetime`` and the numbers, missing ones as NaN; ``categorical`` and None for the rest."""
+    """Return ``numeric`` or ``datetime`` and the numbers with NaN for missing ones, else ``categorical`` and None."""
     numpy: Any = sys.modules["numpy"]
     dtype = values.dtype
     plain: Any = dtype if isinstance(dtype, numpy.dtype) else getattr(dtype, "numpy_dtype", None)
@@ -186,7 +184,7 @@ def _numbers(values: Any) -> tuple[str, Any]:
 
 
 def _interleaved(columns: list[tuple[str, Any]]) -> list[Extremes | None]:
-    """Extremes of columns whose values do not lie beside each other, found together; None for the others."""
+    """Return the extremes of columns that are not contiguous, computed together; None for the others."""
     numpy: Any = sys.modules["numpy"]
     found: list[Extremes | None] = [None] * len(columns)
     arrays: dict[int, Any] = {}
@@ -201,9 +199,9 @@ def _interleaved(columns: list[tuple[str, Any]]) -> list[Extremes | None]:
 
 
 def _summaries(columns: list[tuple[str, Any]]) -> list[Summary | None]:
-    """Those of columns of plain numbers without gaps, found together; None for the others.
+    """Return the summaries of numeric columns without missing values; None for the others.
 
-    One after the other, NumPy's price of a call would be paid a dozen times a column.
+    Computing them together avoids a dozen NumPy calls per column.
     """
     numpy: Any = sys.modules["numpy"]
     found: list[Summary | None] = [None] * len(columns)
@@ -232,19 +230,19 @@ def _summaries(columns: list[tuple[str, Any]]) -> list[Summary | None]:
 def _summary(some: Any) -> Summary:
     numpy: Any = sys.modules["numpy"]
     with numpy.errstate(all="ignore"):
-        there = some.astype(numpy.float64)
-        there = numpy.sort(there[numpy.isfinite(there)])
-    return _of_sorted(there[None, :])[0] if len(there) else Summary(None, None, [])
+        present = some.astype(numpy.float64)
+        present = numpy.sort(present[numpy.isfinite(present)])
+    return _of_sorted(present[None, :])[0] if len(present) else Summary(None, None, [])
 
 
 def _of_sorted(numbers: Any) -> list[Summary]:
-    """Summaries of sorted numbers, an array of shape (columns, rows)."""
+    """Return the summaries of sorted numbers, an array of shape (columns, rows)."""
     numpy: Any = sys.modules["numpy"]
     last = numbers.shape[1] - 1
     places = numpy.linspace(0, last, QUANTILES)
     below = places.astype(numpy.int64)
     above = numpy.minimum(below + 1, last)
-    # The user must not be warned of numbers too large for a deviation.
+    # Overflow of large numbers must not give the user a warning.
     with numpy.errstate(all="ignore"):
         low = numbers[:, below]
         quantiles = low + (numbers[:, above] - low) * (places - below)
@@ -271,12 +269,12 @@ def _distribution(known: Extremes, summary: Summary) -> dict[str, Any]:
 def _counted(values: list[Any]) -> Counter[Any]:
     try:
         raw = Counter(values)
-    except Exception:  # noqa: BLE001 objects may refuse to be compared in any way
-        # Lists, dicts and their like count by their text.
-        raw = Counter(_label(value) for value in values if not _is_missing(value))
+    except Exception:  # noqa: BLE001 comparison of objects may raise anything
+        # Lists, dicts and other unhashable values are counted by their text.
+        raw = Counter(_label(value) for value in values if not is_missing(value))
     counts: Counter[Any] = Counter()
     for value, count in raw.items():
-        if not _is_missing(value):
+        if not is_missing(value):
             counts[_label(value)] += count
     return counts
 
@@ -286,15 +284,15 @@ def _frequencies(counts: Counter[Any]) -> dict[str, Any]:
     return {"distinct": len(counts), "counted": counts.total(), "top": top}
 
 
-def _all_values(values: Any, counts: Counter[Any], looked_at: int) -> list[Any] | None:
-    if looked_at < len(values):
+def _all_values(values: Any, counts: Counter[Any], examined: int) -> list[Any] | None:
+    if examined < len(values):
         if not hasattr(values, "unique"):
             return None
         try:
             distinct = values.unique()
         except TypeError:
             return None
-        found = [_label(value) for value in distinct.tolist() if not _is_missing(value)]
+        found = [_label(value) for value in distinct.tolist() if not is_missing(value)]
     else:
         found = list(counts)
     if len(found) > FEW_VALUES or any(isinstance(value, str) and len(value) >= _LONGEST for value in found):
@@ -309,27 +307,13 @@ def _thinned(values: Any) -> Any:
     return values.iloc[rows] if hasattr(values, "iloc") else values[rows]
 
 
-def _missing(values: Any) -> int:
-    if hasattr(values, "isna"):
-        return int(values.isna().sum())
-    if values.dtype.kind in "fcMm":
-        return int((values != values).sum())
-    return sum(map(_is_missing, values.tolist())) if values.dtype.kind == "O" else 0
-
-
-def _is_missing(value: Any) -> bool:
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return True
-    return type(value).__name__ in ("NAType", "NaTType")
-
-
 def _label(value: Any) -> Any:
     kind = type(value)
     if kind is bool or (kind is int and abs(value) < 2**63) or (kind is float and math.isfinite(value)):
         return value
     try:
         text = str(value)
-    except Exception:  # noqa: BLE001 code of the user's
+    except Exception:  # noqa: BLE001 code of the user
         text = f"<{kind.__qualname__}>"
     return text[:_LONGEST].encode("utf-8", "replace").decode()
 
@@ -339,6 +323,6 @@ def _finite(value: Any) -> float | int | None:
         return None
     plain = value.item() if hasattr(value, "item") else value
     if not isinstance(plain, int | float):
-        # A number longer than Python's own stays what it was.
+        # `item` returns long doubles unchanged.
         plain = float(plain)
     return plain if isinstance(plain, int) or math.isfinite(plain) else None

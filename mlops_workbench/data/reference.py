@@ -1,4 +1,4 @@
-"""What a model was trained on, as a sample: for its signature, its example, and monitors to compare with."""
+"""Sample of the training data of a model, for its signature, its input example, and monitors."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ from mlops_workbench.core.errors import InvalidInput
 from mlops_workbench.core.records import Column
 from mlops_workbench.data.digest import len_of
 from mlops_workbench.data.digest_cost import take_rows
-from mlops_workbench.data.tables.columns import columns_of, is_array, is_frame, is_series, is_table
+from mlops_workbench.data.tables.arrow_columns import arrow_columns, polars_columns
+from mlops_workbench.data.tables.columns import columns_of, is_array, is_frame, is_missing, is_series, is_table
+from mlops_workbench.data.tables.frames import as_frame
 from mlops_workbench.data.tables.kinds import kind_of
 from mlops_workbench.data.tables.tensors import Tensors, readable
 
-#: Rows of the reference, and about the cells of a table that it may hold.
+#: Number of rows of the reference, and approximate limit of its cells.
 SAMPLE_ROWS = 5000
 _SAMPLE_CELLS = 1_000_000
-#: Rows of the input example.
+#: Number of rows of the input example.
 EXAMPLE_ROWS = 5
 _FEWEST_ROWS = 200
 _SEED = 20_240_229
@@ -27,18 +29,18 @@ _SEED = 20_240_229
 
 @dataclass(frozen=True)
 class FitData:
-    """Training data of a model: columns of all of it, and a random sample of its rows.
+    """Columns of the training data of a model, and a random sample of its rows.
 
     Attributes
     ----------
     columns : list of Column
         Input columns.
     X : DataFrame, Series or ndarray
-        At most 5000 rows, in their order.
+        At most 5000 rows, in order.
     y : Series or ndarray or None
-        The target of the same rows.
+        Target of the same rows.
     rows : int
-        Rows of all of it.
+        Number of rows of the training data.
     """
 
     columns: list[Column]
@@ -48,10 +50,10 @@ class FitData:
 
 
 def sample_fit_data(X: Any, y: Any = None, columns: list[Column] | None = None) -> FitData | None:
-    """Columns and a sample of training data; None for what is not a table.
+    """Return columns and a sample of training data; None if `X` is not a table.
 
-    The sample is drawn with a seed of its own and leaves the user's random state alone. `columns` are those of `X`
-    where they are known already.
+    The sample is drawn with a fixed seed and does not change the user's random state. `columns` are those of `X`,
+    if they are known.
 
     Raises
     ------
@@ -60,7 +62,7 @@ def sample_fit_data(X: Any, y: Any = None, columns: list[Column] | None = None) 
     """
     X, y = readable(X), readable(y)
     if isinstance(X, Tensors):
-        # Inputs and target, as a network is fed with them.
+        # A dataset with two tensors contains inputs and target.
         X, y = X.take(slice(None)).parts[0], y if y is not None or len(X.parts) != 2 else X.take(slice(None)).parts[1]
     X, y = _dense(X), _target(y)
     kind = kind_of(X)
@@ -68,19 +70,20 @@ def sample_fit_data(X: Any, y: Any = None, columns: list[Column] | None = None) 
         return None
     rows = len_of(X)
     if y is not None and len(y) != rows:
-        raise InvalidInput(f"X has {rows} rows and y has {len(y)}", hint="give both as they went into fit")
+        raise InvalidInput(f"X has {rows} rows and y has {len(y)}", hint="pass the X and y that were passed to fit")
     chosen = _chosen(rows, X.shape[1] if len(getattr(X, "shape", ())) == 2 else 1)
     if is_table(X):
         width = X.shape[1] if X.ndim == 2 else 1
         described = columns if columns is not None and len(columns) == width else columns_of(X)
         sample = _take(X, chosen)
     else:
-        described, sample = _other_table(X, kind, chosen)
+        described = arrow_columns(X) if kind == "arrow" else polars_columns(X)
+        sample = as_frame(take_rows(X, chosen))
     return FitData(described, sample, None if y is None else _take(y, chosen), rows)
 
 
 def sample_seen(X: Any, y: Any = None, columns: list[Column] | None = None) -> FitData | None:
-    """:func:`sample_fit_data` of what a call of ``fit`` was given; a second argument of another length is no target."""
+    """Call :func:`sample_fit_data` with the arguments of ``fit``; ignore a `y` whose length differs."""
     try:
         return sample_fit_data(X, y, columns)
     except InvalidInput:
@@ -88,9 +91,9 @@ def sample_seen(X: Any, y: Any = None, columns: list[Column] | None = None) -> F
 
 
 def reference_parquet(data: FitData, prediction: Any) -> bytes:
-    """The sample as Parquet: input columns under the names of the signature, ``__target__``, ``__prediction__``.
+    """Return the sample as Parquet: input columns named as in the signature, ``__target__``, ``__prediction__``.
 
-    pyarrow is imported for it, which only happens when the user saves a model.
+    It imports pyarrow, which a process needs only when it saves a model.
     """
     import pyarrow as pa
     from pyarrow import parquet
@@ -108,7 +111,7 @@ def reference_parquet(data: FitData, prediction: Any) -> bytes:
 
 
 def input_example(data: FitData) -> bytes:
-    """The first rows of the sample as JSON, in MLflow's ``dataframe_split`` form."""
+    """Return the first rows of the sample as JSON, in MLflow's ``dataframe_split`` format."""
     columns = [_column(data.X, i) for i in range(len(data.columns))]
     rows = zip(*([_json_value(value) for value in column[:EXAMPLE_ROWS].tolist()] for column in columns), strict=True)
     split = {"columns": [column.name for column in data.columns], "data": [list(row) for row in rows]}
@@ -118,7 +121,7 @@ def input_example(data: FitData) -> bytes:
 
 
 def output_columns(prediction: Any) -> list[Column]:
-    """Columns of a prediction: ``prediction`` for one output, ``prediction_0`` and on for several."""
+    """Return the columns of a prediction: ``prediction`` for one output, ``prediction_0`` and so on for several."""
     if is_frame(prediction):
         return columns_of(prediction)
     if is_series(prediction) or (is_array(prediction) and prediction.ndim == 1):
@@ -130,27 +133,17 @@ def output_columns(prediction: Any) -> list[Column]:
 
 def _chosen(rows: int, width: int) -> Any:
     numpy: Any = sys.modules["numpy"]
-    wanted = min(SAMPLE_ROWS, max(_FEWEST_ROWS, _SAMPLE_CELLS // max(1, width)))
-    if rows <= wanted:
+    count = min(SAMPLE_ROWS, max(_FEWEST_ROWS, _SAMPLE_CELLS // max(1, width)))
+    if rows <= count:
         return numpy.arange(rows)
-    return numpy.sort(numpy.random.default_rng(_SEED).choice(rows, wanted, replace=False))
+    return numpy.sort(numpy.random.default_rng(_SEED).choice(rows, count, replace=False))
 
 
 def _take(data: Any, rows: Any) -> Any:
     if len(rows) == len(data):
         return data.copy()
-    # A copy once more: before pandas 3 what was taken remembers that it is a part of something.
+    # Before pandas 3, the selected rows keep a reference to the whole frame; a copy does not.
     return data.iloc[rows].copy() if hasattr(data, "iloc") else data[rows]
-
-
-def _other_table(X: Any, kind: str, rows: Any) -> tuple[list[Column], Any]:
-    """Columns of a pyarrow or polars table, and some of its rows as a pandas frame."""
-    from mlops_workbench.data.tables.arrow_columns import arrow_columns, polars_columns
-
-    some = take_rows(X, rows)
-    if kind == "arrow":
-        return arrow_columns(X), some.to_pandas()
-    return polars_columns(X), (some.to_frame() if not hasattr(some, "get_columns") else some).to_arrow().to_pandas()
 
 
 def _dense(X: Any) -> Any:
@@ -184,8 +177,8 @@ def _arrow(values: Any, pa: Any) -> Any:
     try:
         return pa.array(values, from_pandas=True)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
-        # Mixed objects: their text is what a monitor can count.
-        return pa.array([None if _is_missing(value) else str(value) for value in values])
+        # Monitors count mixed objects by their text.
+        return pa.array([None if is_missing(value) else str(value) for value in values])
 
 
 def _json_value(value: Any) -> Any:
@@ -193,15 +186,10 @@ def _json_value(value: Any) -> Any:
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    if _is_missing(value):
+    if is_missing(value):
         return None
     if hasattr(value, "isoformat"):
         return value.isoformat()
     if hasattr(value, "item"):
         return _json_value(value.item())
     return str(value)
-
-
-def _is_missing(value: Any) -> bool:
-    # pandas' NA refuses to be compared.
-    return value is None or str(value) in ("<NA>", "NaT") or (isinstance(value, float) and math.isnan(value))

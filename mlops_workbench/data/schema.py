@@ -1,14 +1,13 @@
-"""What new data must look like to be of the kind a run was trained on: a pandera schema, made from a profile.
+"""A pandera schema for new data, made from the profile of training data.
 
-pandera is not needed to write one: the JSON is what ``pandera.io`` reads back. The checks are those a new batch of the
-same kind passes and a broken one does not:
+It is written without pandera, as JSON that ``pandera.io`` reads. The checks:
 
-* every column of the training data is there, with its type (further columns are allowed);
-* no value is missing where none was missing in training;
-* numbers lie in the range seen, widened by half its width on either side; what was never negative stays so; without
-  infinite values. From 50 rows on, less tell nothing about a range. Dates have no bounds: new data is later;
-* a column of text or categories holds only values seen, if there were at most 50, each 20 times on average, and the
-  training data had at least 100 rows.
+* every column of the training data exists with its type (further columns are allowed);
+* no value is missing in columns without missing values in training;
+* numbers are in the training range, widened by half its width on either side, but not negative if none was; this
+  needs at least 50 rows and no infinite values. Dates have no bounds, because new data is later;
+* a column of text or categories contains only values of the training data, if these were at most 50, each occurred 20
+  times on average, and the training data had at least 100 rows.
 """
 
 from __future__ import annotations
@@ -18,30 +17,30 @@ import math
 from collections import Counter
 from typing import Any
 
-#: Rows from which on a range, or a set of values, is more than chance.
+#: Smallest number of rows for checks of a range, and of a set of values.
 RANGE_ROWS, VALUES_ROWS = 50, 100
-#: Times that each value was seen on average, for them to be all there are.
+#: Average number of occurrences from which on the set of values is considered complete.
 REPEATED = 20
-#: Part of the seen range that it is widened by on either side.
+#: Share of the range that it is widened by on either side.
 MARGIN = 0.5
 
 
 def schema_json(profile: dict[str, Any], rows: int) -> bytes | None:
-    """The schema as JSON, None when there are no columns to check.
+    """Return the schema as JSON, None when there are no columns to check.
 
     Parameters
     ----------
     profile : dict
         See :func:`mlops_workbench.data.profile.profile_table`.
     rows : int
-        Rows of the training data. Where the profile has seen only some of them, nothing is concluded from what was
-        not among these: values may be missing, and others than those seen may come.
+        Number of rows of the training data. If the profile examined only some of them, missing and other values are
+        allowed.
     """
-    seen = profile.get("examined", rows)
+    examined = profile.get("examined", rows)
     columns = profile.get("columns") or []
     names = Counter(column["name"] for column in columns)
-    # Columns of one name cannot be told apart by a schema.
-    checked = {c["name"]: _column(c, seen, complete=seen >= rows) for c in columns if names[c["name"]] == 1}
+    # A schema cannot distinguish columns of the same name.
+    checked = {c["name"]: _column(c, examined, complete=examined >= rows) for c in columns if names[c["name"]] == 1}
     if not checked:
         return None
     schema = {"schema_type": "dataframe", "api": "pandas", "columns": checked, "coerce": False, "strict": False}
@@ -53,12 +52,12 @@ def _column(column: dict[str, Any], rows: int, *, complete: bool) -> dict[str, A
     dtype = pandera_dtype(column["dtype"])
     if dtype:
         found["dtype"] = dtype
-    there = rows - column["missing"]
-    if column["kind"] == "numeric" and not column["dtype"].startswith("timedelta") and there >= RANGE_ROWS:
+    present = rows - column["missing"]
+    if column["kind"] == "numeric" and not column["dtype"].startswith("timedelta") and present >= RANGE_ROWS:
         found.update(_range(column))
     values: list[Any] = column.get("values") or []
     named = complete and values and all(isinstance(value, str) for value in values)
-    if named and there >= max(VALUES_ROWS, REPEATED * len(values)):
+    if named and present >= max(VALUES_ROWS, REPEATED * len(values)):
         found["isin"] = values
     return found
 
@@ -79,9 +78,9 @@ def _range(column: dict[str, Any]) -> dict[str, float | int]:
 
 
 def pandera_dtype(dtype: str) -> str:
-    """The type as pandera reads it; empty for one that its form has no words for."""
+    """Return the name of the type in pandera's JSON format; empty if it has none."""
     if dtype.startswith("datetime64[") and "," not in dtype:
-        # pandera knows dates without a zone in nanoseconds only; the check compares dates whatever their unit.
+        # pandera supports dates without a time zone in nanoseconds only; the check compares dates of any unit.
         return "datetime64[ns]"
     if dtype.startswith(("<U", ">U", "|S")):
         return "str"

@@ -1,4 +1,4 @@
-"""Snapshots: the data itself as Parquet in the content-addressed store, written once for every version."""
+"""Snapshots: data as Parquet in the content-addressed store, written once per version."""
 
 from __future__ import annotations
 
@@ -10,25 +10,26 @@ from typing import Any
 from mlops_workbench.core.errors import InvalidInput, StorageError
 from mlops_workbench.core.files import write_atomic
 from mlops_workbench.core.workspace import Workspace
+from mlops_workbench.data.files import read_arrow
 from mlops_workbench.data.tables.kinds import kind_of
 
-#: Snapshots up to this size are delivered to MLflow as artifacts too; larger ones stay in the store.
+#: Largest snapshots that are also delivered to MLflow as artifacts.
 ARTIFACT_BYTES = 32 << 20
 _KIND = b"mlops"
 _MOST_COLUMNS = 20_000
 
 
 def keep_snapshot(workspace: Workspace, data: Any, digest: str, covers: str) -> tuple[str, int]:
-    """Write data to the store as Parquet, unless this version of it is there.
+    """Write data to the store as Parquet, unless the store has this version.
 
     Parameters
     ----------
     workspace : Workspace
-        Whose store.
+        Workspace of the store.
     data : table, or path of a Parquet or CSV file
-        What is kept; imports pyarrow.
+        The data; pyarrow is imported.
     digest, covers : str
-        Its version. Only one of the whole content names a snapshot that can stand for it.
+        Its version. Snapshots are reused only for digests of the whole content.
 
     Returns
     -------
@@ -40,9 +41,9 @@ def keep_snapshot(workspace: Workspace, data: Any, digest: str, covers: str) -> 
     Raises
     ------
     InvalidInput
-        It cannot be written as Parquet.
+        The data cannot be written as Parquet.
     StorageError
-        The disk does not take it.
+        The file cannot be written.
     """
     known = workspace.state / "snapshots" / digest
     if covers == "content":
@@ -50,8 +51,7 @@ def keep_snapshot(workspace: Workspace, data: Any, digest: str, covers: str) -> 
             blob = known.read_text().strip()
             return blob, workspace.blobs.path(blob).stat().st_size
         except OSError:
-            # Never written, or the store was emptied since.
-            pass
+            pass  # There is no snapshot, or it was deleted.
     table = to_arrow(data)
     from pyarrow import parquet
 
@@ -71,19 +71,19 @@ def keep_snapshot(workspace: Workspace, data: Any, digest: str, covers: str) -> 
 
 
 def to_arrow(data: Any) -> Any:
-    """Any data as a pyarrow Table that :func:`from_arrow` turns back into what it was.
+    """Return data as a pyarrow Table that :func:`from_arrow` converts back.
 
     Raises
     ------
     InvalidInput
-        It has no form as a table.
+        The data cannot be converted to a table.
     """
     import pyarrow as pa
 
     kind = kind_of(data)
     try:
         if kind == "path":
-            return _read(Path(data))
+            return read_arrow(Path(data))
         if kind == "frame":
             return pa.Table.from_pandas(data)
         if kind == "series":
@@ -104,36 +104,37 @@ def to_arrow(data: Any) -> Any:
             return pa.Table.from_pylist(rows)
     except (pa.ArrowException, ValueError, TypeError) as error:
         raise InvalidInput(
-            f"the data cannot be kept as Parquet: {error}", hint="give columns one type each, and different names"
+            f"the data cannot be saved as Parquet: {error}",
+            hint="make sure that each column has one type and a unique name",
         ) from error
-    raise InvalidInput(f"{type(data).__name__} cannot be kept as Parquet", hint="give a table that is in memory")
+    raise InvalidInput(f"{type(data).__name__} cannot be saved as Parquet", hint="pass a table that is in memory")
 
 
 def from_arrow(table: Any) -> Any:
-    """What :func:`to_arrow` was given: a DataFrame, Series, ndarray or sparse matrix; imports pandas."""
-    told = json.loads((table.schema.metadata or {}).get(_KIND, b"{}"))
-    kind = told.get("kind")
+    """Return the data that :func:`to_arrow` converted: a DataFrame, Series, ndarray or sparse matrix."""
+    form = json.loads((table.schema.metadata or {}).get(_KIND, b"{}"))
+    kind = form.get("kind")
     if kind == "array":
         import numpy
 
         parts = [column.to_numpy() for column in table.columns]
-        if told["ndim"] == 1:
-            return parts[0].astype(told["dtype"], copy=False)
-        return numpy.stack(parts, axis=1).astype(told["dtype"], copy=False).reshape(told["shape"])
+        if form["ndim"] == 1:
+            return parts[0].astype(form["dtype"], copy=False)
+        return numpy.stack(parts, axis=1).astype(form["dtype"], copy=False).reshape(form["shape"])
     if kind == "sparse":
         from scipy.sparse import coo_array
 
         row, column, value = (part.to_numpy() for part in table.columns)
-        return coo_array((value, (row, column)), shape=tuple(told["shape"])).tocsr()
+        return coo_array((value, (row, column)), shape=tuple(form["shape"])).tocsr()
     frame = table.to_pandas()
     if kind == "series":
         series = frame.iloc[:, 0]
-        return series if told["named"] else series.rename(None)
+        return series if form["named"] else series.rename(None)
     return frame
 
 
 def _array(data: Any, pa: Any) -> Any:
-    told = {"kind": "array", "ndim": data.ndim, "dtype": data.dtype.str, "shape": list(data.shape)}
+    form = {"kind": "array", "ndim": data.ndim, "dtype": data.dtype.str, "shape": list(data.shape)}
     if data.dtype.kind in "cV":
         raise TypeError(f"Parquet has no type for {data.dtype}")
     flat = data if data.ndim == 1 else data.reshape(len(data), -1)
@@ -141,7 +142,7 @@ def _array(data: Any, pa: Any) -> Any:
     if len(parts) > _MOST_COLUMNS:
         raise ValueError(f"{len(parts)} columns are too many")
     names = [f"x{i}" for i in range(len(parts))]
-    return _marked(pa.table([pa.array(part) for part in parts], names=names), told)
+    return _marked(pa.table([pa.array(part) for part in parts], names=names), form)
 
 
 def _row(row: Any) -> dict[str, Any]:
@@ -149,28 +150,13 @@ def _row(row: Any) -> dict[str, Any]:
     return {f"x{i}": value for i, value in enumerate(values)}
 
 
-def _marked(table: Any, told: dict[str, Any]) -> Any:
-    return table.replace_schema_metadata({**(table.schema.metadata or {}), _KIND: json.dumps(told).encode()})
-
-
-def _read(path: Path) -> Any:
-    suffix = path.suffix.lower()
-    if suffix == ".csv":
-        from pyarrow import csv
-
-        return csv.read_csv(path)
-    if suffix == ".parquet" or path.is_dir():
-        from pyarrow import parquet
-
-        return parquet.read_table(path)
-    raise ValueError(f"{path.name} is neither Parquet nor CSV")
+def _marked(table: Any, form: dict[str, Any]) -> Any:
+    return table.replace_schema_metadata({**(table.schema.metadata or {}), _KIND: json.dumps(form).encode()})
 
 
 def read_snapshot(parquet: bytes) -> Any:
-    """What was put into a snapshot."""
+    """Return the data in a snapshot."""
     import pyarrow as pa
     from pyarrow import parquet as pq
-
-    from mlops_workbench.data.snapshot import from_arrow
 
     return from_arrow(pq.read_table(pa.BufferReader(parquet)))

@@ -83,7 +83,7 @@ def test_copies_and_pickles_and_layouts_of_a_frame_are_the_same_version(frame):
 
 @quick
 @given(frames(), st.data())
-def test_any_changed_cell_is_another_version_and_its_column_is_told(frame, data):
+def test_any_changed_cell_is_another_version_and_its_column_is_reported(frame, data):
     row = data.draw(st.integers(0, len(frame) - 1))
     column = data.draw(st.integers(0, frame.shape[1] - 1))
     old = frame.iloc[:, column]
@@ -169,7 +169,7 @@ def test_floats_go_by_their_bits():
         ([pd.Interval(0, 1)], [pd.Interval(0, 1, closed="left")]),
     ],
 )
-def test_objects_are_told_apart_by_type_and_value(one, other):
+def test_objects_are_distinguished_by_type_and_value(one, other):
     first, second = (pd.DataFrame({"x": pd.Series(_cells(v), dtype=object)}) for v in (one, other))
     assert digest_data(first).covers == digest_data(second).covers == "content"
     assert digest_data(first).hex != digest_data(second).hex
@@ -201,7 +201,7 @@ def test_categories_count_by_value_and_their_order_only_where_it_means_something
     assert digest_data(many).hex != digest_data(many.iloc[::-1].reset_index(drop=True)).hex
 
 
-def test_an_index_counts_when_it_says_something():
+def test_an_index_counts_unless_it_only_numbers_the_rows():
     frame = pd.DataFrame({"x": [1.0, 2.0, 3.0]})
     named = frame.set_axis(["p", "q", "r"])
     levels = frame.set_axis(pd.MultiIndex.from_tuples([(1, "p"), (1, "q"), (2, "r")]))

@@ -53,7 +53,7 @@ FRAMES = {
 
 def _described(frame: pd.DataFrame) -> Dataset:
     # Contents that were seen before are not looked at again.
-    datasets._known.clear()
+    datasets._cache.clear()
     return describe_dataset("run", frame, "X")
 
 

@@ -1,1 +1,1 @@
-"""Two versions of data beside each other: differences, a check against a schema, drift."""
+"""Comparison of two versions of data: differences, a check against a schema, drift."""

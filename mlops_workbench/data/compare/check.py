@@ -28,11 +28,11 @@ class Failure:
     column : str
         The column.
     check : str
-        What was expected, in words.
+        Text of the expectation.
     rows : int or None
-        How many rows fail; None when it is about the column as a whole.
+        Number of failing rows; None when the check is on the whole column.
     examples : list of str
-        Some of the values that fail.
+        Some of the failing values.
     """
 
     column: str
@@ -43,17 +43,16 @@ class Failure:
 
 @dataclass(frozen=True)
 class DataCheck:
-    """Outcome of a check.
+    """Result of a check.
 
     Attributes
     ----------
     rows, columns : int
-        Rows of the table, and columns that have checks.
+        Rows of the table, and columns of the schema.
     failures : list of Failure
         Empty when the table passed.
     aligned : list of str
-        Columns that were read in the schema's type because their own holds the same values, such as whole numbers
-        where training had decimal ones.
+        Columns that were converted to the schema's type without loss, such as integers where training had floats.
     """
 
     rows: int
@@ -63,31 +62,31 @@ class DataCheck:
 
     @property
     def passed(self) -> bool:
-        """Whether nothing failed."""
+        """Whether no check failed."""
         return not self.failures
 
 
 def check_frame(frame: pd.DataFrame, schema_json: bytes) -> tuple[DataCheck, pd.DataFrame]:
-    """Validate a table, all checks at once.
+    """Validate a table with all checks of a schema.
 
     Parameters
     ----------
     frame : DataFrame
-        The table; columns that the schema does not know are left alone.
+        The table; columns that are not in the schema are ignored.
     schema_json : bytes
-        A schema in pandera's JSON form.
+        A schema in pandera's JSON format.
 
     Returns
     -------
     check : DataCheck
-        The outcome.
+        The result.
     cases : DataFrame
-        pandera's failure cases: ``column check failure_case index``, a row for every value that fails.
+        pandera's failure cases: ``column check failure_case index``, one row per failing value.
 
     Raises
     ------
     InvalidInput
-        The schema cannot be read by the installed pandera.
+        The installed pandera cannot read the schema.
     """
     import pandas as pd
     from pandera.errors import SchemaErrors
@@ -141,35 +140,35 @@ def _in_words(check: str) -> str:
 
 
 def _aligned(frame: pd.DataFrame, schema: Any) -> tuple[pd.DataFrame, list[str]]:
-    """Columns in the schema's type where theirs is another one of the same kind and every value fits."""
+    """Convert columns to the schema's type where it is of the same kind and every value fits."""
     frame = frame.copy(deep=False)
     changed = []
     for name, column in schema.columns.items():
         if column.dtype is None or name not in frame.columns or list(frame.columns).count(name) > 1:
             continue
-        wanted = str(column.dtype)
+        expected = str(column.dtype)
         values = frame[name]
-        if str(values.dtype) == wanted or _family(str(values.dtype)) != _family(wanted):
+        if str(values.dtype) == expected or _family(str(values.dtype)) != _family(expected):
             continue
         try:
-            same = column.dtype.coerce(values)
+            converted = column.dtype.coerce(values)
         except (ValueError, TypeError, OverflowError, ArithmeticError):
-            # The check itself says it better.
+            # The validation reports the failing values.
             continue
-        if _loses(values, same):
+        if _is_lossy(values, converted):
             continue
-        frame[name] = same
-        # Text is text and a date is a date however it is stored: nothing to tell.
-        if _family(wanted) == "number":
+        frame[name] = converted
+        # How text and dates are stored makes no difference to users.
+        if _family(expected) == "number":
             changed.append(str(name))
     return frame, changed
 
 
-def _loses(before: Any, after: Any) -> bool:
-    """Whether a value is not what it was: 1.5 as a whole number, or a value that has become missing."""
+def _is_lossy(before: Any, after: Any) -> bool:
+    """Whether a conversion changed a value: 1.5 to an integer, or a value to a missing one."""
     if _family(str(before.dtype)) == "number":
-        there = before.notna()
-        return not bool((before[there].astype("float64") == after[there].astype("float64")).all())
+        present = before.notna()
+        return not bool((before[present].astype("float64") == after[present].astype("float64")).all())
     return bool((before.isna() != after.isna()).any())
 
 

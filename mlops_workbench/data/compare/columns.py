@@ -1,4 +1,4 @@
-"""Columns as the drift test sees them: values that are there, and how many are not."""
+"""Columns prepared for the drift test: the present values and the number of missing ones."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class ColumnValues:
     kind : str
         ``numeric`` (float64 values) or ``categorical`` (fixed-width text or numbers).
     values : ndarray of shape (rows - missing,)
-        Without missing values.
+        The present values.
     rows : int
-        With missing values.
+        Number of rows, including those with missing values.
     """
 
     kind: Literal["numeric", "categorical"]
@@ -31,29 +31,24 @@ class ColumnValues:
 
     @property
     def missing(self) -> int:
-        """How many values are missing."""
+        """Number of missing values."""
         return self.rows - len(self.values)
 
 
 def pair_columns(
     left: pa.ChunkedArray, right: pa.ChunkedArray, *, categorical: bool = False
 ) -> tuple[ColumnValues, ColumnValues]:
-    """Two columns that mean the same, made comparable.
+    """Convert a column of two tables to comparable values of the same kind.
 
-    Numbers, dates and times are numeric when they are so on both sides (a column without any value takes the
-    kind of the other side). Everything else is categorical, and compared by its text when the types differ.
+    Numbers, dates and times are numeric when both sides have them (a column without values takes the
+    kind of the other side). Everything else is categorical and compared by its text.
 
     Parameters
     ----------
     left, right : pyarrow.ChunkedArray
-        The reference's column and the window's.
+        Column of the reference and of the window.
     categorical : bool
-        Take numbers for labels.
-
-    Returns
-    -------
-    tuple of ColumnValues
-        Of the same kind.
+        Treat numbers as labels.
     """
     numbers = [_is_number(column.type) or pa.types.is_null(column.type) for column in (left, right)]
     if all(numbers):
@@ -67,12 +62,12 @@ def pair_columns(
 
 
 def is_numeric(column: pa.ChunkedArray) -> bool:
-    """Whether a column holds numbers, dates or times."""
+    """Whether a column contains numbers, dates or times."""
     return _is_number(column.type)
 
 
 def texts(column: pa.ChunkedArray) -> NDArray[Any]:
-    """Values that are there as text; a number that is whole reads the same as integer and as float."""
+    """Return the present values as text; integers and equal floats give the same text."""
     kind = column.type
     if pa.types.is_dictionary(kind):
         column = column.cast(kind.value_type)
@@ -99,7 +94,7 @@ def _numbers(column: pa.ChunkedArray) -> NDArray[np.float64]:
         column = column.cast(pa.timestamp("us"))
         kind = column.type
     if pa.types.is_timestamp(kind) or pa.types.is_time64(kind) or pa.types.is_duration(kind):
-        # One unit for both sides: the reference may hold nanoseconds where the log holds microseconds.
+        # One unit for both sides: the reference may have nanoseconds where the log has microseconds.
         unit = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}[kind.unit]
         plain = column.cast(pa.int64()).cast(pa.float64(), safe=False)
         values = plain.drop_null().to_numpy() / unit

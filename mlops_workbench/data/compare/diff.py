@@ -1,4 +1,4 @@
-"""Two versions of data beside each other: schema, rows, distributions."""
+"""Difference of two versions of data: schema, rows, distributions."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ColumnChange:
-    """A column on both sides.
+    """A column of both sides.
 
     Attributes
     ----------
     name : str
-        Its name.
+        Name of the column.
     change : str
-        ``same``, ``changed`` or ``retyped``; empty when nobody can tell whether any value changed.
+        ``same``, ``changed`` or ``retyped``; empty when it is unknown whether a value changed.
     types : tuple of str
-        Its type in A and in B.
+        Type in A and in B.
     effect : float or None
-        Size of the change of distribution: of numbers the Wasserstein distance in standard deviations of A, of
+        Size of the change of distribution: for numbers the Wasserstein distance in standard deviations of A, for
         everything else the total variation distance; None when there is nothing to compare.
     p_value : float or None
-        Of a permutation test, when both sides' rows are at hand.
+        P-value of a permutation test, when the rows of both sides are available.
     drifted : bool
-        Whether the change is real and large enough to matter, as monitors see it.
+        Whether the change is significant and as large as the monitors' threshold.
     missing : tuple of float
         Share of missing values in A and in B.
     values : tuple of str
-        Mean and deviation, or the most frequent values, in A and in B.
+        Mean and standard deviation, or the most frequent values, in A and in B.
     """
 
     name: str
@@ -56,20 +56,20 @@ class DataDiff:
     Attributes
     ----------
     same : bool
-        The versions are the same.
+        Whether the versions are the same.
     rows : tuple of int
-        Rows of A and B.
+        Number of rows of A and B.
     rows_added, rows_removed : int or None
-        Rows of B that are not in A, and the other way round, by the values of the columns that both have; None when
-        the rows of a side are not at hand.
+        Rows of B that are not in A, and vice versa, by the values of the shared columns; None when
+        the rows of a side are not available.
     reordered : bool
-        The same rows in another order.
+        Whether B has the rows of A in another order.
     added, removed : list of (name, type)
         Columns of one side only.
     columns : list of ColumnChange
         Columns of both sides, the largest change first.
     exact : bool
-        Distributions were compared by the rows of both sides, not by their profiles.
+        Whether distributions were compared by the rows of both sides, not by their profiles.
     """
 
     same: bool
@@ -126,7 +126,7 @@ def _change(
     else:
         effect = profile_effect(left, right)
         floor = settings.numeric_effect if _is_numeric(left) else settings.categorical_effect
-        # Without rows there is no test: what is large is all that can be told.
+        # Without rows there is no test, only the size of the change.
         p_value, drifted = None, effect is not None and effect >= floor
     if a.covers == b.covers == "content" and a.digest == b.digest:
         change = "same"
@@ -143,17 +143,17 @@ def _change(
 
 
 def profile_effect(left: dict[str, Any], right: dict[str, Any]) -> float | None:
-    """Size of the change between the profiles of two columns.
+    """Return the size of the change between the profiles of two columns, or None when they have no values.
 
-    Numbers and dates: the area between the quantile functions in standard deviations of the left one. Everything
-    else: the total variation distance over the most frequent values of both sides and the rest.
+    For numbers and dates it is the area between the quantile functions in standard deviations of the left one, for
+    everything else the total variation distance over the most frequent values of both sides and the rest.
     """
     if _is_numeric(left) and _is_numeric(right):
         first, second = left.get("quantiles") or [], right.get("quantiles") or []
         if not first or len(first) != len(second):
             return None
         gaps = [abs(x - y) for x, y in zip(first, second, strict=True)]
-        # Trapezoids: the extremes stand for half a step only.
+        # Trapezoidal rule: the extremes count half.
         distance = (sum(gaps) - (gaps[0] + gaps[-1]) / 2) / (len(gaps) - 1)
         scale = left.get("std") or right.get("std") or 0.0
         return distance / scale if scale else float(distance > 0)
@@ -186,9 +186,8 @@ def _summary(column: dict[str, Any], source: DataSource) -> str:
         ends = [column.get("min"), column.get("max")]
         if None in ends:
             return "–"
-        utc = datetime.UTC
         return " to ".join(
-            datetime.datetime.fromtimestamp(end, utc).isoformat()[:10] for end in ends if end is not None
+            datetime.datetime.fromtimestamp(end, datetime.UTC).isoformat()[:10] for end in ends if end is not None
         )
     if column["kind"] == "numeric":
         mean, std = column.get("mean"), column.get("std")
@@ -198,7 +197,7 @@ def _summary(column: dict[str, Any], source: DataSource) -> str:
 
 
 def _drift(a: pd.DataFrame, b: pd.DataFrame, settings: MonitoringSettings) -> dict[str, Any]:
-    # The statistics are those of the monitors: the same change is the same number in both places.
+    # Monitors use the same statistics, so that the same change has the same number in both places.
     from mlops_workbench.data.compare.drift import find_drift
 
     unique = [name for name in dict.fromkeys(a.columns) if list(a.columns).count(name) == 1]
@@ -227,7 +226,7 @@ def _rows(a: pd.DataFrame, b: pd.DataFrame, shared: list[str]) -> tuple[int | No
     left, right = a[names].reset_index(drop=True), b[names].reset_index(drop=True)
     for name in names:
         if left[name].dtype != right[name].dtype or left[name].dtype == object:
-            # One form for both: 1 and 1.0 are the same value, and so are text and categories of it.
+            # Convert both to one type: 1 and 1.0 are the same value, and so are text and its categories.
             number = all(pd.api.types.is_numeric_dtype(part[name].dtype) for part in (left, right))
             kind: Literal["Float64", "str"] = "Float64" if number else "str"
             left[name], right[name] = left[name].astype(kind), right[name].astype(kind)

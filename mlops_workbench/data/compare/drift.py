@@ -1,23 +1,23 @@
-"""Drift: does a window of live data come from the distribution of the reference?
+"""Drift: test whether a window of live data has the distribution of the reference.
 
-A column drifts when the difference is both *real* and *large enough to matter*. Real: the p-value of a
-permutation test at this very window size survives the Benjamini-Hochberg correction over all columns. Large
+A column drifts when the difference is both *significant* and *large enough to matter*. Significant: the p-value of a
+permutation test at this window size survives the Benjamini-Hochberg correction over all columns. Large
 enough: the effect reaches a floor. Thresholds on the effect alone (a Wasserstein distance of 0.1, a population
-stability index of 0.1) cry wolf on most columns of a window of 100 rows; p-values alone flag differences of no
-importance in a window of 50,000.
+stability index of 0.1) give false alarms on most columns of a window of 100 rows; p-values alone report unimportant
+differences in a window of 50,000.
 
 Notes
 -----
 Numbers: the 1-Wasserstein distance divided by the standard deviation of the reference. Text, booleans and
 labels: the total variation distance over the 50 most frequent categories of both sides together and the rest.
-The share of missing values is a test of its own, with a floor of two percentage points; a column drifts when
-one of its tests says so. Numbers that are not finite count as missing.
+The share of missing values has its own test, with a floor of two percentage points; a column drifts when
+one of its tests rejects. Numbers that are not finite count as missing.
 
 The permutation test counts values in cells: the distinct values where there are few, else quantile cells of the
-pooled sample. Dealing the pooled rows out at random is the same as drawing the cells' counts from the
-multivariate hypergeometric distribution, so no row is ever moved. The cells depend on the pooled sample only and
-not on which side a row is from, hence the test on cell counts is exact for any number of cells; cells only
-cost a little power. The reported effect is computed from the values themselves.
+pooled sample. A random split of the pooled rows is equivalent to drawing the cells' counts from the
+multivariate hypergeometric distribution, so no rows are permuted. The cells depend on the pooled sample only and
+not on the side of a row, hence the test on cell counts is exact for any number of cells; cells only
+reduce the power slightly. The reported effect is computed from the values themselves.
 
 References
 ----------
@@ -44,7 +44,7 @@ from mlops_workbench.core.monitors import FeatureDrift
 from mlops_workbench.core.settings import MonitoringSettings
 from mlops_workbench.data.compare.columns import ColumnValues, pair_columns
 
-#: Categories that are told apart; the rest counts as one.
+#: Number of categories that are distinguished; the rest counts as one.
 TOP_CATEGORIES = 50
 
 #: Smallest change of the share of missing values that counts.
@@ -74,17 +74,17 @@ def find_drift(
     categorical : collection of str
         Columns whose numbers are labels, not quantities.
     seed : int
-        The same seed gives the same answer.
+        The same seed gives the same result.
 
     Returns
     -------
     list of FeatureDrift
-        In the order of the reference's columns. A column with no value on one side, and at most the floor's
-        change of missing values, has effect 0 and p-value 1.
+        In the order of the reference's columns. A column without values on one side, and without a
+        significant change of missing values, has effect 0 and p-value 1.
     """
-    # The two sides are thinned out independently: equal positions may not choose related rows.
-    reference = _thinned(reference, settings.max_rows, np.random.default_rng([seed, 1]))
-    window = _thinned(window, settings.max_rows, np.random.default_rng([seed, 2]))
+    # Each side is sampled with its own generator, so that equal positions do not select related rows.
+    reference = _sample(reference, settings.max_rows, np.random.default_rng([seed, 1]))
+    window = _sample(window, settings.max_rows, np.random.default_rng([seed, 2]))
     tests: list[_Test] = []
     for name in reference.column_names:
         if name not in window.column_names:
@@ -92,11 +92,11 @@ def find_drift(
         left, right = pair_columns(reference[name], window[name], categorical=name in categorical)
         rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
         tests += [_values_test(name, left, right, settings, rng), _missing_test(name, left, right)]
-    # A hypothesis that cannot be wrong (no value on one side, nothing missing) takes no part in the correction.
+    # A hypothesis that cannot be rejected (no value on one side, none missing) is left out of the correction.
     real = [test for test in tests if test.possible]
     for test in real:
         test.p_value = test.sample(settings.permutations)
-    _sharpen(real, settings)
+    _refine(real, settings)
     adjusted = false_discovery_control([test.p_value for test in real], method="bh") if real else []
     for test, value in zip(real, adjusted, strict=True):
         test.drifted = bool(value <= settings.alpha) and test.effect >= test.floor
@@ -105,7 +105,7 @@ def find_drift(
 
 @dataclass
 class _Test:
-    """One hypothesis about one column; `sample` gives its p-value from a number of permutations."""
+    """A hypothesis about a column; `sample` returns its p-value from a number of permutations."""
 
     name: str
     kind: Literal["numeric", "categorical"]
@@ -131,17 +131,17 @@ def _feature(values: _Test, missing: _Test) -> FeatureDrift:
     )
 
 
-def _sharpen(tests: list[_Test], settings: MonitoringSettings) -> None:
-    # With 500 permutations no p-value is below 1/501, which for more than 25 columns is above what the
-    # correction asks of the smallest. Tests that no permutation has reached go on, as in [3]; their p-value
-    # stays valid because stopping early needs an exceedance.
-    wanted = min(_MOST_PERMUTATIONS, int(2 * len(tests) / settings.alpha))
+def _refine(tests: list[_Test], settings: MonitoringSettings) -> None:
+    # With 500 permutations no p-value is below 1/501, which for more than 25 columns exceeds the limit that the
+    # correction sets for the smallest. Tests without an exceedance get more permutations, as in [3]; their p-value
+    # stays valid because sampling stops early only after an exceedance.
+    permutations = min(_MOST_PERMUTATIONS, int(2 * len(tests) / settings.alpha))
     smallest = 1 / (settings.permutations + 1)
-    if wanted <= settings.permutations:
+    if permutations <= settings.permutations:
         return
     for test in tests:
         if test.effect >= test.floor and test.p_value <= smallest:
-            test.p_value = test.sample(wanted)
+            test.p_value = test.sample(permutations)
 
 
 def _values_test(
@@ -180,7 +180,7 @@ def _values_test(
         for start in range(0, permutations, _BATCH):
             size = min(_BATCH, permutations - start)
             counts = rng.multivariate_hypergeometric(totals, n_right, size=size, method="marginals")
-            # A permutation that equals the data must count, whatever the order of summation.
+            # The tolerance counts permutations that equal the data in spite of rounding.
             reached += int(np.count_nonzero(statistic(counts, totals) >= observed * (1 - 1e-12)))
         return (reached + 1) / (permutations + 1)
 
@@ -191,7 +191,7 @@ def _missing_test(name: str, left: ColumnValues, right: ColumnValues) -> _Test:
     change = right.missing / max(right.rows, 1) - left.missing / max(left.rows, 1)
 
     def sample(_: int) -> float:
-        # All permutations at once: the number of missing values on one side is hypergeometric.
+        # Exact over all permutations: the number of missing values on one side is hypergeometric.
         total, missing, drawn = left.rows + right.rows, left.missing + right.missing, right.rows
         low = float(hypergeom.cdf(right.missing, total, missing, drawn))
         high = float(hypergeom.sf(right.missing - 1, total, missing, drawn))
@@ -206,7 +206,7 @@ def _shift(left: NDArray[np.float64], right: NDArray[np.float64]) -> float:
     scale = float(np.std(left))
     largest = float(np.abs(left).max())
     if scale <= 1e-9 * largest or scale == 0.0:
-        # The reference is constant, up to rounding: measure in the deviation of both sides together.
+        # The reference is constant up to rounding: use the standard deviation of both sides together.
         if distance <= 1e-9 * largest:
             return 0.0
         scale = float(np.std(np.concatenate([left, right])))
@@ -232,7 +232,7 @@ def _categorical_cells(pooled: NDArray[Any]) -> NDArray[np.int64]:
     return place[cells]
 
 
-def _thinned(table: pa.Table, rows: int, rng: np.random.Generator) -> pa.Table:
+def _sample(table: pa.Table, rows: int, rng: np.random.Generator) -> pa.Table:
     if table.num_rows <= rows:
         return table
     return table.take(pa.array(np.sort(rng.choice(table.num_rows, rows, replace=False))))

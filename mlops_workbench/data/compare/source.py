@@ -11,24 +11,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DataSource:
-    """Data to compare: what is known of it, and the rows if they are at hand.
+    """Data to compare: its description, and the rows if they are available.
 
     Attributes
     ----------
     label : str
-        What it is, in words.
+        Text that describes it.
     name : str
         Name of the data set.
     digest, covers : str
-        Its version.
+        Version.
     rows : int
         Number of rows.
     profile : dict
         See :func:`mlops_workbench.data.profile.profile_table`.
     frame : DataFrame or None
-        The rows: those of a table or file, or of a snapshot once it was fetched.
+        The rows: those of a table or file, or of a snapshot that was fetched.
     kept : bool
-        A snapshot was kept.
+        Whether there is a snapshot.
     """
 
     label: str

@@ -1,1 +1,1 @@
-"""Values as bytes: canonical objects, columns, Arrow arrays, passes over columns."""
+"""Canonical bytes of objects, columns and Arrow arrays, and passes over columns."""

@@ -1,4 +1,4 @@
-"""The content of an Arrow column as bytes that depend neither on its chunks nor on what lies below its nulls."""
+"""Canonical bytes of an Arrow column, independent of its chunks and of the memory below its nulls."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from mlops_workbench.data.content.canonical import encoded
 
 
 def update_arrow(state: Any, column: Any) -> None:
-    """Add an Arrow array: which values are there, then the values.
+    """Add an Arrow array: its validity, then its values.
 
     Parameters
     ----------
     state : xxhash state
-        Takes the bytes.
+        State to update.
     column : pyarrow.ChunkedArray or pyarrow.Array
-        Of any type; text in its UTF-8 form, dictionaries by their values.
+        Array of any type; text is added as UTF-8, dictionaries by their values.
 
     Raises
     ------
     Opaque
-        It holds values of a type that Python cannot read.
+        It contains values of a type that Python cannot read.
     """
     import pyarrow as pa
     from pyarrow import types
@@ -38,8 +38,8 @@ def update_arrow(state: Any, column: Any) -> None:
         chunks = [chunk.cast(kind) for chunk in chunks]
     for chunk in chunks:
         state.update(chunk.is_valid().to_numpy(zero_copy_only=False))
-    there = [chunk.drop_null() if chunk.null_count else chunk for chunk in chunks]
-    _update_values(state, there, kind)
+    present = [chunk.drop_null() if chunk.null_count else chunk for chunk in chunks]
+    _update_values(state, present, kind)
 
 
 def _update_values(state: Any, chunks: list[Any], kind: Any) -> None:
@@ -84,7 +84,7 @@ def _update_text(state: Any, chunks: list[Any], kind: Any) -> None:
             continue
         places = numpy.frombuffer(offsets, numpy.int64 if large else numpy.int32)
         places = places[chunk.offset : chunk.offset + len(chunk) + 1]
-        # In the form that does not depend on where the text begins.
+        # Lengths do not depend on the offset of the first text.
         state.update(numpy.diff(places).astype(numpy.int64, copy=False))
         spans.append((content, int(places[0]), int(places[-1])))
     for content, start, stop in spans:

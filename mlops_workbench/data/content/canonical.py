@@ -1,4 +1,4 @@
-"""Python objects as bytes: equal bytes for equal objects of the same type, and only for them."""
+"""Canonical bytes of Python objects: equal exactly for equal objects of the same type."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from typing import Any
 import msgspec
 
 _PLAIN = frozenset({str, int, float, bool, bytes, type(None)})
-#: Objects are encoded by so many at a time; part of the form, so it never changes.
+#: Number of objects encoded together; a part of the format, so it must not change.
 _CHUNK = 65_536
 _encode = msgspec.msgpack.Encoder().encode
-#: Nesting beyond which a value counts as opaque.
+#: Deepest nesting of a value that is not opaque.
 _DEEPEST = 40
 
 
 class Opaque(Exception):
-    """An object has no content that can be read."""
+    """An object whose content cannot be read."""
 
 
 def encoded(values: list[Any]) -> Iterator[bytes]:
-    """A list of objects as bytes, in pieces.
+    """Yield the bytes of a list of objects in pieces.
 
-    Text, numbers, dates, and lists, dicts, sets and arrays of them are told apart by type and value: ``1``,
+    Text, numbers, dates, and lists, dicts, sets and arrays of them are distinguished by type and value: ``1``,
     ``1.0``, ``True`` and ``"1"`` differ, and so do ``None`` and NaN.
 
     Raises
     ------
     Opaque
-        An object of another kind is among them.
+        The list contains an object of another kind.
     """
     for start in range(0, len(values), _CHUNK):
         part = values[start : start + _CHUNK]
@@ -43,13 +43,13 @@ def encoded(values: list[Any]) -> Iterator[bytes]:
                 yield _encode(part)
                 continue
         except (OverflowError, UnicodeEncodeError):
-            # An int beyond 64 bits, or half a surrogate pair: told in another form.
+            # An int beyond 64 bits, or a lone surrogate: encode each value in its canonical form.
             pass
         yield _encode([_form(value, 0) for value in part])
 
 
 def encode_one(value: Any) -> bytes:
-    """One object as bytes; one without readable content by its type alone."""
+    """Return the bytes of an object; those of its type alone when it is opaque."""
     try:
         return b"".join(encoded([value]))
     except Opaque:
@@ -57,7 +57,7 @@ def encode_one(value: Any) -> bytes:
 
 
 def _form(value: Any, depth: int) -> Any:
-    """What msgpack takes; everything that is not plain is a list that begins with its type."""
+    """Return a value that msgpack encodes: a plain value, or a list that begins with the type."""
     kind = type(value)
     if kind in _PLAIN:
         return _plain(value)
@@ -67,7 +67,7 @@ def _form(value: Any, depth: int) -> Any:
         return [kind.__name__, [_form(item, depth + 1) for item in value]]
     if kind is dict:
         pairs = [(_form(key, depth + 1), _form(item, depth + 1)) for key, item in value.items()]
-        # Equal dicts may have been filled in another order.
+        # Equal dicts may have another order.
         return ["dict", sorted(pairs, key=lambda pair: _encode(pair[0]))]
     if kind in (set, frozenset):
         return [kind.__name__, sorted((_form(item, depth + 1) for item in value), key=_encode)]
@@ -86,9 +86,9 @@ def _plain(value: Any) -> Any:
 
 
 def _as_text(value: Any) -> Any:
-    """Text that tells the whole of a value, None when its type is not known."""
+    """Return text or values that determine a value completely, None for unknown types."""
     if isinstance(value, datetime.datetime):
-        # `isoformat` of pandas' Timestamp has the nanoseconds.
+        # `isoformat` of a pandas Timestamp includes nanoseconds.
         return [value.isoformat(), str(value.tzinfo), value.fold]
     if isinstance(value, datetime.date | datetime.time):
         return value.isoformat()

@@ -1,4 +1,4 @@
-"""The content of one column as bytes that depend on its values alone, not on how they lie in memory."""
+"""Canonical bytes of a column, independent of its memory layout."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 
 from mlops_workbench.data.content.canonical import encode_one, encoded
 
-#: Rows that are copied at a time out of a column whose values do not lie beside each other.
+#: Rows that are copied at a time from a column that is not contiguous.
 TILE_ROWS = 4096
 _NUMBERS = "biufcmM"
 
 
 def buffer_of(values: Any) -> Any:
-    """A column of numbers, booleans or dates as an array over its own memory; None for any other column."""
+    """Return a view of a column of numbers, booleans or dates; None for any other column."""
     numpy: Any = sys.modules["numpy"]
     if not isinstance(getattr(values, "dtype", None), numpy.dtype) or values.dtype.kind not in _NUMBERS:
         return None
@@ -21,15 +21,15 @@ def buffer_of(values: Any) -> Any:
 
 
 def plain_array(array: Any) -> Any:
-    """An array of numbers, booleans or dates in native byte order and of a type that has a buffer."""
+    """Return an array of numbers, booleans or dates in native byte order and with a type that has a buffer."""
     numpy: Any = sys.modules["numpy"]
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
     if array.dtype.kind in "mM":
-        # Dates have no buffer of their own.
+        # NumPy exposes no buffer of dates.
         return array.view(numpy.int64)
     if array.dtype.kind in "fc" and numpy.finfo(array.dtype).nmant == 63:
-        # Of the 16 bytes of an x87 number 6 are whatever was in memory.
+        # 6 of the 16 bytes of an x87 number are uninitialized padding.
         return (
             numpy.ascontiguousarray(array).view(numpy.uint8).reshape(*array.shape, array.itemsize // 16, 16)[..., :10]
         )
@@ -37,7 +37,7 @@ def plain_array(array: Any) -> Any:
 
 
 def update_array(state: Any, array: Any) -> None:
-    """Add an array of any layout, in C order, copying little at a time."""
+    """Add an array of any layout in C order, copying only small pieces."""
     numpy: Any = sys.modules["numpy"]
     if array.flags.c_contiguous:
         state.update(array)
@@ -54,7 +54,7 @@ def update_column(state: Any, values: Any) -> None:
     Raises
     ------
     Opaque
-        It holds objects without readable content.
+        It contains objects whose content cannot be read.
     """
     numpy: Any = sys.modules["numpy"]
     dtype = values.dtype
@@ -108,7 +108,7 @@ def _objects(state: Any, array: Any) -> None:
 
 
 def _text(state: Any, array: Any) -> None:
-    """Text in the form that :func:`update_arrow` gives it."""
+    """Add text in the same form as :func:`update_arrow`."""
     numpy: Any = sys.modules["numpy"]
     missing = numpy.asarray(array.isna())
     texts = [text.encode("utf-8", "surrogatepass") for text in array[~missing].tolist()]
@@ -118,13 +118,13 @@ def _text(state: Any, array: Any) -> None:
 
 
 def _categorical(state: Any, array: Any) -> None:
-    """Each row by the hash of its category: the order of the categories and unused ones do not count."""
+    """Add each row as the hash of its category, which ignores order and unused categories."""
     from xxhash import xxh3_64_intdigest
 
     numpy: Any = sys.modules["numpy"]
-    own = [xxh3_64_intdigest(encode_one(category)) for category in array.categories.tolist()]
-    # The code of a missing value is -1: the last one.
-    table = numpy.array([*own, 0], dtype=numpy.uint64)
+    hashes = [xxh3_64_intdigest(encode_one(category)) for category in array.categories.tolist()]
+    # The code of a missing value is -1, the last entry.
+    table = numpy.array([*hashes, 0], dtype=numpy.uint64)
     codes = array.codes
     for start in range(0, len(codes), 1 << 20):
         state.update(table[codes[start : start + (1 << 20)]])

@@ -1,4 +1,4 @@
-"""Passes over the columns of a table that read every cache line once, also where columns lie interleaved in a block."""
+"""Passes over the columns of a table that read each cache line once, also if columns are interleaved in a block."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mlops_workbench.data.content.columns import TILE_ROWS
 
 @dataclass
 class Extremes:
-    """Least and largest value of a column, NaN left out, and how many are NaN; None where there is no value."""
+    """Smallest and largest value of a column without NaN, None when it has none; and the number of NaN values."""
 
     low: Any = None
     high: Any = None
@@ -20,7 +20,7 @@ class Extremes:
 
 
 def tiles(arrays: Sequence[Any]) -> Iterator[tuple[int, Any]]:
-    """Columns in contiguous pieces: the same rows of all columns, then the next rows.
+    """Yield columns in contiguous pieces: the same rows of all columns, then the next rows.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def tiles(arrays: Sequence[Any]) -> Iterator[tuple[int, Any]]:
     Yields
     ------
     number : int
-        Which column.
+        Index of the column.
     piece : ndarray
         Some of its rows.
     """
@@ -42,38 +42,40 @@ def tiles(arrays: Sequence[Any]) -> Iterator[tuple[int, Any]]:
 
 
 def extremes_of(arrays: Sequence[Any]) -> list[Extremes]:
-    """Extremes of columns of numbers."""
+    """Return the extremes of columns of numbers."""
     found = [Extremes() for _ in arrays]
-    beside = [number for number, array in enumerate(arrays) if not array.flags.c_contiguous]
-    for number, array in enumerate(arrays):
-        if array.flags.c_contiguous:
-            _take_in(found[number], array)
-    for place, piece in tiles([arrays[number] for number in beside]):
-        _take_in(found[beside[place]], piece)
+    for number, piece in _pieces(arrays):
+        _extend(found[number], piece)
     return found
 
 
 def have_gaps(arrays: Sequence[Any]) -> list[bool]:
-    """Whether columns of floats hold a NaN."""
+    """Return for each column of floats whether it contains NaN."""
     found = [False] * len(arrays)
-    beside = []
-    for number, array in enumerate(arrays):
-        if not array.flags.c_contiguous:
-            beside.append(number)
-        elif len(array):
-            found[number] = _has_nan(array)
-    for place, piece in tiles([arrays[number] for number in beside]):
-        found[beside[place]] |= len(piece) > 0 and _has_nan(piece)
+    for number, piece in _pieces(arrays):
+        found[number] |= len(piece) > 0 and _has_nan(piece)
     return found
 
 
-def _take_in(known: Extremes, piece: Any) -> None:
+def _pieces(arrays: Sequence[Any]) -> Iterator[tuple[int, Any]]:
+    """Yield contiguous columns whole, and the others in tiles."""
+    strided = []
+    for number, array in enumerate(arrays):
+        if array.flags.c_contiguous:
+            yield number, array
+        else:
+            strided.append(number)
+    for place, piece in tiles([arrays[number] for number in strided]):
+        yield strided[place], piece
+
+
+def _extend(known: Extremes, piece: Any) -> None:
     numpy: Any = sys.modules["numpy"]
     if not len(piece):
         return
     low, high = piece.min(), piece.max()
     if low != low:
-        # The least of values with a NaN among them is NaN: look again without it.
+        # The minimum of values with NaN is NaN: compute it without.
         known.missing += int(numpy.isnan(piece).sum())
         low, high = numpy.fmin.reduce(piece), numpy.fmax.reduce(piece)
         if low != low:
@@ -83,5 +85,5 @@ def _take_in(known: Extremes, piece: Any) -> None:
 
 
 def _has_nan(piece: Any) -> bool:
-    least = piece.min()
-    return bool(least != least)
+    low = piece.min()
+    return bool(low != low)

@@ -8,7 +8,7 @@ from mlops_workbench.core.records import Column
 
 
 def arrow_columns(table: Any) -> list[Column]:
-    """Columns of a pyarrow Table."""
+    """Return the columns of a pyarrow Table."""
     return [
         Column(name, arrow_type(column.type), not column.null_count)
         for name, column in zip(table.column_names, table.columns, strict=True)
@@ -16,7 +16,7 @@ def arrow_columns(table: Any) -> list[Column]:
 
 
 def polars_columns(data: Any) -> list[Column]:
-    """Columns of a polars DataFrame, Series or LazyFrame; nothing is known of what a LazyFrame misses."""
+    """Return the columns of a polars DataFrame, Series or LazyFrame; those of a LazyFrame may have missing values."""
     if hasattr(data, "collect"):
         import polars
 
@@ -27,7 +27,7 @@ def polars_columns(data: Any) -> list[Column]:
 
 
 def arrow_type(kind: Any) -> str:
-    """MLflow data type of an Arrow type."""
+    """Return the MLflow data type of an Arrow type."""
     from pyarrow import types
 
     if types.is_dictionary(kind):

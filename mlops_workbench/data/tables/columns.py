@@ -1,11 +1,12 @@
 """Columns of a table: names, MLflow data types, and whether values are missing.
 
-Works on tables of libraries that the user has imported; nothing is imported for it.
+The module imports no data libraries: it works with those that the user has imported.
 """
 
 from __future__ import annotations
 
 import datetime
+import decimal
 import numbers
 import sys
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from mlops_workbench.core.members import is_a
 from mlops_workbench.core.records import Column
 
-#: Columns of a DataFrame that are looked at as arrays, and bytes that may be copied for it.
+#: Number of columns from which on a DataFrame is read as an array, and largest number of bytes copied for it.
 _WIDE, _COPIED_BYTES = 64, 64 << 20
 _KINDS = {"b": "boolean", "f": "double", "i": "long", "u": "long", "M": "datetime", "m": "long"}
 
@@ -37,12 +38,12 @@ def is_array(data: Any) -> bool:
 
 
 def is_table(data: Any) -> bool:
-    """Whether its columns can be described."""
+    """Whether it is a DataFrame, a Series, or an array with one or two dimensions."""
     return is_frame(data) or is_series(data) or is_array(data)
 
 
 def column_names(data: Any) -> list[str]:
-    """Names of the columns of a table; those of an array are ``x0``, ``x1`` and so on."""
+    """Return the names of the columns of a table; those of an array are ``x0``, ``x1`` and so on."""
     if is_frame(data):
         return [str(name) for name in data.columns]
     if is_series(data):
@@ -51,19 +52,19 @@ def column_names(data: Any) -> list[str]:
 
 
 def series_of(frame: Any, first: int | None = None) -> list[Any]:
-    """The columns of a DataFrame, all or the first ones."""
+    """Return the columns of a DataFrame, all or the first ones."""
     if first is not None and first < frame.shape[1]:
         frame = frame.iloc[:, :first]
     if hasattr(frame, "_item_cache"):
-        # Before pandas 3 going through the items leaves each of them in the user's frame.
+        # Before pandas 3, `items` caches each column in the user's frame.
         return [frame.iloc[:, i] for i in range(frame.shape[1])]
     return [series for _, series in frame.items()]
 
 
 def parts_of(frame: Any) -> list[Any]:
-    """The columns of a DataFrame as Series; those of a wide one with a single type of number as arrays.
+    """Return the columns of a DataFrame as Series, or as arrays if it is wide and has a single type of number.
 
-    A Series takes 20 microseconds to make, which is more than what is done with a short one.
+    Creating a Series takes 20 microseconds, more than processing a short one.
     """
     width = frame.shape[1]
     if width >= _WIDE:
@@ -71,16 +72,14 @@ def parts_of(frame: Any) -> list[Any]:
         first = dtypes[0]
         numeric = type(first).__module__.startswith("numpy") and first.kind in "biuf"
         if numeric and frame.size * first.itemsize <= _COPIED_BYTES and all(dtype == first for dtype in dtypes):
-            # Seen where it lies when it lies in one piece, else copied.
             return list(frame.to_numpy().T)
     return series_of(frame)
 
 
 def columns_of(data: Any) -> list[Column]:
-    """Columns of a DataFrame, Series or array.
+    """Return the columns of a DataFrame, Series or array.
 
-    A column is required unless values are missing in it. Columns of an array, which have no names, are
-    called ``x0``, ``x1`` and so on, in order.
+    A column is required unless it has missing values. Columns of an array are named ``x0``, ``x1`` and so on.
     """
     names = column_names(data)
     if is_frame(data):
@@ -96,7 +95,7 @@ def columns_of(data: Any) -> list[Column]:
 
 
 def array_type(values: Any) -> str:
-    """MLflow data type of the values of an array."""
+    """Return the MLflow data type of an array."""
     dtype = values.dtype
     if dtype.kind in "US":
         return "string"
@@ -109,13 +108,24 @@ def array_type(values: Any) -> str:
     return _KINDS.get(dtype.kind, "string")
 
 
-def missing(series: Any) -> int:
-    """Number of missing values of a Series."""
-    return int(series.isna().sum())
+def count_missing(values: Any) -> int:
+    """Return the number of missing values of a Series or an array."""
+    if hasattr(values, "isna"):
+        return int(values.isna().sum())
+    if values.dtype.kind in "fcMm":
+        return int((values != values).sum())
+    return sum(map(is_missing, values.ravel().tolist())) if values.dtype.kind == "O" else 0
+
+
+def is_missing(value: Any) -> bool:
+    """Whether an object is None, NaN, or a missing value of pandas."""
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    return value.is_nan() if isinstance(value, decimal.Decimal) else isinstance(value, float) and value != value
 
 
 def _gaps(parts: list[Any]) -> list[bool]:
-    """Whether each column misses a value."""
+    """Return for each column whether values are missing."""
     from mlops_workbench.data.content.passes import have_gaps
 
     found = [False] * len(parts)
@@ -125,7 +135,7 @@ def _gaps(parts: list[Any]) -> list[bool]:
         if plain and part.dtype.kind == "f":
             floats.append(i)
         elif not plain or part.dtype.kind not in "iubUS":
-            found[i] = bool(missing(part)) if hasattr(part, "isna") else _array_missing(part)
+            found[i] = count_missing(part) > 0
     arrays = [parts[i].to_numpy() if hasattr(parts[i], "to_numpy") else parts[i] for i in floats]
     for i, gap in zip(floats, have_gaps(arrays), strict=True):
         found[i] = gap
@@ -151,7 +161,7 @@ def _series_type(series: Any) -> str:
     categories = getattr(dtype, "categories", None)
     if categories is not None and hasattr(categories, "dtype"):
         return _series_type(categories)
-    plain = getattr(dtype, "numpy_dtype", dtype)  # of a nullable type such as Int64
+    plain = getattr(dtype, "numpy_dtype", dtype)  # nullable types such as Int64 have one
     if type(dtype).__name__ == "SparseDtype":
         plain = dtype.subtype
     kind = getattr(plain, "kind", "O")
@@ -167,21 +177,13 @@ def _series_type(series: Any) -> str:
 
 
 def _object_type(values: list[Any]) -> str:
-    seen = [value for value in values if value is not None]
+    present = [value for value in values if value is not None]
     for kinds, name in (
         (bool, "boolean"),
         (numbers.Integral, "long"),
         (numbers.Number, "double"),
         ((datetime.datetime, datetime.date), "datetime"),
     ):
-        if seen and all(isinstance(value, kinds) for value in seen):
+        if present and all(isinstance(value, kinds) for value in present):
             return name
     return "string"
-
-
-def _array_missing(values: Any) -> bool:
-    if values.dtype.kind in "fcMm":
-        return bool((values != values).any())
-    if values.dtype.kind == "O":
-        return any(value is None or value != value for value in values.ravel().tolist())
-    return False

@@ -1,4 +1,4 @@
-"""Any table as a data frame of pandas."""
+"""Conversion of tables to pandas."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def as_frame(data: Any) -> pd.DataFrame | None:
-    """Any kind of table as a DataFrame with names as text; None for what has no columns."""
+    """Return any kind of table as a DataFrame with text as column names; None for data without columns."""
     import pandas as pd
 
     from mlops_workbench.data.tables.columns import column_names

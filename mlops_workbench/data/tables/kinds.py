@@ -1,4 +1,4 @@
-"""Which kind of data an object is, told without importing anything: of libraries the user has imported already."""
+"""The kind of data that an object is, found without importing the libraries."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from mlops_workbench.core.members import is_a
 from mlops_workbench.data.tables.columns import is_frame, is_series
 from mlops_workbench.data.tables.tensors import Tensors, Unread, kind_name
 
-#: Rows of a list that are looked at to tell what it is.
-_LOOKED_AT = 100
+#: Number of rows of a list that are checked.
+_CHECKED_ROWS = 100
 _ROWS = (list, tuple, dict)
 _SCALARS = (int, float, str, bool, complex, bytes, type(None))
 
-#: Kinds of data; empty for what is no data.
+#: Kinds of data; empty for other objects.
 Kind = Literal[
     "frame", "series", "array", "sparse", "arrow", "polars", "lazy", "path", "records", "tensors", "unread", ""
 ]  # fmt: skip
 
 
 def kind_of(data: Any) -> Kind:
-    """Kind of data that an object is.
+    """Return the kind of data that an object is.
 
     ``arrow`` is a pyarrow Table, ``polars`` a polars DataFrame or Series, ``lazy`` a polars LazyFrame, ``records``
-    a list of lists, dicts or plain values; ``tensors`` and ``unread`` are what
-    :func:`mlops_workbench.data.tables.tensors.readable` makes of the data of deep-learning libraries.
+    a list of lists, dicts or plain values; ``tensors`` and ``unread`` are results of
+    :func:`mlops_workbench.data.tables.tensors.readable` for data of deep-learning libraries.
     """
     if is_frame(data):
         return "frame"
@@ -63,12 +63,12 @@ def _by_library(data: Any) -> Kind:
 
 
 def _are_rows(data: list[Any] | tuple[Any, ...]) -> bool:
-    some = data[:: max(1, len(data) // _LOOKED_AT)][:_LOOKED_AT]
+    some = data[:: max(1, len(data) // _CHECKED_ROWS)][:_CHECKED_ROWS]
     if not some:
         return False
     return all(isinstance(row, _ROWS) for row in some) or all(isinstance(row, _SCALARS) for row in some)
 
 
 def name_of_kind(data: Any) -> str:
-    """Library and class, such as ``pandas.DataFrame``."""
+    """Return library and class, such as ``pandas.DataFrame``."""
     return data.kind if isinstance(data, (Tensors, Unread)) else kind_name(data)

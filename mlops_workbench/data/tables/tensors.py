@@ -1,10 +1,9 @@
 """Data of deep-learning libraries in a form that can be described: tensors, datasets of tensors, loaders.
 
-Told by protocols, so that nothing is imported and no library has a case of its own: a tensor has DLPack's
+They are recognized by protocols, without importing libraries or naming them: a tensor has DLPack's
 ``__dlpack__``, a dataset of tensors has ``tensors``, a loader has a ``dataset`` and a ``batch_size``, a stream of
-elements an ``element_spec``. A tensor in the memory of the processor is looked at where it lies. One on a device is
-never copied from there, and a dataset that makes its elements when they are asked for is never gone through: of these
-the shape is known and no more.
+elements an ``element_spec``. Tensors in the memory of the processor are read without a copy. Tensors on a device are
+not copied from it, and datasets that create their elements on demand are not iterated: only their shape is known.
 """
 
 from __future__ import annotations
@@ -15,8 +14,8 @@ from typing import Any
 
 from mlops_workbench.core.members import has, own
 
-#: Devices of DLPack whose memory is the processor's: ``kDLCPU``, ``kDLCUDAHost``, ``kDLROCMHost``.
-_HERE = (1, 3, 11)
+#: DLPack devices with memory of the processor: ``kDLCPU``, ``kDLCUDAHost``, ``kDLROCMHost``.
+_HOST_DEVICES = (1, 3, 11)
 _DEEPEST = 8
 
 
@@ -27,11 +26,11 @@ class Tensors:
     Attributes
     ----------
     parts : tuple of ndarray
-        Views, all of one length.
+        Views of equal length.
     chosen : ndarray or None
-        Numbers of the rows that count, of a subset.
+        Indices of the rows of a subset.
     kind : str
-        Library and class of what holds them.
+        Library and class of the dataset.
     """
 
     parts: tuple[Any, ...]
@@ -45,40 +44,40 @@ class Tensors:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all of them."""
+        """Bytes of all arrays."""
         return sum(part.nbytes for part in self.parts)
 
     def arrays(self) -> list[Any]:
-        """All that tells one of these from another."""
+        """Return all arrays that make up the content."""
         return [*self.parts, *(() if self.chosen is None else (self.chosen,))]
 
     def take(self, rows: Any) -> Tensors:
-        """Some of the rows."""
+        """Return some of the rows."""
         rows = rows if self.chosen is None else self.chosen[rows]
         return Tensors(tuple(part[rows] for part in self.parts), None, self.kind)
 
 
 @dataclass(frozen=True)
 class Unread:
-    """Data whose values are not looked at.
+    """Data whose values are not read.
 
     Attributes
     ----------
     shape : tuple of int
-        At least the number of rows, 0 when that is not known.
-    told : str
-        Types and shapes of its elements, as far as they are known.
+        At least the number of rows, 0 when it is unknown.
+    elements : str
+        Types and shapes of its elements, if they are known.
     kind : str
         Library and class.
     """
 
     shape: tuple[int, ...]
-    told: str = ""
+    elements: str = ""
     kind: str = ""
 
 
 def is_tensor(value: Any) -> bool:
-    """Whether it is a tensor of whatever library; arrays of NumPy are known as such."""
+    """Whether it is a tensor of any library but NumPy."""
     numpy: Any = sys.modules.get("numpy")
     return has(value, "__dlpack__", "__dlpack_device__", "shape") and not isinstance(
         value, (type, getattr(numpy, "ndarray", ()))
@@ -86,12 +85,12 @@ def is_tensor(value: Any) -> bool:
 
 
 def is_loader(value: Any) -> bool:
-    """Whether it gives a dataset in batches."""
+    """Whether it iterates over batches of a dataset."""
     return has(value, "__iter__") and {"dataset", "batch_size"} <= own(value).keys()
 
 
 def is_feed(value: Any) -> bool:
-    """Whether a network is fed from it: a loader, a dataset of tensors or a part of one, a stream of elements."""
+    """Whether it is a loader, a dataset of tensors, a subset of one, or a stream of elements."""
     attributes = own(value)
     return (
         is_loader(value)
@@ -102,7 +101,7 @@ def is_feed(value: Any) -> bool:
 
 
 def readable(data: Any) -> Any:
-    """A form of tensors, datasets and loaders that can be described; anything else as it is."""
+    """Return tensors, datasets and loaders in a form that can be described; anything else unchanged."""
     return _readable(data, 0)
 
 
@@ -130,21 +129,20 @@ def _readable(data: Any, depth: int) -> Any:
 
 
 def kind_name(data: Any) -> str:
-    """Library and class, such as ``torch.TensorDataset``."""
+    """Return library and class, such as ``torch.TensorDataset``."""
     return f"{type(data).__module__.partition('.')[0]}.{type(data).__qualname__}"
 
 
 def _view(tensor: Any) -> Any:
-    """The values of a tensor as an array that shares its memory; what is known without them when it cannot."""
+    """Return an array that shares the memory of a tensor, or an `Unread` when there is none."""
     numpy: Any = sys.modules.get("numpy")
     try:
         device = int(tensor.__dlpack_device__()[0])
-        if numpy is not None and device in _HERE:
-            # One that gradients flow through does not give its memory away.
+        if numpy is not None and device in _HOST_DEVICES:
+            # A tensor that requires gradients does not export its memory.
             return numpy.from_dlpack(tensor.detach() if has(tensor, "detach") else tensor)
     except (TypeError, ValueError, RuntimeError, BufferError, AttributeError, NotImplementedError):
-        # A symbolic tensor, a quantised or sparse one, a type that NumPy has not.
-        pass
+        pass  # A symbolic, quantised or sparse tensor, or a type that NumPy does not support.
     try:
         shape = tuple(int(side) for side in tensor.shape)
     except (TypeError, ValueError):
@@ -158,7 +156,6 @@ def _unread(data: Any) -> Unread:
         try:
             rows = len(data)
         except (TypeError, ValueError, NotImplementedError, RuntimeError):
-            # Endless, or not known before it was gone through.
-            rows = 0
+            rows = 0  # Infinite, or unknown before iteration.
     spec = data.element_spec if has(data, "element_spec") else ""
     return Unread((rows,), str(spec)[:1000], kind_name(data))

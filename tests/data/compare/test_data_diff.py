@@ -51,7 +51,7 @@ def test_the_same_data_has_no_difference():
     assert not any(column.drifted for column in found.columns)
 
 
-def test_columns_that_came_went_and_changed_type_are_told():
+def test_added_removed_and_retyped_columns_are_reported():
     other = table().drop(columns="gap").assign(extra=1.5).astype({"id": "float64", "city": "category"})
     found = diff(table(), other)
     assert found.removed == [("gap", "float64")] and found.added == [("extra", "float64")]
@@ -148,7 +148,7 @@ def test_runs_are_compared_data_set_by_data_set():
     assert pair_sources([x, y], [y, renamed]) == [(y, y), (x, renamed)] and pair_sources([x, y], [z, z]) == [(x, z)]
 
 
-def test_the_only_column_of_a_series_is_told_to_have_changed():
+def test_the_only_column_of_a_series_is_reported_as_changed():
     a, b = (pd.Series(values, name="y") for values in ([1.0, 2.0], [1.0, 3.0]))
     assert [column.change for column in diff(a, b).columns] == ["changed"]
     assert [column.change for column in diff(a, a.copy()).columns] == ["same"]

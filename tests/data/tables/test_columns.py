@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -32,7 +34,7 @@ def table():
     )
 
 
-def test_columns_have_mlflows_types_and_know_what_is_missing():
+def test_columns_have_mlflows_types_and_are_required_unless_values_are_missing():
     found = {column.name: (column.dtype, column.required) for column in columns_of(table())}
     assert found == {
         "f": ("double", False),
@@ -55,6 +57,12 @@ def test_columns_have_mlflows_types_and_know_what_is_missing():
         Column("x1", "double", False),
     ]
     assert columns_of(np.arange(3)) == [Column("x0", "long", True)]
+
+
+@pytest.mark.parametrize("value", [None, pd.NA, pd.NaT, float("nan"), Decimal("NaN"), Decimal("sNaN")])
+def test_every_missing_value_of_an_array_of_objects_makes_its_column_optional(value):
+    assert not columns_of(np.array([value, "text"], dtype=object))[0].required
+    assert columns_of(np.array([np.array([1, 2]), "text"], dtype=object))[0].required
 
 
 def test_the_digest_changes_with_any_cell_name_and_type_and_with_nothing_else():
@@ -95,6 +103,6 @@ def test_arrays_have_a_digest_of_their_content(data):
     assert content_digest(strided) == content_digest(strided.copy())
 
 
-def test_cells_without_content_are_digested_by_shape_and_it_is_said():
+def test_cells_without_content_are_digested_by_shape_which_is_recorded():
     frame = pd.DataFrame({"l": [object(), object()]})
     assert content_digest(frame)[1] == "shape"

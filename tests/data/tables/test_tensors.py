@@ -1,4 +1,4 @@
-"""Tensors, datasets of tensors and loaders, told by their protocols, as the data of a run."""
+"""Tensors, datasets of tensors and loaders, recognized by their protocols, as the data of a run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mlops_workbench.data.tables.tensors import readable
 
 
 class Tensor:
-    """A tensor by DLPack's protocol, on a device if told so, with gradients if told so."""
+    """A tensor by DLPack's protocol, optionally on a device, optionally with gradients."""
 
     def __init__(self, values, device=1, grad=False):
         self.values = np.asarray(values)
@@ -129,7 +129,7 @@ def test_a_part_of_a_dataset_has_a_version_of_its_own():
     assert content_digest(readable(Subset(whole, [0, 1, 2])), 1e-12)[1] == "sampled"
 
 
-def test_a_dataset_that_makes_its_elements_is_not_gone_through():
+def test_a_dataset_that_creates_its_elements_is_not_iterated():
     found = described(Loader(Pictures(), 2))
     assert (found.rows, found.covers) == (7, "shape") and found.profile["kind"].endswith("Pictures")
 
