@@ -14,7 +14,7 @@ import pytest
 from hypothesis import settings
 from kernels import Kernel, Records
 
-from mlops_workbench.capture.kernel.notices import _told
+from mlops_workbench.capture.kernel.notices import _shown
 from mlops_workbench.capture.session import session as session_module
 from mlops_workbench.capture.session.session import Session
 from mlops_workbench.core.workspace import Workspace
@@ -69,7 +69,7 @@ def workspace(tmp_path: Path) -> Iterator[Workspace]:
 def session(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
     """The session of this process, as if it had just been started in the workspace."""
     monkeypatch.setenv("MLOPS_WORKSPACE", str(workspace.root))
-    _told.clear()
+    _shown.clear()
     fresh = Session()
     monkeypatch.setattr(session_module, "_session", fresh)
     yield fresh

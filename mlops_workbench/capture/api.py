@@ -12,7 +12,8 @@ from mlops_workbench.capture.kernel.notices import notify
 from mlops_workbench.capture.kernel.place import cell_source, execution
 from mlops_workbench.capture.progress import progress
 from mlops_workbench.capture.run.active import ActiveRun
-from mlops_workbench.capture.session.session import current_session, enter_run, leave_run, run_of_context
+from mlops_workbench.capture.session.context import enter_run, leave_run, run_of_context
+from mlops_workbench.capture.session.session import current_session
 from mlops_workbench.core.errors import InvalidInput
 from mlops_workbench.core.tags import NOTE
 

@@ -1,1 +1,1 @@
-"""The process that user code runs in: the IPython shell, notices, work after the reply, threads."""
+"""The process that user code runs in: the IPython shell, notices, deferred work, threads."""

@@ -1,4 +1,4 @@
-"""Work that waits until the reply to a cell was sent."""
+"""Work that is deferred until the reply to a cell was sent."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from mlops_workbench.capture.kernel.notices import notify
 
 T = TypeVar("T")
 
-#: Seconds after a cell, when its reply is long under way.
+#: Delay after a cell, in seconds; its reply is sent within it.
 _PAUSE = 0.02
 
 
 class DeferredWork:
     """A queue of observations that are too slow to be made before a cell's reply.
 
-    They are made in the kernel's own thread: shortly after the reply when the kernel is idle, and in any case
-    before the next cell begins, so that they see what the cell left and not what the next one made of it.
+    They are made in the kernel's thread: shortly after the reply when the kernel is idle, and in any case
+    before the next cell begins, so that they observe the values that the cell left.
     Without an event loop (a plain IPython terminal) they are made at once.
 
     Parameters
@@ -38,53 +38,44 @@ class DeferredWork:
         self._pid = os.getpid()
 
     def add(self, what: str, work: Callable[[], Any]) -> None:
-        """Do `work` after the reply.
-
-        Parameters
-        ----------
-        what : str
-            What is observed, for the message when it fails.
-        work : callable
-            Whatever it raises is told and goes no further.
-        """
+        """Do `work` after the reply; see `attempt` for the parameters."""
         kernel = getattr(self._shell, "kernel", None)
         loop = getattr(getattr(kernel, "io_loop", None), "asyncio_loop", None)
         if loop is None or not loop.is_running():
             quietly(what, work)
             return
-        # What is shown later still belongs below the cell that caused it.
+        # Later output is displayed below the cell that caused it.
         self._waiting.append((what, work, getattr(self._shell, "parent_header", None)))
         if threading.current_thread() is threading.main_thread():
             loop.call_later(_PAUSE, self.flush)
         else:
-            # A subshell of the kernel: the loop is another thread's.
+            # A subshell of the kernel: the loop belongs to another thread.
             loop.call_soon_threadsafe(loop.call_later, _PAUSE, self.flush)
 
     def add_to_next(self, what: str, work: Callable[[], Any]) -> None:
         """Do `work` when the next cell begins, as a part of it.
 
-        A client that listens to one cell at a time, such as nbclient, takes in a change of what an earlier one has
-        shown only with the messages of the next.
+        A client that reads the messages of one cell at a time, such as nbclient, receives an update of earlier
+        output only with the messages of the next cell.
         """
         self._with_next.append((what, work))
 
     def begin_cell(self) -> None:
-        """Do what waits, and what waits for the next cell, which is this one."""
+        """Do all waiting work, including that of `add_to_next`."""
         self.flush()
         while self._with_next:
             quietly(*self._with_next.popleft())
 
     def flush(self) -> None:
-        """Do what waits now."""
+        """Do the waiting work now."""
         if self._pid != os.getpid():
-            # A forked child has no business with what its parent saw.
+            # In a forked child, the work belongs to the parent.
             self._waiting.clear()
             self._with_next.clear()
         while True:
             try:
                 what, work, parent = self._waiting.popleft()
             except IndexError:
-                # Done, here or by a cell that began in another thread.
                 return
             current = getattr(self._shell, "parent_header", None)
             if parent is not None and parent is not current:
@@ -100,25 +91,21 @@ def quietly(what: str, observe: Callable[[], Any]) -> None:
 
 
 def attempt(what: str, observe: Callable[[], T], default: T) -> T:
-    """Observe something without raising: the cell has run, and the user has no part in what fails now.
+    """Return the result of an observation, or `default` if it fails.
 
     Parameters
     ----------
     what : str
-        What is observed, for the message when it fails.
+        What is observed, for the error message.
     observe : callable
-        Whatever it raises is reported on stderr; ``MLOPS_DEBUG`` shows its traceback.
+        Its exceptions are reported on stderr, because the user's code did not cause them; ``MLOPS_DEBUG`` shows
+        their traceback.
     default : object
         The result when it fails.
-
-    Returns
-    -------
-    object
-        What `observe` returned, or `default`.
     """
     try:
         return observe()
-    except BaseException as error:  # noqa: BLE001 what an object of the user's raises, or an interrupt, ends no cell
+    except BaseException as error:  # noqa: BLE001 an error of a user's object, or an interrupt, must not end the cell
         if os.environ.get("MLOPS_DEBUG"):
             traceback.print_exc(file=sys.stderr)
         notify(f"{what} could not be observed ({type(error).__name__}: {error}); the cell itself is not affected")

@@ -1,4 +1,4 @@
-"""Where the user's code runs: which notebook, which source."""
+"""The notebook and the cell that the user's code runs in."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Any
 
 
 def shell() -> Any:
-    """The IPython session, None in a plain interpreter."""
+    """Return the IPython session, None in a plain interpreter."""
     ipython = sys.modules.get("IPython")
     get = getattr(ipython, "get_ipython", None)
     return get() if get is not None else None
 
 
 def notebook_path() -> str:
-    """Path of the notebook or script, empty when unknown."""
+    """Return the path of the notebook or script, empty when unknown."""
     session = shell()
     if session is not None:
         names = getattr(session, "user_ns", {})
-        # VS Code names the file in the namespace; Jupyter Server names it when it starts the kernel.
+        # VS Code sets the path in the namespace; Jupyter Server sets it when it starts the kernel.
         for name in ("__vsc_ipynb_file__", "__session__"):
             if isinstance(path := names.get(name), str) and path:
                 return path
@@ -28,12 +28,12 @@ def notebook_path() -> str:
 
 
 def cell_source() -> str:
-    """Source of the cell that runs now, empty outside IPython."""
+    """Return the source of the running cell, empty outside IPython."""
     session = shell()
     history = getattr(session, "user_ns", {}).get("In")
     return str(history[-1]) if isinstance(history, list) and history else ""
 
 
 def execution() -> int:
-    """Number of the cell that runs now; 0 outside IPython."""
+    """Return the number of the running cell; 0 outside IPython."""
     return int(getattr(shell(), "execution_count", 0))

@@ -6,18 +6,12 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator
 
-#: Threads whose child processes do not count as the user's, by the number that the system gives them.
+#: Native ids of threads whose child processes do not count as the user's.
 OWN_THREADS: set[str] = set()
 
 
 def start_daemon(name: str, work: Callable[[], object]) -> threading.Thread | None:
-    """Start a daemon thread.
-
-    Returns
-    -------
-    Thread or None
-        None when no thread can be started: the interpreter is ending, or the process has too many threads.
-    """
+    """Start a daemon thread; return None when the interpreter is ending or the process has too many threads."""
     thread = threading.Thread(target=work, name=name, daemon=True)
     try:
         thread.start()
@@ -28,11 +22,11 @@ def start_daemon(name: str, work: Callable[[], object]) -> threading.Thread | No
 
 @contextlib.contextmanager
 def ignoring_children_of_this_thread() -> Iterator[None]:
-    """Do not count the processes that the calling thread starts in this block."""
+    """Exclude the processes that the calling thread starts in this block from the user's."""
     own = str(threading.get_native_id())
     OWN_THREADS.add(own)
     try:
         yield
     finally:
-        # The system gives the number to another thread some day.
+        # The system may reuse the id for another thread.
         OWN_THREADS.discard(own)

@@ -1,1 +1,1 @@
-"""From a value to a record in the journal."""
+"""Conversion of values to records, and their writing to the journal."""

@@ -1,4 +1,4 @@
-"""Values of a user's program in a form that the journal keeps true."""
+"""Encoding of records without loss, for any values of a user's program."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import msgspec
 from mlops_workbench.capture.record.values import text
 from mlops_workbench.core.records import Column, Record, big_int
 
-#: Payload of a record's frame; one of `UNSTORABLE` for rare values, which `encode` knows how to keep.
+#: Returns the payload of a record's frame; raises one of `UNSTORABLE` for rare values, which `encode` handles.
 encode_quickly = msgspec.msgpack.Encoder().encode
 UNSTORABLE = (TypeError, ValueError, OverflowError, RecursionError)
 
 
 def encode(record: Record) -> bytes:
-    """Payload of a record's frame, whatever it holds."""
+    """Return the payload of a record's frame, for any values."""
     try:
         return encode_quickly(record)
     except UNSTORABLE:
-        # An int beyond 64 bits, half of a surrogate pair: build a record that can be written.
+        # An int beyond 64 bits or a lone surrogate.
         return encode_quickly([_storable(getattr(record, name)) for name in record.__struct_fields__])
 
 

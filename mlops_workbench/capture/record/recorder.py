@@ -1,4 +1,4 @@
-"""Where runs are recorded."""
+"""Interface of the recorder of runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mlops_workbench.core.workspace import Workspace
 
 
 class Recorder(Protocol):
-    """Takes what runs record; the session of the process is one."""
+    """Records runs; implemented by the session of the process."""
 
     @property
     def workspace(self) -> Workspace:
@@ -21,13 +21,13 @@ class Recorder(Protocol):
         """Experiment of new runs."""
 
     def write(self, record: Record, sync: bool = False) -> None:
-        """Record something; never raises on disk trouble."""
+        """Write a record; disk errors are not raised."""
 
     def sync_soon(self) -> None:
-        """Have what was written brought to the disk at once, in the background."""
+        """Request a sync of the journal in the background."""
 
     def store(self, run_uid: str, data: bytes | Path, *, again: bool = False, wait: bool = True) -> str | None:
-        """Put bytes or a file into the blob store and return the digest, None when that failed."""
+        """Put bytes or a file into the blob store and return the digest, or None when that failed."""
 
     def complete(self, run_uid: str) -> bool:
-        """Whether nothing of a run had to be dropped so far."""
+        """Whether no record of a run was dropped so far."""

@@ -1,4 +1,4 @@
-"""Values of a user's program as plain values: parameters, metrics, steps, names."""
+"""Conversion of parameters, metrics, steps and names to plain values."""
 
 from __future__ import annotations
 
@@ -12,33 +12,29 @@ from typing import Any
 from mlops_workbench.core.errors import InvalidInput
 
 _MAX_DEPTH = 12
-
 _MAX_ITEMS = 10_000
-
 _MAX_REPR = 100_000
-
-#: Steps that a database keeps.
+#: Range of steps in a database.
 MAX_STEP = 2**63 - 1
-
 MIN_STEP = -MAX_STEP
 
 
 def plain(value: Any) -> Any:
-    """A parameter or tag without objects of the user's libraries.
+    """Convert a parameter or tag to a plain value.
 
-    Numbers, text, booleans, None, dates and containers of them stay what they are (NumPy scalars become
-    Python's, small arrays lists); anything else is kept as its ``repr``.
+    Numbers, text, booleans, None and containers of them are kept (NumPy scalars become
+    Python's, small arrays lists); anything else becomes text, such as its ``repr``.
     """
     return _plain(value, 0)
 
 
 def number(name: str, value: Any) -> float | int:
-    """A metric's value as a float or an int, exactly.
+    """Convert the value of a metric to a float or an int.
 
     Raises
     ------
     InvalidInput
-        It is not a single number.
+        The value is not a single number.
     """
     kind = type(value)
     if kind is float or kind is int:
@@ -47,8 +43,8 @@ def number(name: str, value: Any) -> float | int:
         return int(value)
     item = getattr(value, "item", None)
     if callable(item) and _is_one(value):
-        # NumPy, torch, jax and others: a scalar, or an array that holds one. A tensor that gradients flow through
-        # would warn if it were made a float.
+        # A scalar of NumPy, torch, jax and others, or an array with one item; `float` of a tensor that requires
+        # gradients would warn.
         value = _item(item, value)
     if isinstance(value, int):
         return int(value)
@@ -59,54 +55,55 @@ def number(name: str, value: Any) -> float | int:
             pass
     raise InvalidInput(
         f"metric '{name}' is not a number: {_short(value)}",
-        hint="use log_param for text and settings, and one call or name per number",
+        hint="use log_param for text and settings, and log each number under its own name",
     )
 
 
 def whole_step(step: Any) -> int:
-    """A step as an int.
+    """Convert a step to an int.
 
     Raises
     ------
     InvalidInput
-        It is no whole number, or larger than databases keep.
+        The step is not an integer, or beyond the range of databases.
     """
     try:
         whole: int = step.__index__()
     except (AttributeError, TypeError):
-        raise InvalidInput(f"step must be a whole number, not {step!r}") from None
+        raise InvalidInput(f"step must be an integer, not {step!r}") from None
     if not MIN_STEP <= whole <= MAX_STEP:
-        raise InvalidInput(f"step is a whole number of about 2^{whole.bit_length()}, more than a database keeps")
+        raise InvalidInput(f"step is about 2^{whole.bit_length()}, beyond the 64-bit integers of databases")
     return whole
 
 
 def named(values: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
-    """Names and values of two mappings as one.
+    """Merge two mappings of names to values.
 
     Raises
     ------
     InvalidInput
-        The first is no mapping, or a name no text.
+        The first is not a mapping, or a name is not text.
     """
     if not isinstance(values, Mapping):
         raise InvalidInput(
-            f"a mapping of names to values is needed, not {type(values).__name__}", hint="log(auc=0.9) or log({...})"
+            f"the argument must be a mapping of names to values, not {type(values).__name__}",
+            hint="log(auc=0.9) or log({...})",
         )
     both = {**values, **more}
     for name in both:
         if not isinstance(name, str) or not name:
-            raise InvalidInput(f"a name must be text and not empty, not {name!r}")
+            raise InvalidInput(f"a name must be text that is not empty, not {name!r}")
     return both
 
 
 def text(value: str) -> str:
-    """A string that can be written as UTF-8."""
+    """Return a string that can be encoded as UTF-8; lone surrogates are escaped."""
     return value.encode("utf-8", "backslashreplace").decode()
 
 
 def _is_one(value: Any) -> bool:
     size = getattr(value, "size", 1)
-    # With torch it is a method.
+    # In torch, `size` is a method.
     return size == 1 if isinstance(size, int) else math.prod(getattr(value, "shape", (0,))) == 1
 
 
@@ -159,6 +156,6 @@ def _small_array(value: Any) -> Any:
 def _short(value: Any, limit: int = 80) -> str:
     try:
         shown = repr(value)
-    except Exception as error:  # noqa: BLE001 a user's __repr__ may raise anything
+    except Exception as error:  # noqa: BLE001 __repr__ of a user's object
         shown = f"<{type(value).__qualname__}, its repr fails: {type(error).__name__}>"
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"

@@ -1,4 +1,4 @@
-"""From records to the journal, whatever the disk does."""
+"""Writing of records to the journal, which tolerates disk errors."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from mlops_workbench.capture.kernel.notices import forget, notify
+from mlops_workbench.capture.kernel.notices import notify, show_again
 from mlops_workbench.capture.kernel.place import notebook_path
 from mlops_workbench.capture.record.encoding import UNSTORABLE, encode, encode_quickly
 from mlops_workbench.core.errors import StorageError, WorkbenchError
@@ -19,41 +19,41 @@ from mlops_workbench.core.sessions import session_start
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.journal import JournalWriter, NotSynced
 
-#: Bytes of records that wait in memory while the disk cannot be written.
+#: Largest size of records that wait in memory while the disk cannot be written.
 BUFFER_BYTES = 16 << 20
 #: Seconds between two attempts to write again.
 RETRY_SECONDS = 1.0
 
 
 class RecordWriter:
-    """Writes records to a journal that is opened when the first one comes.
+    """Writes records to a journal, which it opens for the first one.
 
-    Nothing here raises for want of a disk: records then wait in a bounded buffer, one warning is shown, and
-    a run that lost a record is remembered in `incomplete`.
+    Disk errors are not raised: records then wait in a bounded buffer, one warning is shown, and
+    runs that lost a record are listed in `incomplete`.
 
     Parameters
     ----------
     find : callable
-        Gives the workspace; asked again as long as it fails.
+        Returns the workspace; called again while it fails.
     running : callable
-        Gives the start records of runs that are active, to be repeated should the journal be lost.
-    used : callable
-        Called when there is something to write, so that somebody closes this at the end.
+        Returns the start records of active runs, which are repeated if the journal is lost.
+    on_use : callable
+        Called when a record is buffered, so that the caller can arrange for `close`.
 
     Attributes
     ----------
     workspace : Workspace or None
-        Known once the journal is open.
+        Set when the journal is open.
     incomplete : set of str
-        Uids of runs of which something had to be dropped.
+        Uids of runs of which a record was dropped.
     """
 
     def __init__(
-        self, find: Callable[[], Workspace], running: Callable[[], Iterable[RunStart]], used: Callable[[], None]
+        self, find: Callable[[], Workspace], running: Callable[[], Iterable[RunStart]], on_use: Callable[[], None]
     ) -> None:
         self._find = find
         self._running = running
-        self._used = used
+        self._on_use = on_use
         self.workspace: Workspace | None = None
         self.incomplete: set[str] = set()
         self._writer: JournalWriter | None = None
@@ -64,7 +64,7 @@ class RecordWriter:
         self._blobs_to_sync: deque[tuple[str, str]] = deque()
 
     def write(self, record: Record, sync: bool = False) -> None:
-        """Record something; never raises on disk trouble."""
+        """Write a record; disk errors are not raised. `sync` also waits until it is on the disk."""
         number = TYPE_NUMBERS[type(record)]
         try:
             payload = encode_quickly(record)
@@ -78,14 +78,14 @@ class RecordWriter:
             except NotSynced:
                 return
             except (WorkbenchError, OSError) as error:
-                self._trouble(error)
+                self._handle_error(error)
         with self._lock:
             self._keep(record, number, payload, sync)
             if sync or time.monotonic() >= self._retry_at:
                 self._flush()
 
     def sync_soon(self) -> None:
-        """Have what was written brought to the disk at once, and wait for nothing."""
+        """Request a sync of the journal in the background."""
         writer = self._writer
         if writer is not None:
             writer.sync_soon()
@@ -100,15 +100,14 @@ class RecordWriter:
         data : bytes or Path
             Content, or a file with it.
         again : bool, default=False
-            Whether it will be tried once more before the run is complete, so that nothing is missing yet.
+            Whether the caller will store it again before the run ends, so that a failure is not reported.
         wait : bool, default=True
-            Wait until bytes are on the disk, as somebody does who was told to keep them; what was only observed is
-            there by the journal's next sync.
+            Wait until bytes are on the disk; otherwise they are synced with the journal.
 
         Returns
         -------
         str or None
-            Its digest; None when the disk could not take it, which was told and makes the run incomplete.
+            Its digest; None when it could not be stored, which is reported and makes the run incomplete.
         """
         try:
             blobs = self.open_workspace().blobs
@@ -124,12 +123,12 @@ class RecordWriter:
         return digest
 
     def open_workspace(self) -> Workspace:
-        """The workspace records go to.
+        """Return the workspace of the journal.
 
         Raises
         ------
         WorkbenchError
-            It cannot be found or its settings are broken.
+            It cannot be found or its settings are invalid.
         """
         if self.workspace is None:
             try:
@@ -139,7 +138,7 @@ class RecordWriter:
         return self.workspace
 
     def close(self) -> None:
-        """Write what waits, end the journal in good order."""
+        """Write the waiting records and close the journal."""
         with self._lock:
             if self._buffer:
                 self._flush()
@@ -154,7 +153,7 @@ class RecordWriter:
                 writer.close()
 
     def after_fork(self) -> None:
-        """In a forked child: what waits is the parent's to write, and the child's own journal opens anew."""
+        """Reset in a forked child: waiting records belong to the parent, and the child opens its own journal."""
         self._lock = threading.RLock()
         self._writer = None
         self._buffer.clear()
@@ -170,8 +169,8 @@ class RecordWriter:
             return
         self._buffer.append((number, payload, sync))
         self._buffered += len(payload)
-        # Also when no journal can be opened: what still waits at the end is then at least told.
-        self._used()
+        # Also when no journal can be opened: `close` then reports the lost records.
+        self._on_use()
 
     def _flush(self) -> None:
         try:
@@ -180,18 +179,18 @@ class RecordWriter:
             writer = self._writer
             sync = False
             while self._buffer:
-                number, payload, wanted = self._buffer[0]
+                number, payload, synced = self._buffer[0]
                 with contextlib.suppress(NotSynced):
                     writer.append(number, payload)
                 self._buffer.popleft()
                 self._buffered -= len(payload)
-                sync = sync or wanted
+                sync = sync or synced
             if sync:
                 with contextlib.suppress(NotSynced):
                     writer.sync()
-            forget("disk")
+            show_again("disk")
         except (WorkbenchError, OSError) as error:
-            self._trouble(error)
+            self._handle_error(error)
 
     def _open(self) -> JournalWriter:
         workspace = self.open_workspace()
@@ -213,24 +212,23 @@ class RecordWriter:
             try:
                 run_uid, digest = self._blobs_to_sync.popleft()
             except IndexError:
-                # Another thread took it.
-                return
+                return  # Another thread took it.
             try:
                 self.workspace.blobs.sync(digest)
             except StorageError as error:
                 self._lost_artifact(run_uid, error)
 
     def _lost_artifact(self, run_uid: str, error: WorkbenchError | OSError) -> None:
-        """An artifact of a run is not in the store: tell it once, and know it."""
+        """Mark a run as incomplete, and report the error once."""
         self.incomplete.add(run_uid)
         notify(f"an artifact could not be stored and is missing from the run ({error})", once="artifact")
 
-    def _trouble(self, error: WorkbenchError | OSError) -> None:
+    def _handle_error(self, error: WorkbenchError | OSError) -> None:
         with self._lock:
             self._retry_at = time.monotonic() + RETRY_SECONDS
             writer = self._writer
             if writer is not None and writer.stopped:
-                # The file is gone and with it what it held: begin another one that at least names the runs.
+                # The journal file was lost with its records: open another one with the starts of active runs.
                 self._writer = None
                 self._retry_at = 0.0
                 writer.close()
@@ -240,7 +238,7 @@ class RecordWriter:
                     self._buffer.appendleft((TYPE_NUMBERS[RunStart], payload, True))
                     self._buffered += len(payload)
         notify(
-            f"runs cannot be written to disk now ({error})\n"
-            "  they are kept in memory, up to 16 MB, until it works again; your code goes on",
+            f"runs cannot be written to disk ({error})\n"
+            "  they are kept in memory, up to 16 MB, until writing works again; your code continues",
             once="disk",
         )

@@ -1,4 +1,4 @@
-"""A run that is under way, as the user's code has it in hand."""
+"""An active run with the methods for user code."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TAIL = 64 * 1024
 
 
 class ActiveRun(RunState):
-    """A run with what a user can say of it; see `RunState` for what it is made from and what it knows."""
+    """A run with the methods for user code; see `RunState` for its parameters and attributes."""
 
     def log(self, values: Mapping[str, Any] | None = None, /, *, step: int | None = None, **metrics: Any) -> None:
         """Log metrics.
@@ -29,17 +29,16 @@ class ActiveRun(RunState):
         Parameters
         ----------
         values : mapping, optional
-            Names to numbers, for names that are no Python words: ``log({"val/auc": 0.9})``.
+            Names to numbers, for names that are not Python identifiers: ``log({"val/auc": 0.9})``.
         step : int, optional
-            Step of all of them; by default each call counts on by one from the last step of these names,
-            beginning at 0.
+            Step of all of them; by default one more than the last step of these names, starting at 0.
         **metrics
             Names to numbers: ``log(auc=0.9)``.
 
         Raises
         ------
         InvalidInput
-            A value is no number, a name no text, the step no whole number.
+            A value is not a number, a name is not text, or the step is not an integer.
         """
         self.put_metrics(values, step, metrics)
 
@@ -48,24 +47,24 @@ class ActiveRun(RunState):
         self.log_params({name: value})
 
     def log_params(self, values: Mapping[str, Any] | None = None, /, **params: Any) -> None:
-        """Log parameters: settings that a run was made with."""
+        """Log parameters."""
         self._put_params(named(values or {}, params), "logged")
 
     def log_figure(self, figure: Any, name: str = "") -> None:
-        """Keep a figure with the run: matplotlib, plotly, or anything that shows itself as PNG or SVG.
+        """Save a figure with the run: of matplotlib, plotly, or an object with a PNG or SVG representation.
 
         Parameters
         ----------
         figure : object
             The figure.
         name : str, optional
-            File name under the run, by default ``figure.<format>`` with a number if taken. For matplotlib its
-            ending chooses the format.
+            File name under the run, by default ``figure.<format>``, with a number if it exists. For matplotlib,
+            the extension selects the format.
 
         Raises
         ------
         InvalidInput
-            It is not a figure.
+            The object is not a figure, or its format is unknown.
         """
         from mlops_workbench.capture.run.figures import drawing_of, render_figure
 
@@ -73,27 +72,27 @@ class ActiveRun(RunState):
         self._put_figures(self._figures.add(files, renumber=not name, drawing=drawing_of(figure)), wait=True)
 
     def log_table(self, data: Any, name: str = "table") -> None:
-        """Keep a table with the run, in the form that ``mlflow.load_table`` reads.
+        """Save a table with the run, in the format of ``mlflow.load_table``.
 
         Parameters
         ----------
         data : table
             A DataFrame or Series of pandas or polars, an array, a dict of columns, or a list of dicts or rows.
-            The index is kept as columns, unless it only counts the rows.
+            The index is saved as columns, unless it only numbers the rows.
         name : str, default="table"
-            File name under the run; ``.json`` is added. A table of the same name is replaced.
+            File name under the run; ``.json`` is appended. A table of the same name is replaced.
 
         Raises
         ------
         InvalidInput
-            It is no table, or the name leads out of the run.
+            The object is not a table, or the path is outside of the run.
         """
         self.put_table(read_table(data), artifact_path(name), wait=True)
 
     def log_dataset(
         self, data: Any, name: str = "", *, context: str = "training", source: str = "", snapshot: bool | None = None
     ) -> None:
-        """Record which data the run used: version, shape, columns and a profile.
+        """Record the data that the run used: version, shape, columns and a profile.
 
         Parameters
         ----------
@@ -103,16 +102,16 @@ class ActiveRun(RunState):
         name : str, optional
             Name, by default the file's name or ``data``.
         context : str, default="training"
-            What it was used for: ``training``, ``validation``, ``test``, ...
+            Use of the data: ``training``, ``validation``, ``test``, ...
         source : str, optional
-            Where it came from.
+            Origin of the data.
         snapshot : bool, optional
-            Keep the data itself as Parquet; by default as ``capture.snapshot`` in ``workbench.toml`` says.
+            Save the data as Parquet; by default the setting ``capture.snapshot`` in ``workbench.toml`` decides.
 
         Raises
         ------
         InvalidInput
-            It is neither a table nor an existing file, or a snapshot was asked for and it has no form as Parquet.
+            The data is neither a table nor an existing file, or the requested snapshot cannot be saved as Parquet.
         """
         from mlops_workbench.capture.run.datasets import digest_seconds, keep_with_run
         from mlops_workbench.data.describe import describe_dataset
@@ -129,33 +128,25 @@ class ActiveRun(RunState):
         Parameters
         ----------
         model : estimator
-            Fitted. It is saved with skops; what skops cannot hold is saved with cloudpickle, with a warning. Networks
-            of PyTorch and Keras are saved as their library does it, in MLflow's flavour of it.
+            A fitted model. It is saved with skops or, if that fails, with cloudpickle and a warning. Networks
+            of PyTorch and Keras are saved by their library, in the MLflow flavor for it.
         name : str, default="model"
             Name of the model within the run.
         X, y : DataFrame, Series or ndarray, optional
-            Training data, for the signature, the example and the reference that a monitor compares with;
-            by default what the cell is seen to have fitted the model on.
+            Training data, for the signature, the input example and the reference of monitors;
+            by default the data on which the cell was observed to fit the model.
 
         Raises
         ------
         InvalidInput
-            It is no model, it is not fitted, or X and y do not belong together.
+            The object is not a model or not fitted, or X and y have different lengths.
         """
         from mlops_workbench.capture.run.models import log_model
 
         log_model(self._recorder, self._fits, self.uid, model, name, X, y)
 
     def finish(self, error: BaseException | None = None, *, traceback: str = "", output: str = "") -> None:
-        """End the run as its code ended: FINISHED, FAILED by an exception, or KILLED by an interrupt or exit.
-
-        Parameters
-        ----------
-        error : BaseException, optional
-            What ended the code.
-        traceback, output : str, optional
-            See `end`.
-        """
+        """End the run as FINISHED, as FAILED by an exception, or as KILLED by an interrupt or exit; see `end`."""
         status = "FINISHED" if error is None else "FAILED" if isinstance(error, Exception) else "KILLED"
         self.end(status, error=error, traceback=traceback, output=output)
 
@@ -168,23 +159,23 @@ class ActiveRun(RunState):
         output: str = "",
         end_ms: int = 0,
     ) -> None:
-        """End the run; ending it again, or from a forked child, does nothing.
+        """End the run; calls for an ended run, or in a forked child, do nothing.
 
         Parameters
         ----------
         status : {"FINISHED", "FAILED", "KILLED"}
-            How it ended.
+            Final status.
         error : exception or str, optional
-            What went wrong; an exception brings its traceback.
+            The error; an exception also gives the traceback.
         traceback : str, optional
             Traceback as text.
         output : str, optional
-            Tail of what was printed.
+            Last part of the printed output.
         end_ms : int, optional
-            When it ended, ms since the epoch; by default now.
+            Time of the end, ms since the epoch; by default now.
         """
         if status not in STATUSES:
-            raise InvalidInput(f"'{status}' is no status of a run", hint=f"one of {', '.join(STATUSES)}")
+            raise InvalidInput(f"'{status}' is not a status of a run", hint=f"use one of {', '.join(STATUSES)}")
         if self.ended or self.joined or self._pid != os.getpid():
             return
         if isinstance(error, BaseException):
@@ -203,7 +194,7 @@ class ActiveRun(RunState):
                 self.end_ms,
                 status,
                 error=self.error[-_TAIL:],
-                # What is kept is cut from what was masked: a secret that is cut in two could not be told.
+                # Masked before it is cut, since a secret that is cut in two is not recognized.
                 traceback=mask(traceback[-2 * _TAIL :])[-_TAIL:],
                 output=mask(output[-2 * _TAIL :])[-_TAIL:],
                 complete=self._recorder.complete(self.uid),
@@ -215,6 +206,6 @@ class ActiveRun(RunState):
 
 
 def _headline(error: BaseException) -> str:
-    """What a traceback says of the error itself, without the notes and further lines of its message."""
+    """Return type and first line of an error, as in a traceback."""
     lines = "".join(tracebacks.format_exception_only(error)).splitlines()
     return next((line for line in lines if line and not line[0].isspace()), type(error).__name__)

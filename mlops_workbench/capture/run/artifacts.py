@@ -1,4 +1,4 @@
-"""Files and bytes on their way into a run."""
+"""Paths, contents and media types of artifacts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from mlops_workbench.core.errors import InvalidInput
 
-#: Endings the system's table may not know.
+#: Extensions that may be missing in the system's table.
 _MEDIA_TYPES = {
     ".ipynb": "application/x-ipynb+json",
     ".parquet": "application/vnd.apache.parquet",
@@ -24,12 +24,12 @@ _PLOTLY = "application/vnd.plotly.v1+json"
 
 
 def read_artifact(source: str | os.PathLike[str] | bytes, name: str) -> Iterator[tuple[str, bytes | Path]]:
-    """Path under the run and content of each file that `source` stands for.
+    """Yield the path under the run and the content of each file of `source`.
 
     Raises
     ------
     InvalidInput
-        There is no such file, bytes have no name, or the name leads out of the run.
+        The file does not exist, bytes have no name, or the path is outside of the run.
     """
     if isinstance(source, bytes | bytearray | memoryview):
         if not name:
@@ -40,8 +40,8 @@ def read_artifact(source: str | os.PathLike[str] | bytes, name: str) -> Iterator
         path = Path(source).expanduser()
     except TypeError:
         raise InvalidInput(
-            f"an artifact is a file or bytes, not {type(source).__name__}",
-            hint="log_figure takes figures, log_model takes models, log_dataset takes tables",
+            f"an artifact must be a file or bytes, not {type(source).__name__}",
+            hint="use log_figure for figures, log_model for models, log_dataset for tables",
         ) from None
     if path.is_file():
         yield artifact_path(name or path.name), path
@@ -51,7 +51,7 @@ def read_artifact(source: str | os.PathLike[str] | bytes, name: str) -> Iterator
                 relative = file.relative_to(path).as_posix()
                 yield artifact_path(f"{name or path.resolve().name}/{relative}"), file
     else:
-        raise InvalidInput("there is no such file", where=str(path), hint=f"the working folder is {Path.cwd()}")
+        raise InvalidInput("the file does not exist", where=str(path), hint=f"the working folder is {Path.cwd()}")
 
 
 def artifact_path(name: str) -> str:
@@ -60,18 +60,16 @@ def artifact_path(name: str) -> str:
     Raises
     ------
     InvalidInput
-        It is absolute, empty, or leads out of the run.
+        The path is absolute, empty, or outside of the run.
     """
     path = PurePosixPath(str(name).replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or not path.parts or "\x00" in str(path):
-        raise InvalidInput(
-            f"{name!r} cannot be the name of an artifact", hint="use a relative path like 'plots/roc.png'"
-        )
+        raise InvalidInput(f"{name!r} is not a valid artifact path", hint="use a relative path like 'plots/roc.png'")
     return str(path)
 
 
 def media_type_of(path: str) -> str:
-    """Media type that the ending of a file name stands for."""
+    """Return the media type for the extension of a file name."""
     lower = path.lower()
     if lower.endswith(".plotly.json"):
         return _PLOTLY

@@ -1,4 +1,4 @@
-"""What is kept beside the description of a data set: its schema and a snapshot."""
+"""Schema and snapshot of a described data set."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
 
 
 def keep_with_run(recorder: Recorder, dataset: Dataset, data: Any, *, snapshot: bool | None = None) -> Dataset:
-    """Store what belongs to a described data set: the schema of training data, a snapshot where one is wanted.
+    """Store the schema of training data, and a snapshot if requested.
 
     Parameters
     ----------
     recorder : Recorder
-        Where the run is recorded.
+        Recorder of the run.
     dataset : Dataset
         The description.
     data : table or path
-        What was described.
+        The described data.
     snapshot : bool, optional
-        Whether to keep the data itself; by default the setting ``capture.snapshot`` decides.
+        Whether to store a snapshot; by default the setting ``capture.snapshot`` decides.
 
     Returns
     -------
     Dataset
-        With the digests of what was stored. Trouble with the disk is told and leaves them empty.
+        The description with the digests of schema and snapshot. They are empty after a disk error, which is reported.
     """
     if dataset.context == "training":
         from mlops_workbench.data.schema import schema_json
@@ -43,35 +43,35 @@ def keep_with_run(recorder: Recorder, dataset: Dataset, data: Any, *, snapshot: 
             path = f"schema/{_file_name(dataset.name)}.json"
             recorder.write(Artifact(dataset.run_uid, path, blob, len(schema), "application/json", "schema"))
             dataset = msgspec.structs.replace(dataset, schema=blob)
-    if snapshot if snapshot is not None else _wanted(recorder, dataset):
-        dataset = _with_snapshot(recorder, dataset, data, asked=snapshot is not None)
+    if snapshot if snapshot is not None else _is_set(recorder, dataset):
+        dataset = _with_snapshot(recorder, dataset, data, requested=snapshot is not None)
     return dataset
 
 
 def digest_seconds(recorder: Recorder) -> float:
-    """The setting ``capture.digest_seconds``; its default when the settings cannot be read."""
+    """Return the setting ``capture.digest_seconds``, or its default when the settings cannot be read."""
     try:
         return recorder.workspace.settings.capture.digest_seconds
     except WorkbenchError:
         return 2.0
 
 
-def _wanted(recorder: Recorder, dataset: Dataset) -> bool:
+def _is_set(recorder: Recorder, dataset: Dataset) -> bool:
     try:
         return dataset.context == "training" and recorder.workspace.settings.capture.snapshot == "training"
     except WorkbenchError:
         return False
 
 
-def _with_snapshot(recorder: Recorder, dataset: Dataset, data: Any, *, asked: bool) -> Dataset:
+def _with_snapshot(recorder: Recorder, dataset: Dataset, data: Any, *, requested: bool) -> Dataset:
     from mlops_workbench.data.snapshot import ARTIFACT_BYTES, keep_snapshot
 
     try:
         blob, size = keep_snapshot(recorder.workspace, data, dataset.digest, dataset.covers)
     except InvalidInput:
-        if asked:
+        if requested:
             raise
-        notify(f"the data '{dataset.name}' has no form as Parquet, so no snapshot of it is kept", once="snapshot form")
+        notify(f"no snapshot of '{dataset.name}' was saved: it cannot be written as Parquet", once="snapshot form")
         return dataset
     except (WorkbenchError, OSError) as error:
         notify(f"a snapshot could not be stored and is missing from the run ({error})", once="snapshot")

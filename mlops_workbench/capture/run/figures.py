@@ -1,4 +1,4 @@
-"""Figures as files: what a figure can show of itself, without importing the library that drew it."""
+"""Figures as files, rendered without importing the plotting libraries."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ _MATPLOTLIB_FORMATS = {"png": "image/png", "svg": "image/svg+xml", "pdf": "appli
 
 
 def render_figure(figure: Any, name: str) -> list[FigureFile]:
-    """Files of a figure: one for a drawing, data and a page for plotly.
+    """Return the files of a figure: a picture, or data and an HTML page for plotly.
 
     Parameters
     ----------
     figure : object
         A matplotlib figure or axes, a plotly figure, or an object with ``_repr_png_`` or ``_repr_svg_``.
     name : str
-        File name, empty for a default one; for matplotlib its ending chooses the format.
+        File name, empty for a default one; for matplotlib its extension selects the format.
 
     Raises
     ------
     InvalidInput
-        It is none of these, or the format is not known.
+        It is none of these, or the format is unknown.
     """
     drawing = drawing_of(figure)
     if drawing is not None:
@@ -44,17 +44,17 @@ def render_figure(figure: Any, name: str) -> list[FigureFile]:
     for method, ending, media_type in (("_repr_svg_", ".svg", "image/svg+xml"), ("_repr_png_", ".png", "image/png")):
         shown: Any = getattr(figure, method)() if hasattr(type(figure), method) else None
         if shown is not None:
-            drawn = shown[0] if isinstance(shown, tuple) else shown  # with metadata, as IPython allows
+            drawn = shown[0] if isinstance(shown, tuple) else shown  # IPython allows a tuple with metadata
             data = drawn if isinstance(drawn, bytes) else _text_or_base64(drawn, media_type)
             return [(_ending(name or "figure", ending), data, media_type)]
     raise InvalidInput(
         f"{type(figure).__name__} is not a figure",
-        hint="give a matplotlib or plotly figure, or something that shows itself as PNG or SVG",
+        hint="pass a matplotlib or plotly figure, or an object with a PNG or SVG representation",
     )
 
 
 def displayed_figures(bundle: Mapping[str, Any]) -> list[FigureFile]:
-    """Figures in a display message (a MIME bundle), the richest form first and alone."""
+    """Return the figure in a display message (a MIME bundle) in its richest format, or an empty list."""
     if _PLOTLY in bundle:
         content = {key: bundle[_PLOTLY][key] for key in ("data", "layout", "frames") if key in bundle[_PLOTLY]}
         return [("figure.plotly.json", json.dumps(content).encode(), _PLOTLY)]
@@ -70,13 +70,13 @@ def displayed_figures(bundle: Mapping[str, Any]) -> list[FigureFile]:
 
 
 def drawing_of(figure: Any) -> Any:
-    """The matplotlib figure that something is or is drawn on, None for other figures."""
+    """Return the matplotlib figure of a figure or axes, None for other figures."""
     drawing = figure if hasattr(figure, "savefig") else getattr(figure, "figure", None)
     return drawing if hasattr(drawing, "savefig") else None
 
 
 class KeptFigures:
-    """Figures that a run has: which names are taken, and what they show."""
+    """Names and contents of the figures of a run."""
 
     def __init__(self) -> None:
         self._paths: set[str] = set()
@@ -84,21 +84,16 @@ class KeptFigures:
         self._drawings: list[weakref.ref[Any]] = []
 
     def add(self, files: Iterable[FigureFile], *, renumber: bool, drawing: Any = None) -> list[FigureFile]:
-        """Take up the files of a figure.
+        """Add the files of a figure and return them with their final names.
 
         Parameters
         ----------
         files : iterable of (name, content, media type)
             The files.
         renumber : bool
-            Give them the next free number instead of replacing those of the same name.
+            Append the next free number to existing names instead of replacing those files.
         drawing : object, optional
             The matplotlib figure.
-
-        Returns
-        -------
-        list of (name, content, media type)
-            The files with the names to keep them under.
         """
         files = list(files)
         mark = ""
@@ -112,7 +107,7 @@ class KeptFigures:
         return named
 
     def known(self, files: Iterable[FigureFile], drawing: Any = None) -> bool:
-        """Whether this very figure is kept already, perhaps in another size."""
+        """Whether the figure was added already, perhaps in another size."""
         if drawing is not None and any(kept() is drawing for kept in self._drawings):
             return True
         return any(_fingerprint(content, media_type) in self._content for _, content, media_type in files)
@@ -149,7 +144,7 @@ def _plotly(figure: Any, name: str) -> list[FigureFile]:
         stem = stem.removesuffix(ending)
     files = [(f"{stem}.plotly.json", figure.to_json().encode(), _PLOTLY)]
     if hasattr(figure, "to_html"):
-        # The page takes the library from its own address: with the library inside it would weigh 4 MB.
+        # The page loads plotly.js from its CDN: with the library inside, it would have 4 MB.
         page = figure.to_html(include_plotlyjs="cdn", full_html=True)
         files.append((f"{stem}.html", page.encode(), "text/html"))
     return files
@@ -165,7 +160,7 @@ def _text_or_base64(content: str, media_type: str) -> bytes:
 
 @dataclass(frozen=True)
 class ShownFigure:
-    """A figure that was shown: its files, and the object behind it when that is known."""
+    """A displayed figure: its files, and its object when that is known."""
 
     files: list[FigureFile]
     source: Any = None

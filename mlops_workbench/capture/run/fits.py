@@ -1,4 +1,4 @@
-"""Models that were fitted, remembered without keeping them alive."""
+"""Weak references to fitted models."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ _MAX_RUNS = 200
 
 
 class Fit:
-    """A fitted model and what it was fitted on.
+    """A fitted model and its training data.
 
     Parameters
     ----------
     name : str
-        Variable that holds the model.
+        Variable of the model.
     model : object
         The estimator; only a weak reference is kept.
     data : FitData or None
-        Columns and a sample of its training data, dropped when the model goes.
+        Columns and a sample of its training data, dropped with the model.
     """
 
     def __init__(self, name: str, model: object, data: FitData | None) -> None:
@@ -30,34 +30,34 @@ class Fit:
         self.data = data
         self._model: Callable[[], Any]
         try:
-            self._model = weakref.ref(model, self._gone)
+            self._model = weakref.ref(model, self._drop_data)
         except TypeError:
-            # A class with __slots__ may not allow weak references; keeping it would hold its memory.
+            # A class with __slots__ may not allow weak references; a strong one would keep its memory.
             self._model = lambda: None
 
     def model(self) -> Any:
-        """The model, None when nothing else holds it any more."""
+        """Return the model, None when it was deleted."""
         return self._model()
 
-    def _gone(self, _: object) -> None:
+    def _drop_data(self, _: object) -> None:
         self.data = None
 
 
 class Fits:
-    """Fits by run, the latest runs only."""
+    """Fits of the latest runs."""
 
     def __init__(self) -> None:
         self._runs: OrderedDict[str, tuple[str, list[Fit]]] = OrderedDict()
         self._saved: set[str] = set()
 
     def add(self, run_uid: str, run_name: str, fits: Iterable[Fit]) -> None:
-        """Remember what a run fitted."""
+        """Add the fits of a run."""
         self._runs[run_uid] = (run_name, list(fits))
         while len(self._runs) > _MAX_RUNS:
             self._runs.popitem(last=False)
 
     def find(self, run: str) -> tuple[str, Fit] | None:
-        """Uid and last living fit of a run, named by its uid, the beginning of it, or the run's name."""
+        """Return uid and last fit in memory of a run, given by its uid, the start of the uid, or its name."""
         for uid, (name, fits) in reversed(self._runs.items()):
             if uid == run or name == run or (len(run) >= 6 and uid.startswith(run)):
                 living = [fit for fit in fits if fit.model() is not None]
@@ -65,7 +65,7 @@ class Fits:
         return None
 
     def data_of(self, model: object) -> FitData | None:
-        """What a model was fitted on, as far as a tracked cell saw it."""
+        """Return the training data of a model that a tracked cell fitted, or None."""
         for _, fits in reversed(self._runs.values()):
             for fit in fits:
                 if fit.model() is model:
@@ -73,9 +73,9 @@ class Fits:
         return None
 
     def mark_saved(self, run_uid: str) -> None:
-        """A model of this run is in the journal."""
+        """Record that a model of this run was saved."""
         self._saved.add(run_uid)
 
     def saved(self, run_uid: str) -> bool:
-        """Whether a model of this run is in the journal."""
+        """Whether a model of this run was saved."""
         return run_uid in self._saved

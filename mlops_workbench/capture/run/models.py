@@ -1,4 +1,4 @@
-"""Fitted models on their way into a run: file, signature, example, reference, requirements."""
+"""Saving of fitted models: files, signature, input example, reference, requirements."""
 
 from __future__ import annotations
 
@@ -46,22 +46,17 @@ def log_model(recorder: Recorder, fits: Fits, run_uid: str, model: Any, name: st
         data = sample_fit_data(X, y)
         if data is None:
             raise InvalidInput(
-                f"X is not a table with rows: {type(X).__name__}", hint="give the DataFrame or array that went into fit"
+                f"X is not a table with rows: {type(X).__name__}",
+                hint="pass the DataFrame or array that was passed to fit",
             )
     else:
-        data = fits.data_of(model) or _seen_in_this_cell(model)
+        data = fits.data_of(model) or _data_in_this_cell(model)
     if save_model(recorder, run_uid, model, name, data):
         fits.mark_saved(run_uid)
 
 
 def save_model(recorder: Recorder, run_uid: str, model: Any, name: str, data: FitData | None) -> bool:
-    """Write a model and what is known of its data into the journal and the blob store.
-
-    Returns
-    -------
-    bool
-        False when the disk could not take it, which was told.
-    """
+    """Record a model with its training data; return False when it could not be stored, which is reported."""
     network = network_files(model)
     files: dict[str, bytes] = {}
     untrusted: list[str] = []
@@ -73,7 +68,7 @@ def save_model(recorder: Recorder, run_uid: str, model: Any, name: str, data: Fi
     inputs = data.columns if data is not None else columns_from_model(model)
     outputs: list[Column] = []
     if network is not None and data is not None and not has(data.X, "columns"):
-        # A network takes a tensor, whose columns have no names; what it gives is for its user to say.
+        # The inputs of a network are tensors, whose columns have no names; its outputs are unknown.
         inputs = [Column("", column.dtype, column.required) for column in inputs]
     elif data is not None:
         prediction = _predict(model, data)
@@ -107,10 +102,10 @@ def save_model(recorder: Recorder, run_uid: str, model: Any, name: str, data: Fi
 
 
 def columns_from_model(model: Any) -> list[Column]:
-    """Input columns that a fitted model remembers, for when its data was not seen.
+    """Return the input columns stored in a fitted model, for a model whose training data is unknown.
 
-    Names and number are the model's; that they are numbers is known of scikit-learn's own models only, and of
-    pipelines whose first step takes nothing else. What may take text is left without columns.
+    Their type is known only for models of scikit-learn, and for pipelines whose first step is one, that accept only
+    numbers; for other models the list is empty.
     """
     first = model
     while isinstance(steps := getattr(first, "steps", None), list) and steps:
@@ -129,12 +124,12 @@ def columns_from_model(model: Any) -> list[Column]:
 
 def _check(model: Any, name: str) -> None:
     if not isinstance(name, str) or not name.strip():
-        raise InvalidInput(f"{name!r} cannot be the name of a model")
+        raise InvalidInput(f"{name!r} is not a valid model name", hint="use text that is not empty")
     known = hasattr(model, "predict") or hasattr(model, "transform") or is_network(model)
     if isinstance(model, type) or not known:
         raise InvalidInput(
             f"{type(model).__name__ if not isinstance(model, type) else model.__name__} is not a fitted model",
-            hint="give an object with a predict method, such as a scikit-learn estimator, or a network",
+            hint="pass an object with a predict method, such as a scikit-learn estimator, or a network",
         )
     if type(model).__module__.startswith("sklearn."):
         from sklearn.exceptions import NotFittedError
@@ -148,7 +143,7 @@ def _check(model: Any, name: str) -> None:
             ) from error
 
 
-def _seen_in_this_cell(model: Any) -> FitData | None:
+def _data_in_this_cell(model: Any) -> FitData | None:
     from mlops_workbench.capture.kernel.place import cell_source, shell
     from mlops_workbench.capture.observe.fit import cell_fits
     from mlops_workbench.notebooks.source import parse_cell
@@ -164,23 +159,23 @@ def _seen_in_this_cell(model: Any) -> FitData | None:
 
 
 def _serialise(model: Any) -> tuple[str, str, bytes, list[str]]:
-    """Format, file name, content, and types beyond the allow-list."""
-    # Imported now and not before: the user asked for a model to be saved.
+    """Return format, file name, content, and the types that are not on the allow-list."""
+    # A late import, which only saving a model needs.
     from skops.io import dumps, get_untrusted_types
 
     try:
         content = dumps(model, compression=zipfile.ZIP_DEFLATED, compresslevel=1)
         unknown = sorted(set(get_untrusted_types(data=content)) - TRUSTED_TYPES)
-        # Nobody else can import these: classes of the notebook, lambdas, functions inside functions.
+        # Classes of the notebook, lambdas and nested functions cannot be imported elsewhere.
         local = [name for name in unknown if name.startswith("__main__.") or "<" in name]
-        reason = f"it holds {', '.join(local)}, which only exists in this session" if local else ""
-    except Exception as error:  # noqa: BLE001 skops raises whatever the classes inside raise
+        reason = f"it contains {', '.join(local)}, which only exists in this session" if local else ""
+    except Exception as error:  # noqa: BLE001 skops raises the errors of the classes inside
         reason = f"{type(error).__name__}: {error}"
     if not reason:
         return "skops", "model.skops", content, unknown
     notify(
         f"this {type(model).__name__} cannot be saved with skops ({reason}); it is saved with cloudpickle.\n"
-        "  It can be loaded again, but an endpoint serves it only with serving.allow_pickle = true"
+        "  An endpoint serves it only if workbench.toml sets serving.allow_pickle = true"
     )
     import cloudpickle
 
@@ -189,7 +184,7 @@ def _serialise(model: Any) -> tuple[str, str, bytes, list[str]]:
     except Exception as error:
         raise InvalidInput(
             f"this {type(model).__name__} cannot be saved: {type(error).__name__}: {error}",
-            hint="keep open files, connections and locks out of the model",
+            hint="remove open files, connections and locks from the model",
         ) from error
 
 
@@ -198,16 +193,16 @@ def _predict(model: Any, data: FitData) -> Any:
         return None
     try:
         return model.predict(data.X, **_silent(model))
-    except Exception as error:  # noqa: BLE001 a user's model may raise anything
+    except Exception as error:  # noqa: BLE001 code of a user's model
         notify(
             f"this {type(model).__name__} cannot predict its own training data ({type(error).__name__}: {error});\n"
-            "  it is saved without a prediction to compare with. Is X what went into fit?"
+            "  it is saved without reference predictions. Check that X was passed to fit"
         )
         return None
 
 
 def _silent(model: Any) -> dict[str, int]:
-    """What keeps ``predict`` from telling how far it is, where it does that by itself."""
+    """Return the argument that disables the progress output of ``predict``, if it has one."""
     try:
         verbose = inspect.signature(type(model).predict).parameters.get("verbose")
     except (TypeError, ValueError):
@@ -220,7 +215,7 @@ def _requirements(model: Any, form: str) -> list[str]:
     if has(model, "get_params"):
         parts += [part for part in own_params(model).values() if is_part(part)]
     roots = {type(part).__module__.partition(".")[0] for part in parts} - {"__main__", "builtins"}
-    # What the model's libraries brought along in this process is what it was made with.
+    # Libraries of the model that are loaded in this process.
     roots |= {root for root in ("sklearn", "numpy", "scipy", "pandas") if root in sys.modules}
     roots.add("skops" if form == "skops" else "cloudpickle")
     return sorted(_pins(roots), key=str.lower)
@@ -234,7 +229,7 @@ def _pins(roots: Iterable[str]) -> list[str]:
             name = _DISTRIBUTIONS.get(root, root)
             pins.append(f"{name}=={version(name)}")
         except PackageNotFoundError:
-            # Slow, and hardly ever needed: a module named unlike its distribution.
+            # Slow, and only needed if module and distribution have different names.
             owners = owners or packages_distributions()
             pins += [f"{name}=={version(name)}" for name in owners.get(root, [])[:1]]
     return pins

@@ -1,4 +1,4 @@
-"""Networks as the files of MLflow's own flavours, ``pytorch`` and ``keras``, written by the library of the network."""
+"""Networks as files of MLflow's flavors ``pytorch`` and ``keras``, written by the library of the network."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from typing import Any
 from mlops_workbench.core.errors import InvalidInput
 from mlops_workbench.core.members import is_a
 
-#: What MLflow loads a PyTorch model with: CloudPickle's pickler in the form that PyTorch wants, as it was written here.
+#: Module with which MLflow loads a PyTorch model: CloudPickle's pickler with the interface that PyTorch expects.
 _PICKLE_MODULE = "mlflow.pytorch.pickle_module"
 
 
 @dataclass(frozen=True)
 class NetworkFiles:
-    """A network as files.
+    """Files of a network.
 
     Attributes
     ----------
     flavor, format : str
-        Flavour of MLflow, and how it is written.
+        Flavor of MLflow, and file format.
     files : dict
         Path inside the model folder to content.
     libraries : set of str
-        Modules that are needed to load it.
+        Modules needed to load it.
     version : str
-        Of the library, as it calls itself.
+        Version of the library.
     """
 
     flavor: str
@@ -42,14 +42,14 @@ class NetworkFiles:
 
 
 def network_files(model: Any) -> NetworkFiles | None:
-    """Files of a network, None for any other model.
+    """Return the files of a network, None for any other model.
 
     Raises
     ------
     InvalidInput
         Its library cannot save it.
     """
-    # A network of Keras whose backend is PyTorch is a module of PyTorch too.
+    # A Keras network with the PyTorch backend is also a PyTorch module.
     write = _keras if _is_of(model, "keras", "Model") else _pytorch if _is_of(model, "torch.nn", "Module") else None
     if write is None:
         return None
@@ -58,7 +58,7 @@ def network_files(model: Any) -> NetworkFiles | None:
     except Exception as error:
         raise InvalidInput(
             f"this {type(model).__name__} cannot be saved: {type(error).__name__}: {error}",
-            hint="keep open files, connections, locks and generators out of the network",
+            hint="remove open files, connections, locks and generators from the network",
         ) from error
 
 
@@ -71,7 +71,7 @@ def _pytorch(model: Any) -> NetworkFiles:
     import cloudpickle
 
     torch: Any = sys.modules["torch"]
-    # Classes of the notebook travel with the model.
+    # CloudPickle includes classes of the notebook.
     pickler = ModuleType(_PICKLE_MODULE)
     vars(pickler).update(vars(cloudpickle), Pickler=cloudpickle.CloudPickler, Unpickler=pickle.Unpickler)
     content = io.BytesIO()

@@ -1,4 +1,4 @@
-"""What is known and recorded of a run, whoever saw it: the user's code, or what observes a cell."""
+"""State of a run, and recording of logged and observed values."""
 
 from __future__ import annotations
 
@@ -26,44 +26,43 @@ if TYPE_CHECKING:
 
 
 class RunState:
-    """A run that records can be added to, also after it ended.
+    """A run to which records can be added, also after its end.
 
     Parameters
     ----------
     recorder : Recorder
-        Where its records go.
+        Recorder of the run.
     start : RunStart
-        How it began.
+        Start record.
     fits : Fits
-        The models that runs of this process fitted.
+        Models that runs of this process fitted.
     on_end : callable
         Called with the run's uid when it ends, before its end is recorded.
     url_of : callable
-        Gives the address of a run's page by its uid, empty when it has none.
+        Returns the address of a run's page for its uid, empty when it has none.
     joined : bool, default=False
-        It was begun by another process, which ends it.
+        Whether another process started it and ends it.
     thread : int, optional
-        The thread in whose context it is the current run; None when it is any code's.
+        Thread in whose context it is the current run; None for an ambient run.
     wait : bool, default=True
-        Its end waits for the disk.
+        Whether its end waits for the disk.
 
     Attributes
     ----------
     uid, name, experiment : str
-        Identity of the run; the uid is the same in every tool of the workbench.
+        Identity of the run; the uid is the same in all parts of the workbench.
     metrics : dict
         Last value of each metric.
     params : dict
         Parameters.
     defaults : set of str
-        Those of `params` that are defaults of an estimator's class, to be shown last.
+        Those of `params` that are defaults of an estimator's class, shown last.
     tags : dict
         Tags.
     datasets : list of Dataset
-        Data that went into it.
+        Data of the run.
     notes : list of str
-        What its card is to warn of, one sentence each; whoever observes the run may add to it until the card is
-        shown.
+        Warnings for its card, one sentence each; observers may add to it until the card is shown.
     ended : bool
         Whether it was ended here.
     status : str
@@ -71,7 +70,7 @@ class RunState:
     error : str
         Last line of the traceback of a failed run.
     stopped : str
-        Why the workbench itself interrupts it, empty when it does not.
+        Reason for which the workbench interrupts the run, else empty.
     """
 
     def __init__(
@@ -106,7 +105,6 @@ class RunState:
         self._fits = fits
         self._on_end = on_end
         self._url_of = url_of
-        # Bound once: each metric of the user's loop is written by it.
         self._write = recorder.write
         self._wait = wait
         self._steps: dict[str, int] = {}
@@ -114,29 +112,29 @@ class RunState:
         self._figures = KeptFigures()
         self._tables = KeptTables()
         self._pid = os.getpid()
-        #: The thread that began it.
-        self.begun_in = threading.get_ident()
+        #: Id of the thread that started it.
+        self.starting_thread = threading.get_ident()
 
-    def forget_profiles(self) -> None:
-        """Keep of its data what is needed to tell it from other data; the profiles are recorded."""
+    def drop_profiles(self) -> None:
+        """Remove the profiles of its data from memory; they are recorded."""
         self.datasets = [msgspec.structs.replace(data, profile={}) for data in self.datasets]
 
     @property
     def has_model(self) -> bool:
-        """Whether it fitted a model that is still in memory, or logged one."""
+        """Whether it fitted a model that is in memory, or saved one."""
         return self._fits.find(self.uid) is not None or self._fits.saved(self.uid)
 
     @property
     def url(self) -> str:
-        """Where to look at it: its page on the MLflow server, or in the JupyterLab of this kernel; else empty."""
+        """Address of its page on the MLflow server, or in the JupyterLab of this kernel; else empty."""
         return self._url_of(self.uid)
 
     def __repr__(self) -> str:
         return f"<run {self.name} ({self.uid}), {self.status}, experiment {self.experiment}>"
 
     def put_metrics(self, values: Mapping[str, Any] | None, step: int | None, metrics: dict[str, Any]) -> None:
-        """What `log` does; `metrics` becomes the run's own."""
-        # Every metric of every step of the user's loop comes this way: no call, no object more than it takes.
+        """Log metrics; see `ActiveRun.log`. The run keeps `metrics`."""
+        # Called in every step of the user's loops, hence written for speed.
         if values is not None:
             metrics = named(values, metrics)
         for value in metrics.values():
@@ -168,12 +166,12 @@ class RunState:
     def log_artifact(
         self, source: str | os.PathLike[str] | bytes, name: str = "", *, kind: str = "file", media_type: str = ""
     ) -> None:
-        """Keep a file, a folder or bytes with the run.
+        """Save a file, a folder or bytes with the run.
 
         Parameters
         ----------
         source : str, path or bytes
-            The content is copied now; later changes of the file do not matter.
+            Copied at once; later changes of the file have no effect.
         name : str, optional
             Path under the run, with forward slashes; by default the file's name. Required for bytes.
         kind : str, default="file"
@@ -184,26 +182,26 @@ class RunState:
         Raises
         ------
         InvalidInput
-            There is no such file, or the name leads out of the run.
+            The file does not exist, or the path is outside of the run.
         """
         self._keep_artifact(source, name, kind, media_type, wait=True)
 
     def observe_params(self, values: Mapping[str, Any], origin: str = "observed") -> None:
-        """Record parameters that were seen, not logged; a logged one of the same name stands."""
+        """Record observed parameters, except for names that exist."""
         new = {name: value for name, value in values.items() if name not in self.params}
         if origin == "default":
             self.defaults |= new.keys()
         self._put_params(new, origin)
 
     def observe_metrics(self, values: Mapping[str, float | int]) -> None:
-        """Record metrics that were seen, not logged; a logged one of the same name stands."""
+        """Record observed metrics, except for names that exist."""
         new = {name: value for name, value in values.items() if name not in self.metrics}
         if new:
             self.metrics.update(new)
             self._write(Metrics(self.uid, now_ms(), 0, new, "observed"))
 
     def observe_histories(self, histories: Mapping[str, tuple[int, list[float | int]]]) -> None:
-        """Record successive steps of metrics that were seen, each from the step on that is given with it."""
+        """Record observed histories, given as first step and values, except for names that exist."""
         now = now_ms()
         steps: dict[int, dict[str, float | int]] = {}
         for name, (start, values) in histories.items():
@@ -215,16 +213,16 @@ class RunState:
             self._write(Metrics(self.uid, now, step, values_of_step, "observed"))
 
     def observe_dataset(self, dataset: Dataset) -> None:
-        """Record data that was seen to go into the run."""
+        """Record data of the run."""
         if dataset.source:
-            # A database's address, with the password in it.
+            # The address of a database may contain a password.
             dataset = msgspec.structs.replace(dataset, source=mask(dataset.source))
         self.expect_dataset(dataset)
         self._write(dataset)
 
     def expect_dataset(self, dataset: Dataset) -> None:
-        """Know of data that is recorded later, when its version was computed; until then its digest is empty."""
-        # The same data described again, by now in full, takes the place of what was known of it.
+        """Add data that is recorded later with its version; until then its digest is empty."""
+        # A full description replaces the preliminary one.
         known = [(data.name, data.context) for data in self.datasets]
         if (dataset.name, dataset.context) in known:
             self.datasets[known.index((dataset.name, dataset.context))] = dataset
@@ -232,13 +230,13 @@ class RunState:
             self.datasets.append(dataset)
 
     def put_shown_figures(self, shown: Iterable[ShownFigure]) -> None:
-        """Keep figures that were displayed, unless they were logged too; a name that is taken gets a number."""
+        """Save displayed figures that were not logged; an existing name gets a number."""
         for figure in shown:
             if not self._figures.known(figure.files, figure.source):
                 self._put_figures(self._figures.add(figure.files, renumber=True, drawing=figure.source), wait=False)
 
     def put_table(self, table: Table, name: str, *, renumber: bool = False, wait: bool = False) -> None:
-        """Keep a table; `renumber` takes the next free number instead of replacing one, `wait` waits for the disk."""
+        """Save a table; `renumber` appends a number instead of replacing one, `wait` waits for the disk."""
         path = self._tables.add(name, renumber=renumber)
         self._keep_artifact(table.to_json(), path, "table", MEDIA_TYPE, wait=wait)
         self.tag(self._tables.tags(path, table))
@@ -259,7 +257,7 @@ class RunState:
 
     def _put_params(self, values: Mapping[str, Any], origin: str) -> None:
         new = {name: mask_value(name, plain(value)) for name, value in values.items()}
-        # What is known already, with this very value, need not be said again.
+        # Unchanged parameters are not recorded again.
         new = {name: value for name, value in new.items() if name not in self.params or self.params[name] != value}
         if new:
             self._write(Params(self.uid, new, origin))

@@ -1,4 +1,4 @@
-"""Tables as files, in the form in which MLflow keeps tables and reads them again."""
+"""Tables as files in MLflow's format."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import Any
 from mlops_workbench.core.errors import InvalidInput
 from mlops_workbench.core.tags import TABLE_PREFIX
 
-#: Tag of a run in which MLflow looks for its tables.
+#: Tag in which MLflow lists the tables of a run.
 LOGGED_TABLES = "mlflow.loggedArtifacts"
 MEDIA_TYPE = "application/json"
-#: Rows and columns of a table that a cell shows, up to which it is kept.
+#: Largest number of rows and columns that are saved of a displayed table.
 SHOWN_ROWS = 1000
 SHOWN_COLUMNS = 200
 _MAX_TEXT = 10_000
-#: As many as a tag holds.
+#: Number of tables that fit into a tag.
 _MAX_LISTED = 60
 
 
@@ -30,11 +30,11 @@ class Table:
     Attributes
     ----------
     columns : list of str
-        Names, each one once.
+        Unique names.
     rows : list of list
-        Values that JSON can hold.
+        JSON-compatible values.
     note : str
-        What is missing, empty when nothing is.
+        Describes missing rows or columns, else empty.
     """
 
     columns: list[str]
@@ -42,19 +42,19 @@ class Table:
     note: str = ""
 
     def to_json(self) -> bytes:
-        """JSON in pandas' ``split`` form, which ``mlflow.load_table`` reads."""
+        """Return JSON in pandas' ``split`` format, which ``mlflow.load_table`` reads."""
         text = json.dumps({"columns": self.columns, "data": self.rows}, ensure_ascii=False, allow_nan=False)
         return text.encode("utf-8", "backslashreplace")
 
 
 class KeptTables:
-    """Tables that a run has."""
+    """Paths of the tables of a run."""
 
     def __init__(self) -> None:
         self._paths: list[str] = []
 
     def add(self, name: str, *, renumber: bool) -> str:
-        """Path to keep a table under; `renumber` gives it the next free number instead of replacing one."""
+        """Add a table and return its path; `renumber` appends the next free number instead of replacing one."""
         stem = name.removesuffix(".json")
         path, count = f"{stem}.json", 1
         while renumber and path in self._paths:
@@ -65,13 +65,13 @@ class KeptTables:
         return path
 
     def tags(self, path: str, table: Table) -> dict[str, str]:
-        """Tags that tell MLflow of the tables, and a reader what the one at `path` lacks."""
+        """Return the tags with MLflow's list of tables and the note of the table at `path`."""
         known = json.dumps([{"path": one, "type": "table"} for one in self._paths[:_MAX_LISTED]])
         return {LOGGED_TABLES: known, **({f"{TABLE_PREFIX}{path}": table.note} if table.note else {})}
 
 
 def read_table(data: Any) -> Table:
-    """A table with plain values.
+    """Convert data to a table with plain values.
 
     Parameters
     ----------
@@ -86,21 +86,21 @@ def read_table(data: Any) -> Table:
     """
     names, parts = _columns(data)
     if len({len(part) for part in parts}) > 1:
-        raise InvalidInput("the columns of the table differ in length", hint="give each column a value for each row")
+        raise InvalidInput("the columns of the table differ in length", hint="pass columns of the same length")
     cells = [[_plain(value) for value in part] for part in parts]
     return Table(_unique(names), [list(row) for row in zip(*cells, strict=True)])
 
 
 @dataclass(frozen=True)
 class ShownTable:
-    """The beginning of a table as it was when it was shown; turned into values when there is time.
+    """Copy of the first part of a displayed table, converted to values later.
 
     Attributes
     ----------
     part : object
-        A copy of its first rows and columns.
+        Its first rows and columns.
     rows, columns : int
-        Of all of it.
+        Size of the whole table.
     """
 
     part: Any
@@ -109,7 +109,7 @@ class ShownTable:
 
     @classmethod
     def copy(cls, data: Any) -> ShownTable:
-        """Copy what is kept of a table that is shown."""
+        """Copy the first part of a table."""
         frame = data.data if type(data).__name__ == "Styler" else data
         rows, columns = frame.shape
         if hasattr(frame, "iloc"):
@@ -117,7 +117,7 @@ class ShownTable:
         return cls(frame.head(SHOWN_ROWS)[:, :SHOWN_COLUMNS], rows, columns)
 
     def read(self) -> Table:
-        """The table, with a note of what is missing."""
+        """Return the values, with a note of missing rows and columns."""
         found = read_table(self.part)
         notes = [f"the first {SHOWN_ROWS:,} of {self.rows:,} rows"] if self.rows > SHOWN_ROWS else []
         notes += [f"the first {SHOWN_COLUMNS:,} of {self.columns:,} columns"] if self.columns > SHOWN_COLUMNS else []
@@ -125,18 +125,15 @@ class ShownTable:
 
 
 def is_shown_table(value: Any) -> bool:
-    """Whether it is a table that a notebook shows as one: a DataFrame, of whatever library, or its style."""
+    """Whether it is a DataFrame of a known library or its Styler."""
     kind = type(value)
     root = kind.__module__.partition(".")[0]
-    return root in ("pandas", "polars", "geopandas", "modin") and kind.__name__ in (
-        "DataFrame",
-        "GeoDataFrame",
-        "Styler",
-    )
+    names = ("DataFrame", "GeoDataFrame", "Styler")
+    return root in ("pandas", "polars", "geopandas", "modin") and kind.__name__ in names
 
 
 def _columns(data: Any) -> tuple[list[Any], list[Any]]:
-    """Names and columns."""
+    """Return names and columns."""
     if type(data).__name__ == "Styler" and hasattr(data, "data"):
         data = data.data
     if hasattr(data, "iloc") and hasattr(data, "index"):
@@ -156,13 +153,14 @@ def _columns(data: Any) -> tuple[list[Any], list[Any]]:
         if not any(isinstance(column, list) for column in parts):
             return list(data), [[value] for value in parts]
         if not all(isinstance(column, list) for column in parts):
-            raise InvalidInput("a table needs a list for each column", hint='{"name": ["a", "b"], "auc": [0.9, 0.8]}')
+            raise InvalidInput(
+                "each column of a table must be a list", hint='pass a dict like {"name": ["a", "b"], "auc": [0.9, 0.8]}'
+            )
         return list(data), parts
     if isinstance(data, Sequence) and not isinstance(data, str | bytes):
         return _rows(data)
     raise InvalidInput(
-        f"{type(data).__name__} is not a table",
-        hint="give a DataFrame, a dict of columns or a list of dicts",
+        f"{type(data).__name__} is not a table", hint="pass a DataFrame, a dict of columns or a list of dicts"
     )
 
 
@@ -171,7 +169,7 @@ def _pandas(data: Any) -> tuple[list[Any], list[Any]]:
     parts: list[Any] = []
     index = data.index
     if type(index).__name__ != "RangeIndex" or index.name is not None:
-        # The index of a summary says what each row is.
+        # The index of a summary labels its rows.
         levels = range(getattr(index, "nlevels", 1))
         unnamed = "index" if len(levels) == 1 else "level_{}"
         names += [unnamed.format(i) if index.names[i] is None else index.names[i] for i in levels]
@@ -205,7 +203,7 @@ def _listed(column: Any) -> Any:
 
 
 def _unique(names: Sequence[Any]) -> list[str]:
-    """Names as text; a second column of the same name gets a number."""
+    """Convert names to text; a second column of the same name gets a number."""
     seen: dict[str, int] = {}
     found = []
     for name in names:
@@ -221,7 +219,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, str):
         return value if len(value) <= _MAX_TEXT else f"{value[:_MAX_TEXT]}… ({len(value):,} characters)"
     if isinstance(value, float):
-        # JSON has no infinity; pandas reads these words as numbers.
+        # JSON has no infinity; pandas converts these words to numbers.
         return value if math.isfinite(value) else None if math.isnan(value) else ("-Infinity", "Infinity")[value > 0]
     if isinstance(value, datetime.date | datetime.time):
         return None if str(value) == "NaT" else value.isoformat()

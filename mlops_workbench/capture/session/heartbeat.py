@@ -1,4 +1,4 @@
-"""Signs of life of a process that has runs: each promises when the next one is due."""
+"""Heartbeats of a process with active runs; each states when the next one is due."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from mlops_workbench.capture.kernel.threads import start_daemon
 from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.records import Heartbeat
 
-#: Seconds between two signs of life.
+#: Seconds between two heartbeats.
 BEAT_SECONDS = 5.0
-#: A sign of life promises the next one within this many milliseconds.
+#: Longest time to the next heartbeat, in milliseconds; then the process counts as dead.
 DUE_MS = 20_000
 
 
 class HeartbeatThread:
-    """Beats in a thread of its own, as long as there is something to beat for.
+    """Records heartbeats in a thread while a run is active.
 
     Parameters
     ----------
     write : callable
-        Records a sign of life.
+        Records a heartbeat.
     needed : callable
-        Whether a run is active.
+        Returns whether a run is active.
     """
 
     def __init__(self, write: Callable[[Heartbeat], None], needed: Callable[[], bool]) -> None:
@@ -32,37 +32,37 @@ class HeartbeatThread:
         self._needed = needed
         self._lock = threading.RLock()
         self._thread: threading.Thread | None = None
-        self._rest = threading.Event()
+        self._stopping = threading.Event()
 
     def beat(self) -> None:
-        """Give a sign of life now, and go on giving some."""
-        self._give()
+        """Record a heartbeat now, and start the thread if it does not run."""
+        self._write_beat()
         with self._lock:
             if self._thread is None:
-                self._thread = start_daemon("mlops-heartbeat", partial(self._beat_on, self._rest))
+                self._thread = start_daemon("mlops-heartbeat", partial(self._beat_on, self._stopping))
 
-    def rest(self) -> None:
-        """Give no more signs until `beat` is called again."""
+    def stop(self) -> None:
+        """Record no more heartbeats until `beat` is called again."""
         with self._lock:
-            self._rest.set()
-            self._rest = threading.Event()
+            self._stopping.set()
+            self._stopping = threading.Event()
             self._thread = None
 
     def after_fork(self) -> None:
-        """In a forked child: the thread is the parent's."""
+        """Reset in a forked child, which has no thread."""
         self._lock = threading.RLock()
-        self._rest = threading.Event()
+        self._stopping = threading.Event()
         self._thread = None
 
-    def _give(self) -> None:
+    def _write_beat(self) -> None:
         now = now_ms()
         self._write(Heartbeat(now, now + DUE_MS))
 
-    def _beat_on(self, rest: threading.Event) -> None:
-        while not rest.wait(BEAT_SECONDS):
+    def _beat_on(self, stopping: threading.Event) -> None:
+        while not stopping.wait(BEAT_SECONDS):
             with self._lock:
                 if not self._needed():
-                    if self._rest is rest:
+                    if self._stopping is stopping:
                         self._thread = None
                     return
-            self._give()
+            self._write_beat()

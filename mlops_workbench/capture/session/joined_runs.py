@@ -1,4 +1,4 @@
-"""Runs of other processes that this one writes to, and does not end."""
+"""Runs of other processes that this process logs to."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 class JoinedRuns:
-    """Finds the run of another process that work of this one belongs to.
+    """Finds the run of another process that this one logs to, without ending it.
 
     Parameters
     ----------
     recorder : Recorder
         The session of this process.
     make_run : callable
-        Makes a run of this process that another one began.
+        Creates an `ActiveRun` for a run that another process started.
     on_join : callable
         Called with the run of ``MLOPS_RUN_UID`` when it is first joined.
     """
@@ -38,21 +38,21 @@ class JoinedRuns:
         self._recorder = recorder
         self._make_run = make_run
         self._on_join = on_join
-        # Runs of the parent, in a forked child; the last one is that of the context that forked.
+        # In a forked child, the active runs of the parent; the run of the forking context is the last one.
         self._inherited: list[ActiveRun] = []
         self._of_parents = RunsOfParents()
         self._joined: ActiveRun | None = None
 
     def current(self) -> ActiveRun | None:
-        """The run of the process that started this one, else the one in ``MLOPS_RUN_UID``."""
+        """Return the run of the process that started this one, else the one in ``MLOPS_RUN_UID``."""
         return self._run_of_parents() or self._named_run()
 
-    def knows(self, uid: str) -> bool:
-        """Whether the run with this uid is one of another process, as far as this one has met it."""
+    def includes(self, uid: str) -> bool:
+        """Whether the run with this uid was joined or inherited from another process."""
         return (self._joined is not None and self._joined.uid == uid) or any(run.uid == uid for run in self._inherited)
 
     def inherit(self, runs: Iterable[ActiveRun], of_context: ActiveRun | None) -> None:
-        """In a forked child: take over the runs that were active in its parent."""
+        """Add the active runs of the parent, in a forked child."""
         self._inherited += runs
         if of_context is not None and of_context in self._inherited:
             self._inherited.remove(of_context)
@@ -65,7 +65,7 @@ class JoinedRuns:
         except (WorkbenchError, OSError):
             found = None
         inherited = self._inherited[-1] if self._inherited else None
-        # Work that outlives the run it was forked in still belongs to that run.
+        # Work in a forked child belongs to the run in which it was forked, also after the end of that run.
         if found is None or (inherited is not None and any(run.uid == inherited.uid for run in found.runs)):
             return inherited
         last = found.runs[-1]

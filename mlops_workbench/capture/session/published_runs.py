@@ -1,9 +1,9 @@
-"""The active runs of a process, where its child processes find them.
+"""The active runs of a process, published for its child processes.
 
-A child made by ``fork`` inherits what its parent knows. Others (joblib's loky workers, ``multiprocessing`` with
-spawn or forkserver, a script that a cell starts) are fresh interpreters, and may be started once and serve many
-runs. So each process keeps a small file ``.mlops/run/active/<pid>`` that says which runs are active in it, and a
-process that has no run of its own looks for the file of its nearest ancestor.
+A child made by ``fork`` inherits the runs of its parent. Others (joblib's loky workers, ``multiprocessing`` with
+spawn or forkserver, a script started in a cell) are new interpreters, which may serve many runs. Therefore each process
+lists its active runs in a file ``.mlops/run/active/<pid>``, and a process without a run reads the file of its nearest
+ancestor.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ import msgspec
 from mlops_workbench.core.processes import ProcessIdentity, parent_of
 from mlops_workbench.core.workspace import Workspace
 
-#: Ancestors that are asked; a worker of a kernel of a Jupyter server in a container has five or so.
+#: Number of ancestors that are searched; a worker of a kernel in a container has about five.
 _GENERATIONS = 16
-#: A file system may give two changes within its clock's tick the same time: a fresh one is not yet trusted.
+#: Resolution of file times: a second change within it may not be visible.
 _TICK_NS = 100_000_000
-#: What a dead process left is removed when it is this old.
+#: Age from which on files of dead processes are removed.
 _STALE_SECONDS = 86_400.0
 
 
 class PublishedRun(msgspec.Struct, frozen=True, array_like=True):
-    """What a child needs to know of a run."""
+    """A run as published for child processes."""
 
     uid: str
     name: str
@@ -36,16 +36,16 @@ class PublishedRun(msgspec.Struct, frozen=True, array_like=True):
 
 
 class PublishedRuns(msgspec.Struct, frozen=True):
-    """What is active in a process.
+    """The active runs of a process.
 
     Attributes
     ----------
     process : ProcessIdentity
         The process.
     joined : str
-        ``MLOPS_RUN_UID`` of the process. A child that was given another one belongs to that run instead.
+        ``MLOPS_RUN_UID`` of the process. A child with another value belongs to that run instead.
     runs : list of PublishedRun
-        Its active runs; the last one is what a child that knows no better joins.
+        Its active runs; a child joins the last one.
     """
 
     process: ProcessIdentity
@@ -56,7 +56,7 @@ class PublishedRuns(msgspec.Struct, frozen=True):
 class RunsForChildren:
     """Publishes the active runs of this process.
 
-    A failure is not told: it concerns children only, and a disk in trouble is told elsewhere.
+    Failures are not reported: they affect children only, and the journal reports a failing disk.
     """
 
     def __init__(self) -> None:
@@ -64,7 +64,7 @@ class RunsForChildren:
         self._process: ProcessIdentity | None = None
 
     def publish(self, workspace: Workspace, runs: list[PublishedRun]) -> None:
-        """Replace what is published."""
+        """Replace the published runs."""
         with contextlib.suppress(OSError):
             if self._process is None or self._process.pid != os.getpid():
                 self._process = ProcessIdentity.of()
@@ -79,7 +79,7 @@ class RunsForChildren:
                 return
             joined = os.environ.get("MLOPS_RUN_UID", "")
             temporary = self._path.with_suffix(".new")
-            # Not synced: no child outlives a loss of power.
+            # Not synced: no child survives a power failure.
             file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
             try:
                 os.write(file, msgspec.json.encode(PublishedRuns(self._process, joined, runs)))
@@ -89,7 +89,7 @@ class RunsForChildren:
 
 
 class RunsOfParents:
-    """Finds what the nearest ancestor of this process has published; cheap when nothing changed."""
+    """Finds the runs published by the nearest ancestor of this process; cheap when nothing changed."""
 
     def __init__(self) -> None:
         self._ancestors: list[ProcessIdentity] | None = None
@@ -98,7 +98,7 @@ class RunsOfParents:
         self._found: PublishedRuns | None = None
 
     def find(self, workspace: Workspace) -> PublishedRuns | None:
-        """The runs of the nearest ancestor that has any; None when no ancestor has."""
+        """Return the runs of the nearest ancestor that has any, or None."""
         folder = self._folder = self._folder or _folder(workspace)
         try:
             changed = folder.stat().st_mtime_ns
@@ -111,7 +111,7 @@ class RunsOfParents:
 
     def _read(self, folder: Path) -> PublishedRuns | None:
         if self._ancestors is None:
-            # Once: who is orphaned stays with what its parent said last.
+            # Read once: an orphan keeps its parent's last runs.
             self._ancestors = _ancestors()
         for ancestor in self._ancestors:
             try:
@@ -134,7 +134,7 @@ def _ancestors() -> list[ProcessIdentity]:
     processes = sys.modules.get("multiprocessing.process")
     starter = processes.parent_process() if processes is not None else None
     if starter is not None and starter.pid:
-        # A fork server stands between a process and the one that asked for it.
+        # With a fork server, the process that requested this one is not its parent.
         pids.append(starter.pid)
     pid = os.getpid()
     while (pid := parent_of(pid)) > 0 and len(pids) < _GENERATIONS:

@@ -1,98 +1,85 @@
-"""The session of a process: its runs, its journal, its signs of life."""
+"""The session of a process: its runs, its journal, its heartbeats."""
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import os
-import sys
 import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from contextvars import ContextVar
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from mlops_workbench.capture.kernel.exit import call_at_exit
 from mlops_workbench.capture.kernel.place import notebook_path
 from mlops_workbench.capture.record.values import text
 from mlops_workbench.capture.record.writer import RecordWriter
 from mlops_workbench.capture.run.active import ActiveRun
 from mlops_workbench.capture.run.fits import Fit, Fits
+from mlops_workbench.capture.session.context import enter_run, run_of_context
 from mlops_workbench.capture.session.heartbeat import HeartbeatThread
 from mlops_workbench.capture.session.joined_runs import JoinedRuns
 from mlops_workbench.capture.session.published_runs import PublishedRun, RunsForChildren
 from mlops_workbench.capture.session.surroundings import Surroundings
 from mlops_workbench.core.errors import InvalidInput, WorkbenchError
 from mlops_workbench.core.ids import new_id, now_ms
-from mlops_workbench.core.records import RunStart
+from mlops_workbench.core.records import Record, RunStart
 from mlops_workbench.core.secrets import mask, mask_value
 from mlops_workbench.core.workspace import Workspace
 
 if TYPE_CHECKING:
     from mlops_workbench.capture.run.address import RunIdOf
 
-#: Ended runs that a session remembers, to compare the next one with.
-_REMEMBERED = 500
-#: Those of them whose data may still be described.
-_WHOLE = 8
+#: Number of ended runs that a session keeps for comparison.
+_FINISHED = 500
+#: Number of ended runs that keep the profiles of their data.
+_WITH_PROFILES = 8
 
-_current: ContextVar[ActiveRun | None] = ContextVar("mlops_run", default=None)
-#: The run of this context, which may have ended; `Session.current_run` looks further.
-run_of_context = _current.get
 _sessions: weakref.WeakSet[Session] = weakref.WeakSet()
 _session: Session | None = None
 _session_lock = threading.Lock()
 
 
 class Session:
-    """What one process records; :func:`current_session` gives the one that user code shares.
+    """Recorder of the runs of a process; :func:`current_session` returns the one that user code shares.
 
     Nothing is opened, started or written before the first record.
 
     Parameters
     ----------
     workspace : Workspace, optional
-        Where to record; by default the workspace of the working folder, looked up at first use.
+        By default the workspace of the working folder, found at first use.
 
     Attributes
     ----------
     closing : list of callable
-        What is to be done before the session closes; none of it may raise.
+        Called before the session closes; they must not raise.
     fits : Fits
         Models that tracked cells fitted, as long as they are in memory.
     finished : deque of ActiveRun
-        The last runs that ended here, the latest last.
+        The runs that ended here last, the latest last.
     run_id_of : callable or None
-        Reads MLflow's id of a run from the index; set by a front end that has the index at hand.
+        Returns MLflow's id of a run from the index; set by a front end that has access to the index.
     run_ended : list of callable
         Called with each run of this process that ends, before its end is recorded; they must not raise.
-    write : callable
-        ``write(record, sync=False)`` records something; it never raises on disk trouble. See `RecordWriter.write`.
     surroundings : Surroundings
         Environment and resources of the runs, and the budget.
-    store : callable
-        ``store(run_uid, data, again=False, wait=True)`` puts bytes or a file into the blob store; see
-        `RecordWriter.store`.
-    sync_soon : callable
-        Has what was written brought to the disk at once, in the background.
     """
 
     def __init__(self, workspace: Workspace | None = None) -> None:
         find = Workspace.find if workspace is None else lambda: workspace
-        self._delivery = RecordWriter(find, self._running, self._close_at_exit)
-        self.write = self._delivery.write
-        self.sync_soon = self._delivery.sync_soon
-        self.store = self._delivery.store
+        self._writer = RecordWriter(find, self._running, self._close_at_exit)
         self._experiment = ""
         self._active: list[ActiveRun] = []
-        self.finished: deque[ActiveRun] = deque(maxlen=_REMEMBERED)
+        self.finished: deque[ActiveRun] = deque(maxlen=_FINISHED)
         self._joined = JoinedRuns(
             self, lambda start: self._make_run(start, joined=True), lambda run: self.surroundings.join(run)
         )
         self._for_children = RunsForChildren()
-        self._heart = HeartbeatThread(self.write, lambda: bool(self._active))
+        self._heartbeat = HeartbeatThread(self.write, lambda: bool(self._active))
         self._lock = threading.RLock()
         self._exit_registered = False
         self.closing: list[Callable[[], object]] = []
@@ -109,13 +96,25 @@ class Session:
         Raises
         ------
         WorkbenchError
-            It cannot be found or its settings are broken.
+            It cannot be found or its settings are invalid.
         """
-        return self._delivery.open_workspace()
+        return self._writer.open_workspace()
+
+    def write(self, record: Record, sync: bool = False) -> None:
+        """Write a record; see `RecordWriter.write`."""
+        self._writer.write(record, sync)
+
+    def sync_soon(self) -> None:
+        """Request a sync of the journal in the background."""
+        self._writer.sync_soon()
+
+    def store(self, run_uid: str, data: bytes | Path, *, again: bool = False, wait: bool = True) -> str | None:
+        """Put bytes or a file into the blob store; see `RecordWriter.store`."""
+        return self._writer.store(run_uid, data, again=again, wait=wait)
 
     @property
     def experiment_chosen(self) -> bool:
-        """Whether somebody chose the experiment of new runs, here or by ``MLOPS_EXPERIMENT``."""
+        """Whether the experiment of new runs is set here or by ``MLOPS_EXPERIMENT``."""
         return bool(self._experiment or os.environ.get("MLOPS_EXPERIMENT"))
 
     @property
@@ -134,13 +133,13 @@ class Session:
     def experiment(self, name: str) -> None:
         if not isinstance(name, str) or not name.strip() or len(name) > 250 or not name.isprintable():
             raise InvalidInput(
-                f"{name!r} cannot be the name of an experiment", hint="use a line of text of at most 250 characters"
+                f"{name!r} is not a valid experiment name", hint="use one line of text with at most 250 characters"
             )
         self._experiment = name.strip()
 
     def complete(self, run_uid: str) -> bool:
-        """Whether nothing of a run had to be dropped so far."""
-        return run_uid not in self._delivery.incomplete
+        """Whether no record of a run was dropped so far."""
+        return run_uid not in self._writer.incomplete
 
     def start_run(
         self,
@@ -157,18 +156,18 @@ class Session:
         numbered: bool = False,
         wait: bool = True,
     ) -> ActiveRun:
-        """Begin a run; whoever begins it ends it with `ActiveRun.end`.
+        """Start a run, which the caller ends with `ActiveRun.end`.
 
         Parameters
         ----------
         name : str, optional
-            Name; by default one made from the run's id.
+            By default made from the run's id.
         experiment : str, optional
             By default the current one.
         kind : {"run", "pipeline", "stage"}
-            What it is a run of.
+            Kind of run.
         parent_uid : str, optional
-            The run it belongs to.
+            Parent of the run.
         notebook : str, optional
             By default the notebook or script of this process.
         cell_id : str, optional
@@ -176,15 +175,14 @@ class Session:
         tags : mapping, optional
             Tags.
         source : str, optional
-            Code as executed.
+            Executed code.
         ambient : bool, default=True
-            Whether code that knows of no other run logs to this one; False for a run that is the current one
-            of a context only (see `enter_run`).
+            Whether code outside of other runs logs to this one; False for a run that is only the current one
+            of a context (see `enter_run`).
         numbered : bool, default=False
-            Add the end of the id to the name if a run of this session has that name already.
+            Add the end of the id to the name if a run of this session has the same name.
         wait : bool, default=True
-            Wait for the disk when it begins and when it ends; otherwise its journal is synced then without anybody
-            waiting for it.
+            Wait for the sync of the journal at its start and end; otherwise they are synced in the background.
         """
         uid = new_id()
         if numbered and any(run.name == name for run in (*self.finished, *self._active)):
@@ -207,31 +205,31 @@ class Session:
         )
 
     def begin(self, start: RunStart) -> ActiveRun:
-        """Begin the run that `start` describes, or carry it on in this process; whoever does so ends it."""
+        """Start or continue the run that `start` describes; the caller ends it."""
         return self._begin(start, None, wait=True)
 
     def find_run(self, uid: str) -> ActiveRun | None:
-        """The active run with this uid, when it is one of this process."""
+        """Return the active run of this process with this uid, or None."""
         return next((run for run in self._active if run.uid == uid), None)
 
     def joins(self, uid: str) -> bool:
-        """Whether the run with this uid is one of another process that this one works for."""
-        return self._joined.knows(uid)
+        """Whether the run with this uid belongs to another process that this one works for."""
+        return self._joined.includes(uid)
 
     def current_run(self) -> ActiveRun | None:
-        """The run that `log` writes to.
+        """Return the run that `log` writes to, or None.
 
-        That is the one of this context (a block, a task). A thread begins with an empty context: there it is
-        the last one begun by the main thread. Else it is the last ambient one, else that of the process which
-        started this one, else the one in ``MLOPS_RUN_UID``.
+        This is the run of this context (a block, a task); else the last ambient run, or in a thread the last run
+        that the main thread started; else the run of the process that started this one; else the one in
+        ``MLOPS_RUN_UID``.
         """
-        run = _current.get()
+        run = run_of_context()
         if run is not None and not run.ended:
             return run
         here = threading.get_ident()
         for run in reversed(self._active):
-            # Kernels execute cells in several threads, each its own.
-            if run.thread is None and run.begun_in == here:
+            # A kernel may execute cells in several threads, each with its own run.
+            if run.thread is None and run.starting_thread == here:
                 return run
         for run in reversed(self._active):
             if run.thread is None or run.thread == threading.main_thread().ident != threading.get_ident():
@@ -239,7 +237,7 @@ class Session:
         return self._joined.current()
 
     def url_of(self, uid: str) -> str:
-        """Address of a run's page; empty when it has none."""
+        """Return the address of a run's page; empty when it has none."""
         from mlops_workbench.capture.run.address import run_address
 
         try:
@@ -248,7 +246,7 @@ class Session:
             return ""
 
     def _ended(self, uid: str) -> None:
-        """Take a run off the active ones."""
+        """Move a run from the active to the finished ones."""
         with self._lock:
             run = self.find_run(uid)
             if run is None:
@@ -256,30 +254,30 @@ class Session:
             self._active.remove(run)
             self._publish()
             self.finished.append(run)
-            if len(self.finished) > _WHOLE:
-                # What is compared with later runs is small; profiles of data are not.
-                self.finished[-_WHOLE - 1].forget_profiles()
+            if len(self.finished) > _WITH_PROFILES:
+                # Comparisons with later runs do not need the profiles, which are large.
+                self.finished[-_WITH_PROFILES - 1].drop_profiles()
         self.surroundings.end(run)
-        for told in self.run_ended:
-            told(run)
+        for on_end in self.run_ended:
+            on_end(run)
 
     def remember(self, fits: Iterable[Fit], run: ActiveRun) -> None:
         """Keep weak references to the models that a run fitted."""
         self.fits.add(run.uid, run.name, fits)
 
     def find_model(self, run: str) -> object | None:
-        """The model that a run fitted (the last, when there are several), if it is still in memory.
+        """Return the last model that a run fitted, None if it is not in memory any more.
 
         Parameters
         ----------
         run : str
-            Uid of the run, or its name: then the latest run of that name.
+            Uid of the run, or a name, which stands for the latest run of that name.
         """
         found = self.fits.find(run)
         return None if found is None else found[1].model()
 
     def save_model_of_run(self, run: str) -> bool:
-        """Save the model of an ended run; False when it is gone from memory or was saved already."""
+        """Save the model of an ended run; return False when it is not in memory, was saved already, or cannot be."""
         from mlops_workbench.capture.run.models import save_model
 
         found = self.fits.find(run)
@@ -293,14 +291,14 @@ class Session:
         return saved
 
     def close(self) -> None:
-        """Do what waited, end this process's runs that are still active as KILLED, and the journal in good order."""
+        """Call `closing`, end the active runs of this process as KILLED, and close the journal."""
         for work in self.closing:
             work()
         for run in reversed(self._active):
             run.end("KILLED", error="the process ended before the run did")
         self.surroundings.close()
-        self._heart.rest()
-        self._delivery.close()
+        self._heartbeat.stop()
+        self._writer.close()
 
     def _make_run(self, start: RunStart, **options: Any) -> ActiveRun:
         return ActiveRun(self, start, fits=self.fits, on_end=self._ended, url_of=self.url_of, **options)
@@ -317,21 +315,21 @@ class Session:
                 self.sync_soon()
             with self._lock:
                 self._publish()
-            self._heart.beat()
+            self._heartbeat.beat()
             self.surroundings.begin(run)
         except BaseException as error:
-            # An interrupt: nobody else knows the run, so nobody would end it.
+            # An interrupt: the caller does not get the run and cannot end it.
             run.end("KILLED", error=error)
             raise
         return run
 
     def _publish(self) -> None:
-        """Tell child processes which runs are active, the one they join last."""
+        """Publish the active runs for child processes, which join the last one."""
         if self is not _session:
             return
         runs = list(self._active)
         main = threading.main_thread().ident
-        # Which thread gave a child its work is not known to the child; mostly it is the main one.
+        # A child does not know which thread gave it work; usually it is the main one.
         runs.sort(key=lambda run: run.thread is None or run.thread == main)
         with contextlib.suppress(WorkbenchError):
             self._for_children.publish(
@@ -344,20 +342,20 @@ class Session:
     def _close_at_exit(self) -> None:
         if not self._exit_registered:
             self._exit_registered = True
-            _close_at_exit(self)
+            call_at_exit(self.close)
 
     def _after_fork(self) -> None:
         self._lock = threading.RLock()
-        self._heart.after_fork()
-        self._joined.inherit(self._active, _current.get())
+        self._heartbeat.after_fork()
+        self._joined.inherit(self._active, run_of_context())
         self._active = []
         self._exit_registered = False
         self.surroundings.after_fork()
-        self._delivery.after_fork()
+        self._writer.after_fork()
 
 
 def current_session() -> Session:
-    """The session of this process, made at first use."""
+    """Return the session of this process, which the first call creates."""
     global _session
     if _session is None:
         with _session_lock:
@@ -366,44 +364,13 @@ def current_session() -> Session:
     return _session
 
 
-def enter_run(run: ActiveRun | None) -> Any:
-    """Make `run` the current one of this context; gives the token for `leave_run`."""
-    return _current.set(run)
-
-
-def leave_run(token: Any) -> None:
-    """Go back to the run that was current before."""
-    try:
-        _current.reset(token)
-    except ValueError:
-        # Left in another context than entered (a generator, a thread): there is nothing to go back to.
-        _current.set(None)
-
-
-def _close_at_exit(session: Session) -> None:
-    owner = weakref.ref(session)
-
-    def close() -> None:
-        if (alive := owner()) is not None:
-            alive.close()
-
-    processes = sys.modules.get("multiprocessing.process")
-    if processes is not None and processes.parent_process() is not None:
-        # Children of multiprocessing leave without atexit, but do run these.
-        from multiprocessing.util import Finalize
-
-        Finalize(None, close, exitpriority=0)
-    else:
-        atexit.register(close)
-
-
 def _after_fork_in_child() -> None:
     global _session_lock
     _session_lock = threading.Lock()
     for session in list(_sessions):
         session._after_fork()
-    # A child may live longer than the run it was forked in: from now on it asks which one its work belongs to.
-    _current.set(None)
+    # A child may outlive the run in which it was forked; `Session.current_run` then finds its run.
+    enter_run(None)
 
 
 if hasattr(os, "register_at_fork"):

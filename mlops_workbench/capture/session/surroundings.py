@@ -1,4 +1,4 @@
-"""What a run is surrounded by: its environment, and the resources that it uses."""
+"""Environment and resources of the runs of a session."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 
 class Surroundings:
-    """Follows the runs of a session.
+    """Records environment and resources of the runs of a session.
 
-    A child of a run of this process, or of the one that it is a worker of, shares what surrounds its parent and is
-    not looked at for itself; nor are the runs of a pipeline, whose work is done by other processes. The run of a
-    stage is looked at in its kernel.
+    Child runs share those of their parent in this process, or in the process that this one works for, and are not
+    recorded separately. Nor are the runs of a pipeline, whose work other processes do; the kernel of a stage records
+    the run of the stage.
 
     Parameters
     ----------
     recorder : Recorder
-        Where it is recorded.
+        Recorder of the session.
     related : callable
-        Whether the run with a uid is one of this process, or one that this process works for.
+        Returns whether the run with a uid belongs to this process, or to one that this process works for.
 
     Attributes
     ----------
@@ -45,28 +45,28 @@ class Surroundings:
         self.resources = ResourceSampler(recorder)
 
     def begin(self, run: ActiveRun) -> None:
-        """A run began."""
+        """Start recording for a run."""
         start = run.start
         if start.kind == "run" and not (start.parent_uid and self._related(start.parent_uid)):
             self._follow(run)
 
     def join(self, run: ActiveRun) -> None:
-        """A run of another process is joined: the kernel of a stage follows it to its own end."""
+        """Start recording for a run of another process, if this process is a kernel: that of a stage."""
         if shell() is not None:
             self._follow(run)
 
     def end(self, run: ActiveRun) -> None:
-        """A run ended, and its end is about to be written."""
+        """Finish recording for a run, before its end is written."""
         quietly("its environment", lambda: self.environments.end(run))
         quietly("its resources", lambda: self.resources.end(run))
 
     def close(self) -> None:
-        """The session is closed: write what is known, wait for nothing."""
+        """Write what is known, without waiting for the rest."""
         quietly("its resources", self.resources.close)
         quietly("its environment", self.environments.close)
 
     def after_fork(self) -> None:
-        """In a forked child nothing of the parent's is followed."""
+        """Reset in a forked child."""
         self.environments.after_fork()
         self.resources.after_fork()
 
@@ -74,9 +74,8 @@ class Surroundings:
         try:
             settings = self._recorder.workspace.settings.capture
         except WorkbenchError:
-            # It was told already, and nothing can be written now.
-            return
+            return  # The recorder has reported it, and nothing can be written.
         quietly("its resources", lambda: self.resources.begin(run))
         if settings.environment:
-            # Last: its thread is busy at once, and whatever waits for the system would wait for it too.
+            # Last, because its thread starts to work at once and delays system calls of this one.
             quietly("its environment", lambda: self.environments.begin(run))

@@ -34,7 +34,7 @@ def test_records_wait_in_memory_until_the_folder_is_there(session, records, work
         for i in range(100):
             log(i=i)
         told = capsys.readouterr().err
-        assert told.count("cannot be written") == 1 and "your code goes on" in told
+        assert told.count("cannot be written") == 1 and "your code continues" in told
         unblock(workspace)
     assert logged(records) == list(range(100))
     assert records.end("r").complete, "nothing was lost"
@@ -200,7 +200,7 @@ print("done")
 """,
     )
     assert done.stdout == "done\n" and done.stderr.count("mlops:") == 1, done.stderr
-    assert "No space left" in done.stderr and "your code goes on" in done.stderr
+    assert "No space left" in done.stderr and "your code continues" in done.stderr
     records = Records(small_disk.root)
     assert logged(records) == list(range(-1, 40_001))
     assert records.values(Params, "r") == {"p": "x" * 100_000}

@@ -264,7 +264,7 @@ def test_files_folders_and_bytes_become_artifacts(session, records, tmp_path):
         for bad in ("../x", "/abs", ""):
             with pytest.raises(InvalidInput):
                 log_artifact(b"x", bad)
-        with pytest.raises(InvalidInput, match="no such file"):
+        with pytest.raises(InvalidInput, match="does not exist"):
             log_artifact(folder / "none.txt")
         with pytest.raises(InvalidInput, match="file or bytes"):
             log_artifact({"a": 1})
@@ -371,7 +371,7 @@ def test_an_interrupt_while_a_run_begins_leaves_none_without_an_end(session, rec
     def interrupted():
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(session._heart, "beat", interrupted)
+    monkeypatch.setattr(session._heartbeat, "beat", interrupted)
     with pytest.raises(KeyboardInterrupt):
         session.start_run("begun")
     monkeypatch.undo()
