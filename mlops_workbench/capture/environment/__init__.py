@@ -1,1 +1,1 @@
-"""What surrounds a run: git, machine, distributions, environment variables."""
+"""The environment of a run: git, machine, distributions, environment variables."""

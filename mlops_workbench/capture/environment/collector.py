@@ -1,4 +1,4 @@
-"""The environment of runs: collected beside the user's code, attached when it is there."""
+"""The environment of runs, collected in a thread."""
 
 from __future__ import annotations
 
@@ -27,42 +27,41 @@ if TYPE_CHECKING:
     from mlops_workbench.capture.record.recorder import Recorder
     from mlops_workbench.capture.run.active import ActiveRun
 
-#: A run that takes no longer is not looked at before its end.
+#: The environment of shorter runs is collected only once, after their end.
 _SHORT_SECONDS = 0.1
 ENVIRONMENT = "environment.json"
 DIFF = "git.diff"
-#: Longest wait for what is being written when the session is closed; git and packages are not waited for.
+#: Longest wait for a write when the session is closed.
 _CLOSE_SECONDS = 2.0
 
 
 @dataclass
 class _RunEnvironment:
-    """What is known so far of the environment of one run."""
+    """The known parts of the environment of a run."""
 
     run: ActiveRun
     folder: Path
-    began: float
+    started: float
     git: GitState | None = None
     git_read: bool = False
-    #: Modules that were imported when the run ended; None while it runs.
+    #: Modules that were imported when the run ended; None while it is active.
     imported: frozenset[str] | None = None
     written: str = ""
     settled: bool = False
     #: Set when the run ended.
-    over: threading.Event = field(default_factory=threading.Event)
+    ended: threading.Event = field(default_factory=threading.Event)
 
 
 class EnvironmentCollector:
-    """Collects the environment of each run in a thread of its own.
+    """Collects the environment of each run in a thread.
 
-    It is written when the run begins, so that a kernel that dies leaves it behind, and again when it ended, with
-    the imports that it had by then, if that makes a difference. What is not known when the process ends is named
-    under ``missing``; nobody waits for it.
+    It is written at the start of the run, so that it exists if the kernel dies, and again at the end if the imports
+    changed it. Parts that are unknown when the process ends are listed under ``missing``.
 
     Parameters
     ----------
     recorder : Recorder
-        Where it is recorded.
+        Recorder of the runs.
     """
 
     def __init__(self, recorder: Recorder) -> None:
@@ -70,86 +69,85 @@ class EnvironmentCollector:
         self._distributions = Distributions()
         self._machine: dict[str, Any] | None = None
         self._pools = ThreadPools()
-        self._git = _GitLooks()
+        self._git = _GitStates()
         self._reset()
 
     def begin(self, run: ActiveRun) -> None:
-        """A run began; returns at once."""
-        surroundings = _RunEnvironment(run, _folder(run.start.notebook), time.monotonic())
-        self._open[run.uid] = surroundings
+        """Start collecting for a run, and return at once."""
+        environment = _RunEnvironment(run, _folder(run.start.notebook), time.monotonic())
+        self._open[run.uid] = environment
         if self._worker is None:
             self._worker = _Worker(self._collect)
-        self._worker.add(surroundings)
+        self._worker.add(environment)
 
     def end(self, run: ActiveRun) -> None:
-        """A run ended; returns at once."""
-        surroundings = self._open.get(run.uid)
-        if surroundings is not None and self._worker is not None:
-            surroundings.imported = imported_modules()
-            surroundings.over.set()
-            self._worker.add(surroundings)
+        """Finish collecting for an ended run, and return at once."""
+        environment = self._open.get(run.uid)
+        if environment is not None and self._worker is not None:
+            environment.imported = imported_modules()
+            environment.ended.set()
+            self._worker.add(environment)
 
     def close(self) -> None:
-        """Write what is known of runs that still wait; collect nothing any more."""
+        """Write the known parts for waiting runs, and stop collecting."""
         worker, self._worker = self._worker, None
         if worker is None:
             return
         worker.stop(_CLOSE_SECONDS)
-        for surroundings in list(self._open.values()):
-            with contextlib.suppress(Exception):
-                self._attach(surroundings)
+        for environment in list(self._open.values()):
+            _reporting_errors(self._attach, environment)
         self._open.clear()
 
     def after_fork(self) -> None:
-        """In a forked child there is no thread, and the runs are the parent's."""
+        """Reset in a forked child: it has no thread, and the runs belong to the parent."""
         self._reset()
 
     def _reset(self) -> None:
         self._open: dict[str, _RunEnvironment] = {}
         self._worker: _Worker | None = None
 
-    def _collect(self, surroundings: _RunEnvironment, worker: _Worker) -> None:
-        # What a cell of some milliseconds has around it is collected once, and not beside it.
-        surroundings.over.wait(max(0.0, surroundings.began + _SHORT_SECONDS - time.monotonic()))
-        if surroundings.settled:
+    def _collect(self, environment: _RunEnvironment, worker: _Worker) -> None:
+        # The environment of a short cell is collected once, after the cell.
+        environment.ended.wait(max(0.0, environment.started + _SHORT_SECONDS - time.monotonic()))
+        if environment.settled:
             return
-        if not surroundings.git_read:
-            surroundings.git = self._git.at(surroundings.folder, surroundings.began)
-            surroundings.git_read = True
+        if not environment.git_read:
+            environment.git = self._git.at(environment.folder, environment.started)
+            environment.git_read = True
         if self._machine is None:
             self._machine = describe_machine()
         self._distributions.read()
         with worker.writing() as allowed:
             if allowed:
-                self._attach(surroundings)
+                self._attach(environment)
 
-    def _attach(self, surroundings: _RunEnvironment) -> None:
-        """Write what is known, if it was not written already."""
-        ended = surroundings.imported is not None
-        run, git = surroundings.run, surroundings.git
-        if git is not None and not surroundings.written:
+    def _attach(self, environment: _RunEnvironment) -> None:
+        """Write the known parts if they changed since the last time."""
+        ended = environment.imported is not None
+        run, git = environment.run, environment.git
+        if git is not None and not environment.written:
             self._recorder.write(Tags(run.uid, _git_tags(git)))
             if git.diff:
                 diff = git.diff.encode("utf-8", "backslashreplace")
                 self._put(run, DIFF, diff, "text/x-diff", "code", again=not ended)
-        document = msgspec.json.format(msgspec.json.encode(self._document(surroundings)), indent=1)
+        document = msgspec.json.format(msgspec.json.encode(self._document(environment)), indent=1)
         digest = self._recorder.store(run.uid, document, again=not ended, wait=False)
-        if digest is not None and digest != surroundings.written:
-            surroundings.written = digest
+        if digest is not None and digest != environment.written:
+            environment.written = digest
             self._recorder.write(
                 Artifact(run.uid, ENVIRONMENT, digest, len(document), "application/json", "environment")
             )
         if ended:
-            surroundings.settled = True
+            environment.settled = True
             self._open.pop(run.uid, None)
 
-    def _document(self, surroundings: _RunEnvironment) -> dict[str, Any]:
+    def _document(self, environment: _RunEnvironment) -> dict[str, Any]:
         installed = self._distributions.known
-        imported = imported_modules() if surroundings.imported is None else surroundings.imported
+        imported = imported_modules() if environment.imported is None else environment.imported
         missing = [
             name
             for name, absent in (
-                ("git", not surroundings.git_read),
+                ("git", not environment.git_read),
                 ("machine", self._machine is None),
                 ("packages", installed is None),
             )
@@ -158,11 +156,11 @@ class EnvironmentCollector:
         return {
             "python": describe_python(),
             "machine": self._machine or {},
-            "git": _git_part(surroundings.git),
+            "git": _git_part(environment.git),
             "packages": describe_packages(installed, imported) if installed is not None else {},
             "variables": described_variables(os.environ),
             "thread_pools": self._pools.describe(),
-            "folder": str(surroundings.folder),
+            "folder": str(environment.folder),
             "missing": missing,
         }
 
@@ -172,25 +170,25 @@ class EnvironmentCollector:
             self._recorder.write(Artifact(run.uid, path, digest, len(data), media_type, kind))
 
 
-class _GitLooks:
-    """The state of repositories after a moment: runs that wait for git together are told the same."""
+class _GitStates:
+    """The last states of repositories, shared by runs that wait for git at the same time."""
 
     def __init__(self) -> None:
         self._memory = GitMemory()
-        self._looks: dict[Path, tuple[float, GitState | None]] = {}
+        self._states: dict[Path, tuple[float, GitState | None]] = {}
 
     def at(self, folder: Path, moment: float) -> GitState | None:
-        """What a look finds that began at this moment or later."""
-        began, found = self._looks.get(folder, (-math.inf, None))
-        if began < moment:
-            began = time.monotonic()
+        """Return a state that was read at this moment or later."""
+        read_at, found = self._states.get(folder, (-math.inf, None))
+        if read_at < moment:
+            read_at = time.monotonic()
             found = read_git(folder, self._memory)
-            self._looks[folder] = began, found
+            self._states[folder] = read_at, found
         return found
 
 
 class _Worker:
-    """A daemon thread that takes one piece of work after the other."""
+    """A daemon thread that processes a queue."""
 
     def __init__(self, work: Any) -> None:
         self._work = work
@@ -200,14 +198,14 @@ class _Worker:
         self._thread: threading.Thread | None = None
 
     def add(self, item: _RunEnvironment) -> None:
-        """Let it be worked on."""
+        """Add an item to the queue."""
         self._queue.put(item)
         if self._thread is None:
-            # Without a thread, close() writes what is known.
+            # Without a thread, `EnvironmentCollector.close` writes the known parts.
             self._thread = start_daemon("mlops-environment", self._run)
 
     def stop(self, patience: float) -> None:
-        """Write no more after this returns, unless writing takes longer than `patience` seconds."""
+        """Stop writing, waiting at most `patience` seconds for a write."""
         self._stopped = True
         self._queue.put(None)
         if self._writing.acquire(timeout=patience):
@@ -215,27 +213,28 @@ class _Worker:
 
     @contextlib.contextmanager
     def writing(self) -> Any:
-        """Tells whether something may still be written, and keeps `stop` waiting meanwhile."""
+        """Yield whether writing is allowed, and let `stop` wait meanwhile."""
         with self._writing:
             yield not self._stopped
 
     def _run(self) -> None:
         with ignoring_children_of_this_thread():
-            self._go_on()
+            while (item := self._queue.get()) is not None and not self._stopped:
+                _reporting_errors(self._work, item, self)
 
-    def _go_on(self) -> None:
-        while (item := self._queue.get()) is not None and not self._stopped:
-            try:
-                self._work(item, self)
-            except Exception as error:  # noqa: BLE001 the outermost loop of a thread in the user's kernel
-                notify(
-                    f"the environment could not be recorded ({type(error).__name__}: {error}); your code goes on",
-                    once="environment",
-                )
+
+def _reporting_errors(work: Any, *arguments: Any) -> None:
+    try:
+        work(*arguments)
+    except Exception as error:  # noqa: BLE001 the user's code must continue
+        notify(
+            f"the environment could not be recorded ({type(error).__name__}: {error}); your code continues",
+            once="environment",
+        )
 
 
 def _folder(notebook: str) -> Path:
-    """Folder whose repository counts: the notebook's, else the working folder."""
+    """Return the folder of the notebook, else the working folder."""
     parent = Path(notebook).parent
     if notebook and parent.is_absolute() and parent.is_dir():
         return parent

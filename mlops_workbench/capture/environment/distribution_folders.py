@@ -1,8 +1,8 @@
-"""What lies in the folders that modules are imported from, remembered between sessions.
+"""The distributions in the folders of ``sys.path``, cached between sessions.
 
-To read the metadata of a few hundred distributions takes a tenth of a second, in thousands of calls of the system,
-after each of which the interpreter's lock is asked for, which the user's cell holds. A folder whose time of change is
-the same has the same distributions, so that is done once for an environment and not once for each session.
+Reading the metadata of a few hundred distributions takes a tenth of a second and thousands of system calls, each of
+which waits for the interpreter's lock, which the user's cell holds. A folder with the same modification time has the
+same distributions, so this is done once per environment and not in each session.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from mlops_workbench.core.errors import StorageError
 from mlops_workbench.core.files import write_atomic
 
 _FOLDERS = (".dist-info", ".egg-info")
-#: Name and version are at the top of the metadata.
+#: Name and version are in the first bytes of the metadata.
 _HEAD_BYTES = 1024
 _NAME, _VERSION = (re.compile(rb"^%b:[ \t]*(.*?)\s*$" % key, re.MULTILINE) for key in (b"Name", b"Version"))
-#: First part of each file's path, and what follows it.
+#: First part of each file's path, and whether a slash follows.
 _FIRST = re.compile(rb"^([^/,\r\n]+)(/?)", re.MULTILINE)
-_MODULE_ENDINGS = (b".py", b".so", b".pyd")
-#: Folders with fewer distributions are read as fast as what is remembered of them.
-_WORTH = 8
+_MODULE_SUFFIXES = (b".py", b".so", b".pyd")
+#: Smallest number of distributions for which the cache is faster than the folder.
+_CACHED_FROM = 8
 
 
 class Distribution(msgspec.Struct, frozen=True, array_like=True):
@@ -35,13 +35,13 @@ class Distribution(msgspec.Struct, frozen=True, array_like=True):
     Attributes
     ----------
     name : str
-        Its normalised name; empty if the installation is broken.
+        Normalized name; empty if the installation is broken.
     version : str
-        Its version as it says.
+        Version in its metadata.
     modules : tuple of str
-        Top-level modules and packages that it brings.
+        Its top-level modules and packages.
     changed : int
-        Nanoseconds since the epoch at which the folder of its metadata was changed.
+        Modification time of its metadata folder, nanoseconds since the epoch.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Distribution(msgspec.Struct, frozen=True, array_like=True):
 
 
 class _Folder(msgspec.Struct, frozen=True, array_like=True):
-    """What is remembered of a folder: when it was changed, and its distributions under their metadata's names."""
+    """A cached folder: its modification time, and its distributions by the names of their metadata folders."""
 
     form: int
     path: str
@@ -64,49 +64,48 @@ _decoder = msgspec.msgpack.Decoder(_Folder)
 
 
 class DistributionFolders:
-    """Reads the distributions in folders; remembers those of full ones.
+    """Reads the distributions in folders, with a cache on disk.
 
     Parameters
     ----------
-    memory : Path, optional
-        Folder to remember them in; by default the user's cache folder. What cannot be kept there is read again.
+    cache : Path, optional
+        Folder of the cache; by default in the user's cache folder. Errors of the cache are ignored.
     """
 
-    def __init__(self, memory: Path | None = None) -> None:
-        self._memory = memory
+    def __init__(self, cache: Path | None = None) -> None:
+        self._cache = cache
         self._known: dict[str, _Folder] = {}
 
     def read(self, path: str) -> list[Distribution]:
-        """The distributions in a folder, in the order of their metadata's names."""
+        """Return the distributions in a folder, in the order of their metadata folders."""
         try:
             changed = Path(path).stat().st_mtime_ns
         except OSError:
             return []
-        known = self._known.get(path) or self._remembered(path)
+        known = self._known.get(path) or self._read_cache(path)
         if known is None or known.changed != changed:
             known = _read(path, changed, known.distributions if known is not None else {})
-            self._remember(known)
+            self._write_cache(known)
         self._known[path] = known
-        # Setuptools writes the metadata of a project under development anew in place, which changes no folder.
+        # Setuptools rewrites the metadata of editable installs in place, which does not change the folder.
         return [_distribution(path, name, 0) if name.endswith(".egg-info") else one for name, one in _sorted(known)]
 
     def _file(self, path: str) -> Path:
-        if self._memory is None:
+        if self._cache is None:
             home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-            self._memory = home / "mlops-workbench" / "distributions"
-        return self._memory / hashlib.blake2b(os.fsencode(path), digest_size=12).hexdigest()
+            self._cache = home / "mlops-workbench" / "distributions"
+        return self._cache / hashlib.blake2b(os.fsencode(path), digest_size=12).hexdigest()
 
-    def _remembered(self, path: str) -> _Folder | None:
-        # Without a home there is a RuntimeError.
+    def _read_cache(self, path: str) -> _Folder | None:
+        # Path.home raises RuntimeError without a home folder.
         with contextlib.suppress(OSError, RuntimeError, msgspec.MsgspecError):
             found = _decoder.decode(self._file(path).read_bytes())
             if found.form == _FORM and found.path == path:
                 return found
         return None
 
-    def _remember(self, folder: _Folder) -> None:
-        if len(folder.distributions) >= _WORTH:
-            # Nobody's loss but time's: the next session reads the folder itself.
+    def _write_cache(self, folder: _Folder) -> None:
+        if len(folder.distributions) >= _CACHED_FROM:
             with contextlib.suppress(StorageError, RuntimeError):
                 write_atomic(self._file(folder.path), msgspec.msgpack.encode(folder))
 
@@ -132,22 +131,22 @@ def _sorted(folder: _Folder) -> list[tuple[str, Distribution]]:
 def _distribution(path: str, name: str, changed: int) -> Distribution:
     place = f"{path}/{name}"
     head = _head(place)
-    modules = tuple(sorted(brought(_files(place))))
+    modules = tuple(sorted(top_modules(_files(place))))
     return Distribution(_value(_NAME, head).lower().replace("_", "-"), _value(_VERSION, head), modules, changed)
 
 
-def brought(files: bytes) -> set[str]:
-    """Top-level modules among files of a distribution (``RECORD``), or as it names them (``top_level.txt``)."""
+def top_modules(files: bytes) -> set[str]:
+    """Return the top-level modules in a list of files (``RECORD``) or of modules (``top_level.txt``)."""
     found = set()
     for first, more in set(_FIRST.findall(files)):
         name = first
         if not more and b"." in first:
-            if not first.endswith(_MODULE_ENDINGS):
+            if not first.endswith(_MODULE_SUFFIXES):
                 continue
             name = first.partition(b".")[0]
         with contextlib.suppress(UnicodeDecodeError):
             text = name.decode()
-            # A folder of metadata, a way out of the folder: no modules.
+            # Excludes folders of metadata, and "..".
             if text.isidentifier():
                 found.add(text)
     return found
@@ -157,7 +156,7 @@ def _head(folder: str) -> bytes:
     for name in ("METADATA", "PKG-INFO"):
         with contextlib.suppress(OSError), open(f"{folder}/{name}", "rb", buffering=0) as file:
             return file.read(_HEAD_BYTES)
-    # Debian's form of egg-info is a file.
+    # In Debian, egg-info is a file.
     with contextlib.suppress(OSError), open(folder, "rb", buffering=0) as file:
         return file.read(_HEAD_BYTES)
     return b""
@@ -169,7 +168,7 @@ def _value(pattern: re.Pattern[bytes], head: bytes) -> str:
 
 
 def _files(folder: str) -> bytes:
-    """What a distribution says of its files, a line each; empty if it says nothing."""
+    """Return the list of files of a distribution, one per line; empty if it has none."""
     for name in ("top_level.txt", "RECORD", "SOURCES.txt"):
         with contextlib.suppress(OSError), open(f"{folder}/{name}", "rb", buffering=0) as file:
             if data := file.read():

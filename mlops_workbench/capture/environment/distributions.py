@@ -1,7 +1,7 @@
-"""Installed distributions, and which of them a process has imported.
+"""Installed distributions, and those that a process has imported.
 
-``importlib.metadata`` takes a third of a second to read a few hundred of them, in the interpreter's lock, which the
-user's cell waits for. Here what lies in the folders is remembered between sessions.
+``importlib.metadata`` would hold the interpreter's lock for a third of a second to read a few hundred of them;
+`DistributionFolders` has a cache.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from typing import Any
 
 from mlops_workbench.capture.environment.distribution_folders import DistributionFolders
 
-#: Seconds after which the installed distributions are looked at again: %pip install in a session.
+#: Seconds after which installed distributions are read again, because %pip may have installed some.
 _FRESH_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
 class Installed:
-    """What is installed.
+    """The installed distributions.
 
     Attributes
     ----------
     versions : dict
-        Distribution to version, under its normalised name.
+        Normalized name of each distribution to its version.
     modules : dict
-        Imported top-level module to the distributions that bring it.
+        Imported top-level module to its distributions.
     """
 
     versions: dict[str, str] = field(default_factory=dict)
@@ -38,12 +38,12 @@ class Installed:
 
 
 class Distributions:
-    """The installed distributions, looked at again at most once a minute.
+    """Reader of the installed distributions.
 
     Parameters
     ----------
     folders : DistributionFolders, optional
-        Reads the folders.
+        Reader of the folders.
     """
 
     def __init__(self, folders: DistributionFolders | None = None) -> None:
@@ -56,11 +56,11 @@ class Distributions:
 
     @property
     def known(self) -> Installed | None:
-        """What was read last, None before the first time."""
+        """Result of the last `read`, None before the first one."""
         return self._known
 
     def read(self) -> Installed:
-        """The installed distributions; read anew when a minute has passed, or a module came that none is known for."""
+        """Return the installed distributions, read again after a minute or for an imported module without any."""
         top = imported_modules()
         known, new = self._known, top - self._for
         self._for = top
@@ -80,34 +80,34 @@ class Distributions:
         modules: dict[str, set[str]] = {}
         for root in dict.fromkeys(self._roots.values()):
             for one in self._folders.read(root):
-                # A broken installation may have no name; the first of a name on the path is the one that counts.
+                # A broken installation may have no name; the first one on the path is imported.
                 if one.name and one.name not in versions:
                     versions[one.name] = one.version
                     for module in one.modules:
                         modules.setdefault(module, set()).add(one.name)
-        brought = {name: tuple(sorted(modules[name])) for name in imported if name in modules}
+        owners = {name: tuple(sorted(modules[name])) for name in imported if name in modules}
         return Installed(
             dict(sorted(versions.items())),
-            {name: names for name, names in brought.items() if self._is_installed(name)},
+            {name: names for name, names in owners.items() if self._is_installed(name)},
         )
 
     def _is_installed(self, module: str) -> bool:
-        """Whether a module lies where distributions do; what lies elsewhere, or nowhere, comes from none of them."""
+        """Whether a module was imported from a folder of distributions."""
         known: Any = sys.modules.get(module)
         file = getattr(known, "__file__", None)
         if not isinstance(file, str):
-            # A package in several folders has no file.
+            # A namespace package has no file.
             return hasattr(known, "__path__")
         folder, _, name = file.rpartition(os.sep)
-        # Single files may have a __path__ as well, as six does.
+        # Not by __path__, which single files such as six may have too.
         if name.startswith("__init__."):
             folder = folder.rpartition(os.sep)[0]
         return folder in self._roots or os.path.realpath(folder) in self._roots.values()
 
 
 def imported_modules() -> frozenset[str]:
-    """Top-level modules that are imported now, the standard library's left out."""
-    # A copy of the keys: another thread may import meanwhile.
+    """Return the imported top-level modules without the standard library."""
+    # A copy, since another thread may import.
     return _top_level(tuple(sys.modules))
 
 
@@ -117,7 +117,7 @@ def _top_level(modules: tuple[str, ...]) -> frozenset[str]:
 
 
 def describe_packages(installed: Installed, imported: Iterable[str]) -> dict[str, Any]:
-    """Versions of all distributions, the names of those that were imported, and both as ``requirements.txt``."""
+    """Return the versions of all distributions, also as requirements, and the names of the imported ones."""
     used = sorted({name for module in imported for name in installed.modules.get(module, ())})
     return {
         "installed": installed.versions,
@@ -127,6 +127,6 @@ def describe_packages(installed: Installed, imported: Iterable[str]) -> dict[str
 
 
 def _roots(path: Iterable[str]) -> dict[str, str]:
-    """Folders that modules are imported from, as they are named and as they are."""
+    """Return the folders that modules are imported from, with their real paths."""
     found = {name: os.path.realpath(name) for name in path}
     return {name: folder for name, folder in found.items() if Path(folder).is_dir()}

@@ -1,4 +1,4 @@
-"""The state of the git repository that a notebook is in."""
+"""The state of a notebook's git repository."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from pathlib import Path
 
 from mlops_workbench.core.secrets import mask
 
-#: Bytes of a diff that are kept.
+#: Largest number of bytes of a diff.
 DIFF_BYTES = 1 << 20
 _MAX_UNTRACKED = 200
 _SECONDS = 10.0
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]*@")
-#: Colours, pagers, external drivers and the user's own prefixes would make of a diff what nobody can apply.
+#: Without colors, external drivers and the user's prefixes, so that the patch can be applied.
 _DIFF = ("diff", "HEAD", "--no-color", "--no-ext-diff", "--no-textconv", "--src-prefix=a/", "--dst-prefix=b/")
 
 
 @dataclass(frozen=True)
 class GitState:
-    """A repository at one moment.
+    """State of a repository.
 
     Attributes
     ----------
@@ -36,13 +36,13 @@ class GitState:
     remote : str
         URL of the branch's remote, else of origin, without credentials.
     dirty : bool or None
-        Whether tracked files differ from HEAD; None when git could not tell.
+        Whether tracked files differ from HEAD; None when that is unknown.
     diff : str
-        The difference as a patch, secrets masked.
+        The difference as a patch with masked secrets.
     diff_complete : bool
         False when it was cut at `DIFF_BYTES`.
     untracked : list of str
-        Files that git does not know and does not ignore, at most 200.
+        Untracked files that are not ignored, at most 200.
     """
 
     root: str
@@ -57,14 +57,14 @@ class GitState:
 
 @dataclass
 class GitMemory:
-    """What seldom changes, so that git is not asked for it at each run.
+    """Cache of values that seldom change.
 
     Attributes
     ----------
     tops : dict
-        A folder's nearest ``.git``, to the top folder of the working tree.
+        Nearest ``.git`` of a folder to the top folder of the working tree.
     remotes : dict
-        Top folder and branch, to the state of the configuration's file, and the URL of the remote.
+        Top folder and branch to the state of the configuration file and the URL of the remote.
     """
 
     tops: dict[Path, Path] = field(default_factory=dict)
@@ -72,16 +72,16 @@ class GitMemory:
 
 
 def read_git(folder: Path, memory: GitMemory | None = None) -> GitState | None:
-    """State of the repository that `folder` lies in; None without git or a repository.
+    """Return the state of the repository of a folder; None without git or a repository.
 
-    git asks nobody for anything, takes no locks, and has ten seconds for each of four questions.
+    git runs without prompts and locks, and with a limit of ten seconds for each of four commands.
 
     Parameters
     ----------
     folder : Path
         A folder of the working tree.
     memory : GitMemory, optional
-        Of earlier looks.
+        Cache of earlier calls.
     """
     memory = memory or GitMemory()
     top = _top(folder, memory)
@@ -93,7 +93,7 @@ def read_git(folder: Path, memory: GitMemory | None = None) -> GitState | None:
     commit, branch = headers.get("branch.oid", ""), headers.get("branch.head", "")
     commit, branch = ("" if value in ("(initial)", "(detached)") else value for value in (commit, branch))
     if status is None:
-        # A broken index, or a tree so large that it took too long: whether it is dirty is not known.
+        # The index is broken, or the status took too long.
         commit = (_git(top, "rev-parse", "--verify", "--quiet", "HEAD") or "").strip()
         branch = (_git(top, "symbolic-ref", "--short", "--quiet", "HEAD") or "").strip()
     untracked = [line[2:] for line in lines if line.startswith("? ")]
@@ -112,7 +112,7 @@ def read_git(folder: Path, memory: GitMemory | None = None) -> GitState | None:
 
 
 def _top(folder: Path, memory: GitMemory) -> Path | None:
-    # Without a repository no process has to be started.
+    # Without a repository, git is not started.
     here = Path(os.path.realpath(folder))
     nearest = next((above / ".git" for above in (here, *here.parents) if os.path.lexists(above / ".git")), None)
     if nearest is None:
@@ -127,7 +127,7 @@ def _top(folder: Path, memory: GitMemory) -> Path | None:
 
 def _remote(top: Path, branch: str, memory: GitMemory) -> str:
     since: tuple[int, ...] = ()
-    # In a linked working tree .git is a file, and the configuration elsewhere.
+    # In a linked working tree, .git is a file and the configuration is elsewhere.
     with contextlib.suppress(OSError):
         stat = (top / ".git" / "config").stat()
         since = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
@@ -143,14 +143,14 @@ def _remote(top: Path, branch: str, memory: GitMemory) -> str:
 
 
 def _diff(top: Path) -> tuple[str, bool]:
-    # Into a file: a diff of gigabytes must neither fill the memory nor block the pipe of a process that is read late.
+    # Into a file: a diff of gigabytes must not fill the memory or block a pipe.
     with tempfile.TemporaryFile() as file:
         complete = _run(top, _DIFF, file.fileno()) == 0
         size = file.seek(0, os.SEEK_END)
         file.seek(0)
         text = file.read(DIFF_BYTES).decode("utf-8", "replace")
     if size > DIFF_BYTES:
-        # A line that is cut in two might show one half of a secret.
+        # Remove the cut line: half of a secret is not masked.
         return text[: text.rfind("\n") + 1], False
     return text, complete
 
@@ -164,12 +164,12 @@ def _git(folder: Path, *arguments: str) -> str | None:
 
 
 def _run(folder: Path, arguments: tuple[str, ...], output: int) -> int:
-    """Exit code of git, -1 when there is none or it took too long."""
-    # Variables of a git hook or alias that runs the kernel would make it speak of another repository.
+    """Run git and return its exit code, -1 when it is missing or took too long."""
+    # Variables of a git hook or alias that started the kernel may select another repository.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     environment |= {"GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "GIT_PAGER": "", "LC_ALL": "C"}
     with contextlib.suppress(OSError, subprocess.SubprocessError, ValueError):
-        # A session of its own: the interrupt of a cell is not for git.
+        # A new session, so that the interrupt of a cell does not reach git.
         return subprocess.run(
             ["git", "-c", "core.fsmonitor=false", "-c", "core.quotepath=false", *arguments],
             cwd=folder,

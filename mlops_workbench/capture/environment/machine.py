@@ -1,4 +1,4 @@
-"""The machine and the interpreter that a run had."""
+"""Description of the machine and the interpreter."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from mlops_workbench.capture.resources.gpus import ask_nvidia
+from mlops_workbench.capture.resources.gpus import query_nvidia
 
 _GPU_FIELDS = ("name", "memory.total", "driver_version")
 _GPU_SECONDS = 10.0
 
 
 def describe_python() -> dict[str, Any]:
-    """Interpreter and where it is."""
+    """Return version and location of the interpreter."""
     return {
         "version": platform.python_version(),
         "implementation": platform.python_implementation(),
@@ -30,7 +30,7 @@ def describe_python() -> dict[str, Any]:
 
 
 def describe_machine() -> dict[str, Any]:
-    """Platform, processors, memory in bytes, GPUs."""
+    """Return platform, processors, memory in bytes, and GPUs."""
     return {
         "platform": platform.platform(),
         "system": platform.system(),
@@ -46,7 +46,7 @@ def describe_machine() -> dict[str, Any]:
 
 
 class ThreadPools:
-    """Native thread pools of the libraries that are loaded, if threadpoolctl is among them."""
+    """Native thread pools of the loaded libraries; requires that threadpoolctl is loaded."""
 
     def __init__(self) -> None:
         self._controller: Any = None
@@ -54,15 +54,15 @@ class ThreadPools:
         self._extensions = 0
 
     def describe(self) -> list[dict[str, Any]]:
-        """The pools as they are now, in the libraries that were loaded when an extension module was last imported."""
+        """Return the pools; libraries are searched again after extension modules were imported."""
         library = sys.modules.get("threadpoolctl")
         if library is None:
             return []
         modules = len(sys.modules)
         if modules != self._modules:
             self._modules, extensions = modules, _extension_modules()
-            # To look for libraries takes milliseconds in which the user's code stands still. Packages import what is
-            # Python alone as they go along; a library comes with an extension module.
+            # The search for libraries blocks the user's code for milliseconds. Pure Python modules, which packages
+            # often import late, load no libraries; extension modules do.
             if self._controller is None or extensions != self._extensions:
                 self._extensions, self._controller = extensions, library.ThreadpoolController()
         kept = ("user_api", "internal_api", "version", "num_threads", "threading_layer", "architecture")
@@ -70,7 +70,7 @@ class ThreadPools:
 
 
 def parse_gpus(listing: str) -> list[dict[str, Any]]:
-    """GPUs of a CSV listing of name, memory in MiB and driver, a line each."""
+    """Parse a CSV listing of name, memory in MiB and driver."""
     found = []
     for line in listing.splitlines():
         parts = [part.strip() for part in line.split(",")]
@@ -81,10 +81,10 @@ def parse_gpus(listing: str) -> list[dict[str, Any]]:
 
 
 def _extension_modules() -> int:
-    """How many are imported; a module that is loaded at the first look at it is not looked at."""
+    """Count the imported extension modules, without triggering lazy modules."""
     loaders = (
         object.__getattribute__(module, "__dict__").get("__loader__")
-        # A copy: another thread may import meanwhile.
+        # A copy, since another thread may import.
         for module in list(sys.modules.values())
         if issubclass(type(module), ModuleType)
     )
@@ -113,4 +113,4 @@ def _memory() -> int:
 
 def _gpus() -> list[dict[str, Any]]:
     program = shutil.which("nvidia-smi")
-    return parse_gpus(ask_nvidia(program, ",".join(_GPU_FIELDS), _GPU_SECONDS)) if program is not None else []
+    return parse_gpus(query_nvidia(program, ",".join(_GPU_FIELDS), _GPU_SECONDS)) if program is not None else []

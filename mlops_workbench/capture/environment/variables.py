@@ -1,4 +1,4 @@
-"""Environment variables that change what a computation does, by an allow-list."""
+"""Allow-list of environment variables that affect computations."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PREFIXES = (
 
 
 def described_variables(environ: Mapping[str, str]) -> dict[str, str]:
-    """The variables of the allow-list that are set, secrets masked, in order of name."""
+    """Return the set variables of the allow-list in order of name, with masked secrets."""
     return {
         name: mask_value(name, value)
         for name, value in sorted(environ.items())

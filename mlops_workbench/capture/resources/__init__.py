@@ -1,1 +1,1 @@
-"""What runs use: processor, memory, GPUs, energy, money, and the budget for them."""
+"""Resources of runs: processor, memory, GPUs, energy, cost, and the budget."""

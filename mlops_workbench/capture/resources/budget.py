@@ -1,4 +1,4 @@
-"""The budget of a session: what tracked work has used, and what follows when it is used up."""
+"""The budget of a session for its tracked work."""
 
 from __future__ import annotations
 
@@ -17,23 +17,21 @@ from mlops_workbench.core.shown.formats import share
 if TYPE_CHECKING:
     from mlops_workbench.capture.run.active import ActiveRun
 
-#: Share of a budget at which its owner is warned.
+#: Share of a budget at which a warning is shown.
 WARN_AT = 0.8
 
 
 class SessionBudget:
-    """Counts the time in which at least one run is active, and its money, from the moment a budget is set.
-
-    It lives as long as the session; a restarted kernel has none.
+    """Counts the time with at least one active run, and its cost, since a budget was set.
 
     Parameters
     ----------
     meter : callable
-        Makes a meter that starts now.
+        Returns a meter that starts now.
     """
 
     def __init__(self, meter: Callable[[], Meter]) -> None:
-        self._make = meter
+        self._start_meter = meter
         self._lock = threading.RLock()
         self._budget: Budget | None = None
         self._meter: Meter | None = None
@@ -43,20 +41,20 @@ class SessionBudget:
         self._warned = 0.0
 
     def set(self, budget: Budget | None, *, active: bool) -> None:
-        """Begin a budget, or end it with None; `active` says whether a run is under way."""
+        """Set a budget, or remove it with None; `active` is whether a run is active."""
         with self._lock:
             self._budget = budget
             self._seconds = self._money = self._warned = 0.0
             self._priced = False
-            self._meter = self._make() if budget is not None and active else None
+            self._meter = self._start_meter() if budget is not None and active else None
 
-    def working(self, active: bool) -> None:
-        """Runs are active from now on, or none is any more."""
+    def set_active(self, active: bool) -> None:
+        """Start counting when the first run starts, and stop after the last one."""
         with self._lock:
             if self._budget is None:
                 return
             if active and self._meter is None:
-                self._meter = self._make()
+                self._meter = self._start_meter()
             elif not active and self._meter is not None:
                 meter, self._meter = self._meter, None
                 cost = meter.read()
@@ -65,7 +63,7 @@ class SessionBudget:
                 self._priced = self._priced or cost.money is not None
 
     def state(self) -> BudgetState | None:
-        """The budget and what was used of it so far; None without one."""
+        """Return the budget and its usage; None without one."""
         with self._lock:
             if self._budget is None:
                 return None
@@ -77,8 +75,8 @@ class SessionBudget:
                 priced = priced or cost.money is not None
             return BudgetState(self._budget, seconds, money if priced else None)
 
-    def look(self, active: Sequence[ActiveRun]) -> None:
-        """Warn when it is time to, and interrupt the active runs when the budget says so."""
+    def check(self, active: Sequence[ActiveRun]) -> None:
+        """Show a warning when the budget is nearly or fully used; interrupt the active runs if it is set to."""
         state = self.state()
         if state is None or state.used < WARN_AT:
             return
@@ -91,20 +89,20 @@ class SessionBudget:
         if self._warned < 1 or stops:
             self._warned = 1.0
             what = "; the cell is interrupted" if stops else ""
-            notify(f"the budget is used up: {state.text()}{what}\n  %mlops budget off takes it away")
+            notify(f"the budget is used up: {state.text()}{what}\n  %mlops budget off removes the budget")
         if stops:
             for run in active:
                 run.stopped = f"stopped by the budget: {state.text()}"
             _interrupt()
 
     def after_fork(self) -> None:
-        """A forked child has no budget of its own."""
+        """Reset in a forked child, which has no budget."""
         self._lock = threading.RLock()
         self._budget = self._meter = None
 
 
 def _interrupt() -> None:
-    # To the main thread itself: it must wake from a system call, which a signal to another thread would not do.
+    # Sent to the main thread: a signal to another thread would not interrupt its system call.
     main = threading.main_thread().ident
     with contextlib.suppress(OSError, ValueError):
         if main is not None:

@@ -1,4 +1,4 @@
-"""What computing costs: time, processor time, energy, money."""
+"""Cost of computing: time, processor time, energy, money."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ _JOULES_PER_WH = 3600.0
 
 @dataclass(frozen=True)
 class Cost:
-    """What a stretch of work has cost.
+    """Cost since a meter was started.
 
     Attributes
     ----------
     seconds, cpu_seconds : float
         Duration; processor time of the process and its children.
     energy_wh : float or None
-        Watt-hours, None when they are neither measured nor can be estimated.
+        Watt-hours, None when they can be neither measured nor estimated.
     measured : bool
-        Whether all of the energy was measured; else it is an estimate.
+        Whether all of the energy was measured, not estimated.
     money : float or None
-        By the price table, None without prices.
+        Money by the price table, None without prices.
     """
 
     seconds: float
@@ -37,16 +37,16 @@ class Cost:
 
 
 class Meter:
-    """Measures from the moment it is made.
+    """Measures the cost since its creation.
 
     Parameters
     ----------
     counter : EnergyCounter
-        Counts joules.
+        Counter of joules.
     prices : PriceSettings
         The price table.
     usage : ProcessUsage, optional
-        What the process has used, when it was just looked at.
+        Current usage of the process, if the caller has just read it.
     """
 
     def __init__(self, counter: EnergyCounter, prices: PriceSettings, usage: ProcessUsage | None = None) -> None:
@@ -58,7 +58,7 @@ class Meter:
         self._gpus = counter.gpus()
 
     def read(self, usage: ProcessUsage | None = None) -> Cost:
-        """The cost so far; `usage` when the process was just looked at."""
+        """Return the cost so far; pass `usage` if it was just read."""
         seconds = time.monotonic() - self._at
         cpu = max(0.0, (usage or process_usage()).cpu_seconds - self._cpu)
         joules, measured = self._joules(seconds, cpu)
@@ -71,14 +71,14 @@ class Meter:
             return self._counter.processors() - self._processors + gpus, True
         prices = self._prices
         if not prices.busy_watts:
-            # The GPUs' share alone would be given out for the whole.
+            # The energy of the GPUs alone is not that of the machine.
             return None, False
         share = cpu / (os.cpu_count() or 1)
         return prices.idle_watts * seconds + max(0.0, prices.busy_watts - prices.idle_watts) * share + gpus, False
 
 
 def money_of(prices: PriceSettings, seconds: float, energy_wh: float | None) -> float | None:
-    """Money for a machine's time and energy; None when the table has no price for either."""
+    """Return the money for a machine's time and energy; None when the table has no price for either."""
     hour = prices.per_hour.get(prices.machine)
     if hour is None and not (prices.per_kwh and energy_wh is not None):
         return None
@@ -86,7 +86,7 @@ def money_of(prices: PriceSettings, seconds: float, energy_wh: float | None) -> 
 
 
 def prices_missing(prices: PriceSettings, *, measured: bool = False) -> str:
-    """What ``workbench.toml`` lacks for money to be counted; empty when it is all there.
+    """Describe the settings in ``workbench.toml`` that are missing to compute money; empty when there are all.
 
     Parameters
     ----------
@@ -101,6 +101,6 @@ def prices_missing(prices: PriceSettings, *, measured: bool = False) -> str:
     if prices.machine or (prices.per_kwh and (prices.busy_watts or measured)):
         return ""
     return (
-        'put into workbench.toml:  [prices]  machine = "laptop"  per_hour = { laptop = 0.05 }'
+        'add to workbench.toml:  [prices]  machine = "laptop"  per_hour = { laptop = 0.05 }'
         "  (or per_kwh = 0.30 with idle_watts = 10 and busy_watts = 65)"
     )

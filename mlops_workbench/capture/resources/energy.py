@@ -1,4 +1,4 @@
-"""Energy: measured where the machine counts it, estimated from processor time elsewhere."""
+"""Measured energy of processors and GPUs."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _POWERCAP = Path("/sys/class/powercap")
 
 
 class EnergyCounter:
-    """Joules that were used since it was made; it only grows.
+    """Counts the joules used since its creation.
 
-    Processors count in a register that starts again at zero after some kilojoules, so that it has to be read more
-    often than that; GPUs tell their power, which is taken to hold until the next reading.
+    The register of the processors overflows after some kilojoules, so it must be read more often than that. GPUs
+    report their power, which is assumed to be constant until the next reading.
 
     Parameters
     ----------
@@ -35,11 +35,11 @@ class EnergyCounter:
 
     @property
     def counts_processors(self) -> bool:
-        """Whether the processors' energy is measured here."""
+        """Whether this machine measures the energy of its processors."""
         return bool(self._zones)
 
     def processors(self) -> float:
-        """Joules of the processors, all processes of the machine together; 0 where it is not measured."""
+        """Return the joules of the processors for all processes of the machine; 0 where they are not measured."""
         with self._lock:
             for i, zone in enumerate(self._zones):
                 now = _counter(zone)
@@ -51,11 +51,11 @@ class EnergyCounter:
             return self._processors
 
     def gpus(self) -> float:
-        """Joules of the GPUs."""
+        """Return the joules of the GPUs."""
         return self._gpus
 
-    def saw_gpus(self, gpus: Sequence[GpuUsage]) -> None:
-        """Take note of the power of the GPUs now."""
+    def add_gpus(self, gpus: Sequence[GpuUsage]) -> None:
+        """Add the energy of the GPUs since the last call."""
         now = time.monotonic()
         if self._gpus_at is not None:
             self._gpus += sum(gpu.watts for gpu in gpus) * (now - self._gpus_at)
@@ -63,7 +63,7 @@ class EnergyCounter:
 
 
 def _readable_zones(folder: Path) -> list[Path]:
-    """Packages and memory, not the cores and caches that are parts of a package."""
+    """Return the zones of packages and memory, without cores and caches, which are parts of a package."""
     with contextlib.suppress(OSError):
         zones = [zone for zone in sorted(folder.glob("intel-rapl:*")) if zone.name.count(":") == 1]
         return [zone for zone in zones if _counter(zone) is not None]

@@ -1,4 +1,4 @@
-"""What GPUs do, by NVIDIA's library or its program."""
+"""Usage of GPUs, read with NVIDIA's library or its program."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 _FIELDS = "utilization.gpu,memory.used,memory.total,power.draw"
-_PROGRAM_SECONDS = 5.0  # between two calls of the program, which takes a tenth of a second each time
+_PROGRAM_SECONDS = 5.0  # between two calls of the program, each of which takes a tenth of a second
 
 
 @dataclass(frozen=True)
 class GpuUsage:
-    """A GPU at one moment: percent, megabytes, watts (0 where it does not tell)."""
+    """Usage of a GPU: percent, megabytes, watts; 0 where it is not supported."""
 
     utilization: float
     memory_used: float
@@ -24,54 +24,53 @@ class GpuUsage:
 
 
 class Gpus:
-    """The GPUs of this machine; looked for once, at the first `read`."""
+    """The GPUs of this machine, found at the first `read`."""
 
     def __init__(self) -> None:
         self._library: Any = None
         self._handles: list[Any] = []
         self._program: str | None = None
-        self._looked = False
+        self._searched = False
         self._known: list[GpuUsage] = []
         self._read_at = float("-inf")
 
     def read(self) -> list[GpuUsage]:
-        """Usage of each GPU; empty without any."""
-        if not self._looked:
-            self._looked = True
-            self._look()
+        """Return the usage of each GPU."""
+        if not self._searched:
+            self._searched = True
+            self._search()
         if self._library is not None:
-            return [self._of(handle) for handle in self._handles]
+            return [self._usage_of(handle) for handle in self._handles]
         if self._program is not None and time.monotonic() - self._read_at >= _PROGRAM_SECONDS:
             self._read_at = time.monotonic()
-            self._known = self._ask()
+            self._known = parse_usage(query_nvidia(self._program, _FIELDS, _PROGRAM_SECONDS))
         return self._known
 
-    def _look(self) -> None:
-        # Any part of a driver may be missing; then there is no GPU to speak of.
-        with contextlib.suppress(Exception):
+    def _search(self) -> None:
+        with contextlib.suppress(ImportError):
             import pynvml
 
-            pynvml.nvmlInit()
-            self._handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
-            self._library = pynvml
-            return
+            # Each driver fails in its own way; all of them mean: no GPU.
+            with contextlib.suppress(pynvml.NVMLError):
+                pynvml.nvmlInit()
+                self._handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
+                self._library = pynvml
+                return
         self._program = shutil.which("nvidia-smi")
 
-    def _of(self, handle: Any) -> GpuUsage:
-        memory = self._library.nvmlDeviceGetMemoryInfo(handle)
+    def _usage_of(self, handle: Any) -> GpuUsage:
+        nvml = self._library
+        memory = nvml.nvmlDeviceGetMemoryInfo(handle)
         utilization = watts = 0.0
-        with contextlib.suppress(Exception):
-            utilization = float(self._library.nvmlDeviceGetUtilizationRates(handle).gpu)
-        with contextlib.suppress(Exception):
-            watts = self._library.nvmlDeviceGetPowerUsage(handle) / 1000
+        with contextlib.suppress(nvml.NVMLError):
+            utilization = float(nvml.nvmlDeviceGetUtilizationRates(handle).gpu)
+        with contextlib.suppress(nvml.NVMLError):
+            watts = nvml.nvmlDeviceGetPowerUsage(handle) / 1000
         return GpuUsage(utilization, memory.used / 1e6, memory.total / 1e6, watts)
 
-    def _ask(self) -> list[GpuUsage]:
-        return parse_usage(ask_nvidia(str(self._program), _FIELDS, _PROGRAM_SECONDS))
 
-
-def ask_nvidia(program: str, fields: str, seconds: float) -> str:
-    """A line of comma-separated values for each GPU; empty when the driver's program fails or takes too long."""
+def query_nvidia(program: str, fields: str, seconds: float) -> str:
+    """Return a line of comma-separated values for each GPU; empty when nvidia-smi fails or takes too long."""
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         return subprocess.run(
             [program, f"--query-gpu={fields}", "--format=csv,noheader,nounits"],
@@ -86,7 +85,7 @@ def ask_nvidia(program: str, fields: str, seconds: float) -> str:
 
 
 def parse_usage(listing: str) -> list[GpuUsage]:
-    """GPUs of a CSV listing of percent, MiB used, MiB in all and watts; what is not supported counts as 0."""
+    """Parse a CSV listing of percent, MiB used, MiB in total and watts; unsupported values are 0."""
     found = []
     for line in listing.splitlines():
         parts = line.split(",")

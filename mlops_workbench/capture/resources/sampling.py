@@ -1,4 +1,4 @@
-"""Resources of runs: sampled once a second beside them, summed up when they end."""
+"""Resources of runs: sampled once a second in a thread, summed up at the end of the run."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ if TYPE_CHECKING:
     from mlops_workbench.capture.record.recorder import Recorder
     from mlops_workbench.capture.run.active import ActiveRun
 
-#: Seconds between two looks, and how many looks a run that goes on for long is sampled at: (age, seconds between).
+#: Seconds between two samples, and between those of long runs: (age, seconds).
 TICK_SECONDS = 1.0
-_PACE = ((7200.0, 30.0), (600.0, 5.0), (0.0, TICK_SECONDS))
-#: Share of a core that looking may take, and the longest time between two looks at runs: a process of thousands of
-#: threads and children takes longer to look at than one of two.
+_INTERVALS = ((7200.0, 30.0), (600.0, 5.0), (0.0, TICK_SECONDS))
+#: Share of a core that sampling may take, and the longest time between two samples: sampling a process with thousands
+#: of threads and children takes long.
 _SHARE = 0.004
-_LONGEST_REST = 30.0
+_LONGEST_INTERVAL = 30.0
 _MB = 1e6
 
 
 @dataclass
-class _Tracked:
-    """A run whose resources are looked at."""
+class _Sampled:
+    """A run whose resources are sampled."""
 
     run: ActiveRun
     meter: Meter
     before: ProcessUsage
-    began: float
+    started: float
     peak: int = 0
-    #: Counters at its first sample; growth counts from there.
+    #: Counters at its first sample, from which growth is counted.
     system: SystemUsage | None = None
     disk: tuple[int, int] = (0, 0)
     due: float = 0.0
@@ -53,7 +53,7 @@ class _Tracked:
 
 @dataclass(frozen=True)
 class _Sample:
-    """One look at everything."""
+    """Usage of process, machine and GPUs at a moment."""
 
     at: float
     process: ProcessUsage
@@ -63,12 +63,12 @@ class _Sample:
 
 
 class ResourceSampler:
-    """Samples what active runs use, and keeps the session's budget.
+    """Samples the resources of active runs, and checks the session's budget.
 
     Parameters
     ----------
     recorder : Recorder
-        Where it is recorded.
+        Recorder of the runs.
 
     Attributes
     ----------
@@ -85,55 +85,55 @@ class ResourceSampler:
 
     @property
     def counter(self) -> EnergyCounter:
-        """Counts joules, from the first use on."""
+        """Counter of joules, created at the first use."""
         if self._counter is None:
             self._counter = EnergyCounter()
         return self._counter
 
     def begin(self, run: ActiveRun) -> None:
-        """A run began; costs a look at this process."""
+        """Start sampling for a run."""
         usage = process_usage()
-        tracked = _Tracked(run, self._meter(usage), usage, time.monotonic(), usage.resident)
+        sampled = _Sampled(run, self._meter(usage), usage, time.monotonic(), usage.resident)
         with self._lock:
-            self._tracked[run.uid] = tracked
-            if len(self._tracked) == 1:
-                self.budget.working(True)
-            if self._rest is None:
-                rest = threading.Event()
-                if start_daemon("mlops-resources", partial(self._sample_on, rest)):
-                    self._rest = rest
+            self._runs[run.uid] = sampled
+            if len(self._runs) == 1:
+                self.budget.set_active(True)
+            if self._stopping is None:
+                stopping = threading.Event()
+                if start_daemon("mlops-resources", partial(self._run_thread, stopping)):
+                    self._stopping = stopping
 
     def end(self, run: ActiveRun) -> None:
-        """A run ends: record what it took in all."""
+        """Stop sampling for a run and record its totals."""
         with self._lock:
-            tracked = self._tracked.pop(run.uid, None)
-            if tracked is not None and not self._tracked:
-                self.budget.working(False)
-        if tracked is not None and self._settings().resources:
-            self._sum_up(tracked)
+            sampled = self._runs.pop(run.uid, None)
+            if sampled is not None and not self._runs:
+                self.budget.set_active(False)
+        if sampled is not None and self._settings().resources:
+            self._sum_up(sampled)
 
     def close(self) -> None:
-        """Sum up the runs that go on beyond this process, and sample no more."""
-        for tracked in list(self._tracked.values()):
-            self.end(tracked.run)
+        """Record the totals of all runs, and stop sampling."""
+        for sampled in list(self._runs.values()):
+            self.end(sampled.run)
         with self._lock:
-            if self._rest is not None:
-                self._rest.set()
-                self._rest = None
+            if self._stopping is not None:
+                self._stopping.set()
+                self._stopping = None
 
     def active(self) -> bool:
-        """Whether a run is under way."""
-        return bool(self._tracked)
+        """Whether a run is active."""
+        return bool(self._runs)
 
     def after_fork(self) -> None:
-        """In a forked child there is no thread, and the runs are the parent's."""
+        """Reset in a forked child: it has no thread, and the runs belong to the parent."""
         self._reset()
         self.budget.after_fork()
 
     def _reset(self) -> None:
         self._lock = threading.RLock()
-        self._tracked: dict[str, _Tracked] = {}
-        self._rest: threading.Event | None = None
+        self._runs: dict[str, _Sampled] = {}
+        self._stopping: threading.Event | None = None
 
     def _meter(self, usage: ProcessUsage | None = None) -> Meter:
         return Meter(self.counter, self._prices(), usage)
@@ -150,12 +150,12 @@ class ResourceSampler:
         except WorkbenchError:
             return PriceSettings()
 
-    def _sum_up(self, tracked: _Tracked) -> None:
-        run, usage = tracked.run, process_usage()
-        cost = tracked.meter.read(usage)
-        peak = max(tracked.peak, usage.resident)
-        if usage.peak > tracked.before.peak:
-            # The system's own high-water mark is exact, if it was this run that raised it.
+    def _sum_up(self, sampled: _Sampled) -> None:
+        run, usage = sampled.run, process_usage()
+        cost = sampled.meter.read(usage)
+        peak = max(sampled.peak, usage.resident)
+        if usage.peak > sampled.before.peak:
+            # The system's maximum is exact, if this run raised it.
             peak = max(peak, usage.peak)
         values = {
             "system/peak_memory_megabytes": round(peak / _MB, 1),
@@ -169,75 +169,75 @@ class ResourceSampler:
             values["system/cost"] = cost.money
             tags[CURRENCY] = self._prices().currency
         run.metrics.update(values)
-        self._recorder.write(Metrics(run.uid, now_ms(), tracked.step, values, "system"))
+        self._recorder.write(Metrics(run.uid, now_ms(), sampled.step, values, "system"))
         if tags:
             run.tags.update(tags)
             self._recorder.write(Tags(run.uid, tags))
 
-    def _sample_on(self, rest: threading.Event) -> None:
+    def _run_thread(self, stopping: threading.Event) -> None:
         with ignoring_children_of_this_thread():
-            self._go_on(rest)
+            self._sample_until(stopping)
 
-    def _go_on(self, rest: threading.Event) -> None:
+    def _sample_until(self, stopping: threading.Event) -> None:
         last: _Sample | None = None
         idle = 0
         seconds = TICK_SECONDS
-        while not rest.wait(seconds):
+        while not stopping.wait(seconds):
             before = time.thread_time()
             try:
                 with self._lock:
-                    tracked = list(self._tracked.values())
-                    # Cells follow each other: the thread of the last one serves the next.
-                    idle = 0 if tracked else idle + 1
+                    runs = list(self._runs.values())
+                    # The thread waits for the run of the next cell before it ends.
+                    idle = 0 if runs else idle + 1
                     if idle > 10:
-                        if self._rest is rest:
-                            self._rest = None
+                        if self._stopping is stopping:
+                            self._stopping = None
                         return
-                last = self._look(tracked, last) if tracked else None
+                last = self._sample(runs, last) if runs else None
             except Exception as error:  # noqa: BLE001 the outermost loop of a thread in the user's kernel
                 notify(
-                    f"resources could not be sampled ({type(error).__name__}: {error}); your code goes on",
+                    f"resources could not be sampled ({type(error).__name__}: {error}); your code continues",
                     once="resources",
                 )
-            seconds = rest_after(time.thread_time() - before)
+            seconds = interval_after(time.thread_time() - before)
 
-    def _look(self, tracked: list[_Tracked], last: _Sample | None) -> _Sample | None:
-        self.budget.look([one.run for one in tracked])
+    def _sample(self, runs: list[_Sampled], last: _Sample | None) -> _Sample | None:
+        self.budget.check([one.run for one in runs])
         self.counter.processors()
         now = time.monotonic()
-        due = [one for one in tracked if now >= one.due]
+        due = [one for one in runs if now >= one.due]
         if not due or not self._settings().resources:
             return last
         sample = _Sample(now, process_usage(), system_usage(), disk_bytes(), self._gpus.read())
-        self.counter.saw_gpus(sample.gpus)
+        self.counter.add_gpus(sample.gpus)
         for one in due:
-            one.due = now + _pace(now - one.began) - TICK_SECONDS / 2
+            one.due = now + _interval(now - one.started) - TICK_SECONDS / 2
             one.peak = max(one.peak, sample.process.resident)
             if one.system is None:
                 one.system, one.disk = sample.system, sample.disk
             values = _values(sample, last, one)
             with self._lock:
-                # Once a run has ended, its sums stand last.
-                if one.run.uid in self._tracked:
+                # The totals of an ended run must be its last values.
+                if one.run.uid in self._runs:
                     self._recorder.write(Metrics(one.run.uid, now_ms(), one.step, values, "system"))
                     one.step += 1
         return sample
 
 
-def rest_after(spent: float) -> float:
-    """Seconds to rest after a look that took so many seconds of processor time."""
-    return min(max(TICK_SECONDS, spent / _SHARE), _LONGEST_REST)
+def interval_after(spent: float) -> float:
+    """Return the seconds until the next sample, after one that took `spent` seconds of processor time."""
+    return min(max(TICK_SECONDS, spent / _SHARE), _LONGEST_INTERVAL)
 
 
-def _pace(age: float) -> float:
-    return next(seconds for older, seconds in _PACE if age >= older)
+def _interval(age: float) -> float:
+    return next(seconds for older, seconds in _INTERVALS if age >= older)
 
 
-def _values(sample: _Sample, last: _Sample | None, tracked: _Tracked) -> dict[str, float]:
-    """Metrics of a sample under the names that MLflow has for them, and in their manner for what it has none for."""
+def _values(sample: _Sample, last: _Sample | None, sampled: _Sampled) -> dict[str, float]:
+    """Return the metrics of a sample with MLflow's names for system metrics, or similar ones."""
     system = sample.system
     values = {"process_memory_usage_megabytes": sample.process.resident / _MB}
-    before, since = (last.process, last.at) if last is not None else (tracked.before, tracked.began)
+    before, since = (last.process, last.at) if last is not None else (sampled.before, sampled.started)
     if sample.at > since:
         used = max(0.0, sample.process.cpu_seconds - before.cpu_seconds)
         values["process_cpu_utilization_percentage"] = 100 * used / (sample.at - since)
@@ -247,11 +247,11 @@ def _values(sample: _Sample, last: _Sample | None, tracked: _Tracked) -> dict[st
         if last is not None and last.system is not None and system.total > last.system.total:
             busy = max(0.0, system.busy - last.system.busy)
             values["cpu_utilization_percentage"] = 100 * busy / (system.total - last.system.total)
-        if tracked.system is not None:
-            values["network_receive_megabytes"] = (system.received - tracked.system.received) / _MB
-            values["network_transmit_megabytes"] = (system.sent - tracked.system.sent) / _MB
-    values["disk_read_megabytes"] = (sample.disk[0] - tracked.disk[0]) / _MB
-    values["disk_write_megabytes"] = (sample.disk[1] - tracked.disk[1]) / _MB
+        if sampled.system is not None:
+            values["network_receive_megabytes"] = (system.received - sampled.system.received) / _MB
+            values["network_transmit_megabytes"] = (system.sent - sampled.system.sent) / _MB
+    values["disk_read_megabytes"] = (sample.disk[0] - sampled.disk[0]) / _MB
+    values["disk_write_megabytes"] = (sample.disk[1] - sampled.disk[1]) / _MB
     for i, gpu in enumerate(sample.gpus):
         values[f"gpu_{i}_utilization_percentage"] = gpu.utilization
         values[f"gpu_{i}_memory_usage_megabytes"] = gpu.memory_used

@@ -1,4 +1,4 @@
-"""What a process with its children, and the machine, have used so far."""
+"""Usage of the process with its children, and of the machine."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ _MAX_CHILDREN = 64
 
 @dataclass(frozen=True)
 class ProcessUsage:
-    """A process, with its living children.
+    """Usage of a process with its living children.
 
     Attributes
     ----------
     cpu_seconds : float
-        Processor time, that of children that have ended included.
+        Processor time, including that of ended children.
     resident : int
-        Bytes of memory now.
+        Bytes of memory.
     peak : int
-        Most bytes that this process (without children) ever had.
+        Largest number of bytes that the process, without children, ever had.
     """
 
     cpu_seconds: float
@@ -39,7 +39,7 @@ class ProcessUsage:
 
 @dataclass(frozen=True)
 class SystemUsage:
-    """The machine: processor seconds busy and in all, bytes of memory, bytes received and sent beyond loopback."""
+    """Busy and total processor seconds, bytes of memory, bytes received and sent without loopback."""
 
     busy: float
     total: float
@@ -50,9 +50,9 @@ class SystemUsage:
 
 
 def process_usage() -> ProcessUsage:
-    """What this process and its children use."""
+    """Return the usage of this process and its children."""
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-    # os.times counts in hundredths of a second: too coarse for a cell.
+    # os.times has a resolution of a hundredth of a second, too coarse for a cell.
     cpu = time.process_time() + ended.ru_utime + ended.ru_stime
     if not _LINUX:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
@@ -66,7 +66,7 @@ def process_usage() -> ProcessUsage:
 
 
 def system_usage() -> SystemUsage | None:
-    """What the machine uses; None where the system does not tell."""
+    """Return the usage of the machine; None where it is unknown."""
     if not _LINUX:
         return _system_elsewhere()
     with contextlib.suppress(OSError, ValueError, IndexError):
@@ -79,7 +79,7 @@ def system_usage() -> SystemUsage | None:
             if counters and name.strip() != "lo":
                 columns = counters.split()
                 received, sent = received + int(columns[0]), sent + int(columns[8])
-        # Fields 3 and 4 are idle and waiting for a disk.
+        # Fields 3 and 4 are the times idle and waiting for a disk.
         busy = sum(fields) - fields[3] - fields[4]
         return SystemUsage(
             busy / _TICKS, sum(fields) / _TICKS, total - memory.get("MemAvailable", total), total, received, sent
@@ -88,7 +88,7 @@ def system_usage() -> SystemUsage | None:
 
 
 def disk_bytes() -> tuple[int, int]:
-    """Bytes that this process had read from and written to disks; zeros where the system does not tell."""
+    """Return the bytes that this process read from and wrote to disks; zeros where they are unknown."""
     with contextlib.suppress(OSError, ValueError):
         values = dict(line.split(": ") for line in _read("/proc/self/io").splitlines())
         return int(values.get("read_bytes", 0)), int(values.get("write_bytes", 0))
@@ -103,24 +103,21 @@ def _memory() -> tuple[int, int]:
 
 
 class _Status:
-    """The file in which the system tells of this process, kept open.
-
-    Each call of the system gives the interpreter's lock away, and a run's end waits for it.
-    """
+    """``/proc/self/status``, kept open: each system call releases the interpreter's lock and delays the end of runs."""
 
     def __init__(self) -> None:
         self._pid = 0
         self._file = -1
 
     def read(self) -> str:
-        """What it says now."""
+        """Return the current content."""
         if self._pid == os.getpid():
-            # Somebody may have closed every file of the process, and opened others under their numbers.
+            # Other code may have closed the file and opened another one with its descriptor.
             with contextlib.suppress(OSError):
                 text = os.pread(self._file, 1 << 16, 0).decode("utf-8", "replace")
                 if f"\nPid:\t{self._pid}\n" in text:
                     return text
-        # The first time; in a forked child it is the parent's file.
+        # At first use; in a forked child, the file is that of the parent.
         self._pid, self._file = os.getpid(), os.open("/proc/self/status", os.O_RDONLY | os.O_CLOEXEC)
         return os.pread(self._file, 1 << 16, 0).decode("utf-8", "replace")
 
@@ -138,7 +135,7 @@ def _sizes(text: str, only: tuple[str, ...] = ("MemTotal", "MemAvailable")) -> l
 
 
 def _children() -> list[int]:
-    """Living descendants, at most 64: each thread has its own list of those that it began."""
+    """Return at most 64 living descendants; the system lists children per thread."""
     found: list[int] = []
     if not _has_children():
         return found
@@ -147,7 +144,7 @@ def _children() -> list[int]:
         pid = waiting.pop()
         with contextlib.suppress(OSError, ValueError):
             for thread in {entry.name for entry in os.scandir(f"/proc/{pid}/task")} - OWN_THREADS:
-                # A thread may end between the two looks.
+                # The thread may have ended.
                 with contextlib.suppress(OSError):
                     children = [int(child) for child in _read(f"/proc/{pid}/task/{thread}/children").split()]
                     found += children
@@ -156,9 +153,9 @@ def _children() -> list[int]:
 
 
 def _has_children() -> bool:
-    """Whether this process has any; a process of many threads has as many lists of them."""
+    """Whether this process has children, found without reading the list of each thread."""
     try:
-        # It looks, and leaves one that has ended to whoever waits for it.
+        # WNOWAIT leaves an ended child to the code that waits for it.
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
         return False
@@ -179,7 +176,7 @@ def _read(path: str) -> str:
 
 
 def _resident_elsewhere() -> int:
-    # psutil only where somebody has paid for it: the thread that samples imports it, a cell never waits for it.
+    # Only the sampling thread imports psutil, so that cells do not wait for the import.
     psutil = sys.modules.get("psutil")
     return int(psutil.Process().memory_info().rss) if psutil is not None else 0
 

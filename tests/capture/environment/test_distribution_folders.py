@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mlops_workbench.capture.environment import distribution_folders
-from mlops_workbench.capture.environment.distribution_folders import DistributionFolders, brought
+from mlops_workbench.capture.environment.distribution_folders import DistributionFolders, top_modules
 
 
 def install(site: Path, name: str, version: str, files: str) -> Path:
@@ -106,6 +106,6 @@ def test_modules_are_told_from_other_files():
         b"pkg/__init__.py,sha256=x,1\r\npkg/sub/a.py,,\nsix.py,,\n_c.cpython-311-x86_64-linux-gnu.so,,\nw.pyd,,\n"
         b"../../bin/tool,,\npkg-1.0.dist-info/RECORD,,\nREADME.md,,\n__editable__.pkg-1.0.pth,,\n\xff/x.py,,\n"
     )
-    assert brought(record) == {"pkg", "six", "_c", "w"}
-    assert brought(b"yaml\n_yaml\n") == {"yaml", "_yaml"}
-    assert brought(b"") == set()
+    assert top_modules(record) == {"pkg", "six", "_c", "w"}
+    assert top_modules(b"yaml\n_yaml\n") == {"yaml", "_yaml"}
+    assert top_modules(b"") == set()

@@ -16,7 +16,7 @@ from mlops_workbench.capture.resources import sampling as resources_module
 from mlops_workbench.capture.resources.cost import Meter, money_of, prices_missing
 from mlops_workbench.capture.resources.energy import EnergyCounter
 from mlops_workbench.capture.resources.gpus import GpuUsage, parse_usage
-from mlops_workbench.capture.resources.sampling import _pace, rest_after
+from mlops_workbench.capture.resources.sampling import _interval, interval_after
 from mlops_workbench.capture.resources.usage import process_usage, system_usage
 from mlops_workbench.core.records import Metrics, RunEnd, Tags
 from mlops_workbench.core.settings import PriceSettings
@@ -95,19 +95,19 @@ def test_resources_can_be_turned_off(session, records, monkeypatch):
     assert run.metrics == {} and system_metrics(records, "r") == []
 
 
-def test_a_run_that_goes_on_for_long_is_looked_at_less_often():
-    assert [_pace(age) for age in (0, 599, 600, 7199, 7200, 36_000)] == [1, 1, 5, 5, 30, 30]
+def test_a_long_run_is_sampled_less_often():
+    assert [_interval(age) for age in (0, 599, 600, 7199, 7200, 36_000)] == [1, 1, 5, 5, 30, 30]
     samples = 600 + (7200 - 600) / 5 + (36_000 - 7200) / 30
     assert samples < 3000
 
 
 @given(st.floats(0, 0.1))
-def test_looking_takes_less_than_half_a_percent_of_a_core(spent):
-    rest = rest_after(spent)
-    assert rest >= 1 and spent / (spent + rest) < 0.005
+def test_sampling_takes_less_than_half_a_percent_of_a_core(spent):
+    interval = interval_after(spent)
+    assert interval >= 1 and spent / (spent + interval) < 0.005
 
 
-def test_a_process_that_takes_long_to_look_at_is_looked_at_less_often(session, records, monkeypatch):
+def test_a_process_whose_sampling_is_slow_is_sampled_less_often(session, records, monkeypatch):
     def slow():
         spin(0.05)
         return system_usage()
@@ -178,24 +178,24 @@ def test_the_power_of_gpus_is_summed_over_time(tmp_path):
     counter = EnergyCounter(tmp_path)
     gpu = parse_usage("35, 1000, 40000, 250.5\n[N/A], 0, 16000, [N/A]\n")
     assert gpu == [GpuUsage(35, 1048.576, 41943.04, 250.5), GpuUsage(0, 0, 16777.216, 0)]
-    counter.saw_gpus(gpu)
+    counter.add_gpus(gpu)
     assert counter.gpus() == 0
     began = time.monotonic()
-    counter.saw_gpus(gpu)
+    counter.add_gpus(gpu)
     assert 0 < counter.gpus() <= 250.5 * (time.monotonic() - began + 60)
 
 
 @pytest.mark.parametrize(
     ("prices", "said"),
     [
-        (PriceSettings(), "put into workbench.toml"),
-        (PriceSettings(per_kwh=0.3), "put into workbench.toml"),
+        (PriceSettings(), "add to workbench.toml"),
+        (PriceSettings(per_kwh=0.3), "add to workbench.toml"),
         (PriceSettings(machine="gpu", per_hour={"cpu": 1}), "'gpu' has no price in per_hour (known: cpu)"),
         (PriceSettings(per_kwh=0.3, busy_watts=65), ""),
         (PRICES, ""),
     ],
 )
-def test_what_prices_lack_is_told(prices, said):
+def test_missing_prices_are_reported(prices, said):
     missing = prices_missing(prices)
     assert said in missing and bool(missing) == bool(said)
 

@@ -163,7 +163,7 @@ def test_what_skops_cannot_hold_is_pickled_and_the_consequence_is_said(session, 
         (None, {}, "not a fitted model"),
         (LinearRegression().fit([[1.0], [2.0]], [1, 2]), {"X": 3}, "not a table"),
         (LinearRegression().fit([[1.0], [2.0]], [1, 2]), {"X": [[1.0], [2.0]], "y": [1]}, "2 rows and y has 1"),
-        (LinearRegression().fit([[1.0], [2.0]], [1, 2]), {"name": " "}, "name of a model"),
+        (LinearRegression().fit([[1.0], [2.0]], [1, 2]), {"name": " "}, "not a valid model name"),
     ],
 )
 def test_a_bad_argument_is_refused_with_a_reason(session, records, model, options, message):
