@@ -1,10 +1,10 @@
-"""What a measurement holds: numbers, steps, or a table."""
+"""Conversion of measured values to numbers, histories and tables."""
 
 from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mlops_workbench.capture.observe.measures import Kind
@@ -18,14 +18,14 @@ _MAX_SIDE = 200
 
 
 class Measurements:
-    """What was measured in a cell, by name.
+    """Measured values of a cell by name.
 
     Attributes
     ----------
     values : dict
         Single numbers.
     histories : dict
-        Step of the first, and numbers of successive steps.
+        First step, and the numbers of successive steps.
     tables : dict
         Arrays with one or two dimensions, tables, and curves as columns by name.
     """
@@ -37,44 +37,44 @@ class Measurements:
         self._owners: dict[str, str] = {}
 
     def put(self, name: str, value: Any, kind: Kind, otherwise: str = "") -> None:
-        """Keep what is in `value`.
+        """Add the numbers in `value`.
 
         Parameters
         ----------
         name : str
             Its name.
         value : object
-            A number, a container of numbers, or anything else, which is passed over.
+            A number, a container of numbers, or anything else, which is ignored.
         kind : str
-            Where it comes from: an array of folds is summed up, and from a function of the user's own only floats
-            count.
+            Its origin: arrays of folds are summarized, and of the values of user functions only floats
+            are used.
         otherwise : str, optional
-            Name to use if the first one belongs to something else.
+            Name to use if another value has the first one.
         """
         if otherwise and self._owners.setdefault(name, otherwise) != otherwise:
             name = otherwise
         self._spread(name, value, kind, 0)
 
     def history(self, name: str, values: Sequence[Any], start: int = 0) -> None:
-        """Keep numbers as successive steps, from the one at `start` on; those that are no numbers are left out."""
+        """Add the values from index `start` on as successive steps, if all of them are numbers."""
         found = [number(value) for value in values[start : start + _MAX_STEPS]]
         if found and all(value is not None for value in found) and not name.startswith("_"):
             self.histories[name] = (start, [value for value in found if value is not None])
 
     def curve(self, name: str, columns: Mapping[str, Any]) -> None:
-        """Keep arrays that belong together, such as those of ``roc_curve``."""
+        """Add arrays that belong together, such as those of ``roc_curve``."""
         if all(len(column) <= _MAX_CURVE for column in columns.values()) and not name.startswith("_"):
             self.tables[name] = dict(columns)
 
     def learning_curves(self, curves: Mapping[str, Any], owner: str) -> None:
-        """Keep what a training told of its epochs: numbers by name and epoch, those of a set of data one deeper.
+        """Add the metrics of epochs.
 
         Parameters
         ----------
         curves : mapping
-            Names to lists of numbers, or to further such mappings.
+            Names to lists of numbers, or data sets to such mappings.
         owner : str
-            Put in front of names that are taken.
+            Prefix for names that exist already.
         """
         for name, values in curves.items():
             if not isinstance(name, str):
@@ -82,8 +82,8 @@ class Measurements:
             if isinstance(values, Mapping):
                 self.learning_curves({f"{name}/{key}": item for key, item in values.items()}, owner)
             elif type(values) is list:
-                taken = name in self.values or name in self.histories
-                self.history(f"{owner}/{name}" if taken and owner else name, values)
+                exists = name in self.values or name in self.histories
+                self.history(f"{owner}/{name}" if exists and owner else name, values)
 
     def _spread(self, name: str, value: Any, kind: Kind, depth: int) -> None:
         single = number(value)
@@ -91,29 +91,13 @@ class Measurements:
             if kind != "own" or isinstance(single, float):
                 self.values.pop(name, None)
                 self.values[name] = single
-        elif depth > _MAX_DEPTH:
-            return
-        elif is_a(value, Mapping):
-            self._items(name, value.items(), kind, depth)
-        elif type(value) in (list, tuple):
-            self._sequence(name, value, kind, depth)
-        elif has(value, "columns", "items", "shape"):
-            if kind == "folds":
-                self._items(name, value.items(), kind, depth)
-            elif kind == "metric" and value.shape[0] <= _MAX_CURVE and value.shape[1] <= _MAX_SIDE:
-                self.tables[name] = value
-        elif has(value, "ndim", "dtype") and value.ndim == 1:
-            if kind == "folds":
-                self._folds(name, value)
-            elif has(value, "index", "items"):
-                self._items(name, value.items(), kind, depth)
-            elif kind == "metric" and len(value) <= _MAX_SIDE:
-                self.tables[name] = value
-        elif has(value, "ndim") and value.ndim == 2 and kind == "metric" and max(value.shape) <= _MAX_SIDE:
-            self.tables[name] = value
+        elif depth <= _MAX_DEPTH:
+            add = next((add for test, add in _FORMS if test(value)), None)
+            if add is not None:
+                add(self, name, value, kind, depth)
 
-    def _items(self, name: str, items: Any, kind: Kind, depth: int) -> None:
-        items = list(items)
+    def _items(self, name: str, value: Any, kind: Kind, depth: int) -> None:
+        items = list(value.items())
         for key, item in items if len(items) <= _MAX_ITEMS else ():
             if isinstance(key, str | int | float | tuple) and not isinstance(key, bool):
                 self._spread(f"{name}/{key}", item, kind, depth + 1)
@@ -127,6 +111,27 @@ class Measurements:
             for i, item in enumerate(value):
                 self._spread(f"{name}/{i}", item, kind, depth + 1)
 
+    def _frame(self, name: str, value: Any, kind: Kind, depth: int) -> None:
+        if kind == "folds":
+            self._items(name, value, kind, depth)
+        else:
+            self._table(name, value, kind, _MAX_CURVE)
+
+    def _vector(self, name: str, value: Any, kind: Kind, depth: int) -> None:
+        if kind == "folds":
+            self._folds(name, value)
+        elif has(value, "index", "items"):
+            self._items(name, value, kind, depth)
+        else:
+            self._table(name, value, kind, _MAX_SIDE)
+
+    def _matrix(self, name: str, value: Any, kind: Kind, depth: int) -> None:
+        self._table(name, value, kind, _MAX_SIDE)
+
+    def _table(self, name: str, value: Any, kind: Kind, rows: int) -> None:
+        if kind == "metric" and value.shape[0] <= rows and max(value.shape[1:], default=0) <= _MAX_SIDE:
+            self.tables[name] = value
+
     def _folds(self, name: str, values: Any) -> None:
         found = [number(value) for value in (values.tolist() if has(values, "tolist") else list(values))]
         numbers_ = [float(value) for value in found if value is not None]
@@ -138,8 +143,18 @@ class Measurements:
         self.histories[f"{name}_fold"] = (0, list(numbers_))
 
 
+#: Forms of values: a test, and the method that adds values of the form.
+_FORMS: tuple[tuple[Callable[[Any], bool], Callable[[Measurements, str, Any, Kind, int], None]], ...] = (
+    (lambda value: is_a(value, Mapping), Measurements._items),
+    (lambda value: type(value) in (list, tuple), Measurements._sequence),
+    (lambda value: has(value, "columns", "items", "shape"), Measurements._frame),
+    (lambda value: has(value, "ndim", "dtype") and value.ndim == 1, Measurements._vector),
+    (lambda value: has(value, "ndim", "shape") and value.ndim == 2, Measurements._matrix),
+)
+
+
 def number(value: Any) -> float | int | None:
-    """A single number as Python's own; None for anything else, booleans included."""
+    """Return a single number as an int or a float; None for anything else, including booleans."""
     if has(value, "dtype", "ndim", "item") and value.ndim == 0:
         value = value.item()
     if is_a(value, bool):

@@ -1,1 +1,1 @@
-"""Where a run comes from: the log of executed cells, names, randomness, the notebook file."""
+"""Provenance of runs: the log of executed cells, names, randomness, the notebook file."""

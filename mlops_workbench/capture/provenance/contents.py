@@ -1,9 +1,9 @@
-"""Contents of small objects from cell to cell: what changed in place though no name or call shows it.
+"""Detection of in-place changes by the contents of small objects.
 
-``random.shuffle(names)`` changes what it is given, and nothing in the source says so. After each cell the objects that
-it touched are compared with what they were after the last cell that touched them, and so are those that share a part
-with them. Only types of Python and NumPy whose content can be read without running anybody's code are looked at, and
-only small ones: it may cost a fraction of a millisecond. Of larger ones, and of tables, the shape is looked at.
+``random.shuffle(names)`` changes its argument, which its source does not show. After each cell, the objects that
+it used are compared with their contents after the last cell that used them, and so are objects that share a part
+with them. To cost only a fraction of a millisecond, only small objects are read, and only types of Python and NumPy
+whose content can be read without running user code; of larger objects and tables, the shape is compared.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from xxhash import xxh3_128
 
 from mlops_workbench.data.content.canonical import Opaque, encoded
 
-#: Time for one cell; parts, plain items and bytes of one object.
+#: Time limit per cell; limits of parts, plain items and bytes per object.
 _SECONDS = 0.002
 _PARTS = 2_000
 _PLAIN_ITEMS = 20_000
@@ -34,36 +34,36 @@ _SETS = frozenset((set, frozenset))
 _MAPPINGS = frozenset((dict, OrderedDict, defaultdict, Counter))
 _FIXED = frozenset((tuple, frozenset))
 _BY_IDENTITY = (type, ModuleType, FunctionType, BuiltinFunctionType, MethodType)
-#: Those whose objects are told by a text of their content.
+#: Modules whose objects are compared by their canonical bytes.
 _LIBRARIES = frozenset(("builtins", "datetime", "decimal", "fractions", "uuid", "zoneinfo"))
-#: Of a table, as many names and types are looked at.
+#: Number of column names and types of a table that are compared.
 _COLUMNS = 1000
 _encode = msgspec.msgpack.Encoder().encode
 
 
 @dataclass(frozen=True, slots=True)
 class _Content:
-    """What an object held; `complete` when nothing in it could have changed unseen."""
+    """Content of an object; `complete` when it covers everything that can change."""
 
     of: int
     digest: bytes
     complete: bool
-    #: Identities of the objects in it that can change, itself included, and of the memory that arrays share.
+    #: Ids of the mutable objects in it, including itself, and of the memory that arrays share.
     parts: frozenset[int]
 
 
 class _TooMuch(Exception):
-    """The object has more parts than are looked at."""
+    """The object is larger than the limits."""
 
 
 class Contents:
-    """What the names of a notebook held when a cell last touched them."""
+    """Contents of the names of a notebook after the last cell that used them."""
 
     def __init__(self) -> None:
         self._known: dict[str, _Content] = {}
 
     def compare(self, touched: Iterable[str], values: Mapping[str, Any]) -> tuple[set[str], set[str]]:
-        """Look at what names hold now.
+        """Compare the contents of names with those after earlier cells.
 
         Parameters
         ----------
@@ -75,71 +75,71 @@ class Contents:
         Returns
         -------
         changed, same : set of str
-            Names whose object is the one from before with another content, names of objects that share a part with
-            one of `touched` among them; and names whose object certainly holds what it held. Neither is said of what
-            is seen for the first time or cannot be looked at.
+            Names with the same object and another content, including names of objects that share a part with
+            one of `touched`; and names whose object certainly has the same content. Names that are read for the first
+            time or cannot be read are in neither.
         """
-        deadline = time.perf_counter() + _SECONDS
-        changed: set[str] = set()
-        same: set[str] = set()
-        shared: set[int] = set()
-        seen: dict[int, _Content | None] = {}
-        touched = set(touched)
+        comparison = _Comparison(self._known, values)
+        touched, shared = set(touched), set[int]()
         for name in touched:
-            self._look(name, values, seen, deadline, changed, same)
-            if name not in same and (now := self._known.get(name)) is not None:
-                shared |= now.parts
+            content = comparison.add(name)
+            if content is not None and name not in comparison.same:
+                shared |= content.parts
         for name, known in list(self._known.items()):
             if name in touched:
                 continue
             if name not in values:
                 del self._known[name]
             elif not known.parts.isdisjoint(shared):
-                self._look(name, values, seen, deadline, changed, same)
-        return changed, same
+                comparison.add(name)
+        return comparison.changed, comparison.same
 
-    def _look(
-        self,
-        name: str,
-        values: Mapping[str, Any],
-        seen: dict[int, _Content | None],
-        deadline: float,
-        changed: set[str],
-        same: set[str],
-    ) -> None:
+
+class _Comparison:
+    """Comparison of the contents of names with the known ones, which it updates."""
+
+    def __init__(self, known: dict[str, _Content], values: Mapping[str, Any]) -> None:
+        self.changed: set[str] = set()
+        self.same: set[str] = set()
+        self._known = known
+        self._values = values
+        self._read: dict[int, _Content | None] = {}
+        self._deadline = time.perf_counter() + _SECONDS
+
+    def add(self, name: str) -> _Content | None:
+        """Compare a name and return its content, or None if that is unknown."""
         before = self._known.pop(name, None)
-        if name not in values:
-            return
-        value = values[name]
-        if id(value) not in seen:
-            seen[id(value)] = _content(value) if time.perf_counter() < deadline else None
-        now = seen[id(value)]
-        if now is None:
-            return
-        self._known[name] = now
-        if before is not None and before.of == now.of:
-            if before.digest != now.digest:
-                changed.add(name)
-            elif now.complete:
-                same.add(name)
+        if name not in self._values:
+            return None
+        value = self._values[name]
+        if id(value) not in self._read:
+            self._read[id(value)] = _content(value) if time.perf_counter() < self._deadline else None
+        content = self._read[id(value)]
+        if content is None:
+            return None
+        self._known[name] = content
+        if before is not None and before.of == content.of:
+            if before.digest != content.digest:
+                self.changed.add(name)
+            elif content.complete:
+                self.same.add(name)
+        return content
 
 
 def _content(value: Any) -> _Content | None:
-    """What an object holds; None for one that says nothing."""
+    """Return the content of an object, or None if it is unknown."""
     if type(value) in _PLAIN:
-        # Bound anew whenever it is another.
-        return None
+        return None  # An immutable value changes only by binding the name.
     reader = _Reader()
     try:
         known = reader.read(value, 0)
     except (_TooMuch, RuntimeError, RecursionError, ValueError, MemoryError):
-        # Too large, or another thread changes it.
-        return None
+        return None  # Too large, or changed by another thread.
     return _Content(id(value), reader.state.digest(), reader.complete, frozenset(reader.parts)) if known else None
 
 
 class _Reader:
-    """Reads one object with what is in it."""
+    """Reads an object and its parts."""
 
     def __init__(self) -> None:
         self.state = xxh3_128()
@@ -149,7 +149,7 @@ class _Reader:
         self._bytes = _BYTES
 
     def read(self, value: Any, depth: int) -> bool:
-        """Take in an object; whether anything can be said of it but which one it is."""
+        """Add an object; return whether more than its identity is known."""
         self._left -= 1
         if self._left < 0 or depth > _DEEPEST:
             raise _TooMuch
@@ -166,11 +166,10 @@ class _Reader:
         return True
 
     def _container(self, value: Any, kind: type, depth: int) -> None:
-        self._say(kind.__name__, len(value))
+        self._add(kind.__name__, len(value))
         if kind not in _FIXED:
             if id(value) in self.parts:
-                # In itself, or a second time.
-                self._say("again", id(value))
+                self._add("again", id(value))
                 return
             self.parts.add(id(value))
         if len(value) > _PLAIN_ITEMS:
@@ -178,7 +177,7 @@ class _Reader:
         items = [*value.keys(), *value.values()] if kind in _MAPPINGS else list(value)
         if _PLAIN.issuperset(map(type, items)):
             if kind in _SETS:
-                # The order of a set says nothing.
+                # Sets have no order.
                 items.sort(key=lambda item: (type(item).__name__, repr(item)))
             self._left -= len(items) >> 6
             self._plain(items)
@@ -196,16 +195,16 @@ class _Reader:
             self._frame(value)
             return True
         if pandas is not None and kind is getattr(pandas, "Series", None):
-            # Its index is not looked at.
+            # The index is not compared.
             self.complete = False
             self.parts.add(id(value))
-            self._say("Series", *value.shape, str(value.dtype), repr(value.name)[:200])
+            self._add("Series", *value.shape, str(value.dtype), repr(value.name)[:200])
             self._values(value.dtype, value)
             return True
         return False
 
     def _array(self, value: Any) -> None:
-        self._say("ndarray", *value.shape, value.dtype.str)
+        self._add("ndarray", *value.shape, value.dtype.str)
         base = value
         while base is not None:
             self.parts.add(id(base))
@@ -214,21 +213,21 @@ class _Reader:
 
     def _frame(self, value: Any) -> None:
         self.parts.add(id(value))
-        # Neither its index nor all of its columns are looked at.
+        # Neither the index nor all columns are compared.
         self.complete = False
-        self._say("DataFrame", *value.shape)
+        self._add("DataFrame", *value.shape)
         names = value.columns
-        # A slice of an index costs more than the names of a table of ordinary width.
+        # Slicing an index costs more than reading the names of a table of ordinary width.
         names = names if len(names) <= _COLUMNS else names[:_COLUMNS]
         self._plain([repr(name)[:200] for name in names.tolist()])
         dtypes = value.dtypes.tolist()
         plain = 0 < len(dtypes) <= _COLUMNS and type(dtypes[0]).__module__.startswith("numpy")
         if plain and all(dtype == dtypes[0] for dtype in dtypes):
-            # Column by column it would take milliseconds.
+            # Reading column by column would take milliseconds.
             self._values(dtypes[0], value)
 
     def _values(self, dtype: Any, value: Any) -> None:
-        """Numbers, if they are few."""
+        """Add an array of numbers, if it is small."""
         if type(dtype).__module__.startswith("numpy") and dtype.kind in "biufcmM" and dtype.itemsize:
             size = value.size * dtype.itemsize
             if size <= self._bytes:
@@ -239,21 +238,21 @@ class _Reader:
         self.complete = False
 
     def _other(self, value: Any) -> bool:
-        # Of the type, for `isinstance` asks the object too.
+        # `isinstance` would use the class that the object claims.
         kind = type(value)
         if issubclass(kind, _BY_IDENTITY):
-            self._say("is", id(value))
+            self._add("is", id(value))
             return True
         if (kind.__module__ not in _LIBRARIES or kind is memoryview) and not issubclass(kind, _numpy_scalar()):
-            # Not to run code of the user's.
-            self._say("is", id(value))
+            # Reading it could run user code.
+            self._add("is", id(value))
             self.complete = False
             return False
         try:
             for part in encoded([value]):
                 self.state.update(part)
         except Opaque:
-            self._say("is", id(value))
+            self._add("is", id(value))
             self.complete = False
             return False
         return True
@@ -271,10 +270,10 @@ class _Reader:
         if len(value) > self._bytes:
             raise _TooMuch
         self._bytes -= len(value)
-        self._say("bytes", len(value))
+        self._add("bytes", len(value))
         self.state.update(value)
 
-    def _say(self, *what: Any) -> None:
+    def _add(self, *what: Any) -> None:
         self.state.update(_encode(what))
 
 

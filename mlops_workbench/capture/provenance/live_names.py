@@ -1,22 +1,22 @@
-"""What live objects of the notebook's namespace use: the globals of its functions, by their code."""
+"""Names of the notebook that objects use, found in the code of its functions."""
 
 from __future__ import annotations
 
 import functools
 import types
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from typing import Any
 
 from mlops_workbench.capture.observe.own_functions import global_names
 from mlops_workbench.core.members import is_a, own
 
-#: Objects looked at for one name, and how deep objects of libraries are looked into for functions of the notebook.
+#: Number of objects read for a name, and depth to which objects are searched for functions of the notebook.
 _MAX_OBJECTS = 400
 _MAX_DEPTH = 4
 _MAX_ITEMS = 40
 
 _PLAIN = (int, float, complex, bool, str, bytes, bytearray, type(None), types.ModuleType, types.BuiltinFunctionType)
-#: Libraries whose objects hold data, or lead everywhere, and need not be looked into for functions of the notebook.
+#: Libraries whose objects contain data, or references to everything, and are not searched.
 _CLOSED = frozenset(
     (
         "numpy", "pandas", "polars", "pyarrow", "scipy", "torch", "tensorflow", "jax", "datetime", "PIL", "matplotlib",
@@ -24,26 +24,25 @@ _CLOSED = frozenset(
         "mlflow", "sqlalchemy", "sqlite3", "pathlib", "re", "io", "_io",
     )
 )  # fmt: skip
-_FUNCTION_HOLDERS = (staticmethod, classmethod)
 
 
 def used_names(value: Any, names: Mapping[str, Any], known: Set[str]) -> set[str]:
-    """Names of the notebook that come into play when what is in `value` is called.
+    """Return the names of the notebook that calls of an object or its parts use.
 
     Parameters
     ----------
     value : object
-        A function, class or instance, or a container of such. Whatever is no code of the notebook's own uses none.
+        A function, class or instance, or a container of them. Code outside of the notebook uses no names.
     names : mapping
-        The notebook's namespace, which is the functions' globals.
+        The notebook's namespace, the globals of its functions.
     known : set of str
-        Names that there are, or were before the cell; others are built in.
+        Names that exist, or existed before the cell; others are built-in.
 
     Returns
     -------
     set of str
-        Globals in the bytecode of its functions and methods, of functions that these use in turn, of defaults and
-        closures. The objects are looked at as they are now, as a call would find them.
+        Globals in the bytecode of its functions and methods, and of functions in these globals, in defaults and
+        closures.
     """
     if type(value) in _PLAIN:
         return set()
@@ -70,32 +69,18 @@ def is_defined_in_notebook(kind: type) -> bool:
     return kind.__module__ == "__main__"
 
 
-def _parts(item: Any) -> Iterator[Any]:
-    """Objects within one that may be, or hold, functions."""
+def _parts(item: Any) -> Iterable[Any]:
+    """Return objects within one that may be, or contain, functions."""
     kind = type(item)
-    if kind is types.FunctionType:
-        yield from _of_function(item)
-    elif kind is types.MethodType:
-        yield item.__func__
-        yield item.__self__
-    elif is_a(item, type):
-        if is_defined_in_notebook(item):
-            yield from vars(item).values()
-            yield from item.__bases__
-    elif is_a(item, functools.partial):
-        yield from (item.func, *item.args, *item.keywords.values())
-    elif is_a(item, _FUNCTION_HOLDERS):
-        yield item.__func__
-    elif is_a(item, property):
-        yield from (part for part in (item.fget, item.fset, item.fdel) if part is not None)
-    elif kind in (list, tuple, set, frozenset):
-        yield from _first(item)
-    elif kind is dict:
-        yield from _first(item.values())
-    elif kind.__module__.partition(".")[0] not in _CLOSED:
-        if is_defined_in_notebook(kind):
-            yield kind
-        yield from _first(own(item).values())
+    if (parts := _PARTS_BY_TYPE.get(kind)) is not None:
+        return parts(item)
+    for base, parts in _PARTS_BY_BASE:
+        if is_a(item, base):
+            return parts(item)
+    if kind.__module__.partition(".")[0] in _CLOSED:
+        return ()
+    classes = (kind,) if is_defined_in_notebook(kind) else ()
+    return (*classes, *_first(own(item).values()))
 
 
 def _of_function(function: types.FunctionType) -> Iterator[Any]:
@@ -107,13 +92,27 @@ def _of_function(function: types.FunctionType) -> Iterator[Any]:
         try:
             yield cell.cell_contents
         except ValueError:
-            # Not bound yet: a function that refers to itself while it is made.
-            continue
+            continue  # The variable is not bound yet.
 
 
-def _first(items: Iterable[Any]) -> Iterator[Any]:
-    # A copy: another thread may change it meanwhile.
-    for position, item in enumerate(list(items)):
-        if position >= _MAX_ITEMS:
-            return
-        yield item
+def _of_class(kind: type) -> Iterable[Any]:
+    return (*vars(kind).values(), *kind.__bases__) if is_defined_in_notebook(kind) else ()
+
+
+def _first(items: Iterable[Any]) -> list[Any]:
+    # A copy, since another thread may change the container.
+    return list(items)[:_MAX_ITEMS]
+
+
+_PARTS_BY_TYPE: dict[type, Callable[[Any], Iterable[Any]]] = {
+    types.FunctionType: _of_function,
+    types.MethodType: lambda method: (method.__func__, method.__self__),
+    **dict.fromkeys((list, tuple, set, frozenset), _first),
+    dict: lambda mapping: _first(mapping.values()),
+}
+_PARTS_BY_BASE: tuple[tuple[type | tuple[type, ...], Callable[[Any], Iterable[Any]]], ...] = (
+    (type, _of_class),
+    (functools.partial, lambda partial: (partial.func, *partial.args, *partial.keywords.values())),
+    ((staticmethod, classmethod), lambda holder: (holder.__func__,)),
+    (property, lambda item: (item.fget, item.fset, item.fdel)),
+)

@@ -1,4 +1,4 @@
-"""Which objects a cell changed in place by calling methods and functions, as far as their types tell."""
+"""Objects that a cell changed in place by calls of methods and functions, inferred from their types."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _IMMUTABLE = (
     int, float, complex, bool, str, bytes, tuple, frozenset, range, slice, type(None), type, types.ModuleType,
     types.FunctionType, types.BuiltinFunctionType, types.MethodType,
 )  # fmt: skip
-#: Methods of a training step: they change the modules that the cell works with, whatever they are called on.
+#: Methods of a training step, which change the networks that the cell uses.
 _TRAINING = frozenset(("step", "backward", "apply_gradients", "train_on_batch", "minimize"))
 _MAX_DEPTH = 3
 
@@ -44,13 +44,13 @@ class Mutations:
     Attributes
     ----------
     sure : set of str
-        Changed.
+        Certainly changed.
     maybe : set of str
-        Perhaps changed: a method was called, nothing was made of its result, and its class is not known here.
+        Possibly changed: a method of an unknown class was called and its result discarded.
     slots : dict of str to set
-        What was changed, where doing it again takes its place, as with ``fit``.
+        Changes that a repetition replaces, such as those of ``fit``.
     repeats : set of str
-        Changed in a way that builds on what was there: a generator of random numbers, a step of training.
+        Changed depending on the earlier state: a generator of random numbers, a training step.
     """
 
     sure: set[str] = field(default_factory=set)
@@ -58,56 +58,56 @@ class Mutations:
     slots: dict[str, set[object]] = field(default_factory=dict)
     repeats: set[str] = field(default_factory=set)
 
-    def note(self, name: str, verdict: str, method: str) -> None:
-        """Take what is known of one method call."""
-        if verdict == "again":
+    def add(self, name: str, effect: str, method: str) -> None:
+        """Add the effect of a method call; see `method_changes`."""
+        if effect == "again":
             self.sure.add(name)
             self.slots.setdefault(name, set()).add(f"{method}()")
-        elif verdict in ("sure", "adds"):
+        elif effect in ("sure", "adds"):
             self.sure.add(name)
-            if verdict == "adds":
+            if effect == "adds":
                 self.repeats.add(name)
-        elif verdict == "maybe":
+        elif effect == "maybe":
             self.maybe.add(name)
 
-    def settle(self, changed: set[str], same: set[str], shown: set[str]) -> None:
-        """Take what the contents of objects say, which know better than the types.
+    def settle(self, changed: set[str], same: set[str], updated: set[str]) -> None:
+        """Correct the changes by a comparison of contents, which is more reliable than types.
 
         Parameters
         ----------
         changed, same : set of str
-            Names whose objects hold something else than before, and those that hold the same.
-        shown : set of str
-            Names that the syntax tree shows to be changed in place.
+            Names whose objects have another content than before, or the same.
+        updated : set of str
+            Names that the syntax tree changes in place.
         """
         self.maybe -= changed | same
         self.sure -= same
         for name in same:
             self.slots.pop(name, None)
             self.repeats.discard(name)
-        unexplained = changed - self.sure - shown
+        unexplained = changed - self.sure - updated
         self.sure |= unexplained
-        # What a function made of it, it made of what was there.
+        # A function changed them, depending on their earlier state.
         self.repeats |= unexplained
 
 
 def mutations(names: CellNames, values: Mapping[str, Any], functions: Mapping[str, FunctionNames]) -> Mutations:
-    """What a cell changed in place beyond what its syntax tree shows.
+    """Find in-place changes of a cell that its syntax tree does not show.
 
     Parameters
     ----------
     names : CellNames
-        The cell.
+        Names of the cell.
     values : mapping
         The notebook's namespace after the cell.
     functions : mapping
-        Functions of the notebook, with what they do to their arguments.
+        Functions of the notebook.
     """
     found = Mutations()
     trains = False
     for call in names.methods:
         trains = trains or call.method in _TRAINING
-        found.note(call.name, method_changes(values.get(call.name), call), call.method)
+        found.add(call.name, method_changes(values.get(call.name), call), call.method)
     trains |= _through_functions(names, values, functions, found)
     for name in names.reads:
         value = values.get(name)
@@ -122,12 +122,12 @@ def mutations(names: CellNames, values: Mapping[str, Any], functions: Mapping[st
 
 
 def method_changes(value: Any, call: MethodCall) -> str:
-    """Whether a method changes an object.
+    """Return whether a method changes an object.
 
     Returns
     -------
     {"", "sure", "again", "adds", "maybe"}
-        No; yes; yes, and calling it again takes the place of it; yes, building on what was there; perhaps.
+        No; yes; yes, and a repetition replaces the change; yes, depending on the earlier state; possibly.
     """
     if is_a(value, _IMMUTABLE):
         return ""
@@ -137,7 +137,7 @@ def method_changes(value: Any, call: MethodCall) -> str:
     kind = type(value)
     family = kind.__module__.partition(".")[0]
     if not call.direct:
-        # A part of the object, of which only the source is known.
+        # A part of the object, whose type is unknown.
         return "sure" if method in ACCUMULATING and family not in _FAMILY_METHODS else ""
     if is_a(value, _CONTAINERS):
         return "sure" if method in _CONTAINER_METHODS else ""
@@ -159,7 +159,7 @@ def method_changes(value: Any, call: MethodCall) -> str:
 def _through_functions(
     names: CellNames, values: Mapping[str, Any], functions: Mapping[str, FunctionNames], found: Mutations
 ) -> bool:
-    """Note what functions of the notebook do to what they are given, and to globals; whether they train."""
+    """Add the changes of called functions to their arguments and to globals; return whether they train."""
     trains = False
     stack: list[tuple[FunctionNames, dict[str, str], int]] = [*_called(names, functions, {}, 0)]
     done = 0
@@ -171,15 +171,15 @@ def _through_functions(
         )
         for name in function.names.updates:
             if target := given.get(name, "" if name in local else name):
-                found.note(target, "sure" if not is_a(values.get(target), _IMMUTABLE) else "", "")
+                found.add(target, "sure" if not is_a(values.get(target), _IMMUTABLE) else "", "")
         for call in function.names.methods:
             trains = trains or call.method in _TRAINING
             if target := given.get(call.name, "" if call.name in local else call.name):
-                found.note(target, method_changes(values.get(target), call), call.method)
+                found.add(target, method_changes(values.get(target), call), call.method)
         if trains:
             for target in given.values():
                 if _is_module(values.get(target)):
-                    found.note(target, "adds", "step")
+                    found.add(target, "adds", "step")
         if depth < _MAX_DEPTH:
             stack.extend(_called(function.names, functions, given, depth + 1))
     return trains
@@ -188,7 +188,7 @@ def _through_functions(
 def _called(
     names: CellNames, functions: Mapping[str, FunctionNames], given: Mapping[str, str], depth: int
 ) -> Iterator[tuple[FunctionNames, dict[str, str], int]]:
-    """Functions of the notebook that are called, each with the names of the notebook that its parameters hold."""
+    """Yield the called functions of the notebook, each with the name of the notebook for each parameter."""
     for call in names.calls:
         function = functions.get(call.function)
         if function is None:
@@ -203,7 +203,7 @@ def _called(
 
 
 def _draws(value: Any) -> bool:
-    """Whether it is a generator of random numbers, which any use moves on."""
+    """Whether it is a generator of random numbers, which every use changes."""
     kind = type(value)
     if kind.__module__ == "random":
         return kind.__name__ in ("Random", "SystemRandom")
@@ -211,6 +211,6 @@ def _draws(value: Any) -> bool:
 
 
 def _is_module(value: Any) -> bool:
-    """Whether it is a network of torch."""
+    """Whether it is a PyTorch module."""
     modules = sys.modules.get("torch.nn.modules.module")
     return modules is not None and is_a(value, modules.Module)

@@ -1,4 +1,4 @@
-"""The notebook of this session as it is on disk."""
+"""The notebook file of this session."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from pathlib import Path
 from mlops_workbench.capture.kernel.place import notebook_path
 from mlops_workbench.notebooks.lineage.reproducibility import SavedCell, SavedNotebook
 
-#: Beyond this many bytes (outputs are in it) reading would hold up the cell.
+#: Largest file that is read; a larger one, including outputs, would delay the cell.
 _MAX_BYTES = 64 << 20
 
 
 class NotebookFile:
-    """Reads the notebook's file again only when it has changed."""
+    """Reader of the notebook file, which caches its content."""
 
     def __init__(self) -> None:
         self._stamp: tuple[str, int, int] | None = None
         self._notebook: SavedNotebook | None = None
 
     def read(self) -> SavedNotebook | None:
-        """The notebook, None when it is unknown where it is, or it is none."""
+        """Return the notebook, or None when its path is unknown or the file is not a notebook."""
         path = notebook_path()
         if not path.endswith(".ipynb"):
             return None

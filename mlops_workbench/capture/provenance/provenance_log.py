@@ -1,4 +1,4 @@
-"""Where a run comes from: the executions it rests on, and whether its notebook repeats them."""
+"""Provenance of runs: the executions they depend on, and whether the notebook reproduces them."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from mlops_workbench.core.records import Artifact, CellExecuted, Provenance
 from mlops_workbench.core.secrets import mask
 from mlops_workbench.notebooks.lineage.reproducibility import objections
 
-#: Where the executed cells are found under a run.
+#: Artifact path of the executed cells.
 EXECUTED_CELLS = "executed_cells.ipynb"
 _MEDIA_TYPE = "application/x-ipynb+json"
 
 
 class ProvenanceLog:
-    """Writes a `Provenance` for every run that ended in a cell, and puts the cells it rests on with it.
+    """Writes a `Provenance` for every run that ended in a cell, and saves the cells it depends on.
 
     Parameters
     ----------
     session : Session
-        Where records go.
+        Recorder.
     cells : CellLog
-        The log of the cells; an observer that comes before this one.
+        The log of the cells, an observer before this one.
     deferred : DeferredWork
-        Takes what may wait for the reply.
+        Queue of work after the reply.
     """
 
-    what = "where this run comes from"
+    what = "the provenance of this run"
 
     def __init__(self, session: Session, cells: CellLog, deferred: DeferredWork) -> None:
         self._session = session
@@ -42,10 +42,10 @@ class ProvenanceLog:
         self._file = NotebookFile()
 
     def before(self, execution: Execution) -> None:
-        """Nothing is known yet."""
+        """Do nothing."""
 
     def after(self, execution: Execution) -> None:
-        """Judge the runs of a cell; the one that the cell itself is says so on its card."""
+        """Record the provenance of the runs of a cell; the run of the cell itself shows the warnings on its card."""
         runs = self._cells.runs_of(execution)
         if not runs:
             return
@@ -70,9 +70,9 @@ class ProvenanceLog:
 
 
 def executed_notebook(executed: Sequence[CellExecuted]) -> bytes:
-    """Executions as a notebook of format 4.5, in the order in which they ran.
+    """Return executions as a notebook of format 4.5, in their order.
 
-    Each cell tells in its metadata under ``mlops`` when and how it ran; sources are masked.
+    The metadata of each cell under ``mlops`` describes its execution; sources are masked.
     """
     cells = [
         {
@@ -98,14 +98,14 @@ def executed_notebook(executed: Sequence[CellExecuted]) -> bytes:
 
 
 def _metadata(execution: CellExecuted) -> dict[str, Any]:
-    told: dict[str, Any] = {
+    found: dict[str, Any] = {
         "uid": execution.uid,
         "status": execution.status,
         "started_ms": execution.started_ms,
         "seconds": execution.duration_us / 1e6,
     }
     if execution.cell_id:
-        told["cell_id"] = execution.cell_id
+        found["cell_id"] = execution.cell_id
     if execution.error:
-        told["error"] = execution.error
-    return told
+        found["error"] = execution.error
+    return found

@@ -1,4 +1,4 @@
-"""State of the random number generators that have one for the whole process."""
+"""State of the global random number generators of libraries."""
 
 from __future__ import annotations
 
@@ -13,28 +13,25 @@ from typing import Any
 from mlops_workbench.core.errors import InvalidInput
 from mlops_workbench.core.records import RandomState
 
-#: Seconds in which nobody draws a number: from the end of what waits to the beginning of the cell that it waits for.
-_JUST_NOW = 0.002
+#: Longest time between the deferred work of a cell and the next cell in which no number is drawn.
+_FRESH_SECONDS = 0.002
 
 
 class Randomness:
-    """Looks at the generators at the start of each cell, and tells when they are not where they were.
-
-    Generators of libraries that are not imported have no state to speak of; nothing is imported here.
-    """
+    """Reads the state of the generators at the start of each cell; libraries that are not imported have none."""
 
     def __init__(self) -> None:
         self._known: dict[str, Any] = {}
         self._digest = ""
-        # States that were just asked for, and when: what one cell left is what the next one finds.
-        self._left: tuple[float, dict[str, Any]] = (-math.inf, {})
+        # Time and states of the last `changed_libraries`, which the next `read` uses again.
+        self._recent: tuple[float, dict[str, Any]] = (-math.inf, {})
 
-    def look(self) -> tuple[str, RandomState | None]:
-        """Digest of the state now, and the state itself when it differs from the last look."""
-        at, current = self._left
-        if time.monotonic() - at > _JUST_NOW:
+    def read(self) -> tuple[str, RandomState | None]:
+        """Return the digest of the current state, and the state itself when it differs from the last one."""
+        at, current = self._recent
+        if time.monotonic() - at > _FRESH_SECONDS:
             current = _states()
-        self._left = (-math.inf, {})
+        self._recent = (-math.inf, {})
         if self._digest and _same(current, self._known):
             return self._digest, None
         self._known = current
@@ -44,33 +41,33 @@ class Randomness:
 
     @property
     def digest(self) -> str:
-        """Digest of the state at the last look."""
+        """Digest of the state at the last `read`."""
         return self._digest
 
-    def moved(self) -> list[str]:
-        """Libraries whose generator was there at the last look and has moved on since."""
+    def changed_libraries(self) -> list[str]:
+        """Return the libraries whose generator changed since the last `read`."""
         current = _states()
-        self._left = (time.monotonic(), current)
+        self._recent = (time.monotonic(), current)
         return [name for name, state in self._known.items() if name in current and not _equal(current[name], state)]
 
 
 def restore(states: Mapping[str, Any]) -> list[str]:
-    """Put the generators of this process into a recorded state.
+    """Restore a recorded state of the generators of this process.
 
     Parameters
     ----------
     states : mapping
-        `RandomState.states`. Libraries among them that are not imported yet are imported.
+        `RandomState.states`. Its libraries are imported.
 
     Returns
     -------
     list of str
-        Names in `states` that this version does not know, and left alone.
+        Names in `states` that this version does not support.
 
     Raises
     ------
     InvalidInput
-        A state is not of the form that its library takes.
+        A library rejects its state.
     """
     unknown = []
     for name, state in states.items():
@@ -81,18 +78,18 @@ def restore(states: Mapping[str, Any]) -> list[str]:
         try:
             put(state)
         except (TypeError, ValueError, KeyError, IndexError) as error:
-            raise InvalidInput(f"this is no state of {name}'s random numbers: {error}") from error
+            raise InvalidInput(f"the recorded random state of {name} is invalid: {error}") from error
     return unknown
 
 
 def _states() -> dict[str, Any]:
-    """State of each library that is imported, as that library gives it."""
+    """Return the state of each imported library in the library's format."""
     found: dict[str, Any] = {}
     modules = sys.modules
     if (random := modules.get("random")) is not None:
         found["random"] = random.getstate()
     legacy = getattr(modules.get("numpy.random"), "get_state", None)
-    # Another generator than NumPy's own, put in its place by the user, gives a form of its own.
+    # A generator that the user installed in NumPy has another format.
     if legacy is not None and type(state := legacy()) is tuple:
         found["numpy"] = state
     torch = modules.get("torch")
@@ -110,7 +107,7 @@ def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 def _equal(one: Any, other: Any) -> bool:
     if type(one) is tuple and len(one) == 5 and hasattr(one[1], "tobytes"):
-        # NumPy's: the position first, which moves with every draw.
+        # NumPy: compare the position first, which changes with every draw.
         return bool(one[2:] == other[2:] and one[1].tobytes() == other[1].tobytes() and one[0] == other[0])
     return bool(one == other)
 
@@ -137,7 +134,7 @@ def _feed(hashed: Any, value: Any) -> None:
 
 def _plain_random(state: Any) -> dict[str, Any]:
     version, words, gauss = state
-    # The last word is the position.
+    # The last word is the position in the state.
     return {"version": version, "words": array("I", words).tobytes(), "gauss": gauss}
 
 

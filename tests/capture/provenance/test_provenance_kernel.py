@@ -135,7 +135,7 @@ def test_a_state_of_the_random_numbers_is_written_when_it_has_changed_and_can_be
         assert restore(state.states) == []
         drawn = random.random(), np.random.rand(), random.gauss(0, 1), np.random.randn()
         assert restore({**state.states, "another": 1}) == ["another"]
-        assert Randomness().look()[0] == state.digest
+        assert Randomness().read()[0] == state.digest
     finally:
         random.setstate(before[0])
         np.random.set_state(before[1])
