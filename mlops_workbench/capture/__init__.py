@@ -1,6 +1,6 @@
-"""The kernel side: runs, metrics, parameters, models, written to the journal and nowhere else.
+"""Recording of runs, metrics, parameters and models in the user's process, written only to the journal.
 
-Importing this costs little and imports no library of the user's field; see `tests/capture/test_imports.py`.
+The import is fast and loads no data libraries; see `tests/capture/session/test_imports_of_a_kernel.py`.
 """
 
 from mlops_workbench.capture.api import (

@@ -1,4 +1,4 @@
-"""What user code calls: ``track``, ``log`` and their kin."""
+"""Functions for user code: ``track``, ``log`` and others."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ class track:
     """A run around a block or a function.
 
     ``with track("name") as run:`` makes the block a run; ``@track`` or ``@track("name")`` makes every call of
-    a function one, with its arguments as parameters. A block inside another one is its child. An exception
-    ends the run as FAILED, an interrupt or exit as KILLED, and goes on its way.
+    a function a run, with its arguments as parameters. A block inside another one is its child. An exception
+    ends the run as FAILED, an interrupt or exit as KILLED; it is not suppressed.
 
     Parameters
     ----------
     name : str, optional
         Name of the run; by default the function's name, or one made from the run's id.
     experiment : str, optional
-        By default that of the run around it, else the current one.
+        By default that of the enclosing run, else the current one.
     params : mapping, optional
-        Parameters to begin with.
+        Initial parameters.
     tags : mapping, optional
         Tags.
     note : str, optional
@@ -44,11 +44,11 @@ class track:
     ...     run.log(mae=12.5)
     """
 
-    #: ``for item in track.progress(items):`` shows how far the loop is, inside a run or outside of one.
+    #: ``for item in track.progress(items):`` shows the progress of a loop, inside or outside of a run.
     progress = staticmethod(progress)
 
     def __new__(cls, name: Any = "", /, **options: Any) -> Any:
-        """Decorate at once when used without brackets."""
+        """Decorate at once when used without parentheses."""
         tracker = super().__new__(cls)
         if callable(name):
             tracker.__init__("", **options)  # type: ignore[misc]
@@ -66,7 +66,7 @@ class track:
         note: str = "",
     ) -> None:
         if not isinstance(name, str):
-            raise InvalidInput(f"the name of a run is text, not {name!r}", hint='track("name")')
+            raise InvalidInput(f"the name of a run must be text, not {name!r}", hint='track("name")')
         self._name = name
         self._experiment = experiment
         self._params = params
@@ -127,7 +127,7 @@ class track:
 
 
 class _Call:
-    """One call of a tracked function: calls may overlap, in threads and tasks."""
+    """A call of a tracked function; calls in threads and tasks may overlap."""
 
     def __init__(self, run: ActiveRun) -> None:
         self._run = run
@@ -144,7 +144,7 @@ class _Call:
 def log(values: Mapping[str, Any] | None = None, /, *, step: int | None = None, **metrics: Any) -> None:
     """Log metrics to the current run: ``log(auc=0.9)``, ``log({"val/auc": 0.9}, step=3)``.
 
-    See `ActiveRun.log`. Outside a run nothing is recorded, and a warning says so.
+    See `ActiveRun.log`. Outside a run nothing is recorded and a warning is shown.
     """
     run = run_of_context()
     if run is None or run.ended:
@@ -168,19 +168,19 @@ def log_params(values: Mapping[str, Any] | None = None, /, **params: Any) -> Non
 
 
 def log_figure(figure: Any, name: str = "") -> None:
-    """Keep a figure with the current run; see `ActiveRun.log_figure`."""
+    """Save a figure with the current run; see `ActiveRun.log_figure`."""
     if run := _run("log_figure"):
         run.log_figure(figure, name)
 
 
 def log_table(data: Any, name: str = "table") -> None:
-    """Keep a table with the current run; see `ActiveRun.log_table`."""
+    """Save a table with the current run; see `ActiveRun.log_table`."""
     if run := _run("log_table"):
         run.log_table(data, name)
 
 
 def log_artifact(source: Any, name: str = "", *, kind: str = "file", media_type: str = "") -> None:
-    """Keep a file, a folder or bytes with the current run; see `ActiveRun.log_artifact`."""
+    """Save a file, a folder or bytes with the current run; see `ActiveRun.log_artifact`."""
     if run := _run("log_artifact"):
         run.log_artifact(source, name, kind=kind, media_type=media_type)
 
@@ -194,7 +194,7 @@ def log_model(model: Any, name: str = "model", *, X: Any = None, y: Any = None) 
 def log_dataset(
     data: Any, name: str = "", *, context: str = "training", source: str = "", snapshot: bool | None = None
 ) -> None:
-    """Record which data the current run used; see `ActiveRun.log_dataset`."""
+    """Record the data that the current run used; see `ActiveRun.log_dataset`."""
     if run := _run("log_dataset"):
         run.log_dataset(data, name, context=context, source=source, snapshot=snapshot)
 
@@ -206,7 +206,7 @@ def tag(values: Mapping[str, Any] | str | None = None, value: Any = None, /, **t
 
 
 def set_experiment(name: str) -> None:
-    """Let new runs of this process belong to experiment `name`.
+    """Set the experiment of new runs of this process.
 
     Raises
     ------
@@ -217,7 +217,7 @@ def set_experiment(name: str) -> None:
 
 
 def current_experiment() -> str:
-    """The experiment that new runs of this process belong to."""
+    """Return the experiment of new runs of this process."""
     return current_session().experiment
 
 
@@ -227,12 +227,12 @@ def save_model_of_run(run: str) -> bool:
     Parameters
     ----------
     run : str
-        Uid of the run, or its name: then the latest run of that name.
+        Uid of the run, or a name, which stands for the latest run of that name.
 
     Returns
     -------
     bool
-        False when the model is gone from memory, was saved already, or could not be stored.
+        False when the model is not in memory, was saved already, or could not be stored.
     """
     return current_session().save_model_of_run(run)
 
@@ -247,7 +247,7 @@ def _run(function: str) -> ActiveRun | None:
 def _outside(function: str) -> None:
     notify(
         f"{function}() was called outside a run, so nothing was recorded.\n"
-        "  Begin the cell with '%%track NAME', or put the code inside 'with track(\"NAME\"):'",
+        "  Start the cell with '%%track NAME', or put the code inside 'with track(\"NAME\"):'",
         once=f"outside {execution()}",
     )
 
@@ -267,12 +267,11 @@ def _source(function: Callable[..., Any]) -> str:
 
 
 def _arguments(signature: inspect.Signature | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Arguments that can be read as settings; tables and objects are not."""
+    """Return the arguments that are settings, without tables and objects."""
     try:
         bound = signature.bind(*args, **kwargs) if signature is not None else None
     except TypeError:
-        # The call itself will say it better.
-        return {}
+        return {}  # The call itself raises the error.
     if bound is None:
         return {}
     bound.apply_defaults()

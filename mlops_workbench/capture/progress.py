@@ -1,4 +1,4 @@
-"""``track.progress``: how far a loop is."""
+"""``track.progress``: progress of loops."""
 
 from __future__ import annotations
 
@@ -17,42 +17,42 @@ from mlops_workbench.core.shown.formats import share as percent
 
 Item = TypeVar("Item")
 
-#: Seconds between two looks of a terminal at its line.
+#: Seconds between two updates of a terminal.
 _REDRAW = 0.1
 _BAR = 20
-#: Items that a loop may pass between two looks at the clock.
+#: Largest number of items between two readings of the clock.
 _LONGEST_STRIDE = 1 << 16
 
 _open: list[Bar] = []
 _lock = threading.Lock()
-#: Draws bars elsewhere than on a line of the terminal; gives False for those it does not.
+#: Draws bars outside of the terminal; returns False for bars it does not draw.
 _painter: Callable[[Bar], bool] | None = None
 
 
-def _in_child() -> None:
-    # Another thread of the parent may have held the lock, and the loops are the parent's.
+def _reset() -> None:
+    # Runs in a forked child: another thread of the parent may have held the lock, and the loops are the parent's.
     global _lock
     _lock = threading.Lock()
     _open.clear()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_in_child)
+    os.register_at_fork(after_in_child=_reset)
 
 
 class Bar:
-    """One loop.
+    """Progress of a loop.
 
     Attributes
     ----------
     desc : str
-        What the loop does, may be empty.
+        Description of the loop, may be empty.
     total : int or None
         Number of items, None when unknown.
     done : int
-        Items that were passed, counted anew as the loop goes.
+        Number of finished items.
     began, ended : float
-        `time.perf_counter` at its start and end; 0 while it runs.
+        `time.perf_counter` at its start and end; `ended` is 0 while it runs.
     """
 
     __slots__ = ("__weakref__", "began", "desc", "done", "ended", "thread", "total")
@@ -67,50 +67,50 @@ class Bar:
 
     @property
     def seconds(self) -> float:
-        """How long it has run."""
+        """Duration of the loop so far."""
         return (self.ended or time.perf_counter()) - self.began
 
     @property
     def fraction(self) -> float | None:
-        """Done of all, 0 to 1; None when the total is unknown."""
+        """Finished share, 0 to 1; None when the total is unknown."""
         return min(self.done / self.total, 1.0) if self.total else None
 
     @property
-    def rest(self) -> float | None:
-        """Seconds still to go if it goes on like this; None when that is unknown."""
+    def remaining(self) -> float | None:
+        """Remaining seconds at the current speed; None when that is unknown."""
         if not self.total or not self.done or self.ended:
             return None
         return max(self.total - self.done, 0) * self.seconds / self.done
 
     def __str__(self) -> str:
-        """One line of text: ``epochs 40 % 4/10, 3.2 s left``."""
+        """Return a line of text: ``epochs 40 % 4/10, 3.2 s left``."""
         name = f"{self.desc} " if self.desc else ""
         if self.total is None:
             return f"{name}{self.done} in {duration(self.seconds)}"
         share = f"{percent(self.fraction or 0)} {self.done}/{self.total}"
-        rest = self.rest
-        return f"{name}{share}, " + (f"{duration(rest)} left" if rest is not None else duration(self.seconds))
+        remaining = self.remaining
+        return f"{name}{share}, " + (f"{duration(remaining)} left" if remaining is not None else duration(self.seconds))
 
 
 def progress(iterable: Iterable[Item], total: int | None = None, desc: str = "") -> Iterator[Item]:
-    """Go through `iterable` and show how far it is.
+    """Iterate and show the progress.
 
-    Below a tracked cell it is drawn with the run's metrics; in a terminal on one line. Loops may be nested. An
-    item costs some 50 nanoseconds.
+    It is shown below a tracked cell with the run's metrics, or on a line of a terminal. Loops may be nested. The
+    overhead is about 50 nanoseconds per item.
 
     Parameters
     ----------
     iterable : iterable
-        What to go through.
+        Items of the loop.
     total : int, optional
-        Number of items, by default ``len(iterable)`` where that is known.
+        Number of items, by default ``len(iterable)`` if that is known.
     desc : str, optional
-        What the loop does.
+        Description of the loop.
 
     Raises
     ------
     InvalidInput
-        `iterable` cannot be gone through, or `total` is no number of items.
+        `iterable` is not iterable, or `total` is not a number of items.
 
     Examples
     --------
@@ -120,43 +120,43 @@ def progress(iterable: Iterable[Item], total: int | None = None, desc: str = "")
     try:
         items = iter(iterable)
     except TypeError:
-        hint = f"track.progress(range({iterable!r}))" if isinstance(iterable, int) else "give a list, a range, ..."
-        raise InvalidInput(f"{type(iterable).__name__} cannot be gone through", hint=hint) from None
+        hint = f"track.progress(range({iterable!r}))" if isinstance(iterable, int) else "pass a list, a range, ..."
+        raise InvalidInput(f"{type(iterable).__name__} is not iterable", hint=hint) from None
     if total is None:
         total = _length(iterable)
     elif isinstance(total, bool) or not isinstance(total, int) or total < 0:
-        raise InvalidInput(f"total is a number of items, not {total!r}", hint="track.progress(items, total=100)")
-    return _go(items, Bar(total, str(desc)))
+        raise InvalidInput(f"total must be a number of items, not {total!r}", hint="track.progress(items, total=100)")
+    return _iterate(items, Bar(total, str(desc)))
 
 
 def open_bars() -> list[Bar]:
-    """Loops that are under way, outermost first."""
+    """Return the running loops, outermost first."""
     with _lock:
         return list(_open)
 
 
 def paint_with(painter: Callable[[Bar], bool] | None) -> None:
-    """Let `painter` be told of every loop that begins; where it gives True the terminal draws nothing."""
+    """Call `painter` for every loop that starts; if it returns True, the terminal does not draw the loop."""
     global _painter
     _painter = painter
 
 
-def _go(items: Iterator[Item], bar: Bar) -> Iterator[Item]:
-    # Time begins with the first item that is asked for, not when the generator was made.
+def _iterate(items: Iterator[Item], bar: Bar) -> Iterator[Item]:
+    # The generator may start long after it was created.
     bar.began = time.perf_counter()
     line = _begin(bar)
-    done, look, stride, looked = 0, 1, 1, bar.began
+    done, check, stride, checked = 0, 1, 1, bar.began
     try:
         for item in items:
             yield item
             done += 1
             bar.done = done
-            if line is not None and done >= look:
+            if line is not None and done >= check:
                 now = time.perf_counter()
-                took = now - looked
-                # So many items that the clock is read some twenty times a second, whatever an item takes.
+                took = now - checked
+                # The clock is read about twenty times a second, independent of the time per item.
                 stride = min(max(1, int(stride * min(2.0, 0.05 / took if took > 0 else 2.0))), _LONGEST_STRIDE)
-                looked, look = now, done + stride
+                checked, check = now, done + stride
                 line.draw(now)
     finally:
         bar.ended = time.perf_counter()
@@ -174,19 +174,19 @@ def _begin(bar: Bar) -> _Line | None:
     painter = _painter
     try:
         painted = painter is not None and painter(bar)
-    except Exception:  # noqa: BLE001 a loop of the user's goes on, drawn or not
+    except Exception:  # noqa: BLE001 an error of the display must not end the user's loop
         painted = False
     return None if painted or not _terminal() else _Line()
 
 
 class _Line:
-    """The line of a terminal that shows the loops of this thread."""
+    """Line of a terminal that shows the loops of this thread."""
 
     _width = 0
     _drawn = 0.0
 
     def draw(self, now: float) -> None:
-        """Draw all of them, unless that was done a moment ago."""
+        """Draw all loops, unless they were just drawn."""
         if now - _Line._drawn < _REDRAW:
             return
         _Line._drawn = now
@@ -194,7 +194,7 @@ class _Line:
         self._write(" | ".join(_drawn(bar) for bar in open_bars() if bar.thread == mine), "")
 
     def end(self, bar: Bar, *, outermost: bool) -> None:
-        """Leave the outermost loop's last state on the line; a loop in it gives its place back."""
+        """Draw the final state of the outermost loop; inner loops leave nothing on the line."""
         if outermost:
             self._write(_drawn(bar), "\n")
             _Line._width, _Line._drawn = 0, 0.0

@@ -1,4 +1,4 @@
-"""Cells that fit a model become runs by themselves."""
+"""Automatic tracking of cells that fit a model."""
 
 from __future__ import annotations
 
@@ -18,20 +18,13 @@ _SHOWN = 3
 
 
 class Autotrack:
-    """Makes a run of every cell that is going to fit a model, before it runs.
-
-    A cell that is tracked already, with ``%%track`` or a block of ``with track(...)``, stays as it is.
+    """Starts a run for every cell that will fit a model, unless the cell uses ``%%track`` or ``track(...)``.
 
     Parameters
     ----------
     track : callable
-        ``track(options)`` makes the cell that is about to run a run.
+        ``track(options)`` makes the next cell a run.
     on : bool, default=False
-        Whether it begins at once.
-
-    Attributes
-    ----------
-    on : bool
         Whether cells are tracked.
     """
 
@@ -42,7 +35,7 @@ class Autotrack:
         self._track = track
 
     def before(self, execution: Execution) -> None:
-        """Begin a run if the cell is going to fit a model."""
+        """Start a run if the cell will fit a model."""
         if not self.on or execution.run is not None or _TRACKED.match(execution.source):
             return
         tree = execution.tree
@@ -51,22 +44,22 @@ class Autotrack:
             self._track(CellOptions(name_of(models), {AUTOTRACK: "true"}, numbered=True))
 
     def after(self, execution: Execution) -> None:
-        """Nothing: the watch ends the run with the cell."""
+        """Do nothing: `CellWatch` ends the run."""
 
 
 def name_of(models: list[str]) -> str:
-    """Name of a run in which these models are fitted: ``Ridge``, ``Ridge+Lasso``."""
+    """Return the name of a run that fits these models: ``Ridge``, ``Ridge+Lasso``."""
     more = f"+{len(models) - _SHOWN} more" if len(models) > _SHOWN else ""
     return "+".join(models[:_SHOWN]) + more
 
 
 def tracks_itself(tree: ast.Module | None, names: Names) -> bool:
-    """Whether a cell begins a run of its own with ``track``."""
+    """Whether a cell starts a run with ``track``."""
     for node in ast.walk(tree) if tree is not None else ():
         if isinstance(node, ast.Call) and called_name(node) == "track":
             value = resolve(node.func, names)
             module = getattr(value, "__module__", "")
-            # What the cell itself imports is not known yet; whose else would it be.
+            # None: the cell itself imports it.
             if value is None or str(module).startswith("mlops_workbench"):
                 return True
     return False

@@ -1,4 +1,4 @@
-"""A cell that is a run: begun before it executes, observed and ended after it."""
+"""The run of a cell: started before the cell runs, observed and ended after it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mlops_workbench.capture.observe.learning import last_metrics, learning_curv
 from mlops_workbench.capture.observe.metrics import observed_metrics
 from mlops_workbench.capture.observe.networks import is_network, network_structure, part_params
 from mlops_workbench.capture.observe.params import attribute_params, literal_params, logged_names
-from mlops_workbench.capture.observe.scope import Before, look_before
+from mlops_workbench.capture.observe.scope import Before, read_before
 from mlops_workbench.capture.observe.settings import estimator_params, structure
 from mlops_workbench.capture.run.active import ActiveRun
 from mlops_workbench.capture.run.fits import Fit
@@ -34,15 +34,15 @@ class CellRun:
     Parameters
     ----------
     session : Session
-        Where it is recorded.
+        Recorder.
     run : ActiveRun
-        The run, begun.
+        The started run.
     execution : Execution
-        The cell that runs.
+        The execution of the cell.
     output : OutputTail
-        Listens to the cell.
+        Recorder of the cell's output.
     deferred : DeferredWork
-        Takes what may wait for the reply.
+        Queue of work after the reply.
     """
 
     def __init__(
@@ -58,16 +58,16 @@ class CellRun:
         self._before = Before()
 
     def begin(self) -> None:
-        """Record what the source alone tells, so that it is kept even if the kernel dies."""
+        """Record the parameters in the source, so that they exist even if the kernel dies."""
         quietly("its parameters", self._literals)
         quietly("its output", self._output.start)
 
     def end(self, error: BaseException | None) -> None:
-        """Observe what the cell left and end the run."""
+        """Observe the results of the cell and end the run."""
         quietly("its output", self._output.stop)
         quietly("its warnings", self._warnings)
         use = CellUse()
-        # After an error nobody knows which of the calls were reached.
+        # After an error, it is unknown which of the calls were made.
         if error is None:
             use = attempt("its models", lambda: cell_use(self._tree, self._names), use)
             quietly("its models", lambda: use.fits.extend(self._fitted_elsewhere(use.fits)))
@@ -78,13 +78,13 @@ class CellRun:
         if self._output.figures or self._output.tables:
             self._deferred.add("its figures", lambda: self.run.put_shown_figures(self._output.figures))
             self._deferred.add("its tables", self._tables)
-            self._deferred.add("its output", self._output.let_go)
+            self._deferred.add("its output", self._output.clear_displays)
 
     def _fitted_elsewhere(self, fits: list[CellFit]) -> list[CellFit]:
         return fitted_elsewhere(self._tree, self._names, self._before, fits)
 
     def _literals(self) -> None:
-        self._before = look_before(self._tree, self._names)
+        self._before = read_before(self._tree, self._names)
         literals = literal_params(self._tree)
         if literals:
             logged = logged_names(self._tree)
@@ -94,7 +94,7 @@ class CellRun:
         self.run.observe_params(attribute_params(self._tree, self._names))
         built = built_estimators(self._tree, self._names, self._before)
         fitted = [(fit.name, fit.model) for fit in fits]
-        # The variable's own name is the better one for a model that was built here and fitted.
+        # A model that was built and fitted here keeps the name of its variable.
         estimators = outermost(built + fitted)
         settings = estimator_params(estimators, self.run.params)
         self.run.observe_params(settings.chosen)
@@ -102,16 +102,16 @@ class CellRun:
             if not is_estimator(fit.model):
                 self.run.observe_params({"estimator": type(fit.model).__name__, **fit.settings})
         parts = [part for fit in fits for part in (fit.model, fit.trainer) if part is not None]
-        told = part_params(self._tree, self._names, self._before, parts)
-        # ``lr = 0.1; Adam(weights, lr=lr)`` says it once.
+        arguments = part_params(self._tree, self._names, self._before, parts)
+        # ``lr = 0.1; Adam(weights, lr=lr)`` gives one parameter.
         known = self.run.params
-        self.run.observe_params({n: v for n, v in told.items() if known.get(n.rpartition(".")[2], _UNKNOWN) != v})
+        self.run.observe_params({n: v for n, v in arguments.items() if known.get(n.rpartition(".")[2], _UNKNOWN) != v})
         self.run.observe_params(settings.defaults, "default")
         structures = [(name, text) for name, part in estimators if is_estimator(part) and (text := structure(part))]
         structures += [(name, network_structure(model)) for name, model in fitted if is_network(model)]
         if structures:
-            told = "\n\n".join(text if len(structures) == 1 else f"{name} = {text}" for name, text in structures)
-            self.run.tag({STRUCTURE: told})
+            texts = [text if len(structures) == 1 else f"{name} = {text}" for name, text in structures]
+            self.run.tag({STRUCTURE: "\n\n".join(texts)})
 
     def _metrics(self, fits: list[CellFit], *, complete: bool) -> None:
         found = observed_metrics(self._tree, self._names, self._before, complete=complete)
@@ -144,57 +144,50 @@ class CellRun:
     def _data(self, use: CellUse) -> None:
         if not use.fits and not use.data:
             return
-        from mlops_workbench.capture.cells.observed_data import SeenData, observe_data
+        from mlops_workbench.capture.cells.observed_data import ObservedData, observe_data
 
-        seen: list[NamedData] = []
-        later: list[NamedData] = []
-        unknown: list[NamedData] = []
-        for data in use.data:
-            if not data.known:
-                unknown.append(data)
-            else:
-                (seen if data.quick else later).append(data)
+        unknown = [data for data in use.data if not data.known]
 
         def observe(some: list[NamedData]) -> None:
-            given = [SeenData(data.name, data.value, data.context) for data in some if data.value is not None]
-            observe_data(self._session, self.run, given, self._deferred)
+            known = [ObservedData(data.name, data.value, data.context) for data in some if data.value is not None]
+            observe_data(self._session, self.run, known, self._deferred)
             unknown.extend(data for data in some if data.value is None)
             if unknown:
-                told = "; ".join(dict.fromkeys(f"{data.name} ({data.context})" for data in unknown))
-                self.run.tag({UNKNOWN_DATA: told})
+                names = dict.fromkeys(f"{data.name} ({data.context})" for data in unknown)
+                self.run.tag({UNKNOWN_DATA: "; ".join(names)})
 
-        observe(seen)
-        if later:
-            self._deferred.add("its data", lambda: observe(later))
-        self._remember(use.fits)
+        observe([data for data in use.data if data.known and data.quick])
+        if slow := [data for data in use.data if data.known and not data.quick]:
+            self._deferred.add("its data", lambda: observe(slow))
+        self._keep_fits(use.fits)
 
-    def _remember(self, fits: list[CellFit]) -> None:
+    def _keep_fits(self, fits: list[CellFit]) -> None:
         from mlops_workbench.capture.cells.observed_data import BEFORE_REPLY
         from mlops_workbench.data.describe import description_seconds
         from mlops_workbench.data.reference import FitData, sample_seen
 
-        def remember() -> None:
-            remembered = []
-            # Several models of a cell are mostly fitted to the same data, which is kept once.
+        def keep() -> None:
+            found = []
+            # Models of a cell are usually fitted to the same data, which is sampled once.
             samples: dict[tuple[int, int], FitData | None] = {}
             columns = {data.name: data.columns for data in self.run.datasets if data.context == "training"}
             for fit in fits:
-                X, y = (None if given is None else given.value for given in (fit.X, fit.y))
-                # A Series has its variable's name there, if it has none of its own.
+                X, y = (None if data is None else data.value for data in (fit.X, fit.y))
+                # The recorded column of an unnamed Series has the name of the variable.
                 known = columns.get(fit.X.name) if fit.X is not None and getattr(X, "ndim", 0) == 2 else None
                 if (key := (id(X), id(y))) not in samples:
                     samples[key] = None if X is None else sample_seen(X, y, known)
-                remembered.append(Fit(fit.name, fit.model, samples[key]))
-            self._session.remember(remembered, self.run)
+                found.append(Fit(fit.name, fit.model, samples[key]))
+            self._session.keep_fits(found, self.run)
 
         if sum(description_seconds(fit.X.value) for fit in fits if fit.X is not None) < BEFORE_REPLY:
-            remember()
+            keep()
         else:
-            self._deferred.add("its models", remember)
+            self._deferred.add("its models", keep)
 
 
 def _trace(error: BaseException) -> str:
-    """The traceback without the frames of IPython itself."""
+    """Return the traceback without the frames of IPython."""
     return "".join(tracebacks.format_exception(type(error), error, _own_frames(error.__traceback__)))
 
 

@@ -1,4 +1,4 @@
-"""One execution of a cell, from before it runs until what it left was looked at."""
+"""An execution of a cell."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 
 class Execution:
-    """What is known of a cell that runs, or has just run.
+    """A running cell, or one that has just run.
 
     Parameters
     ----------
     shell : InteractiveShell
         The IPython session.
     info : object or None
-        IPython's ``ExecutionInfo``; None when the extension was loaded by this very cell.
+        IPython's ``ExecutionInfo``; None when this cell loaded the extension.
     source : str
-        The cell as typed, with its magics.
+        Source of the cell with its magics.
 
     Attributes
     ----------
@@ -36,13 +36,13 @@ class Execution:
     cell_id : str
         Id of the cell in the notebook, empty when the client does not send it.
     started_ms : int
-        When it began, ms since the epoch.
+        Start, ms since the epoch.
     seconds : float
-        How long it ran; 0 while it runs.
+        Duration; 0 while it runs.
     error : BaseException or None
-        What ended it; forgotten when all have had their look.
+        Error of the cell; removed after all observers have run.
     run : ActiveRun or None
-        The run it is, when it is tracked.
+        Its run, when it is tracked.
     """
 
     def __init__(self, shell: Any, info: Any, source: str) -> None:
@@ -65,23 +65,23 @@ class Execution:
 
     @cached_property
     def tree(self) -> ast.Module | None:
-        """Syntax tree of the cell, magics transformed and unwrapped; None when it is not Python."""
+        """Syntax tree of the cell with transformed and unwrapped magics; None when it is not Python."""
         transform = self._shell.transform_cell
-        # IPython 9 tells what it made of the source; to make it again would take longer than all the rest.
+        # IPython 9 provides the transformed source, whose computation would take longer than everything else.
         transformed = getattr(self.info, "transformed_cell", None)
         return unwrap_magics(parse_cell(transformed or transform(self.source)), transform)
 
     def ended(self, error: BaseException | None) -> None:
-        """Note that the cell's code is done."""
+        """Record the end of the cell's code."""
         self.seconds = time.perf_counter() - self._began
         self.error = error
 
 
 def _count(shell: Any, *, begun: bool) -> int:
-    """Number of the cell that begins now, or has begun.
+    """Return the number of the starting or started cell.
 
-    IPython 9 raises its own counter before a cell's beginning is announced, IPython 8 after its end; the history
-    takes the cell in between, in all versions.
+    IPython 9 increments its counter before the event of a cell's start, IPython 8 after its end; the history adds the
+    cell in between, in all versions.
     """
     history = getattr(getattr(shell, "history_manager", None), "input_hist_raw", None)
     return len(history) - begun if history else int(getattr(shell, "execution_count", 0))

@@ -1,4 +1,4 @@
-"""Data that a cell was seen to use: described at once when that is quick, else after the reply."""
+"""Recording of the data that a cell used, at once when that is fast, else after the reply."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
     from mlops_workbench.capture.run.active import ActiveRun
     from mlops_workbench.capture.session.session import Session
 
-#: Work on data that may be done before the reply to a cell, in seconds.
+#: Time limit of work on data before the reply to a cell, in seconds.
 BEFORE_REPLY = 0.010
 
 
 @dataclass(frozen=True)
-class SeenData:
-    """Data that went into a run, and the expression it was given as.
+class ObservedData:
+    """Data of a run and its expression.
 
     Attributes
     ----------
     name : str
         The expression.
     value : object
-        The data itself, held until it is described.
+        The data.
     context : str
-        What it was used for.
+        Use of the data.
     """
 
     name: str
@@ -40,45 +40,44 @@ class SeenData:
     context: str = "training"
 
 
-def observe_data(session: Session, run: ActiveRun, seen: Iterable[SeenData], deferred: DeferredWork) -> None:
+def observe_data(session: Session, run: ActiveRun, observed: Iterable[ObservedData], deferred: DeferredWork) -> None:
     """Record the data that a run used.
 
-    What takes longer than about 10 ms altogether waits for the reply, and is recorded before the next cell begins;
-    until then the run knows it without a version (its digest is empty). So do the schema and the snapshot of training
-    data, which go to the disk.
+    Beyond a total of about 10 ms, data is described after the reply and before the next cell; until then its digest
+    is empty. Schema and snapshot of training data, which are written to the disk, are always stored after the reply.
 
     Parameters
     ----------
     session : Session
-        Where the run is recorded.
+        Recorder.
     run : ActiveRun
         The run; it may end before its data is described.
-    seen : iterable of SeenData
-        The same object, or the same expression for the same use, counts once.
+    observed : iterable of ObservedData
+        The same object for the same use is recorded once.
     deferred : DeferredWork
-        Takes what waits.
+        Queue of work after the reply.
     """
     left = BEFORE_REPLY
     known: set[tuple[int, str]] = set()
-    for data in seen:
+    for data in observed:
         if not kind_of(data.value) or (id(data.value), data.context) in known:
             continue
         known.add((id(data.value), data.context))
         left -= description_seconds(data.value)
         if left > 0:
-            # A kernel that dies now has lost nothing but the schema.
             run.observe_dataset(_described(session, run, data))
         else:
+            kind = {"kind": name_of_kind(data.value)}
             run.expect_dataset(
-                Dataset(run.uid, data.name, data.context, "", len_of(data.value), covers="", profile=_kind(data))
+                Dataset(run.uid, data.name, data.context, "", len_of(data.value), covers="", profile=kind)
             )
-        deferred.add(f"the data '{data.name}'", _Later(session, run, data, described=left > 0))
+        deferred.add(f"the data '{data.name}'", _DeferredRecord(session, run, data, described=left > 0))
 
 
-class _Later:
-    """Describes data if that was not done yet, and stores what belongs to it."""
+class _DeferredRecord:
+    """Describes data that is not described yet, and stores schema and snapshot."""
 
-    def __init__(self, session: Session, run: ActiveRun, data: SeenData, *, described: bool) -> None:
+    def __init__(self, session: Session, run: ActiveRun, data: ObservedData, *, described: bool) -> None:
         self._session = session
         self._run = run
         self._data = data
@@ -92,10 +91,6 @@ class _Later:
             self._run.observe_dataset(kept)
 
 
-def _described(session: Session, run: ActiveRun, data: SeenData) -> Dataset:
+def _described(session: Session, run: ActiveRun, data: ObservedData) -> Dataset:
     seconds = digest_seconds(session)
     return describe_dataset(run.uid, data.value, data.name, context=data.context, seconds=seconds)
-
-
-def _kind(data: SeenData) -> dict[str, Any]:
-    return {"kind": name_of_kind(data.value)}

@@ -1,38 +1,38 @@
-"""What a cell shows while it runs: the end of its text, its warnings, figures and tables."""
+"""Output of a running cell: the tail of its text, its warnings, figures and tables."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import sys
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from mlops_workbench.capture.kernel.notices import notify
 from mlops_workbench.capture.run.figures import ShownFigure, displayed_figures
 from mlops_workbench.capture.run.tables import ShownTable, is_shown_table
 
-#: Characters that are kept.
+#: Number of characters of the tail.
 TAIL = 32 * 1024
-#: Key in the metadata of what the workbench itself shows, so that it can be told from the user's.
+#: Key in the metadata of displays of the workbench itself.
 OWN = "mlops_workbench"
 _MAX_FIGURES = 50
 _MAX_FIGURE_BYTES = 64 << 20
 _MAX_TABLES = 20
 _MAX_WARNINGS = 50
-#: As Python's `warnings.formatwarning` writes it.
+#: Format of Python's `warnings.formatwarning`.
 _WARNING = re.compile(r"^\S.*?:\d+: (\w*Warning): (.*)$", re.MULTILINE)
-#: Where IPython holds the very object that it is about to show.
-_SHOWING = {("IPython.core.display_functions", "display"): "obj", ("IPython.core.displayhook", "__call__"): "result"}
+#: Functions of IPython and their variable with the displayed object.
+_DISPLAYING = {("IPython.core.display_functions", "display"): "obj", ("IPython.core.displayhook", "__call__"): "result"}
 
 
 class OutputTail:
-    """Listens to stdout, stderr and displays while a cell runs, and changes nothing of what is shown.
+    """Records stdout, stderr and displays of a running cell without changing them.
 
-    stdout and stderr are replaced by writers that pass everything on: a kernel's streams have no hook that
-    sees text before it leaves. Displays are seen through the kernel's own hooks.
+    stdout and stderr are replaced by writers that forward everything, since the streams of a kernel have no hooks.
+    Displays are recorded by hooks of the kernel.
 
     Parameters
     ----------
@@ -42,15 +42,15 @@ class OutputTail:
     Attributes
     ----------
     figures : list of ShownFigure
-        Figures, in the order in which they were shown.
+        Displayed figures in their order.
     tables : list of ShownTable
-        Tables, with the values that they had when they were shown.
+        Displayed tables with their values at that time.
     warnings : dict
-        Kind and first line of each distinct warning, and how often it was shown.
+        Kind and first line of each distinct warning, and its number of occurrences.
     """
 
     def __init__(self, shell: Any) -> None:
-        # Threads of a cell print too; reentrant, because a finaliser may print in the middle of a print.
+        # Threads of a cell may print; reentrant, because a finalizer may print during a print.
         self._lock = threading.RLock()
         self._pid = os.getpid()
         self._pieces: deque[str] = deque()
@@ -64,42 +64,42 @@ class OutputTail:
         self.warnings: dict[str, int] = {}
 
     def start(self) -> None:
-        """Begin to listen."""
-        for name, heard in (("stdout", self._heard), ("stderr", self._heard_error)):
+        """Start recording."""
+        for name, on_text in (("stdout", self._add_text), ("stderr", self._add_error_text)):
             if (stream := getattr(sys, name, None)) is not None:
-                self._streams[name] = _Tee(stream, heard)
+                self._streams[name] = _Tee(stream, on_text)
                 setattr(sys, name, self._streams[name])
         publishers: list[Any] = [getattr(self._shell, name, None) for name in ("display_pub", "displayhook")]
         for publisher in publishers:
             if hasattr(publisher, "register_hook") and hasattr(publisher, "unregister_hook"):
-                publisher.register_hook(self._shown)
+                publisher.register_hook(self._on_display)
                 self._hooked.append(publisher)
 
     def stop(self) -> None:
-        """Listen no more; what somebody else put in place of a stream meanwhile stays."""
+        """Stop recording; streams that other code has replaced meanwhile are kept."""
         for name, tee in self._streams.items():
             if getattr(sys, name, None) is tee:
                 setattr(sys, name, tee.stream)
-            tee.rest()
+            tee.forward_only()
         for publisher in self._hooked:
-            publisher.unregister_hook(self._shown)
+            publisher.unregister_hook(self._on_display)
         self._hooked.clear()
 
-    def let_go(self) -> None:
-        """Forget the figures and tables: they, and what they show, may be large."""
+    def clear_displays(self) -> None:
+        """Release the figures and tables, which may be large."""
         self.figures = []
         self.tables = []
 
     def text(self) -> str:
-        """The tail of the text, with lines that were overwritten (progress bars) as they ended up."""
+        """Return the tail of the text; of overwritten lines (progress bars) only the last state."""
         with self._lock:
-            heard = "".join(self._pieces)
-        lines = heard[-TAIL:].replace("\r\n", "\n").split("\n")
+            text = "".join(self._pieces)
+        lines = text[-TAIL:].replace("\r\n", "\n").split("\n")
         return "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in lines)
 
-    def _heard(self, text: str) -> None:
+    def _add_text(self, text: str) -> None:
         if self._pid != os.getpid():
-            # What a forked child prints is not kept, and the lock may have been taken when it was forked.
+            # The output of a forked child is not recorded, and its lock may be locked.
             return
         with self._lock:
             self._pieces.append(text[-TAIL:])
@@ -107,8 +107,8 @@ class OutputTail:
             while self._length - len(self._pieces[0]) >= TAIL:
                 self._length -= len(self._pieces.popleft())
 
-    def _heard_error(self, text: str) -> None:
-        self._heard(text)
+    def _add_error_text(self, text: str) -> None:
+        self._add_text(text)
         if "Warning: " in text and self._pid == os.getpid():
             for kind, line in _WARNING.findall(text[:TAIL]):
                 warning = f"{kind}: {line.strip()[:300]}"
@@ -116,14 +116,15 @@ class OutputTail:
                     if warning in self.warnings or len(self.warnings) < _MAX_WARNINGS:
                         self.warnings[warning] = self.warnings.get(warning, 0) + 1
 
-    def _shown(self, message: dict[str, Any]) -> dict[str, Any]:
-        # A hook in the path of the user's own display: whatever it meets, the message goes on.
-        with contextlib.suppress(Exception):
+    def _on_display(self, message: dict[str, Any]) -> dict[str, Any]:
+        try:
             content = message.get("content", {})
             bundle = content.get("data")
             own = OWN in (content.get("metadata") or {})
             if message.get("msg_type") != "update_display_data" and isinstance(bundle, Mapping) and not own:
-                self._keep(bundle, _object_shown())
+                self._keep(bundle, _displayed_object())
+        except Exception as error:  # noqa: BLE001 the display of the user's objects must not fail
+            notify(f"an output of this cell could not be recorded ({type(error).__name__}: {error})", once="output")
         return message
 
     def _keep(self, bundle: Mapping[str, Any], source: Any) -> None:
@@ -138,21 +139,21 @@ class OutputTail:
 
 
 class _Tee:
-    """A text stream that tells what is written to it, and otherwise is the stream behind it."""
+    """A text stream that reports written text, and otherwise behaves like the wrapped stream."""
 
-    def __init__(self, stream: Any, heard: Any) -> None:
+    def __init__(self, stream: Any, on_text: Callable[[str], object]) -> None:
         self.stream = stream
-        self._heard = heard
+        self._on_text: Callable[[str], object] | None = on_text
 
     def write(self, text: str) -> Any:
         written = self.stream.write(text)
-        if isinstance(text, str):
-            self._heard(text)
+        if self._on_text is not None and isinstance(text, str):
+            self._on_text(text)
         return written
 
-    def rest(self) -> None:
-        """Only pass on from now: a log handler, or a default argument, made in the cell may write here for ever."""
-        self._heard = _nothing
+    def forward_only(self) -> None:
+        """Stop reporting; a log handler created in the cell may use this stream later."""
+        self._on_text = None
 
     def writelines(self, lines: Any) -> None:
         for line in lines:
@@ -165,22 +166,18 @@ class _Tee:
         return iter(self.stream)
 
 
-def _nothing(text: str) -> None:
-    """Nobody listens any more."""
+def _displayed_object() -> Any:
+    """Return the displayed object, or None if it is unknown.
 
-
-def _object_shown() -> Any:
-    """The object that is being shown; None when it is shown in a way that is not known.
-
-    The message holds a table as a page of its first and last rows with rounded numbers; the object itself is only
-    in the frames of IPython that lead here.
+    The message contains only the first and last rows of a table with rounded numbers; the object itself is in the
+    calling frames of IPython.
     """
     frame = sys._getframe(2)
     for _ in range(12):
         frame = frame.f_back  # type: ignore[assignment]
         if frame is None:
             return None
-        local = _SHOWING.get((frame.f_globals.get("__name__", ""), frame.f_code.co_name))
+        local = _DISPLAYING.get((frame.f_globals.get("__name__", ""), frame.f_code.co_name))
         if local is not None:
             return frame.f_locals.get(local)
     return None

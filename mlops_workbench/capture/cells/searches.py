@@ -1,4 +1,4 @@
-"""A search over settings as a run with a child for each candidate."""
+"""Recording of parameter searches with a child run for each candidate."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mlops_workbench.capture.run.active import ActiveRun
     from mlops_workbench.capture.session.session import Session
 
-#: Candidates that become runs.
+#: Largest number of candidates that become runs.
 MAX_CHILDREN = 500
 _SPLIT = re.compile(r"split(\d+)_(.+)")
 _KEPT = ("mean_", "std_", "rank_")
@@ -27,14 +27,14 @@ _SETTINGS = ("iter", "n_resources")
 
 
 class Search:
-    """What a fitted search tells: candidates, their scores, the best one.
+    """Candidates and scores of a fitted search.
 
     Parameters
     ----------
     name : str
         Its variable.
     search : estimator
-        With ``cv_results_``.
+        A search with ``cv_results_``.
     """
 
     def __init__(self, name: str, search: Any) -> None:
@@ -44,18 +44,18 @@ class Search:
         self._search = search
 
     def best_params(self) -> dict[str, Any]:
-        """Settings of the best candidate, ``best__`` in front."""
+        """Return the settings of the best candidate with the prefix ``best__``."""
         best = getattr(self._search, "best_params_", None) or {}
         return {f"best__{name}": _setting(value) for name, value in best.items()}
 
     def best_metrics(self) -> dict[str, float | int]:
-        """Score of the best candidate, and how many there were."""
+        """Return the score of the best candidate, and the number of candidates."""
         found: dict[str, float | int] = {"candidates": len(self.candidates)}
         score = number(getattr(self._search, "best_score_", None))
         return {"best_score": score, **found} if score is not None else found
 
     def order(self) -> list[int]:
-        """Candidates that become runs: all, or the best ranked ones, in the order in which they were tried."""
+        """Return the indices of the candidates that become runs: all, or the best ranked ones."""
         count = len(self.candidates)
         ranks = next((self.results[name] for name in self.results if name.startswith("rank_")), None)
         if count <= MAX_CHILDREN or ranks is None:
@@ -63,12 +63,12 @@ class Search:
         return sorted(sorted(range(count), key=lambda i: (int(ranks[i]), i))[:MAX_CHILDREN])
 
     def params(self, i: int) -> dict[str, Any]:
-        """Settings of a candidate."""
+        """Return the settings of a candidate."""
         found = {name: _setting(value) for name, value in self.candidates[i].items()}
         return found | {name: int(self.results[name][i]) for name in _SETTINGS if name in self.results}
 
     def metrics(self, i: int) -> tuple[dict[str, float | int], dict[int, dict[str, float | int]]]:
-        """Means, deviations, times and rank of a candidate; and its scores split by split."""
+        """Return means, standard deviations, times and rank of a candidate, and its scores by split."""
         single: dict[str, float | int] = {}
         splits: dict[int, dict[str, float | int]] = {}
         for name, column in self.results.items():
@@ -82,7 +82,7 @@ class Search:
         return single, splits
 
     def seconds(self, i: int) -> float:
-        """How long a candidate took: fitting and scoring, all splits together."""
+        """Return the time of fitting and scoring a candidate in all splits."""
         splits = len({match[1] for name in self.results if (match := _SPLIT.match(name))}) or 1
         found = [
             number(self.results[name][i]) or 0.0
@@ -93,28 +93,28 @@ class Search:
         return total if math.isfinite(total) and total > 0 else 0.0
 
     def table(self) -> Table:
-        """All of ``cv_results_``."""
+        """Return ``cv_results_`` as a table."""
         columns = {name: column for name, column in self.results.items() if not name.startswith("param_")}
         columns["params"] = [{name: _setting(value) for name, value in one.items()} for one in self.candidates]
         return read_table(columns)
 
 
 def record_candidates(session: Session, parent: ActiveRun, search: Search, *, alone: bool) -> None:
-    """Record each candidate of a search as a run, child of the run in which the search was fitted.
+    """Record each candidate of a search as a child of the run in which the search was fitted.
 
-    The library tells how long a candidate took and not when: the children share the parent's time in the order in
-    which they were tried, each as much as it took.
+    The library reports the duration of a candidate and not its start: the time of the parent is divided among the
+    children in their order, in proportion to their durations.
 
     Parameters
     ----------
     session : Session
-        Where to.
+        Recorder.
     parent : ActiveRun
-        The run, which has ended.
+        The ended run.
     search : Search
         The search.
     alone : bool
-        It is the only one of its run, and need not be named.
+        Whether it is the only search of its run, so that names do not include it.
     """
     chosen = search.order()
     seconds = [search.seconds(i) for i in range(len(search.candidates))]
@@ -130,8 +130,8 @@ def record_candidates(session: Session, parent: ActiveRun, search: Search, *, al
         _record(session, parent, f"{prefix}/{i + 1}", search, i, *starts[i])
     parent.put_table(search.table(), "cv_results" if alone else f"cv_results/{_file(search.name)}")
     if len(chosen) < len(search.candidates):
-        told = f"{len(chosen)} of {len(search.candidates)}, the best ranked; all are in the table cv_results"
-        parent.tag({SEARCH_CANDIDATES: told})
+        text = f"the best {len(chosen)} of {len(search.candidates)}; the table cv_results contains all"
+        parent.tag({SEARCH_CANDIDATES: text})
 
 
 def _record(session: Session, parent: ActiveRun, name: str, search: Search, i: int, start_ms: int, end_ms: int) -> None:
@@ -157,7 +157,7 @@ def _record(session: Session, parent: ActiveRun, name: str, search: Search, i: i
 
 
 def _setting(value: Any) -> Any:
-    """A setting; an estimator among the candidates by its class."""
+    """Return a setting as a plain value; an estimator as the name of its class."""
     return type(value).__name__ if is_part(value) else bounded(value)
 
 

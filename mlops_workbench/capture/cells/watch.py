@@ -1,4 +1,4 @@
-"""What is done before and after every cell."""
+"""Hooks before and after every cell."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ from mlops_workbench.capture.session.session import Session
 
 
 class CellObserver(Protocol):
-    """Somebody who looks at every execution; whatever it raises is told and goes no further."""
+    """Observer of every execution, whose errors are reported and not raised."""
 
-    #: What it observes, for the message when it fails.
+    #: What it observes, for the error message.
     what: str
 
     def before(self, execution: Execution) -> None:
-        """A cell is about to run."""
+        """Called before a cell runs."""
 
     def after(self, execution: Execution) -> None:
-        """A cell has run; its run, if it has one, is ended already."""
+        """Called after a cell has run and its run, if it has one, has ended."""
 
 
 @dataclass(frozen=True)
 class CellOptions:
-    """How a cell wants to be tracked.
+    """Options for tracking a cell.
 
     Attributes
     ----------
     name : str
         Name of the run, empty for one made from its id.
     tags, params : mapping
-        Tags and parameters to begin with.
+        Initial tags and parameters.
     nested : bool
-        Make it a child of the run that is active.
+        Whether it is a child of the active run.
     numbered : bool
-        Add the end of its id to the name if a run of this session has that name already.
+        Whether the end of its id is added to a name that another run of this session has.
     """
 
     name: str = ""
@@ -54,39 +54,39 @@ class CellOptions:
 
 
 class CellWatch:
-    """Watches the cells of an IPython session.
+    """Tracks cells of an IPython session and calls the observers.
 
     Parameters
     ----------
     shell : InteractiveShell
         The IPython session.
     session : Session
-        Where runs are recorded.
+        Recorder.
     show : callable
         Shows the run of a cell that has just ended.
 
     Attributes
     ----------
     observers : list of CellObserver
-        Who looks at every execution, in this order; before a cell and after it.
+        Called in this order, before a cell and after it.
     deferred : DeferredWork
-        Work that waits for the reply.
+        Queue of work after the reply.
     """
 
     def __init__(self, shell: Any, session: Session, show: Callable[[CellRun], None]) -> None:
         self.session = session
         self.observers: list[CellObserver] = []
         self.deferred = DeferredWork(shell)
-        # A kernel may be told to end before it was idle for a moment.
+        # A kernel may end before it was idle.
         session.closing.append(self.deferred.flush)
         self._shell = shell
         self._show = show
-        # Subshells of a kernel execute cells in threads of their own.
+        # Subshells of a kernel execute cells in their own threads.
         self._local = threading.local()
         self._cells: dict[str, CellRun] = {}
 
     def before(self, info: Any) -> None:
-        """A cell begins."""
+        """Handle the start of a cell."""
         self.deferred.begin_cell()
         execution = Execution(self._shell, info, getattr(info, "raw_cell", "") or "")
         self._executions().append(execution)
@@ -94,7 +94,7 @@ class CellWatch:
             quietly(observer.what, lambda observer=observer: observer.before(execution))
 
     def after(self, result: Any = None) -> Execution | None:
-        """A cell ended; gives its execution, None when it was not seen to begin."""
+        """Handle the end of a cell and return its execution, None when its start was not observed."""
         execution = self._take(result)
         if execution is None:
             return None
@@ -103,39 +103,39 @@ class CellWatch:
             self._end(cell, execution.error)
         for observer in self.observers:
             quietly(observer.what, lambda observer=observer: observer.after(execution))
-        # Its traceback holds the variables of every function on the way.
+        # Its traceback refers to the variables of all functions in it.
         execution.error = None
         return execution
 
     def under_way(self) -> bool:
-        """Whether a cell is under way in this thread."""
+        """Whether a cell is running in this thread."""
         return bool(self._executions())
 
     def current(self) -> Execution:
-        """The execution that is under way in this thread."""
+        """Return the running execution of this thread."""
         executions = self._executions()
         if not executions:
-            # The extension was loaded by this very cell, after its beginning was announced.
+            # This cell loaded the extension, after the event of its start.
             executions.append(Execution(self._shell, None, cell_source()))
         return executions[-1]
 
     def track(self, options: CellOptions, execution: Execution | None = None) -> None:
-        """Make an execution (by default the one under way) a run; a second time does nothing."""
+        """Start a run for an execution, by default the running one, unless it has a run."""
         execution = execution or self.current()
         if execution.run is not None:
             return
         try:
             cell = self._cells[execution.uid] = self._begin(execution, options)
             execution.run = cell.run
-        except Exception as error:  # noqa: BLE001 this runs in the user's cell, which goes on without us
+        except Exception as error:  # noqa: BLE001 the user's cell must run in any case
             notify(f"this cell could not be tracked ({type(error).__name__}: {error})")
 
     def _begin(self, execution: Execution, options: CellOptions) -> CellRun:
-        around = self.session.current_run()
-        # In a pipeline's stage every run belongs to the stage.
-        parent = around if around is not None and (options.nested or around.joined) else None
+        active = self.session.current_run()
+        # In the stage of a pipeline, every run is a child of the stage.
+        parent = active if active is not None and (options.nested or active.joined) else None
         if options.nested and parent is None:
-            notify("%%track --nested: no run is active, so this one has no parent")
+            notify("%%track --nested: no run is active, so this run has no parent")
         run = self.session.start_run(
             options.name,
             numbered=options.numbered,
@@ -152,7 +152,7 @@ class CellWatch:
             cell = CellRun(self.session, run, execution, OutputTail(self._shell), self.deferred)
             cell.begin()
         except BaseException as error:
-            # An interrupt: the cell will not run, and nobody else knows its run.
+            # An interrupt: the cell will not run, and the caller cannot end its run.
             run.end("KILLED", error=error)
             raise
         return cell
@@ -167,7 +167,6 @@ class CellWatch:
                 quietly("its end", lambda error=problem: cell.run.end("KILLED", error=error))
             if not isinstance(problem, Exception):
                 raise
-            # This runs in the user's cell, which is done.
             notify(f"the end of this run could not be recorded ({type(problem).__name__}: {problem})")
 
     def _executions(self) -> list[Execution]:
@@ -186,7 +185,7 @@ class CellWatch:
         if not executions:
             return None
         top = executions[-1].info
-        # An interrupted cell comes with no result, or with one made anew.
+        # An interrupted cell has no result, or a new one without info.
         if info is None or top is None or info.raw_cell == top.raw_cell:
             return executions.pop()
         return None
@@ -195,5 +194,5 @@ class CellWatch:
 def _error(result: Any) -> BaseException | None:
     if result is not None:
         return result.error_before_exec or result.error_in_exec  # type: ignore[no-any-return]
-    # IPython gives no result for an `await` that was interrupted; the exception is on its way.
+    # IPython has no result for an interrupted `await`; its exception is being handled.
     return sys.exc_info()[1] or KeyboardInterrupt()

@@ -1,1 +1,1 @@
-"""What a cell shows of its run, from its syntax tree and the names it left: pure, and nothing is patched."""
+"""Observation of a cell's run from its syntax tree and the namespace, without patching libraries."""

@@ -1,4 +1,4 @@
-"""Data that went into a call: the expression, and its value as far as it can be known afterwards."""
+"""Data passed to a call: the expression, and its value if it can be determined after the cell."""
 
 from __future__ import annotations
 
@@ -13,28 +13,16 @@ from mlops_workbench.capture.observe.scope import Names, resolve
 from mlops_workbench.core.members import has, is_a
 from mlops_workbench.data.tables.tensors import is_feed, readable
 
-#: Cells of a table up to which a selection is made again: some tens of milliseconds.
+#: Largest number of cells of a table from which a selection is repeated; it takes some tens of milliseconds.
 _MAX_CELLS = 1 << 25
 _QUICK_CELLS = 1 << 17
 _LIBRARIES = {"pandas", "numpy", "polars", "scipy", "pyarrow", "geopandas"}
-#: Methods that leave their table as it is, and cost no more than a copy.
+#: Methods that do not change their table and cost no more than a copy.
 _PURE = {
     *("drop", "to_numpy", "ravel", "flatten", "astype", "copy", "head", "tail", "isin", "isna", "isnull", "notna"),
     *("notnull", "reset_index", "to_frame", "squeeze", "reshape", "select_dtypes", "filter", "between", "tocsr"),
-    *(
-        "to_pandas",
-        "set_index",
-        "select",
-        "to_series",
-        "toarray",
-        "dropna",
-        "fillna",
-        "eq",
-        "ne",
-        "gt",
-        "lt",
-        "transpose",
-    ),
+    *("to_pandas", "set_index", "select", "to_series", "toarray", "dropna", "fillna", "eq", "ne", "gt", "lt"),
+    "transpose",
 }
 _ATTRIBUTES = {"values", "T", "array", "index"}
 _COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
@@ -53,7 +41,7 @@ _JOINED: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
 
 
 class NamedData:
-    """Data and the expression it was given as.
+    """Data and its expression.
 
     Parameters
     ----------
@@ -62,13 +50,13 @@ class NamedData:
     node : ast.expr
         Its syntax tree.
     names : mapping
-        The namespace after the cell ran.
+        The namespace after the cell.
     context : str, default="training"
-        What it was used for: ``training``, ``validation``, ``test``, ``cross-validation``.
+        Use of the data: ``training``, ``validation``, ``test``, ``cross-validation``.
     role : {"X", "y"}, default="X"
         Inputs or target.
     changed : bool, default=False
-        A name in it was bound to something else since, so that its value is not known any more.
+        Whether the cell changed a name in it later, so that the value is unknown.
     """
 
     def __init__(
@@ -89,12 +77,12 @@ class NamedData:
 
     @property
     def known(self) -> bool:
-        """Whether its value may be known."""
+        """Whether its value can be determined."""
         return not self._changed
 
     @property
     def quick(self) -> bool:
-        """Whether to learn its value costs next to nothing: it has a name, or is selected from small tables."""
+        """Whether its value is a name, or a selection from small tables."""
         if isinstance(self._node, ast.Name):
             return True
         used = (self._names.get(part.id) for part in ast.walk(self._node) if isinstance(part, ast.Name))
@@ -102,14 +90,14 @@ class NamedData:
 
     @cached_property
     def value(self) -> Any:
-        """The data, None when it is not known; looked up, or selected again, when it is first asked for."""
+        """The data, looked up or selected again at first access; None when it is unknown."""
         if self._changed:
             return None
         return readable(evaluate(self._node, self._names))
 
 
 def is_data(value: Any) -> bool:
-    """Whether it can be data: a table, an array, a sparse matrix, a list of rows, tensors and what holds them."""
+    """Whether it can be data: a table, an array, a sparse matrix, a list of rows, a tensor, dataset or loader."""
     if type(value) in (list, tuple) or is_a(value, (list, tuple)):
         return len(value) > 0
     if is_feed(value):
@@ -118,15 +106,15 @@ def is_data(value: Any) -> bool:
 
 
 def evaluate(node: ast.expr, names: Names) -> Any:
-    """Data that an expression selects from tables; None when it does anything else or costs too much.
+    """Return the data that an expression selects from tables; None for other or slow expressions.
 
-    Names are looked up; columns and rows selected; values compared; and methods called that leave a table as it
-    is, such as ``drop``. Functions of the user are never called.
+    Names are looked up, columns and rows selected, values compared, and methods called that do not change a table,
+    such as ``drop``. Functions of the user are never called.
     """
     try:
         value = _value(node, names)
         return value if is_data(value) else None
-    except Exception:  # noqa: BLE001 a column that is gone by now, a comparison that is none: it stays unknown
+    except Exception:  # noqa: BLE001 a deleted column, an invalid comparison: the value is unknown
         return None
 
 
@@ -141,7 +129,7 @@ def _value(node: ast.expr, names: Names) -> Any:
         return _table(owner, names)[_argument(node.slice, names)]
     if isinstance(node, ast.Attribute):
         table = _table(node.value, names)
-        # ``df.age`` is a column; any other attribute may be computed by somebody's code.
+        # ``df.age`` is a column; other attributes may run user code.
         column = node.attr in getattr(table, "columns", ())
         return getattr(table, node.attr) if column or node.attr in _ATTRIBUTES else None
     if isinstance(node, ast.Call):
@@ -169,27 +157,24 @@ def _called(node: ast.Call, names: Names) -> Any:
 
 
 def _table(node: ast.expr, names: Names) -> Any:
-    """Value of an expression, which must be a table of a known library and of moderate size.
+    """Return the value of an expression, which must be a table of a known library.
 
     Raises
     ------
     ValueError
-        It is not.
+        It is not a table, or too large.
     """
     value = _value(node, names)
     shape = value.shape if type(value).__module__.partition(".")[0] in _LIBRARIES and has(value, "shape") else ()
     if not shape:
-        raise ValueError("no table")
-    cells = 1
-    for side in shape:
-        cells *= side
-    if cells > _MAX_CELLS:
-        raise ValueError("too large to be selected from again")
+        raise ValueError("not a table")
+    if math.prod(shape) > _MAX_CELLS:
+        raise ValueError("too large for another selection")
     return value
 
 
 def _argument(node: ast.expr, names: Names) -> Any:
-    """Labels, numbers, ranges, types, lists of these, masks and indices.
+    """Return labels, numbers, ranges, types, lists of these, masks or indices.
 
     Raises
     ------
@@ -212,11 +197,11 @@ def _argument(node: ast.expr, names: Names) -> Any:
         left, right = _argument(node.left, names), _argument(node.right, names)
         if type(left) is type(right) and type(left) in (int, str, list, tuple):
             return left + right
-        raise ValueError("no choice of rows or columns")
+        raise ValueError("not a selection of rows or columns")
     if isinstance(node, ast.Name) and node.id in ("float", "int", "str", "bool") and node.id not in names:
         return {"float": float, "int": int, "str": str, "bool": bool}[node.id]
     value = _value(node, names)
     plain = is_a(value, (str, int, float, slice, list, tuple, type))
     if not plain and not has(value, "dtype") and not has(value, "isoformat"):
-        raise ValueError("no choice of rows or columns")
+        raise ValueError("not a selection of rows or columns")
     return value

@@ -1,4 +1,4 @@
-"""Estimators and models: what they are, and which of them a cell built."""
+"""Recognition of estimators and models, and those that a cell built."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mlops_workbench.core.members import has, is_a, own
 
 
 def is_estimator(value: Any) -> bool:
-    """Whether it has settings and can be fitted: scikit-learn's estimators and those made in their likeness."""
+    """Whether it has settings and can be fitted, like estimators of scikit-learn."""
     if value is None or is_a(value, type):
         return False
     base = getattr(sys.modules.get("sklearn.base"), "BaseEstimator", None)
@@ -22,34 +22,34 @@ def is_estimator(value: Any) -> bool:
 
 
 def is_model(value: Any) -> bool:
-    """Whether it is something that learns and predicts, of whatever library; a pure transformer is none."""
+    """Whether it can be fitted and predicts, in any library; a transformer does not."""
     if value is None or is_a(value, type):
         return False
     kind = type(value)
     if is_fitted_result(value):
         return True
     if _predicts(kind) and _method(kind, "fit"):
-        # The methods of a pipeline or a search are there only when those of the estimator in it are.
+        # The methods of a pipeline or a search depend on the estimator in it.
         inner = final_estimator(value)
         return True if inner is value else _predicts(type(inner))
     return False
 
 
 def is_model_class(value: Any) -> bool:
-    """Whether it is a class whose instances learn and predict."""
+    """Whether it is a class whose instances can be fitted and predict."""
     return isinstance(value, type) and _predicts(value) and _method(value, "fit")
 
 
 def is_fitted_result(value: Any) -> bool:
-    """Whether it is what another object's ``fit`` or a function ``train`` gave: it predicts and cannot be fitted."""
+    """Whether it is the result of another object's ``fit`` or of ``train``: it predicts but cannot be fitted."""
     kind = type(value)
     root = kind.__module__.partition(".")[0]
-    # The results of statsmodels are wrapped, and have their methods as instances only.
+    # Results of statsmodels are wrapped: only instances have the methods.
     return root in ("statsmodels", "xgboost", "lightgbm", "catboost", "linearmodels") and hasattr(value, "predict")
 
 
 def final_estimator(value: Any) -> Any:
-    """The last step of a pipeline and the estimator in a search; anything else is its own."""
+    """Return the last step of a pipeline or the estimator in a search; other objects unchanged."""
     for _ in range(8):
         steps = own(value).get("steps")
         inner = own(value).get("estimator") if has(value, "get_params") else None
@@ -63,12 +63,12 @@ def final_estimator(value: Any) -> Any:
 
 
 def is_search(value: Any) -> bool:
-    """Whether it has tried candidates: a fitted ``GridSearchCV`` or its kin."""
+    """Whether it is a fitted search with candidates, such as ``GridSearchCV``."""
     return is_estimator(value) and type(own(value).get("cv_results_")) is dict
 
 
 def is_fitted(value: Any) -> bool:
-    """Whether an estimator has learned: it has attributes with a trailing underscore, or a step that has."""
+    """Whether an estimator is fitted: it, or a step of it, has attributes with a trailing underscore."""
     attributes = own(value)
     if any(name.endswith("_") and not name.endswith("__") for name in attributes):
         return True
@@ -77,9 +77,9 @@ def is_fitted(value: Any) -> bool:
 
 
 def built_estimators(tree: ast.Module | None, names: Names, before: Before | None = None) -> list[tuple[str, Any]]:
-    """Variables that the cell assigned and that hold new estimators, in the order of the source.
+    """Return the new estimators in variables that the cell assigned, in source order.
 
-    Estimators in a new list or dict are named by their place in it: ``models['forest']``.
+    Estimators in a list or dict are named by their key: ``models['forest']``.
     """
     before = before or Before()
     found: dict[str, Any] = {}
@@ -98,7 +98,7 @@ def built_estimators(tree: ast.Module | None, names: Names, before: Before | Non
 
 
 def outermost(estimators: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
-    """Leave out estimators that are a part of another one (steps of a pipeline), and second names of one."""
+    """Remove estimators that are a part of another one (steps of a pipeline), and duplicates."""
     inside: set[int] = set()
     for _, estimator in estimators:
         if is_estimator(estimator):
@@ -113,11 +113,11 @@ def outermost(estimators: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
 
 
 def own_params(estimator: Any) -> dict[str, Any]:
-    """``get_params()`` of an estimator; nothing where that fails, as with a class that keeps no such attributes."""
+    """Return ``get_params()`` of an estimator, or an empty dict if it fails."""
     try:
         found = estimator.get_params(deep=True)
         return {name: value for name, value in found.items() if type(name) is str}
-    except Exception:  # noqa: BLE001 code of the user's
+    except Exception:  # noqa: BLE001 code of the user
         return {}
 
 
@@ -127,7 +127,7 @@ def is_part(value: Any) -> bool:
 
 
 def parts_of(estimator: Any) -> list[Any]:
-    """An estimator, the estimators among its settings, and the best one of a search."""
+    """Return an estimator, the estimators among its settings, and the best one of a search."""
     parts = [estimator]
     parts += [value for value in own_params(estimator).values() if is_part(value)]
     best = own(estimator).get("best_estimator_")

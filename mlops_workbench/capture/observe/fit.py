@@ -1,4 +1,4 @@
-"""Calls that fit and use models in a cell: which model, on which data."""
+"""Calls in a cell that fit and use models, with their data."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ _VALIDATION = re.compile(r"(^|_|\b)(val|valid|validation|dev|eval)(_|\b|$|[A-Z])
 
 @dataclass(frozen=True)
 class CellFit:
-    """A model that was fitted.
+    """A fitted model.
 
     Attributes
     ----------
     name : str
-        Its variable, or the expression it was found by.
+        Its variable or expression.
     model : object
         The model.
     X, y : NamedData or None
-        What it was fitted on, as far as the source tells.
+        Training data, if it is in the source.
     settings : dict
         Literal keyword arguments of ``fit``.
     result : str
-        Variable that ``fit`` was assigned to, when that is not the model itself (the history of a network).
+        Variable of the result of ``fit``, if that is not the model (the history of a network).
     trainer : object
-        What was told to fit the model, when that is not the model itself.
+        Object whose ``fit`` was called, if that is not the model.
     """
 
     name: str
@@ -62,14 +62,14 @@ class CellFit:
 
 @dataclass
 class CellUse:
-    """What a cell fitted and used.
+    """Fitted models and used data of a cell.
 
     Attributes
     ----------
     fits : list of CellFit
-        In order of the source, the last one of each model; transformers before models.
+        The last fit of each model in source order; transformers before models.
     data : list of NamedData
-        Data in order of the source, that which models were fitted on first; each expression once.
+        Data in source order, training data first; each expression once.
     """
 
     fits: list[CellFit] = field(default_factory=list)
@@ -77,27 +77,27 @@ class CellUse:
 
 
 def cell_fits(tree: ast.Module | None, names: Names) -> list[CellFit]:
-    """Fits of estimators in a cell; see `cell_use`."""
+    """Return the fits of estimators in a cell; see `cell_use`."""
     return cell_use(tree, names).fits
 
 
 def fitted_elsewhere(tree: ast.Module | None, names: Names, before: Before, fits: list[CellFit]) -> list[CellFit]:
-    """Models that a cell assigned and that were fitted out of its sight, by a function or in another process."""
+    """Return models that a cell assigned and that were fitted in a function or in another process."""
     built = [(name, value) for name, value in built_estimators(tree, names, before) if is_fitted(value)]
     if not built:
         return []
     known = {id(fit.model) for fit in fits}
-    # A second name for a model of an earlier cell is no new model.
+    # Another name for a model of an earlier cell is not a new model.
     bound = {name for here in code_of(tree) for name in here.bound}
     known |= {id(value) for name, value in names.items() if name not in bound and not name.startswith("_")}
     return [CellFit(name, value) for name, value in outermost(built) if id(value) not in known and is_model(value)]
 
 
 def cell_use(tree: ast.Module | None, names: Names) -> CellUse:
-    """Fits of models in a cell's own scope, and the data that went into fitting, scoring and predicting.
+    """Return the fits of models in a cell's scope, and the data of fitting, scoring and predicting.
 
-    The model is the receiver of the call (``model.fit(X, y)``), each value that the receiver took in a loop, or the
-    variable that the call's result was assigned to (``model = LinearRegression().fit(X, y)``).
+    The model is the receiver of the call (``model.fit(X, y)``), each value of the receiver in a loop, or the
+    variable of the result (``model = LinearRegression().fit(X, y)``).
     """
     if tree is None:
         return CellUse()
@@ -106,7 +106,7 @@ def cell_use(tree: ast.Module | None, names: Names) -> CellUse:
     later: set[str] = set()
     changed = []
     for one in reversed(here):
-        # A name that the statement itself binds is bound after the calls in it.
+        # A statement binds its names after its calls.
         looped = _loop_names(one.statement)
         later |= (one.bound - looped) | one.changed
         changed.append(frozenset(later))
@@ -115,14 +115,14 @@ def cell_use(tree: ast.Module | None, names: Names) -> CellUse:
         reader.read(one, names_changed)
     fits = sorted(reader.fits.values(), key=lambda fit: is_model(fit.model))
     data: dict[str, NamedData] = {}
-    # Of the uses of one expression the first that can be told counts: its name may have been bound anew since.
+    # Of several uses of an expression, prefer those whose value is known, and training.
     for used in sorted(reader.data, key=lambda used: (not used.known, used.context != "training")):
         data.setdefault(used.name, used)
     return CellUse(fits, list(data.values()))
 
 
 class _Reader:
-    """Goes through the calls of a cell."""
+    """Reads the calls of a cell."""
 
     def __init__(self, names: Names) -> None:
         self.fits: dict[int, CellFit] = {}
@@ -165,7 +165,7 @@ class _Reader:
                     models.append((ast.unparse(target), value))
         if not models:
             if isinstance(receiver, ast.Call) and called_name(call) in _FITS:
-                # ``Ridge().fit(X, y).score(X, y)``: the model is gone, its data is not.
+                # ``Ridge().fit(X, y).score(X, y)``: the model was deleted, its data was not.
                 self._used(call, 0, "training", changed)
             return
         settings = {word.arg: word.value.value for word in call.keywords if word.arg and _setting(word.value)}
@@ -185,7 +185,7 @@ class _Reader:
             self.fits[id(model)] = CellFit(variable, model, X, y, settings, result if result != variable else "")
 
     def _built_with(self, built: ast.Call, changed: frozenset[str]) -> dict[str, Any]:
-        """Data that a model was built with, and its formula: ``OLS(y, X).fit()``, ``ols("y ~ x", data=df).fit()``."""
+        """Add the data of a model's constructor and return its formula: ``OLS(y, X)``, ``ols("y ~ x", data=df)``."""
         given = [*built.args, *(word.value for word in built.keywords)]
         for node in given:
             if is_data(resolve(node, self._names)):
@@ -194,7 +194,7 @@ class _Reader:
         return {"formula": texts[0]} if texts and "~" in texts[0] else {}
 
     def _looped(self, here: Placed, changed: frozenset[str]) -> None:
-        """``for x, y in loader: ... loss.backward(); optimizer.step()``."""
+        """Read ``for x, y in loader: ... loss.backward(); optimizer.step()``."""
         feed = fed_from(here, self._names)
         data = None
         if feed is not None:
@@ -202,14 +202,14 @@ class _Reader:
             data = self._given(node, context or self._named(node), "X", changed)
         for name, network in trained_networks(here, self._names):
             known = self.fits.pop(id(network), None)
-            # Epochs go round the loop over the batches.
+            # The loop over epochs contains the loop over batches.
             X = data if data is not None and data.context == "training" else known.X if known else None
             self.fits[id(network)] = CellFit(name, network, X)
 
     def _trained(
         self, call: ast.Call, receiver: ast.expr, node: ast.expr, network: Any, changed: frozenset[str]
     ) -> None:
-        """``trainer.fit(network, train, validation)``."""
+        """Read ``trainer.fit(network, train, validation)``."""
         settings = {word.arg: word.value.value for word in call.keywords if word.arg and _setting(word.value)}
         places = [part for part in call.args if part is not node]
         words = {word.arg or "": word.value for word in call.keywords if word.value is not node}
@@ -239,7 +239,7 @@ class _Reader:
         return X, y
 
     def _wrapped(self, call: ast.Call, changed: frozenset[str]) -> tuple[NamedData | None, NamedData | None]:
-        """Data in ``lgb.train(params, lgb.Dataset(X, y))``."""
+        """Add the data of ``lgb.train(params, lgb.Dataset(X, y))``."""
         for part in call.args:
             if isinstance(part, ast.Call) and called_name(part) in _WRAPPED:
                 nodes = (_argument(part, 0, ("data",)), _argument(part, 1, ("label",)))
@@ -261,7 +261,7 @@ class _Reader:
         return data
 
     def _later(self, node: ast.expr, changed: frozenset[str]) -> None:
-        """``eval_set=[(X_val, y_val)]`` and ``validation_data=(X_val, y_val)``."""
+        """Add the data of ``eval_set=[(X_val, y_val)]`` or ``validation_data=(X_val, y_val)``."""
         pairs = node.elts if isinstance(node, (ast.List, ast.Tuple)) else []
         if pairs and not isinstance(pairs[0], ast.Tuple):
             pairs = [node] if isinstance(node, ast.Tuple) else pairs
@@ -293,13 +293,13 @@ def _argument(call: ast.Call, place: int, words: tuple[str, ...]) -> ast.expr | 
 
 def _can_fit(value: Any, call: ast.Call) -> bool:
     if called_name(call) == "train":
-        # ``train`` of a network only switches its mode; of a library's model it learns.
+        # ``train`` of a network only switches its mode; of other models it fits.
         return is_model(value) or (not isinstance(value, type) and hasattr(type(value), "predict"))
     return is_estimator(value) or is_model(value)
 
 
 def _written_settings(call: ast.Call) -> dict[str, Any]:
-    """Settings in ``xgb.train({"max_depth": 3}, data)``; those that have a name are a parameter of that name."""
+    """Return the settings in ``xgb.train({"max_depth": 3}, data)``."""
     try:
         found = literal(call.args[0]) if call.args else {}
     except ValueError:

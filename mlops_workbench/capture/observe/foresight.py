@@ -1,4 +1,4 @@
-"""Which models a cell is going to fit, told from its source and the namespace before it runs."""
+"""Prediction of the models that a cell will fit, from its source and the namespace."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CROSS = {"cross_val_score", "cross_validate", "cross_val_predict"}
 _TRAINERS = ("xgboost", "lightgbm", "catboost")
 _COPIES = {"clone", "deepcopy", "copy"}
 _PIPELINES = {"make_pipeline", "Pipeline", "make_imb_pipeline"}
-#: Packages of scikit-learn whose classes predict, for a class whose module is not imported yet.
+#: Packages of scikit-learn whose classes predict, for classes that are not imported yet.
 _PREDICTING = {
     *("ensemble", "linear_model", "svm", "tree", "neighbors", "naive_bayes", "neural_network", "gaussian_process"),
     *("cluster", "mixture", "discriminant_analysis", "dummy", "isotonic", "kernel_ridge", "cross_decomposition"),
@@ -32,11 +32,10 @@ _MAX_DEPTH = 12
 
 
 def foreseen_models(tree: ast.Module | None, names: Names) -> list[str]:
-    """Classes of the models that a cell is going to fit, in order of the source, each once.
+    """Return the classes of the models that a cell will fit, in source order, each once.
 
-    A fit is a call of ``fit`` and its kin on something that predicts; a cross-validation; a training loop; and a
-    call of a function of the user's own that does one of these. What only transforms does not count. Nothing is
-    called and nothing imported.
+    A fit is a call of ``fit`` or a similar method of a model (not of a transformer), a cross-validation, a training
+    loop, or a call of a user function that does one of these. Nothing is called and nothing imported.
 
     Parameters
     ----------
@@ -52,13 +51,13 @@ def foreseen_models(tree: ast.Module | None, names: Names) -> list[str]:
 
 
 class _Scope:
-    """Statements of a cell, or of a function that it defines, one after the other."""
+    """Reader of the statements of a cell, or of a function that it defines."""
 
     def __init__(
         self, names: Names, arguments: Mapping[str, list[str]] | None = None, outer: _Scope | None = None
     ) -> None:
         self._names = names
-        # Models that the arguments of a function stand for.
+        # Models passed as arguments of a function.
         self._arguments = dict(arguments or {})
         self._assigned: dict[str, ast.expr] = dict(outer._assigned) if outer else {}
         self._imported: dict[str, tuple[str, str]] = dict(outer._imported) if outer else {}
@@ -104,14 +103,14 @@ class _Scope:
         return self._fitted_by_own(call, loops)
 
     def _fitted_by_own(self, call: ast.Call, loops: tuple[Loop, ...]) -> list[str]:
-        """Models that a function of the user's own fits."""
+        """Return the models that a called user function fits."""
         if isinstance(call.func, ast.Name) and call.func.id in self._defined and self._depth < 4:
             definition = self._defined[call.func.id]
             words = [argument.arg for argument in (*definition.args.posonlyargs, *definition.args.args)]
             given = dict(zip(words, call.args, strict=False))
             given.update({word.arg: word.value for word in call.keywords if word.arg})
-            meant = {name: self.learners(value, loops) for name, value in given.items()}
-            return _Scope(self._names, meant, self).read(placed(definition.body))
+            models = {name: self.learners(value, loops) for name, value in given.items()}
+            return _Scope(self._names, models, self).read(placed(definition.body))
         found = next(iter(candidates(call.func, self._names, loops)), None)
         function = own_function(found) or own_method(call.func, self._names)
         if function is None and isinstance(found, type):
@@ -124,7 +123,7 @@ class _Scope:
         return named or ([function.__name__] if _predicts_too(function) else [])
 
     def learners(self, node: ast.expr, loops: tuple[Loop, ...] = (), depth: int = 0) -> list[str]:
-        """Classes of the models that an expression stands for, none when it stands for something else."""
+        """Return the classes of the models that are values of an expression."""
         if depth > _MAX_DEPTH:
             return []
         if isinstance(node, ast.Name):
@@ -156,7 +155,7 @@ class _Scope:
         return _classes(candidates(node, self._names, loops))
 
     def _among(self, node: ast.expr, loops: tuple[Loop, ...], depth: int) -> list[str]:
-        """Models in a collection that the cell writes down, and in the loops over it."""
+        """Return the models in a collection that the cell creates."""
         if depth > _MAX_DEPTH:
             return []
         if isinstance(node, ast.Name) and node.id in self._assigned:
@@ -218,7 +217,7 @@ class _Scope:
                 self._imported[bound] = (alias.name if alias.asname else bound, "")
 
     def _origin(self, function: ast.expr) -> str:
-        """Dotted name of what an expression means, as the cell's imports and the namespace tell."""
+        """Return the dotted name of an imported or existing object; empty when unknown."""
         if isinstance(function, ast.Attribute):
             owner = self._origin(function.value)
             return f"{owner}.{function.attr}" if owner else ""
@@ -232,7 +231,7 @@ class _Scope:
         return f"{value.__module__}.{value.__name__}" if isinstance(value, type | FunctionType) else ""
 
     def _foreign(self, function: ast.expr) -> list[str]:
-        """A class that the cell itself imports: looked up where it is loaded, else told by its name."""
+        """Return the class that the cell imports if it is a model, judging by its name if it is not loaded."""
         module, _, name = self._origin(function).rpartition(".")
         if not module:
             return []
@@ -245,12 +244,12 @@ class _Scope:
         return [name] if named or (within and not name.endswith(("Transformer", "Embedding"))) else []
 
     def _trains(self, function: ast.expr) -> bool:
-        """Whether it is ``xgboost.train`` or its like."""
+        """Whether it is ``xgboost.train`` or a similar function."""
         origin = self._origin(function)
         return origin.startswith(_TRAINERS) and origin.endswith(".train")
 
     def _trained(self, call: ast.Call, loops: tuple[Loop, ...]) -> list[str]:
-        """Networks that a trainer is given: ``trainer.fit(network, data)``."""
+        """Return the network passed to a trainer: ``trainer.fit(network, data)``."""
         if (given := trainer_of(call, self._names, loops)) is not None:
             return [type(given[1]).__name__]
         node = call.args[0] if call.args else None
@@ -277,7 +276,7 @@ class _Scope:
 
 
 def _classes(values: list[Any]) -> list[str]:
-    """Classes of those values that are models: of a pipeline its last step."""
+    """Return the classes of the models among values; of a pipeline that of its last step."""
     found = []
     for value in values:
         if is_model(value):
@@ -289,7 +288,7 @@ def _classes(values: list[Any]) -> list[str]:
 
 
 def _is_statistical(kind: type) -> bool:
-    """Whether it is a model class of statsmodels or one in its likeness: fitted by a method, no settings."""
+    """Whether it is a model class like those of statsmodels: it has ``fit``, but no settings."""
     return callable(getattr(kind, "fit", None)) and hasattr(kind, "predict") and not hasattr(kind, "get_params")
 
 
@@ -302,7 +301,7 @@ def _fits_something(function: FunctionType) -> bool:
 
 
 def _models_within(function: FunctionType) -> list[str]:
-    """Model classes and models that a function's code names."""
+    """Return the model classes and models in the globals of a function's code."""
     found: list[str] = []
     for code, scope in reached_codes(function):
         loaded = [scope[name] for name in global_names(code) if name in scope]
@@ -314,7 +313,7 @@ def _models_within(function: FunctionType) -> list[str]:
 
 
 def _predicts_too(function: FunctionType) -> bool:
-    """Whether a function that fits what it was given also predicts or scores, or trains step by step."""
+    """Whether a function also predicts, scores, or trains in steps."""
     for code, _ in reached_codes(function):
         used = set(code.co_names)
         if used & {"predict", "predict_proba", "score", "evaluate"} or {"backward", "step"} <= used:

@@ -1,4 +1,4 @@
-"""What a training tells of its epochs: in what ``fit`` gave, or in the model and its trainer afterwards."""
+"""Metrics of epochs in the result of ``fit``, the model or its trainer."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from mlops_workbench.capture.observe.metric_values import number
 from mlops_workbench.capture.observe.scope import Names
 from mlops_workbench.core.members import has, own
 
-#: Attributes in which boosted trees keep the losses on the data they were watched on.
+#: Attributes with the losses of boosted trees on evaluation data.
 _EVALUATIONS = ("evals_result_", "_evals_result")
 _MAX_METRICS = 300
 
 
 def learning_curves(fit: CellFit, names: Names) -> Mapping[str, Any]:
-    """Losses and metrics by name and epoch, empty when the training keeps none.
+    """Return losses and metrics by name and epoch, or an empty mapping.
 
-    Those of the object that ``fit`` returned (``result.history``), of the one that the model keeps
-    (``model.history.history``), or those of data that boosting was watched on.
+    They are those of the result of ``fit`` (``result.history``), of the model (``model.history.history``), or of the
+    evaluation data of boosted trees.
     """
     attributes = own(fit.model)
     for kept in (names.get(fit.result), attributes.get("history")):
@@ -33,11 +33,9 @@ def learning_curves(fit: CellFit, names: Names) -> Mapping[str, Any]:
 
 
 def last_metrics(trainer: Any) -> dict[str, float | int]:
-    """Numbers that a trainer has last told its callbacks (``callback_metrics``)."""
-    if not has(trainer, "callback_metrics"):
+    """Return the last metrics that a trainer passed to its callbacks (``callback_metrics``)."""
+    metrics = trainer.callback_metrics if has(trainer, "callback_metrics") else None
+    if not isinstance(metrics, Mapping) or len(metrics) > _MAX_METRICS:
         return {}
-    told = trainer.callback_metrics
-    if not isinstance(told, Mapping) or len(told) > _MAX_METRICS:
-        return {}
-    found = {str(name): number(value) for name, value in told.items()}
+    found = {str(name): number(value) for name, value in metrics.items()}
     return {name: value for name, value in found.items() if value is not None}

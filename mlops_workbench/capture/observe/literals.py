@@ -1,4 +1,4 @@
-"""Expressions that stand for a value by themselves."""
+"""Values of literal expressions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from mlops_workbench.capture.record.values import plain
 
-#: Characters of a value's text up to which it is kept whole.
+#: Longest text of a value that is not shortened.
 _MAX_TEXT = 2000
 _SHOWN_TEXT = 1000
 _MAX_ITEMS = 100
@@ -28,16 +28,16 @@ _ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
 
 
 def literal(node: ast.expr) -> Any:
-    """Value of a literal: numbers (with their arithmetic), text, containers of literals, and ``dict(a=1)``.
+    """Return the value of a literal: numbers and arithmetic, text, containers of literals, and ``dict(a=1)``.
 
     Raises
     ------
     ValueError
-        It is none.
+        It is not a literal.
     """
     if isinstance(node, ast.Constant):
         if node.value is Ellipsis:
-            raise ValueError("no literal")
+            raise ValueError("not a literal")
         return node.value
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.UAdd)):
         value = _number(literal(node.operand))
@@ -47,13 +47,13 @@ def literal(node: ast.expr) -> Any:
         return values if isinstance(node, ast.List) else tuple(values) if isinstance(node, ast.Tuple) else set(values)
     if isinstance(node, ast.Dict):
         if any(key is None for key in node.keys):
-            raise ValueError("no literal")
+            raise ValueError("not a literal")
         return {
             literal(key): literal(value) for key, value in zip(node.keys, node.values, strict=True) if key is not None
         }
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict" and not node.args:
         if any(word.arg is None for word in node.keywords):
-            raise ValueError("no literal")
+            raise ValueError("not a literal")
         return {str(word.arg): literal(word.value) for word in node.keywords}
     if isinstance(node, ast.BinOp) and type(node.op) in _ARITHMETIC:
         left, right = _number(literal(node.left)), _number(literal(node.right))
@@ -62,12 +62,12 @@ def literal(node: ast.expr) -> Any:
         try:
             return _ARITHMETIC[type(node.op)](left, right)
         except ArithmeticError:
-            raise ValueError("no number") from None
-    raise ValueError("no literal")
+            raise ValueError("not a number") from None
+    raise ValueError("not a literal")
 
 
 def bounded(value: Any) -> Any:
-    """A value as a parameter that can be read: what is long is cut, and says how long it was."""
+    """Return a plain value for a parameter; long values are shortened and give their length."""
     value = plain(value)
     if isinstance(value, str | bytes):
         if len(value) <= _MAX_TEXT:
@@ -88,4 +88,4 @@ def bounded(value: Any) -> Any:
 def _number(value: Any) -> Any:
     if isinstance(value, int | float | complex) and not isinstance(value, bool):
         return value
-    raise ValueError("no number")
+    raise ValueError("not a number")

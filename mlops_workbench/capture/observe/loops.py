@@ -1,4 +1,4 @@
-"""What the variable of a loop stood for, one value after the other."""
+"""Values of the variables of a loop."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _MAX_ELEMENTS = 200
 
 
 def candidates(node: ast.expr, names: Names, loops: Iterable[Loop] = ()) -> list[Any]:
-    """Values that an expression may have stood for: one, or one for each turn of a loop.
+    """Return the possible values of an expression: one, or one for each iteration of a loop.
 
     ``model`` in ``for name, model in models.items()`` is every value of ``models``. Nothing is called, and only
-    plain lists, tuples and dicts are gone through.
+    plain lists, tuples and dicts are iterated.
     """
     loops = tuple(loops)
     if isinstance(node, ast.Name):
@@ -34,7 +34,7 @@ def _one(value: Any) -> list[Any]:
 
 
 def _elements(iterable: ast.expr, names: Names, loops: tuple[Loop, ...]) -> list[Any]:
-    """What iterating over an expression gave, as far as it is plain."""
+    """Return the elements of an iterable expression, if it is a plain container."""
     if isinstance(iterable, (ast.List, ast.Tuple)):
         return [_element(part, names, loops) for part in iterable.elts[:_MAX_ELEMENTS]]
     if isinstance(iterable, ast.Call):
@@ -67,7 +67,7 @@ def _is_progress(function: ast.expr) -> bool:
 
 
 def _path(target: ast.expr, name: str) -> tuple[int, ...] | None:
-    """Where in the element of a loop a name stands: ``(1, 0)`` for ``x`` in ``for i, (x, y) in ...``."""
+    """Return the position of a name in the target of a loop: ``(1, 0)`` for ``x`` in ``for i, (x, y) in ...``."""
     if isinstance(target, ast.Name):
         return () if target.id == name else None
     if isinstance(target, (ast.Tuple, ast.List)):

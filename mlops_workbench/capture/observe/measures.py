@@ -1,4 +1,4 @@
-"""Which expressions are measurements: calls of metrics, scores and cross-validations, and what is made of them."""
+"""Recognition of measurements: calls of metrics, scores and cross-validations, and values derived from them."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from mlops_workbench.capture.observe.own_functions import (
 from mlops_workbench.capture.observe.scope import Loop, Names, Placed, placed
 from mlops_workbench.notebooks.source import called_name, root_name
 
-#: ``metric``: of a function of metrics or a score; ``folds``: of a cross-validation; ``own``: what a function of the
-#: user's own returns, of which only floats count; ``none``: known to be something else.
+#: ``metric``: from a metric function or a score; ``folds``: from a cross-validation; ``own``: returned by a function
+#: of the user, of which only floats are used; ``none``: certainly not a measurement.
 Kind = Literal["metric", "folds", "own", "none"]
 
 _METRICS = ("sklearn.metrics", "imblearn.metrics", "sksurv.metrics", "torchmetrics", "statsmodels.tools.eval_measures")
 _SCORES = {"score", "evaluate"}
 _FOLDS = {"cross_val_score", "cross_validate"}
-#: Attributes of fitted models that are results.
+#: Attributes of fitted models with results.
 _RESULTS = {"best_score_", "oob_score_", "rsquared", "rsquared_adj", "aic", "bic", "llf", "prsquared", "best_score"}
-#: Calls that leave a measurement one.
+#: Calls whose result is a measurement if an argument is one.
 _WRAPPERS = {
     *("float", "int", "round", "abs", "sqrt", "mean", "item", "log", "exp", "nanmean", "median", "std", "nanstd"),
     *("min", "max", "sum", "array", "asarray", "list", "tuple", "dict", "Series", "DataFrame", "to_dict", "tolist"),
@@ -41,19 +41,19 @@ _COMPREHENDED = (ast.ListComp, ast.SetComp, ast.GeneratorExp, ast.DictComp)
 
 
 class Measures:
-    """Tells which expressions of a scope are measurements.
+    """Recognizes measurements in a scope.
 
     Parameters
     ----------
     names : mapping
-        What names stand for.
+        Values of names.
     inside : bool, default=False
-        The scope is a function: its arguments are unknown, and what has a ``score`` may be a model.
+        Whether the scope is a function: its arguments are unknown, and objects with ``score`` may be models.
 
     Attributes
     ----------
     known : dict
-        Names that hold measurements, put there by who goes through the statements.
+        Names of measurements, added statement by statement.
     """
 
     def __init__(self, names: Names, *, inside: bool = False) -> None:
@@ -64,7 +64,7 @@ class Measures:
         self._scopes: dict[FunctionType, Measures] = {}
 
     def kind(self, node: ast.expr, loops: Iterable[Loop] = (), place: int | None = None) -> Kind | None:
-        """Kind of measurement that an expression is, None when it is none.
+        """Return the kind of measurement of an expression, or None.
 
         Parameters
         ----------
@@ -73,7 +73,7 @@ class Measures:
         loops : iterable of Loop
             Loops around it.
         place : int, optional
-            The part of it that is meant, when it is unpacked.
+            Index of a part of the value, when it is unpacked.
         """
         loops = tuple(loops)
         if isinstance(node, ast.Name):
@@ -103,7 +103,7 @@ class Measures:
         return self._call(node, loops, place) if isinstance(node, ast.Call) else None
 
     def learn(self, target: ast.expr, kind: Kind | None) -> None:
-        """Note that a target was given a measurement; a container that one was put into holds measurements."""
+        """Record that a measurement was assigned to a target or put into a container."""
         if isinstance(target, ast.Name):
             if kind is None:
                 self.known.pop(target.id, None)
@@ -135,7 +135,7 @@ class Measures:
             if (own := own_function(value)) is not None:
                 return self._own(own, place)
         scored = function.value if isinstance(function, ast.Attribute) and function.attr in _SCORES else None
-        # A model's score is one, wherever its class was written.
+        # The score of a model is a metric, also if its class is the user's.
         if scored is not None and self._model(scored, loops):
             return "metric"
         if (method := own_method(function, self.names)) is not None:
@@ -169,8 +169,8 @@ class Measures:
         return "none"
 
     def _returned(self, function: FunctionType) -> list[ast.expr] | None:
-        """Expressions that a function returns, after its measurements became known; None without its source."""
-        self._returns[function] = []  # a function that calls itself
+        """Return the expressions that a function returns, and learn its measurements; None without its source."""
+        self._returns[function] = []  # for recursive functions
         if not measures_something(function):
             return []
         tree = definition(function)
@@ -187,7 +187,7 @@ class Measures:
         return found
 
     def follow(self, here: Placed) -> None:
-        """Learn what one statement makes known."""
+        """Record the measurements of a statement."""
         statement, loops = here.statement, here.loops
         for target, value in here.assigned:
             if isinstance(target, (ast.Tuple, ast.List)):
@@ -203,7 +203,7 @@ class Measures:
 
 
 def put_into(statement: ast.stmt) -> list[tuple[ast.expr, ast.expr]]:
-    """Container and value of ``scores.append(value)`` and ``results.update(value)``."""
+    """Return container and value of ``scores.append(value)`` or ``results.update(value)``, in a list."""
     call = statement.value if isinstance(statement, ast.Expr) else None
     if (
         isinstance(call, ast.Call)
@@ -216,14 +216,14 @@ def put_into(statement: ast.stmt) -> list[tuple[ast.expr, ast.expr]]:
 
 
 def measures_something(function: FunctionType) -> bool:
-    """Whether a function's code, or that of own functions it calls, names a metric or a score."""
+    """Whether the code of a function, or of user functions that it calls, uses a metric or a score."""
     for code, scope in reached_codes(function):
         loaded = [scope[name] for name in global_names(code) if name in scope]
         modules = [value for value in loaded if isinstance(value, ModuleType)]
         within = [space[name] for name in code.co_names for space in map(vars, modules) if name in space]
         if any(_library_kind(value) in ("metric", "folds") for value in (*loaded, *within)):
             return True
-        # Imported within the function, or a method of a model.
+        # Imported in the function, or a method of a model.
         if any(name.startswith(_METRICS) or name in _SCORES for name in code.co_names):
             return True
     return False
@@ -234,7 +234,7 @@ def _library_kind(value: Any) -> Kind | None:
     if not isinstance(module, str):
         return None
     if module.startswith(_METRICS):
-        # Distances between rows are features more often than results, and their matrices are large.
+        # Distances between rows are usually features, not results.
         return "none" if module.startswith("sklearn.metrics.pairwise") or isinstance(value, type) else "metric"
     if module.startswith("sklearn.model_selection") and getattr(value, "__name__", "") in _FOLDS:
         return "folds"

@@ -1,4 +1,4 @@
-"""Metrics of a cell: numbers that it assigns from metrics, scores and cross-validations."""
+"""Metrics of a cell: values that it assigns from metrics, scores and cross-validations."""
 
 from __future__ import annotations
 
@@ -17,31 +17,25 @@ _CONTAINERS = (ast.Dict, ast.DictComp)
 def observed_metrics(
     tree: ast.Module | None, names: Names, before: Before | None = None, *, complete: bool = False
 ) -> Measurements:
-    """What a cell assigned from calls of ``sklearn.metrics``, scores and cross-validations, and made of these.
+    """Return the measurements that a cell assigned, and values derived from them, in source order.
 
     ``mae = mean_absolute_error(y, p)`` gives ``mae``; ``rmse = mse ** 0.5`` gives ``rmse`` if ``mse`` is one;
     ``scores["mae"] = ...`` and ``scores = {"mae": ...}`` give ``mae``; ``report = classification_report(...,
     output_dict=True)`` gives ``report/weighted avg/f1-score`` and so on. ``cv = cross_val_score(...)`` gives the
-    mean as ``cv``, the deviation as ``cv_std`` and the folds as steps of ``cv_fold``; a list that is filled in a loop
-    gives steps too. A function is recognised by what it is, under whatever name it was imported, and one of the
-    user's own by what it returns. Numbers that are only printed or displayed are not guessed at.
+    mean as ``cv``, the standard deviation as ``cv_std`` and the folds as steps of ``cv_fold``; a list that is filled
+    in a loop gives steps too. Functions are recognized by their identity, independent of their imported name, and
+    user functions by their return values. Numbers that are only printed or displayed are ignored.
 
     Parameters
     ----------
     tree : ast.Module or None
         The cell.
     names : mapping
-        The namespace after it ran.
+        The namespace after it.
     before : Before, optional
-        What names stood for before it ran. A name that still has its value was not reached (an ``if`` not taken,
-        an error before it) and its value is an older run's.
+        The values of names before it. An unchanged value is ignored: its assignment did not run.
     complete : bool, default=False
-        The cell ended without an error, so that what stands at its top level was reached.
-
-    Returns
-    -------
-    Measurements
-        Numbers, histories and tables, in the order of the source.
+        Whether the cell ended without an error, so that all of its top-level statements ran.
     """
     reader = _Reader(names, before or Before(), complete)
     for here in code_of(tree):
@@ -50,7 +44,7 @@ def observed_metrics(
 
 
 class _Reader:
-    """Goes through the statements of a cell and collects what they measured."""
+    """Collects the measurements of the statements of a cell."""
 
     def __init__(self, names: Names, before: Before, complete: bool) -> None:
         self.found = Measurements()
@@ -87,7 +81,7 @@ class _Reader:
             self._target(target, kind, here)
 
     def _unpacked(self, target: ast.Tuple | ast.List, value: ast.expr, here: Placed) -> None:
-        """``p, r, f, _ = precision_recall_fscore_support(...)``."""
+        """Read ``p, r, f, _ = precision_recall_fscore_support(...)``."""
         parts: dict[str, Any] = {}
         for i, part in enumerate(target.elts):
             kind = self._measures.kind(value, here.loops, i)
@@ -112,7 +106,7 @@ class _Reader:
             self._item(target, kind, here.loops)
 
     def _item(self, target: ast.Subscript, kind: Kind, loops: tuple[Loop, ...]) -> None:
-        """``scores["mae"] = ...``, and ``scores[name] = ...`` in a loop over the names."""
+        """Read ``scores["mae"] = ...``, and ``scores[name] = ...`` in a loop over the names."""
         root, keys = root_name(target), _keys(target)
         if keys is not None:
             value = resolve(target, self._names)
@@ -126,7 +120,7 @@ class _Reader:
                     self._put(str(key), item, kind, otherwise=f"{root}/{key}")
 
     def _filled(self, target: ast.expr, kind: Kind) -> None:
-        """``scores.append(...)``: a step each."""
+        """Read ``scores.append(...)``, which gives a step."""
         root = root_name(target)
         value = resolve(target, self._names)
         self._measures.known.setdefault(root, kind)
@@ -144,7 +138,7 @@ class _Reader:
             self._put(root, value, kind)
 
     def _dictionary(self, target: ast.Name, value: ast.expr, kind: Kind, here: Placed) -> None:
-        """``scores = {"mae": ...}``: those of its items that are measurements, under their own names."""
+        """Read ``scores = {"mae": ...}``: items that are measurements, named by their keys."""
         owner = self._value(target, here)
         if type(owner) is not dict:
             return
@@ -166,7 +160,7 @@ class _Reader:
 
 
 def _is_list(value: Any) -> bool:
-    """Whether it is a one-dimensional array of more than one number."""
+    """Whether it is a one-dimensional array."""
     return has(value, "ndim", "dtype") and value.ndim == 1
 
 
@@ -186,7 +180,7 @@ def _items(node: ast.expr) -> list[tuple[str | None, ast.expr]]:
 
 
 def _keys(node: ast.expr) -> list[str] | None:
-    """Keys of ``results["train"]["mae"]``, None when one of them is no literal."""
+    """Return the keys of ``results["train"]["mae"]``, None when one of them is not a literal."""
     keys: list[str] = []
     while isinstance(node, ast.Subscript):
         if not isinstance(node.slice, ast.Constant) or not isinstance(node.slice.value, str | int):
@@ -197,7 +191,7 @@ def _keys(node: ast.expr) -> list[str] | None:
 
 
 def _attribute(node: ast.Attribute, names: Names) -> Any:
-    """Value of an attribute that the cell has set: from the object's own, so that nothing is computed."""
+    """Return the value of an instance attribute, without running properties."""
     owner = names.get(node.value.id) if isinstance(node.value, ast.Name) else None
     try:
         return vars(owner).get(node.attr) if owner is not None else None

@@ -1,13 +1,13 @@
-"""Networks, optimisers and loaders: what keeps a state instead of settings, told by its protocols.
+"""Networks, optimizers and loaders, which are recognized by their protocols.
 
-What scikit-learn keeps in ``get_params()`` a network or an optimiser was told when it was built, and that stands in the
-call of its class. Nothing of theirs is called for it.
+They have no ``get_params()``: their settings are the arguments in the call of their class.
 """
 
 from __future__ import annotations
 
 import ast
 import inspect
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,25 +26,25 @@ _MAX_TEXT = 20_000
 
 
 def keeps_state(value: Any) -> bool:
-    """Whether it is a part of training whose state can be saved and restored: a network, an optimiser, a loss."""
+    """Whether its state can be saved and restored: a network, an optimizer, a loss."""
     return not isinstance(value, type) and (
         has(value, "state_dict", "load_state_dict") or has(value, "get_config", "from_config")
     )
 
 
 def is_network(value: Any) -> bool:
-    """Whether it is something with weights that are learned."""
+    """Whether it has trainable weights."""
     if not keeps_state(value):
         return False
     attributes = own(value)
     if attributes.get("_parameters") == {} and attributes.get("_modules") == {}:
-        # A loss or an activation: a module that has nothing to learn.
+        # A loss or an activation: a module without weights.
         return False
     return has(value, "forward", "parameters") or has(value, "get_weights", "set_weights", "layers")
 
 
 def trained_networks(here: Placed, names: Names) -> list[tuple[str, Any]]:
-    """Networks that a loop calls and trains: it goes backward through a loss and takes steps."""
+    """Return the networks that a loop calls and trains with ``backward`` and ``step``."""
     statement = here.statement
     if not isinstance(statement, (ast.For, ast.AsyncFor, ast.While)):
         return []
@@ -55,7 +55,7 @@ def trained_networks(here: Placed, names: Names) -> list[tuple[str, Any]]:
 
 
 def fed_from(here: Placed, names: Names) -> tuple[ast.expr, str] | None:
-    """Loader that a loop takes its batches from, and what for: ``training``, or nothing when it learns nothing."""
+    """Return the loader of a loop's batches, and ``training`` or, in a loop that does not train, an empty text."""
     statement = here.statement
     if not isinstance(statement, (ast.For, ast.AsyncFor)):
         return None
@@ -69,7 +69,7 @@ def fed_from(here: Placed, names: Names) -> tuple[ast.expr, str] | None:
 
 
 def trainer_of(call: ast.Call, names: Names, loops: Sequence[Loop] = ()) -> tuple[ast.expr, Any] | None:
-    """The network that ``trainer.fit(network, data)`` is given, and its expression."""
+    """Return the network passed to ``trainer.fit(network, data)`` and its expression, or None."""
     node = next((word.value for word in call.keywords if word.arg == "model"), call.args[0] if call.args else None)
     if node is None or isinstance(node, ast.Starred):
         return None
@@ -77,9 +77,9 @@ def trainer_of(call: ast.Call, names: Names, loops: Sequence[Loop] = ()) -> tupl
 
 
 def part_params(tree: ast.Module | None, names: Names, before: Before, fitted: Sequence[Any] = ()) -> dict[str, Any]:
-    """What the parts of training that a cell built were told, such as ``optimizer.lr`` and ``loader.batch_size``.
+    """Return the arguments of the parts of training that a cell built, such as ``optimizer.lr``.
 
-    Parts are what keeps a state, loaders, and `fitted`: what the cell fitted, and its trainers.
+    Parts are objects with a state, loaders, and `fitted`: fitted models and their trainers.
     """
     found: dict[str, Any] = {}
     for here in code_of(tree):
@@ -87,7 +87,7 @@ def part_params(tree: ast.Module | None, names: Names, before: Before, fitted: S
             if isinstance(target, ast.Name) and is_new(target.id, names, before):
                 part = names[target.id]
                 if not target.id.startswith("_") and _is_part(part, fitted):
-                    found.update(_told(target.id, part, _built_by(value), names))
+                    found.update(_part_params(target.id, part, _constructor_call(value), names))
         for call, _ in here.calls:
             if called_name(call) == "compile" and isinstance(call.func, ast.Attribute):
                 found.update(_compiled(call, names))
@@ -95,7 +95,7 @@ def part_params(tree: ast.Module | None, names: Names, before: Before, fitted: S
 
 
 def network_structure(network: Any) -> str:
-    """Layers of a network, a line for each, and the number of its weights."""
+    """Return the layers of a network, one per line, and the number of its weights."""
     if has(network, "named_parameters", "forward"):
         lines = repr(network)[:_MAX_TEXT].splitlines()
         weights = [(int(part.numel()), bool(part.requires_grad)) for part in network.parameters()]
@@ -107,7 +107,7 @@ def network_structure(network: Any) -> str:
         total, trained = sum(sizes), sum(_size(weight) for weight in network.trainable_weights)
     if len(lines) > _MAX_LINES:
         lines = [*lines[:_MAX_LINES], "…"]
-    return "\n".join([*lines, f"{total:,} weights, {trained:,} of them trained"])
+    return "\n".join([*lines, f"{total:,} weights, {trained:,} of them trainable"])
 
 
 def _is_part(value: Any, fitted: Sequence[Any]) -> bool:
@@ -116,24 +116,24 @@ def _is_part(value: Any, fitted: Sequence[Any]) -> bool:
     return keeps_state(value) or is_loader(value) or any(value is other for other in fitted)
 
 
-def _told(name: str, part: Any, call: ast.Call | None, names: Names) -> dict[str, Any]:
+def _part_params(name: str, part: Any, call: ast.Call | None, names: Names) -> dict[str, Any]:
     kind = type(part)
     found: dict[str, Any] = {} if is_network(part) or not keeps_state(part) else {name: kind.__name__}
-    # A function or a class of another name made it: what it was told is not what the part was told.
+    # The arguments of other functions, or of other classes, are not those of the part.
     if call is not None and resolve(call.func, names) in kind.__mro__:
         found.update({f"{name}.{word}": value for word, value in _arguments(kind, call, names).items()})
     return found
 
 
-def _built_by(node: ast.expr) -> ast.Call | None:
-    """The call of a class in ``Net(8).to(device)``."""
+def _constructor_call(node: ast.expr) -> ast.Call | None:
+    """Return the call of a class in ``Net(8).to(device)``."""
     while isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and called_name(node) in _MOVED:
         node = node.func.value
     return node if isinstance(node, ast.Call) else None
 
 
 def _arguments(kind: type, call: ast.Call, names: Names) -> dict[str, Any]:
-    """Arguments of a call that are settings, by the names that the class has for them."""
+    """Return the arguments of a call that are settings, by the names of the parameters."""
     words: list[tuple[str, ast.expr]] = []
     if call.args and not any(isinstance(argument, ast.Starred) for argument in call.args):
         try:
@@ -160,7 +160,7 @@ def _setting(node: ast.expr, names: Names) -> tuple[bool, Any]:
 
 
 def _compiled(call: ast.Call, names: Names) -> dict[str, Any]:
-    """``model.compile(optimizer=Adam(learning_rate=0.01), loss="mse", metrics=["mae"])``."""
+    """Return the settings of ``model.compile(optimizer=Adam(learning_rate=0.01), loss="mse", metrics=["mae"])``."""
     assert isinstance(call.func, ast.Attribute)
     network = resolve(call.func.value, names)
     if not is_network(network):
@@ -173,8 +173,8 @@ def _compiled(call: ast.Call, names: Names) -> dict[str, Any]:
             found[word] = bounded(value)
         elif word and isinstance(node, ast.Call) and called_name(node)[:1].isupper():
             found[word] = called_name(node)
-            told = [(part.arg, *_setting(part.value, names)) for part in node.keywords]
-            found.update({f"{word}.{name}": bounded(value) for name, known, value in told if name and known})
+            arguments = [(part.arg, *_setting(part.value, names)) for part in node.keywords]
+            found.update({f"{word}.{name}": bounded(value) for name, known, value in arguments if name and known})
     return found
 
 
@@ -188,19 +188,16 @@ def _called_networks(calls: list[ast.Call], names: Names) -> list[tuple[str, Any
 
 
 def _wrapped(node: ast.expr) -> ast.expr:
-    """What ``enumerate(loader)`` and ``tqdm(loader)`` go through."""
+    """Return the iterable in ``enumerate(loader)`` or ``tqdm(loader)``."""
     while isinstance(node, ast.Call) and node.args and called_name(node) in ("enumerate", "tqdm", "progress", "islice"):
         node = node.args[0]
     return node
 
 
 def _layer(layer: Any) -> str:
-    told = own(layer).get("units", own(layer).get("filters"))
-    return type(layer).__name__ + (f"({told})" if isinstance(told, int) else "")
+    width = own(layer).get("units", own(layer).get("filters"))
+    return type(layer).__name__ + (f"({width})" if isinstance(width, int) else "")
 
 
 def _size(weight: Any) -> int:
-    size = 1
-    for side in weight.shape:
-        size *= int(side)
-    return size
+    return math.prod(map(int, weight.shape))

@@ -1,4 +1,4 @@
-"""Functions of the notebook and of the user's own modules: what they call, and what they return."""
+"""Functions of the notebook and of the user's modules: their code and the names that it uses."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MAX_SOURCE = 50_000
 
 
 def own_function(value: Any) -> FunctionType | None:
-    """The Python function behind a value, if the user wrote it: in the notebook or in a module of a project."""
+    """Return the Python function behind a value if it is defined in the notebook or a user's module, else None."""
     for _ in range(_MAX_WRAPPED):
         inner = value.__func__ if isinstance(value, MethodType) else _wrapped(value)
         if inner is None:
@@ -39,7 +39,7 @@ def own_function(value: Any) -> FunctionType | None:
 
 
 def own_method(node: ast.expr, names: Names) -> FunctionType | None:
-    """The method in ``trainer.evaluate`` when the class of ``trainer`` is the user's own; nothing is called."""
+    """Return the method in ``trainer.evaluate`` if the class of ``trainer`` is the user's, else None."""
     if not isinstance(node, ast.Attribute) or not isinstance(node.value, ast.Name):
         return None
     owner = names.get(node.value.id)
@@ -51,7 +51,7 @@ def own_method(node: ast.expr, names: Names) -> FunctionType | None:
 
 
 def reached_codes(function: FunctionType) -> Iterator[tuple[CodeType, Names]]:
-    """Code of a function, of functions within it, and of own functions that it names, each with its globals."""
+    """Yield the code of a function, of nested functions and of user functions that it calls, with their globals."""
     waiting: list[tuple[CodeType, dict[str, Any]]] = [(function.__code__, function.__globals__)]
     seen: set[CodeType] = set()
     while waiting and len(seen) < _MAX_FUNCTIONS:
@@ -68,7 +68,7 @@ def reached_codes(function: FunctionType) -> Iterator[tuple[CodeType, Names]]:
 
 
 def definition(function: FunctionType) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
-    """Syntax tree of a function, None when its source is not known."""
+    """Return the syntax tree of a function, None when its source is unknown."""
     try:
         source = textwrap.dedent(inspect.getsource(function))
     except (OSError, TypeError, IndexError, SyntaxError):
@@ -79,13 +79,13 @@ def definition(function: FunctionType) -> ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def named_globals(function: FunctionType) -> Names:
-    """Globals that a function, or one within it, looks up."""
+    """Return the globals that a function, or one nested in it, uses."""
     scope = function.__globals__
     return {name: scope[name] for name in global_names(function.__code__) if name in scope}
 
 
 def imported_within(tree: ast.AST) -> Names:
-    """What the import statements in a function bind, as far as it is loaded."""
+    """Return the loaded objects that the import statements in a function bind."""
     found: dict[str, Any] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and not node.level:
@@ -101,14 +101,14 @@ def imported_within(tree: ast.AST) -> Names:
 
 @lru_cache(maxsize=5000)
 def global_names(code: CodeType) -> tuple[str, ...]:
-    """Names that a code object, or one within it, looks up as globals; ``co_names`` has those of attributes too."""
+    """Return the globals of a code object and nested ones; unlike ``co_names``, without attributes."""
     found = [str(step.argval) for step in dis.get_instructions(code) if step.opname in _LOADS]
     inner = [name for part in code.co_consts if isinstance(part, CodeType) for name in global_names(part)]
     return tuple(dict.fromkeys(found + inner))
 
 
 def _wrapped(value: Any) -> Any:
-    """What a decorator left behind, without asking an object that answers to any name."""
+    """Return ``__wrapped__`` of a decorated function, without running ``__getattr__``."""
     try:
         return object.__getattribute__(value, "__dict__").get("__wrapped__")
     except (AttributeError, TypeError):

@@ -1,4 +1,4 @@
-"""Parameters of a cell: literals that it assigns, and settings of the estimators in it."""
+"""Parameters of a cell: literals that it assigns to names and configurations."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _LOGGING = ("log_param", "log_params")
 
 
 def literal_params(tree: ast.Module | None) -> dict[str, Any]:
-    """Names that the cell assigns a literal at its top level and nothing else anywhere in its scope.
+    """Return the names that the cell assigns once, to a literal at its top level.
 
-    A name that is assigned again, counted up or used as a loop variable is a working variable, and so is an
-    empty container: it is there to be filled. Names with a leading underscore are private. Literals in the body
+    Names that are assigned again, incremented or used as a loop variable are excluded, as are empty containers and
+    names with a leading underscore. Literals in the body
     of a class without methods (``class Config: lr = 0.1``) are named ``Config.lr``.
     """
     if tree is None:
         return {}
     top = set(map(id, tree.body))
     found: dict[str, Any] = {}
-    worked: set[str] = set()
+    reassigned: set[str] = set()
     for here in code_of(tree):
         statement = here.statement
         literals: dict[str, Any] = {}
@@ -37,16 +37,16 @@ def literal_params(tree: ast.Module | None) -> dict[str, Any]:
                     _change_item(found, target, value)
             if isinstance(statement, ast.ClassDef):
                 found.update(_class_settings(statement))
-        worked |= here.bound - literals.keys()
+        reassigned |= here.bound - literals.keys()
         found.update(literals)
-    return {name: bounded(value) for name, value in found.items() if name not in worked}
+    return {name: bounded(value) for name, value in found.items() if name not in reassigned}
 
 
 def attribute_params(tree: ast.Module | None, names: Names) -> dict[str, Any]:
-    """Literals that the cell assigns to attributes of configurations: ``cfg.lr = 0.1``, ``cfg.model.depth = 3``.
+    """Return the literals that the cell assigns to attributes of configurations: ``cfg.lr = 0.1``.
 
-    A configuration is a namespace, an attribute dict, a dataclass and its like, or an object or class of the
-    notebook; axes and tables, whose attributes are set too, are none.
+    A configuration is a namespace, an attribute dict, a dataclass or similar, or an object or class of the
+    notebook, but not an object of a library such as axes or a table.
     """
     if tree is None:
         return {}
@@ -61,7 +61,7 @@ def attribute_params(tree: ast.Module | None, names: Names) -> dict[str, Any]:
 
 
 def logged_names(tree: ast.Module | None) -> set[str]:
-    """Names that the cell itself logs as parameters, as far as its source tells."""
+    """Return the names that the source of the cell logs as parameters."""
     names: set[str] = set()
     for node in ast.walk(tree) if tree is not None else ():
         if isinstance(node, ast.Call) and called_name(node) in _LOGGING:
@@ -85,7 +85,7 @@ def _literal(name: str, node: ast.expr) -> dict[str, Any]:
 
 
 def _change_item(found: dict[str, Any], target: ast.Subscript, node: ast.expr) -> None:
-    """``params["lr"] = 0.1`` after ``params = {...}`` in the same cell."""
+    """Apply ``params["lr"] = 0.1`` to ``params = {...}`` of the same cell."""
     owner = found.get(target.value.id) if isinstance(target.value, ast.Name) else None
     if not isinstance(owner, dict) or not isinstance(target.slice, ast.Constant):
         return
@@ -93,7 +93,7 @@ def _change_item(found: dict[str, Any], target: ast.Subscript, node: ast.expr) -
     try:
         found[target.value.id] = {**owner, target.slice.value: literal(node)}
     except (ValueError, TypeError, MemoryError, RecursionError):
-        # What it holds is not known from the source any more.
+        # The value is not a literal any more.
         del found[target.value.id]
 
 

@@ -1,4 +1,4 @@
-"""Statements and calls of a cell, those inside functions and classes left out."""
+"""Statements and calls of a cell, without those inside functions and classes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from mlops_workbench.notebooks.source import root_name
 
-# Tuples and not unions: a kernel asks this for every node of every cell.
+# Tuples, which isinstance checks faster than unions: every node of every cell is checked.
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _IMPORTS = (ast.Import, ast.ImportFrom)
 _FORS = (ast.For, ast.AsyncFor)
@@ -21,26 +21,23 @@ _PARTS = (ast.Subscript, ast.Attribute)
 _STORED = (ast.Store, ast.Del)
 _SEQUENCES = (ast.Tuple, ast.List)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
-_WORDLESS = (ast.expr_context, ast.operator, ast.cmpop, ast.unaryop, ast.boolop)
-_BLOCKS = (ast.stmt, ast.excepthandler, ast.match_case, ast.Lambda, *_WORDLESS)
-
+_OPERATORS = (ast.expr_context, ast.operator, ast.cmpop, ast.unaryop, ast.boolop)
+_BLOCKS = (ast.stmt, ast.excepthandler, ast.match_case, ast.Lambda, *_OPERATORS)
 
 _MAX_ITEMS = 1000
 _CHANGING = ("append", "extend", "update", "insert", "pop", "sort", "remove", "clear")
 
-#: Names a value is looked up in.
+#: A namespace.
 Names = Mapping[str, Any]
-
-
-#: Target and iterable of a ``for``, of a statement or of a comprehension.
+#: Target and iterable of a ``for`` in a statement or a comprehension.
 Loop = tuple[ast.expr, ast.expr]
 
 
 class Placed:
-    """A statement, where it stands, and what is in its own expressions.
+    """A statement with its loops and the parts of its expressions.
 
-    Blocks, functions and comprehensions within the statement are no part of its expressions. Each is gone through
-    once, however many look at it.
+    Blocks, functions and comprehensions within the statement are not parts of its expressions. The parts are cached
+    for several readers.
 
     Parameters
     ----------
@@ -49,7 +46,7 @@ class Placed:
     loops : tuple of Loop
         The loops around it, the innermost last.
     certain : bool
-        Whether it was reached if the cell ended without an error.
+        Whether it certainly runs if the cell ends without an error.
     """
 
     def __init__(self, statement: ast.stmt, loops: tuple[Loop, ...] = (), certain: bool = True) -> None:
@@ -118,7 +115,7 @@ class Placed:
 
     @cached_property
     def calls(self) -> list[tuple[ast.Call, tuple[Loop, ...]]]:
-        """Calls in it, inner ones first, those in comprehensions too, with the loops around each."""
+        """Its calls with the loops around them, inner ones first, including those in comprehensions."""
         outer = [(node, self.loops) for node in reversed(self.nodes) if isinstance(node, ast.Call)]
         if not self._comprehends:
             return outer
@@ -128,7 +125,7 @@ class Placed:
 
 
 def placed(body: list[ast.stmt]) -> list[Placed]:
-    """Statements that run in one scope, in order of the source; bodies of blocks included."""
+    """Return the statements of a scope in source order, including those in blocks."""
     found: list[Placed] = []
     stack = [Placed(statement) for statement in reversed(body)]
     while stack:
@@ -152,25 +149,25 @@ def placed(body: list[ast.stmt]) -> list[Placed]:
 
 @lru_cache(maxsize=8)
 def code_of(tree: ast.Module | None) -> tuple[Placed, ...]:
-    """Statements that run in a cell's own scope; the same ones to everybody who asks about this tree."""
+    """Return the statements of a cell's scope, cached by tree."""
     return tuple(placed(tree.body)) if tree is not None else ()
 
 
 @dataclass(frozen=True)
 class Before:
-    """What the names of a cell stood for before it ran.
+    """Identities of the values of names before a cell.
 
-    Ids and not values: a reference would keep the old table in memory while the new one is made. As a new value
-    is made before its name lets go of the old one, the two never share an id.
+    Ids are used because references would keep old tables in memory. A new value is created before its name releases
+    the old one, so the two have different ids.
 
     Attributes
     ----------
     ids : mapping
         ``id`` of the value of each name that the cell binds.
     lengths : mapping
-        Length of each list that the cell may add to.
+        Length of each list that the cell may extend.
     items : mapping
-        For each dict that the cell may change: key to ``id`` of its value.
+        For each dict that the cell may change, key to ``id`` of its value.
     """
 
     ids: Mapping[str, int] = field(default_factory=dict)
@@ -178,8 +175,8 @@ class Before:
     items: Mapping[str, Mapping[Any, int]] = field(default_factory=dict)
 
 
-def look_before(tree: ast.Module | None, names: Names) -> Before:
-    """Note what the names of a cell stand for before it runs."""
+def read_before(tree: ast.Module | None, names: Names) -> Before:
+    """Return the identities of the values of names that a cell may change, before it runs."""
     ids: dict[str, int] = {}
     lengths: dict[str, int] = {}
     items: dict[str, Mapping[Any, int]] = {}
@@ -195,12 +192,12 @@ def look_before(tree: ast.Module | None, names: Names) -> Before:
 
 
 def is_new(name: str, names: Names, before: Before) -> bool:
-    """Whether a name has a value that it did not have before."""
+    """Whether the cell gave a name another value."""
     return name in names and id(names[name]) != before.ids.get(name)
 
 
 def resolve(node: ast.expr, names: Names) -> Any:
-    """Value that an expression stood for, as far as looking it up has no effect; None when unknown.
+    """Return the value of an expression, found without side effects, or None when it is unknown.
 
     Names, attributes of modules, and items of plain lists, tuples and dicts are looked up; nothing is called.
     """
@@ -215,7 +212,7 @@ def resolve(node: ast.expr, names: Names) -> Any:
             try:
                 return owner[ast.literal_eval(node.slice)]
             except (ValueError, TypeError, LookupError, SyntaxError):
-                # ``models[name]``, with a name that is plain text.
+                # ``models[name]``, where the name is text.
                 key = names.get(node.slice.id) if isinstance(node.slice, ast.Name) else None
                 return owner.get(key) if isinstance(owner, dict) and isinstance(key, str) else None
     return None

@@ -1,4 +1,4 @@
-"""Settings of estimators, and how pipelines are built."""
+"""Settings of estimators, and the structure of pipelines."""
 
 from __future__ import annotations
 
@@ -18,63 +18,62 @@ _MAX_LINES = 100
 
 @dataclass
 class EstimatorSettings:
-    """Settings of estimators, apart by whether they were chosen.
+    """Chosen and default settings of estimators.
 
     Attributes
     ----------
     chosen : dict
-        Kinds of estimators, steps and columns, and what differs from the default of its class.
+        Classes of estimators, steps and columns, and settings that differ from the default of the class.
     defaults : dict
-        The others.
+        The other settings.
     """
 
     chosen: dict[str, Any] = field(default_factory=dict)
     defaults: dict[str, Any] = field(default_factory=dict)
 
 
-def estimator_params(estimators: Iterable[tuple[str, Any]], taken: dict[str, Any]) -> EstimatorSettings:
-    """``get_params()`` of estimators, with the variable's name in front when there are several.
+def estimator_params(estimators: Iterable[tuple[str, Any]], params: dict[str, Any]) -> EstimatorSettings:
+    """Return the settings of estimators, prefixed by the variable when there are several.
 
     Parameters
     ----------
     estimators : iterable of (name, estimator)
         Variables of the cell.
-    taken : dict
-        Parameters known already. One that has the same name and another value keeps the name, and the
-        estimator's is called ``variable.name``.
+    params : dict
+        Existing parameters. A setting with the name of one of them and another value is named ``variable.name``.
 
     Returns
     -------
     EstimatorSettings
-        Estimators within others appear by their class; the order of a pipeline's steps as ``steps``, and the
-        columns of a part of a column transformer as ``<part>__columns``.
+        Nested estimators are represented by their class, the order of a pipeline's steps by ``steps``, and the
+        columns of a part of a column transformer by ``<part>__columns``.
     """
     estimators = [(name, estimator) for name, estimator in estimators if is_estimator(estimator)]
     found = EstimatorSettings()
     for variable, estimator in estimators:
         settings, default = _settings(estimator)
         for name, value in settings.items():
-            clash = name in taken and not _same(value, taken[name]) and plain(value) != taken[name]
+            clash = name in params and not _same(value, params[name]) and plain(value) != params[name]
             group = found.defaults if name in default else found.chosen
             group[f"{variable}.{name}" if clash or len(estimators) > 1 else name] = value
     return found
 
 
 def structure(estimator: Any) -> str:
-    """How a pipeline, a column transformer or a search is built, a line for each part; empty for a plain estimator."""
+    """Return the parts of a pipeline, a column transformer or a search, one per line; empty for other estimators."""
     lines: list[str] = []
     _describe(estimator, "", 0, lines)
     return "\n".join(lines) if len(lines) > 1 else ""
 
 
 def _settings(estimator: Any) -> tuple[dict[str, Any], set[str]]:
-    """Settings, and which of them are their class's defaults."""
+    """Return settings, and the names of those with the default of the class."""
     values = own_params(estimator)
     owners = {"": estimator, **{name: value for name, value in values.items() if is_part(value)}}
     defaults = {name: _defaults(owner) for name, owner in owners.items()}
     settings: dict[str, Any] = {}
     default: set[str] = set()
-    # A search or a wrapper calls what it wraps 'estimator' too: the run's is the outer one, with the inner in it.
+    # A search or a wrapper has a setting 'estimator': combine the outer and the inner class.
     inner = values.pop("estimator", None)
     kind = type(estimator).__name__
     settings["estimator"] = f"{kind}({type(inner).__name__})" if is_part(inner) else kind
@@ -94,7 +93,7 @@ def _settings(estimator: Any) -> tuple[dict[str, Any], set[str]]:
 
 
 def _columns(prefix: str, name: str, value: Any) -> dict[str, Any]:
-    """Columns of each part of a column transformer, and parts that are only words (``passthrough``)."""
+    """Return the columns of each part of a column transformer."""
     if name not in ("transformers", "transformer_list"):
         return {}
     found = {}
@@ -106,7 +105,7 @@ def _columns(prefix: str, name: str, value: Any) -> dict[str, Any]:
 
 def _selection(columns: Any) -> Any:
     if callable(columns):
-        # ``make_column_selector``: what it selects by.
+        # ``make_column_selector``: its arguments.
         chosen = {name: value for name, value in own(columns).items() if value is not None}
         return bounded(f"{type(columns).__name__}({', '.join(f'{k}={v!r}' for k, v in chosen.items())})")
     if isinstance(columns, slice):
@@ -131,7 +130,7 @@ def _describe(part: Any, name: str, depth: int, lines: list[str], columns: Any =
 
 
 def _holds_parts(value: Any) -> bool:
-    """Steps of a pipeline, parts of a column transformer: their settings are listed on their own."""
+    """Whether it is a list of steps or parts, whose settings are listed separately."""
     return isinstance(value, list | tuple) and any(
         is_part(part) for item in value if isinstance(item, list | tuple) for part in item
     )
@@ -146,5 +145,5 @@ def _defaults(estimator: Any) -> dict[str, Any]:
 
 
 def _same(value: Any, default: Any) -> bool:
-    # Arrays among settings do not compare to one truth value.
+    # Arrays do not compare to a single truth value.
     return value is default or (type(value) is type(default) and isinstance(value, _PLAIN) and value == default)

@@ -261,7 +261,7 @@ class Session:
         for on_end in self.run_ended:
             on_end(run)
 
-    def remember(self, fits: Iterable[Fit], run: ActiveRun) -> None:
+    def keep_fits(self, fits: Iterable[Fit], run: ActiveRun) -> None:
         """Keep weak references to the models that a run fitted."""
         self.fits.add(run.uid, run.name, fits)
 

@@ -16,7 +16,7 @@ from mlops_workbench.capture.observe.estimators import built_estimators, outermo
 from mlops_workbench.capture.observe.fit import cell_fits
 from mlops_workbench.capture.observe.metrics import observed_metrics
 from mlops_workbench.capture.observe.params import literal_params, logged_names
-from mlops_workbench.capture.observe.scope import look_before
+from mlops_workbench.capture.observe.scope import read_before
 from mlops_workbench.capture.observe.settings import estimator_params
 from mlops_workbench.notebooks.source import parse_cell, unwrap_magics
 
@@ -155,7 +155,7 @@ def test_values_of_an_older_execution_are_not_taken_for_new_ones():
         "Ridge": Ridge,
     }
     names["model"] = Ridge()
-    before = look_before(parse_cell(source), names)
+    before = read_before(parse_cell(source), names)
     tree, after = run(source, **names)
     assert observed_metrics(tree, after, before).values == {"other": 1.0}
     assert built_estimators(tree, after, before) == []

@@ -14,7 +14,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from mlops_workbench.capture.observe.data import evaluate
 from mlops_workbench.capture.observe.fit import cell_use, fitted_elsewhere
-from mlops_workbench.capture.observe.scope import look_before
+from mlops_workbench.capture.observe.scope import read_before
 from mlops_workbench.capture.run.models import columns_from_model
 from mlops_workbench.core.records import Column
 from mlops_workbench.notebooks.source import parse_cell
@@ -68,7 +68,7 @@ def names():
 
 def use(source, names):
     tree = parse_cell(source)
-    before = look_before(tree, names)
+    before = read_before(tree, names)
     exec(compile(source, "<cell>", "exec"), names)
     found = cell_use(tree, names)
     return found, [*found.fits, *fitted_elsewhere(tree, names, before, found.fits)]

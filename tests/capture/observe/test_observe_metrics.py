@@ -10,7 +10,7 @@ import pytest
 
 from mlops_workbench.capture.observe.metric_values import Measurements
 from mlops_workbench.capture.observe.metrics import observed_metrics
-from mlops_workbench.capture.observe.scope import look_before
+from mlops_workbench.capture.observe.scope import read_before
 from mlops_workbench.notebooks.source import parse_cell
 
 IMPORTS = """
@@ -93,7 +93,7 @@ def names():
 
 def observe(source, names, *, fails=False):
     tree = parse_cell(source)
-    before = look_before(tree, names)
+    before = read_before(tree, names)
     try:
         exec(compile(source, "<cell>", "exec"), names)
     except ZeroDivisionError:

@@ -12,7 +12,7 @@ from mlops_workbench.capture.observe.foresight import foreseen_models
 from mlops_workbench.capture.observe.learning import last_metrics, learning_curves
 from mlops_workbench.capture.observe.metric_values import Measurements
 from mlops_workbench.capture.observe.networks import network_structure, part_params
-from mlops_workbench.capture.observe.scope import Before, look_before
+from mlops_workbench.capture.observe.scope import Before, read_before
 
 
 class Weight:
@@ -109,7 +109,7 @@ def after(code, **names):
     space = {**CLASSES, **names}
     tree = ast.parse(code)
     built = ast.Module([line for line in tree.body if isinstance(line, ast.Assign)], [])
-    before = look_before(tree, space)
+    before = read_before(tree, space)
     exec(compile(built, "cell", "exec"), space)
     return tree, space, before
 
@@ -153,7 +153,7 @@ def test_a_trainer_fits_the_network_that_it_is_given():
 
 
 def test_weights_are_counted_below_the_layers():
-    assert network_structure(Net()) == "Net(\n  (layer): Linear\n)\n6 weights, 6 of them trained"
+    assert network_structure(Net()) == "Net(\n  (layer): Linear\n)\n6 weights, 6 of them trainable"
 
 
 class Sequential:
