@@ -1,4 +1,4 @@
-"""The tail of a cell's output: its end, whoever prints and however much."""
+"""The tail of a cell's output, independent of the amount and of the printing code."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def test_what_was_installed_or_removed_since_is_seen_and_nothing_else_is_read(si
     assert set(again) == {"one_3-1.1.dist-info"}
 
 
-def test_the_same_version_installed_again_with_other_files_is_seen(site):
+def test_the_same_version_installed_again_with_other_files_is_read_again(site):
     found(site)
     shutil.rmtree(site / "one_3-1.0.dist-info")
     install(site, "one_3", "1.0", "renamed/__init__.py,,\n")
@@ -101,7 +101,7 @@ def test_a_folder_that_is_not_there_has_none(tmp_path):
     assert found(tmp_path / "nowhere") == {}
 
 
-def test_modules_are_told_from_other_files():
+def test_modules_are_distinguished_from_other_files():
     record = (
         b"pkg/__init__.py,sha256=x,1\r\npkg/sub/a.py,,\nsix.py,,\n_c.cpython-311-x86_64-linux-gnu.so,,\nw.pyd,,\n"
         b"../../bin/tool,,\npkg-1.0.dist-info/RECORD,,\nREADME.md,,\n__editable__.pkg-1.0.pth,,\n\xff/x.py,,\n"

@@ -69,7 +69,7 @@ def test_a_run_knows_its_repository_interpreter_machine_and_packages(session, re
     assert diff.kind == "code" and b"+a = 2" in records.blob(diff.digest)
 
 
-def test_equal_environments_are_one_blob_and_git_is_looked_at_for_each_run(session, records, repository):
+def test_equal_environments_are_one_blob_and_git_is_read_for_each_run(session, records, repository):
     with track("one"):
         pass
     settled(session)

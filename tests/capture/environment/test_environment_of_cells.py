@@ -165,7 +165,7 @@ def test_a_budget_with_stop_interrupts_the_cell_that_goes_beyond(priced):
     ("line", "said"),
     [("lots", "'lots' is neither a time nor an amount"), ("5USD", "not in EUR"), ("--stop", "--stop needs a budget")],
 )
-def test_a_bad_budget_is_told_and_changes_nothing(priced, line, said):
+def test_a_bad_budget_is_refused_and_changes_nothing(priced, line, said):
     (output,) = [o for o in priced.run(f"%mlops budget {line}", fails=True) if o["output_type"] == "error"]
     assert said in output["evalue"] and "hint:" in output["evalue"]
     assert "no budget" in text_of(priced.run("%mlops budget"))

@@ -123,7 +123,7 @@ def test_a_worktree_is_a_repository_of_its_own(repository, tmp_path):
         ("ssh://git@example.org/a/b.git", "ssh://example.org/a/b.git"),
     ],
 )
-def test_a_remote_is_told_without_credentials(repository, url, kept):
+def test_a_remote_is_recorded_without_credentials(repository, url, kept):
     git(repository, "remote", "add", "origin", url)
     assert read_git(repository).remote == kept
 

@@ -147,7 +147,7 @@ def test_the_models_that_a_cell_fits_are_known_before_it_runs(names, source, mod
     assert foreseen_models(parse_cell(source), names) == models
 
 
-def test_a_class_of_a_module_that_is_not_loaded_is_told_by_its_name():
+def test_a_class_of_a_module_that_is_not_loaded_is_recognized_by_its_name():
     before = set(sys.modules)
     assert "xgboost" not in sys.modules
     source = "from sklearn.gaussian_process import GaussianProcessRegressor\nGaussianProcessRegressor().fit(X, y)"

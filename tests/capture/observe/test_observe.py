@@ -1,4 +1,4 @@
-"""What is seen in a cell without running it again: parameters, metrics, models, data."""
+"""Parameters, metrics, models and data observed in a cell without running it again."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def known(source, names):
     return {(data.name, data.context) for data in found.data if data.value is not None}
 
 
-def test_data_is_told_apart_by_what_it_was_used_for(names):
+def test_data_is_distinguished_by_its_use(names):
     source = """model = Ridge().fit(X_train, y_train)
 score = model.score(X_val, y_val)
 train_score = model.score(X_train, y_train)
@@ -98,7 +98,7 @@ parts = train_test_split(df, random_state=0)"""
     }
 
 
-def test_validation_data_of_a_fit_is_seen(names):
+def test_validation_data_of_a_fit_is_observed(names):
     assert known("m = Booster().fit(X_train, y_train, eval_set=[(X_val, y_val)], epochs=3)", names) >= {
         ("X_val", "validation"),
         ("y_val", "validation"),
@@ -245,6 +245,6 @@ def test_a_model_remembers_its_columns_when_its_data_is_unknown(names):
     assert columns_from_model(Ridge()) == []
 
 
-def test_data_that_is_known_in_one_of_two_fits_is_told(names):
+def test_data_that_is_known_in_one_of_two_fits_is_recorded(names):
     source = "one = Ridge().fit(X, y)\nX = X * 2\ntwo = Ridge().fit(X, y)"
     assert ("X", "training") in known(source, names)

@@ -1,4 +1,4 @@
-"""Every form in which a cell gives a name to a measurement, and forms that only look like one."""
+"""Every form in which a cell names a measurement, and similar forms that do not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Networks, optimisers, loaders and trainers are told by what they can do, of whatever library they are."""
+"""Networks, optimizers, loaders and trainers of any library are recognized by their protocols."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def after(code, **names):
     return tree, space, before
 
 
-def test_a_training_loop_tells_its_network_its_data_and_what_its_parts_were_told():
+def test_a_training_loop_gives_its_network_its_data_and_the_arguments_of_its_parts():
     tree, names, before = after(LOOP, data=[1], val_loader=Loader([1]))
     use = cell_use(tree, names)
     assert [(fit.name, type(fit.model), fit.X.name) for fit in use.fits] == [("net", Net, "loader")]
@@ -135,7 +135,7 @@ def test_a_loop_that_learns_nothing_trains_no_network():
     assert use.fits == [] and [data.context for data in use.data] == ["test"]
 
 
-def test_parts_that_the_cell_did_not_build_are_not_told_again():
+def test_parts_that_the_cell_did_not_build_are_not_recorded_again():
     tree, names, before = after("n = 1", optimizer=Adam([], lr=1), loader=Loader([1]))
     assert part_params(tree, names, before) == {}
 
@@ -181,7 +181,7 @@ class SGD:
     def from_config(cls, config): ...
 
 
-def test_what_a_network_was_compiled_with_is_told():
+def test_the_settings_of_a_compiled_network_are_recorded():
     code = 'model.compile(optimizer=SGD(learning_rate=0.5), loss="mse", metrics=["mae"])\nother = SGD(0.25)'
     tree = ast.parse(code)
     names = {"model": Sequential(), "SGD": SGD, "other": SGD()}
@@ -233,7 +233,7 @@ def test_a_history_does_not_hide_a_number_of_the_same_name():
     assert found.values == {"loss": 0.5} and found.histories == {"model/loss": (0, [2.0, 1.0])}
 
 
-def test_data_and_formula_that_a_statistical_model_was_built_with_are_seen():
+def test_data_and_formula_of_a_statistical_model_are_observed():
     class Results:
         def fit(self): ...
         def predict(self, X): ...

@@ -139,7 +139,7 @@ def test_a_pipeline_keeps_steps_and_columns_under_readable_names():
     assert all(isinstance(value, str | int | float | bool | list | dict | None) for value in chosen.values())
 
 
-def test_the_structure_is_told_in_lines():
+def test_the_structure_has_a_line_per_part():
     assert structure(pipeline()).splitlines() == [
         "Pipeline",
         "  prepare: ColumnTransformer",

@@ -48,7 +48,7 @@ def changed(contents, values, *touched):
 
 
 @given(objects)
-def test_what_nobody_touched_is_the_same_and_what_somebody_changed_is_not(value):
+def test_unchanged_objects_are_the_same_and_changed_ones_are_not(value):
     contents, values = Contents(), {"a": value}
     assert changed(contents, values) == (set(), set())
     seen = type(value) in CHANGES or type(value) is tuple
@@ -60,7 +60,7 @@ def test_what_nobody_touched_is_the_same_and_what_somebody_changed_is_not(value)
 
 
 @given(st.lists(objects, min_size=1, max_size=3))
-def test_a_change_deep_inside_is_seen(inner):
+def test_a_change_of_a_nested_object_is_detected(inner):
     deep = {"k": [(1, {"here": inner})]}
     contents, values = Contents(), {"deep": deep}
     changed(contents, values)
@@ -75,7 +75,7 @@ def test_a_change_deep_inside_is_seen(inner):
         lambda a: a.__setitem__(2, np.nan), lambda a: setattr(a, "shape", (3, 1)),
     ],
 )  # fmt: skip
-def test_arrays_are_looked_at_and_their_views_with_them(change):
+def test_changes_of_arrays_and_their_views_are_detected(change):
     array = np.array([3.0, 2.0, 1.0])
     contents, values = Contents(), {"array": array, "view": array[1:], "copy": array.copy(), "more": [array]}
     changed(contents, values)
@@ -119,7 +119,7 @@ def test_tables_are_known_by_their_shape_and_numbers():
 
 
 class Loud:
-    """Whoever looks into it is told off."""
+    """Raises when it is read."""
 
     def __getattribute__(self, name):
         raise AssertionError(name)
@@ -154,7 +154,7 @@ def test_no_code_of_the_users_is_run():
     assert next(values["generator"]) == 0
 
 
-def test_what_holds_itself_and_what_is_huge_is_survived():
+def test_recursive_and_huge_objects_are_handled():
     loop: list[object] = [1]
     loop.append(loop)
     deep: list[object] = []
@@ -176,7 +176,7 @@ def test_what_holds_itself_and_what_is_huge_is_survived():
     assert changed(contents, values)[0] == {"loop", "array"}
 
 
-def test_names_that_are_gone_are_forgotten():
+def test_deleted_names_are_removed():
     contents = Contents()
     values = {"a": [1], "b": [2]}
     changed(contents, values)

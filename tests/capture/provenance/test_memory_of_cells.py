@@ -1,4 +1,4 @@
-"""What capture holds of a user's objects: nothing, once they were looked at."""
+"""Capture keeps no references to a user's objects after it has observed them."""
 
 from __future__ import annotations
 

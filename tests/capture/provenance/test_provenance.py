@@ -251,7 +251,7 @@ def test_a_notebook_that_cannot_be_read_says_nothing(notebook, records):
     assert provenance(records).warnings == [] and len(records.of(Provenance)) == 2
 
 
-def test_names_that_no_cell_made_are_told(notebook, records):
+def test_names_that_no_cell_created_are_reported(notebook, records):
     session = notebook({"A": "x = 1", "R": "%%track r\ny = x + seen"})
     session.shell.user_ns["seen"] = 3
     session.do("A | R")

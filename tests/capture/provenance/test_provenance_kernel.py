@@ -182,7 +182,7 @@ def test_runs_in_blocks_of_a_cell_know_where_they_come_from(kernel):
         assert {"base = 3", "from mlops_workbench import track", cell.source} <= {sources[uid] for uid in record.cells}
 
 
-def test_cells_that_run_at_once_in_threads_of_the_kernel_are_told_apart(tmp_path):
+def test_cells_that_run_at_once_in_threads_of_the_kernel_are_distinguished(tmp_path):
     Workspace.init(tmp_path)
     kernel = Kernel(tmp_path)
     try:
@@ -255,5 +255,5 @@ with ThreadPoolExecutor(3) as pool:
     kernel.run(code)
     kernel.run("pass")
     (record,) = [one for one in kernel.records.of(CellExecuted) if one.source == code and one.status == "ok"]
-    told = {one.run_uid for one in kernel.records.of(Provenance)}
-    assert len(record.run_uids) == 4 and set(record.run_uids) <= told
+    reported = {one.run_uid for one in kernel.records.of(Provenance)}
+    assert len(record.run_uids) == 4 and set(record.run_uids) <= reported

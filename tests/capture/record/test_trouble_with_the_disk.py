@@ -1,4 +1,4 @@
-"""No disk trouble stops the user's code; what can be kept is kept, and what cannot is told."""
+"""No disk error stops the user's code; records are kept where possible, and losses are reported."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def test_records_wait_in_memory_until_the_folder_is_there(session, records, work
     with track("r"):
         for i in range(100):
             log(i=i)
-        told = capsys.readouterr().err
-        assert told.count("cannot be written") == 1 and "your code continues" in told
+        reported = capsys.readouterr().err
+        assert reported.count("cannot be written") == 1 and "your code continues" in reported
         unblock(workspace)
     assert logged(records) == list(range(100))
     assert records.end("r").complete, "nothing was lost"
@@ -75,8 +75,8 @@ def test_a_read_only_folder_does_not_stop_a_run(tmp_path, monkeypatch, session, 
         log(a=1)
         log_artifact(b"x", "x.txt")
     assert run.status == "FINISHED" and run.metrics["a"] == 1
-    told = capsys.readouterr().err
-    assert told.count("cannot be written") == 1 and told.count("could not be stored") == 1
+    reported = capsys.readouterr().err
+    assert reported.count("cannot be written") == 1 and reported.count("could not be stored") == 1
 
 
 def test_a_broken_settings_file_is_named_and_stops_nothing(session, records, workspace, capsys):
@@ -85,8 +85,8 @@ def test_a_broken_settings_file_is_named_and_stops_nothing(session, records, wor
     file.write_text("[journal]\nsegment_mb = 'big'\n")
     with track("r"):
         log(a=1)
-        told = capsys.readouterr().err
-        assert "segment_mb" in told and "workbench.toml" in told
+        reported = capsys.readouterr().err
+        assert "segment_mb" in reported and "workbench.toml" in reported
         file.write_text(good)
     assert records.values(Metrics, "r") == {"a": 1}
 

@@ -146,8 +146,8 @@ def test_what_skops_cannot_hold_is_pickled_and_the_consequence_is_said(session, 
     model = make_pipeline(FunctionTransformer(lambda x: x * 2), LinearRegression()).fit(X, [1.0, 2.0])
     with track("r"):
         log_model(model, X=X)
-    told = capsys.readouterr().err
-    assert "cloudpickle" in told and "serving.allow_pickle" in told
+    reported = capsys.readouterr().err
+    assert "cloudpickle" in reported and "serving.allow_pickle" in reported
     record = saved(records)
     assert record.format == "cloudpickle"
     loaded = cloudpickle.loads(records.blob(record.files["model.pkl"]))
@@ -172,7 +172,7 @@ def test_a_bad_argument_is_refused_with_a_reason(session, records, model, option
     assert records.of(Model) == []
 
 
-def test_data_the_model_cannot_take_is_told_and_the_model_saved(session, records, capsys):
+def test_data_that_the_model_rejects_is_reported_and_the_model_saved(session, records, capsys):
     with track("r"):
         log_model(LinearRegression().fit([[1.0], [2.0]], [1, 2]), X=np.zeros((3, 4)))
     assert "cannot predict" in capsys.readouterr().err

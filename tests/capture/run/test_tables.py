@@ -22,7 +22,7 @@ def content(data):
     return found["columns"], found["data"]
 
 
-def test_values_are_kept_or_said_in_words_that_json_knows():
+def test_values_are_kept_or_converted_to_json():
     frame = pd.DataFrame(
         {
             "f": [1.5, None, math.inf],

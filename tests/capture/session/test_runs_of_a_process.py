@@ -1,4 +1,4 @@
-"""Runs begin, nest, end and are found by whoever logs."""
+"""Runs start, nest and end, and code logs to the right one."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_a_decorated_function_is_a_run_per_call(session, records):
     assert records.values(Metrics, starts[1].run_uid) == {"score": 4}
 
 
-def test_an_error_of_many_lines_is_told_by_its_first(session, records):
+def test_an_error_of_many_lines_is_recorded_by_its_first(session, records):
     error = InvalidInput("'auc' is not a number", hint="use log_param")
     error.add_note("seen in the last epoch")
     with pytest.raises(InvalidInput), track("r"):
@@ -188,8 +188,8 @@ def test_outside_a_run_one_message_says_what_to_do(session, records, capsys):
     log_figure(object())
     log_dataset(None)
     log_model(None)
-    told = capsys.readouterr().err
-    assert told.count("outside a run") == 1 and "%%track" in told and "with track" in told
+    reported = capsys.readouterr().err
+    assert reported.count("outside a run") == 1 and "%%track" in reported and "with track" in reported
     assert records.all() == []
 
 
