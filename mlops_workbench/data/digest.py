@@ -52,12 +52,6 @@ class Digest:
     columns: dict[str, str] = field(default_factory=dict)
 
 
-def content_digest(data: Any, seconds: float = float("inf")) -> tuple[str, str]:
-    """Return the digest of data and what it covers; see :func:`digest_data`."""
-    found = digest_data(data, seconds)
-    return found.hex, found.covers
-
-
 def digest_data(data: Any, seconds: float = float("inf")) -> Digest:
     """Return the digest of a table, a Series, an array, a sparse matrix, or a list of rows.
 

@@ -11,7 +11,7 @@ from typing import Any
 from mlops_workbench.capture.observe.estimators import final_estimator, is_fitted_result, is_model, is_model_class
 from mlops_workbench.capture.observe.loops import candidates
 from mlops_workbench.capture.observe.networks import trainer_of
-from mlops_workbench.capture.observe.own_functions import global_names, own_function, own_method, reached_codes
+from mlops_workbench.capture.observe.own_functions import own_function, own_method, reached_codes, used_objects
 from mlops_workbench.capture.observe.scope import Loop, Names, Placed, code_of, placed
 from mlops_workbench.notebooks.source import called_name, root_name
 
@@ -27,7 +27,6 @@ _PREDICTING = {
     *("semi_supervised", "calibration", "multiclass", "multioutput", "covariance"),
 }
 _NAMED_LIKE_MODELS = ("Classifier", "Regressor", "Ranker", "SearchCV", "Sequential", "CatBoost", "OLS", "Logit")
-_VIEWS = {"items", "values"}
 _MAX_DEPTH = 12
 
 
@@ -304,9 +303,7 @@ def _models_within(function: FunctionType) -> list[str]:
     """Return the model classes and models in the globals of a function's code."""
     found: list[str] = []
     for code, scope in reached_codes(function):
-        loaded = [scope[name] for name in global_names(code) if name in scope]
-        modules = [value for value in loaded if isinstance(value, ModuleType)]
-        within = [space[name] for name in code.co_names for space in map(vars, modules) if name in space]
+        loaded, within = used_objects(code, scope)
         found += [value.__name__ for value in (*loaded, *within) if is_model_class(value)]
         found += _classes(loaded)
     return list(dict.fromkeys(found))

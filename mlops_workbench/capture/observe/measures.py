@@ -5,19 +5,19 @@ from __future__ import annotations
 import ast
 import functools
 from collections.abc import Iterable
-from types import FunctionType, ModuleType
+from types import FunctionType
 from typing import Any, Literal
 
 from mlops_workbench.capture.observe.estimators import is_model
 from mlops_workbench.capture.observe.loops import candidates
 from mlops_workbench.capture.observe.own_functions import (
     definition,
-    global_names,
     imported_within,
     named_globals,
     own_function,
     own_method,
     reached_codes,
+    used_objects,
 )
 from mlops_workbench.capture.observe.scope import Loop, Names, Placed, placed
 from mlops_workbench.notebooks.source import called_name, root_name
@@ -218,9 +218,7 @@ def put_into(statement: ast.stmt) -> list[tuple[ast.expr, ast.expr]]:
 def measures_something(function: FunctionType) -> bool:
     """Whether the code of a function, or of user functions that it calls, uses a metric or a score."""
     for code, scope in reached_codes(function):
-        loaded = [scope[name] for name in global_names(code) if name in scope]
-        modules = [value for value in loaded if isinstance(value, ModuleType)]
-        within = [space[name] for name in code.co_names for space in map(vars, modules) if name in space]
+        loaded, within = used_objects(code, scope)
         if any(_library_kind(value) in ("metric", "folds") for value in (*loaded, *within)):
             return True
         # Imported in the function, or a method of a model.

@@ -78,6 +78,13 @@ def definition(function: FunctionType) -> ast.FunctionDef | ast.AsyncFunctionDef
     return first if isinstance(first, ast.FunctionDef | ast.AsyncFunctionDef) else None
 
 
+def used_objects(code: CodeType, scope: Names) -> tuple[list[Any], list[Any]]:
+    """Return the values of the globals of a code object, and the attributes of modules that it names."""
+    loaded = [scope[name] for name in global_names(code) if name in scope]
+    spaces = [vars(value) for value in loaded if isinstance(value, ModuleType)]
+    return loaded, [space[name] for name in code.co_names for space in spaces if name in space]
+
+
 def named_globals(function: FunctionType) -> Names:
     """Return the globals that a function, or one nested in it, uses."""
     scope = function.__globals__

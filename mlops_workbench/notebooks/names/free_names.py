@@ -5,8 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
-COMPREHENSIONS = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
+_COMPREHENSIONS = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 
 
 def free_names(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> set[str]:
@@ -52,7 +51,7 @@ def _free(body: list[ast.stmt] | list[ast.expr], bound: set[str]) -> set[str]:
             own.add(node.name)
             stack.extend((*node.decorator_list, *node.bases, *(keyword.value for keyword in node.keywords)))
             loads |= _free(node.body, set())
-        elif isinstance(node, COMPREHENSIONS):
+        elif isinstance(node, _COMPREHENSIONS):
             inner, walrus = _comprehension(node)
             loads |= inner
             own |= walrus

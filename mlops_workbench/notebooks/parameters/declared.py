@@ -6,14 +6,14 @@ import ast
 import contextlib
 import io
 import tokenize
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops_workbench.core.errors import InvalidInput, did_you_mean
+from mlops_workbench.core.errors import InvalidInput
 from mlops_workbench.notebooks.document import PARAMETERS_TAG, tagged_cell
 from mlops_workbench.notebooks.parameters.types import ParameterType, parse_type, type_of_annotation, type_of_value
 
@@ -112,29 +112,6 @@ def parse_parameters(source: str, *, where: str | None = None) -> dict[str, Para
             found.pop(name, None)
             found[name] = _parameter(name, annotation, value, comment, statement.lineno, source)
     return found
-
-
-def convert_values(
-    parameters: Mapping[str, Parameter], values: Mapping[str, object], *, where: str | None = None
-) -> dict[str, object]:
-    """Check values against the parameters of a notebook and convert text to their types.
-
-    Raises
-    ------
-    InvalidInput
-        A name is unknown, a value has the wrong type, or a parameter without a default has no value.
-    """
-    for name in values:
-        if name not in parameters:
-            raise InvalidInput(
-                f"the notebook has no parameter '{name}'", where=where, hint=did_you_mean(name, parameters)
-            )
-    for parameter in parameters.values():
-        if parameter.required and parameter.name not in values:
-            raise InvalidInput(
-                f"parameter '{parameter.name}' needs a value", where=where, hint=f"its type is {parameter.type}"
-            )
-    return {name: parameters[name].convert(value) for name, value in values.items()}
 
 
 def _parse(source: str, where: str | None) -> tuple[ast.Module, str]:

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from mlops_workbench.core.records import Column
-from mlops_workbench.data.digest import content_digest
+from mlops_workbench.data.digest import digest_data
 from mlops_workbench.data.tables.columns import columns_of
 
 
@@ -66,21 +66,21 @@ def test_every_missing_value_of_an_array_of_objects_makes_its_column_optional(va
 
 
 def test_the_digest_changes_with_any_cell_name_and_type_and_with_nothing_else():
-    base = content_digest(table())
-    assert base == content_digest(table()) and len(base[0]) == 32 and base[1] == "content"
+    base = digest_data(table())
+    assert base == digest_data(table()) and len(base.hex) == 32 and base.covers == "content"
     changes = {"f": 9.0, "i": 9, "i8": 9, "b": False, "s": "z", "cat": "y", "t": pd.Timestamp("2025"), "mixed": 4}
-    seen = {base[0]}
+    seen = {base.hex}
     for column, value in changes.items():
         other = table()
         other.loc[2, column] = value
-        seen.add(content_digest(other)[0])
+        seen.add(digest_data(other).hex)
     renamed = table().rename(columns={"f": "g"})
     seen |= {
-        content_digest(renamed)[0],
-        content_digest(table().iloc[:2])[0],
-        content_digest(table().astype({"i": "int32"}))[0],
+        digest_data(renamed).hex,
+        digest_data(table().iloc[:2]).hex,
+        digest_data(table().astype({"i": "int32"})).hex,
     }
-    seen.add(content_digest(table().iloc[::-1])[0])
+    seen.add(digest_data(table().iloc[::-1]).hex)
     assert len(seen) == len(changes) + 5
 
 
@@ -94,15 +94,15 @@ def test_the_digest_changes_with_any_cell_name_and_type_and_with_nothing_else():
     ],
 )
 def test_arrays_have_a_digest_of_their_content(data):
-    assert content_digest(data) == content_digest(data.copy()) and content_digest(data)[1] == "content"
+    assert digest_data(data) == digest_data(data.copy()) and digest_data(data).covers == "content"
     if data.size:
         other = data.copy()
         other[(0,) * data.ndim] = "q" if data.dtype.kind in "UO" else 99
-        assert content_digest(other)[0] != content_digest(data)[0]
+        assert digest_data(other).hex != digest_data(data).hex
     strided = np.arange(12.0).reshape(3, 4)[:, ::2]
-    assert content_digest(strided) == content_digest(strided.copy())
+    assert digest_data(strided) == digest_data(strided.copy())
 
 
 def test_cells_without_content_are_digested_by_shape_which_is_recorded():
     frame = pd.DataFrame({"l": [object(), object()]})
-    assert content_digest(frame)[1] == "shape"
+    assert digest_data(frame).covers == "shape"

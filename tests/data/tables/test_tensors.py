@@ -12,7 +12,7 @@ from mlops_workbench.capture import log, log_dataset, track
 from mlops_workbench.capture.observe.fit import cell_use
 from mlops_workbench.core.records import Dataset, Metrics
 from mlops_workbench.data.describe import describe_dataset
-from mlops_workbench.data.digest import content_digest
+from mlops_workbench.data.digest import digest_data
 from mlops_workbench.data.reference import sample_fit_data
 from mlops_workbench.data.tables.tensors import readable
 
@@ -126,7 +126,7 @@ def test_a_part_of_a_dataset_has_a_version_of_its_own():
     some, others = described(Loader(Subset(whole, [0, 1, 2]), 2)), described(Subset(whole, [0, 1, 5]))
     assert (some.rows, others.rows) == (3, 3) and some.digest != others.digest
     assert described(Subset(Subset(whole, [2, 1, 0]), [2, 1, 0])).digest == some.digest
-    assert content_digest(readable(Subset(whole, [0, 1, 2])), 1e-12)[1] == "sampled"
+    assert digest_data(readable(Subset(whole, [0, 1, 2])), 1e-12).covers == "sampled"
 
 
 def test_a_dataset_that_creates_its_elements_is_not_iterated():
