@@ -216,7 +216,7 @@ def test_a_snapshot_that_has_no_form_is_an_error_when_asked_for_and_a_note_when_
     own.close()
     kept = {data.name: bool(data.snapshot) for data in records.of(Dataset, "kept")}
     assert kept == {"o": False, "x": True, "not": False, "t": False}
-    assert "no form as Parquet" in "".join(capsys.readouterr())
+    assert "cannot be written as Parquet" in "".join(capsys.readouterr())
 
 
 def test_names_that_are_no_file_names_have_files(session, records):
