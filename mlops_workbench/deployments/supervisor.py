@@ -195,7 +195,9 @@ class Supervisor:
         model = _registered_model(spec)
         last = actual.desired
         try:
-            if last is not None and last.version == spec.version and (Path(last.folder) / "MLmodel").is_file():
+            # In a workspace that was copied, the last desired state names folders of the original.
+            ours = last is not None and last.predictions == self._log_folder(spec.name)
+            if ours and last.version == spec.version and (Path(last.folder) / "MLmodel").is_file():
                 # Already exported: a crashed endpoint can restart while the registry is unavailable.
                 folder = Path(last.folder)
             else:
@@ -207,6 +209,9 @@ class Supervisor:
         record.problem, record.export_failures = "", 0
         self._folder(spec.name).write_desired(self._desired(spec, actual, folder, self._previous(spec, model_folder)))
         return True
+
+    def _log_folder(self, name: str) -> str:
+        return str(self._workspace.predictions / f"endpoint={name}")
 
     def _previous(self, spec: EndpointSpec, model_folder: ModelFolderOf) -> Path:
         if not spec.previous or spec.previous == spec.version:
@@ -226,7 +231,7 @@ class Supervisor:
             version=spec.version,
             folder=str(folder),
             generation=spec.generation,
-            predictions=str(self._workspace.predictions / f"endpoint={spec.name}"),
+            predictions=self._log_folder(spec.name),
             feedback=str(self._workspace.feedback / f"endpoint={spec.name}"),
             previous=spec.previous if previous != Path() else 0,
             previous_folder=str(previous) if previous != Path() else "",

@@ -106,6 +106,6 @@ def keep_database(file: Path, revision: str) -> Path:
         raise StorageError(
             f"{file.name} cannot be copied before it is migrated: {error}",
             where=str(copy),
-            hint="check that the folder is writable and has room",
+            hint="check that the folder is writable and has free space",
         ) from error
     return copy

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -175,6 +177,24 @@ def test_a_killed_endpoint_comes_back_on_its_port_while_the_registry_is_away(
         assert predict(after).status_code == 200
     rows = pq.read_table(written).to_pylist()
     assert rows[0]["request_id"] == "logged"
+
+
+def test_a_copied_workspace_does_not_serve_from_the_original(
+    supervisor: Supervisor, model_folder: ModelFolderOf, quick: Workspace
+) -> None:
+    with reconciling(supervisor, [SPEC], model_folder):
+        supervisor.wait("eta", 1, 90)
+    desired = json.loads((quick.endpoints / "eta" / "desired.json").read_text())
+    supervisor.stop_all()
+    exported = desired["folder"]
+    # As a copy has it: everything names the folder of the original, which still exists.
+    original = quick.root.with_name("original")
+    shutil.copytree(exported, original / "model")
+    desired |= {"folder": str(original / "model"), "predictions": str(original / "predictions")}
+    (quick.endpoints / "eta" / "desired.json").write_text(json.dumps(desired))
+    with reconciling(supervisor, [SPEC], model_folder):
+        supervisor.wait("eta", 1, 90)
+    assert json.loads((quick.endpoints / "eta" / "desired.json").read_text())["folder"] == exported
 
 
 def test_endpoints_outlive_a_killed_supervisor_and_are_adopted(

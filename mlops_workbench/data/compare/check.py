@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.core.errors import InvalidInput
+from mlops_workbench.core.shown.formats import number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -111,7 +112,11 @@ def check_frame(frame: pd.DataFrame, schema_json: bytes) -> tuple[DataCheck, pd.
 
 def _failures(cases: pd.DataFrame, rows: int) -> list[Failure]:
     found = []
+    mistyped = {column for column, check in zip(cases["column"], cases["check"], strict=True) if "dtype(" in str(check)}
     for (column, check), group in cases.groupby(["column", "check"], sort=False, dropna=False):
+        if column in mistyped and "dtype(" not in str(check):
+            # Values of another type cannot be compared: pandera gives the error of the comparison as a value.
+            continue
         if check == "column_in_dataframe":
             found += [Failure(str(name), _WORDS[check], None) for name in group["failure_case"]]
             continue
@@ -129,14 +134,21 @@ def _in_words(check: str) -> str:
     name, bracket, rest = check.partition("(")
     inside = rest.rstrip(")") if bracket else ""
     if name == "greater_than_or_equal_to":
-        return f"at least {inside}"
+        return f"at least {_limit(inside)}"
     if name == "less_than_or_equal_to":
-        return f"at most {inside}"
+        return f"at most {_limit(inside)}"
     if name == "isin":
         return f"one of {inside}"
     if name == "dtype":
         return f"of type {inside.strip(chr(39))}"
     return check
+
+
+def _limit(text: str) -> str:
+    try:
+        return number(float(text))
+    except ValueError:
+        return text
 
 
 def _aligned(frame: pd.DataFrame, schema: Any) -> tuple[pd.DataFrame, list[str]]:
