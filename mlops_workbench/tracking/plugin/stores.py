@@ -1,4 +1,9 @@
-"""Entry points: the stores that MLflow opens for a URI ``mlops://``."""
+"""Entry points: the stores that MLflow opens for a URI ``mlops://``.
+
+With ``mlflow.set_tracking_uri("mlops://")`` (or ``MLFLOW_TRACKING_URI=mlops://``) runs, metrics, parameters, tags
+and data go to the workspace's journal and are read back from memory; all other calls go to the workspace's own
+MLflow store. ``mlops:///path`` names a workspace, ``mlops://`` is that of the working folder.
+"""
 
 from __future__ import annotations
 
