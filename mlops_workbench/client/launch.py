@@ -29,12 +29,13 @@ _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class Address(msgspec.Struct, frozen=True):
-    """URL and process of a running control plane."""
+    """URL, process and workspace folder of a running control plane."""
 
     url: str
     pid: int
     started: float
     version: str
+    root: str = ""
 
     @property
     def process(self) -> ProcessIdentity:
@@ -92,9 +93,10 @@ def find_running(workspace: Workspace) -> tuple[str, str] | None:
 
 
 def read_address(workspace: Workspace) -> Address | None:
-    """Content of the address file, None if it is missing or invalid."""
+    """Content of the address file, None if it is missing, invalid, or copied with the folder of another workspace."""
     try:
-        return msgspec.json.decode(address_file(workspace).read_bytes(), type=Address)
+        address = msgspec.json.decode(address_file(workspace).read_bytes(), type=Address)
+        return address if not address.root or workspace.root.samefile(address.root) else None
     except (OSError, msgspec.DecodeError):
         return None
 

@@ -67,7 +67,7 @@ def _serve(workspace: Workspace) -> None:
         plane.start()
         identity = ProcessIdentity.of()
         assert identity is not None
-        address = Address(url, identity.pid, identity.started, __version__)
+        address = Address(url, identity.pid, identity.started, __version__, str(workspace.root))
         presence = Presence(workspace, address, token, on_lost=lambda: plane.shut_down(keep_endpoints=False))
         presence.keep()
         keeper = Worker("presence", presence.keep, 1.0)

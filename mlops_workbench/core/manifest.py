@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 
-from mlops_workbench.core.errors import StorageError
+from mlops_workbench.core.errors import InvalidInput, StorageError
 from mlops_workbench.core.store import digest_file
 
 #: Path of the manifest in a model folder.
@@ -99,8 +99,11 @@ def read_manifest(folder: Path) -> Manifest:
         raise StorageError(
             f"the manifest is broken: {error}", where=str(file), hint="register the model again"
         ) from error
-    for name in manifest.files:
-        inside(folder, name)
+    try:
+        for name in manifest.files:
+            inside(folder, name)
+    except InvalidInput as error:
+        raise StorageError(error.message, where=error.where) from error
     return manifest
 
 
@@ -109,12 +112,12 @@ def inside(folder: Path, name: str) -> Path:
 
     Raises
     ------
-    StorageError
+    InvalidInput
         The name is absolute or contains ``..``.
     """
     parts = PurePosixPath(name)
     if parts.is_absolute() or ".." in parts.parts:
-        raise StorageError(f"the model names a file outside the folder: {name}", where=str(folder))
+        raise InvalidInput(f"the model names a file outside the folder: {name}", where=str(folder))
     return folder / name
 
 

@@ -12,9 +12,7 @@ from mlops_workbench.core.errors import InvalidInput
 from mlops_workbench.core.records import Column
 from mlops_workbench.data.digest import len_of
 from mlops_workbench.data.digest_cost import take_rows
-from mlops_workbench.data.tables.arrow_columns import arrow_columns, polars_columns
 from mlops_workbench.data.tables.columns import columns_of, is_array, is_frame, is_missing, is_series, is_table
-from mlops_workbench.data.tables.frames import as_frame
 from mlops_workbench.data.tables.kinds import kind_of
 from mlops_workbench.data.tables.tensors import Tensors, readable
 
@@ -77,6 +75,9 @@ def sample_fit_data(X: Any, y: Any = None, columns: list[Column] | None = None) 
         described = columns if columns is not None and len(columns) == width else columns_of(X)
         sample = _take(X, chosen)
     else:
+        from mlops_workbench.data.tables.arrow_columns import arrow_columns, polars_columns
+        from mlops_workbench.data.tables.frames import as_frame
+
         described = arrow_columns(X) if kind == "arrow" else polars_columns(X)
         sample = as_frame(take_rows(X, chosen))
     return FitData(described, sample, None if y is None else _take(y, chosen), rows)

@@ -243,11 +243,11 @@ class Supervisor:
     def _actual(self, name: str, record: _Record | None) -> EndpointState:
         folder = self._folder(name)
         observed = folder.observed()
-        fresh = observed is not None and observed.process.alive()
-        alive = fresh or (record is not None and record.process is not None and record.process.alive())
-        if not alive:
-            # A process that has not reported yet, started by an earlier supervisor.
-            alive = folder.is_locked()
+        # The process of an endpoint holds its lock. In a workspace that was copied, the report is the original's.
+        locked = folder.is_locked()
+        fresh = locked and observed is not None and observed.process.alive()
+        # Without a report yet: a process of this supervisor, or of an earlier one.
+        alive = locked or (record is not None and record.process is not None and record.process.alive())
         return EndpointState(
             desired=folder.desired(),
             observed=observed if fresh or not alive else None,
@@ -287,7 +287,8 @@ class Supervisor:
             send(process, number)
 
     def _process_of(self, name: str, record: _Record | None) -> ProcessIdentity | None:
-        observed = self._folder(name).observed()
+        folder = self._folder(name)
+        observed = folder.observed() if folder.is_locked() else None
         for process in (observed.process if observed else None, record.process if record else None):
             if process is not None and process.alive():
                 return process

@@ -8,7 +8,7 @@ from collections.abc import Callable
 #: Cell magics that run their cell in the notebook's namespace.
 _TRANSPARENT = ("time", "capture", "prun")
 # A tuple, which isinstance checks faster than a union: every node of every cell is checked.
-_PARTS = (ast.Subscript, ast.Attribute, ast.Starred)
+_PARTS = (ast.Subscript, ast.Attribute)
 
 
 def unwrap_magics(tree: ast.Module | None, transform: Callable[[str], str]) -> ast.Module | None:

@@ -167,7 +167,9 @@ def cancel_run(workspace: Workspace, run_id: str) -> PipelineRun:
     folder = _folder(workspace, run_id)
     append_event(folder.events, CancelRequested(now_ms()))
     process = launched_process(read_run_events(folder.events))
-    if process is not None and process.alive():
+    # In a workspace that was copied, the process is the original's.
+    ours = workspace.root.samefile(folder.read_request().workspace)
+    if process is not None and ours and process.alive():
         with contextlib.suppress(ProcessLookupError):
             os.kill(process.pid, signal.SIGTERM)
     return read_run(workspace, run_id)

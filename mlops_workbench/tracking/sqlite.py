@@ -46,8 +46,10 @@ class ReplaceableFile:
         """The connection, opened again if the file was replaced."""
         if self._connection is None or self.replaced():
             self.close()
+            # Read first: a file that replaces this one meanwhile is noticed by the next call.
+            inode = self._inode_now()
             self._connection = self._connect(self.path)
-            self._inode = self._inode_now()
+            self._inode = inode if inode >= 0 else self._inode_now()
         return self._connection
 
     def close(self) -> None:
@@ -59,7 +61,7 @@ class ReplaceableFile:
     def _inode_now(self) -> int:
         try:
             return self.path.stat().st_ino
-        except OSError:
+        except FileNotFoundError:
             return -1
 
 

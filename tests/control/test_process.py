@@ -19,7 +19,14 @@ import httpx
 import pytest
 
 from mlops_workbench.client.client import Client
-from mlops_workbench.client.launch import ALREADY_RUNNING, address_file, ensure_running, read_address, token_file
+from mlops_workbench.client.launch import (
+    ALREADY_RUNNING,
+    address_file,
+    ensure_running,
+    find_running,
+    read_address,
+    token_file,
+)
 from mlops_workbench.control.app import create_app
 from mlops_workbench.core.errors import Unauthorized, Unavailable
 from mlops_workbench.core.workspace import Workspace
@@ -98,6 +105,19 @@ def test_concurrent_callers_start_one_control_plane(workspace: Workspace, stoppe
     urls = {caller.communicate(timeout=120)[0].strip() for caller in callers}
     assert len(urls) == 1
     assert urls.pop().startswith("http://127.0.0.1:")
+
+
+def test_a_copied_workspace_leaves_the_control_plane_of_the_original_alone(
+    running: Client, tmp_path: Path, stopped: Callable[[Workspace], None]
+) -> None:
+    assert running.workspace is not None
+    copy = Workspace.open(shutil.copytree(running.workspace.root, tmp_path / "copy"))
+    stopped(copy)
+    assert find_running(copy) is None
+    with Client.connect(copy) as client:
+        assert client.status().root == str(copy.root)
+        assert client.url != running.url
+    assert running.status().root == str(running.workspace.root)
 
 
 def test_a_second_process_for_the_workspace_exits(running: Client) -> None:

@@ -197,6 +197,22 @@ def test_a_copied_workspace_does_not_serve_from_the_original(
     assert json.loads((quick.endpoints / "eta" / "desired.json").read_text())["folder"] == exported
 
 
+def test_a_copied_workspace_leaves_the_endpoints_of_the_original_alone(
+    supervisor: Supervisor, model_folder: ModelFolderOf, quick: Workspace, tmp_path: Path
+) -> None:
+    with reconciling(supervisor, [SPEC], model_folder):
+        original = supervisor.wait("eta", 1, 90)
+        copied = Supervisor(Workspace.open(shutil.copytree(quick.root, tmp_path / "copy")))
+        try:
+            with reconciling(copied, [SPEC], model_folder):
+                copy = copied.wait("eta", 1, 90)
+                assert copy.pid not in (0, original.pid) and copy.url != original.url
+        finally:
+            copied.stop_all()
+        assert predict(original).status_code == 200
+        assert supervisor.observe(SPEC).pid == original.pid
+
+
 def test_endpoints_outlive_a_killed_supervisor_and_are_adopted(
     supervisor: Supervisor, model_folder: ModelFolderOf, exported: Path, quick: Workspace
 ) -> None:

@@ -210,7 +210,7 @@ def notebook(sources: list[str], tags: list[str] | None = None) -> nbformat.Note
 
 
 def mlops(*words: str) -> None:
-    """Run a verb."""
+    """Run a command."""
     subprocess.run([sys.executable, "-m", "mlops_workbench.cli", *words], check=True)
 
 

@@ -67,7 +67,7 @@ def workspace(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytes
 
 
 def mlops(*words: str) -> Any:
-    """What a verb answers."""
+    """Run a command and return its result."""
     done = subprocess.run(
         [sys.executable, "-m", "mlops_workbench.cli", *words, "--json"],
         capture_output=True, text=True, timeout=120, check=False,

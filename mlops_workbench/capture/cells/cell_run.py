@@ -74,7 +74,7 @@ class CellRun:
         quietly("its parameters", lambda: self._settings(use.fits))
         quietly("its metrics", lambda: self._metrics(use.fits, complete=error is None))
         quietly("its data", lambda: self._data(use))
-        self.run.finish(error, traceback=_trace(error) if error else "", output=self._output.text())
+        self.run.finish(error, traceback="" if error is None else _trace(error), output=self._output.text())
         if self._output.figures or self._output.tables:
             self._deferred.add("its figures", lambda: self.run.put_shown_figures(self._output.figures))
             self._deferred.add("its tables", self._tables)

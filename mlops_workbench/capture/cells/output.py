@@ -147,8 +147,10 @@ class _Tee:
 
     def write(self, text: str) -> Any:
         written = self.stream.write(text)
-        if self._on_text is not None and isinstance(text, str):
-            self._on_text(text)
+        # Read once: another thread may print while the cell ends.
+        on_text = self._on_text
+        if on_text is not None and isinstance(text, str):
+            on_text(text)
         return written
 
     def forward_only(self) -> None:

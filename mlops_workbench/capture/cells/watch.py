@@ -180,6 +180,8 @@ class CellWatch:
         for i in range(len(executions) - 1, -1, -1):
             if executions[i].info is info:
                 found = executions[i]
+                for dropped in executions[i + 1 :]:
+                    self._cells.pop(dropped.uid, None)
                 del executions[i:]
                 return found
         if not executions:

@@ -61,7 +61,7 @@ def reached_codes(function: FunctionType) -> Iterator[tuple[CodeType, Names]]:
         seen.add(code)
         yield code, scope
         waiting += [(part, scope) for part in code.co_consts if isinstance(part, CodeType)]
-        for name in global_names(code):
+        for name in _own_globals(code):
             inner = own_function(scope.get(name))
             if inner is not None:
                 waiting.append((inner.__code__, inner.__globals__))
@@ -80,7 +80,7 @@ def definition(function: FunctionType) -> ast.FunctionDef | ast.AsyncFunctionDef
 
 def used_objects(code: CodeType, scope: Names) -> tuple[list[Any], list[Any]]:
     """Return the values of the globals of a code object, and the attributes of modules that it names."""
-    loaded = [scope[name] for name in global_names(code) if name in scope]
+    loaded = [scope[name] for name in _own_globals(code) if name in scope]
     spaces = [vars(value) for value in loaded if isinstance(value, ModuleType)]
     return loaded, [space[name] for name in code.co_names for space in spaces if name in space]
 
@@ -109,9 +109,15 @@ def imported_within(tree: ast.AST) -> Names:
 @lru_cache(maxsize=5000)
 def global_names(code: CodeType) -> tuple[str, ...]:
     """Return the globals of a code object and nested ones; unlike ``co_names``, without attributes."""
-    found = [str(step.argval) for step in dis.get_instructions(code) if step.opname in _LOADS]
     inner = [name for part in code.co_consts if isinstance(part, CodeType) for name in global_names(part)]
-    return tuple(dict.fromkeys(found + inner))
+    return tuple(dict.fromkeys([*_own_globals(code), *inner]))
+
+
+@lru_cache(maxsize=5000)
+def _own_globals(code: CodeType) -> tuple[str, ...]:
+    """Return the globals of a code object, without those of nested ones."""
+    loads = (str(step.argval) for step in dis.get_instructions(code) if step.opname in _LOADS)
+    return tuple(dict.fromkeys(loads))
 
 
 def _wrapped(value: Any) -> Any:

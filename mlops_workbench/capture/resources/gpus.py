@@ -47,16 +47,14 @@ class Gpus:
         return self._known
 
     def _search(self) -> None:
-        with contextlib.suppress(ImportError):
+        try:
             import pynvml
 
-            # Each driver fails in its own way; all of them mean: no GPU.
-            with contextlib.suppress(pynvml.NVMLError):
-                pynvml.nvmlInit()
-                self._handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
-                self._library = pynvml
-                return
-        self._program = shutil.which("nvidia-smi")
+            pynvml.nvmlInit()
+            self._handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
+            self._library = pynvml
+        except Exception:  # noqa: BLE001 bindings and drivers fail in ways of their own; nvidia-smi may work all the same
+            self._program = shutil.which("nvidia-smi")
 
     def _usage_of(self, handle: Any) -> GpuUsage:
         nvml = self._library

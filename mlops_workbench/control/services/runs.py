@@ -44,7 +44,7 @@ class RunService:
 
     def artifact(self, reference: str, path: str) -> tuple[RunArtifact, Path]:
         """An artifact of a run, and the file with its content."""
-        artifact = self._ingest.index.artifact(self.find(reference).uid, path)
+        artifact = self._ingest.index.artifact(self._ingest.index.find(reference).uid, path)
         return artifact, self._blobs.get(artifact.digest)
 
     def deliver(self, uid: str) -> None:

@@ -7,6 +7,10 @@ from __future__ import annotations
 
 import math
 from datetime import datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from decimal import Decimal
 
 #: Shown for an unknown value.
 NOTHING = "–"
@@ -27,19 +31,16 @@ def number(value: float | int | None, digits: int = _DIGITS) -> str:
         text = f"{int(value):,}"
     elif 1e-4 <= size < 1e9:
         decimals = max(0, digits - 1 - math.floor(math.log10(size)))
-        text = _without_zeros(f"{value:,.{decimals}f}")
+        text = _without_zeros(f"{_rounded(value, decimals):,f}")
     else:
-        # Exact, also for ints beyond the floats. Imported here because a kernel rarely needs it.
-        from decimal import Decimal
-
-        mantissa, _, exponent = f"{Decimal(value):.{digits - 1}e}".partition("e")
+        mantissa, _, exponent = f"{_rounded(value, digits - 1 - _exponent(value)):e}".partition("e")
         text = f"{_without_zeros(mantissa)}e{int(exponent)}"
     return text.replace("-", "−")
 
 
 def pair(first: float, second: float) -> tuple[str, str]:
     """Format two numbers with enough digits to distinguish them."""
-    digits = next((d for d in range(_DIGITS, 17) if number(first, d) != number(second, d)), _DIGITS)
+    digits = next((d for d in range(_DIGITS, 18) if number(first, d) != number(second, d)), _DIGITS)
     return number(first, digits), number(second, digits)
 
 
@@ -52,7 +53,7 @@ def share(value: float | None, digits: int = 0) -> str:
     """Format a share (0 to 1) in per cent with `digits` decimals: ``82 %``."""
     if value is None:
         return NOTHING
-    return f"{100 * value:.{digits}f} %".replace("-", "−")
+    return f"{_rounded(100 * value, digits) + 0} %".replace("-", "−")
 
 
 def duration(seconds: float | None) -> str:
@@ -60,10 +61,10 @@ def duration(seconds: float | None) -> str:
     if seconds is None:
         return NOTHING
     if seconds < 0.9995:
-        return f"{seconds * 1000:.0f} ms"
+        return f"{_rounded(seconds * 1000, 0)} ms"
     if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    whole, minutes, hours = round(seconds), round(seconds / 60), round(seconds / 3600)
+        return f"{_rounded(seconds, 1)} s"
+    whole, minutes, hours = (math.floor(seconds / unit + 0.5) for unit in (1, 60, 3600))
     if whole < 60:
         return f"{whole} s"
     if whole < 3600:
@@ -74,6 +75,20 @@ def duration(seconds: float | None) -> str:
 def moment(at_ms: int) -> str:
     """Format milliseconds since the epoch as local date and time; an en dash for 0."""
     return datetime.fromtimestamp(at_ms / 1000).strftime("%Y-%m-%d %H:%M:%S") if at_ms else NOTHING
+
+
+def _rounded(value: float, decimals: int) -> Decimal:
+    """Round the exact value, halves away from zero, as JavaScript does."""
+    # Imported here, because most kernels show no number.
+    from decimal import ROUND_HALF_UP, Decimal
+
+    return Decimal(value).quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP)
+
+
+def _exponent(value: float) -> int:
+    from decimal import Decimal
+
+    return Decimal(value).adjusted()
 
 
 def _without_zeros(text: str) -> str:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _EXAMPLES = 3
+_COMPARISONS = ("greater_than", "less_than", "isin", "in_range")
 _WORDS = {
     "column_in_dataframe": "the column is missing",
     "not_nullable": "no value may be missing",
@@ -114,7 +115,7 @@ def _failures(cases: pd.DataFrame, rows: int) -> list[Failure]:
     found = []
     mistyped = {column for column, check in zip(cases["column"], cases["check"], strict=True) if "dtype(" in str(check)}
     for (column, check), group in cases.groupby(["column", "check"], sort=False, dropna=False):
-        if column in mistyped and "dtype(" not in str(check):
+        if column in mistyped and str(check).startswith(_COMPARISONS):
             # Values of another type cannot be compared: pandera gives the error of the comparison as a value.
             continue
         if check == "column_in_dataframe":
@@ -146,7 +147,8 @@ def _in_words(check: str) -> str:
 
 def _limit(text: str) -> str:
     try:
-        return number(float(text))
+        # A limit beside a value that fails it needs more digits than a measurement.
+        return number(float(text), digits=10)
     except ValueError:
         return text
 

@@ -227,8 +227,8 @@ def _rows(a: pd.DataFrame, b: pd.DataFrame, shared: list[str]) -> tuple[int | No
     for name in names:
         if left[name].dtype != right[name].dtype or left[name].dtype == object:
             # Convert both to one type: 1 and 1.0 are the same value, and so are text and its categories.
-            number = all(pd.api.types.is_numeric_dtype(part[name].dtype) for part in (left, right))
-            kind: Literal["Float64", "str"] = "Float64" if number else "str"
+            numeric = all(pd.api.types.is_numeric_dtype(part[name].dtype) for part in (left, right))
+            kind: Literal["Float64", "str"] = "Float64" if numeric else "str"
             left[name], right[name] = left[name].astype(kind), right[name].astype(kind)
     counts = [pd.util.hash_pandas_object(part, index=False).value_counts() for part in (left, right)]
     change = counts[1].sub(counts[0], fill_value=0)

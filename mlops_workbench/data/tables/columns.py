@@ -121,7 +121,11 @@ def is_missing(value: Any) -> bool:
     """Whether an object is None, NaN, or a missing value of pandas."""
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return True
-    return value.is_nan() if isinstance(value, decimal.Decimal) else isinstance(value, float) and value != value
+    if isinstance(value, decimal.Decimal):
+        return value.is_nan()
+    # Scalars of NumPy too: NaN of any width, NaT. Objects of other classes may answer a comparison with anything.
+    scalar = isinstance(value, float | complex) or (type(value).__module__ == "numpy" and value.ndim == 0)
+    return scalar and bool(value != value)
 
 
 def _gaps(parts: list[Any]) -> list[bool]:

@@ -106,7 +106,7 @@ def type_of_annotation(node: ast.expr) -> ParameterType:
         return _union([node.left, node.right])
     if isinstance(node, ast.Subscript):
         return _subscripted(called_name(node.value), node.slice)
-    return ParameterType(_NAMES.get(called_name(node), "any"))
+    return ParameterType("any" if isinstance(node, ast.Call) else _NAMES.get(called_name(node), "any"))
 
 
 def type_of_value(value: object) -> ParameterType:

@@ -75,6 +75,7 @@ class ModelFolder:
         method = function.get("predict_fn", "predict") if isinstance(function, dict) else "predict"
         with _refused():
             data = manifest.read(path, str(flavor.get("pickled_model")))
+            example = _example(path, description, manifest)
         return cls(
             path=path,
             signature=parse_signature(description.get("signature"), str(path / "MLmodel")),
@@ -82,7 +83,7 @@ class ModelFolder:
             format="skops" if flavor.get("serialization_format") == "skops" else "pickle",
             predict_method=str(method),
             mlflow_version=str(description.get("mlflow_version", "")),
-            example=_example(path, description, manifest),
+            example=example,
             data=data,
         )
 

@@ -118,9 +118,10 @@ class Ingest:
 
     def open_index(self) -> None:
         """Make the index readable: replace a broken one, or one of another version."""
-        if self._ownership.acquire():
-            with self._ownership.writer():
-                pass
+        with self._ownership.lock:
+            if self._ownership.acquire():
+                with self._ownership.writer():
+                    pass
 
     def catch_up(self) -> None:
         """Read new journal records into the index, so that readers see what they have just written."""

@@ -44,7 +44,10 @@ _PLACES = (
     ("logged_models", "artifact_location"),
     ("model_versions", "source"),
     ("model_versions", "storage_location"),
+    ("trace_tags", "value"),
 )
+#: What ends the folder of a workspace's artifacts in them.
+_MARK = "/.mlops/artifacts/"
 
 
 class MlflowConnection:
@@ -111,8 +114,8 @@ class MlflowConnection:
         database = self.workspace.state / "mlflow.db"
         with file_lock(self.workspace.run / "mlflow-first-use.lock"), translated(self.uri):
             _set_wal(database)
-            _migrate(database, self.uri)
-            _follow_move(database, self.workspace.artifacts.as_uri())
+            if _migrate(database, self.uri):
+                _follow_move(database, self.workspace.artifacts.as_uri())
             client = kind(self.uri, self.uri)
             experiment = client.get_experiment("0")
             if STORE not in experiment.tags:
@@ -171,10 +174,15 @@ def _set_wal(database: Path) -> None:
         ) from error
 
 
-def _migrate(database: Path, uri: str) -> None:
+def _migrate(database: Path, uri: str) -> bool:
     """Bring the workspace's own database to the schema of the installed MLflow, and keep a copy of the old one.
 
     MLflow alone migrates it without a copy when the new schema has more tables, and refuses it otherwise.
+
+    Returns
+    -------
+    bool
+        Whether it has that schema: not when it is new, or of a later MLflow, which MLflow itself refuses.
     """
     from alembic.script import ScriptDirectory
     from mlflow.store.db import utils
@@ -183,12 +191,12 @@ def _migrate(database: Path, uri: str) -> None:
     try:
         found = utils._get_schema_version(engine)
         scripts = ScriptDirectory.from_config(utils._get_alembic_config(uri))
-        earlier = {script.revision for script in scripts.walk_revisions()} - {scripts.get_current_head()}
-        # A schema of a later MLflow is refused by MLflow itself.
-        if found not in earlier:
-            return
-        keep_database(database, found)
-        utils._upgrade_db(engine)
+        if found is None or found not in {script.revision for script in scripts.walk_revisions()}:
+            return False
+        if found != scripts.get_current_head():
+            keep_database(database, found)
+            utils._upgrade_db(engine)
+        return True
     finally:
         engine.dispose()
 
@@ -196,17 +204,14 @@ def _migrate(database: Path, uri: str) -> None:
 def _follow_move(database: Path, artifacts: str) -> None:
     """Correct the absolute places of artifacts after the workspace's folder was moved or copied."""
     with contextlib.closing(sqlite3.connect(database, timeout=20)) as connection, connection:
-        if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'experiments'").fetchone():
-            return
-        found = connection.execute("SELECT artifact_location FROM experiments").fetchall()
-        folders = {str(place).rpartition("/")[0] for (place,) in found}
-        for before in sorted(folder for folder in folders - {artifacts} if folder.endswith("/.mlops/artifacts")):
-            for table, column in _PLACES:
-                connection.execute(
-                    f"UPDATE {table} SET {column} = :now || substr({column}, length(:before) + 1) "
-                    f"WHERE substr({column}, 1, length(:before) + 1) = :before || '/'",
-                    {"now": artifacts, "before": before},
-                )
+        for table, column in _PLACES:
+            marked = f"instr({column}, '{_MARK}')"
+            connection.execute(
+                f"UPDATE {table} SET {column} = :now || substr({column}, {marked} + {len(_MARK) - 1}) "
+                f"WHERE {column} LIKE 'file:%' AND {marked} > 0 "
+                f"AND substr({column}, 1, {marked} + {len(_MARK) - 2}) <> :now",
+                {"now": artifacts},
+            )
 
 
 def _place_default_experiment(database: Path, location: str | None) -> None:

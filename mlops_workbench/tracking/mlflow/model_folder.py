@@ -69,7 +69,7 @@ def write_model_folder(
     Raises
     ------
     InvalidInput
-        Unknown flavor or format, or no model file in the record.
+        Unknown flavor or format, no model file in the record, or a file outside the folder.
     NotFound
         A blob is missing.
     """

@@ -12,6 +12,7 @@ from typing import Any
 
 from mlops_workbench.core.errors import Conflict
 from mlops_workbench.tracking.mlflow.connection import MlflowConnection, all_pages
+from mlops_workbench.tracking.mlflow.errors import translated
 
 _PAGE = 1000
 
@@ -65,7 +66,9 @@ class RegistryStore:
 
     def ensure_model(self, name: str) -> None:
         """Create the registered model unless it exists."""
-        with contextlib.suppress(Conflict), self._connection.calls() as client:
+        # First: that the store cannot be opened is no conflict of names.
+        client = self._connection.client
+        with contextlib.suppress(Conflict), translated(self._connection.uri):
             client.create_registered_model(name)
 
     def versions(self, name: str) -> list[StoredVersion]:

@@ -178,8 +178,10 @@ class TrackingStore:
         """Whether the run exists and is not deleted."""
         if self._open:
             return self._open.run_is_open(run_id)
+        # First: that the store cannot be opened does not mean that the run is missing.
+        client = self.connection.client
         try:
-            with self.connection.calls() as client:
+            with translated(self.connection.uri):
                 return bool(client.get_run(run_id).info.lifecycle_stage == "active")
         except NotFound:
             return False

@@ -59,7 +59,11 @@ def test_columns_have_mlflows_types_and_are_required_unless_values_are_missing()
     assert columns_of(np.arange(3)) == [Column("x0", "long", True)]
 
 
-@pytest.mark.parametrize("value", [None, pd.NA, pd.NaT, float("nan"), Decimal("NaN"), Decimal("sNaN")])
+@pytest.mark.parametrize(
+    "value",
+    [None, pd.NA, pd.NaT, float("nan"), Decimal("NaN"), Decimal("sNaN"), np.float32("nan"), np.datetime64("NaT"),
+     complex("nan")],
+)  # fmt: skip
 def test_every_missing_value_of_an_array_of_objects_makes_its_column_optional(value):
     assert not columns_of(np.array([value, "text"], dtype=object))[0].required
     assert columns_of(np.array([np.array([1, 2]), "text"], dtype=object))[0].required

@@ -6,10 +6,12 @@ import contextlib
 import sqlite3
 from pathlib import Path
 
+import msgspec
 import pytest
 from mlflow import MlflowClient
 from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
-from recorder import Recorder
+from recorder import Recorder, flights, model_record
+from sklearn.linear_model import LinearRegression
 
 from mlops_workbench.core.errors import Unavailable
 from mlops_workbench.core.ids import now_ms
@@ -160,3 +162,16 @@ def test_runs_of_a_restored_experiment_are_delivered_again(ingest: Ingest) -> No
     ingest.drain(uid, timeout=60)
     run = client.get_run(uid)
     assert (run.info.lifecycle_stage, run.info.status, run.data.metrics) == ("active", "FINISHED", {"mae": 2.0})
+
+
+@pytest.mark.parametrize("path", ["../outside.txt", "/outside.txt"])
+def test_a_model_with_a_file_outside_its_folder_is_refused_and_delays_nothing(ingest: Ingest, path: str) -> None:
+    recorder = Recorder(ingest.workspace)
+    uid = recorder.start()
+    frame = flights()[["distance", "delay"]].fillna(0.0)
+    model = model_record(ingest.workspace, uid, LinearRegression().fit(frame, frame["distance"]), frame)
+    recorder.put(msgspec.structs.replace(model, files={**model.files, path: model.files["model.skops"]}))
+    recorder.put(Metrics(uid, now_ms(), 0, {"mae": 1.0}))
+    ingest.drain(timeout=60)
+    assert [what for _, what, _ in ingest.refused()] == ["model 'model'"]
+    assert MlflowClient(ingest.store.uri).get_run(uid).data.metrics == {"mae": 1.0}

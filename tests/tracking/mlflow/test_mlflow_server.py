@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import sqlite3
 import subprocess
 import sys
 import time
@@ -91,9 +93,25 @@ def test_an_unavailable_server_delays_delivery_and_loses_nothing(
         assert ingest.status().problem
 
 
-def test_another_schema_version_is_reported_with_what_to_do(stored_workspace: Workspace) -> None:
-    import sqlite3
+def test_a_database_of_an_earlier_mlflow_is_migrated_and_a_copy_is_kept(stored_workspace: Workspace) -> None:
+    from alembic import command
+    from alembic.script import ScriptDirectory
+    from mlflow.store.db import utils
 
+    database = stored_workspace.state / "mlflow.db"
+    config = utils._get_alembic_config(f"sqlite:///{database}")
+    scripts = ScriptDirectory.from_config(config)
+    newest = scripts.get_current_head()
+    command.downgrade(config, "-1")
+    earlier = scripts.get_revision(newest).down_revision
+    TrackingStore(stored_workspace).ping()
+    copy = database.with_name(f"mlflow-{earlier}.db")
+    for path, revision in ((database, newest), (copy, earlier)):
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [(revision,)]
+
+
+def test_another_schema_version_is_reported_with_what_to_do(stored_workspace: Workspace) -> None:
     connection = sqlite3.connect(stored_workspace.state / "mlflow.db")
     connection.execute("UPDATE alembic_version SET version_num = 'from_the_future'")
     connection.commit()

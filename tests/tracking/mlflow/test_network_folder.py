@@ -51,6 +51,8 @@ def test_a_network_is_a_model_of_its_own_flavour(
     assert '"shape": [-1, 3]' in written["signature"]["inputs"]
     for path, content in files.items():
         assert (tmp_path / "net" / path).read_bytes() == content
-    assert set(files) <= set(read_manifest(tmp_path / "net").files)
+    manifest = read_manifest(tmp_path / "net")
+    manifest.verify(tmp_path / "net")
+    assert set(files) <= set(manifest.files)
     needed = (tmp_path / "net" / "requirements.txt").read_text().split()
     assert set(requirements) <= set(needed) and not any(line.startswith("scikit-learn") for line in needed)
