@@ -14,22 +14,17 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
 _EXPORTS = {
-    "track": "mlops_workbench.capture",
-    "log": "mlops_workbench.capture",
-    "log_param": "mlops_workbench.capture",
-    "log_params": "mlops_workbench.capture",
-    "log_figure": "mlops_workbench.capture",
-    "log_table": "mlops_workbench.capture",
-    "log_artifact": "mlops_workbench.capture",
-    "log_model": "mlops_workbench.capture",
-    "log_dataset": "mlops_workbench.capture",
-    "tag": "mlops_workbench.capture",
+    **dict.fromkeys(
+        ("track", "log", "log_param", "log_params", "log_figure",
+         "log_table", "log_artifact", "log_model", "log_dataset", "tag"),
+        "mlops_workbench.capture",
+    ),
     "runs": "mlops_workbench.client.runs",
     "load_dataset": "mlops_workbench.client.datasets",
     "load_model": "mlops_workbench.client.endpoints",
     "predict": "mlops_workbench.client.endpoints",
     "feedback": "mlops_workbench.client.endpoints",
-}
+}  # fmt: skip
 
 __all__ = [*_EXPORTS, "__version__", "load_ipython_extension"]
 

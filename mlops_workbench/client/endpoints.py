@@ -19,7 +19,7 @@ def load_model(reference: str) -> Any:
     InvalidInput
         The model contains types that are not trusted; see ``serving.trusted_types``.
     """
-    from mlops_workbench.serving import load_estimator
+    from mlops_workbench.serving.runtimes.estimator import load_estimator
 
     home = Workspace.find()
     with Client.connect(home) as client:

@@ -6,7 +6,7 @@ import pytest
 
 from mlops_workbench.core.monitors import Alert, FeatureDrift, Window
 from mlops_workbench.core.settings import MonitoringSettings
-from mlops_workbench.monitoring import decide, should_trigger
+from mlops_workbench.monitoring.alerts import decide, should_trigger
 
 SETTINGS = MonitoringSettings()
 MOVED = FeatureDrift("temperatur", "numeric", 1.5, 0.1, 0.002, 0.0, True)

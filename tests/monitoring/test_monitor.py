@@ -17,7 +17,7 @@ from mlops_workbench.commands.monitor_plots import windows_figure
 from mlops_workbench.core.errors import InvalidInput, StorageError
 from mlops_workbench.core.monitors import MonitorReport, MonitorSpec, Window
 from mlops_workbench.core.settings import MonitoringSettings
-from mlops_workbench.monitoring import evaluate
+from mlops_workbench.monitoring.monitor import evaluate
 from mlops_workbench.monitoring.windows import PredictionReader
 
 SETTINGS = MonitoringSettings(permutations=199)

@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 from sqlalchemy import select
 
-from mlops_workbench import monitoring
 from mlops_workbench.control.database import Database
 from mlops_workbench.control.events import EventHub
 from mlops_workbench.control.services.endpoints import EndpointService
@@ -109,11 +108,14 @@ class MonitorService:
 
     def evaluate(self, endpoint: str) -> MonitorReport:
         """Evaluate the windows, raise alerts and start their pipelines."""
+        # Imported here: SciPy and DuckDB take seconds, which the start of the control plane must not wait for.
+        from mlops_workbench.monitoring.alerts import decide, should_trigger
+        from mlops_workbench.monitoring.monitor import evaluate
+
         before = self.report(endpoint)
         serving = self._endpoints.get(endpoint).version or None
         settings = self._workspace.settings.monitoring
-        # By attribute: the package imports SciPy and DuckDB, which takes seconds, on first use.
-        windows = monitoring.evaluate(
+        windows = evaluate(
             before.spec,
             settings,
             predictions=self._workspace.predictions,
@@ -127,8 +129,8 @@ class MonitorService:
             if row is None:
                 raise NotFound(f"the monitor of '{endpoint}' was removed during its evaluation")
             row.windows, row.evaluated_ms = [_plain(window) for window in windows], now_ms()
-        for alert in monitoring.decide(windows, before.alerts, settings, endpoint=endpoint, serving=serving):
-            self._keep(alert, trigger=bool(before.spec.pipeline) and monitoring.should_trigger(alert))
+        for alert in decide(windows, before.alerts, settings, endpoint=endpoint, serving=serving):
+            self._keep(alert, trigger=bool(before.spec.pipeline) and should_trigger(alert))
             changed = True
         self._trigger()
         if changed:

@@ -16,11 +16,10 @@ from sklearn.utils import all_estimators
 
 from mlops_workbench.core.settings import ServingSettings
 from mlops_workbench.core.trust import TRUSTED_TYPES
-from mlops_workbench.serving import load_estimator
 from mlops_workbench.serving.errors import InvalidModel
 from mlops_workbench.serving.routing.router import load_version
 from mlops_workbench.serving.rows.signature import InputColumn, Signature
-from mlops_workbench.serving.runtimes.estimator import Runtime
+from mlops_workbench.serving.runtimes.estimator import Runtime, load_estimator
 from mlops_workbench.serving.runtimes.model_folder import ModelFolder
 
 Cases = Callable[[str], Case]
