@@ -36,7 +36,11 @@ export function formatChange(
 
 /** A share as per cent. */
 export function formatShare(value: number | null, digits = 0): string {
-  return value === null ? '–' : `${minus((value * 100).toFixed(digits))} %`;
+  if (value === null) {
+    return '–';
+  }
+  const text = (value * 100).toFixed(digits);
+  return `${minus(Number(text) === 0 ? text.replace('-', '') : text)} %`;
 }
 
 /** A size in bytes, in units of 1000. */
