@@ -224,7 +224,9 @@ class Supervisor:
             return Path()
 
     def _desired(self, spec: EndpointSpec, actual: EndpointState, folder: Path, previous: Path) -> Desired:
-        kept = (actual.observed.port if actual.observed else 0) or (actual.desired.port if actual.desired else 0)
+        kept = 0
+        if actual.desired is not None and actual.desired.predictions == self._log_folder(spec.name):
+            kept = (actual.observed.port if actual.observed else 0) or actual.desired.port
         return Desired(
             name=spec.name,
             model=_registered_model(spec),
@@ -246,8 +248,11 @@ class Supervisor:
         # The process of an endpoint holds its lock. In a workspace that was copied, the report is the original's.
         locked = folder.is_locked()
         fresh = locked and observed is not None and observed.process.alive()
+        launched = record.process if record is not None else None
+        if fresh and launched is not None and launched.alive():
+            fresh = observed is not None and observed.process == launched
         # Without a report yet: a process of this supervisor, or of an earlier one.
-        alive = locked or (record is not None and record.process is not None and record.process.alive())
+        alive = locked or (launched is not None and launched.alive())
         return EndpointState(
             desired=folder.desired(),
             observed=observed if fresh or not alive else None,
