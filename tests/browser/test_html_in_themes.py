@@ -64,5 +64,5 @@ def test_text_stands_out_from_the_page(name, browser: Browser, tmp_path, monkeyp
     finally:
         page.close()
     assert {"boosted", "FINISHED", "RUNNING", "+b", "state"} <= {words for words, _ in contrasts}
-    # What ranks out less than 3 to 1 is hard to read even when it is large.
+    # What contrasts less than 3 to 1 is hard to read even when it is large.
     assert [(words, contrast) for words, contrast in contrasts if contrast < 3] == []

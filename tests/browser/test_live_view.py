@@ -58,7 +58,7 @@ LIGHTNESS = r"""element => {
     const text = element.querySelector("td") ?? element;
     return [light(getComputedStyle(text).color), light(getComputedStyle(above).backgroundColor)];
 }"""
-VERBS = (
+COMMANDS = (
     "%load_ext mlops_workbench\nfrom mlops_workbench import log",
     "%%track one\ndepth = 2\nfor step in range(5): log(loss=1 / (step + 1), step=step)",
     "%%track two\ndepth = 4\nfor step in range(5): log(loss=1 / (step + 2), step=step)",
@@ -170,15 +170,15 @@ def test_a_tracked_cell_in_notebook_7(lab_on: Callable[..., Lab], watched: Works
     lab.shoot("notebook-7-panel")
 
 
-def test_what_verbs_answer_is_readable_in_both_themes(lab_on: Start, watched: Workspace) -> None:
-    cells = [nbformat.v4.new_code_cell(text) for text in VERBS]
+def test_output_of_commands_is_readable_in_both_themes(lab_on: Start, watched: Workspace) -> None:
+    cells = [nbformat.v4.new_code_cell(text) for text in COMMANDS]
     kernelspec = {"name": "python3", "language": "python", "display_name": "Python 3"}
     document = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernelspec})
-    nbformat.write(document, watched.root / "verbs.ipynb")
+    nbformat.write(document, watched.root / "commands.ipynb")
     lab = lab_on(watched)
-    start(lab, "docmanager:open", path="verbs.ipynb", factory="Notebook")
+    start(lab, "docmanager:open", path="commands.ipynb", factory="Notebook")
     found = lab.page.locator(".jp-Notebook .jp-CodeCell")
-    expect(found).to_have_count(len(VERBS))
+    expect(found).to_have_count(len(COMMANDS))
     connected(lab)
     start(lab, "notebook:run-all-cells")
     expect(found.nth(5).locator(".jp-OutputArea-output").first).to_contain_text("depth")
@@ -186,6 +186,6 @@ def test_what_verbs_answer_is_readable_in_both_themes(lab_on: Start, watched: Wo
     for place, name in ((3, "runs"), (4, "show"), (5, "compare")):
         found.nth(place).scroll_into_view_if_needed()
         found.nth(place).evaluate("cell => cell.scrollIntoView()")
-        lab.shoot_in_both_themes(f"verb-{name}")
+        lab.shoot_in_both_themes(f"command-{name}")
         text, ground = found.nth(place).locator("table, pre").first.evaluate(LIGHTNESS)
         assert abs(text - ground) > 0.4, (name, text, ground)
