@@ -229,15 +229,14 @@ describe('the forms of the server', () => {
     ]);
   });
 
-  it('registers one version, however often its gate fails', async () => {
-    const detail = { run: run({}), models: [{ name: 'model' }] } as unknown as RunDetail;
+  it('registers the chosen model at every attempt', async () => {
+    const models = [{ name: 'best' }, { name: 'last' }];
+    const detail = { run: run({}), models } as unknown as RunDetail;
     const failure = { code: 'gate_failed', message: 'flights/3 did not pass its gate' };
-    harness.server.reply = ({ method, url, body }) =>
-      method === 'GET'
-        ? { body: [1, 3, 2].map(version => ({ version, run_uid: version === 2 ? 'u9' : 'u1' })) }
-        : JSON.stringify(body).includes('mae < 5')
-          ? { status: 409, body: failure }
-          : { body: { name: 'flights', version: Number(url.split('/').at(-2)) } };
+    harness.server.reply = ({ body }) =>
+      JSON.stringify(body).includes('mae < 5')
+        ? { status: 409, body: failure }
+        : { body: { name: 'flights', version: 3 } };
     harness.show(<RegisterAction detail={detail} />);
     fireEvent.click(screen.getByRole('button', { name: 'Register…' }));
     const dialog = within(await screen.findByRole('dialog'));
@@ -245,15 +244,20 @@ describe('the forms of the server', () => {
       fireEvent.input(dialog.getByLabelText('Gate'), { target: { value: gate } });
       fireEvent.click(dialog.getByRole('button', { name: 'Register' }));
     };
+    fireEvent.change(dialog.getByLabelText('Model'), { target: { value: 'last' } });
     attempt('mae < 5');
     expect((await dialog.findByRole('alert')).textContent).toContain(failure.message);
     attempt('mae < 9');
     await waitFor(() => expect(harness.opened).toEqual([['model', 'flights']]));
-    const posted = harness.server.requests.filter(item => item.method === 'POST');
-    expect(posted.map(item => item.url.replace(/^.*api/, ''))).toEqual([
-      '/models/flights/versions',
-      '/models/flights/versions/3/promote'
+    const { requests } = harness.server;
+    expect(requests.map(({ method, url }) => [method, url.replace(/^.*api/, '')])).toEqual([
+      ['POST', '/models/flights/versions'],
+      ['POST', '/models/flights/versions']
     ]);
-    expect(posted[1].body).toEqual({ alias: '', gate: ['mae < 9'], baseline: '' });
+    const body = { run: 'u1', model: 'last', experiment: '', alias: '', baseline: '' };
+    expect(requests.map(item => item.body)).toEqual([
+      { ...body, gate: ['mae < 5'] },
+      { ...body, gate: ['mae < 9'] }
+    ]);
   });
 });

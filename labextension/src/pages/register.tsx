@@ -1,6 +1,5 @@
 import * as React from 'react';
 
-import { Problem } from '../api/problem';
 import type { RunDetail } from '../api/types';
 import { useWorkbench } from '../components/context';
 import { type IField, showForm } from '../components/forms';
@@ -21,8 +20,6 @@ export function RegisterAction({ detail }: { detail: RunDetail }): React.ReactEl
     options: models.map(item => ({ value: item.name }))
   };
   const register = async (): Promise<void> => {
-    /** Versions whose gate failed. They are registered: the next attempt promotes them. */
-    const made = new Map<string, number>();
     const version = await showForm(
       {
         title: trans.__('Register the model of %1', run.name),
@@ -50,28 +47,16 @@ export function RegisterAction({ detail }: { detail: RunDetail }): React.ReactEl
           }
         ],
         accept: trans.__('Register'),
-        submit: async ({ name: entered, model: chosen = '', alias, gate }) => {
-          const name = entered.trim();
-          const wanted = { alias: alias.trim(), gate: lines(gate), baseline: '' };
-          const key = `${name}/${chosen}`;
-          const number = made.get(key);
-          if (number !== undefined) {
-            return model.client.promote(name, number, wanted);
-          }
-          try {
-            const body = { ...wanted, run: run.uid, model: chosen, experiment: '' };
-            return await model.client.register(name, body);
-          } catch (reason) {
-            if (Problem.from(reason).code === 'gate_failed') {
-              const versions = await model.client.versions(name);
-              const newest = versions
-                .filter(item => item.run_uid === run.uid)
-                .map(item => item.version);
-              made.set(key, Math.max(...newest));
-            }
-            throw reason;
-          }
-        },
+        // A version whose gate failed stays registered; the server gives it again for the same model.
+        submit: ({ name, model: chosen = '', alias, gate }) =>
+          model.client.register(name.trim(), {
+            run: run.uid,
+            model: chosen,
+            experiment: '',
+            alias: alias.trim(),
+            gate: lines(gate),
+            baseline: ''
+          }),
         success: made => trans.__('%1 version %2 is registered.', made.name, made.version)
       },
       trans
