@@ -11,8 +11,14 @@ export interface IRequest {
   token: string;
 }
 
-/** Status and body of an answer. */
-export type Reply = (request: IRequest) => { status?: number; body?: unknown; type?: string };
+interface IAnswer {
+  status?: number;
+  body?: unknown;
+  type?: string;
+}
+
+/** Status and body of an answer, perhaps later. */
+export type Reply = (request: IRequest) => IAnswer | Promise<IAnswer>;
 
 /** An HTTP server in place of Jupyter's; `reply` gives its answers. */
 export class TestServer {
@@ -21,7 +27,7 @@ export class TestServer {
 
   async start(): Promise<ServerConnection.ISettings> {
     this._server = createServer((request, response) => {
-      void read(request).then(text => {
+      void read(request).then(async text => {
         const seen: IRequest = {
           method: request.method ?? '',
           // JupyterLab appends the time so that no cache answers.
@@ -30,7 +36,7 @@ export class TestServer {
           token: request.headers.authorization ?? ''
         };
         this.requests.push(seen);
-        const { status = 200, body, type = 'application/json' } = this.reply(seen);
+        const { status = 200, body, type = 'application/json' } = await this.reply(seen);
         response.writeHead(status, { 'content-type': type });
         response.end(
           body === undefined ? undefined : type === 'application/json' ? JSON.stringify(body) : body

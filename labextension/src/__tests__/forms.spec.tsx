@@ -229,6 +229,31 @@ describe('the forms of the server', () => {
     ]);
   });
 
+  it('refreshes the runs of pipelines after a failure, and does not wait for them', async () => {
+    const pipeline: Pipeline = { name: 'flights', path: '', stages: [], problem: '', params: [] };
+    const { server } = harness;
+    const sent = (method: string): number =>
+      server.requests.filter(item => item.method === method).length;
+    const runs = new PromiseDelegate<{ body: unknown }>();
+    server.reply = ({ method }) =>
+      method === 'GET'
+        ? runs.promise
+        : sent('POST') === 1
+          ? { status: 503, body: { code: 'unavailable', message: 'not now' } }
+          : { status: 202, body: { id: 'p1' } };
+    const result = showPipelineForm(pipeline, harness.model, trans);
+    await screen.findByRole('dialog');
+    press('Enter');
+    const alert = await screen.findByRole('alert');
+    expect(alert.textContent).toContain('not now');
+    await waitFor(() => expect(sent('GET')).toBe(1));
+    fireEvent.click(screen.getByRole('button', { name: 'Run' }));
+    expect(await result).toMatchObject({ id: 'p1' });
+    runs.resolve({ body: [] });
+    // A change during a request leads to one more request.
+    await waitFor(() => expect(sent('GET')).toBe(2));
+  });
+
   it('registers the chosen model at every attempt', async () => {
     const models = [{ name: 'best' }, { name: 'last' }];
     const detail = { run: run({}), models } as unknown as RunDetail;

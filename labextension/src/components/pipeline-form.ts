@@ -17,12 +17,12 @@ export function showPipelineForm(
       intro: fields.length === 0 ? trans.__('This pipeline has no parameters.') : '',
       fields,
       accept: trans.__('Run'),
-      submit: async entries => {
+      submit: entries => {
         const changed = fields.filter(field => entries[field.name] !== field.value);
         const values = Object.fromEntries(changed.map(field => [field.name, entries[field.name]]));
-        const run = await model.client.runPipeline(name, values);
-        await model.pipelineRuns.refresh();
-        return run;
+        return model.client
+          .runPipeline(name, values)
+          .finally(() => void model.pipelineRuns.refresh());
       },
       success: () => trans.__('Pipeline %1 has started.', name)
     },

@@ -284,10 +284,8 @@ function CancelAction({ run }: { run: PipelineRun }): React.ReactElement {
         accept: trans.__('Cancel run'),
         dismiss: trans.__('Keep running'),
         danger: true,
-        submit: async () => {
-          await model.client.cancelPipelineRun(run.id);
-          await model.pipelineRuns.refresh();
-        }
+        submit: () =>
+          model.client.cancelPipelineRun(run.id).finally(() => void model.pipelineRuns.refresh())
       },
       trans
     );
