@@ -1,4 +1,4 @@
-import { Dialog } from '@jupyterlab/apputils';
+import { Dialog, Notification } from '@jupyterlab/apputils';
 import { nullTranslator } from '@jupyterlab/translation';
 import { PromiseDelegate } from '@lumino/coreutils';
 import { fireEvent, screen, waitFor, within } from '@testing-library/react';
@@ -17,7 +17,10 @@ beforeAll(() => {
   // Dialogs render by themselves, and the tests wait for what they show.
   (globalThis as { IS_REACT_ACT_ENVIRONMENT?: boolean }).IS_REACT_ACT_ENVIRONMENT = false;
 });
-afterEach(() => Dialog.tracker.forEach(dialog => dialog.reject()));
+afterEach(() => {
+  Dialog.tracker.forEach(dialog => dialog.reject());
+  Notification.dismiss();
+});
 
 const name = 'Do it';
 const trans = nullTranslator.load('test');
@@ -41,6 +44,11 @@ function type(text: string): void {
 
 function press(key: string): void {
   fireEvent.keyDown(document.activeElement!, { key });
+}
+
+/** Types and texts of the notifications. */
+function notified(): [string, string][] {
+  return Notification.manager.notifications.map(({ type, message }) => [type, message]);
 }
 
 const field = (name: string, value: string): IField => ({ name, label: name, value });
@@ -123,25 +131,87 @@ describe('a form', () => {
     await waitFor(() => expect(document.activeElement).toBe(alert));
   });
 
-  it('closes on Escape while the request runs', async () => {
-    const answer = new PromiseDelegate<string>();
-    const { result } = await open({ fields, submit: () => answer.promise });
-    press('Enter');
-    press('Escape');
-    expect(await result).toBeNull();
-    expect(screen.queryByRole('dialog')).toBeNull();
-    answer.reject(new Error('too late'));
+  it('closes on Escape while the request runs, and its outcome is a notification', async () => {
+    let answer = new PromiseDelegate<string>();
+    const submit = (): Promise<string> => answer.promise;
+    const success = (value: string): string => `it is ${value}`;
+    const close = async (): Promise<{ result: Promise<string | null> }> => {
+      const opened = await open({ fields, submit, success });
+      press('Enter');
+      press('Escape');
+      expect(screen.queryByRole('dialog')).toBeNull();
+      return opened;
+    };
+    const failed = await close();
+    const problem = { code: 'x', message: 'not new', hint: 'try old', status: 422 };
+    answer.reject(new Problem(problem));
+    expect(await failed.result).toBeNull();
+    expect(notified()).toEqual([['error', 'not new\n\ntry old']]);
+
+    Notification.dismiss();
+    answer = new PromiseDelegate();
+    const succeeded = await close();
+    answer.resolve('made');
+    expect(await succeeded.result).toBe('made');
+    expect(notified()).toEqual([['success', 'it is made']]);
   });
 
-  it('is not sent while a required field is empty', async () => {
+  it('does not open while another one opens or is open', async () => {
+    const submit = (): Promise<number> => Promise.resolve(2);
+    const { result } = await open({ submit });
+    const second = 'Do it again';
+    const again = { title: second, accept: name, submit };
+    expect(await showForm(again, trans)).toBeNull();
+    press('Escape');
+    expect(await result).toBeNull();
+
+    const both = [showForm(again, trans), showForm(again, trans)];
+    expect(await both[1]).toBeNull();
+    await screen.findByRole('dialog', { name: second });
+    press('Enter');
+    expect(await both[0]).toBe(2);
+    expect(screen.queryByRole('dialog')).toBeNull();
+  });
+
+  it('is described by its intro, and each field by its help and its problem', async () => {
+    await open({
+      intro: 'It cannot be undone.',
+      fields: [fields[0], { ...fields[1], help: 'of two' }],
+      submit: () =>
+        Promise.reject(new Problem({ code: 'x', message: 'bad', where: 'second', status: 422 }))
+    });
+    screen.getByRole('dialog', { name, description: 'It cannot be undone.' });
+    expect(input('first').hasAttribute('aria-describedby')).toBe(false);
+    screen.getByRole('textbox', { name: 'second', description: 'of two' });
+    press('Enter');
+    await screen.findByRole('textbox', { name: 'second', description: 'bad of two' });
+  });
+
+  it('takes its default button if no button is given', async () => {
+    const submit = (): Promise<number> => Promise.resolve(1);
+    for (const [danger, outcome] of [
+      [true, null],
+      [false, 1]
+    ] as const) {
+      const { result } = await open({ danger, submit });
+      Dialog.tracker.forEach(dialog => dialog.resolve());
+      expect(await result).toBe(outcome);
+    }
+  });
+
+  it('is not sent while a required field is empty, and focuses this field', async () => {
     let sent = false;
     const submit = (): Promise<void> => {
       sent = true;
       return Promise.resolve();
     };
-    await open({ fields: [{ ...fields[0], value: '', required: true }], submit });
-    press('Enter');
+    await open({ fields: [fields[1], { ...fields[0], value: '', required: true }], submit });
+    let reported = false;
+    input('first').addEventListener('invalid', () => (reported = true));
+    fireEvent.click(screen.getByRole('button', { name }));
     expect(sent).toBe(false);
+    expect(reported).toBe(true);
+    expect(document.activeElement).toBe(input('first'));
     type('a');
     press('Enter');
     await waitFor(() => expect(sent).toBe(true));

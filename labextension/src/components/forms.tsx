@@ -41,16 +41,27 @@ export interface IForm<T> {
   success?: (value: T) => string;
 }
 
+let isFormOpen = false;
+
 /**
- * Show a form and submit it; null when the user cancels.
+ * Show a form and submit it; null when the user cancels or another form is open.
  *
- * The form stays open, with its entries, until `submit` has succeeded.
+ * The form stays open, with its entries, until `submit` has succeeded. If the user closes it earlier, the outcome is
+ * shown as a notification.
  */
 export async function showForm<T>(form: IForm<T>, trans: TranslationBundle): Promise<T | null> {
+  // A second click may come before the first dialog covers the page.
+  if (isFormOpen) {
+    return null;
+  }
+  isFormOpen = true;
   const body = new FormBody(form.intro ?? '', form.fields ?? []);
   await body.rendered.promise;
   const dialog = new FormDialog(form, body, trans);
-  await dialog.launch();
+  await dialog.launch().finally(() => {
+    isFormOpen = false;
+  });
+  await dialog.submitted;
   return dialog.result;
 }
 
@@ -59,14 +70,18 @@ export async function attempt<T>(what: () => Promise<T>): Promise<T | null> {
   try {
     return await what();
   } catch (reason) {
-    const { message, hint } = Problem.from(reason);
-    Notification.error(hint ? `${message}\n\n${hint}` : message, { autoClose: false });
+    notify(Problem.from(reason));
     return null;
   }
 }
 
+function notify({ message, hint }: Problem): void {
+  Notification.error(hint ? `${message}\n\n${hint}` : message, { autoClose: false });
+}
+
 const CANCEL = 0;
 const ACCEPT = 1;
+const INTRO_ID = 'mw-form-intro';
 
 class FormDialog<T> extends Dialog<T> {
   constructor(
@@ -92,16 +107,28 @@ class FormDialog<T> extends Dialog<T> {
     });
     this.addClass('mw-form-dialog');
     this.node.setAttribute('aria-label', _form.title);
+    if (_form.intro) {
+      this.node.setAttribute('aria-describedby', INTRO_ID);
+    }
   }
 
   /** Result of `submit`; null before. */
   result: T | null = null;
 
-  override resolve(index = ACCEPT): void {
-    if (index === CANCEL) {
+  /** Settled when no request runs. */
+  submitted: Promise<void> = Promise.resolve();
+
+  override resolve(index = this._form.danger ? CANCEL : ACCEPT): void {
+    if (index !== ACCEPT) {
       super.resolve(index);
-    } else {
-      void this._submit();
+    } else if (!this._busy) {
+      const invalid = this.node.querySelector<HTMLInputElement>(':invalid');
+      if (invalid) {
+        invalid.focus();
+        invalid.reportValidity();
+      } else {
+        this.submitted = this._submit();
+      }
     }
   }
 
@@ -115,9 +142,6 @@ class FormDialog<T> extends Dialog<T> {
 
   private async _submit(): Promise<void> {
     const { submit, success } = this._form;
-    if (this._busy || this.node.querySelector(':invalid')) {
-      return;
-    }
     this._setBusy(true);
     const entries = { ...this._fields.entries };
     try {
@@ -127,8 +151,13 @@ class FormDialog<T> extends Dialog<T> {
       }
       this.reject();
     } catch (reason) {
-      this._setBusy(false);
-      this._fields.refuse(Problem.from(reason), entries);
+      const problem = Problem.from(reason);
+      if (this.isDisposed) {
+        notify(problem);
+      } else {
+        this._setBusy(false);
+        this._fields.refuse(problem, entries);
+      }
     }
   }
 
@@ -161,10 +190,8 @@ class FormBody extends ReactWidget {
 
   /** Show why the server refused the entries. */
   refuse(problem: Problem, entries: Record<string, string>): void {
-    if (!this.isDisposed) {
-      this._refusal = { problem, field: fieldOf(problem, entries) };
-      this.update();
-    }
+    this._refusal = { problem, field: fieldOf(problem, entries) };
+    this.update();
   }
 
   protected override render(): React.ReactElement {
@@ -229,7 +256,7 @@ function Form({
           <ProblemText problem={refusal.problem} />
         </div>
       )}
-      {intro && <p>{intro}</p>}
+      {intro && <p id={INTRO_ID}>{intro}</p>}
       {fields.map(field => (
         <FieldRow
           key={field.name}
@@ -253,10 +280,11 @@ function FieldRow({
 }): React.ReactElement {
   const { name, label, value, help, type, required, input, options } = field;
   const id = `mw-field-${name}`;
+  const descriptions = [problem && `${id}-problem`, help && `${id}-help`].filter(Boolean);
   const shared = {
     id,
     className: 'jp-mod-styled',
-    'aria-describedby': `${id}-problem ${id}-help`,
+    'aria-describedby': descriptions.join(' ') || undefined,
     'aria-invalid': problem !== null
   };
   const text = {
