@@ -133,12 +133,6 @@ def unpack_header(data: bytes) -> bytes | None:
     return None
 
 
-def pack_frame(salt: bytes, type_number: int, sequence: int, payload: bytes) -> bytes:
-    """Return a complete frame; the writer packs its parts inline, for speed."""
-    body = pack_body(len(payload), type_number, sequence) + payload
-    return MARK + salt + pack_crc(zlib.crc32(body)) + body
-
-
 def unpack_prefix(data: bytes, start: int) -> tuple[bytes, int] | None:
     """Return the salt and payload length of a possible frame at `start`, or None when it cannot be one."""
     if len(data) - start < FRAME_BYTES or data[start : start + len(MARK)] != MARK:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,16 @@ from hypothesis import strategies as st
 
 from mlops_workbench.core.errors import StorageError
 from mlops_workbench.journal import JournalWriter, read_frames
-from mlops_workbench.journal.format import HEADER_BYTES, MARK, pack_frame, pack_header
+from mlops_workbench.journal.format import HEADER_BYTES, MARK, pack_body, pack_crc, pack_header
 
 QUICK = settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def pack_frame(salt: bytes, type_number: int, sequence: int, payload: bytes) -> bytes:
+    """A complete frame; the writer packs its parts inline."""
+    body = pack_body(len(payload), type_number, sequence) + payload
+    return MARK + salt + pack_crc(zlib.crc32(body)) + body
+
 
 # Payloads that look like the format itself are the interesting ones.
 payloads = st.one_of(
@@ -281,8 +289,6 @@ def test_a_file_without_frames_gives_none(content, tmp_path):
 
 def test_a_newer_version_is_refused_by_name(tmp_path):
     path = write(tmp_path / "j", [(1, b"x")])
-    import zlib
-
     head = bytearray(path.read_bytes()[:28])
     head[8] = 9
     copy = bytes(head) + zlib.crc32(head).to_bytes(4, "little")

@@ -37,14 +37,9 @@ _FORMATS = {
     "keras": {"keras": f"{_NETWORK}/model.keras"},
 }
 _NUMPY_TYPE = {
-    "double": "float64",
-    "float": "float32",
-    "long": "int64",
-    "integer": "int32",
-    "boolean": "bool",
-    "string": "str",
-    "datetime": "datetime64[ns]",
-}
+    "double": "float64", "float": "float32", "long": "int64", "integer": "int32", "boolean": "bool",
+    "string": "str", "datetime": "datetime64[ns]",
+}  # fmt: skip
 _PYTHON = re.compile(r"\d+\.\d+(\.\d+)?")
 
 
