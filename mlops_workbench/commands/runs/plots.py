@@ -154,9 +154,11 @@ def _thinned(points: Sequence[MetricPoint]) -> Sequence[MetricPoint]:
 
 
 def _dimension(name: str, values: Sequence[str | float | None]) -> dict[str, object]:
-    numbers = [_as_number(value) for value in values]
-    if all(value is not None for value in numbers):
-        return {"label": name, "values": numbers}
+    numbers = [value for value in map(_as_number, values) if value is not None]
+    if numbers and len(numbers) == len(values):
+        # Plotly labels the ends of an axis with a format of its own, unless the ticks have texts.
+        ends = sorted({min(numbers), max(numbers)})
+        return {"label": name, "values": numbers, "tickvals": ends, "ticktext": [number(end) for end in ends]}
     texts = [value if isinstance(value, str) else number(value) for value in values]
     places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
     return {
