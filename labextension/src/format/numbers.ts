@@ -39,6 +39,9 @@ export function formatShare(value: number | null, digits = 0): string {
   if (value === null) {
     return '–';
   }
+  if (!(Math.abs(value * 100) < 1e15)) {
+    return `${formatNumber(value * 100)} %`;
+  }
   const text = (value * 100).toFixed(digits);
   return `${minus(Number(text) === 0 ? text.replace('-', '') : text)} %`;
 }

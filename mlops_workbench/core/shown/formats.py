@@ -53,6 +53,8 @@ def share(value: float | None, digits: int = 0) -> str:
     """Format a share (0 to 1) in per cent with `digits` decimals: ``82 %``."""
     if value is None:
         return NOTHING
+    if not abs(100 * value) < 1e15:
+        return f"{number(100 * value)} %"
     return f"{_rounded(100 * value, digits) + 0} %".replace("-", "−")
 
 

@@ -43,3 +43,13 @@ def test_numbers_beside_each_other_can_be_told_apart(first: float, second: float
 def test_numbers_that_differ_late_get_more_digits() -> None:
     assert formats.pair(0.97778, 0.97779) == ("0.97778", "0.97779")
     assert formats.pair(0.5, 0.75) == ("0.5", "0.75")
+
+
+@given(st.floats(), st.integers(0, 2))
+def test_any_number_can_be_a_share_or_a_change(value: float, digits: int) -> None:
+    assert formats.share(value, digits) and formats.change(value)
+
+
+@given(st.floats(0, 1e12))
+def test_any_time_can_be_read(seconds: float) -> None:
+    assert formats.duration(seconds)
