@@ -12,6 +12,7 @@ from mlops_workbench.core.errors import InvalidInput
 from mlops_workbench.core.records import Column
 from mlops_workbench.data.digest import len_of
 from mlops_workbench.data.digest_cost import take_rows
+from mlops_workbench.data.tables.arrow_columns import arrow_array
 from mlops_workbench.data.tables.columns import columns_of, is_array, is_frame, is_missing, is_series, is_table
 from mlops_workbench.data.tables.kinds import kind_of
 from mlops_workbench.data.tables.tensors import Tensors, readable
@@ -101,11 +102,11 @@ def reference_parquet(data: FitData, prediction: Any) -> bytes:
 
     names = [column.name for column in data.columns]
     parts = [_column(data.X, i) for i in range(len(names))]
-    table = {name: _arrow(part, pa) for name, part in zip(names, parts, strict=True)}
+    table = {name: arrow_array(part) for name, part in zip(names, parts, strict=True)}
     if data.y is not None:
-        table["__target__"] = _arrow(data.y, pa)
+        table["__target__"] = arrow_array(data.y)
     if prediction is not None and getattr(prediction, "ndim", 1) == 1:
-        table["__prediction__"] = _arrow(prediction, pa)
+        table["__prediction__"] = arrow_array(prediction)
     sink = pa.BufferOutputStream()
     parquet.write_table(pa.table(table), sink, compression="zstd")
     return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]
@@ -172,14 +173,6 @@ def _column(X: Any, i: int) -> Any:
     if is_frame(X):
         return X.iloc[:, i]
     return X if X.ndim == 1 else X[:, i]
-
-
-def _arrow(values: Any, pa: Any) -> Any:
-    try:
-        return pa.array(values, from_pandas=True)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
-        # Monitors count mixed objects by their text.
-        return pa.array([None if is_missing(value) else str(value) for value in values])
 
 
 def _json_value(value: Any) -> Any:

@@ -253,6 +253,27 @@ def test_a_model_that_was_fitted_on_another_library_has_a_signature(library):
     assert stored.column_names == ["a", "s", "__target__", "__prediction__"]
 
 
+@pytest.mark.parametrize(
+    ("values", "stored"),
+    [
+        (pd.Series(["\ud800", "x", None], dtype=object), ["\\ud800", "x", None]),
+        (pd.Series([2**70, 1], dtype=object), [str(2**70), "1"]),
+        (pd.Series(pd.cut([1, 2], [0, 1, 2])), ["(0, 1]", "(1, 2]"]),
+        (pd.Series(pd.interval_range(0, 2)), ["(0, 1]", "(1, 2]"]),
+        (pd.Series(pd.period_range("2020-01", periods=2, freq="M")), ["2020-01", "2020-02"]),
+        (pd.Series([1, "a", pd.NA], dtype=object), ["1", "a", None]),
+        (pd.Series(pd.arrays.SparseArray([0, 0, 1])), [0, 0, 1]),
+        (pd.Series(np.array([1, 2], dtype=np.longdouble)), [1.0, 2.0]),
+    ],
+)
+def test_the_sample_for_monitors_has_values_of_any_type(values, stored):
+    from mlops_workbench.data.reference import reference_parquet, sample_fit_data
+
+    sample = sample_fit_data(pd.DataFrame({"x": values}))
+    assert sample is not None
+    assert parquet.read_table(pa.BufferReader(reference_parquet(sample, None)))["x"].to_pylist() == stored
+
+
 def test_a_rare_gap_in_an_arrow_table_is_seen():
     values = [1.0] * (2 * SAMPLED_ROWS)
     values[777] = None

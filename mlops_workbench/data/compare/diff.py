@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.core.settings import MonitoringSettings
 from mlops_workbench.core.shown.formats import number
 from mlops_workbench.core.shown.formats import share as percent
 from mlops_workbench.data.compare.source import DataSource
+from mlops_workbench.data.tables.arrow_columns import arrow_array, texts_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -207,14 +208,7 @@ def _drift(a: pd.DataFrame, b: pd.DataFrame, settings: MonitoringSettings) -> di
 def _arrow(frame: pd.DataFrame) -> Any:
     import pyarrow as pa
 
-    columns = {}
-    for i, name in enumerate(frame.columns):
-        values = frame.iloc[:, i]
-        try:
-            columns[str(name)] = pa.array(values, from_pandas=True)
-        except (pa.ArrowException, TypeError, ValueError):
-            columns[str(name)] = pa.array([None if v is None or v != v else str(v) for v in values.tolist()])
-    return pa.table(columns)
+    return pa.table({str(name): arrow_array(frame.iloc[:, i]) for i, name in enumerate(frame.columns)})
 
 
 def _rows(a: pd.DataFrame, b: pd.DataFrame, shared: list[str]) -> tuple[int | None, int | None]:
@@ -224,12 +218,27 @@ def _rows(a: pd.DataFrame, b: pd.DataFrame, shared: list[str]) -> tuple[int | No
     if not names:
         return None, None
     left, right = a[names].reset_index(drop=True), b[names].reset_index(drop=True)
+    types = pd.api.types
     for name in names:
-        if left[name].dtype != right[name].dtype or left[name].dtype == object:
-            # Convert both to one type: 1 and 1.0 are the same value, and so are text and its categories.
-            numeric = all(pd.api.types.is_numeric_dtype(part[name].dtype) for part in (left, right))
-            kind: Literal["Float64", "str"] = "Float64" if numeric else "str"
-            left[name], right[name] = left[name].astype(kind), right[name].astype(kind)
+        kinds = [part[name].dtype for part in (left, right)]
+        if kinds[0] == kinds[1] and _is_hashed_by_value(kinds[0]):
+            continue
+        # Convert both to one type: 1 and 1.0 are the same value, and so are text and its categories.
+        if all(map(types.is_any_real_numeric_dtype, kinds)) and not all(map(types.is_integer_dtype, kinds)):
+            left[name], right[name] = (part[name].astype("Float64") for part in (left, right))
+        else:
+            # Integers too: a float does not tell large ones apart.
+            left[name], right[name] = (pd.Series(texts_of(part[name]), dtype=object) for part in (left, right))
     counts = [pd.util.hash_pandas_object(part, index=False).value_counts() for part in (left, right)]
     change = counts[1].sub(counts[0], fill_value=0)
     return int(change[change > 0].sum()), int(-change[change < 0].sum())
+
+
+def _is_hashed_by_value(kind: Any) -> bool:
+    """Whether pandas has a hash for every value of a type, the same one wherever the value is."""
+    import pandas as pd
+
+    if isinstance(kind, pd.StringDtype | pd.CategoricalDtype):
+        return True
+    # Objects may be lists. Arrow's integers are hashed as floats beside a missing value, and as integers without one.
+    return kind.kind not in "Oc" and str(kind) not in ("float96", "float128") and not isinstance(kind, pd.ArrowDtype)

@@ -1,10 +1,11 @@
-"""Columns of Arrow and polars tables: names, MLflow data types, and whether values are missing."""
+"""Columns as Arrow has them: names, MLflow data types, whether values are missing; columns of pandas converted."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from mlops_workbench.core.records import Column
+from mlops_workbench.data.tables.columns import is_missing
 
 
 def arrow_columns(table: Any) -> list[Column]:
@@ -43,3 +44,36 @@ def arrow_type(kind: Any) -> str:
     if types.is_timestamp(kind) or types.is_date(kind):
         return "datetime"
     return "long" if types.is_duration(kind) else "string"
+
+
+def arrow_array(values: Any) -> Any:
+    """Return a column as an Arrow array; values that Arrow has no type for are converted to text.
+
+    Parameters
+    ----------
+    values : pandas.Series or ndarray of shape (rows,)
+        Values of any kind: mixed objects, intervals, integers beyond 64 bits, text with lone surrogates.
+
+    Returns
+    -------
+    pyarrow.Array or pyarrow.ChunkedArray
+        Of `rows` values; missing ones are null.
+    """
+    import pyarrow as pa
+
+    if type(values.dtype).__name__ == "SparseDtype":
+        values = values.array.to_dense()
+    if values.dtype.kind == "f" and values.dtype.itemsize > 8:
+        values = values.astype("float64")
+    try:
+        found = pa.array(values, from_pandas=True)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError):
+        return pa.array(texts_of(values), type=pa.string())
+    kind = found.type.value_type if pa.types.is_dictionary(found.type) else found.type
+    # Compute functions and other processes do not know the extension types of pandas.
+    return pa.array(texts_of(values), type=pa.string()) if isinstance(kind, pa.BaseExtensionType) else found
+
+
+def texts_of(values: Any) -> list[str | None]:
+    """Return values as text that can be encoded as UTF-8, and None for missing ones."""
+    return [None if is_missing(v) else str(v).encode("utf-8", "backslashreplace").decode() for v in values]

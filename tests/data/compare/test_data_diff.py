@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
+import decimal
 
 import numpy as np
 import pandas as pd
@@ -76,6 +78,45 @@ def test_rows_are_counted_exactly_and_repeated_ones_too():
     missing = base.copy()
     missing["gap"] = missing["gap"].astype(object).where(missing["gap"].notna(), None)
     assert (diff(base, missing).rows_added, diff(base, missing).rows_removed) == (0, 0)
+
+
+UNUSUAL = {
+    "missing as None, NaN and NA": (["a", None, "b"], ["a", float("nan"), "b"]),
+    "binary": ([b"\xff", None], [b"\xff", None]),
+    "lone surrogates": (["\ud800", "x"], ["\ud800", "x"]),
+    "mixed with NA": ([1, "a", None], [1, "a", pd.NA]),
+    "matrices": ([np.ones((2, 2)), np.ones((3, 2))], [np.ones((2, 2)), np.ones((3, 2))]),
+    "large integers": ([2**70, 1], [2**70, 1]),
+    "dates": ([datetime.date(2020, 1, 1), None], [datetime.date(2020, 1, 1), pd.NaT]),
+    "decimals and floats": ([decimal.Decimal("1.5"), None], [1.5, None]),
+    "classes": ([int, str], [int, str]),
+}
+
+
+@pytest.mark.parametrize("kind", UNUSUAL)
+def test_rows_of_unusual_values_are_compared_by_value(kind):
+    left, right = (pd.DataFrame({"x": pd.Series(values, dtype=object)}) for values in UNUSUAL[kind])
+    found = diff(left, right)
+    assert (found.rows_added, found.rows_removed) == (0, 0)
+    right = pd.DataFrame({"x": pd.Series([*UNUSUAL[kind][1][:-1], "other"], dtype=object)})
+    found = diff(left, right)
+    assert (found.rows_added, found.rows_removed) == (1, 1) and found.columns[0].name == "x"
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        (pd.cut([1, 2], [0, 1, 2]), pd.cut([1, 2], [0, 1, 3])),
+        (pd.Series([2**60, 2**60 + 1]), pd.Series([2**60, 2**60 + 2], dtype="Int64")),
+        (pd.Series([1, 2, None], dtype="int64[pyarrow]"), pd.Series([1, 2, 1], dtype="int64[pyarrow]")),
+        (np.array([1, 2], dtype=np.longdouble), np.array([1, 3], dtype=np.longdouble)),
+        (np.array([1j, 2]), np.array([1j, 3])),
+        (pd.Series(["None", "b"], dtype=object), pd.Series([None, "b"], dtype=object)),
+    ],
+)
+def test_one_changed_value_is_one_row_whatever_the_type(left, right):
+    found = diff(pd.DataFrame({"x": left}), pd.DataFrame({"x": right}))
+    assert (found.rows_added, found.rows_removed) == (1, 1)
 
 
 @pytest.mark.parametrize("rows", [True, False])
