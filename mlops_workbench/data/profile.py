@@ -118,7 +118,7 @@ def profile_column(
 def _columns(data: Any, digest: Digest) -> tuple[list[tuple[str, Any]], int]:
     kind = kind_of(data)
     rows = len_of(data)
-    if kind in ("frame", "series", "array") and (getattr(data, "ndim", 1) > 2 or not rows):
+    if kind == "array" and data.ndim > 2:
         return [], rows
     if kind in ("arrow", "polars", "records", "sparse", "lazy"):
         data = _as_frame(data, kind)

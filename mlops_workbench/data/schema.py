@@ -26,7 +26,7 @@ MARGIN = 0.5
 
 
 def schema_json(profile: dict[str, Any], rows: int) -> bytes | None:
-    """Return the schema as JSON, None when there are no columns to check.
+    """Return the schema as JSON, None when there are no columns to check or no rows to conclude from.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def schema_json(profile: dict[str, Any], rows: int) -> bytes | None:
         allowed.
     """
     examined = profile.get("examined", rows)
-    columns = profile.get("columns") or []
+    columns = (profile.get("columns") or []) if examined else []
     names = Counter(column["name"] for column in columns)
     # A schema cannot distinguish columns of the same name.
     checked = {c["name"]: _column(c, examined, complete=examined >= rows) for c in columns if names[c["name"]] == 1}

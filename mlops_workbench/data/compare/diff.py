@@ -194,7 +194,7 @@ def _summary(column: dict[str, Any], source: DataSource) -> str:
         mean, std = column.get("mean"), column.get("std")
         return "–" if mean is None or std is None else f"{number(mean)} ± {number(std)}"
     shares = sorted(_shares(column).items(), key=lambda item: -item[1])[:3]
-    return ", ".join(f"{value[:20]} {percent(share)}" for value, share in shares)
+    return ", ".join(f"{value[:20]} {percent(share)}" for value, share in shares) or "–"
 
 
 def _drift(a: pd.DataFrame, b: pd.DataFrame, settings: MonitoringSettings) -> dict[str, Any]:

@@ -80,6 +80,17 @@ def test_rows_are_counted_exactly_and_repeated_ones_too():
     assert (diff(base, missing).rows_added, diff(base, missing).rows_removed) == (0, 0)
 
 
+def test_an_empty_table_has_its_columns():
+    empty = table().iloc[:0]
+    found = diff(table(), empty)
+    assert (found.rows, found.rows_added, found.rows_removed) == ((2000, 0), 0, 2000)
+    assert not found.added and not found.removed and {column.name for column in found.columns} == set(table())
+    assert {column.values[1] for column in found.columns} == {"–"}
+    assert diff(empty, empty.copy()).same
+    arrays = [pd.DataFrame(np.empty((rows, 2)), columns=["a", "b"]) for rows in (0, 3)]
+    assert [column.name for column in diff(*arrays, rows=False).columns] == ["a", "b"]
+
+
 UNUSUAL = {
     "missing as None, NaN and NA": (["a", None, "b"], ["a", float("nan"), "b"]),
     "binary": ([b"\xff", None], [b"\xff", None]),
