@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -107,10 +107,19 @@ class Batch:
             self._columns = {c.name: self._matrix[:, i] for i, c in enumerate(self.signature.columns)}
         return self._columns
 
-    def model_input(self, form: InputForm) -> Any:
-        """Input of the estimator: a DataFrame, or an array of shape (rows, columns) or (rows,)."""
+    def model_input(self, form: InputForm, none_columns: Collection[str | int] = ()) -> Any:
+        """Input of the estimator: a DataFrame, or an array of shape (rows, columns) or (rows,).
+
+        Parameters
+        ----------
+        form : str
+            What the estimator takes.
+        none_columns : collection of str or int
+            Text columns of a DataFrame in which None stands for a missing value, as it was when the estimator was
+            fitted; in all others NaN does.
+        """
         if form == "frame":
-            return self._frame()
+            return self._frame(none_columns)
         if form == "vector":
             return next(iter(self.columns.values()))
         if self._matrix is not None:
@@ -118,7 +127,7 @@ class Batch:
         arrays = list(self.columns.values())
         return np.column_stack(arrays) if len(arrays) > 1 else arrays[0].reshape(-1, 1)
 
-    def _frame(self) -> Any:
+    def _frame(self, none_columns: Collection[str | int]) -> Any:
         # Imported here, since a model of arrays does not need pandas.
         import pandas as pd
 
@@ -131,6 +140,8 @@ class Batch:
         for column, values in zip(self.signature.columns, self.columns.values(), strict=True):
             if column.type != "string":
                 data[column.key] = values
+            elif column.key in none_columns:
+                data[column.key] = pd.Series(values, dtype=object)
             elif own_text:
                 data[column.key] = pd.array(values, dtype="str")
             else:

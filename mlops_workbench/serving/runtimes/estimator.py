@@ -56,6 +56,7 @@ class Runtime:
         self.estimator = estimator
         self.signature = signature
         self.form = _input_form(estimator, signature)
+        self._none_columns = _none_columns(estimator)
         self._texts = self.form == "vector" and signature.columns[0].type == "string"
         classes = getattr(estimator, "classes_", None)
         #: Labels in the order of the columns of ``predict_proba``; None unless it is a single-output classifier.
@@ -106,7 +107,7 @@ class Runtime:
         PredictionFailed
             It fails in another way.
         """
-        data = batch.model_input(self.form)
+        data = batch.model_input(self.form, self._none_columns)
         if self._texts and None in data:
             raise InvalidRequest(f"column '{self.signature.columns[0].name}': the model needs a text in every row")
         try:
@@ -211,6 +212,26 @@ def _input_form(estimator: Any, signature: Signature) -> InputForm:
     types = {column.type for column in signature.columns}
     named = any(hasattr(part, "feature_names_in_") for part in _nested(estimator))
     return "frame" if named or not types <= {"boolean", "integer", "long", "float", "double"} else "matrix"
+
+
+def _none_columns(estimator: Any) -> frozenset[str]:
+    """Text columns whose missing values were None, not NaN, in the frame that the estimator was fitted on.
+
+    To scikit-learn they are two categories, and an imputer of NaN leaves None as it is.
+    """
+    found: set[str] = set()
+    for part in _nested(estimator):
+        names = list(getattr(part, "feature_names_in_", ()))
+        # In a pipeline, only the first step has the names of the columns.
+        for step in (part, *(step for _, step in getattr(part, "steps", ()))):
+            if getattr(step, "missing_values", np.nan) is None:
+                found.update(names)
+            fitted = getattr(step, "categories_", ())
+            if len(fitted) == len(names):
+                found.update(
+                    name for name, categories in zip(names, fitted, strict=True) if None in categories.tolist()
+                )
+    return frozenset(found)
 
 
 def _takes_texts(estimator: Any) -> bool:

@@ -100,7 +100,10 @@ def test_csv_gives_what_mlflow_gives(cases: Cases, serve: Serve) -> None:
             "/invocations", content=body, headers={"Content-Type": "text/csv; charset=UTF-8"}
         )
         assert answer.status_code == 200, answer.text
-        assert answer.json() == mlflow_answer(case, body, "text/csv")
+        # MLflow reads numbers with pandas, which does not round them exactly before version 3.
+        want = mlflow_answer(case, body, "text/csv")["predictions"]
+        got = answer.json()["predictions"]
+        assert got == want if name == "text labels" else got == pytest.approx(want, rel=1e-12)
 
 
 def test_csv_holds_every_type_of_column(mixed: tuple[Case, Endpoint]) -> None:

@@ -5,11 +5,17 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
-from model_folders import Case, Endpoint, tensors
+from model_folders import Case, Endpoint, save_folder, tensors
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
 
 pytestmark = pytest.mark.process
 
@@ -44,6 +50,24 @@ def test_a_tensor_for_each_column_gives_what_the_estimator_gives(cases: Cases, s
     assert answer.status_code == 200, answer.text
     rows = case.rows["text"] if name == "texts" else case.rows
     np.testing.assert_array_equal(output(answer), case.estimator.predict(rows))
+
+
+@pytest.mark.parametrize("missing", [None, np.nan])
+@pytest.mark.parametrize("name", ["encoder", "imputer and encoder", "imputer of None"])
+def test_a_missing_text_is_the_one_that_the_estimator_was_fitted_with(
+    serve: Serve, tmp_path: Path, missing: float | None, name: str
+) -> None:
+    carrier = pd.Series(["AA", missing, "UA", "AA", missing, "AA"] * 5, dtype=object)
+    rows = pd.DataFrame({"carrier": carrier, "origin": ["JFK", "EWR", "LGA"] * 10, "tail": ["N1", np.nan, "N2"] * 10})
+    steps: list[Any] = [OneHotEncoder(handle_unknown="ignore"), Ridge()]
+    if name != "encoder":
+        rows = rows[["carrier", "origin"]]
+        imputed = np.nan if name == "imputer and encoder" else missing
+        steps.insert(0, SimpleImputer(missing_values=imputed, strategy="most_frequent"))
+    model = make_pipeline(*steps).fit(rows, [3.0, 99.0, 5.0, 3.0, 70.0, 8.0] * 5)
+    answer = serve(save_folder(tmp_path / "model", model, rows)).v2({"inputs": tensors(rows)})
+    assert answer.status_code == 200, answer.text
+    np.testing.assert_allclose(output(answer), model.predict(rows))
 
 
 @pytest.mark.parametrize("name", ["forest", "int labels", "two targets", "linear"])
