@@ -66,7 +66,9 @@ class Execution:
     @cached_property
     def tree(self) -> ast.Module | None:
         """Syntax tree of the cell with transformed and unwrapped magics; None when it is not Python."""
-        transform = self._shell.transform_cell
+        # The transformation of the text alone: the shell's own also looks up a single name in a line, by asking the
+        # user's object for its class.
+        transform = self._shell.input_transformer_manager.transform_cell
         # IPython 9 provides the transformed source, whose computation would take longer than everything else.
         transformed = getattr(self.info, "transformed_cell", None)
         return unwrap_magics(parse_cell(transformed or transform(self.source)), transform)
