@@ -8,6 +8,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from mlops_workbench.capture.kernel.notices import notify
@@ -22,8 +23,8 @@ _MAX_FIGURES = 50
 _MAX_FIGURE_BYTES = 64 << 20
 _MAX_TABLES = 20
 _MAX_WARNINGS = 50
-#: Format of Python's `warnings.formatwarning`.
-_WARNING = re.compile(r"^\S.*?:\d+: (\w*Warning): (.*)$", re.MULTILINE)
+#: Format of Python's `warnings.formatwarning`; plotly 6 replaces it by one with empty lines.
+_WARNING = re.compile(r"^\S.*?:\d+: (\w*Warning):\s+(\S.*)$", re.MULTILINE)
 #: Functions of IPython and their variable with the displayed object.
 _DISPLAYING = {("IPython.core.display_functions", "display"): "obj", ("IPython.core.displayhook", "__call__"): "result"}
 
@@ -57,6 +58,7 @@ class OutputTail:
         self._length = 0
         self._streams: dict[str, _Tee] = {}
         self._hooked: list[Any] = []
+        self._wrapped: list[tuple[Any, Any]] = []
         self._shell = shell
         self._figure_bytes = 0
         self.figures: list[ShownFigure] = []
@@ -74,6 +76,10 @@ class OutputTail:
             if hasattr(publisher, "register_hook") and hasattr(publisher, "unregister_hook"):
                 publisher.register_hook(self._on_display)
                 self._hooked.append(publisher)
+            elif hasattr(publisher, "finish_displayhook") and hasattr(publisher, "msg"):
+                # Before ipykernel 7.3, the value of the last line has no hook.
+                self._wrapped.append((publisher, vars(publisher).get("finish_displayhook")))
+                publisher.finish_displayhook = partial(self._finish_display, publisher, publisher.finish_displayhook)
 
     def stop(self) -> None:
         """Stop recording; streams that other code has replaced meanwhile are kept."""
@@ -84,6 +90,12 @@ class OutputTail:
         for publisher in self._hooked:
             publisher.unregister_hook(self._on_display)
         self._hooked.clear()
+        for publisher, outer in self._wrapped:
+            # A cell that runs cells has a wrapper of its own.
+            vars(publisher).pop("finish_displayhook", None)
+            if outer is not None:
+                publisher.finish_displayhook = outer
+        self._wrapped.clear()
 
     def clear_displays(self) -> None:
         """Release the figures and tables, which may be large."""
@@ -109,7 +121,7 @@ class OutputTail:
 
     def _add_error_text(self, text: str) -> None:
         self._add_text(text)
-        if "Warning: " in text and self._pid == os.getpid():
+        if "Warning:" in text and self._pid == os.getpid():
             for kind, line in _WARNING.findall(text[:TAIL]):
                 warning = f"{kind}: {line.strip()[:300]}"
                 with self._lock:
@@ -126,6 +138,11 @@ class OutputTail:
         except Exception as error:  # noqa: BLE001 the display of the user's objects must not fail
             notify(f"an output of this cell could not be recorded ({type(error).__name__}: {error})", once="output")
         return message
+
+    def _finish_display(self, publisher: Any, finish: Callable[[], None]) -> None:
+        if isinstance(publisher.msg, dict):
+            self._on_display(publisher.msg)
+        finish()
 
     def _keep(self, bundle: Mapping[str, Any], source: Any) -> None:
         if is_shown_table(source):
