@@ -13,6 +13,7 @@ import tarfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
+from packaging.version import Version
 
 import mlops_workbench
 
@@ -188,6 +190,14 @@ def ready() -> Any:
 
 
 def test_its_endpoint_comes_back_and_goes_back(workspace: Path) -> None:
+    [written] = {
+        line
+        for file in workspace.rglob("requirements.txt")
+        for line in file.read_text().split("\n")
+        if "scikit" in line
+    }
+    if Version(version("scikit-learn")) < Version(written.partition("==")[2]):
+        pytest.skip(f"scikit-learn {version('scikit-learn')} reads no model of {written}")
     [alert] = mlops("alerts")
     mlops("up")
     endpoint = ready()
