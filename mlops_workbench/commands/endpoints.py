@@ -10,6 +10,7 @@ from mlops_workbench.commands.completion import endpoint_names, model_references
 from mlops_workbench.commands.frontend import FrontEnd
 from mlops_workbench.commands.view import View
 from mlops_workbench.core.endpoints import Endpoint
+from mlops_workbench.core.models import model_name
 from mlops_workbench.core.shown.formats import duration, moment
 
 _SHOWN_ROWS = 20
@@ -28,7 +29,7 @@ def deploy(frontend: FrontEnd, model: str, name: str, port: int, timeout: float)
     """
     if "@" not in model and "/" not in model:
         model = f"{model}@champion"
-    endpoint = name or model.split("@")[0].split("/")[0]
+    endpoint = name or model_name(model)
     with frontend.client() as client:
         return endpoint_view(client.deploy(endpoint, DeployRequest(model, port), timeout=timeout), "deployed")
 
@@ -121,6 +122,7 @@ def endpoint_view(endpoint: Endpoint, done: str) -> View:
         ("model", endpoint.model),
         ("version", f"{endpoint.version}{target}"),
         ("previous", endpoint.previous or None),
+        ("digest", endpoint.digest[:12] or None),
         ("url", endpoint.url),
         ("serving since", moment(endpoint.since_ms)),
         ("requests", f"{endpoint.requests:,} ({counted(endpoint.rows, 'row')}, {counted(endpoint.errors, 'error')})"),

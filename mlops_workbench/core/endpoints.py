@@ -48,6 +48,8 @@ class Endpoint:
     ----------
     name, model, version, previous
         As in :class:`EndpointSpec`; `version` is the version that answers requests.
+    digest : str
+        Identity of the version that answers: SHA-256 over its files, in hexadecimal.
     wanted_version : int
         Version that the endpoint switches to; equal to `version` when it does not switch.
     state : str
@@ -81,3 +83,4 @@ class Endpoint:
     p50_ms: float | None = None
     p99_ms: float | None = None
     message: str = ""
+    digest: str = ""

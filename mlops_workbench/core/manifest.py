@@ -26,6 +26,12 @@ class Manifest(msgspec.Struct, frozen=True):
 
     files: dict[str, ManifestEntry]
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the names, digests and sizes of all files, in hexadecimal: the identity of the model."""
+        listed = sorted((name, entry.sha256, entry.size) for name, entry in self.files.items())
+        return hashlib.sha256(msgspec.json.encode(listed)).hexdigest()
+
     def verify(self, folder: Path) -> None:
         """Check all files of a folder.
 

@@ -5,6 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 
+def model_name(reference: str) -> str:
+    """Name of the registered model of a reference: ``name``, ``name@alias`` or ``name/3``, also after ``models:/``."""
+    return reference.removeprefix("models:/").split("@")[0].split("/")[0]
+
+
 @dataclass(frozen=True)
 class GateCheck:
     """One condition of a gate: its text, whether it holds, and the compared numbers as text."""

@@ -16,6 +16,7 @@ from mlops_workbench.serving.desired import (
     DESIRED,
     LOCK,
     LOG,
+    OBSERVED,
     Desired,
     Observed,
     read_desired,
@@ -52,6 +53,11 @@ class EndpointFolder:
     def write_desired(self, desired: Desired) -> None:
         """Write the desired state, which a running process follows."""
         write_desired(self.path, desired)
+
+    def clear(self) -> None:
+        """Delete the state files; the log stays."""
+        for name in (DESIRED, OBSERVED):
+            (self.path / name).unlink(missing_ok=True)
 
     def is_locked(self) -> bool:
         """Whether a process holds the endpoint's lock."""

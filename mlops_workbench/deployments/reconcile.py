@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mlops_workbench.core.endpoints import Endpoint, EndpointSpec
+from mlops_workbench.core.models import model_name
 from mlops_workbench.serving.desired import Desired, Observed
 
 #: Seconds before a process that died is restarted: doubled by each death in a row, up to the second number.
@@ -72,7 +73,7 @@ def decide(spec: EndpointSpec, actual: EndpointState, process_key: str, now: flo
         return "end"
     if actual.observed is not None and actual.observed.process_key != process_key:
         return "restart"
-    if actual.desired is None or not _matches(actual.desired, spec):
+    if actual.desired is None or not _is_current(actual.desired, spec):
         return "update"
     return "nothing"
 
@@ -98,7 +99,7 @@ def describe(spec: EndpointSpec, actual: EndpointState, problem: str) -> Endpoin
         state = "starting"
         if not actual.alive and actual.deaths:
             message = f"its process died {actual.deaths} times in a row and is being restarted"
-    elif current and version == spec.version:
+    elif current and version == spec.version and _is_deployed(observed, actual.desired):
         state = "ready"
     else:
         state = "updating"
@@ -119,8 +120,15 @@ def describe(spec: EndpointSpec, actual: EndpointState, problem: str) -> Endpoin
         p50_ms=observed.p50_ms if observed else None,
         p99_ms=observed.p99_ms if observed else None,
         message=message,
+        digest=observed.digest if observed else "",
     )
 
 
-def _matches(desired: Desired, spec: EndpointSpec) -> bool:
-    return (desired.wanted, desired.generation, desired.version) == (True, spec.generation, spec.version)
+def _is_current(desired: Desired, spec: EndpointSpec) -> bool:
+    wanted = (True, spec.generation, model_name(spec.model), spec.version)
+    return (desired.wanted, desired.generation, desired.model, desired.version) == wanted
+
+
+def _is_deployed(observed: Observed | None, desired: Desired | None) -> bool:
+    # The digest is empty in a file of version 0.1.
+    return observed is not None and (desired is None or desired.digest in ("", observed.digest))

@@ -14,7 +14,9 @@ from pathlib import Path
 import msgspec
 
 from mlops_workbench.core.endpoints import Endpoint, EndpointSpec
-from mlops_workbench.core.errors import Conflict, NotFound, Unavailable, WorkbenchError
+from mlops_workbench.core.errors import Conflict, NotFound, StorageError, Unavailable, WorkbenchError
+from mlops_workbench.core.manifest import read_manifest
+from mlops_workbench.core.models import model_name
 from mlops_workbench.core.processes import ProcessIdentity
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.deployments.endpoint_folder import EndpointFolder, send
@@ -142,6 +144,12 @@ class Supervisor:
                 )
             time.sleep(0.05)
 
+    def forget(self, name: str) -> None:
+        """Delete the state files of a stopped endpoint: a later one of its name is another endpoint."""
+        with self._reconciling:
+            self._records.pop(name, None)
+            self._folder(name).clear()
+
     def stop_all(self) -> None:
         """End every endpoint process and wait for it; desired states do not change."""
         with self._reconciling:
@@ -165,7 +173,7 @@ class Supervisor:
         self._update_record(spec, record, actual, now)
         actual = replace(actual, deaths=record.deaths, next_start=record.next_start, ending_since=record.ending_since)
         folder = self._folder(spec.name)
-        template = self._desired(spec, actual, Path(), Path())
+        template = self._desired(spec, actual, Path(), "", (Path(), ""))
         match decide(spec, actual, template.process_key, now):
             case "start":
                 if self._update(spec, actual, record, model_folder, now):
@@ -192,51 +200,80 @@ class Supervisor:
     ) -> bool:
         if now < record.next_export:
             return False
-        model = _registered_model(spec)
-        last = actual.desired
+        last = self._last(spec, actual)
         try:
-            # In a workspace that was copied, the last desired state names folders of the original.
-            ours = last is not None and last.predictions == self._log_folder(spec.name)
-            if ours and last.version == spec.version and (Path(last.folder) / "MLmodel").is_file():
-                # Already exported: a crashed endpoint can restart while the registry is unavailable.
+            if last is not None and last.generation == spec.generation:
+                # Exported for this generation: a crashed endpoint can restart while the registry is unavailable.
                 folder = Path(last.folder)
             else:
-                folder = model_folder(model, spec.version)
+                folder = self._exported(spec, last, model_folder)
+            digest = read_manifest(folder).digest
         except WorkbenchError:
             record.export_failures += 1
             record.next_export = now + pause_after(record.export_failures)
             raise
         record.problem, record.export_failures = "", 0
-        self._folder(spec.name).write_desired(self._desired(spec, actual, folder, self._previous(spec, model_folder)))
+        previous = self._previous(spec, model_folder)
+        self._folder(spec.name).write_desired(self._desired(spec, actual, folder, digest, previous))
         return True
+
+    def _last(self, spec: EndpointSpec, actual: EndpointState) -> Desired | None:
+        """The last desired state, if it is of the same version and its folder still has the files of then."""
+        last = actual.desired
+        # In a workspace that was copied, it names folders of the original.
+        if last is None or last.predictions != self._log_folder(spec.name):
+            return None
+        if (last.model, last.version) != (model_name(spec.model), spec.version):
+            return None
+        try:
+            manifest = read_manifest(Path(last.folder))
+            manifest.verify(Path(last.folder))
+        except StorageError as error:
+            log.warning("endpoint '%s': its model is exported again: %s", spec.name, error)
+            return None
+        return last if last.digest in ("", manifest.digest) else None
+
+    def _exported(self, spec: EndpointSpec, last: Desired | None, model_folder: ModelFolderOf) -> Path:
+        try:
+            return model_folder(model_name(spec.model), spec.version)
+        except Unavailable:
+            if last is None:
+                raise
+            return Path(last.folder)
 
     def _log_folder(self, name: str) -> str:
         return str(self._workspace.predictions / f"endpoint={name}")
 
-    def _previous(self, spec: EndpointSpec, model_folder: ModelFolderOf) -> Path:
+    def _previous(self, spec: EndpointSpec, model_folder: ModelFolderOf) -> tuple[Path, str]:
         if not spec.previous or spec.previous == spec.version:
-            return Path()
+            return Path(), ""
         try:
-            return model_folder(_registered_model(spec), spec.previous)
+            folder = model_folder(model_name(spec.model), spec.previous)
+            return folder, read_manifest(folder).digest
         except WorkbenchError as error:
             # It is loaded in advance only; a rollback has to wait for it then.
             log.warning("endpoint '%s': the previous version is not available: %s", spec.name, error)
-            return Path()
+            return Path(), ""
 
-    def _desired(self, spec: EndpointSpec, actual: EndpointState, folder: Path, previous: Path) -> Desired:
+    def _desired(
+        self, spec: EndpointSpec, actual: EndpointState, folder: Path, digest: str, previous: tuple[Path, str]
+    ) -> Desired:
+        previous_folder, previous_digest = previous
         kept = 0
         if actual.desired is not None and actual.desired.predictions == self._log_folder(spec.name):
             kept = (actual.observed.port if actual.observed else 0) or actual.desired.port
         return Desired(
             name=spec.name,
-            model=_registered_model(spec),
+            model=model_name(spec.model),
             version=spec.version,
             folder=str(folder),
+            digest=digest,
             generation=spec.generation,
             predictions=self._log_folder(spec.name),
             feedback=str(self._workspace.feedback / f"endpoint={spec.name}"),
-            previous=spec.previous if previous != Path() else 0,
-            previous_folder=str(previous) if previous != Path() else "",
+            previous=spec.previous if previous_digest else 0,
+            previous_folder=str(previous_folder) if previous_digest else "",
+            previous_digest=previous_digest,
             port=spec.port or kept,
             fixed_port=spec.port != 0,
             settings=self._workspace.settings.serving,
@@ -313,7 +350,3 @@ class Supervisor:
 
     def _folder(self, name: str) -> EndpointFolder:
         return EndpointFolder(self._workspace.endpoints / name)
-
-
-def _registered_model(spec: EndpointSpec) -> str:
-    return spec.model.split("@")[0].split("/")[0]

@@ -30,6 +30,7 @@ def evaluate(
     spec: MonitorSpec,
     settings: MonitoringSettings,
     *,
+    model: str,
     predictions: Path,
     feedback: Path,
     reference: Callable[[int], Path | None],
@@ -47,6 +48,8 @@ def evaluate(
         The monitor.
     settings : MonitoringSettings
         Sizes, level and floors.
+    model : str
+        Registered model that the endpoint serves.
     predictions, feedback : Path
         The workspace's folders.
     reference : callable
@@ -73,7 +76,7 @@ def evaluate(
     known = {window.fingerprint: window for window in previous if window.fingerprint}
     references = _References(reference)
     found = []
-    log = PredictionReader(predictions, feedback, spec.endpoint, spec.window)
+    log = PredictionReader(predictions, feedback, spec.endpoint, model, spec.window)
     try:
         for piece in log.slices():
             fingerprint = _fingerprint(spec, settings, piece, references.stamp(piece.versions[0]))

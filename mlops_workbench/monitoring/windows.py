@@ -67,6 +67,8 @@ class PredictionReader:
         Folders of the workspace; missing ones count as empty.
     endpoint : str
         Endpoint name.
+    model : str
+        Registered model; answers of another one, which the endpoint served before, are left out.
     window : str
         ``hour``, ``day``, ``month`` (of the event time, UTC) or a number of rows as text.
 
@@ -79,6 +81,7 @@ class PredictionReader:
     predictions: Path
     feedback: Path
     endpoint: str
+    model: str
     window: str
     _connection: duckdb.DuckDBPyConnection | None = field(default=None, init=False, repr=False)
     _columns: list[str] = field(default_factory=list, init=False, repr=False)
@@ -91,7 +94,15 @@ class PredictionReader:
         self._connection = duckdb.connect(":memory:")
         self._connection.execute("set enable_progress_bar = false")
         self._connection.execute("set preserve_insertion_order = false")
-        self._make_tables(segments, _files(self.feedback / f"endpoint={self.endpoint}"))
+        # A segment has answers of one model; columns of another may have the same names and other types.
+        found = self._connection.execute(
+            f"select distinct filename from {_parquet(segments)} where model = ?", [self.model]
+        ).fetchall()
+        segments = sorted(name for (name,) in found)
+        if segments:
+            self._make_tables(segments, _files(self.feedback / f"endpoint={self.endpoint}"))
+        else:
+            self.close()
 
     def close(self) -> None:
         """Free DuckDB's memory."""

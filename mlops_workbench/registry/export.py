@@ -66,6 +66,12 @@ def export_version(target: Path, download: Callable[[Path], Path]) -> Path:
     return target
 
 
+def newest_export(folder: Path, version: int) -> Path | None:
+    """The newest valid copy of a version among the exports of a model, None without one."""
+    found = sorted(folder.glob(f"{version}-*"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    return next((path for path in found if _is_valid(path)), None)
+
+
 def _is_valid(folder: Path) -> bool:
     if not folder.is_dir():
         return False

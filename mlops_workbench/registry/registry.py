@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -15,7 +16,7 @@ from mlops_workbench.core.models import GateResult, ModelVersion, RegisteredMode
 from mlops_workbench.core.runs import Run
 from mlops_workbench.core.tags import PENDING_MOVE
 from mlops_workbench.core.workspace import Workspace
-from mlops_workbench.registry.export import export_version
+from mlops_workbench.registry.export import export_version, newest_export
 from mlops_workbench.registry.gates import MetricValues, evaluate
 from mlops_workbench.registry.version_tags import MODEL_UID, gate_tag, metrics_tag, tags_of, version_of
 from mlops_workbench.tracking import ReadIndex, TrackingStore
@@ -232,19 +233,30 @@ class Registry:
     def export(self, name: str, version: int) -> Path:
         """Copy a version to the workspace, unless it has a valid copy, and return its folder.
 
+        While the registry does not answer, the newest copy of a version of this number is returned.
+
         Raises
         ------
         NotFound
             There is no such version.
         StorageError
             A file differs from the manifest, or cannot be written.
+        Unavailable
+            The registry does not answer, and there is no copy.
         """
         check_name("model", name)
-        target = self.workspace.models / name / str(version)
-        return export_version(target, lambda folder: self.store.download(name, self._checked(name, version), folder))
-
-    def _checked(self, name: str, version: int) -> int:
-        return self._stored(self._model(name), version).version
+        copies = self.workspace.models / name
+        try:
+            stored = self._stored(self._model(name), version)
+        except Unavailable:
+            found = newest_export(copies, version)
+            if found is None:
+                raise
+            return found
+        # The number alone is used again after a model was deleted.
+        made = f"{stored.model_id}|{stored.run_id}|{stored.created_ms}"
+        target = copies / f"{version}-{hashlib.sha256(made.encode()).hexdigest()[:12]}"
+        return export_version(target, lambda folder: self.store.download(name, version, folder))
 
     def _model(self, name: str) -> StoredModel:
         try:

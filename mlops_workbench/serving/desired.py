@@ -35,7 +35,9 @@ class Desired(msgspec.Struct, frozen=True, kw_only=True):
         Endpoint, and the registered model that it serves.
     version, folder
         Version to serve, and its exported folder.
-    previous, previous_folder
+    digest : str
+        Digest of that version's files, see :attr:`Manifest.digest`; empty in a file of version 0.1.
+    previous, previous_folder, previous_digest
         Version to keep loaded for a rollback; 0 and empty for none.
     generation : int
         Incremented with every change; `Observed` has the last one that was applied.
@@ -58,6 +60,8 @@ class Desired(msgspec.Struct, frozen=True, kw_only=True):
     feedback: str
     previous: int = 0
     previous_folder: str = ""
+    digest: str = ""
+    previous_digest: str = ""
     port: int = 0
     fixed_port: bool = False
     wanted: bool = True
@@ -89,6 +93,8 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True):
         Where it listens.
     version, previous
         Loaded versions: the one that is served, and the previous one.
+    digest : str
+        Digest of the version that is served.
     since_ms, updated_ms : int
         Since when the version is served; when the file was written.
     requests, rows, errors, log_written, log_dropped : int
@@ -106,6 +112,7 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True):
     port: int = 0
     version: int = 0
     previous: int = 0
+    digest: str = ""
     since_ms: int = 0
     updated_ms: int = 0
     requests: int = 0

@@ -94,11 +94,13 @@ class RequestMetrics:
             p99_ms=_percentile(recent, 0.99),
         )
 
-    def exposition(self, gauges: Mapping[str, tuple[str, str, float]]) -> str:
+    def exposition(self, gauges: Mapping[str, tuple[str, str, float]], served: Mapping[str, str] | None) -> str:
         """Prometheus text format 0.0.4.
 
         Parameters
         ----------
+        served : mapping of str to str or None
+            Labels that identify the version that is served; None before the first.
         gauges : mapping of str to (str, str, float)
             Further metrics by name: type (``gauge`` or ``counter``), help text and value.
         """
@@ -121,6 +123,10 @@ class RequestMetrics:
                 lines += _head(name, "histogram", text)
                 for value, histogram in sorted(histograms.items()):
                     lines += histogram.lines(name, f'{model},{label}="{value}"')
+        if served is not None:
+            labels = ",".join(f'{name}="{value}"' for name, value in served.items())
+            lines += _head("mlwb_model_info", "gauge", "Identity of the version that is served; always 1.")
+            lines.append(f"mlwb_model_info{{{model},{labels}}} 1")
         for name, (kind, text, number) in gauges.items():
             lines += [*_head(name, kind, text), f"{name}{{{model}}} {number:.17g}"]
         return "\n".join(lines) + "\n"

@@ -196,6 +196,7 @@ class EndpointProcess:
             port=self._port,
             version=route.present.version if route else 0,
             previous=route.previous.version if route and route.previous else 0,
+            digest=route.present.digest if route else "",
             since_ms=route.since_ms if route else 0,
             requests=totals.requests,
             rows=totals.rows,

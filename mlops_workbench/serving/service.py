@@ -113,6 +113,10 @@ class InferenceService:
         route = self.router.route
         written, dropped = (self.predictions.written, self.predictions.dropped) if self.predictions else (0, 0)
         stored = self.feedback.written if self.feedback else 0
+        served = None
+        if route is not None:
+            loaded = route.present
+            served = {"registered_model": loaded.model, "version": str(loaded.version), "digest": loaded.digest}
         return self.metrics.exposition(
             {
                 "mlwb_ready": ("gauge", "Whether a version is served.", float(route is not None)),
@@ -121,7 +125,8 @@ class InferenceService:
                 "mlwb_log_written_rows_total": ("counter", "Rows written to the prediction log.", written),
                 "mlwb_log_dropped_rows_total": ("counter", "Rows dropped from the prediction log.", dropped),
                 "mlwb_feedback_rows_total": ("counter", "Outcomes stored.", stored),
-            }
+            },
+            served,
         )
 
     def close(self) -> None:
@@ -166,6 +171,7 @@ class InferenceService:
                     event_us=answered_us if request.event_us is None else request.event_us,
                     model=target.model,
                     version=target.version,
+                    digest=target.digest,
                     arm="champion",
                     protocol=protocol,
                     status=200,

@@ -109,6 +109,36 @@ def test_deploy_switch_and_rollback_with_a_control_plane_that_dies(
     assert running.endpoints() == []
 
 
+def test_an_endpoint_that_is_removed_and_deployed_again_serves_what_was_deployed(
+    running: Client, recorded: Callable[..., str]
+) -> None:
+    recorded("mean", DummyRegressor())
+    recorded("line", LinearRegression())
+    running.register("wine", RegisterRequest("mean"))
+    running.register("iris", RegisterRequest("line", alias="challenger"))
+    running.deploy("e1", DeployRequest("models:/wine/1"), timeout=120)
+    with pytest.raises(Conflict, match="serves the model 'wine'"):
+        running.deploy("e1", DeployRequest("iris/1"), timeout=0)
+    running.remove_endpoint("e1")
+    # Both are version 1; the process of the first may still be there.
+    running.deploy("e1", DeployRequest("iris@challenger"), timeout=0)
+    endpoint = running.wait_endpoint("e1", 1)
+    assert request_predictions(endpoint, X.head(3)).to_numpy() == pytest.approx(Y.head(3).to_numpy())
+    assert (endpoint.model, endpoint.previous, len(endpoint.digest)) == ("iris@challenger", 0, 64)
+
+    # A rollback moves the alias that the endpoint follows, and no other.
+    with pytest.raises(Conflict, match="no version before 1"):
+        running.rollback("e1")
+    recorded("other mean", DummyRegressor())
+    running.register("iris", RegisterRequest("other mean", alias="challenger"))
+    running.promote("iris", 1, PromoteRequest("champion"))
+    running.wait_endpoint("e1", 2)
+    assert running.rollback("e1").version == 1
+    aliases = {"champion": 1, "challenger": 1, "challenger-previous": 2}
+    assert {model.name: model.aliases for model in running.models()}["iris"] == aliases
+    running.remove_endpoint("e1")
+
+
 def test_errors_have_hints(running: Client, recorded: Callable[..., str]) -> None:
     recorded("plain", None, mae=1.0)
     uid = recorded("line", LinearRegression(), mae=0.1)

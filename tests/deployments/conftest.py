@@ -18,29 +18,34 @@ from mlops_workbench.deployments.endpoint_folder import EndpointFolder
 
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """``<name>/<version>`` folders of ``flight-delays``: version v predicts v times the distance."""
+    """``<name>/<version>`` folders of ``flight-delays``: version v predicts v times the distance.
+
+    And of ``negative``: version v predicts minus v times the distance.
+    """
     import mlflow
     from mlflow.models import infer_signature
     from sklearn.linear_model import LinearRegression
 
-    root = tmp_path_factory.mktemp("exported") / "flight-delays"
+    root = tmp_path_factory.mktemp("exported")
     rows = pd.DataFrame({"distance": np.arange(1.0, 9.0)})
-    for version in (1, 2, 3):
-        model = LinearRegression(fit_intercept=False).fit(rows, version * rows["distance"])
+    for name, version in (("flight-delays", 1), ("flight-delays", 2), ("flight-delays", 3), ("negative", 1)):
+        sign = -1 if name == "negative" else 1
+        model = LinearRegression(fit_intercept=False).fit(rows, sign * version * rows["distance"])
         mlflow.sklearn.save_model(
             model,
-            str(root / str(version)),
+            str(root / name / str(version)),
             serialization_format="skops",
             signature=infer_signature(rows, model.predict(rows)),
             input_example=rows[:2],
             pip_requirements=["scikit-learn"],
         )
-        write_manifest(root / str(version))
-    shutil.copytree(root / "3", root / "4")
+        write_manifest(root / name / str(version))
+    changed = root / "flight-delays" / "4"
+    shutil.copytree(root / "flight-delays" / "3", changed)
     # A version that was changed after it was registered.
-    with open(root / "4" / "model.skops", "ab") as file:
+    with open(changed / "model.skops", "ab") as file:
         file.write(b"changed")
-    return root.parent
+    return root
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ import pytest
 
 from mlops_workbench.core.endpoints import Endpoint, EndpointSpec
 from mlops_workbench.core.errors import NotFound, WorkbenchError
+from mlops_workbench.core.manifest import read_manifest
 from mlops_workbench.core.processes import ProcessIdentity
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.deployments import Supervisor
@@ -91,6 +92,43 @@ def test_an_endpoint_is_started_switched_rolled_back_and_stopped(
     assert ProcessIdentity.of(first.pid) is None
     with pytest.raises(httpx.ConnectError):
         predict(first)
+
+
+def test_what_is_served_is_the_model_that_was_deployed_not_the_number_of_its_version(
+    supervisor: Supervisor, model_folder: ModelFolderOf, exported: Path, quick: Workspace, tmp_path: Path
+) -> None:
+    other = EndpointSpec("eta", "negative/1", 1)
+    again = tmp_path / "again"
+    folders = {"flight-delays": model_folder("flight-delays", 1), "negative": model_folder("negative", 1)}
+    specs = [SPEC]
+    with reconciling(supervisor, specs, lambda name, version: folders[name]):
+        first = supervisor.wait("eta", 1, 90)
+        # Another model in a running process, then in a new one of an endpoint that was removed.
+        specs[0] = replace(other, generation=2)
+        until(lambda: supervisor.observe(specs[0]).state == "ready", "it switches")
+        assert predict(first).json()["outputs"][0]["data"] == pytest.approx([-10.0])
+        digest = read_manifest(folders["negative"]).digest
+        assert supervisor.observe(specs[0]).digest == digest != first.digest
+        specs[0] = replace(specs[0], wanted=False, generation=3)
+        until(lambda: supervisor.observe(specs[0]).state == "stopped", "it stops")
+        specs.clear()
+        supervisor.forget("eta")
+        # A model that was deleted and registered again begins with version 1, too.
+        shutil.copytree(exported / "flight-delays" / "2", again)
+        folders["negative"] = again
+        specs.append(other)
+        last = supervisor.wait("eta", 1, 90)
+        assert predict(last).json()["outputs"][0]["data"] == pytest.approx([20.0])
+        assert last.digest == read_manifest(again).digest
+        # Other files in that folder, or damaged ones, are exported again.
+        folders["negative"] = model_folder("flight-delays", 2)
+        shutil.rmtree(again)
+        shutil.copytree(exported / "flight-delays" / "3", again)
+        os.kill(last.pid, signal.SIGKILL)
+        until(lambda: supervisor.observe(other).pid not in (0, last.pid), "a new process")
+        served = supervisor.wait("eta", 1, 90)
+        assert predict(served).json()["outputs"][0]["data"] == pytest.approx([20.0])
+        assert served.digest == last.digest
 
 
 def test_a_switch_under_load_fails_no_request_and_never_goes_back(

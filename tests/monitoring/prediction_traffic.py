@@ -41,6 +41,7 @@ class Traffic:
         version: int = 1,
         status: int = 200,
         arm: str = "champion",
+        model: str = "m",
     ) -> Path:
         size = len(times)
         columns: dict[str, pa.Array] = {
@@ -48,7 +49,7 @@ class Traffic:
             "row": pa.array(range(size), pa.int32()),
             "ts": pa.array([datetime.now(UTC)] * size, STAMP),
             "event_time": pa.array(times, STAMP),
-            "model": pa.array(["m"] * size),
+            "model": pa.array([model] * size),
             "version": pa.array([version] * size, pa.int32()),
             "arm": pa.array([arm] * size),
             "protocol": pa.array(["v2"] * size),

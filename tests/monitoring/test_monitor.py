@@ -30,6 +30,7 @@ def run(
     return evaluate(
         spec,
         SETTINGS,
+        model="m",
         predictions=traffic.predictions,
         feedback=traffic.feedback,
         reference=lambda version: reference,

@@ -18,7 +18,7 @@ from mlops_workbench.monitoring.windows import PredictionReader
 
 
 def log_of(traffic: Traffic, window: str) -> PredictionReader:
-    return PredictionReader(traffic.predictions, traffic.feedback, traffic.endpoint, window)
+    return PredictionReader(traffic.predictions, traffic.feedback, traffic.endpoint, "m", window)
 
 
 def test_without_files_there_are_no_windows(traffic: Traffic) -> None:
@@ -108,6 +108,15 @@ def test_versions_with_other_inputs_are_read_apart(traffic: Traffic) -> None:
     # The order is that of the files, whose names are random.
     assert table.num_rows == 5
     assert sorted(table.column_names) == ["__prediction__", "__truth__", "both", "new"]
+
+
+def test_answers_of_a_model_that_the_endpoint_served_before_are_left_out(traffic: Traffic) -> None:
+    traffic.answer("a", spread(START, 1, 3), [1.0] * 3, {"x": [1.0] * 3})
+    traffic.answer("b", spread(START, 1, 5), ["setosa"] * 5, {"x": ["long"] * 5}, model="other")
+    (piece,) = log_of(traffic, "day").slices()
+    assert (piece.rows, piece.version_rows) == (3, 3)
+    table = log_of(traffic, "day").load_window(piece)
+    assert (table["__prediction__"].to_pylist(), table["x"].to_pylist()) == ([1.0] * 3, [1.0] * 3)
 
 
 def test_a_sample_is_the_same_each_time_and_outcomes_are_all_that_have_truth(traffic: Traffic) -> None:

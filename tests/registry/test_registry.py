@@ -17,6 +17,7 @@ from sklearn.tree import DecisionTreeRegressor
 
 from mlops_workbench.core.errors import Conflict, InvalidInput, NotFound, StorageError, Unavailable
 from mlops_workbench.core.ids import now_ms
+from mlops_workbench.core.manifest import read_manifest
 from mlops_workbench.core.models import GateResult
 from mlops_workbench.core.records import Metrics, Params
 from mlops_workbench.core.runs import Run
@@ -224,7 +225,7 @@ def test_an_export_is_complete_verified_and_repaired(house: House) -> None:
     run = house.run("tree", 1.0)
     house.registry.register(run, "m")
     folder = house.registry.export("m", 1)
-    assert folder == house.ingest.workspace.models / "m" / "1"
+    assert folder.parent == house.ingest.workspace.models / "m" and folder.name.startswith("1-")
     manifest = json.loads((folder / "mlops" / "manifest.json").read_text())["files"]
     assert {"MLmodel", "model.skops", "input_example.json", "requirements.txt", "conda.yaml"} <= set(manifest)
     assert {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()} == {
@@ -237,7 +238,27 @@ def test_an_export_is_complete_verified_and_repaired(house: House) -> None:
     (folder / "model.skops").write_bytes(b"broken")
     house.registry.export("m", 1)
     assert (folder / "model.skops").stat().st_size == manifest["model.skops"]["size"]
-    assert [path.name for path in folder.parent.iterdir()] == ["1"]
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+def test_a_model_that_is_registered_again_is_exported_again(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry, client = house.registry, MlflowClient(house.ingest.store.uri)
+    registry.register(house.run("tree", 1.0), "m")
+    first = registry.export("m", 1)
+    client.delete_registered_model("m")
+    registry.register(house.run("deeper", 2.0, depth=7), "m")
+    second = registry.export("m", 1)
+    assert second != first
+    assert read_manifest(second).digest != read_manifest(first).digest
+    # Without the registry, the newest copy is the version of that number.
+
+    def away(*_: object) -> None:
+        raise Unavailable("MLflow does not answer")
+
+    monkeypatch.setattr(RegistryStore, "model", away)
+    assert registry.export("m", 1) == second
+    with pytest.raises(Unavailable):
+        registry.export("m", 2)
 
 
 def test_a_model_changed_in_the_store_is_not_exported(house: House) -> None:
@@ -247,7 +268,7 @@ def test_a_model_changed_in_the_store_is_not_exported(house: House) -> None:
     stored.write_bytes(stored.read_bytes() + b"x")
     with pytest.raises(StorageError, match="not the file that was registered"):
         house.registry.export("m", 1)
-    assert not (house.ingest.workspace.models / "m" / "1").exists()
+    assert list(house.ingest.workspace.models.glob("m/1*")) == []
     stored.unlink()
     with pytest.raises(StorageError, match="cannot be read"):
         house.registry.export("m", 1)

@@ -6,13 +6,16 @@ import json
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from model_folders import Case, Endpoint, tensors
 
+from mlops_workbench.core.manifest import read_manifest
 from mlops_workbench.core.settings import ServingSettings
 from mlops_workbench.serving.errors import InvalidModel
 
@@ -46,6 +49,38 @@ def test_a_switch_keeps_the_version_before_and_rolls_back_without_loading(cases:
         router.switch("flight-delays", 3, linear.folder / "gone")
     assert router.route.present is before
     assert endpoint.v2({"inputs": inputs}).json()["model_version"] == "1"
+
+
+def test_a_version_is_the_files_not_the_number(cases: Cases, serve: Serve, tmp_path: Path) -> None:
+    linear, boosted = cases("linear"), cases("boosted")
+    endpoint = serve(linear.folder)
+    router = endpoint.service.router
+    inputs = tensors(linear.rows[:2])
+    assert router.route.present.digest == read_manifest(linear.folder).digest
+    for model, folder, case in (("other", boosted.folder, boosted), ("flight-delays", linear.folder, linear)):
+        router.switch(model, 1, folder, read_manifest(folder).digest)
+        answer = endpoint.v2({"inputs": inputs}).json()["outputs"][0]["data"]
+        assert answer == pytest.approx(case.estimator.predict(linear.rows[:2]))
+    # The same name and number, registered again after the model was deleted.
+    router.switch("flight-delays", 1, boosted.folder, read_manifest(boosted.folder).digest)
+    answer = endpoint.v2({"inputs": inputs}).json()["outputs"][0]["data"]
+    assert answer == pytest.approx(boosted.estimator.predict(linear.rows[:2]))
+    label = f'digest="{read_manifest(boosted.folder).digest}"'
+    assert f'mlwb_model_info{{model="eta",registered_model="flight-delays",version="1",{label}}} 1' in (
+        endpoint.client.get("/metrics").text
+    )
+    with pytest.raises(InvalidModel, match="has not the files of flight-delays/2"):
+        router.switch("flight-delays", 2, linear.folder, "0" * 64)
+    endpoint.service.close()
+    logged = pq.read_table(endpoint.folder / "predictions").to_pylist()
+    assert {(row["model"], row["version"], row["digest"]) for row in logged} == {
+        (model, 1, read_manifest(folder).digest)
+        for model, folder in (
+            ("other", boosted.folder),
+            ("flight-delays", linear.folder),
+            ("flight-delays", boosted.folder),
+        )
+    }
 
 
 def test_a_request_finishes_on_the_version_it_began_with(cases: Cases, serve: Serve) -> None:

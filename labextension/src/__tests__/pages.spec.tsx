@@ -183,7 +183,8 @@ describe('pages', () => {
       errors: 1,
       p50_ms: 0.4,
       p99_ms: null,
-      message: 'loading version 3'
+      message: 'loading version 3',
+      digest: '0123456789abcdef'
     };
     const drift = { kind: 'numeric', floor: 0.1, p_value: 0.001, missing_change: 0 };
     const window = {
@@ -247,6 +248,7 @@ describe('pages', () => {
     const table = within(await screen.findByRole('table', { name: 'Windows' }));
     expect(screen.getByText('Version 2 → 3')).toBeTruthy();
     expect(screen.getByText('loading version 3')).toBeTruthy();
+    expect(screen.getByText('0123456789ab').title).toContain('0123456789abcdef');
     expect(screen.getByText('1,234')).toBeTruthy();
     const cells = table.getAllByRole('row').map(row => row.textContent);
     expect(cells[1]).toContain('10.25+2.5 %');

@@ -780,6 +780,8 @@ export interface components {
      *     ----------
      *     name, model, version, previous
      *         As in :class:`EndpointSpec`; `version` is the version that answers requests.
+     *     digest : str
+     *         Identity of the version that answers: SHA-256 over its files, in hexadecimal.
      *     wanted_version : int
      *         Version that the endpoint switches to; equal to `version` when it does not switch.
      *     state : str
@@ -798,6 +800,11 @@ export interface components {
      *         Reason of a failure, or what the endpoint waits for.
      */
     Endpoint: {
+      /**
+       * Digest
+       * @default
+       */
+      digest: string;
       /**
        * Errors
        * @default 0

@@ -55,6 +55,14 @@ export function EndpointPage({ name }: { name: string }): React.ReactElement {
           {endpoint.model}
         </button>,
         trans.__('Version %1', endpoint.version) + (moving ? ` → ${endpoint.wanted_version}` : ''),
+        endpoint.digest && (
+          <code
+            key="digest"
+            title={trans.__('Digest of the files that are served: %1', endpoint.digest)}
+          >
+            {endpoint.digest.slice(0, 12)}
+          </code>
+        ),
         endpoint.since_ms > 0 && trans.__('Serving since %1', formatMoment(endpoint.since_ms)),
         endpoint.url && <code>{endpoint.url}</code>,
         endpoint.pid > 0 && trans.__('Process %1', endpoint.pid)

@@ -18,6 +18,7 @@ from mlops_workbench.control.tables import EndpointRow, ReleaseRow
 from mlops_workbench.core.endpoints import Endpoint, EndpointSpec
 from mlops_workbench.core.errors import Conflict, NotFound, Unavailable, WorkbenchError, did_you_mean
 from mlops_workbench.core.ids import check_name, now_ms
+from mlops_workbench.core.models import model_name
 from mlops_workbench.deployments import Supervisor
 
 
@@ -54,28 +55,30 @@ class EndpointService:
     def deploy(self, name: str, request: DeployRequest) -> Endpoint:
         """Serve a model version as endpoint `name`; an existing endpoint switches to it."""
         check_name("endpoint", name)
-        _, version = self._models.resolve(request.model)
-        reason = f"deploy {request.model}"
+        reference = request.model.removeprefix("models:/")
+        _, version = self._models.resolve(reference)
+        reason = f"deploy {reference}"
         with self._change() as session:
             row = session.get(EndpointRow, name)
             if row is None:
                 row = EndpointRow(
-                    name=name, model=request.model, version=version, previous=0, port=request.port, wanted=True,
+                    name=name, model=reference, version=version, previous=0, port=request.port, wanted=True,
                     generation=1,
                 )  # fmt: skip
                 session.add(row)
                 session.add(_release(name, version, 0, reason))
             else:
-                if _model_name(row.model) != _model_name(request.model) and row.wanted:
+                other = model_name(row.model) != model_name(reference)
+                if other and row.wanted:
                     raise Conflict(
-                        f"endpoint '{name}' serves the model '{_model_name(row.model)}'",
+                        f"endpoint '{name}' serves the model '{model_name(row.model)}'",
                         hint="use another endpoint name, or remove this endpoint first",
                     )
-                if row.version != version:
-                    session.add(_release(name, version, row.version, reason))
+                if other or row.version != version:
+                    session.add(_release(name, version, 0 if other else row.version, reason))
                     row.previous = row.version if row.wanted else 0
                     row.version = version
-                row.model = request.model
+                row.model = reference
                 row.port = request.port or row.port
                 row.wanted = True
                 row.generation += 1
@@ -91,12 +94,12 @@ class EndpointService:
         spec = self._spec(name)
         model, _, alias = spec.model.partition("@")
         if alias:
-            self._models.rollback(model)
+            self._models.rollback(model, alias)
             self._follow(spec)
         else:
             if not spec.previous:
                 raise Conflict(f"endpoint '{name}' has served no other version", hint="deploy the version you want")
-            self._switch(spec, spec.previous, "rollback", model=f"{model.split('/')[0]}/{spec.previous}")
+            self._switch(spec, spec.previous, "rollback", model=f"{model_name(model)}/{spec.previous}")
         return self.get(name)
 
     def remove(self, name: str) -> None:
@@ -186,6 +189,7 @@ class EndpointService:
             yield session
 
     def _delete(self, name: str) -> None:
+        self._supervisor.forget(name)
         with self._change() as session:
             row = session.get(EndpointRow, name)
             if row is not None and not row.wanted:
@@ -206,7 +210,3 @@ def _spec(row: EndpointRow) -> EndpointSpec:
 
 def _release(endpoint: str, version: int, replaced: int, reason: str) -> ReleaseRow:
     return ReleaseRow(endpoint=endpoint, version=version, replaced=replaced, reason=reason[:300], at_ms=now_ms())
-
-
-def _model_name(reference: str) -> str:
-    return reference.split("@")[0].split("/")[0]

@@ -14,6 +14,7 @@ from mlops_workbench.core.models import GateResult, ModelVersion, RegisteredMode
 from mlops_workbench.core.runs import Run
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.registry import Registry, check_alias, check_conditions
+from mlops_workbench.registry.registry import CHAMPION
 from mlops_workbench.tracking import ReadIndex, TrackingStore
 
 
@@ -141,10 +142,10 @@ class ModelService:
             )
         return result
 
-    def rollback(self, name: str) -> ModelVersion:
-        """Make the previous champion the champion again."""
+    def rollback(self, name: str, alias: str = CHAMPION) -> ModelVersion:
+        """Set an alias to the version that had it before."""
         with self._lock:
-            version = self._registry.rollback(name)
+            version = self._registry.rollback(name, alias)
         self._alias_changed(name)
         return version
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from mlops_workbench.control.services.pipelines import PipelineService
 from mlops_workbench.control.tables import AlertRow, MonitorRow
 from mlops_workbench.core.errors import InvalidInput, NotFound, SpecError, WorkbenchError, did_you_mean
 from mlops_workbench.core.ids import now_ms
+from mlops_workbench.core.models import model_name
 from mlops_workbench.core.monitors import Alert, MonitorReport, MonitorSpec, Window, check_metric
 from mlops_workbench.core.workspace import Workspace
 
@@ -113,14 +115,16 @@ class MonitorService:
         from mlops_workbench.monitoring.monitor import evaluate
 
         before = self.report(endpoint)
-        serving = self._endpoints.get(endpoint).version or None
+        shown = self._endpoints.get(endpoint)
+        serving, model = shown.version or None, model_name(shown.model)
         settings = self._workspace.settings.monitoring
         windows = evaluate(
             before.spec,
             settings,
+            model=model,
             predictions=self._workspace.predictions,
             feedback=self._workspace.feedback,
-            reference=self._reference_of(endpoint),
+            reference=partial(self._reference, model),
             previous=before.windows,
         )
         changed = windows != before.windows
@@ -198,15 +202,9 @@ class MonitorService:
         others = [other for other in self.alerts(alert.endpoint) if other.pipeline_run]
         return any(other.at_ms > since for other in others)
 
-    def _reference_of(self, endpoint: str):  # type: ignore[no-untyped-def]
-        model = next((spec.model for spec in self._endpoints.specs() if spec.name == endpoint), "")
-        name = model.split("@")[0].split("/")[0]
-
-        def reference(version: int) -> Path | None:
-            path = self._models.export(name, version) / "mlops" / "reference.parquet"
-            return path if path.exists() else None
-
-        return reference
+    def _reference(self, model: str, version: int) -> Path | None:
+        path = self._models.export(model, version) / "mlops" / "reference.parquet"
+        return path if path.exists() else None
 
 
 def _parameters(report: MonitorReport, alert: Alert) -> dict[str, object]:

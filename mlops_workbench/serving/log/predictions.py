@@ -57,8 +57,8 @@ class Answered:
         Time of the answer, and event time of its rows, in microseconds since 1970, UTC.
     model : str
         Registered model.
-    version : int
-        Version that answered.
+    version, digest
+        Version that answered, and the digest of its files.
     arm : str
         Arm of a roll-out, by default ``champion``.
     protocol : str
@@ -76,6 +76,7 @@ class Answered:
     event_us: int
     model: str
     version: int
+    digest: str
     arm: str
     protocol: str
     status: int
@@ -156,9 +157,9 @@ class PredictionLog:
         return self._closing or (self._waiting_rows >= self._rows and not self.problem)
 
     def _write(self, taken: Sequence[Answered]) -> None:
-        def segment_of(answered: Answered) -> tuple[str, int, Signature]:
+        def segment_of(answered: Answered) -> tuple[str, str, Signature]:
             day = datetime.fromtimestamp(answered.answered_us / 1e6, UTC).strftime("%Y-%m-%d")
-            return day, answered.version, answered.batch.signature
+            return day, answered.digest, answered.batch.signature
 
         for (day, _, _), group in groupby(taken, key=segment_of):
             members = list(group)
@@ -194,7 +195,7 @@ class PredictionLog:
 def segment(members: Sequence[Answered]) -> pa.Table:
     """Table of answers of one model version, with one row per predicted row.
 
-    Columns: request_id, row, ts, event_time, model, version, arm, protocol, status, total_us, predict_us,
+    Columns: request_id, row, ts, event_time, model, version, digest, arm, protocol, status, total_us, predict_us,
     ``feature.<name>`` for every input, prediction, probabilities (null unless they were requested).
     """
     sizes = [member.batch.rows for member in members]
@@ -212,6 +213,7 @@ def segment(members: Sequence[Answered]) -> pa.Table:
         "event_time": spread([member.event_us for member in members], TIMESTAMP),
         "model": spread([member.model for member in members], pa.string()),
         "version": spread([member.version for member in members], pa.int32()),
+        "digest": spread([member.digest for member in members], pa.string()),
         "arm": spread([member.arm for member in members], pa.string()),
         "protocol": spread([member.protocol for member in members], pa.string()),
         "status": spread([member.status for member in members], pa.int16()),

@@ -82,7 +82,7 @@ class DesiredStateFollower:
             self._on_stop()
             return
         try:
-            self._router.switch(desired.model, desired.version, Path(desired.folder))
+            self._router.switch(desired.model, desired.version, Path(desired.folder), desired.digest)
             self.error = ""
         except WorkbenchError as error:
             log.warning("version %s cannot be served: %s", desired.version, error)
@@ -94,5 +94,6 @@ class DesiredStateFollower:
         self.generation = desired.generation
         self._on_change()
         if desired.previous and desired.previous_folder and not self.error:
-            self._router.keep_previous(desired.model, desired.previous, Path(desired.previous_folder))
+            folder = Path(desired.previous_folder)
+            self._router.keep_previous(desired.model, desired.previous, folder, desired.previous_digest)
             self._on_change()

@@ -10,7 +10,7 @@ from pathlib import Path
 from mlops_workbench.core.errors import WorkbenchError
 from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.settings import ServingSettings
-from mlops_workbench.serving.errors import NotReady, UnknownModel
+from mlops_workbench.serving.errors import InvalidModel, NotReady, UnknownModel
 from mlops_workbench.serving.protocols.invocations import JSON, parse_invocation
 from mlops_workbench.serving.runtimes.estimator import Runtime, limit_threads
 from mlops_workbench.serving.runtimes.model_folder import ModelFolder
@@ -20,12 +20,29 @@ log = logging.getLogger("mlops_workbench.serving")
 
 @dataclass(frozen=True)
 class LoadedVersion:
-    """A loaded version of a registered model; `mlflow_version` is that of the MLflow that wrote it."""
+    """A loaded version of a registered model.
+
+    Attributes
+    ----------
+    model, version
+        Registered model and version number, by which requests and users name it.
+    digest : str
+        Its identity, see :attr:`Manifest.digest`: a number is used again after a model was deleted.
+    runtime : Runtime
+        The estimator.
+    mlflow_version : str
+        Version of the MLflow that wrote it.
+    """
 
     model: str
     version: int
+    digest: str
     runtime: Runtime
     mlflow_version: str
+
+    def is_same(self, model: str, version: int, digest: str) -> bool:
+        """Whether this is the version with that digest; an empty one, of an earlier workbench, is not compared."""
+        return (self.model, self.version) == (model, version) and digest in ("", self.digest)
 
 
 @dataclass(frozen=True)
@@ -81,7 +98,7 @@ class Router:
         known = ", ".join(str(one.version) for one in loaded)
         raise UnknownModel(f"version '{version[:40]}' is not served here; loaded: {known}")
 
-    def switch(self, model: str, version: int, folder: Path) -> Route:
+    def switch(self, model: str, version: int, folder: Path, digest: str = "") -> Route:
         """Switch to a version, after it is verified, loaded and warmed up.
 
         The previous version stays loaded. When loading fails, nothing changes.
@@ -89,42 +106,49 @@ class Router:
         Raises
         ------
         InvalidModel
-            The version cannot be served.
+            The version cannot be served, or the folder has another digest.
         """
         with self._switching:
             old = self._route
-            if old is not None and old.present.version == version:
+            if old is not None and old.present.is_same(model, version, digest):
                 return old
-            if old is not None and old.previous is not None and old.previous.version == version:
+            if old is not None and old.previous is not None and old.previous.is_same(model, version, digest):
                 loaded = old.previous
             else:
-                loaded = load_version(model, version, folder, self._settings)
+                loaded = load_version(model, version, folder, self._settings, digest)
             self._route = Route(loaded, old.present if old else None, now_ms())
             return self._route
 
-    def keep_previous(self, model: str, version: int, folder: Path) -> None:
+    def keep_previous(self, model: str, version: int, folder: Path, digest: str = "") -> None:
         """Load the previous version, after a restart; after a failure, a rollback has to load it."""
         with self._switching:
             route = self._route
-            if route is None or version in (route.present.version, getattr(route.previous, "version", None)):
+            known = (route.present, route.previous) if route is not None else ()
+            if route is None or any(one.is_same(model, version, digest) for one in known if one is not None):
                 return
             try:
-                loaded = load_version(model, version, folder, self._settings)
+                loaded = load_version(model, version, folder, self._settings, digest)
             except WorkbenchError as error:
                 log.warning("the previous version %s cannot be loaded: %s", version, error)
                 return
             self._route = Route(route.present, loaded, route.since_ms)
 
 
-def load_version(model: str, version: int, folder: Path, settings: ServingSettings) -> LoadedVersion:
+def load_version(model: str, version: int, folder: Path, settings: ServingSettings, digest: str = "") -> LoadedVersion:
     """Verify, load and warm up a version.
 
     Raises
     ------
     InvalidModel
-        The version cannot be served.
+        The version cannot be served, or the folder has another digest.
     """
     found = ModelFolder.open(folder)
+    if digest not in ("", found.digest):
+        raise InvalidModel(
+            f"the folder has not the files of {model}/{version}: digest {found.digest[:12]}, not {digest[:12]}",
+            where=str(folder),
+            hint="deploy the version again",
+        )
     runtime = Runtime.load(found, settings)
     limit_threads()
     if found.example:
@@ -135,4 +159,4 @@ def load_version(model: str, version: int, folder: Path, settings: ServingSettin
             log.warning("%s: the input example does not fit the signature: %s", folder, error)
         else:
             runtime.warm_up(example)
-    return LoadedVersion(model, version, runtime, found.mlflow_version)
+    return LoadedVersion(model, version, found.digest, runtime, found.mlflow_version)

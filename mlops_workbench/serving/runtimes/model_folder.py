@@ -34,6 +34,8 @@ class ModelFolder:
         Version of the MLflow that wrote it.
     example : bytes
         Input example as a body for ``/invocations``, empty without one.
+    digest : str
+        Identity of the model, see :attr:`Manifest.digest`.
     data : bytes
         The serialised estimator, as verified: the file cannot be exchanged between verification and loading.
     """
@@ -44,6 +46,7 @@ class ModelFolder:
     predict_method: str
     mlflow_version: str
     example: bytes
+    digest: str
     data: bytes = field(repr=False)
 
     @classmethod
@@ -84,6 +87,7 @@ class ModelFolder:
             predict_method=str(method),
             mlflow_version=str(description.get("mlflow_version", "")),
             example=example,
+            digest=manifest.digest,
             data=data,
         )
 

@@ -57,7 +57,8 @@ def test_the_log_holds_what_was_asked_and_answered(cases: Cases, serve: Serve) -
     endpoint.invoke({"dataframe_records": records}, headers={"X-Request-Id": "second"})
     log = logged(endpoint, 22)
     assert log.schema.names == [
-        *("request_id", "row", "ts", "event_time", "model", "version", "arm", "protocol", "status", "total_us"),
+        *("request_id", "row", "ts", "event_time", "model", "version", "digest", "arm", "protocol"),
+        *("status", "total_us"),
         *("predict_us", "feature.dep delay", "feature.distance", "feature.träger", "feature.night", "feature.day"),
         *("prediction", "probabilities"),
     ]
@@ -151,7 +152,14 @@ def answered(rows: int, request_id: str = "a") -> Answered:
     signature = Signature((InputColumn("x", "double", True, "x"),), "table")
     values = np.arange(rows, dtype=float)
     batch = Batch.of_columns(signature, {"x": values})
-    fixed: dict[str, Any] = {"model": "m", "version": 1, "arm": "champion", "protocol": "v2", "status": 200}
+    fixed: dict[str, Any] = {
+        "model": "m",
+        "version": 1,
+        "digest": "1f",
+        "arm": "champion",
+        "protocol": "v2",
+        "status": 200,
+    }
     times = {"answered_us": 1_000_000, "event_us": -1_000_000, "total_us": 2, "predict_us": 1}
     return Answered(request_id=request_id, batch=batch, prediction=Prediction({"predict": values}), **fixed, **times)
 
@@ -189,7 +197,7 @@ def feedback(endpoint: Endpoint) -> list[dict[str, Any]]:
 def test_rows_that_no_table_can_hold_are_the_only_ones_dropped(tmp_path: Path) -> None:
     log = PredictionLog(tmp_path, seconds=0.1, rows=1000)
     too_large = Prediction({"predict": np.array([2**64 - 1, 1], dtype=np.uint64)})
-    log.append(dataclasses.replace(answered(2, "odd"), prediction=too_large, version=2))
+    log.append(dataclasses.replace(answered(2, "odd"), prediction=too_large, version=2, digest="2f"))
     log.append(answered(3, "fine"))
     log.close()
     assert (log.written, log.dropped) == (3, 2)
