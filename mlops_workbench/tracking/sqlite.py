@@ -86,6 +86,19 @@ def insert_rows(connection: sqlite3.Connection, statement: str, rows: Sequence[t
         connection.execute(statement + ",".join([marks] * len(some)), [value for row in some for value in row])
 
 
+def copy_database(file: Path, copy: Path) -> None:
+    """Copy a database to a new file, with what is still in its write-ahead log.
+
+    Raises
+    ------
+    sqlite3.Error
+        The database cannot be read, or the copy not be written.
+    """
+    copy.unlink(missing_ok=True)
+    with contextlib.closing(sqlite3.connect(file)) as source, contextlib.closing(sqlite3.connect(copy)) as to:
+        source.backup(to)
+
+
 def keep_database(file: Path, revision: str) -> Path:
     """Copy a database to ``<stem>-<revision>.db`` beside it, unless that copy exists.
 
@@ -99,10 +112,7 @@ def keep_database(file: Path, revision: str) -> Path:
         return copy
     unfinished = copy.with_suffix(".tmp")
     try:
-        unfinished.unlink(missing_ok=True)
-        with contextlib.closing(sqlite3.connect(file)) as source, contextlib.closing(sqlite3.connect(unfinished)) as to:
-            # Includes what is still in the write-ahead log, which a copy of the file would lack.
-            source.backup(to)
+        copy_database(file, unfinished)
         os.replace(unfinished, copy)
     except (sqlite3.Error, OSError) as error:
         raise StorageError(

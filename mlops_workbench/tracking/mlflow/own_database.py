@@ -1,0 +1,203 @@
+"""The workspace's own MLflow database: made, migrated and repaired as a whole.
+
+MLflow creates and migrates a database in place, in some seventy steps without a common transaction; a process that
+ends in between leaves a file that MLflow can neither use nor migrate. So the steps are done in a copy, whose content is
+then written in one transaction.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlops_workbench.core.errors import StorageError
+from mlops_workbench.core.ids import now_ms
+from mlops_workbench.tracking.sqlite import copy_database, keep_database
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+log = logging.getLogger(__name__)
+
+#: Columns of MLflow's tables that hold absolute places of artifacts.
+_PLACES = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+    ("trace_tags", "value"),
+)
+#: What ends the folder of a workspace's artifacts in them.
+_MARK = "/.mlops/artifacts/"
+#: Tables with what users made.
+_CONTENT = ("runs", "registered_models", "logged_models")
+#: Files that SQLite keeps beside a database.
+_BESIDE = ("-wal", "-shm", "-journal")
+
+
+def prepare_database(database: Path, artifacts: str) -> None:
+    """Create the database, or bring it to the schema of the installed MLflow; the caller holds a lock.
+
+    A database of another schema is copied beside itself before. One whose creation or migration was cut short, by
+    this or an earlier version, is made again: empty when it holds nothing, else from the copy before the migration.
+    A database of a later MLflow is left as it is.
+
+    Parameters
+    ----------
+    database : Path
+        ``mlflow.db``.
+    artifacts : str
+        URI of the workspace's artifacts, to which places of a workspace that was moved are corrected.
+
+    Raises
+    ------
+    StorageError
+        The database is damaged, in use by another program, or cannot be written.
+    """
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        _prepare(database, artifacts)
+    except (sqlite3.Error, SQLAlchemyError, OSError) as error:
+        raise StorageError(
+            f"the tracking database cannot be used: {error}",
+            where=str(database),
+            hint="check that the workspace is writable and no other program migrates it; if the file is damaged, move"
+            " it away and run 'mlops up': what the journals still have is delivered again",
+        ) from error
+
+
+def place_default_experiment(database: Path, location: str | None) -> None:
+    """Set the place of the default experiment's artifacts."""
+    with contextlib.closing(sqlite3.connect(database, timeout=20)) as connection, connection:
+        connection.execute("UPDATE experiments SET artifact_location=? WHERE experiment_id=0", (location,))
+
+
+def _prepare(database: Path, artifacts: str) -> None:
+    from alembic.script import ScriptDirectory
+    from mlflow.store.db import utils
+
+    revision, tables = _schema(database)
+    scripts = ScriptDirectory.from_config(utils._get_alembic_config(""))
+    if not tables:
+        _fill(database, utils._initialize_tables, None)
+    elif revision is not None and revision not in {script.revision for script in scripts.walk_revisions()}:
+        return
+    elif revision != scripts.get_current_head():
+        _migrate(database, revision)
+    with contextlib.closing(sqlite3.connect(database, timeout=20)) as connection:
+        # WAL does not block readers during a write; it is a property of the file, which MLflow then uses too.
+        connection.execute("PRAGMA journal_mode=WAL")
+    _follow_move(database, artifacts)
+
+
+def _schema(database: Path) -> tuple[str | None, set[str]]:
+    """Revision of a database, None without one, and its tables."""
+    if not database.exists():
+        return None, set()
+    with contextlib.closing(sqlite3.connect(database, timeout=20)) as connection:
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        row = (
+            connection.execute("SELECT version_num FROM alembic_version").fetchone()
+            if "alembic_version" in tables
+            else None
+        )
+    return row[0] if row else None, tables
+
+
+def _migrate(database: Path, revision: str | None) -> None:
+    from alembic.util import CommandError
+    from mlflow.store.db import utils
+    from sqlalchemy.exc import SQLAlchemyError
+
+    unused = _is_unused(database)
+    copies = sorted(
+        database.parent.glob(f"{database.stem}-*{database.suffix}"), key=lambda path: path.stat().st_mtime_ns
+    )
+    if revision is not None:
+        keep_database(database, revision)
+        try:
+            _fill(database, utils._upgrade_db, database)
+            return
+        except (SQLAlchemyError, CommandError) as error:
+            log.warning("%s cannot be migrated: %s", database, str(error).splitlines()[0])
+    # The creation or a migration by an earlier version was cut short.
+    if unused:
+        _put_aside(database)
+        _fill(database, utils._initialize_tables, None)
+    elif copies:
+        _put_aside(database)
+        _fill(database, utils._upgrade_db, copies[-1])
+    else:
+        raise StorageError(
+            "a migration of the tracking database was cut short, and there is no copy of before",
+            where=str(database),
+            hint="move the file away and run 'mlops up': what the journals still have is delivered again",
+        )
+
+
+def _is_unused(database: Path) -> bool:
+    """Whether a database holds nothing that a user made."""
+    _, tables = _schema(database)
+    with contextlib.closing(sqlite3.connect(database, timeout=20)) as connection:
+        counts = [
+            connection.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in _CONTENT if name in tables
+        ]
+    return not any(counts)
+
+
+def _put_aside(database: Path) -> None:
+    aside = database.with_name(f"{database.name}.broken-{now_ms()}")
+    log.warning(
+        "the creation or migration of %s was cut short; it is made again, and the old file is %s", database, aside
+    )
+    copy_database(database, aside)
+
+
+def _fill(database: Path, steps: Callable[[Engine], None], source: Path | None) -> None:
+    """Fill a database in one transaction with what `steps` make of a copy of `source`, or of an empty database."""
+    from sqlalchemy import NullPool, create_engine, event
+
+    made = database.with_name(f".{database.name}.new")
+    made.unlink(missing_ok=True)
+    for name in _BESIDE:
+        Path(f"{made}{name}").unlink(missing_ok=True)
+        if not database.exists():
+            # Of a file that was deleted or moved away.
+            Path(f"{database}{name}").unlink(missing_ok=True)
+    if source is not None:
+        copy_database(source, made)
+    engine = create_engine(f"sqlite:///{made}", poolclass=NullPool)
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: sqlite3.Connection, _record: object) -> None:
+        # Whatever is cut short is made again, so nothing of it has to reach the disk.
+        connection.execute("PRAGMA synchronous=OFF")
+
+    steps(engine)
+    engine.dispose()
+    with (
+        contextlib.closing(sqlite3.connect(made)) as whole,
+        contextlib.closing(sqlite3.connect(database, timeout=20)) as target,
+    ):
+        # Programs that have the database open read the new content with their next transaction.
+        whole.backup(target)
+    made.unlink()
+
+
+def _follow_move(database: Path, artifacts: str) -> None:
+    """Correct the absolute places of artifacts after the workspace's folder was moved or copied."""
+    with contextlib.closing(sqlite3.connect(database, timeout=20)) as connection, connection:
+        for table, column in _PLACES:
+            marked = f"instr({column}, '{_MARK}')"
+            connection.execute(
+                f"UPDATE {table} SET {column} = :now || substr({column}, {marked} + {len(_MARK) - 1}) "
+                f"WHERE {column} LIKE 'file:%' AND {marked} > 0 "
+                f"AND substr({column}, 1, {marked} + {len(_MARK) - 2}) <> :now",
+                {"now": artifacts},
+            )
