@@ -46,6 +46,10 @@ class ControlPlane:
         self.runs = RunService(workspace, self.ingest)
         self.models = ModelService(workspace, store, self._index, self.runs, self.hub)
         self.endpoints = EndpointService(self._database, self.models, Supervisor(workspace), self.hub)
+        self.notice = self._database.notice
+        if (self._database.is_new or self.notice) and (names := self.endpoints.recover()):
+            self.notice = f"{self.notice or 'control.db was gone'}; endpoints taken over: {', '.join(names)}"
+            log.warning("%s", self.notice)
         self.pipelines = PipelineService(workspace, self._database, self.models, self.runs, self.hub)
         self.monitors = MonitorService(workspace, self._database, self.models, self.endpoints, self.pipelines, self.hub)
         self._ingesting = threading.Event()
@@ -108,7 +112,8 @@ class ControlPlane:
         """Processes, delivery and counts."""
         own = ProcessIdentity.of()
         endpoints = self.endpoints.all()
-        state = "; ".join(f"{job.name}: {job.problem}" for job in self._workers if job.problem) or "running"
+        problems = [self.notice, *(f"{job.name}: {job.problem}" for job in self._workers if job.problem)]
+        state = "; ".join(filter(None, problems)) or "running"
         processes = [ProcessStatus("control plane", own.pid if own else 0, self.url, state)]
         processes += [ProcessStatus(f"endpoint {e.name}", e.pid, e.url, e.state) for e in endpoints]
         return WorkspaceStatus(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from mlops_workbench.core.errors import NotFound, StorageError
+from mlops_workbench.core.errors import NotFound, SettingsError, StorageError
 from mlops_workbench.core.files import write_atomic
 from mlops_workbench.core.settings import Settings, describe_settings, load_settings
 from mlops_workbench.core.store import BlobStore
@@ -33,13 +33,45 @@ class Workspace:
     settings: Settings
 
     @classmethod
-    def open(cls, root: Path, arguments: Mapping[str, object] | None = None) -> Workspace:
-        """Open the workspace in `root`; `arguments` (dotted names to values) override settings."""
+    def open(
+        cls,
+        root: Path,
+        arguments: Mapping[str, object] | None = None,
+        on_invalid: Callable[[SettingsError], None] | None = None,
+    ) -> Workspace:
+        """Open the workspace in `root`.
+
+        Parameters
+        ----------
+        root : Path
+            Its folder.
+        arguments : mapping, optional
+            Dotted names to values, which override settings.
+        on_invalid : callable, optional
+            Called with the error when the settings are not valid; the defaults are used then.
+
+        Raises
+        ------
+        SettingsError
+            The settings are not valid, and there is no `on_invalid`.
+        """
         absolute = Path(os.path.abspath(root))
-        return cls(absolute, load_settings(absolute / FILE, arguments=arguments))
+        try:
+            settings = load_settings(absolute / FILE, arguments=arguments)
+        except SettingsError as error:
+            if on_invalid is None:
+                raise
+            on_invalid(error)
+            settings = Settings()
+        return cls(absolute, settings)
 
     @classmethod
-    def find(cls, start: Path | None = None, arguments: Mapping[str, object] | None = None) -> Workspace:
+    def find(
+        cls,
+        start: Path | None = None,
+        arguments: Mapping[str, object] | None = None,
+        on_invalid: Callable[[SettingsError], None] | None = None,
+    ) -> Workspace:
         """Open the workspace of the folder `start` (default: the working folder).
 
         The first of these: the folder in ``MLOPS_WORKSPACE``, if `start` is not given; `start` or the nearest folder
@@ -51,7 +83,7 @@ class Workspace:
         NotFound
             The folder in ``MLOPS_WORKSPACE`` does not exist, or the working folder was deleted.
         SettingsError
-            ``workbench.toml`` or a ``MLOPS_*`` variable is not valid.
+            ``workbench.toml`` or a ``MLOPS_*`` variable is not valid, and there is no `on_invalid`, see :meth:`open`.
         """
         named = os.environ.get("MLOPS_WORKSPACE")
         if named and start is None:
@@ -60,7 +92,7 @@ class Workspace:
                     f"the folder in MLOPS_WORKSPACE does not exist: {named}",
                     hint="create it with 'mlops init FOLDER', or unset the variable",
                 )
-            return cls.open(Path(named), arguments)
+            return cls.open(Path(named), arguments, on_invalid)
         try:
             here = Path(os.path.abspath(start or Path.cwd()))
         except FileNotFoundError as error:
@@ -70,9 +102,9 @@ class Workspace:
             ) from error
         for folder in (here, *here.parents):
             if (folder / FILE).is_file():
-                return cls.open(folder, arguments)
+                return cls.open(folder, arguments, on_invalid)
         home = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
-        return cls.open(home / "mlops-workbench", arguments)
+        return cls.open(home / "mlops-workbench", arguments, on_invalid)
 
     @classmethod
     def init(cls, root: Path) -> Workspace:

@@ -265,6 +265,7 @@ class Supervisor:
         return Desired(
             name=spec.name,
             model=model_name(spec.model),
+            reference=spec.model,
             version=spec.version,
             folder=str(folder),
             digest=digest,
@@ -343,6 +344,18 @@ class Supervisor:
         except OSError:
             return set()
         return {name for name in names if self._actual(name, self._records.get(name)).alive}
+
+    def wanted(self) -> list[EndpointSpec]:
+        """Endpoints that shall run by their folders, from which lost specs are recovered."""
+        found = []
+        for path in sorted(self._workspace.endpoints.glob("*")):
+            last = self._folder(path.name).desired()
+            # In a workspace that was copied, it is an endpoint of the original.
+            if last is not None and last.wanted and last.predictions == self._log_folder(path.name):
+                port = last.port if last.fixed_port else 0
+                model = last.reference or f"{last.model}/{last.version}"
+                found.append(EndpointSpec(last.name, model, last.version, last.previous, port, True, last.generation))
+        return found
 
     def _leftover(self, name: str) -> EndpointSpec:
         last = self._folder(name).desired()

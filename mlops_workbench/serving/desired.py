@@ -33,6 +33,8 @@ class Desired(msgspec.Struct, frozen=True, kw_only=True):
     ----------
     name, model
         Endpoint, and the registered model that it serves.
+    reference : str
+        The model as the user named it, with its alias or version; empty in a file of version 0.1.
     version, folder
         Version to serve, and its exported folder.
     digest : str
@@ -60,6 +62,7 @@ class Desired(msgspec.Struct, frozen=True, kw_only=True):
     feedback: str
     previous: int = 0
     previous_folder: str = ""
+    reference: str = ""
     digest: str = ""
     previous_digest: str = ""
     port: int = 0

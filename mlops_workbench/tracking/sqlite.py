@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from mlops_workbench.core.errors import StorageError
+from mlops_workbench.core.ids import now_ms
 
 #: Rows in one statement. The interpreter lock is released once a statement, so that the other thread of ingest does
 #: not wait at every row.
@@ -84,6 +85,27 @@ def insert_rows(connection: sqlite3.Connection, statement: str, rows: Sequence[t
         some = rows[start : start + _ROWS]
         marks = "(" + ",".join("?" * len(some[0])) + ")"
         connection.execute(statement + ",".join([marks] * len(some)), [value for row in some for value in row])
+
+
+def is_damaged(error: BaseException) -> bool:
+    """Whether an error means that the content of a file is not that of a database."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return isinstance(error, sqlite3.DatabaseError) and code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def put_aside(file: Path) -> Path:
+    """Rename a damaged database, and delete its side files, which must not be applied to its successor.
+
+    Returns
+    -------
+    Path
+        The file's new name.
+    """
+    aside = file.with_name(f"{file.name}.damaged-{now_ms()}")
+    os.replace(file, aside)
+    for name in (f"{file.name}-wal", f"{file.name}-shm", f"{file.name}-journal"):
+        file.with_name(name).unlink(missing_ok=True)
+    return aside
 
 
 def copy_database(file: Path, copy: Path) -> None:

@@ -8,12 +8,14 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from mlops_workbench.capture.kernel.exit import call_at_exit
+from mlops_workbench.capture.kernel.notices import notify
 from mlops_workbench.capture.kernel.place import notebook_path
 from mlops_workbench.capture.record.values import text
 from mlops_workbench.capture.record.writer import RecordWriter
@@ -24,7 +26,7 @@ from mlops_workbench.capture.session.heartbeat import HeartbeatThread
 from mlops_workbench.capture.session.joined_runs import JoinedRuns
 from mlops_workbench.capture.session.published_runs import PublishedRun, RunsForChildren
 from mlops_workbench.capture.session.surroundings import Surroundings
-from mlops_workbench.core.errors import InvalidInput, WorkbenchError
+from mlops_workbench.core.errors import InvalidInput, SettingsError, WorkbenchError
 from mlops_workbench.core.ids import new_id, now_ms
 from mlops_workbench.core.records import Record, RunStart
 from mlops_workbench.core.secrets import mask, mask_value
@@ -41,6 +43,10 @@ _WITH_PROFILES = 8
 _sessions: weakref.WeakSet[Session] = weakref.WeakSet()
 _session: Session | None = None
 _session_lock = threading.Lock()
+
+
+def _use_defaults(error: SettingsError) -> None:
+    notify(f"{error}\n  runs of this process are recorded with the default settings", once="settings")
 
 
 class Session:
@@ -70,7 +76,8 @@ class Session:
     """
 
     def __init__(self, workspace: Workspace | None = None) -> None:
-        find = Workspace.find if workspace is None else lambda: workspace
+        # The journal needs only the folder.
+        find = partial(Workspace.find, on_invalid=_use_defaults) if workspace is None else lambda: workspace
         self._writer = RecordWriter(find, self._running, self._close_at_exit)
         self._experiment = ""
         self._active: list[ActiveRun] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,6 +52,14 @@ class EndpointService:
         """Desired states, including those of removed endpoints until they have stopped."""
         with self._database.session() as session:
             return [_spec(row) for row in session.scalars(select(EndpointRow).order_by(EndpointRow.name))]
+
+    def recover(self) -> list[str]:
+        """Take over the endpoints that have folders and no row, after the database was lost; gives their names."""
+        with self._change() as session:
+            known = set(session.scalars(select(EndpointRow.name)))
+            lost = [spec for spec in self._supervisor.wanted() if spec.name not in known]
+            session.add_all(EndpointRow(**dataclasses.asdict(spec)) for spec in lost)
+        return [spec.name for spec in lost]
 
     def deploy(self, name: str, request: DeployRequest) -> Endpoint:
         """Serve a model version as endpoint `name`; an existing endpoint switches to it."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,9 @@ from typing import Any
 from mlops_workbench.core.errors import StorageError
 from mlops_workbench.core.ids import now_ms
 from mlops_workbench.tracking.journals.files import SELECT_CURSORS, Cursor, cursors_of
+from mlops_workbench.tracking.sqlite import is_damaged, put_aside
+
+_log = logging.getLogger(__name__)
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -101,19 +105,41 @@ class DeliveryLog:
         self.path = path
         self._lock = threading.RLock()
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
-            self._connection.execute("PRAGMA journal_mode=WAL")
-            self._connection.execute("PRAGMA synchronous=NORMAL")
-            self._connection.executescript(_SCHEMA)
-            self._connection.execute("INSERT OR IGNORE INTO state VALUES ('created_ms', ?)", (str(now_ms()),))
+            try:
+                self._open()
+            except sqlite3.Error as error:
+                if not is_damaged(error):
+                    raise
+                self.begin_again()
         except (sqlite3.Error, OSError) as error:
             raise StorageError(
                 f"cannot open the delivery log: {error}",
                 where=str(path),
                 hint="check that the workspace is writable; a damaged file can be deleted: everything is sent again",
             ) from error
+
+    def _open(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=NORMAL")
+            connection.executescript(_SCHEMA)
+            connection.execute("INSERT OR IGNORE INTO state VALUES ('created_ms', ?)", (str(now_ms()),))
+        except BaseException:
+            connection.close()
+            raise
+        self._connection = connection
         self.created_ms = int(self.state("created_ms"))
+
+    def begin_again(self) -> None:
+        """Put a damaged file aside and begin a new log: everything is sent again, and MLflow has it once."""
+        with self._lock:
+            if hasattr(self, "_connection"):
+                self._connection.close()
+            aside = put_aside(self.path)
+            _log.warning("the delivery log %s is damaged and begun again; the old file is %s", self.path, aside)
+            self._open()
 
     def close(self) -> None:
         """Close the file."""

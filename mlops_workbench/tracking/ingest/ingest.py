@@ -30,6 +30,7 @@ from mlops_workbench.tracking.journals.files import Cursor, journal_files
 from mlops_workbench.tracking.journals.retention import expire_journals
 from mlops_workbench.tracking.journals.watch import JournalFolder, JournalWatch
 from mlops_workbench.tracking.mlflow.store import TrackingStore
+from mlops_workbench.tracking.sqlite import is_damaged
 
 _log = logging.getLogger(__name__)
 
@@ -241,7 +242,9 @@ class Ingest:
             try:
                 moved = self._deliver()
             except Exception as error:  # noqa: BLE001 - reported by `status` and `drain`
-                if not isinstance(error, WorkbenchError):
+                if is_damaged(error):
+                    self._begin_log_again()
+                elif not isinstance(error, WorkbenchError):
                     _log.exception("delivery failed and will be tried again")
                 self._set_problem(error)
                 self._retry.extend()
@@ -318,6 +321,11 @@ class Ingest:
             self._published = problems
 
     # Index and store --------------------------------------------------------------------------------------------
+
+    def _begin_log_again(self) -> None:
+        self.log.begin_again()
+        self._store_identity, self._published = "", None
+        self._delivery_watch.invalidate()
 
     def _check_store(self) -> None:
         if self._store_identity:

@@ -12,7 +12,7 @@ from kernels import Records
 
 from mlops_workbench.capture import log, log_artifact, log_params, track
 from mlops_workbench.capture.record import writer as delivery
-from mlops_workbench.core.records import Artifact, Metrics, Params, RunEnd, RunStart
+from mlops_workbench.core.records import Artifact, Metrics, Model, Params, RunEnd, RunStart
 from mlops_workbench.core.workspace import Workspace
 
 pytestmark = pytest.mark.process
@@ -89,6 +89,25 @@ def test_a_broken_settings_file_is_named_and_stops_nothing(session, records, wor
         assert "segment_mb" in reported and "workbench.toml" in reported
         file.write_text(good)
     assert records.values(Metrics, "r") == {"a": 1}
+
+
+def test_a_script_beside_a_settings_file_that_nobody_mends_is_recorded_with_the_defaults(workspace, records):
+    (workspace.root / "workbench.toml").write_text("[journal]\n[journal]\n")
+    script = (
+        "from sklearn.linear_model import LinearRegression\n"
+        "from mlops_workbench import log, log_model, track\n"
+        "with track('fitted'):\n"
+        "    for step in range(200):\n"
+        "        log(step=step, loss=1 / (step + 1))\n"
+        "    log_model(LinearRegression().fit([[1.0], [2.0]], [1.0, 2.0]))\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MLOPS_")}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=workspace.root, env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stderr.count("default settings") == 1 and "workbench.toml" in done.stderr
+    assert len(records.of(Metrics, "fitted")) >= 200 and records.end("fitted").complete
+    assert [model.estimator.rpartition(".")[2] for model in records.of(Model, "fitted")] == ["LinearRegression"]
 
 
 def test_a_workspace_that_is_gone_stops_nothing(session, monkeypatch, tmp_path, capsys):
