@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from mlops_workbench.core.errors import InvalidInput
+from mlops_workbench.core.errors import UNREADABLE, InvalidInput
 
 
 def parse_assignments(texts: Iterable[str]) -> dict[str, Any]:
@@ -32,7 +32,7 @@ def parse_assignments(texts: Iterable[str]) -> dict[str, Any]:
 def _scalar(text: str) -> Any:
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, *UNREADABLE):
         return text
     # Dates stay text: the declared type of the parameter decides.
     return value if isinstance(value, bool | int | float | list) or (value is None and text in ("null", "~")) else text

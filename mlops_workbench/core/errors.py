@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 
+#: What a parser raises for text that it cannot read: not in its language, or nested too deeply for it.
+UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
+
 
 class WorkbenchError(Exception):
     """Base of every error the workbench raises on purpose.

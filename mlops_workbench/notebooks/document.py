@@ -53,6 +53,8 @@ def parse_notebook(text: str, *, where: str | None = None) -> NotebookNode:
         raise InvalidInput("not a notebook: the file is not valid JSON", where=where, hint=hint) from error
     except nbformat.ValidationError as error:
         raise InvalidInput(f"not a valid notebook: {error.message}", where=where, hint=hint) from error
+    except RecursionError as error:
+        raise InvalidInput("not a notebook: it is nested too deeply", where=where, hint=hint) from error
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         # nbformat fails in various ways to upgrade JSON that is not a notebook.
         raise InvalidInput(f"not a notebook: {error!r}", where=where, hint=hint) from error

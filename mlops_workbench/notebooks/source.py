@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable
 
+from mlops_workbench.core.errors import UNREADABLE
+
 #: Cell magics that run their cell in the notebook's namespace.
 _TRANSPARENT = ("time", "capture", "prun")
 # A tuple, which isinstance checks faster than a union: every node of every cell is checked.
@@ -43,7 +45,7 @@ def parse_cell(source: str) -> ast.Module | None:
     """Return the syntax tree of Python source, or None when it is not valid Python."""
     try:
         return ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    except UNREADABLE:
         return None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import glob
+import logging
 import os
 import signal
 from collections.abc import Callable, Mapping
@@ -30,6 +31,8 @@ from mlops_workbench.pipelines.runs.events import (
 )
 from mlops_workbench.pipelines.runs.folder import RunFolder, unknown_run
 from mlops_workbench.pipelines.runs.progress import fold, has_ended, launched_process
+
+log = logging.getLogger("mlops_workbench.pipelines")
 
 _ENDINGS = (".yaml", ".yml")
 #: Ids have 32 digits; longer text may exceed the length of a file name.
@@ -63,7 +66,15 @@ class PublishRequest:
 
 def list_pipelines(workspace: Workspace) -> list[Pipeline]:
     """Specs in the workspace's pipeline folder, by name; an invalid one has a problem."""
-    return [_described(workspace, path) for _, path in sorted(_specs(workspace).items())]
+    found = []
+    for name, path in sorted(_specs(workspace).items()):
+        try:
+            found.append(_described(workspace, path))
+        except Exception as error:
+            # Whatever is wrong with one file, the others are listed.
+            log.exception("%s cannot be read", path)
+            found.append(Pipeline(name, str(path), problem=f"cannot be read: {type(error).__name__}: {error}"))
+    return found
 
 
 def start_run(workspace: Workspace, name: str, params: Mapping[str, object], reason: str = "manual") -> PipelineRun:

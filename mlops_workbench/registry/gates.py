@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from mlops_workbench.core.errors import InvalidInput, did_you_mean
+from mlops_workbench.core.errors import UNREADABLE, InvalidInput, did_you_mean
 from mlops_workbench.core.models import GateCheck, GateResult
 from mlops_workbench.core.shown.formats import pair
 
@@ -128,7 +128,7 @@ def _parse(text: str) -> _Condition:
         raise InvalidInput("the condition is too long", where=text[:60], hint=hint)
     try:
         tree = ast.parse(_QUOTED.sub(hide, text).strip(), mode="eval").body
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+    except UNREADABLE as error:
         raise InvalidInput(f"not a condition: {error}", where=text, hint=_HINT) from error
     condition = _Condition(text, tree, quoted)
     _check_truth(condition, tree)

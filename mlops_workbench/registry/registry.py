@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+
+import msgspec
 
 from mlops_workbench.core.errors import Conflict, InvalidInput, NotFound, Unavailable, did_you_mean
 from mlops_workbench.core.files import file_lock
@@ -22,6 +25,8 @@ from mlops_workbench.registry.version_tags import MODEL_UID, gate_tag, metrics_t
 from mlops_workbench.tracking import ReadIndex, TrackingStore
 from mlops_workbench.tracking.mapping.models import model_uid
 from mlops_workbench.tracking.mlflow.registry import StoredModel, StoredVersion
+
+log = logging.getLogger("mlops_workbench.registry")
 
 CHAMPION = "champion"
 PREVIOUS = "previous"
@@ -304,13 +309,30 @@ class Registry:
         pending = model.tags.get(PENDING_MOVE)
         if not pending:
             return model
-        self._finish_move(name, {str(alias): int(version) for alias, version in json.loads(pending).items()})
+        moves = {}
+        for alias, version in _moves(pending).items():
+            try:
+                moves[alias] = self._stored(model, version).version
+            except NotFound as error:
+                log.warning("an interrupted promotion cannot set '%s': %s", alias, error)
+        self._finish_move(name, moves)
         return self._model(name)
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
         with file_lock(self.workspace.run / "registry.lock"):
             yield
+
+
+def _moves(pending: str) -> dict[str, int]:
+    """Aliases and versions of an interrupted promotion; none when its tag was edited."""
+    try:
+        return {
+            alias: version for alias, version in msgspec.json.decode(pending, type=dict[str, int]).items() if version
+        }
+    except (msgspec.DecodeError, RecursionError) as error:
+        log.warning("the note of an interrupted promotion is dropped: %s", error)
+        return {}
 
 
 def _previous(alias: str) -> str:

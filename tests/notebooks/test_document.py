@@ -24,7 +24,8 @@ def test_a_written_notebook_is_read_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text",
     [b"", b"{", b"[]", b"3", b"{}", b'{"nbformat": 4}', b'{"nbformat": 4, "nbformat_minor": 5, "cells": [1]}', b"\xff",
-     b'{"nbformat": "x"}', b'{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [{"cell_type": "odd"}]}'],
+     b"[" * 5000, b'{"a":' * 5000, b'{"nbformat": "x"}',
+     b'{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [{"cell_type": "odd"}]}'],
 )  # fmt: skip
 def test_a_broken_file_is_named(tmp_path: Path, text: bytes) -> None:
     file = tmp_path / "broken.ipynb"

@@ -21,6 +21,7 @@ from mlops_workbench.core.manifest import read_manifest
 from mlops_workbench.core.models import GateResult
 from mlops_workbench.core.records import Metrics, Params
 from mlops_workbench.core.runs import Run
+from mlops_workbench.core.tags import PENDING_MOVE
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.registry import Registry
 from mlops_workbench.tracking import Ingest, ReadIndex
@@ -219,6 +220,22 @@ def test_a_promotion_cut_short_leaves_a_champion_and_is_finished_by_the_next(
     registry.promote("m", 3)
     assert registry.models()[0].aliases["champion"] == 3
     assert registry.store.model("m").tags == {}
+
+
+@pytest.mark.parametrize(
+    "note", ['{"champion": 9, "previous": 1}', '{"champion": 0}', "{broken", "[1]", '{"champion": "x"}', "[" * 5000]
+)
+def test_an_interrupted_promotion_that_cannot_be_finished_blocks_no_other(house: House, note: str) -> None:
+    registry = house.registry
+    for name in ("a", "b"):
+        registry.register(house.run(name, 1.0, depth=2 if name == "a" else 3), "m")
+    registry.promote("m", 1)
+    registry.store.set_model_tag("m", PENDING_MOVE, note)
+    registry.promote("m", 2)
+    assert registry.models()[0].aliases == {"champion": 2, "previous": 1}
+    assert registry.store.model("m").tags == {}
+    registry.store.set_model_tag("m", PENDING_MOVE, note)
+    assert registry.rollback("m").version == 1
 
 
 def test_an_export_is_complete_verified_and_repaired(house: House) -> None:

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mlops_workbench.core.errors import InvalidInput
+from mlops_workbench.core.errors import UNREADABLE, InvalidInput
 from mlops_workbench.core.shown.formats import number
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def check_frame(frame: pd.DataFrame, schema_json: bytes) -> tuple[DataCheck, pd.
 
     try:
         schema: Any = pandas_io.deserialize_schema(json.loads(schema_json))  # type: ignore[no-untyped-call]
-    except (ValueError, TypeError, AttributeError, KeyError) as error:
+    except (*UNREADABLE, TypeError, AttributeError, KeyError) as error:
         raise InvalidInput(
             f"the schema of the training data cannot be read: {error}", hint="run the cell again to infer a new one"
         ) from error

@@ -13,7 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops_workbench.core.errors import InvalidInput
+from mlops_workbench.core.errors import UNREADABLE, InvalidInput
 from mlops_workbench.notebooks.document import PARAMETERS_TAG, tagged_cell
 from mlops_workbench.notebooks.parameters.types import ParameterType, parse_type, type_of_annotation, type_of_value
 
@@ -117,13 +117,13 @@ def parse_parameters(source: str, *, where: str | None = None) -> dict[str, Para
 def _parse(source: str, where: str | None) -> tuple[ast.Module, str]:
     try:
         return ast.parse(source), source
-    except (SyntaxError, ValueError):
+    except UNREADABLE:
         lines = source.splitlines()
         # Blank lines keep the line numbers.
         plain = "\n".join("" if line.lstrip().startswith(("%", "!", "?")) else line for line in lines)
     try:
         return ast.parse(plain), plain
-    except (SyntaxError, ValueError) as error:
+    except UNREADABLE as error:
         line = getattr(error, "lineno", None)
         raise InvalidInput(
             f"the parameters cell is not valid Python: {getattr(error, 'msg', None) or error}",

@@ -11,7 +11,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path, PurePath
 from typing import Literal
 
-from mlops_workbench.core.errors import InvalidInput, did_you_mean
+from mlops_workbench.core.errors import UNREADABLE, InvalidInput, did_you_mean
 from mlops_workbench.notebooks.source import called_name
 
 Kind = Literal[
@@ -92,7 +92,7 @@ def parse_type(text: str) -> ParameterType:
     """
     try:
         return type_of_annotation(ast.parse(text.strip(), mode="eval").body)
-    except SyntaxError as error:
+    except UNREADABLE as error:
         raise InvalidInput(f"'{text}' is not a type", hint=did_you_mean(text, _NAMES)) from error
 
 
@@ -281,11 +281,11 @@ def _parsed(kind: ParameterType, text: str) -> object:
     """Parse a JSON text or a Python literal."""
     try:
         return json.loads(text)
-    except ValueError:
+    except UNREADABLE:
         pass
     try:
         return ast.literal_eval(text.strip())
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
+    except UNREADABLE:
         example = '{"a": 1}' if kind.kind == "dict" else "[1, 2]"
         raise _refuse(kind, text, f"write it as {example}") from None
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-from mlops_workbench.core.errors import InvalidInput, SpecError
+from mlops_workbench.core.errors import UNREADABLE, InvalidInput, SpecError
 from mlops_workbench.core.ids import check_name
 from mlops_workbench.notebooks.parameters.types import ParameterType, parse_type, type_of_value
 from mlops_workbench.pipelines.definition.nouns import (
@@ -278,7 +278,7 @@ def _condition(node: YamlNode) -> str:
     hint = "compare metrics and numbers, for example 'mae < baseline_mae' or 'mae < 0.9 * champion.mae'"
     try:
         tree = ast.parse(_QUOTED_NAME.sub("quoted", text), mode="eval").body
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+    except UNREADABLE as error:
         raise node.error(f"'{text[:80]}' is not a condition", hint) from error
     known = all(isinstance(part, _IN_CONDITIONS) for part in ast.walk(tree))
     if not known or not isinstance(tree, (ast.Compare, ast.BoolOp)):

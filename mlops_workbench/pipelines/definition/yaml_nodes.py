@@ -13,6 +13,9 @@ from mlops_workbench.core.errors import SpecError, did_you_mean
 _WORDS = {"null": "nothing", "map": "a mapping", "seq": "a list", "str": "text", "int": "a whole number",
           "float": "a number", "bool": "true or false", "timestamp": "a date"}  # fmt: skip
 
+#: Levels of a document; a pipeline has five.
+_MOST_LEVELS = 50
+
 
 @dataclass(frozen=True)
 class YamlNode:
@@ -110,6 +113,22 @@ class YamlNode:
             loader.dispose()
 
 
+class _Loader(yaml.SafeLoader):
+    """Composes a document of limited depth: the interpreter's limit is met only after seconds."""
+
+    depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        self.depth += 1
+        if self.depth > _MOST_LEVELS:
+            event = self.peek_event()  # type: ignore[no-untyped-call]
+            raise yaml.composer.ComposerError(None, None, "it is nested too deeply", event.start_mark)
+        try:
+            return super().compose_node(parent, index)  # type: ignore[no-any-return]
+        finally:
+            self.depth -= 1
+
+
 def read_yaml(path: Path) -> YamlNode:
     """Root of a YAML file.
 
@@ -119,7 +138,7 @@ def read_yaml(path: Path) -> YamlNode:
         The file cannot be read or is not YAML.
     """
     try:
-        root = yaml.compose(path.read_text(encoding="utf-8"), yaml.SafeLoader)
+        root = yaml.compose(path.read_text(encoding="utf-8"), _Loader)
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError(f"cannot be read: {error}", where=str(path)) from error
     except yaml.MarkedYAMLError as error:
@@ -128,8 +147,6 @@ def read_yaml(path: Path) -> YamlNode:
         raise SpecError(f"is not valid YAML: {reason}", where=f"{path}:{line}", hint="check the indentation") from error
     except yaml.YAMLError as error:
         raise SpecError(f"is not valid YAML: {error}", where=str(path)) from error
-    except RecursionError as error:
-        raise SpecError("is nested too deeply", where=str(path), hint="a pipeline has at most five levels") from error
     if root is None:
         raise SpecError("is empty", where=f"{path}:1", hint="begin with 'version: 1' and 'stages:'")
     return YamlNode(root, str(path), root.start_mark.line + 1)

@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from mlops_workbench.core.errors import UNREADABLE
 from mlops_workbench.serving.errors import InvalidRequest
 
 
@@ -37,7 +38,7 @@ def parse_json(body: bytes, *, nan: bool = False) -> Any:
         parsed = json.loads(body, parse_constant=_constant)
         # Rejects what only the lenient parser accepts: lone surrogates and integers of more than 64 bits.
         orjson.dumps(parsed)
-    except (ValueError, TypeError, RecursionError) as error:
+    except (*UNREADABLE, TypeError) as error:
         raise InvalidRequest(f"the body is not valid JSON: {str(error)[:200]}") from None
     return parsed
 

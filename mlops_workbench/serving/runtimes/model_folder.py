@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from mlops_workbench.core.errors import StorageError
+from mlops_workbench.core.errors import UNREADABLE, StorageError
 from mlops_workbench.core.manifest import Manifest, read_manifest
 from mlops_workbench.serving.errors import InvalidModel
 from mlops_workbench.serving.rows.signature import Signature, parse_signature
@@ -64,7 +64,7 @@ class ModelFolder:
             raw = manifest.read(path, "MLmodel")
         try:
             description = yaml.safe_load(raw)
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, *UNREADABLE) as error:
             raise InvalidModel(f"MLmodel is not valid YAML: {error}", where=str(path)) from error
         if not isinstance(description, dict):
             raise InvalidModel("MLmodel is empty", where=str(path))

@@ -154,6 +154,8 @@ def test_what_is_wrong_is_named_with_its_line(tmp_path: Path, text: str, line: i
     "text",
     [
         "version: 1\nstages: " + "[" * 5000 + "]" * 5000,
+        "\n".join(" " * level + "a:" for level in range(2000)),
+        "- " * 3000,
         "version: 1\nstages: {a: {notebook: a.ipynb}}\n"
         "publish: {stage: a, as: m, gate: ['" + "-" * 50_000 + "mae < 1']}",
     ],
