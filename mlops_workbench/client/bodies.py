@@ -3,10 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Annotated, Any
 
 from mlops_workbench.core.models import SignatureColumn
 
 Scalar = str | int | float | bool | None
+
+
+@dataclass(frozen=True)
+class Within:
+    """Bounds of a whole number in a request; neither text nor ``true`` is one.
+
+    The control plane's validation reads them by this method, so that clients need not import it.
+    """
+
+    low: int
+    high: int
+
+    def __get_pydantic_core_schema__(self, kind: Any, handler: Any) -> Any:
+        return {**handler(kind), "strict": True, "ge": self.low, "le": self.high}
 
 
 @dataclass(frozen=True)
@@ -51,7 +66,7 @@ class DeployRequest:
     """Serve a model version: ``name@alias`` follows the alias, ``name/3`` is fixed."""
 
     model: str
-    port: int = 0
+    port: Annotated[int, Within(0, 65535)] = 0
 
 
 @dataclass(frozen=True)

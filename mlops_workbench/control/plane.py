@@ -60,6 +60,7 @@ class ControlPlane:
         self._workers = [
             Worker("index events", self._publish_runs, 0.25),
             Worker("endpoints", self.endpoints.step, 1.0),
+            Worker("ended endpoints", self._replace_ended, 0.05),
             Worker("models", self.models.step, 3.0),
             Worker("pipelines", self.pipelines.step, 0.5),
             Worker("monitors", self.monitors.step, workspace.settings.monitoring.interval_seconds),
@@ -135,6 +136,10 @@ class ControlPlane:
         for topic, name in self._index.changed_since(self._revision):
             self.hub.publish(topic, name)
         self._revision = revision
+
+    def _replace_ended(self) -> None:
+        if self.endpoints.wait_for_end(1.0):
+            self._worker("endpoints").wake()
 
     def _worker(self, name: str) -> Worker:
         return next(worker for worker in self._workers if worker.name == name)

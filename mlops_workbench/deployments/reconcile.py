@@ -9,10 +9,9 @@ from mlops_workbench.core.endpoints import Endpoint, EndpointSpec
 from mlops_workbench.core.models import model_name
 from mlops_workbench.serving.desired import Desired, Observed
 
-#: Seconds before a process that died is restarted: doubled by each death in a row, up to the second number.
+#: Seconds before another start after one that failed: doubled by each in a row, up to the second number. A process
+#: that served is started again at once.
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0
-#: The death of a process that lived this long is not counted with earlier ones.
-STEADY_SECONDS = 60.0
 #: Time a process has to finish its requests when it is asked to end.
 GRACE_SECONDS = 20.0
 
@@ -31,8 +30,10 @@ class EndpointState:
         Its state files.
     alive : bool
         Whether a process runs, including one that has not reported yet.
-    deaths : int
-        Processes that died in a row.
+    failures : int
+        Starts in a row that failed: processes that ended before they served.
+    ended : str
+        How the last process ended, empty unless it has to be replaced.
     next_start : float
         Earliest time of the next attempt, on the clock of `now`.
     ending_since : float or None
@@ -42,7 +43,8 @@ class EndpointState:
     desired: Desired | None
     observed: Observed | None
     alive: bool
-    deaths: int = 0
+    failures: int = 0
+    ended: str = ""
     next_start: float = 0.0
     ending_since: float | None = None
 
@@ -78,9 +80,9 @@ def decide(spec: EndpointSpec, actual: EndpointState, process_key: str, now: flo
     return "nothing"
 
 
-def pause_after(deaths: int) -> float:
-    """Seconds to wait before the next attempt after so many deaths in a row."""
-    return min(FIRST_PAUSE * 2.0 ** min(max(deaths - 1, 0), 32), LONGEST_PAUSE)
+def pause_after(failures: int) -> float:
+    """Seconds to wait before the next attempt after so many failures in a row."""
+    return min(FIRST_PAUSE * 2.0 ** min(max(failures - 1, 0), 32), LONGEST_PAUSE)
 
 
 def describe(spec: EndpointSpec, actual: EndpointState, problem: str) -> Endpoint:
@@ -97,8 +99,7 @@ def describe(spec: EndpointSpec, actual: EndpointState, problem: str) -> Endpoin
         state = "failed"
     elif observed is None or (observed.state == "starting" and not version):
         state = "starting"
-        if not actual.alive and actual.deaths:
-            message = f"its process died {actual.deaths} times in a row and is being restarted"
+        message = actual.ended
     elif current and version == spec.version and _is_deployed(observed, actual.desired):
         state = "ready"
     else:

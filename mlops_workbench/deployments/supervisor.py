@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
+import select
 import signal
 import subprocess
 import threading
@@ -22,7 +25,6 @@ from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.deployments.endpoint_folder import EndpointFolder, send
 from mlops_workbench.deployments.reconcile import (
     GRACE_SECONDS,
-    STEADY_SECONDS,
     EndpointState,
     decide,
     describe,
@@ -49,8 +51,8 @@ class _Record:
     handle: subprocess.Popen[bytes] | None = None
     process: ProcessIdentity | None = None
     was_alive: bool = False
-    alive_since: float = 0.0
-    deaths: int = 0
+    failures: int = 0
+    ended: str = ""
     next_start: float = 0.0
     ending_since: float | None = None
     problem: str = ""
@@ -150,6 +152,28 @@ class Supervisor:
             self._records.pop(name, None)
             self._folder(name).clear()
 
+    def wait_for_end(self, timeout: float) -> bool:
+        """Wait for the end of an endpoint's process; False when none has ended after `timeout` seconds."""
+        if not hasattr(os, "pidfd_open"):
+            # Not Linux: the next regular step notices it.
+            time.sleep(timeout)
+            return False
+        poll = select.poll()
+        descriptors = []
+        try:
+            for name, record in list(self._records.items()):
+                process = self._process_of(name, record)
+                if process is None and record.was_alive:
+                    return True
+                with contextlib.suppress(OSError):
+                    if process is not None:
+                        descriptors.append(os.pidfd_open(process.pid))
+                        poll.register(descriptors[-1], select.POLLIN)
+            return bool(poll.poll(timeout * 1000))
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
+
     def stop_all(self) -> None:
         """End every endpoint process and wait for it; desired states do not change."""
         with self._reconciling:
@@ -171,7 +195,7 @@ class Supervisor:
         actual = self._actual(spec.name, record)
         now = time.monotonic()
         self._update_record(spec, record, actual, now)
-        actual = replace(actual, deaths=record.deaths, next_start=record.next_start, ending_since=record.ending_since)
+        actual = replace(actual, next_start=record.next_start, ending_since=record.ending_since)
         folder = self._folder(spec.name)
         template = self._desired(spec, actual, Path(), "", (Path(), ""))
         match decide(spec, actual, template.process_key, now):
@@ -179,7 +203,7 @@ class Supervisor:
                 if self._update(spec, actual, record, model_folder, now):
                     record.handle = folder.launch(self._workspace.root)
                     record.process = ProcessIdentity.of(record.handle.pid)
-                    record.was_alive, record.alive_since = True, now
+                    record.was_alive = True
             case "update":
                 self._update(spec, actual, record, model_folder, now)
             case "restart":
@@ -295,30 +319,41 @@ class Supervisor:
             desired=folder.desired(),
             observed=observed if fresh or not alive else None,
             alive=alive,
-            deaths=record.deaths if record else 0,
+            failures=record.failures if record else 0,
+            ended=record.ended if record else "",
         )
 
     def _update_record(self, spec: EndpointSpec, record: _Record, actual: EndpointState, now: float) -> None:
+        observed = actual.observed
         if actual.alive:
-            if not record.was_alive:
-                record.was_alive, record.alive_since = True, now
+            record.was_alive = True
+            if observed is not None:
+                record.process = observed.process
+                if observed.state == "ready":
+                    record.failures, record.ended = 0, ""
             return
         if not record.was_alive:
             return
         record.was_alive = False
         if record.ending_since is not None:
-            record.ending_since, record.deaths, record.next_start = None, 0, 0.0
+            record.ending_since, record.failures, record.next_start, record.ended = None, 0, 0.0, ""
             return
-        steady = now - record.alive_since > STEADY_SECONDS
-        record.deaths = 1 if steady else record.deaths + 1
-        record.next_start = now + pause_after(record.deaths)
-        reported = (
-            actual.observed is not None and record.process is not None and actual.observed.process == record.process
+        last = observed if observed is not None and observed.process == record.process else None
+        code = record.handle.returncode if record.handle is not None else None
+        how = (
+            f"with signal {-code}" if code is not None and code < 0 else f"with code {code}" if code else "unexpectedly"
         )
-        if record.handle is not None and record.handle.returncode and not reported:
-            error = self._folder(spec.name).last_log_line()
-            record.problem = f"its process ended with code {record.handle.returncode}: {error}"
-        log.warning("endpoint '%s' died (%s in a row)", spec.name, record.deaths)
+        record.ended = f"its process ended {how} and is started again"
+        if last is not None and last.state == "ready":
+            record.failures, record.next_start = 0, now
+        else:
+            record.failures += 1
+            record.next_start = now + pause_after(record.failures)
+            if last is None or last.state != "failed":
+                # Otherwise its own report has the reason.
+                error = self._folder(spec.name).last_log_line()
+                record.problem = f"its process ended {how} before it served: {error}"
+        log.warning("endpoint '%s': %s", spec.name, record.ended)
 
     def _reap(self, record: _Record) -> None:
         if record.handle is not None:

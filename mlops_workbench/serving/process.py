@@ -31,7 +31,7 @@ from mlops_workbench.serving.service import InferenceService
 log = logging.getLogger("mlops_workbench.serving")
 
 #: Exit codes.
-BAD_STATE, RUNNING, PORT_IN_USE, REFUSED = 2, 3, 4, 5
+BAD_STATE, RUNNING, PORT_IN_USE, REFUSED, FAILED = 2, 3, 4, 5, 6
 
 _PORT_PATIENCE = _LOCK_PATIENCE = 2.0
 _GRACE = 10
@@ -51,7 +51,7 @@ def run(folder: Path, version: str = "") -> int:
     -------
     int
         Exit code: 0 stopped, 2 no valid ``desired.json``, 3 the endpoint runs already, 4 the port is in use,
-        5 refused for security.
+        5 refused for security, 6 another failure.
     """
     try:
         deadline = time.monotonic() + _LOCK_PATIENCE
@@ -96,8 +96,15 @@ class EndpointProcess:
 
     def run(self, version: str) -> int:
         """Serve; returns the exit code."""
-        settings = self._start.settings
         self._report()
+        try:
+            return self._run(version)
+        except Exception as error:  # whatever it is, users must see it
+            log.exception("the endpoint ends")
+            return self._fail(FAILED, f"{type(error).__name__}: {error}")
+
+    def _run(self, version: str) -> int:
+        settings = self._start.settings
         if not settings.token and not is_loopback(settings.host):
             return self._fail(REFUSED, f"refuses to listen on {settings.host} without a token; set serving.token")
         try:

@@ -162,6 +162,10 @@ def test_errors_have_hints(running: Client, recorded: Callable[..., str]) -> Non
         (NotFound, "''", lambda: running.deploy("", DeployRequest("sizes"))),
         (NotFound, "../x", lambda: running.start_pipeline("../x")),
         (NotFound, "..", lambda: running.endpoint("..")),
+        *(
+            (InvalidInput, "port", lambda port=port: running.deploy("x", DeployRequest("sizes", port=port), timeout=0))
+            for port in (70000, -5, False, "80", 1.5)
+        ),
     ]
     for kind, part, mistake in cases:
         with pytest.raises(kind) as raised:

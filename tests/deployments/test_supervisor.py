@@ -217,6 +217,47 @@ def test_a_killed_endpoint_comes_back_on_its_port_while_the_registry_is_away(
     assert rows[0]["request_id"] == "logged"
 
 
+def test_an_endpoint_that_served_is_started_again_at_once_however_often_it_is_killed(
+    supervisor: Supervisor, model_folder: ModelFolderOf
+) -> None:
+    with reconciling(supervisor, [SPEC], model_folder):
+        pid = supervisor.wait("eta", 1, 90).pid
+        # With a pause that doubles with each death, the ninth start would come after a minute.
+        for _ in range(9):
+            os.kill(pid, signal.SIGKILL)
+            until(lambda before=pid: supervisor.observe(SPEC).pid not in (0, before), "a new process")
+            starting = supervisor.observe(SPEC)
+            assert (
+                starting.state == "ready" or starting.message == "its process ended with signal 9 and is started again"
+            )
+            pid = supervisor.wait("eta", 1, 90).pid
+        assert supervisor.observe(SPEC).message == ""
+    assert not supervisor.wait_for_end(0.01)
+    os.kill(pid, signal.SIGKILL)
+    assert supervisor.wait_for_end(60)
+
+
+def test_a_process_that_ends_before_it_serves_says_why(
+    supervisor: Supervisor, quick: Workspace, exported: Path
+) -> None:
+    # As an earlier version stored it.
+    spec = replace(SPEC, port=70000)
+    folder = exported / "flight-delays" / "1"
+    with (
+        reconciling(supervisor, [spec], lambda name, version: folder),
+        pytest.raises(WorkbenchError, match=r"OverflowError: .*port must be 0-65535"),
+    ):
+        supervisor.wait("eta", 1, 90)
+    supervisor.forget("eta")
+
+    shutil.rmtree(quick.endpoints / "eta")
+    with reconciling(supervisor, [SPEC], lambda name, version: folder):
+        until(lambda: (quick.endpoints / "eta" / "observed.json").exists(), "its first report")
+        os.kill(json.loads((quick.endpoints / "eta" / "observed.json").read_bytes())["process"]["pid"], signal.SIGKILL)
+        with pytest.raises(WorkbenchError, match="ended with signal 9 before it served"):
+            supervisor.wait("eta", 1, 90)
+
+
 def test_a_copied_workspace_does_not_serve_from_the_original(
     supervisor: Supervisor, model_folder: ModelFolderOf, quick: Workspace
 ) -> None:

@@ -165,6 +165,10 @@ class EndpointService:
         if problem is not None:
             raise problem
 
+    def wait_for_end(self, timeout: float) -> bool:
+        """Wait until the process of an endpoint ends; False after `timeout` seconds without."""
+        return self._supervisor.wait_for_end(timeout)
+
     def stop_all(self) -> None:
         """Stop the processes; the next control plane starts them again from the desired states."""
         with self._starting:
