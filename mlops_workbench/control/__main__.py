@@ -25,6 +25,7 @@ from mlops_workbench.core.files import file_lock
 from mlops_workbench.core.processes import ProcessIdentity
 from mlops_workbench.core.version import __version__
 from mlops_workbench.core.workspace import Workspace
+from mlops_workbench.serving.http_protocol import HttpProtocol
 
 _STOP_SECONDS = 3.0
 
@@ -83,6 +84,7 @@ def _serve(workspace: Workspace) -> None:
     app.router.lifespan_context = lifespan
     config = uvicorn.Config(
         TokenAuth(app, token),
+        http=HttpProtocol,
         log_config=None,
         access_log=False,
         # Event streams never end on their own.

@@ -12,11 +12,15 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from mlops_workbench.client.bodies import Problem
+from mlops_workbench.control.request_bodies import RequestBodies
 from mlops_workbench.control.routes import data, endpoints, events, models, monitors, pipelines, runs, status
 from mlops_workbench.core.errors import InvalidInput, NotFound, WorkbenchError
 from mlops_workbench.core.version import __version__
 
 log = logging.getLogger("mlops_workbench.control")
+
+#: Codes of the errors that the framework answers with.
+_CODES = {405: "method_not_allowed", 413: "too_large", 415: "unsupported_media_type"}
 
 
 def create_app() -> FastAPI:
@@ -32,6 +36,7 @@ def create_app() -> FastAPI:
     )
     for module in (status, runs, data, models, endpoints, pipelines, monitors, events):
         app.include_router(module.router, prefix="/api")
+    app.add_middleware(RequestBodies)
     app.add_exception_handler(WorkbenchError, _workbench_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
@@ -64,7 +69,11 @@ def _http_error(request: Request, error: Exception) -> Response:
         return _answer(NotFound(f"no route {request.url.path}", hint="/api/openapi.json lists the routes"))
     problem = WorkbenchError(str(error.detail), where=request.url.path)
     problem.status = error.status_code
-    return _answer(problem)
+    problem.code = _CODES.get(error.status_code, InvalidInput.code)
+    answer = _answer(problem)
+    # Allow, for a method that a route does not have.
+    answer.headers.update(error.headers or {})
+    return answer
 
 
 def _unexpected(request: Request, error: Exception) -> Response:

@@ -22,6 +22,7 @@ from mlops_workbench.core.processes import ProcessIdentity
 from mlops_workbench.serving.app import create_app
 from mlops_workbench.serving.desired import LOCK, Desired, Observed, ProcessState, read_desired, write_observed
 from mlops_workbench.serving.guard import is_loopback
+from mlops_workbench.serving.http_protocol import HttpProtocol
 from mlops_workbench.serving.log.feedback import FeedbackLog
 from mlops_workbench.serving.log.predictions import PredictionLog
 from mlops_workbench.serving.routing.follower import DesiredStateFollower
@@ -219,6 +220,7 @@ def _server(app: Starlette) -> uvicorn.Server:
     return uvicorn.Server(
         uvicorn.Config(
             app,
+            http=HttpProtocol,
             access_log=False,
             log_config=None,
             server_header=False,

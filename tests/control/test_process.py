@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -89,6 +90,39 @@ def test_errors_have_one_form(running: Client) -> None:
         body = answer.json()
         assert set(body) == {"code", "message", "where", "hint"}, answer.request.url
         assert body["message"]
+
+
+def test_requests_of_other_methods_types_and_sizes_are_refused_by_name(running: Client) -> None:
+    assert running.workspace is not None
+    token = token_file(running.workspace).read_text()
+    with httpx.Client(
+        base_url=running.url, headers={"Authorization": f"Bearer {token}"}, timeout=120, trust_env=False
+    ) as http:
+        other = http.delete("/api/runs")
+        assert (other.status_code, other.json()["code"], other.headers["allow"]) == (405, "method_not_allowed", "GET")
+        large = http.put("/api/endpoints/x", content=b'{"model": "' + b"m" * (17 << 20) + b'"}')
+        assert (large.status_code, large.json()["code"]) == (413, "too_large")
+        chunked = http.put("/api/endpoints/x", content=(b" " * (1 << 20) for _ in range(17)))
+        assert (chunked.status_code, chunked.json()["code"]) == (413, "too_large")
+        json = {"Content-Type": "application/json"}
+        marked = http.put("/api/endpoints/x", content=b'\xef\xbb\xbf{"model": "none"}', headers=json)
+        assert (marked.status_code, marked.json()["code"]) == (404, "not_found"), marked.text
+
+
+def test_headers_without_end_are_refused_before_the_token_is_looked_at(running: Client) -> None:
+    address = httpx.URL(running.url)
+    for head in (b"GET /api/health HTTP/1.1\r\nHost: x\r\nX-Long: ", b"GET /", b"GET /api/health HTTP/1.1\r\n"):
+        filler = b"X-Many: 1\r\n" * 8192 if head.endswith(b"\r\n") else b"a" * (90 << 10)
+        with socket.create_connection((address.host, address.port or 0), timeout=60) as connection:
+            connection.sendall(head)
+            answer = b""
+            with contextlib.suppress(ConnectionError):
+                for _ in range(200):
+                    connection.sendall(filler)
+            with contextlib.suppress(ConnectionError):
+                answer = connection.recv(4096)
+        assert not answer or answer.startswith(b"HTTP/1.1 431 ")
+    assert running.status().root == str(running.workspace.root if running.workspace else "")
 
 
 def test_concurrent_callers_start_one_control_plane(workspace: Workspace, stopped: Callable[[Workspace], None]) -> None:
