@@ -120,7 +120,7 @@ class Workspace:
         return workspace
 
     def prepare(self) -> None:
-        """Create the state folder with a ``.gitignore`` for all its content.
+        """Create the state folder, for its owner only, with a ``.gitignore`` for all its content.
 
         Raises
         ------
@@ -128,7 +128,12 @@ class Workspace:
             The folder cannot be created.
         """
         try:
-            self.state.mkdir(parents=True, exist_ok=True)
+            self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+            found = self.state.stat()
+            # An earlier version let others read databases, models and predictions. Where the group may write, a user
+            # has decided so.
+            if found.st_mode & 0o077 and not found.st_mode & 0o022 and found.st_uid == os.geteuid():
+                self.state.chmod(0o700)
             for folder in (self.journal, self.run):
                 folder.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:

@@ -32,6 +32,19 @@ def test_a_variable_names_the_workspace(tmp_path: Path, monkeypatch: pytest.Monk
         Workspace.find()
 
 
+def test_the_state_is_for_its_owner_only_unless_the_group_was_let_in(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        state = Workspace.init(tmp_path).state
+    finally:
+        os.umask(before)
+    assert state.stat().st_mode & 0o777 == 0o700
+    for found, then in ((0o755, 0o700), (0o770, 0o770), (0o775, 0o775)):
+        state.chmod(found)
+        Workspace.open(tmp_path).prepare()
+        assert state.stat().st_mode & 0o777 == then
+
+
 def test_a_working_folder_that_was_deleted_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()
