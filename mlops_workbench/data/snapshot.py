@@ -10,6 +10,7 @@ from typing import Any
 from mlops_workbench.core.errors import InvalidInput, StorageError
 from mlops_workbench.core.files import write_atomic
 from mlops_workbench.core.workspace import Workspace
+from mlops_workbench.data.digest import digest_data
 from mlops_workbench.data.files import read_arrow
 from mlops_workbench.data.tables.kinds import kind_of
 
@@ -41,7 +42,7 @@ def keep_snapshot(workspace: Workspace, data: Any, digest: str, covers: str) -> 
     Raises
     ------
     InvalidInput
-        The data cannot be written as Parquet.
+        The data cannot be written as Parquet, or what is read back from the file is not the same.
     StorageError
         The file cannot be written.
     """
@@ -53,12 +54,17 @@ def keep_snapshot(workspace: Workspace, data: Any, digest: str, covers: str) -> 
         except OSError:
             pass  # There is no snapshot, or it was deleted.
     table = to_arrow(data)
-    from pyarrow import parquet
+    from pyarrow import ArrowException, parquet
 
     try:
         with tempfile.TemporaryDirectory(prefix="mlops-snapshot-") as folder:
             file = Path(folder) / "data.parquet"
-            parquet.write_table(table, file, compression="zstd")
+            try:
+                parquet.write_table(table, file, compression="zstd")
+                read = parquet.read_table(file)
+            except (ArrowException, ValueError, TypeError) as error:
+                raise _refused(error) from error
+            _compare(data, table, read)
             blob, size = workspace.blobs.put_file(file), file.stat().st_size
         if covers == "content":
             known.parent.mkdir(parents=True, exist_ok=True)
@@ -85,7 +91,7 @@ def to_arrow(data: Any) -> Any:
         if kind == "path":
             return read_arrow(Path(data))
         if kind == "frame":
-            return pa.Table.from_pandas(data)
+            return _frame(data, pa)
         if kind == "series":
             frame = data.to_frame(name="value" if data.name is None else data.name)
             return _marked(pa.Table.from_pandas(frame), {"kind": "series", "named": data.name is not None})
@@ -102,11 +108,8 @@ def to_arrow(data: Any) -> Any:
         if kind == "records":
             rows = data if isinstance(data[0], dict) else [_row(row) for row in data]
             return pa.Table.from_pylist(rows)
-    except (pa.ArrowException, ValueError, TypeError) as error:
-        raise InvalidInput(
-            f"the data cannot be saved as Parquet: {error}",
-            hint="make sure that each column has one type and a unique name",
-        ) from error
+    except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
+        raise _refused(error) from error
     raise InvalidInput(f"{type(data).__name__} cannot be saved as Parquet", hint="pass a table that is in memory")
 
 
@@ -127,10 +130,97 @@ def from_arrow(table: Any) -> Any:
         row, column, value = (part.to_numpy() for part in table.columns)
         return coo_array((value, (row, column)), shape=tuple(form["shape"])).tocsr()
     frame = table.to_pandas()
+    if kind == "frame":
+        return frame.set_axis(_columns(form), axis=1)
     if kind == "series":
         series = frame.iloc[:, 0]
         return series if form["named"] else series.rename(None)
     return frame
+
+
+def _compare(data: Any, written: Any, read: Any) -> None:
+    """Raise `InvalidInput` unless the file gives the data back: Arrow converts what it has no type for."""
+    kind = kind_of(data)
+    if kind not in ("frame", "series", "array", "sparse"):
+        same, different = read.equals(written), []
+    else:
+        back = from_arrow(read)
+        put, got = digest_data(data), digest_data(back)
+        same = put.hex == got.hex and put.covers == "content"
+        different = [name for name, digest in put.columns.items() if got.columns.get(name) != digest]
+    if not same:
+        where = f" in {', '.join(map(repr, different[:3]))}" if different else ""
+        raise InvalidInput(
+            f"the data cannot be saved as Parquet: what is read back differs{where}",
+            hint="give each column one type: no dicts with different keys, no times of different zones",
+        )
+
+
+def _refused(error: Exception) -> InvalidInput:
+    return InvalidInput(
+        f"the data cannot be saved as Parquet: {error}",
+        hint="make sure that each column has one type and a unique name",
+    )
+
+
+def _frame(data: Any, pa: Any) -> Any:
+    names = list(data.columns)
+    if all(type(name) is str for name in names) and len(set(names)) == len(names):
+        return pa.Table.from_pandas(data)
+    # Parquet has only texts as names, each once.
+    form = {
+        "kind": "frame",
+        "labels": [_label(name) for name in names],
+        "names": [_label(name) for name in data.columns.names],
+        "levels": data.columns.nlevels,
+        "range": type(data.columns).__name__ == "RangeIndex",
+    }
+    return _marked(pa.Table.from_pandas(data.set_axis([f"x{i}" for i in range(len(names))], axis=1)), form)
+
+
+def _label(name: Any) -> list[Any]:
+    """The label of a column as JSON that keeps its type."""
+    if isinstance(name, tuple):
+        return ["tuple", [_label(part) for part in name]]
+    if name is None or isinstance(name, str):
+        return ["text", name]
+    kind = getattr(getattr(name, "dtype", None), "kind", "")
+    if isinstance(name, bool) or kind == "b":
+        return ["bool", bool(name)]
+    if isinstance(name, int) or kind in ("i", "u"):
+        return ["int", int(name)]
+    if isinstance(name, float) or kind == "f":
+        return ["float", float(name).hex()]
+    if type(name).__name__ == "Timestamp":
+        return ["time", name.isoformat(), str(name.tz) if name.tz is not None else None, name.unit]
+    raise TypeError(f"{name!r} cannot be the label of a column")
+
+
+def _value(label: list[Any]) -> Any:
+    kind, value = label[:2]
+    match kind:
+        case "tuple":
+            return tuple(_value(part) for part in value)
+        case "float":
+            return float.fromhex(value)
+        case "time":
+            import pandas
+
+            moment = pandas.Timestamp(value).as_unit(label[3])
+            return moment.tz_convert(label[2]) if label[2] is not None else moment
+    return value
+
+
+def _columns(form: dict[str, Any]) -> Any:
+    import pandas
+
+    labels, names = ([_value(label) for label in form[key]] for key in ("labels", "names"))
+    if form["levels"] > 1:
+        return pandas.MultiIndex.from_tuples(labels, names=names)
+    if form["range"]:
+        step = labels[1] - labels[0] if len(labels) > 1 else 1
+        return pandas.RangeIndex(labels[0], labels[-1] + (1 if step > 0 else -1), step, name=names[0])
+    return pandas.Index(labels, name=names[0], tupleize_cols=False)
 
 
 def _array(data: Any, pa: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -160,6 +161,16 @@ def test_a_large_file_is_sampled_and_it_is_said(tmp_path):
     [
         frame().set_index("n"),
         frame()["s"],
+        pd.DataFrame(np.eye(3), columns=[0, 1, "target"]),
+        pd.DataFrame(np.eye(3)),
+        pd.DataFrame(np.eye(3), columns=[4, 6, 8]),
+        pd.DataFrame({True: [1, 2], False: [3, 4]}),
+        pd.DataFrame(np.eye(2), columns=["a", "a"]),
+        pd.DataFrame(np.eye(3), columns=[1.5, None, float("nan")]),
+        pd.DataFrame(np.eye(3), columns=[("x", 1), "x", 1]),
+        pd.DataFrame(np.eye(2), columns=pd.MultiIndex.from_tuples([("x", 1), ("x", "std")], names=["a", None])),
+        pd.DataFrame(np.eye(2), columns=pd.date_range("2024-03-31", periods=2, tz="Europe/Paris")),
+        pd.DataFrame(np.eye(2), columns=pd.Index([1, "b"], name="n"), index=["u", "v"]),
         pd.Series([1.5, None]),
         pd.DataFrame({"c": pd.Categorical(["a", "b"]), "z": pd.date_range("2024", periods=2, tz="UTC")}),
         np.arange(6, dtype="f4").reshape(3, 2),
@@ -180,6 +191,37 @@ def test_a_snapshot_gives_back_what_was_put_in(data, tmp_path):
         assert back.dtype == data.dtype and back.shape == data.shape and (back == data).all()
     else:
         assert digest_data(back) == digest_data(data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pd.DataFrame({"d": [{"a": 1}, {"b": 2}], "x": [1, 2]}),
+        pd.DataFrame({"d": [pd.Timestamp("2024", tz="UTC"), pd.Timestamp("2024", tz="Asia/Tokyo")]}, dtype=object),
+        pd.DataFrame({"d": [(1, 2), (3, 4)]}),
+        pd.DataFrame({"d": [1, "a"]}),
+        pd.DataFrame({"d": [True, 2]}, dtype=object),
+        pd.DataFrame(np.eye(2), columns=[object(), 1]),
+        pd.DataFrame({"d": [2**70, 1]}),
+        np.array([1 + 2j]),
+    ],
+)
+def test_what_a_snapshot_would_not_give_back_is_refused_without_a_warning(data, workspace):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(InvalidInput, match="cannot be saved as Parquet") as raised:
+            keep_snapshot(workspace, data, "d" * 32, "content")
+    assert raised.value.hint
+    assert not (workspace.state / "snapshots").exists()
+
+
+def test_a_refused_snapshot_costs_the_run_no_data_entry(session, records):
+    run = session.start_run("asked")
+    with pytest.raises(InvalidInput, match="differs in 'd'"):
+        run.log_dataset(pd.DataFrame({"d": [{"a": 1}, {"b": 2}], "x": [1, 2]}), "odd", snapshot=True)
+    run.end()
+    [found] = records.of(Dataset, "asked")
+    assert (found.name, found.rows, found.snapshot) == ("odd", 2, "")
 
 
 def test_snapshots_of_one_version_are_one_blob_even_after_the_store_was_emptied(workspace):

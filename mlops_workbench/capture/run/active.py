@@ -120,7 +120,11 @@ class ActiveRun(RunState):
         data = readable(data)
         seconds = digest_seconds(self._recorder)
         dataset = describe_dataset(self.uid, data, name, context=context, source=source, seconds=seconds)
-        self.observe_dataset(keep_with_run(self._recorder, dataset, data, snapshot=snapshot))
+        try:
+            dataset = keep_with_run(self._recorder, dataset, data, snapshot=snapshot)
+        finally:
+            # Also when the requested snapshot is refused.
+            self.observe_dataset(dataset)
 
     def log_model(self, model: Any, name: str = "model", *, X: Any = None, y: Any = None) -> None:
         """Save a fitted model with its signature, so that it can be registered and served.
