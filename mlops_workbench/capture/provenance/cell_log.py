@@ -78,6 +78,8 @@ class CellLog:
     def __init__(self, shell: Any, session: Session, deferred: DeferredWork) -> None:
         self.lineage = Lineage()
         self.given: frozenset[str] = frozenset()
+        #: Names that the cells before the extension was loaded bind by their sources.
+        self._earlier: set[str] = set()
         self._shell = shell
         self._session = session
         self._deferred = deferred
@@ -130,6 +132,8 @@ class CellLog:
             # The cell loaded the extension: the namespace before it is unknown.
             self.before(execution)
             entry = entries[-1]
+            if self.names_of(execution.source).opaque:
+                entry.before = {name: value for name, value in entry.before.items() if name in self._earlier}
             if execution.run is not None:
                 entry.run_uids.append(execution.run.uid)
         for ended in entries[entries.index(entry) :]:
@@ -222,27 +226,32 @@ class CellLog:
         self._notebook = notebook_path()
         history = getattr(getattr(self._shell, "history_manager", None), "input_hist_raw", None) or []
         earlier = list(enumerate(history))[1:][-_MAX_HISTORY:]
-        bound: set[str] = set()
-        for count, source in earlier:
-            if not source or (execution.count and count >= execution.count):
-                continue
-            names = self.names_of(source)
+        ran = [
+            (count, source, self.names_of(source))
+            for count, source in earlier
+            if source and not (execution.count and count >= execution.count)
+        ]
+        for _, _, names in ran:
+            self._earlier |= names.writes
+        # This cell may have loaded the extension, and its own names exist already.
+        own = self.names_of(execution.source) if execution.info is None else CellNames()
+        hidden = getattr(self._shell, "user_ns_hidden", {})
+        made = {name for name in execution.names if is_user_name(name) and name not in hidden}
+        # Of a star import, exec or %run the source does not show the names.
+        others = made - self._earlier - own.writes
+        for count, source, names in ran:
             self._functions.update(names.functions)
+            writes = names.writes | others if names.opaque else names.writes
             record = CellExecuted(
                 uid=new_id(), count=count, cell_id="", source=source[:MAX_SOURCE], started_ms=execution.started_ms,
                 duration_us=0, status="unknown", notebook=self._notebook, reads=_listed(names.reads),
-                writes=_listed(names.writes), deletes=_listed(names.deletes),
+                writes=_listed(writes), deletes=_listed(names.deletes),
                 kills=_listed(names.kills), effects=names.effects[:_MAX_NAMES],
             )  # fmt: skip
-            bound |= names.writes
             self._session.write(msgspec.structs.replace(record, source=mask(record.source)))
             self.lineage.add(Step(record, repeats=frozenset(names.repeats)))
-        if execution.info is None:
-            return  # This cell loaded the extension, and its own names exist already.
-        hidden = getattr(self._shell, "user_ns_hidden", {})
-        self.given = frozenset(
-            name for name in execution.names if is_user_name(name) and name not in bound and name not in hidden
-        )
+        if execution.info is not None and not any(names.opaque for _, _, names in ran):
+            self.given = frozenset(others)
 
     def _run_ended(self, run: Any) -> None:
         # A run that ends in another thread belongs to the running cell, if there is only one.

@@ -27,6 +27,7 @@ _CHANGE_FIRST = _BUILD_ON_FIRST | frozenset(
 )
 
 _OPAQUE_CALLS = ("exec", "eval", "globals", "locals", "vars")
+_OPAQUE_MAGICS = ("run", "load", "store", "pylab", "reset", "reset_selective", "sx", "sc")
 
 
 class Calls(Scope):
@@ -131,7 +132,9 @@ class Calls(Scope):
             effects += command_effects(body)
         self.names.effects.extend(effects)
         self._expanded(line)
-        self.names.opaque |= name in ("run", "load", "store", "pylab", "reset", "reset_selective", "sx", "sc")
+        # An extension may bind names; this one does not.
+        loads = name in ("load_ext", "reload_ext") and line.strip() != "mlops_workbench"
+        self.names.opaque |= loads or name in _OPAQUE_MAGICS
         code = magic_code(name, line, body)
         tree = self._parse(code) if code else None
         if tree is None:

@@ -244,6 +244,29 @@ def test_cells_before_the_extension_was_loaded_are_known(tmp_path, monkeypatch, 
     assert loads in [sources[uid] for uid in made.cells] and made.warnings == []
 
 
+@pytest.mark.parametrize(
+    "cell", ["from math import *", "%run tools.py", "exec('sqrt = abs')", "globals()['sqrt'] = abs", "%load_ext tools"]
+)
+@pytest.mark.parametrize("where", ["before", "in", "after"])
+def test_names_that_the_source_of_a_cell_does_not_show_come_from_it(tmp_path, monkeypatch, cell, where):
+    Workspace.init(tmp_path)
+    monkeypatch.setenv("MLOPS_WORKSPACE", str(tmp_path))
+    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
+    tools = "sqrt = abs\ndef load_ipython_extension(shell):\n    shell.user_ns['sqrt'] = abs\n"
+    (tmp_path / "tools.py").write_text(tools)
+    load = "%load_ext mlops_workbench"
+    cells = {"before": [cell, load], "in": [f"{load}\n{cell}"], "after": [load, cell]}[where]
+    notebook = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell(source) for source in ["x = 4", *cells, "%%track r\ny = sqrt(x)"]]
+    )
+    nbclient.NotebookClient(notebook, timeout=90, kernel_name="python3").execute(cwd=str(tmp_path))
+    records = Records(tmp_path)
+    (made,) = records.of(Provenance, "r")
+    sources = {record.uid: record.source for record in records.of(CellExecuted)}
+    used = [sources[uid] for uid in made.cells]
+    assert made.warnings == [] and cells[where == "after"] in used and "x = 4" in used
+
+
 def test_runs_of_the_threads_of_a_cell_are_the_cells(kernel):
     code = """from concurrent.futures import ThreadPoolExecutor
 from mlops_workbench import log, track
