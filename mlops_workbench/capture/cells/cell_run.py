@@ -21,6 +21,7 @@ from mlops_workbench.capture.observe.params import attribute_params, literal_par
 from mlops_workbench.capture.observe.scope import Before, read_before
 from mlops_workbench.capture.observe.settings import estimator_params, structure
 from mlops_workbench.capture.run.active import ActiveRun
+from mlops_workbench.capture.run.curves import MetricCurves
 from mlops_workbench.capture.run.fits import Fit
 from mlops_workbench.capture.session.session import Session
 from mlops_workbench.core.tags import STRUCTURE, UNKNOWN_DATA, WARNINGS
@@ -59,6 +60,7 @@ class CellRun:
 
     def begin(self) -> None:
         """Record the parameters in the source, so that they exist even if the kernel dies."""
+        self.run.curves = MetricCurves()
         quietly("its parameters", self._literals)
         quietly("its output", self._output.start)
 

@@ -20,6 +20,7 @@ from mlops_workbench.core.secrets import mask, mask_value
 
 if TYPE_CHECKING:
     from mlops_workbench.capture.record.recorder import Recorder
+    from mlops_workbench.capture.run.curves import MetricCurves
     from mlops_workbench.capture.run.figures import FigureFile, ShownFigure
     from mlops_workbench.capture.run.fits import Fits
     from mlops_workbench.capture.run.tables import Table
@@ -61,6 +62,8 @@ class RunState:
         Tags.
     datasets : list of Dataset
         Data of the run.
+    curves : MetricCurves or None
+        Collects the points of its metrics, for a run that is shown while it runs.
     notes : list of str
         Warnings for its card, one sentence each; observers may add to it until the card is shown.
     ended : bool
@@ -97,6 +100,7 @@ class RunState:
         self.stopped = ""
         self.end_ms = 0
         self.metrics: dict[str, float | int] = {}
+        self.curves: MetricCurves | None = None
         self.params: dict[str, Any] = {}
         self.tags: dict[str, Any] = dict(start.tags)
         self.datasets: list[Dataset] = []
@@ -116,7 +120,8 @@ class RunState:
         self.starting_thread = threading.get_ident()
 
     def drop_profiles(self) -> None:
-        """Remove the profiles of its data from memory; they are recorded."""
+        """Remove the profiles of its data and the curves of its metrics from memory; they are recorded."""
+        self.curves = None
         self.datasets = [msgspec.structs.replace(data, profile={}) for data in self.datasets]
 
     @property
@@ -153,6 +158,8 @@ class RunState:
         for name in metrics:
             steps[name] = step
         self.metrics.update(metrics)
+        if self.curves is not None:
+            self.curves.add(metrics)
         self._write(Metrics(self.uid, time_ns() // 1_000_000, step, metrics))
 
     def tag(self, values: Mapping[str, Any] | str | None = None, value: Any = None, /, **tags: Any) -> None:
@@ -210,6 +217,8 @@ class RunState:
                     steps.setdefault(step, {})[name] = value
         for step, values_of_step in sorted(steps.items()):
             self.metrics.update(values_of_step)
+            if self.curves is not None:
+                self.curves.add(values_of_step)
             self._write(Metrics(self.uid, now, step, values_of_step, "observed"))
 
     def observe_dataset(self, dataset: Dataset) -> None:

@@ -26,25 +26,18 @@ if TYPE_CHECKING:
 
 #: Seconds that a cell runs before its live view is shown.
 DELAY = 1.0
-#: Seconds between two samples of the metrics, and between two drawings.
+#: Seconds between two looks whether the cell is done, and between two drawings.
 _SAMPLE, _DRAW = 0.1, 0.4
-_MAX_POINTS, _MAX_BARS = 240, 12
+_MAX_BARS = 12
 _VIEW = "application/vnd.jupyter.widget-view+json"
 
 
 class LiveView:
-    """The output of one execution, which may be a `run`.
-
-    Attributes
-    ----------
-    curves : dict
-        Values of metrics over time, as far as they were sampled.
-    """
+    """The output of one execution, which may be a `run`."""
 
     def __init__(self, shell: InteractiveShell, execution: Execution, run: ActiveRun | None) -> None:
         self.run = run
         self.execution = execution
-        self.curves: dict[str, list[float]] = {}
         self.done = threading.Event()
         # Bound now: magics such as `%%capture` replace it while the cell runs.
         self._publisher = shell.display_pub
@@ -59,6 +52,12 @@ class LiveView:
         self._shown = False
         self._widget: Any = None
         self._resources = ProcessGauge()
+
+    @property
+    def curves(self) -> dict[str, list[float]]:
+        """Points of the run's metrics in the order of recording."""
+        found = self.run.curves.points() if self.run is not None and self.run.curves is not None else {}
+        return {name: points for name, points in found.items() if not name.startswith(SYSTEM)}
 
     @property
     def bars(self) -> list[Bar]:
@@ -108,7 +107,8 @@ class LiveView:
             self._shown = True
         drawn, pause = time.perf_counter(), _DRAW
         while not self.done.wait(_SAMPLE):
-            self._sample()
+            if self.run is not None and self.run.curves is not None:
+                self.run.curves.fold()
             now = time.perf_counter()
             if now - drawn < pause:
                 continue
@@ -139,18 +139,7 @@ class LiveView:
         metadata = {OWN: {"run": self.run.uid if self.run is not None else ""}}
         self._publisher.publish(dict(bundle), metadata, transient={"display_id": self._display_id}, update=update)
 
-    def _sample(self) -> None:
-        if self.run is None:
-            return
-        for name, value in _metrics(self.run).items():
-            curve = self.curves.setdefault(name, [])
-            if not curve or curve[-1] != value:
-                curve.append(value)
-                if len(curve) > _MAX_POINTS:
-                    del curve[1::2]
-
     def _snapshot(self) -> Snapshot:
-        self._sample()
         run = self.run
         return Snapshot(
             run.name if run is not None else "",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import re
 import signal
 import time
 
@@ -144,6 +145,14 @@ def test_an_interrupted_cell_is_killed_and_the_kernel_goes_on(kernel, wait):
     assert end.status == "KILLED" and kernel.records.values(Metrics, "interrupted") == {"before": 1}
     kernel.run("%%track after\nlog(a=1)")
     assert kernel.records.start("after").parent_uid == "" and kernel.records.end("after").status == "FINISHED"
+
+
+def test_the_curve_on_a_card_has_every_point(kernel):
+    outputs = kernel.run("%%track plateau\nfor value in [1, 1, 9, 1, 1]: log(loss=value)")
+    [html] = [output["data"]["text/html"] for output in outputs if "text/html" in output.get("data", {})]
+    points = [point.split(",") for point in re.search('<polyline points="([^"]*)"', html)[1].split()]
+    heights = [float(y) for _, y in points]
+    assert len(points) == 5 and heights[2] == min(heights) and len(set(heights)) == 2
 
 
 def said(kernel, request):
