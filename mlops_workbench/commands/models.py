@@ -10,6 +10,7 @@ from mlops_workbench.commands.completion import model_names, run_names
 from mlops_workbench.commands.frontend import FrontEnd
 from mlops_workbench.commands.view import View
 from mlops_workbench.core.errors import InvalidInput
+from mlops_workbench.core.ids import short_id
 from mlops_workbench.core.models import ModelVersion
 from mlops_workbench.core.shown.formats import moment
 
@@ -100,7 +101,7 @@ def version_view(version: ModelVersion, done: str) -> View:
         ("aliases", ", ".join(version.aliases) or "–"),
         ("estimator", version.estimator),
         ("format", version.format),
-        ("run", version.run_uid[:12]),
+        ("run", short_id(version.run_uid)),
     ]
     checks = version.gate.checks if version.gate else []
     sections = [

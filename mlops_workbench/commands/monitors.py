@@ -13,6 +13,7 @@ from mlops_workbench.commands.frontend import FrontEnd
 from mlops_workbench.commands.monitor_plots import windows_figure
 from mlops_workbench.commands.values import parse_assignments
 from mlops_workbench.commands.view import Plot, View
+from mlops_workbench.core.ids import short_id
 from mlops_workbench.core.monitors import Alert, MonitorReport, MonitorSpec, Window
 from mlops_workbench.core.shown.formats import moment, share
 
@@ -96,7 +97,7 @@ def alerts_view(found: list[Alert]) -> View:
         "alerts" if found else "no alerts",
         columns=("raised", "endpoint", "version", "kind", "window", "message", "pipeline run", "state"),
         rows=[
-            (moment(a.at_ms), a.endpoint, a.version, a.kind, a.window, a.message, a.pipeline_run[:12] or None,
+            (moment(a.at_ms), a.endpoint, a.version, a.kind, a.window, a.message, short_id(a.pipeline_run) or None,
              "resolved" if a.resolved_ms else "open")
             for a in found
         ],

@@ -10,6 +10,7 @@ from mlops_workbench.commands.frontend import FrontEnd
 from mlops_workbench.commands.values import parse_assignments
 from mlops_workbench.commands.view import View
 from mlops_workbench.core.errors import NotFound, WorkbenchError, did_you_mean
+from mlops_workbench.core.ids import short_id
 from mlops_workbench.core.pipelines import Pipeline, PipelineRun
 from mlops_workbench.core.shown.formats import duration, moment
 
@@ -61,8 +62,8 @@ def run_pipeline(frontend: FrontEnd, name: str, params: tuple[str, ...], detach:
     view = pipeline_run_view(run)
     if run.state != "succeeded":
         raise PipelineFailed(
-            f"pipeline run {run.id[:12]} {run.state}: {run.message}",
-            hint=f"'mlops pipeline show {run.id[:12]}' shows its stages",
+            f"pipeline run {short_id(run.id)} {run.state}: {run.message}",
+            hint=f"'mlops pipeline show {short_id(run.id)}' shows its stages",
         )
     return view
 
@@ -111,7 +112,7 @@ def pipeline_run_view(run: PipelineRun) -> View:
     if run.message:
         facts.append(("message", run.message))
     return View(
-        f"pipeline {run.pipeline}, run {run.id[:12]}",
+        f"pipeline {run.pipeline}, run {short_id(run.id)}",
         facts=facts,
         columns=("stage", "state", "cells", "duration", "message"),
         rows=[
@@ -127,7 +128,7 @@ def _runs_view(found: list[PipelineRun]) -> View:
     return View(
         "newest pipeline runs",
         columns=("id", "pipeline", "state", "reason", "started", "published"),
-        rows=[(r.id[:12], r.pipeline, r.state, r.reason, moment(r.start_ms), r.published or None) for r in found],
+        rows=[(short_id(r.id), r.pipeline, r.state, r.reason, moment(r.start_ms), r.published or None) for r in found],
     )
 
 
@@ -141,10 +142,10 @@ def _params(found: Pipeline) -> str:
 
 
 def _find(found: list[PipelineRun], reference: str) -> PipelineRun:
-    match = next((r for r in found if r.id.startswith(reference)), None)
+    match = next((r for r in found if r.id.startswith(reference) or r.id.endswith(reference)), None)
     match = match or next((r for r in found if r.pipeline == reference), None)
     if match is None:
-        raise NotFound(f"no pipeline run '{reference}'", hint=did_you_mean(reference, [r.id[:12] for r in found]))
+        raise NotFound(f"no pipeline run '{reference}'", hint=did_you_mean(reference, [short_id(r.id) for r in found]))
     return match
 
 

@@ -25,6 +25,14 @@ def new_id() -> str:
     return f"{value:032x}"
 
 
+def short_id(full: str) -> str:
+    """Return the form of an id that is shown: its last eight digits, which are random.
+
+    The first digits are the time, which runs of one search or loop have in common.
+    """
+    return full[-8:]
+
+
 def now_ms() -> int:
     """Return the milliseconds since the epoch, the time unit of all records."""
     return time.time_ns() // 1_000_000

@@ -10,3 +10,8 @@ export function lines(text: string): string[] {
 export function basename(path: string): string {
   return path.split('/').pop() ?? path;
 }
+
+/** The form of an id that is shown: its last eight digits, which are random; the first ones are the time. */
+export function shortId(id: string): string {
+  return id.slice(-8);
+}

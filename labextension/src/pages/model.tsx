@@ -1,5 +1,6 @@
 import * as React from 'react';
 
+import { shortId } from '../format/text';
 import type { GateResult, ModelVersion, SignatureColumn } from '../api/types';
 import { useWorkbench } from '../components/context';
 import { useResource } from '../components/hooks';
@@ -166,7 +167,7 @@ function VersionDetail({ version }: { version: ModelVersion }): React.ReactEleme
                       className="mw-link"
                       onClick={() => open('run', version.run_uid)}
                     >
-                      {version.run_uid.slice(0, 12)}
+                      {shortId(version.run_uid)}
                     </button>
                   ) : (
                     '–'

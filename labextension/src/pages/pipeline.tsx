@@ -1,5 +1,6 @@
 import * as React from 'react';
 
+import { shortId } from '../format/text';
 import type { PipelineRun, StageRun } from '../api/types';
 import { useWorkbench } from '../components/context';
 import { showForm } from '../components/forms';
@@ -139,7 +140,7 @@ function RunDetail({ run }: { run: PipelineRun }): React.ReactElement {
                     className="mw-link"
                     onClick={() => open('run', run.run_uid)}
                   >
-                    {run.run_uid.slice(0, 12)}
+                    {shortId(run.run_uid)}
                   </button>
                 ) : (
                   '–'
@@ -249,7 +250,7 @@ function RunTable({
               onClick={() => onChoose(row.id)}
             >
               <StateDot state={row.state} />
-              <span title={row.id}>{row.id.slice(0, 12)}</span>
+              <span title={row.id}>{shortId(row.id)}</span>
             </button>
           )
         },

@@ -12,7 +12,7 @@ import { Facts, Table } from '../components/table';
 import { Ago, Span } from '../components/times';
 import { metricNames } from '../format/metrics';
 import { formatNumber } from '../format/numbers';
-import { basename } from '../format/text';
+import { basename, shortId } from '../format/text';
 import { runIcon } from '../icons';
 import { RegisterAction } from './register';
 import { RunMetrics, RunResources } from './run-metrics';
@@ -58,7 +58,7 @@ export function RunPage({
           <Span startMs={run.start_ms} endMs={run.end_ms} running={running} />
         </>,
         run.notebook && <code title={run.notebook}>{basename(run.notebook)}</code>,
-        <code title={trans.__('Run id: %1', run.uid)}>{run.uid.slice(0, 12)}</code>
+        <code title={trans.__('Run id: %1', run.uid)}>{shortId(run.uid)}</code>
       ]}
       actions={<RegisterAction detail={detail} />}
     >

@@ -2,6 +2,7 @@ import type { JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 import * as React from 'react';
 
+import { shortId } from '../format/text';
 import { runIcon } from '../icons';
 import { RunPage } from '../pages/run';
 import { RunsSection } from '../panel/runs';
@@ -26,7 +27,7 @@ export const runsPlugin: JupyterFrontEndPlugin<void> = {
       command: CommandIDs.openRun,
       commandLabel: trans.__('Open a run'),
       icon: runIcon,
-      title: id => id.slice(0, 12),
+      title: shortId,
       page: (id, setTitle) => <RunPage uid={id} setTitle={setTitle} />
     });
     panel?.addSection({

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.commands.view import Plot
+from mlops_workbench.core.ids import short_id
 from mlops_workbench.core.metrics import metric_direction
 from mlops_workbench.core.runs import MetricPoint, Run, RunDetail
 from mlops_workbench.core.shown.formats import number
@@ -43,7 +44,7 @@ def comparison_plots(
 
 def label(run: Run) -> str:
     """Name of a run with the end of its id."""
-    return f"{run.name} ({run.uid[-6:]})"
+    return f"{run.name} ({short_id(run.uid)})"
 
 
 def labels_of(runs: Sequence[Run]) -> dict[str, str]:

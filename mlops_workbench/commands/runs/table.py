@@ -8,6 +8,7 @@ from mlops_workbench.client.runs import runs_frame
 from mlops_workbench.commands.cells import Cell
 from mlops_workbench.commands.view import View
 from mlops_workbench.core.errors import InvalidInput, did_you_mean
+from mlops_workbench.core.ids import short_id
 from mlops_workbench.core.runs import Run
 from mlops_workbench.core.shown.formats import duration, moment
 
@@ -89,7 +90,7 @@ def _cell(run: Run, column: str) -> Cell:
         "experiment": run.experiment,
         "kind": run.kind,
         "notebook": run.notebook,
-        "id": run.uid[:12],
+        "id": short_id(run.uid),
         "run_id": run.run_id,
         "error": run.error,
     }[column]

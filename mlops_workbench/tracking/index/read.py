@@ -110,14 +110,16 @@ class ReadIndex:
         return self._with_values(rows)
 
     def find(self, ref: str, experiment: str | None = None) -> Run:
-        """The run with this uid or MLflow id, else the newest with this name, else the one whose id begins with `ref`.
+        """The run with this id, else the newest with this name, else the one whose id begins or ends with `ref`.
+
+        Both ids are looked at: the uid and MLflow's.
 
         Raises
         ------
         NotFound
             There is no such run; the hint names the nearest.
         InvalidInput
-            `ref` is the beginning of more than one uid.
+            `ref` is the beginning or the end of more than one id.
         """
         within, more = (" AND r.experiment = ?", (experiment,)) if experiment else ("", ())
         select = f"SELECT {RUN_COLUMNS} FROM runs r WHERE r.started = 1"
@@ -129,13 +131,12 @@ class ReadIndex:
             )
         )
         if not rows and len(ref) >= _MIN_PREFIX:
-            pattern = ref.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-            rows = self._query(
-                f"{select} AND (r.uid LIKE ? ESCAPE '\\' OR r.run_id LIKE ? ESCAPE '\\') LIMIT 2", (pattern, pattern)
-            )
+            part = ref.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+            like = " OR ".join(f"r.{column} LIKE ? ESCAPE '\\'" for column in ("uid", "run_id") for _ in range(2))
+            rows = self._query(f"{select} AND ({like}) LIMIT 2", (f"{part}%", f"%{part}") * 2)
             if len(rows) > 1:
                 hint = "give more digits of its id, or its name"
-                raise InvalidInput(f"more than one run id begins with '{ref}'", hint=hint)
+                raise InvalidInput(f"more than one run id begins or ends with '{ref}'", hint=hint)
         if not rows:
             names = self._query(
                 f"SELECT DISTINCT r.name FROM runs r WHERE r.started = 1{within} ORDER BY r.start_ms DESC LIMIT 500",

@@ -11,7 +11,7 @@ import pytest
 from recorder import Recorder
 
 from mlops_workbench.core.errors import InvalidInput, NotFound, StorageError
-from mlops_workbench.core.ids import now_ms
+from mlops_workbench.core.ids import now_ms, short_id
 from mlops_workbench.core.records import Metrics, Params, Tags
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.tracking import Ingest, ReadIndex
@@ -57,6 +57,8 @@ def test_a_run_is_found_by_any_of_its_names(filled: Ingest) -> None:
     index = filled.index
     run = index.find("b")
     assert index.find(run.uid) == index.find(run.run_id) == index.find(run.uid[:-1]) == run
+    # As ids are shown; candidates of a search began in the same instant.
+    assert {index.find(short_id(other.uid)).uid for other in index.runs()} == {other.uid for other in index.runs()}
     again = Recorder(filled.workspace).start("b", "two")
     filled.step()
     assert index.find("b").uid == again
