@@ -15,6 +15,7 @@ from mlops_workbench.tracking.sqlite import copy_database, is_damaged, put_aside
 
 log = logging.getLogger("mlops_workbench.control")
 
+_NO_TABLES = "no tables"
 #: Number of copies that are kept.
 KEPT = 5
 
@@ -37,15 +38,21 @@ class Backups:
         """Copy the database, and delete the oldest copies; a failure is logged."""
         with self._lock:
             copy = self._folder / f"{self._file.stem}-{now_ms():013d}{self._file.suffix}"
-            unfinished = copy.with_suffix(".tmp")
+            unfinished = self._folder / f"{self._file.stem}.tmp"
             try:
                 self._folder.mkdir(mode=0o700, exist_ok=True)
                 copy_database(self._file, unfinished)
+                if problem := _damage(unfinished):
+                    # The older copies are better than this one.
+                    log.error("%s is damaged and not copied: %s", self._file, problem)
+                    return
                 os.replace(unfinished, copy)
                 for old in self.copies()[KEPT:]:
                     old.unlink(missing_ok=True)
             except (sqlite3.Error, OSError) as error:
                 log.warning("%s cannot be copied: %s", self._file, error)
+            finally:
+                unfinished.unlink(missing_ok=True)
 
     def copies(self) -> list[Path]:
         """All copies, newest first."""
@@ -75,7 +82,7 @@ class Backups:
                 copy_database(copy, self._file)
                 moment = datetime.fromtimestamp(copy.stat().st_mtime, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
                 return f"{self._file.name} was {wrong} and is restored from the copy of {moment}{aside}"
-        return f"{self._file.name} was {wrong}, and there was no copy: endpoints are taken over as they run{aside}"
+        return f"{self._file.name} was {wrong}, and there was no good copy{aside}"
 
     def _wrong(self) -> str:
         if not self._file.exists() or not self._file.stat().st_size:
@@ -83,7 +90,9 @@ class Backups:
                 # Of the file that was here before.
                 Path(f"{self._file}{name}").unlink(missing_ok=True)
             return "missing"
-        return "damaged" if _damage(self._file) else ""
+        problem = _damage(self._file)
+        # A first start may end before it has made tables.
+        return "missing" if problem == _NO_TABLES else "damaged" if problem else ""
 
 
 def _damage(file: Path) -> str:
@@ -98,4 +107,4 @@ def _damage(file: Path) -> str:
         return str(error)
     if found != "ok":
         return found
-    return "" if tables else "no tables"
+    return "" if tables else _NO_TABLES

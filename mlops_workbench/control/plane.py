@@ -48,7 +48,9 @@ class ControlPlane:
         self.endpoints = EndpointService(self._database, self.models, Supervisor(workspace), self.hub)
         self.notice = self._database.notice
         if (self._database.is_new or self.notice) and (names := self.endpoints.recover()):
-            self.notice = f"{self.notice or 'control.db was gone'}; endpoints taken over: {', '.join(names)}"
+            self.notice = (
+                f"{self.notice or 'control.db was gone'}; endpoints taken over, without monitors: {', '.join(names)}"
+            )
             log.warning("%s", self.notice)
         self.pipelines = PipelineService(workspace, self._database, self.models, self.runs, self.hub)
         self.monitors = MonitorService(workspace, self._database, self.models, self.endpoints, self.pipelines, self.hub)
@@ -60,7 +62,7 @@ class ControlPlane:
         self._workers = [
             Worker("index events", self._publish_runs, 0.25),
             Worker("endpoints", self.endpoints.step, 1.0),
-            Worker("ended endpoints", self._replace_ended, 0.05),
+            Worker("ended endpoints", self._replace_ended, 0.25),
             Worker("models", self.models.step, 3.0),
             Worker("pipelines", self.pipelines.step, 0.5),
             Worker("monitors", self.monitors.step, workspace.settings.monitoring.interval_seconds),

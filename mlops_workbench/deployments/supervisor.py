@@ -34,6 +34,9 @@ from mlops_workbench.serving.desired import Desired
 
 log = logging.getLogger("mlops_workbench.deployments")
 
+#: Seconds between two looks at a lock whose holder cannot be waited for.
+_LOOK_SECONDS = 0.1
+
 ModelFolderOf = Callable[[str, int], Path]
 
 
@@ -158,21 +161,28 @@ class Supervisor:
             # Not Linux: the next regular step notices it.
             time.sleep(timeout)
             return False
-        poll = select.poll()
-        descriptors = []
-        try:
-            for name, record in list(self._records.items()):
-                process = self._process_of(name, record)
-                if process is None and record.was_alive:
+        deadline = time.monotonic() + timeout
+        while True:
+            poll = select.poll()
+            with contextlib.ExitStack() as descriptors:
+                # A process that is gone while its lock is still held: it is just ending, or a child of it has the lock.
+                unclear = False
+                for name, record in list(self._records.items()):
+                    process = self._process_of(name, record)
+                    if process is None and record.was_alive:
+                        if not self._folder(name).is_locked():
+                            return True
+                        unclear = True
+                    with contextlib.suppress(OSError):
+                        if process is not None:
+                            descriptor = os.pidfd_open(process.pid)
+                            descriptors.callback(os.close, descriptor)
+                            poll.register(descriptor, select.POLLIN)
+                left = max(deadline - time.monotonic(), 0.0)
+                if poll.poll(min(left, _LOOK_SECONDS if unclear else left) * 1000):
                     return True
-                with contextlib.suppress(OSError):
-                    if process is not None:
-                        descriptors.append(os.pidfd_open(process.pid))
-                        poll.register(descriptors[-1], select.POLLIN)
-            return bool(poll.poll(timeout * 1000))
-        finally:
-            for descriptor in descriptors:
-                os.close(descriptor)
+            if time.monotonic() >= deadline:
+                return False
 
     def stop_all(self) -> None:
         """End every endpoint process and wait for it; desired states do not change."""
@@ -344,7 +354,7 @@ class Supervisor:
             f"with signal {-code}" if code is not None and code < 0 else f"with code {code}" if code else "unexpectedly"
         )
         record.ended = f"its process ended {how} and is started again"
-        if last is not None and last.state == "ready":
+        if last is not None and last.version:
             record.failures, record.next_start = 0, now
         else:
             record.failures += 1

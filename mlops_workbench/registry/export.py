@@ -68,7 +68,9 @@ def export_version(target: Path, download: Callable[[Path], Path]) -> Path:
 
 def newest_export(folder: Path, version: int) -> Path | None:
     """The newest valid copy of a version among the exports of a model, None without one."""
-    found = sorted(folder.glob(f"{version}-*"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    # Without a digest in its name, by version 0.1.
+    exports = [*folder.glob(f"{version}-*"), *folder.glob(f"{version}")]
+    found = sorted(exports, key=lambda path: path.stat().st_mtime_ns, reverse=True)
     return next((path for path in found if _is_valid(path)), None)
 
 

@@ -73,7 +73,8 @@ class Desired(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def process_key(self) -> str:
         """Digest of the settings that need a restart."""
-        fixed = (self.settings, self.predictions, self.feedback, self.port if self.fixed_port else 0)
+        # The number is that of what desired and observed state mean to each other.
+        fixed = (2, self.settings, self.predictions, self.feedback, self.port if self.fixed_port else 0)
         return hashlib.sha256(msgspec.json.encode(fixed)).hexdigest()[:16]
 
 

@@ -20,27 +20,41 @@ _REFUSAL = (
 class HttpProtocol(HttpToolsProtocol):
     """Ends a connection whose request has more than 64 KiB of headers, before any of it is looked at.
 
-    The parser itself collects headers of any size, also of clients without a token.
+    The parser itself collects headers, and the trailers of a chunked body, of any size, also of clients without a
+    token.
     """
 
-    _in_headers = False
-    _size = 0
+    #: Bytes since the parser has handed on something, while it collects headers or trailers.
+    _collected = 0
+    _collecting = False
+    _progress = False
 
     def on_message_begin(self) -> None:
         """Called by the parser at the first byte of a request."""
         super().on_message_begin()
-        self._in_headers, self._size = True, 0
+        self._collecting = self._progress = True
 
     def on_headers_complete(self) -> None:
         """Called by the parser after the last header."""
         super().on_headers_complete()
-        self._in_headers = False
+        self._progress = True
+
+    def on_body(self, body: bytes) -> None:
+        """Called by the parser with a part of the body."""
+        super().on_body(body)
+        self._progress = True
+
+    def on_message_complete(self) -> None:
+        """Called by the parser at the end of a request."""
+        super().on_message_complete()
+        self._collecting = False
 
     def data_received(self, data: bytes) -> None:
         """Parse what the network has read."""
+        self._progress = False
         super().data_received(data)
-        if self._in_headers:
-            self._size += len(data)
-            if self._size > LARGEST_HEADERS and not self.transport.is_closing():
-                self.transport.write(_REFUSAL)
-                self.transport.close()
+        # Of a read in which something was handed on, the rest is at most its size.
+        self._collected = 0 if self._progress or not self._collecting else self._collected + len(data)
+        if self._collected > LARGEST_HEADERS and not self.transport.is_closing():
+            self.transport.write(_REFUSAL)
+            self.transport.close()

@@ -192,14 +192,14 @@ class EndpointProcess:
             )
         route, totals = service.router.route, service.metrics.totals()
         state = self._state
-        if state != "stopped" and follower is not None:
+        if state not in ("stopped", "failed") and follower is not None:
             state = "ready" if route is not None else "failed" if follower.error else "starting"
         return Observed(
             process=self._identity,
             process_key=self._start.process_key,
             state=state,
-            generation=follower.generation if follower else 0,
-            error=follower.error if follower else "",
+            generation=self._start.generation if self._problem else follower.generation if follower else 0,
+            error=self._problem or (follower.error if follower else ""),
             url=self._url(),
             port=self._port,
             version=route.present.version if route else 0,

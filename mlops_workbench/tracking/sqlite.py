@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -17,6 +18,9 @@ from mlops_workbench.core.ids import now_ms
 _ROWS = 400
 #: Values in one ``IN (...)``; SQLite limits the parameters of a statement.
 _VALUES = 500
+
+#: Seconds to wait for the lock of another program.
+_LOCK_SECONDS = 20.0
 
 #: Runs a statement and returns its rows.
 Query: TypeAlias = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
@@ -102,7 +106,8 @@ def put_aside(file: Path) -> Path:
         The file's new name.
     """
     aside = file.with_name(f"{file.name}.damaged-{now_ms()}")
-    os.replace(file, aside)
+    with contextlib.suppress(FileNotFoundError):
+        os.replace(file, aside)
     for name in (f"{file.name}-wal", f"{file.name}-shm", f"{file.name}-journal"):
         file.with_name(name).unlink(missing_ok=True)
     return aside
@@ -117,8 +122,26 @@ def copy_database(file: Path, copy: Path) -> None:
         The database cannot be read, or the copy not be written.
     """
     copy.unlink(missing_ok=True)
-    with contextlib.closing(sqlite3.connect(file)) as source, contextlib.closing(sqlite3.connect(copy)) as to:
-        source.backup(to)
+    write_over(file, copy)
+
+
+def write_over(file: Path, target: Path) -> None:
+    """Write the content of a database into another file in one transaction.
+
+    Raises
+    ------
+    sqlite3.Error
+        The database cannot be read, the target not be written, or another program has locked it for 20 seconds.
+    """
+    deadline = time.monotonic() + _LOCK_SECONDS
+
+    def check(_status: int, _remaining: int, _total: int) -> None:
+        # Python itself waits for a lock without end.
+        if time.monotonic() > deadline:
+            raise sqlite3.OperationalError("database is locked")
+
+    with contextlib.closing(sqlite3.connect(file)) as source, contextlib.closing(sqlite3.connect(target)) as to:
+        source.backup(to, progress=check)
 
 
 def keep_database(file: Path, revision: str) -> Path:

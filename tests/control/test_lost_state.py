@@ -97,7 +97,7 @@ def test_a_damaged_copy_is_passed_over_and_without_one_the_database_begins_again
         copy.unlink()
     overwritten(file)
     third = Database(f"sqlite:///{file}")
-    assert third.is_new and "there was no copy" in third.notice
+    assert third.is_new and "there was no good copy" in third.notice
     third.close()
 
 
@@ -163,7 +163,7 @@ def test_a_lost_control_database_forgets_no_endpoint_and_no_monitor(served: Clie
         copy.unlink()
     after = served.wait_endpoint("sizes", 1)
     assert (after.pid, after.model, after.digest) == (before.pid, "sizes@champion", before.digest)
-    assert "endpoints taken over: sizes" in served.status().processes[0].state
+    assert "endpoints taken over, without monitors: sizes" in served.status().processes[0].state
 
 
 @pytest.mark.process

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import warnings
+from datetime import date, time
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -171,6 +173,14 @@ def test_a_large_file_is_sampled_and_it_is_said(tmp_path):
         pd.DataFrame(np.eye(2), columns=pd.MultiIndex.from_tuples([("x", 1), ("x", "std")], names=["a", None])),
         pd.DataFrame(np.eye(2), columns=pd.date_range("2024-03-31", periods=2, tz="Europe/Paris")),
         pd.DataFrame(np.eye(2), columns=pd.Index([1, "b"], name="n"), index=["u", "v"]),
+        pd.DataFrame({"t": pd.Series(["a", None, "b"], dtype=object)}),
+        pd.DataFrame({"t": pd.Series(["a", float("nan")], dtype=object), "n": [1, 2]}, index=[5, 3]),
+        pd.DataFrame({"i": pd.Series([1, 2], dtype=object), "d": [Decimal("1.5"), Decimal("2.25")]}),
+        pd.DataFrame({"b": [b"x", None], "l": [[1, 2], [3]], "y": [date(2024, 1, 2), date(2025, 1, 2)]}),
+        pd.DataFrame({"s": np.array(["2024", "2025"], dtype="datetime64[s]")}),
+        pd.DataFrame({"s": pd.Series(pd.to_datetime(["2024"], utc=True)).astype("datetime64[s, UTC]")}),
+        pd.Series([1.5, 2.5], name=3),
+        pd.Series(["a", None], name=("x", 1), dtype=object),
         pd.Series([1.5, None]),
         pd.DataFrame({"c": pd.Categorical(["a", "b"]), "z": pd.date_range("2024", periods=2, tz="UTC")}),
         np.arange(6, dtype="f4").reshape(3, 2),
@@ -196,12 +206,34 @@ def test_a_snapshot_gives_back_what_was_put_in(data, tmp_path):
 @pytest.mark.parametrize(
     "data",
     [
+        pa.table({"x": [1.5, float("nan"), None]}),
+        pa.table({"s": pa.array([1, None], pa.timestamp("s")), "d": pa.array([86_400_000], pa.date64()).take([0, 0])}),
+        [{"a": 1.5}, {"a": float("nan")}],
+        pd.DataFrame({"t": pd.Series(["a", None], dtype=object), "c": pd.Categorical(["x", "y"], ordered=True)}),
+    ],
+)
+def test_tables_of_every_library_have_snapshots(data, workspace):
+    assert keep_snapshot(workspace, data, "d" * 32, "content")[1] > 0
+
+
+def test_a_file_with_times_and_gaps_has_a_snapshot(workspace, tmp_path):
+    (tmp_path / "x.csv").write_text("when,value\n2024-01-02 03:04:05,1.5\n2024-01-02 03:04:06,\n")
+    assert keep_snapshot(workspace, tmp_path / "x.csv", "d" * 32, "content")[1] > 0
+    polars = pytest.importorskip("polars")
+    frame = polars.DataFrame({"x": [1.5, float("nan"), None], "t": [time(1), None, time(2)]})
+    assert keep_snapshot(workspace, frame, "e" * 32, "content")[1] > 0
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
         pd.DataFrame({"d": [{"a": 1}, {"b": 2}], "x": [1, 2]}),
         pd.DataFrame({"d": [pd.Timestamp("2024", tz="UTC"), pd.Timestamp("2024", tz="Asia/Tokyo")]}, dtype=object),
         pd.DataFrame({"d": [(1, 2), (3, 4)]}),
         pd.DataFrame({"d": [1, "a"]}),
         pd.DataFrame({"d": [True, 2]}, dtype=object),
         pd.DataFrame(np.eye(2), columns=[object(), 1]),
+        pd.DataFrame({"m": pd.Series(["a", None, float("nan")], dtype=object)}),
         pd.DataFrame({"d": [2**70, 1]}),
         np.array([1 + 2j]),
     ],

@@ -76,7 +76,7 @@ class OutputTail:
             if hasattr(publisher, "register_hook") and hasattr(publisher, "unregister_hook"):
                 publisher.register_hook(self._on_display)
                 self._hooked.append(publisher)
-            elif hasattr(publisher, "finish_displayhook") and hasattr(publisher, "msg"):
+            elif hasattr(publisher, "finish_displayhook") and hasattr(publisher, "session"):
                 # Before ipykernel 7.3, the value of the last line has no hook.
                 self._wrapped.append((publisher, vars(publisher).get("finish_displayhook")))
                 publisher.finish_displayhook = partial(self._finish_display, publisher, publisher.finish_displayhook)
@@ -140,8 +140,8 @@ class OutputTail:
         return message
 
     def _finish_display(self, publisher: Any, finish: Callable[[], None]) -> None:
-        if isinstance(publisher.msg, dict):
-            self._on_display(publisher.msg)
+        if isinstance(message := getattr(publisher, "msg", None), dict):
+            self._on_display(message)
         finish()
 
     def _keep(self, bundle: Mapping[str, Any], source: Any) -> None:

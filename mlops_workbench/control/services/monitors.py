@@ -203,7 +203,11 @@ class MonitorService:
         return any(other.at_ms > since for other in others)
 
     def _reference(self, model: str, version: int) -> Path | None:
-        path = self._models.export(model, version) / "mlops" / "reference.parquet"
+        try:
+            path = self._models.export(model, version) / "mlops" / "reference.parquet"
+        except NotFound:
+            # The version was deleted; its answers are still in the log.
+            return None
         return path if path.exists() else None
 
 

@@ -86,6 +86,10 @@ class WaitingRecord:
     payload: bytes
 
 
+class DamagedLog(StorageError):
+    """The delivery log has another content than a database; see :meth:`DeliveryLog.begin_again`."""
+
+
 def delivery_log_path(folder: Path, uri: str, *, local: bool) -> Path:
     """Log file of the store at `uri`, in the journal folder."""
     name = "local" if local else hashlib.sha256(uri.encode()).hexdigest()[:12]
@@ -107,8 +111,8 @@ class DeliveryLog:
         try:
             try:
                 self._open()
-            except sqlite3.Error as error:
-                if not is_damaged(error):
+            except (sqlite3.Error, DamagedLog) as error:
+                if isinstance(error, sqlite3.Error) and not is_damaged(error):
                     raise
                 self.begin_again()
         except (sqlite3.Error, OSError) as error:
@@ -153,12 +157,14 @@ class DeliveryLog:
             if self._connection.in_transaction:
                 yield
                 return
-            self._connection.execute("BEGIN IMMEDIATE")
+            self._execute("BEGIN IMMEDIATE")
             try:
                 yield
-                self._connection.execute("COMMIT")
+                self._execute("COMMIT")
             except BaseException:
-                self._connection.execute("ROLLBACK")
+                with contextlib.suppress(sqlite3.Error):
+                    # Some errors end the transaction by themselves.
+                    self._connection.execute("ROLLBACK")
                 raise
 
     def state(self, name: str) -> str:
@@ -377,13 +383,20 @@ class DeliveryLog:
 
     def _write(self, sql: str, values: Sequence[object] = ()) -> None:
         with self._lock:
-            self._connection.execute(sql, values)
+            self._execute(sql, values)
 
     def _all(self, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         with self._lock:
-            return self._connection.execute(sql, values).fetchall()
+            return self._execute(sql, values)
 
     def _one(self, sql: str, values: Sequence[object] = ()) -> tuple[Any, ...] | None:
-        with self._lock:
-            row: tuple[Any, ...] | None = self._connection.execute(sql, values).fetchone()
-            return row
+        rows = self._all(sql, values)
+        return rows[0] if rows else None
+
+    def _execute(self, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        try:
+            return self._connection.execute(sql, values).fetchall()
+        except sqlite3.DatabaseError as error:
+            if is_damaged(error):
+                raise DamagedLog(f"the delivery log is damaged: {error}", where=str(self.path)) from error
+            raise

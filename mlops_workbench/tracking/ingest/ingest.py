@@ -17,7 +17,7 @@ from mlops_workbench.core.events import IngestStatus
 from mlops_workbench.core.runs import MetricPoint, Run, RunDetail
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.tracking.delivery.batches import BatchDelivery
-from mlops_workbench.tracking.delivery.log import DeliveryLog, delivery_log_path
+from mlops_workbench.tracking.delivery.log import DamagedLog, DeliveryLog, delivery_log_path
 from mlops_workbench.tracking.index.edits import Settled
 from mlops_workbench.tracking.index.read import ReadIndex
 from mlops_workbench.tracking.ingest.backlog import backlog, in_sync, undelivered
@@ -30,7 +30,6 @@ from mlops_workbench.tracking.journals.files import Cursor, journal_files
 from mlops_workbench.tracking.journals.retention import expire_journals
 from mlops_workbench.tracking.journals.watch import JournalFolder, JournalWatch
 from mlops_workbench.tracking.mlflow.store import TrackingStore
-from mlops_workbench.tracking.sqlite import is_damaged
 
 _log = logging.getLogger(__name__)
 
@@ -242,7 +241,7 @@ class Ingest:
             try:
                 moved = self._deliver()
             except Exception as error:  # noqa: BLE001 - reported by `status` and `drain`
-                if is_damaged(error):
+                if isinstance(error, DamagedLog):
                     self._begin_log_again()
                 elif not isinstance(error, WorkbenchError):
                     _log.exception("delivery failed and will be tried again")

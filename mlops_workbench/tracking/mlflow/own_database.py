@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops_workbench.core.errors import StorageError
-from mlops_workbench.core.ids import now_ms
-from mlops_workbench.tracking.sqlite import copy_database, keep_database
+from mlops_workbench.tracking.sqlite import copy_database, keep_database, write_over
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -34,8 +33,14 @@ _PLACES = (
 )
 #: What ends the folder of a workspace's artifacts in them.
 _MARK = "/.mlops/artifacts/"
-#: Tables with what users made.
-_CONTENT = ("runs", "registered_models", "logged_models")
+#: Tables with what users made; every database has one experiment.
+_CONTENT = (
+    ("runs", ""),
+    ("experiments", "WHERE experiment_id <> 0"),
+    ("registered_models", ""),
+    ("logged_models", ""),
+    ("trace_info", ""),
+)
 #: Files that SQLite keeps beside a database.
 _BESIDE = ("-wal", "-shm", "-journal")
 
@@ -115,52 +120,58 @@ def _migrate(database: Path, revision: str | None) -> None:
     from mlflow.store.db import utils
     from sqlalchemy.exc import SQLAlchemyError
 
-    unused = _is_unused(database)
-    copies = sorted(
-        database.parent.glob(f"{database.stem}-*{database.suffix}"), key=lambda path: path.stat().st_mtime_ns
-    )
     if revision is not None:
-        keep_database(database, revision)
         try:
-            _fill(database, utils._upgrade_db, database)
+            _fill(database, utils._upgrade_db, database, revision)
             return
         except (SQLAlchemyError, CommandError) as error:
             log.warning("%s cannot be migrated: %s", database, str(error).splitlines()[0])
-    # The creation or a migration by an earlier version was cut short.
-    if unused:
+    # The creation or a migration by an earlier version may have been cut short. The file could not be used since.
+    found = _content(database)
+    if not any(found.values()):
         _put_aside(database)
         _fill(database, utils._initialize_tables, None)
-    elif copies:
-        _put_aside(database)
-        _fill(database, utils._upgrade_db, copies[-1])
-    else:
-        raise StorageError(
-            "a migration of the tracking database was cut short, and there is no copy of before",
-            where=str(database),
-            hint="move the file away and run 'mlops up': what the journals still have is delivered again",
-        )
+        return
+    for copy in sorted(database.parent.glob(f"{database.stem}-*{database.suffix}"), reverse=True):
+        try:
+            if _content(copy) == found:
+                _put_aside(database)
+                _fill(database, utils._upgrade_db, copy)
+                return
+        except (SQLAlchemyError, CommandError, sqlite3.Error) as error:
+            log.warning("%s cannot be migrated: %s", copy, str(error).splitlines()[0])
+    raise StorageError(
+        "the tracking database cannot be migrated, and there is no copy with the same content",
+        where=str(database),
+        hint="install the earlier MLflow again; or move the file away and run 'mlops up': what the journals still have"
+        " is delivered again",
+    )
 
 
-def _is_unused(database: Path) -> bool:
-    """Whether a database holds nothing that a user made."""
+def _content(database: Path) -> dict[str, int]:
+    """Numbers of rows of what users made."""
     _, tables = _schema(database)
     with contextlib.closing(sqlite3.connect(database, timeout=20)) as connection:
-        counts = [
-            connection.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in _CONTENT if name in tables
-        ]
-    return not any(counts)
+        return {
+            name: connection.execute(f"SELECT count(*) FROM {name} {condition}").fetchone()[0]
+            for name, condition in _CONTENT
+            if name in tables
+        }
 
 
 def _put_aside(database: Path) -> None:
-    aside = database.with_name(f"{database.name}.broken-{now_ms()}")
+    aside = database.with_name(f"{database.name}.broken")
     log.warning(
-        "the creation or migration of %s was cut short; it is made again, and the old file is %s", database, aside
+        "the creation or migration of %s was cut short; it is made again, and %s is the old file", database, aside
     )
     copy_database(database, aside)
 
 
-def _fill(database: Path, steps: Callable[[Engine], None], source: Path | None) -> None:
-    """Fill a database in one transaction with what `steps` make of a copy of `source`, or of an empty database."""
+def _fill(database: Path, steps: Callable[[Engine], None], source: Path | None, revision: str = "") -> None:
+    """Fill a database in one transaction with what `steps` make of a copy of `source`, or of an empty database.
+
+    A copy of the database is kept before, if its `revision` is given.
+    """
     from sqlalchemy import NullPool, create_engine, event
 
     made = database.with_name(f".{database.name}.new")
@@ -181,12 +192,10 @@ def _fill(database: Path, steps: Callable[[Engine], None], source: Path | None) 
 
     steps(engine)
     engine.dispose()
-    with (
-        contextlib.closing(sqlite3.connect(made)) as whole,
-        contextlib.closing(sqlite3.connect(database, timeout=20)) as target,
-    ):
-        # Programs that have the database open read the new content with their next transaction.
-        whole.backup(target)
+    if revision:
+        keep_database(database, revision)
+    # Programs that have the database open read the new content with their next transaction.
+    write_over(made, database)
     made.unlink()
 
 
