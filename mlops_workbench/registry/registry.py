@@ -250,18 +250,27 @@ class Registry:
             The registry does not answer, and there is no copy.
         """
         check_name("model", name)
-        copies = self.workspace.models / name
         try:
-            stored = self._stored(self._model(name), version)
+            target = self.export_target(name, version)
         except Unavailable:
-            found = newest_export(copies, version)
+            found = newest_export(self.workspace.models / name, version)
             if found is None:
                 raise
             return found
+        return export_version(target, lambda folder: self.store.download(name, version, folder))
+
+    def export_target(self, name: str, version: int) -> Path:
+        """Folder to which a version is exported, whether it was exported or not.
+
+        Raises
+        ------
+        NotFound
+            There is no such version.
+        """
+        stored = self._stored(self._model(name), version)
         # The number alone is used again after a model was deleted.
         made = f"{stored.model_id}|{stored.run_id}|{stored.created_ms}"
-        target = copies / f"{version}-{hashlib.sha256(made.encode()).hexdigest()[:12]}"
-        return export_version(target, lambda folder: self.store.download(name, version, folder))
+        return self.workspace.models / name / f"{version}-{hashlib.sha256(made.encode()).hexdigest()[:12]}"
 
     def _model(self, name: str) -> StoredModel:
         try:

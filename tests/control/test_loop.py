@@ -15,6 +15,7 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+from mlflow import MlflowClient
 from sklearn.dummy import DummyRegressor
 from sklearn.linear_model import LinearRegression
 
@@ -136,6 +137,17 @@ def test_an_endpoint_that_is_removed_and_deployed_again_serves_what_was_deployed
     assert running.rollback("e1").version == 1
     aliases = {"champion": 1, "challenger": 1, "challenger-previous": 2}
     assert {model.name: model.aliases for model in running.models()}["iris"] == aliases
+
+    # A model that was deleted and registered again begins with version 1, too.
+    before = running.endpoint("e1")
+    MlflowClient(running.workspace.tracking_uri).delete_registered_model("iris")
+    recorded("next line", LinearRegression(fit_intercept=False))
+    running.register("iris", RegisterRequest("next line", alias="challenger"))
+    deadline = time.monotonic() + 120
+    while running.endpoint("e1").digest in ("", before.digest):
+        assert time.monotonic() < deadline, "it does not follow the new version 1"
+        time.sleep(0.1)
+    assert running.endpoint("e1").version == 1
     running.remove_endpoint("e1")
 
 

@@ -18,7 +18,7 @@ from sklearn.dummy import DummyRegressor
 from mlops_workbench.client.bodies import DeployRequest, RegisterRequest
 from mlops_workbench.client.client import Client
 from mlops_workbench.client.launch import read_address
-from mlops_workbench.control.backups import KEPT
+from mlops_workbench.control.backups import KEPT, Backups
 from mlops_workbench.control.database import Database
 from mlops_workbench.control.tables import EndpointRow, MonitorRow
 from mlops_workbench.core.ids import now_ms
@@ -99,6 +99,23 @@ def test_a_damaged_copy_is_passed_over_and_without_one_the_database_begins_again
     third = Database(f"sqlite:///{file}")
     assert third.is_new and "there was no good copy" in third.notice
     third.close()
+
+
+def test_a_damaged_database_is_not_copied_over_good_copies(tmp_path: Path) -> None:
+    file = tmp_path / "control.db"
+    database = Database(f"sqlite:///{file}")
+    for number in range(3):
+        with database.session() as session:
+            session.add(EndpointRow(name=f"e{number}", model="m@champion", version=1))
+    database.close()
+    fold(file)
+    backups, copies = Backups(file), Backups(file).copies()
+    content = bytearray(file.read_bytes())
+    content[4096 * 2 : 4096 * 3] = b"x" * 4096
+    file.write_bytes(content)
+    for _ in range(KEPT + 1):
+        backups.make()
+    assert backups.copies() == copies and list((tmp_path / "backups").glob("*.tmp")) == []
 
 
 def test_what_is_computed_again_makes_no_copy(tmp_path: Path) -> None:

@@ -181,9 +181,21 @@ class EndpointService:
     def _follow(self, spec: EndpointSpec) -> None:
         if "@" not in spec.model or not spec.wanted:
             return
-        _, version = self._models.resolve(spec.model)
+        name, version = self._models.resolve(spec.model)
         if version != spec.version:
             self._switch(spec, version, f"{spec.model} is now version {version}")
+            return
+        folder = self._supervisor.deployed_folder(spec)
+        # Version 0.1 named folders by the number alone.
+        if folder is None or folder.name == str(version) or folder == self._models.export_target(name, version):
+            return
+        # The model was deleted and registered again, and has this number again.
+        with self._change() as session:
+            row = session.get(EndpointRow, spec.name)
+            if row is not None and row.generation == spec.generation:
+                session.add(_release(spec.name, version, version, f"{spec.model} was registered again"))
+                row.generation += 1
+        self._hub.publish("endpoints", spec.name)
 
     def _switch(self, spec: EndpointSpec, version: int, reason: str, model: str | None = None) -> None:
         with self._change() as session:

@@ -68,6 +68,10 @@ class ModelService:
         """Folder with the version's files on this machine."""
         return self._registry.export(name, version)
 
+    def export_target(self, name: str, version: int) -> Path:
+        """Folder to which a version is exported; another one for a version of the same number made later."""
+        return self._registry.export_target(name, version)
+
     def local(self, reference: str) -> LocalModel:
         """Folder with a version's files on this machine, and the information needed to load them."""
         name, number = self.resolve(reference)

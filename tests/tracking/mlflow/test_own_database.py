@@ -15,6 +15,7 @@ from recorder import Recorder
 from mlops_workbench.core.errors import StorageError, WorkbenchError
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.tracking import Ingest, TrackingStore
+from mlops_workbench.tracking.mlflow.own_database import prepare_database
 from mlops_workbench.tracking.sqlite import copy_database
 
 pytestmark = pytest.mark.process
@@ -109,6 +110,30 @@ def test_a_migration_that_is_cut_short_loses_nothing(stored_workspace: Workspace
     deliver(stored_workspace, "new")
     client = MlflowClient(TrackingStore(stored_workspace).uri)
     assert {run.info.run_name for run in client.search_runs(["0", "1", "2"])} >= {"old", "new"}
+
+
+def test_a_migration_that_fails_replaces_nothing_by_an_older_copy(
+    stored_workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow.store.db import utils
+    from sqlalchemy.exc import OperationalError
+
+    deliver(stored_workspace, "old")
+    database = stored_workspace.state / "mlflow.db"
+    copy_database(database, database.with_name("mlflow-earlier.db"))
+    deliver(stored_workspace, "new")
+    downgrade(stored_workspace, 2)
+
+    def fails(*_: object) -> None:
+        raise OperationalError("UPDATE", {}, Exception("disk I/O error"))
+
+    monkeypatch.setattr(utils, "_upgrade_db", fails)
+    with pytest.raises(StorageError, match="no copy with the same content"):
+        prepare_database(database, stored_workspace.artifacts.as_uri())
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        assert connection.execute("SELECT count(*) FROM runs").fetchone() == (2,)
+    monkeypatch.undo()
+    deliver(stored_workspace, "later")
 
 
 def test_a_damaged_database_is_refused_with_the_way_out_and_the_index_goes_on(stored_workspace: Workspace) -> None:
