@@ -60,8 +60,7 @@ test-fast: setup ## run the tests that need no kernel, server or browser, in two
 	$(BIN)/pytest -m "not browser and not process and not long" -n 2 --dist loadfile $(ARGS)
 	$(JLPM) test
 
-test-all: test ## also long series, and other versions of the dependencies in environments of their own (an hour)
-	$(BIN)/pytest -m long $(ARGS)
+test-all: test ## also long series, suites and clients of peers, and other versions of the dependencies (half an hour)
 	.ci/environments
 
 test-python: setup

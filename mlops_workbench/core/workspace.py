@@ -183,7 +183,7 @@ class Workspace:
 
     @property
     def models(self) -> Path:
-        """Folder of model versions exported from the registry for endpoints, ``<name>/<version>``."""
+        """Folder of model versions exported from the registry for endpoints, ``<name>/<version>-<identity>``."""
         return self.state / "models"
 
     @property
