@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,9 @@ from mlops_workbench.core.ids import check_name, now_ms
 from mlops_workbench.core.models import model_name
 from mlops_workbench.deployments import Supervisor
 
+#: Seconds between two comparisons of what an endpoint serves with the registry, which take a call each.
+_COMPARE_SECONDS = 5.0
+
 
 class EndpointService:
     """Deploys, rolls back and reconciles endpoints.
@@ -35,6 +39,8 @@ class EndpointService:
         self._supervisor = supervisor
         self._hub = hub
         self._published: dict[str, tuple[object, ...]] = {}
+        #: When the identity of each endpoint's version is compared next.
+        self._compared: dict[str, float] = {}
         self._stopped = False
         self._starting = threading.Lock()
         # A change reads a row and then writes it, so only one may run at a time.
@@ -185,6 +191,9 @@ class EndpointService:
         if version != spec.version:
             self._switch(spec, version, f"{spec.model} is now version {version}")
             return
+        if time.monotonic() < self._compared.get(spec.name, 0.0):
+            return
+        self._compared[spec.name] = time.monotonic() + _COMPARE_SECONDS
         folder = self._supervisor.deployed_folder(spec)
         # Version 0.1 named folders by the number alone.
         if folder is None or folder.name == str(version) or folder == self._models.export_target(name, version):
