@@ -64,6 +64,7 @@ test-all: test ## also long series, suites and clients of peers, and other versi
 	.ci/environments
 
 test-python: setup
+	@.ci/debian "/usr/lib/postgresql/*/bin/initdb" postgresql
 	@# Two workers: most tests wait for a process of their own to start.
 	$(BIN)/pytest -m "not browser and not long" -n 2 --dist loadfile $(ARGS)
 
@@ -71,7 +72,8 @@ test-typescript: setup
 	$(JLPM) test
 
 test-browser: setup
-	@.ci/browser
+	@# Fonts make the pictures readable.
+	@.ci/debian /usr/bin/chromium chromium fonts-dejavu-core
 	$(BIN)/pytest -m browser $(ARGS)
 
 lint: setup ## ruff, mypy, import-linter, eslint, prettier

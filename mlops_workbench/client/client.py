@@ -26,7 +26,7 @@ from mlops_workbench.core.endpoints import Endpoint
 from mlops_workbench.core.errors import Conflict, NotFound, Unavailable
 from mlops_workbench.core.events import WorkspaceStatus
 from mlops_workbench.core.ids import check_name
-from mlops_workbench.core.models import ModelVersion, RegisteredModel
+from mlops_workbench.core.models import AliasChange, ModelVersion, RegisteredModel
 from mlops_workbench.core.monitors import Alert, MonitorReport, MonitorSpec
 from mlops_workbench.core.pipelines import Pipeline, PipelineRun
 from mlops_workbench.core.runs import Experiment, MetricPoint, Run, RunDetail
@@ -155,6 +155,10 @@ class Client:
     def rollback_model(self, name: str) -> ModelVersion:
         """Make the previous champion the champion again."""
         return self._post(f"/models/{_part(name)}/rollback", ModelVersion)
+
+    def alias_changes(self, name: str) -> list[AliasChange]:
+        """Changes of the aliases of a model, newest first."""
+        return self._get(f"/models/{_part(name)}/alias-changes", list[AliasChange])
 
     def local_model(self, reference: str) -> LocalModel:
         """A model version on this machine's disk."""

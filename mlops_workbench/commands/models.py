@@ -11,8 +11,10 @@ from mlops_workbench.commands.frontend import FrontEnd
 from mlops_workbench.commands.view import View
 from mlops_workbench.core.errors import InvalidInput
 from mlops_workbench.core.ids import short_id
-from mlops_workbench.core.models import ModelVersion
+from mlops_workbench.core.models import AliasChange, ModelVersion
 from mlops_workbench.core.shown.formats import moment
+
+_SHOWN_CHANGES = 10
 
 gate_option = click.option(
     "--gate",
@@ -44,7 +46,7 @@ def models(frontend: FrontEnd, name: str | None) -> View:
                 notes=[] if found else ["register the model of a run: %mlops register RUN --as NAME"],
                 data=found,
             )  # fmt: skip
-        versions = client.versions(name)
+        versions, changes = client.versions(name), client.alias_changes(name)
     metrics = list(dict.fromkeys(metric for version in versions for metric in version.metrics))[:6]
     return View(
         f"versions of {name}",
@@ -54,6 +56,7 @@ def models(frontend: FrontEnd, name: str | None) -> View:
              moment(v.created_ms)]
             for v in versions
         ],
+        sections=[_changes(changes[:_SHOWN_CHANGES])] if changes else [],
         data=versions,
     )  # fmt: skip
 
@@ -116,6 +119,18 @@ def version_view(version: ModelVersion, done: str) -> View:
         notes=[_next(version)],
         data=version,
     )
+
+
+def _changes(changes: list[AliasChange]) -> View:
+    return View(
+        "changes of aliases",
+        columns=("alias", "version", "before", "change", "gate", "at"),
+        rows=[
+            (c.alias, c.version or None, c.replaced or None, c.reason,
+             "; ".join(check.condition for check in c.gate.checks) if c.gate else None, moment(c.at_ms))
+            for c in changes
+        ],
+    )  # fmt: skip
 
 
 def _next(version: ModelVersion) -> str:

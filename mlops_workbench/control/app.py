@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 import orjson
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
@@ -14,6 +14,7 @@ from starlette.responses import Response
 from mlops_workbench.client.bodies import Problem
 from mlops_workbench.control.request_bodies import RequestBodies
 from mlops_workbench.control.routes import data, endpoints, events, models, monitors, pipelines, runs, status
+from mlops_workbench.control.routes.plane import changes_if_leading
 from mlops_workbench.core.errors import InvalidInput, NotFound, WorkbenchError
 from mlops_workbench.core.version import __version__
 
@@ -34,8 +35,10 @@ def create_app() -> FastAPI:
         generate_unique_id_function=_operation_id,
         responses={"4XX": {"model": Problem, "description": "What was wrong, where, and how to fix it"}},
     )
-    for module in (status, runs, data, models, endpoints, pipelines, monitors, events):
+    for module in (status, runs, data, events):
         app.include_router(module.router, prefix="/api")
+    for module in (models, endpoints, pipelines, monitors):
+        app.include_router(module.router, prefix="/api", dependencies=[Depends(changes_if_leading)])
     app.add_middleware(RequestBodies)
     app.add_exception_handler(WorkbenchError, _workbench_error)
     app.add_exception_handler(RequestValidationError, _validation_error)

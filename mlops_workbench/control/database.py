@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sqlite3
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,16 +21,20 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from mlops_workbench.control.backups import Backups
-from mlops_workbench.core.errors import StorageError
+from mlops_workbench.control.leadership import AdvisoryLeadership, FileLeadership, Leadership
+from mlops_workbench.core.errors import StorageError, Unavailable
 from mlops_workbench.tracking.sqlite import keep_database
 
 log = logging.getLogger("mlops_workbench.control")
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
+#: Seconds that a process which does not lead waits for the leader's migration.
+_MIGRATION_SECONDS = 30.0
+
 
 class Database:
-    """Sessions on an up-to-date schema.
+    """Sessions on an up-to-date schema; of the processes that use a database, one leads and changes it.
 
     Parameters
     ----------
@@ -53,49 +60,114 @@ class Database:
         if url.startswith(("postgresql://", "postgres://")):
             url = "postgresql+psycopg://" + url.split("://", 1)[1]
         self._shown = url.rsplit("@", 1)[-1]
-        try:
-            self.engine = _engine(url)
-            file = self.engine.url.database if self.engine.dialect.name == "sqlite" else None
-            self._backups = Backups(Path(file)) if file else None
-            if self._backups is not None and (notice := self._backups.check()):
-                log.warning("%s", notice)
-                self.notice = notice
-            self._migrate()
-        except (SQLAlchemyError, sqlite3.Error, ModuleNotFoundError, OSError) as error:
-            reason = str(error).splitlines()[0]
-            raise StorageError(
-                f"cannot open the control plane's database: {reason}",
-                where=self._shown,
-                hint="check control.database in workbench.toml; PostgreSQL needs the extra 'postgres'",
-            ) from error
+        with contextlib.ExitStack() as on_error:
+            try:
+                self.engine = _engine(url)
+                on_error.callback(self.engine.dispose)
+                file = self.engine.url.database if self.engine.dialect.name == "sqlite" else None
+                self._backups = Backups(Path(file)) if file else None
+                self._leadership: Leadership = FileLeadership(Path(file)) if file else AdvisoryLeadership(self.engine)
+                on_error.callback(self._leadership.release)
+                self._prepare()
+            except (SQLAlchemyError, sqlite3.Error, ModuleNotFoundError, OSError) as error:
+                reason = str(error).splitlines()[0]
+                raise StorageError(
+                    f"cannot open the control plane's database: {reason}",
+                    where=self._shown,
+                    hint="check control.database in workbench.toml; PostgreSQL needs the extra 'postgres'",
+                ) from error
+            on_error.pop_all()
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
-        if self._backups is not None and not self._backups.copies():
+        # A change reads rows and then writes some, so only one may run at a time.
+        self._changing = threading.Lock()
+        if self._backups is not None and self.leads() and not self._backups.copies():
             self._backups.make()
 
     @contextmanager
     def session(self) -> Iterator[Session]:
-        """A session that commits at the end of the block, or rolls back if the block raises.
+        """A session to read; see :meth:`change` for the other use."""
+        with self._sessions() as session:
+            yield session
+            assert not (session.new or session.dirty or session.deleted), "changes need Database.change"
 
-        After a change of what users decided, a file is copied: see :class:`Backups`.
+    @contextmanager
+    def change(self) -> Iterator[Session]:
+        """A session that commits at the end of the block, or rolls back if the block raises; one at a time.
+
+        What the block reads is still true when it is committed: no other thread or process changes the database
+        meanwhile. After a change of what users decided, a file is copied: see :class:`Backups`.
+
+        Raises
+        ------
+        Unavailable
+            Another process leads.
         """
         changed: list[bool] = []
-        with self._sessions.begin() as session:
-            if self._backups is not None:
-                event.listen(session, "before_flush", lambda *_: changed.append(_is_decision(session)))
-            yield session
-        if self._backups is not None and any(changed):
-            self._backups.make()
+        with self._changing:
+            self.check_leads()
+            with self._sessions.begin() as session:
+                if self._backups is not None:
+                    event.listen(session, "before_flush", lambda *_: changed.append(_is_decision(session)))
+                yield session
+            if self._backups is not None and any(changed):
+                self._backups.make()
+
+    def leads(self) -> bool:
+        """Whether this process leads, which it does from when no other one does; False without an answer."""
+        try:
+            return self._leadership.holds()
+        except (SQLAlchemyError, OSError) as error:
+            log.warning("%s: cannot ask who leads: %s", self._shown, str(error).splitlines()[0])
+            return False
+
+    def check_leads(self) -> None:
+        """Raise `Unavailable` unless this process leads."""
+        if not self.leads():
+            raise Unavailable(
+                "this control plane stands by and changes nothing",
+                where=self._shown,
+                hint=f"{self.leader() or 'another one'} uses the same database: send the request to that one",
+            )
+
+    def leader(self) -> str:
+        """Which process leads, as text; empty when unknown."""
+        return self._leadership.leader()
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections, and let another process lead."""
+        self._leadership.release()
         self.engine.dispose()
 
-    def _migrate(self) -> None:
-        config = Config()
-        config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-        scripts = ScriptDirectory.from_config(config)
+    def _prepare(self) -> None:
+        if not self._leadership.holds():
+            self._wait_for_schema()
+            return
+        if self._backups is not None and (notice := self._backups.check()):
+            log.warning("%s", notice)
+            self.notice = notice
+        self._migrate()
+
+    def _wait_for_schema(self) -> None:
+        """Wait until the schema is the one of this version: the process that leads may be making it."""
+        deadline = time.monotonic() + _MIGRATION_SECONDS
+        head = ScriptDirectory.from_config(_config()).get_current_head()
+        while self._revision() != head:
+            if time.monotonic() > deadline:
+                raise StorageError(
+                    f"{self.leader() or 'another control plane'} uses this database with another schema",
+                    where=self._shown,
+                    hint="stop it, or install its version of the workbench here",
+                )
+            time.sleep(0.2)
+
+    def _revision(self) -> str | None:
         with self.engine.connect() as connection:
-            found = MigrationContext.configure(connection).get_current_revision()
+            return MigrationContext.configure(connection).get_current_revision()
+
+    def _migrate(self) -> None:
+        config = _config()
+        scripts = ScriptDirectory.from_config(config)
+        found = self._revision()
         if found == scripts.get_current_head():
             return
         if found is not None and found not in {script.revision for script in scripts.walk_revisions()}:
@@ -116,11 +188,17 @@ class Database:
             command.upgrade(config, "head")
 
 
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    return config
+
+
 def _is_decision(session: Session) -> bool:
-    """Whether a flush changes more than what is computed again from the prediction log."""
+    """Whether a flush changes more than what is computed again from the prediction log or read from MLflow."""
     if session.new or session.deleted:
         return True
-    computed = {"windows", "evaluated_ms"}
+    computed = {"windows", "evaluated_ms", "stored"}
     return any(
         attribute.history.has_changes()
         for row in session.dirty
@@ -130,7 +208,8 @@ def _is_decision(session: Session) -> bool:
 
 
 def _engine(url: str) -> Engine:
-    engine = create_engine(url)
+    # A connection may have ended with the server's last restart.
+    engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
     if engine.dialect.name == "sqlite":
 
         @event.listens_for(engine, "connect")

@@ -44,7 +44,7 @@ class ControlPlane:
         self.ingest = Ingest(workspace, store)
         self._index = self.ingest.index
         self.runs = RunService(workspace, self.ingest)
-        self.models = ModelService(workspace, store, self._index, self.runs, self.hub)
+        self.models = ModelService(workspace, self._database, store, self._index, self.runs, self.hub)
         self.endpoints = EndpointService(self._database, self.models, Supervisor(workspace), self.hub)
         self.notice = self._database.notice
         if (self._database.is_new or self.notice) and (names := self.endpoints.recover()):
@@ -61,13 +61,18 @@ class ControlPlane:
         self._revision = 0
         self._workers = [
             Worker("index events", self._publish_runs, 0.25),
-            Worker("endpoints", self.endpoints.step, 1.0),
-            Worker("ended endpoints", self._replace_ended, 0.25),
-            Worker("models", self.models.step, 3.0),
-            Worker("pipelines", self.pipelines.step, 0.5),
-            Worker("monitors", self.monitors.step, workspace.settings.monitoring.interval_seconds),
+            Worker("endpoints", self._leading(self.endpoints.step), 1.0),
+            Worker("ended endpoints", self._leading(self._replace_ended), 0.25),
+            Worker("models", self.models.step, 1.0),
+            Worker("pipelines", self._leading(self.pipelines.step), 0.5),
+            Worker("monitors", self._leading(self.monitors.step), workspace.settings.monitoring.interval_seconds),
         ]
-        self.models.on_alias(self._worker("endpoints").wake)
+        for name in ("endpoints", "models"):
+            self.models.on_alias(self._worker(name).wake)
+
+    def check_leads(self) -> None:
+        """Raise `Unavailable` if another control plane leads: see :class:`Database`."""
+        self._database.check_leads()
 
     def start(self) -> None:
         """Start delivery and the jobs."""
@@ -115,7 +120,8 @@ class ControlPlane:
         """Processes, delivery and counts."""
         own = ProcessIdentity.of()
         endpoints = self.endpoints.all()
-        problems = [self.notice, *(f"{job.name}: {job.problem}" for job in self._workers if job.problem)]
+        standby = "" if self._database.leads() else f"stands by: {self._database.leader() or 'another one'} leads"
+        problems = [self.notice, standby, *(f"{job.name}: {job.problem}" for job in self._workers if job.problem)]
         state = "; ".join(filter(None, problems)) or "running"
         processes = [ProcessStatus("control plane", own.pid if own else 0, self.url, state)]
         processes += [ProcessStatus(f"endpoint {e.name}", e.pid, e.url, e.state) for e in endpoints]
@@ -138,6 +144,13 @@ class ControlPlane:
         for topic, name in self._index.changed_since(self._revision):
             self.hub.publish(topic, name)
         self._revision = revision
+
+    def _leading(self, step: Callable[[], object]) -> Callable[[], None]:
+        def step_if_leading() -> None:
+            if self._database.leads():
+                step()
+
+        return step_if_leading
 
     def _replace_ended(self) -> None:
         if self.endpoints.wait_for_end(1.0):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Boolean, Index, Integer, String, Text
+from sqlalchemy import BigInteger, Boolean, Index, Integer, String
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from mlops_workbench.control.column_types import CleanJson, CleanText
 
 
 class Base(DeclarativeBase):
@@ -18,7 +20,7 @@ class EndpointRow(Base):
     __tablename__ = "endpoints"
 
     name: Mapped[str] = mapped_column(String(128), primary_key=True)
-    model: Mapped[str] = mapped_column(String(300))
+    model: Mapped[str] = mapped_column(CleanText)
     version: Mapped[int] = mapped_column(Integer)
     previous: Mapped[int] = mapped_column(Integer, default=0)
     port: Mapped[int] = mapped_column(Integer, default=0)
@@ -35,10 +37,42 @@ class ReleaseRow(Base):
     endpoint: Mapped[str] = mapped_column(String(128))
     version: Mapped[int] = mapped_column(Integer)
     replaced: Mapped[int] = mapped_column(Integer)
-    reason: Mapped[str] = mapped_column(String(300))
+    reason: Mapped[str] = mapped_column(CleanText)
     at_ms: Mapped[int] = mapped_column(BigInteger)
 
     __table_args__ = (Index("releases_by_endpoint", "endpoint", "id"),)
+
+
+class AliasRow(Base):
+    """The version that has an alias, which MLflow's alias follows (:class:`mlops_workbench.registry.aliases.Alias`).
+
+    ``model_created_ms`` tells a model from a later one of the same name.
+    """
+
+    __tablename__ = "aliases"
+
+    model: Mapped[str] = mapped_column(CleanText, primary_key=True)
+    alias: Mapped[str] = mapped_column(CleanText, primary_key=True)
+    version: Mapped[int] = mapped_column(Integer)
+    stored: Mapped[int] = mapped_column(Integer)
+    model_created_ms: Mapped[int] = mapped_column(BigInteger)
+
+
+class AliasChangeRow(Base):
+    """A change of an alias, with the gate that allowed it (:class:`mlops_workbench.core.models.AliasChange`)."""
+
+    __tablename__ = "alias_changes"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    model: Mapped[str] = mapped_column(CleanText)
+    alias: Mapped[str] = mapped_column(CleanText)
+    version: Mapped[int] = mapped_column(Integer)
+    replaced: Mapped[int] = mapped_column(Integer)
+    reason: Mapped[str] = mapped_column(CleanText)
+    gate: Mapped[dict[str, Any] | None] = mapped_column(CleanJson(none_as_null=True))
+    at_ms: Mapped[int] = mapped_column(BigInteger)
+
+    __table_args__ = (Index("alias_changes_by_model", "model", "id"),)
 
 
 class PipelineRunRow(Base):
@@ -52,8 +86,8 @@ class PipelineRunRow(Base):
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
     publish: Mapped[str] = mapped_column(String(16), default="pending", index=True)
-    published: Mapped[str] = mapped_column(String(300), default="")
-    message: Mapped[str] = mapped_column(Text, default="")
+    published: Mapped[str] = mapped_column(CleanText, default="")
+    message: Mapped[str] = mapped_column(CleanText, default="")
 
 
 class MonitorRow(Base):
@@ -62,8 +96,8 @@ class MonitorRow(Base):
     __tablename__ = "monitors"
 
     endpoint: Mapped[str] = mapped_column(String(128), primary_key=True)
-    spec: Mapped[dict[str, Any]] = mapped_column(JSON)
-    windows: Mapped[list[dict[str, Any]]] = mapped_column(JSON, default=list)
+    spec: Mapped[dict[str, Any]] = mapped_column(CleanJson)
+    windows: Mapped[list[dict[str, Any]]] = mapped_column(CleanJson, default=list)
     evaluated_ms: Mapped[int] = mapped_column(BigInteger, default=0)
 
 
@@ -79,7 +113,7 @@ class AlertRow(Base):
     endpoint: Mapped[str] = mapped_column(String(128), index=True)
     kind: Mapped[str] = mapped_column(String(32))
     window: Mapped[str] = mapped_column(String(64))
-    message: Mapped[str] = mapped_column(Text)
+    message: Mapped[str] = mapped_column(CleanText)
     at_ms: Mapped[int] = mapped_column(BigInteger)
     version: Mapped[int] = mapped_column(Integer)
     pipeline_run: Mapped[str] = mapped_column(String(32), default="")

@@ -78,6 +78,31 @@ class ModelVersion:
 
 
 @dataclass(frozen=True)
+class AliasChange:
+    """A change of an alias of a model.
+
+    Attributes
+    ----------
+    version, replaced : int
+        The version that has the alias since, and the one that had it before; 0 for none.
+    reason : str
+        Who moved it, such as ``promoted`` or ``set in MLflow``.
+    gate : GateResult or None
+        The gate that allowed it.
+    at_ms : int
+        When, in milliseconds since the epoch.
+    """
+
+    model: str
+    alias: str
+    version: int
+    replaced: int
+    reason: str
+    gate: GateResult | None
+    at_ms: int
+
+
+@dataclass(frozen=True)
 class RegisteredModel:
     """A registered model: newest version, aliases with their versions, last change in milliseconds since the epoch."""
 

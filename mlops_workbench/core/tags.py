@@ -32,8 +32,6 @@ INPUTS = "mlops.inputs"
 OUTPUTS = "mlops.outputs"
 #: Result of the gate of a model version.
 GATE = "mlops.gate"
-#: Unfinished move of an alias.
-PENDING_MOVE = "mlops.pending_move"
 #: ``measured`` or ``estimated``.
 ENERGY = "mlops.energy"
 CURRENCY = "mlops.currency"

@@ -1,24 +1,19 @@
-"""The registry: registers models of runs, and promotes and exports their versions."""
+"""The registry: registers models of runs, evaluates gates for their versions and exports them."""
 
 from __future__ import annotations
 
 import hashlib
-import json
-import logging
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-import msgspec
-
-from mlops_workbench.core.errors import Conflict, InvalidInput, NotFound, Unavailable, did_you_mean
+from mlops_workbench.core.errors import InvalidInput, NotFound, Unavailable, did_you_mean
 from mlops_workbench.core.files import file_lock
 from mlops_workbench.core.ids import check_name, now_ms
 from mlops_workbench.core.models import GateResult, ModelVersion, RegisteredModel
 from mlops_workbench.core.runs import Run
-from mlops_workbench.core.tags import PENDING_MOVE
 from mlops_workbench.core.workspace import Workspace
+from mlops_workbench.registry.aliases import CHAMPION
 from mlops_workbench.registry.export import export_version, newest_export
 from mlops_workbench.registry.gates import MetricValues, evaluate
 from mlops_workbench.registry.version_tags import MODEL_UID, gate_tag, metrics_tag, tags_of, version_of
@@ -26,13 +21,10 @@ from mlops_workbench.tracking import ReadIndex, TrackingStore
 from mlops_workbench.tracking.mapping.models import model_uid
 from mlops_workbench.tracking.mlflow.registry import StoredModel, StoredVersion
 
-log = logging.getLogger("mlops_workbench.registry")
-
-CHAMPION = "champion"
-PREVIOUS = "previous"
-
 _LARGEST_VERSION = 2**31 - 1
-_ALIAS = re.compile(r"[A-Za-z][\w-]{0,200}\Z")
+
+#: Calls a function that reads models from MLflow, and returns them with the aliases that hold.
+ReadModels = Callable[[Callable[[], list[StoredModel]]], list[StoredModel]]
 
 
 class Registry:
@@ -46,17 +38,38 @@ class Registry:
         Its runs and their models.
     workspace : Workspace
         Has the folder to which versions are exported.
+    read : callable, optional
+        Puts the aliases that hold in place of MLflow's; by default MLflow's hold.
     """
 
-    def __init__(self, store: TrackingStore, index: ReadIndex, workspace: Workspace) -> None:
+    def __init__(
+        self, store: TrackingStore, index: ReadIndex, workspace: Workspace, read: ReadModels = lambda fetch: fetch()
+    ) -> None:
         self.store = store.registry
+        self._read = read
         self.tracking = store
         self.index = index
         self.workspace = workspace
 
     def models(self) -> list[RegisteredModel]:
         """All registered models by name."""
-        return [RegisteredModel(m.name, m.latest, m.aliases, m.updated_ms) for m in self.store.models()]
+        found = self._read(self.store.models)
+        return [RegisteredModel(m.name, m.latest, m.aliases, m.updated_ms) for m in found]
+
+    def model(self, name: str) -> StoredModel:
+        """A registered model.
+
+        Raises
+        ------
+        NotFound
+            There is no such model; the hint names the nearest.
+        """
+        try:
+            return self._read(lambda: [self.store.model(name)])[0]
+        except (NotFound, InvalidInput) as error:
+            known = [model.name for model in self.store.models()]
+            hint = did_you_mean(name, known) if known else "register one: mlops register RUN --as NAME"
+            raise NotFound(f"no registered model '{name}'", hint=hint) from error
 
     def versions(self, name: str) -> list[ModelVersion]:
         """Versions of a model, newest first.
@@ -66,7 +79,7 @@ class Registry:
         NotFound
             There is no such model; the hint names the nearest.
         """
-        aliases = self._model(name).aliases
+        aliases = self.model(name).aliases
         return [self._shown(stored, aliases) for stored in self.store.versions(name)]
 
     def version(self, name: str, version: int) -> ModelVersion:
@@ -77,7 +90,7 @@ class Registry:
         NotFound
             There is no such model or version.
         """
-        model = self._model(name)
+        model = self.model(name)
         return self._shown(self._stored(model, version), model.aliases)
 
     def resolve(self, ref: str) -> tuple[str, int]:
@@ -95,7 +108,7 @@ class Registry:
         text = ref.removeprefix("models:/")
         if "@" in text:
             name, _, alias = text.partition("@")
-            model = self._model(name)
+            model = self.model(name)
             if alias not in model.aliases:
                 raise NotFound(f"model '{name}' has no alias '{alias}'", hint=did_you_mean(alias, model.aliases))
             return name, model.aliases[alias]
@@ -103,9 +116,9 @@ class Registry:
             name, _, number = text.partition("/")
             if not number.isascii() or not number.isdecimal() or len(number) > 10:
                 raise InvalidInput(f"'{ref}' is not a version", hint="use name@alias, name/3 or name")
-            model = self._model(name)
+            model = self.model(name)
             return name, self._stored(model, int(number)).version
-        model = self._model(text)
+        model = self.model(text)
         version = model.aliases.get(CHAMPION) or model.latest
         if not version:
             raise NotFound(f"model '{text}' has no versions", hint="register one: mlops register RUN --as " + text)
@@ -144,7 +157,7 @@ class Registry:
             self.store.ensure_model(name)
             for stored in self.store.versions(name):
                 if stored.tags.get(MODEL_UID) == key:
-                    return self._shown(stored, self._model(name).aliases)
+                    return self._shown(stored, self.model(name).aliases)
             made = self.store.create_version(name, logged.model_id, run.run_id, tags_of(run, logged))
         return self._shown(made, {})
 
@@ -156,7 +169,7 @@ class Registry:
         *,
         baseline: MetricValues | None = None,
         metrics: MetricValues | None = None,
-    ) -> GateResult:
+    ) -> tuple[GateResult, int]:
         """Evaluate a gate for a version and store the result with it.
 
         Parameters
@@ -171,6 +184,13 @@ class Registry:
             Metrics of the candidate that another run measured; they are stored with the version, and precede those of
             the run that logged the model.
 
+        Returns
+        -------
+        result : GateResult
+            Each condition, and whether it holds.
+        champion : int
+            The version that was the champion, 0 for none.
+
         Raises
         ------
         NotFound
@@ -178,62 +198,17 @@ class Registry:
         InvalidInput
             A condition is not valid.
         """
-        model = self._model(name)
+        model = self.model(name)
         candidate = self._shown(self._stored(model, version), model.aliases)
         champion: Mapping[str, float | None] | None = None
-        holder = model.aliases.get(CHAMPION)
+        holder = model.aliases.get(CHAMPION, 0)
         # A champion cannot be better than itself.
         if holder and holder != version:
             champion = self._shown(self._stored(model, holder), model.aliases).metrics
         measured = {**candidate.metrics, **(metrics or {})}
         result = evaluate(conditions, measured, champion=champion, baseline=baseline, at_ms=now_ms())
         self.store.set_version_tags(name, version, {**gate_tag(result), **(metrics_tag(measured) if metrics else {})})
-        return result
-
-    def promote(self, name: str, version: int, alias: str = CHAMPION) -> ModelVersion:
-        """Set `alias` to a version; the version that had it becomes ``previous``.
-
-        The alias always has the old version or the new one, and the next promotion finishes an interrupted one.
-
-        Raises
-        ------
-        NotFound
-            There is no such version.
-        InvalidInput
-            The alias is not valid.
-        """
-        check_alias(alias)
-        with self._lock():
-            model = self._settled(name)
-            self._stored(model, version)
-            current = model.aliases.get(alias, 0)
-            if current != version:
-                self._move(name, {alias: version, _previous(alias): current})
-        return self.version(name, version)
-
-    def rollback(self, name: str, alias: str = CHAMPION) -> ModelVersion:
-        """Set `alias` to the previous version, and ``previous`` to the one that had it.
-
-        Raises
-        ------
-        NotFound
-            There is no such model or alias.
-        Conflict
-            There is no previous version.
-        """
-        with self._lock():
-            model = self._settled(name)
-            if alias not in model.aliases:
-                raise NotFound(f"model '{name}' has no alias '{alias}'", hint=did_you_mean(alias, model.aliases))
-            current, before = model.aliases[alias], model.aliases.get(_previous(alias), 0)
-            if not before or before == current:
-                raise Conflict(
-                    f"model '{name}' has no version before {current} to go back to",
-                    hint=f"promote one: mlops promote {name}/VERSION --alias {alias}",
-                )
-            self._stored(model, before)
-            self._move(name, {alias: before, _previous(alias): current})
-        return self.version(name, before)
+        return result, holder
 
     def export(self, name: str, version: int) -> Path:
         """Copy a version to the workspace, unless it has a valid copy, and return its folder.
@@ -267,18 +242,10 @@ class Registry:
         NotFound
             There is no such version.
         """
-        stored = self._stored(self._model(name), version)
+        stored = self._stored(self.model(name), version)
         # The number alone is used again after a model was deleted.
         made = f"{stored.model_id}|{stored.run_id}|{stored.created_ms}"
         return self.workspace.models / name / f"{version}-{hashlib.sha256(made.encode()).hexdigest()[:12]}"
-
-    def _model(self, name: str) -> StoredModel:
-        try:
-            return self.store.model(name)
-        except (NotFound, InvalidInput) as error:
-            known = [model.name for model in self.store.models()]
-            hint = did_you_mean(name, known) if known else "register one: mlops register RUN --as NAME"
-            raise NotFound(f"no registered model '{name}'", hint=hint) from error
 
     def _stored(self, model: StoredModel, version: int) -> StoredVersion:
         missing = NotFound(
@@ -302,57 +269,7 @@ class Registry:
                 run = None
         return version_of(stored, aliases, run)
 
-    def _move(self, name: str, aliases: Mapping[str, int]) -> None:
-        """Move aliases together; a tag with the intent is written first and deleted last."""
-        self.store.set_model_tag(name, PENDING_MOVE, json.dumps(dict(aliases)))
-        self._finish_move(name, aliases)
-
-    def _finish_move(self, name: str, aliases: Mapping[str, int]) -> None:
-        for alias, version in aliases.items():
-            if version:
-                self.store.set_alias(name, alias, version)
-        self.store.delete_model_tag(name, PENDING_MOVE)
-
-    def _settled(self, name: str) -> StoredModel:
-        model = self._model(name)
-        pending = model.tags.get(PENDING_MOVE)
-        if not pending:
-            return model
-        moves = {}
-        for alias, version in _moves(pending).items():
-            try:
-                moves[alias] = self._stored(model, version).version
-            except NotFound as error:
-                log.warning("an interrupted promotion cannot set '%s': %s", alias, error)
-        self._finish_move(name, moves)
-        return self._model(name)
-
     @contextmanager
     def _lock(self) -> Iterator[None]:
         with file_lock(self.workspace.run / "registry.lock"):
             yield
-
-
-def _moves(pending: str) -> dict[str, int]:
-    """Aliases and versions of an interrupted promotion; none when its tag was edited."""
-    try:
-        return {
-            alias: version for alias, version in msgspec.json.decode(pending, type=dict[str, int]).items() if version
-        }
-    except (msgspec.DecodeError, RecursionError) as error:
-        log.warning("the note of an interrupted promotion is dropped: %s", error)
-        return {}
-
-
-def _previous(alias: str) -> str:
-    return PREVIOUS if alias == CHAMPION else f"{alias}-{PREVIOUS}"
-
-
-def check_alias(alias: str) -> None:
-    """Raise `InvalidInput` unless a version can have this alias."""
-    if not _ALIAS.match(alias) or alias == "latest" or re.fullmatch(r"[vV]\d+", alias):
-        raise InvalidInput(
-            f"'{alias}' cannot be an alias",
-            where="alias",
-            hint="use letters, digits, '_' and '-', for example champion",
-        )

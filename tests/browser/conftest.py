@@ -161,7 +161,7 @@ def browser() -> Iterator[Browser]:
     path = shutil.which("chromium") or shutil.which("chromium-browser")
     if path is None:
         # A skip would let a machine without a browser pass what it never ran.
-        pytest.fail("no chromium here: run .ci/browser, or apt-get install chromium")
+        pytest.fail("no chromium here: run make test-browser, or apt-get install chromium")
     with sync_playwright() as playwright:
         instance = playwright.chromium.launch(executable_path=path, args=FLAGS)
         yield instance

@@ -1,10 +1,12 @@
-"""A real control plane in a process of its own."""
+"""A real control plane in a process of its own, and the databases that it can use."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
+from postgresql import Cluster, cluster
 
 from mlops_workbench.client.client import Client
 from mlops_workbench.client.launch import read_address
@@ -24,6 +26,28 @@ def stop(workspace: Workspace) -> None:
     address = read_address(workspace)
     if address is not None:
         address.process.stop(grace=20)
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Cluster]:
+    """A PostgreSQL server."""
+    with cluster() as made:
+        if made is None:
+            pytest.skip("Debian's package postgresql is not installed")
+        yield made
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """URL of a new database, which the control planes of the test use."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path / 'control.db'}"
+    else:
+        # Started for the tests that need it.
+        pytest.importorskip("psycopg")
+        url = request.getfixturevalue("postgresql").new_database()
+    monkeypatch.setenv("MLOPS_CONTROL_DATABASE", url)
+    return url
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ def test_migrations_create_the_tables(tmp_path: Path) -> None:
 def test_opening_a_database_again_keeps_its_rows(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'control.db'}"
     first = Database(url)
-    with first.session() as session:
+    with first.change() as session:
         session.add(EndpointRow(name="e", model="m@champion", version=1))
     first.close()
     second = Database(url)
@@ -67,7 +67,7 @@ def _operations() -> Operations:
 
 def test_a_block_that_raises_changes_nothing(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{tmp_path / 'control.db'}")
-    with pytest.raises(RuntimeError), database.session() as session:
+    with pytest.raises(RuntimeError), database.change() as session:
         session.add(EndpointRow(name="e", model="m@champion", version=1))
         raise RuntimeError
     with database.session() as session:
@@ -86,7 +86,7 @@ def test_a_database_error_does_not_contain_the_password(url: str) -> None:
 LATER = """
 import sqlalchemy as sa
 from alembic import op
-revision, down_revision, branch_labels, depends_on = "0002", "0001", None, None
+revision, down_revision, branch_labels, depends_on = "9998", "0002", None, None
 def upgrade():
     op.create_table("later", sa.Column("id", sa.Integer(), primary_key=True))
 """
@@ -95,14 +95,14 @@ def upgrade():
 def test_a_copy_is_kept_before_a_migration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "control.db"
     first = Database(f"sqlite:///{file}")
-    with first.session() as session:
+    with first.change() as session:
         session.add(EndpointRow(name="e", model="m@champion", version=1))
     first.close()
     later = shutil.copytree(MIGRATIONS, tmp_path / "migrations")
-    (later / "versions" / "0002_later.py").write_text(LATER)
+    (later / "versions" / "9998_later.py").write_text(LATER)
     monkeypatch.setattr(database_module, "MIGRATIONS", later)
     Database(f"sqlite:///{file}").close()
-    assert [_tables(path) for path in (file, tmp_path / "control-0001.db")] == [(["e"], True), (["e"], False)]
+    assert [_tables(path) for path in (file, tmp_path / "control-0002.db")] == [(["e"], True), (["e"], False)]
 
 
 def test_a_database_of_a_newer_version_is_refused_and_stays_as_it_is(tmp_path: Path) -> None:

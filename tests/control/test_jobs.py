@@ -19,6 +19,8 @@ from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.pipelines.runs.events import RunEnded, StageEnded, StageStarted, append_event
 from mlops_workbench.pipelines.runs.folder import PublishTarget, RunFolder, RunRequest, StageRequest, write_struct
 
+pytestmark = pytest.mark.usefixtures("database_url")
+
 
 @pytest.fixture
 def plane(stored_workspace: Workspace) -> Iterator[ControlPlane]:
@@ -31,7 +33,7 @@ def plane(stored_workspace: Workspace) -> Iterator[ControlPlane]:
 
 def watched(plane: ControlPlane, name: str, model: str, *, wanted: bool) -> None:
     spec = MonitorSpec(name)
-    with plane._database.session() as session:
+    with plane._database.change() as session:
         session.add(EndpointRow(name=name, model=model, version=1, wanted=wanted))
         session.add(
             MonitorRow(
@@ -47,7 +49,7 @@ def test_a_removed_or_failing_endpoint_does_not_stop_other_monitors(plane: Contr
     watched(plane, "a-removed", "sizes@champion", wanted=False)
     watched(plane, "b-broken", "sizes@champion", wanted=True)
     watched(plane, "c-fine", "sizes@champion", wanted=True)
-    with plane._database.session() as session:
+    with plane._database.change() as session:
         row = session.get(MonitorRow, "b-broken")
         assert row is not None
         row.spec = {**row.spec, "metric": "none"}
@@ -62,7 +64,7 @@ def test_a_removed_or_failing_endpoint_does_not_stop_other_monitors(plane: Contr
 def test_an_alert_that_was_resolved_during_the_cooldown_starts_nothing(plane: ControlPlane) -> None:
     watched(plane, "sizes", "sizes@champion", wanted=True)
     alert = {"endpoint": "sizes", "kind": "quality", "window": "2024-05", "message": "worse", "version": 1}
-    with plane._database.session() as session:
+    with plane._database.change() as session:
         session.add(AlertRow(id="1" * 32, at_ms=now_ms(), pipeline_run="f" * 32, trigger="done", **alert))
         session.add(
             AlertRow(id="2" * 32, at_ms=now_ms(), pipeline_run="", resolved_ms=now_ms(), trigger="pending", **alert)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow_server import free_port, mlflow_server
 from sklearn.dummy import DummyRegressor
 from sklearn.linear_model import LinearRegression
 
@@ -65,6 +68,7 @@ def kill(workspace: Workspace) -> None:
     os.kill(address.pid, signal.SIGKILL)
 
 
+@pytest.mark.usefixtures("database_url")
 def test_deploy_switch_and_rollback_with_a_control_plane_that_dies(
     running: Client, workspace: Workspace, recorded: Callable[..., str]
 ) -> None:
@@ -209,6 +213,53 @@ def test_without_the_tracking_server_runs_are_shown_and_nothing_is_lost(
         assert client.run(uid).run.run_id
 
 
+def test_an_endpoint_goes_back_while_the_tracking_server_is_away(
+    workspace: Workspace,
+    mlflow_database: Path,
+    tmp_path: Path,
+    recorded: Callable[..., str],
+    stopped: Callable[[Workspace], None],
+) -> None:
+    port = free_port()
+    uri = f"http://127.0.0.1:{port}"
+    (workspace.root / "workbench.toml").write_text(f"[tracking]\nuri = '{uri}'\n")
+    shutil.copyfile(mlflow_database, tmp_path / "server.db")
+    stopped(workspace)
+    recorded("mean", DummyRegressor())
+    recorded("line", LinearRegression())
+    with Client.connect(Workspace.open(workspace.root)) as client:
+        with mlflow_server(tmp_path, port):
+            wait_until(lambda: not client.status().ingest.backlog_bytes)
+            client.register("sizes", RegisterRequest("mean", alias="champion"))
+            client.deploy("sizes", DeployRequest("sizes@champion"), timeout=120)
+            client.register("sizes", RegisterRequest("line", alias="champion"))
+            client.wait_endpoint("sizes", 2)
+            assert aliases(uri) == {"champion": 2, "previous": 1}
+        endpoint = client.rollback("sizes", timeout=120)
+        assert endpoint.version == 1
+        assert request_predictions(endpoint, X.head(3)).to_numpy() == pytest.approx(np.full(3, Y.mean()))
+        problems = client.status().processes[0].state
+        assert "Connection refused" in problems
+        assert all(problem.count("127.0.0.1") <= 1 for problem in problems.split("; ")), problems
+        with mlflow_server(tmp_path, port):
+            wait_until(lambda: aliases(uri) == {"champion": 1, "previous": 2})
+        assert [change.reason for change in client.alias_changes("sizes")] == ["rolled back", "promoted", "promoted"]
+
+
+def aliases(uri: str) -> dict[str, int]:
+    try:
+        return {k: int(v) for k, v in MlflowClient(uri, uri).get_registered_model("sizes").aliases.items()}
+    except MlflowException:
+        return {}
+
+
+def wait_until(look: Callable[[], bool], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not look():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
 def stop_and_use(workspace: Workspace, uri: str) -> None:
     address = read_address(workspace)
     assert address is not None
@@ -249,6 +300,7 @@ def pipeline(workspace: Workspace) -> None:
     (folder / "retrain.yaml").write_text(dedent(spec))
 
 
+@pytest.mark.usefixtures("database_url")
 def test_an_alert_retrains_and_the_endpoint_switches(
     running: Client, workspace: Workspace, recorded: Callable[..., str]
 ) -> None:

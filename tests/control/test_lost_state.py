@@ -62,7 +62,7 @@ def test_a_damaged_database_is_restored_with_the_last_change(tmp_path: Path, har
     file = tmp_path / "control.db"
     first = Database(f"sqlite:///{file}")
     for number in range(KEPT + 2):
-        with first.session() as session:
+        with first.change() as session:
             session.add(EndpointRow(name=f"e{number}", model="m@champion", version=1))
     first.close()
     fold(file)
@@ -83,7 +83,7 @@ def test_a_damaged_copy_is_passed_over_and_without_one_the_database_begins_again
     file = tmp_path / "control.db"
     first = Database(f"sqlite:///{file}")
     for name in ("a", "b"):
-        with first.session() as session:
+        with first.change() as session:
             session.add(EndpointRow(name=name, model="m@champion", version=1))
     first.close()
     copies = sorted((tmp_path / "backups").iterdir())
@@ -105,7 +105,7 @@ def test_a_damaged_database_is_not_copied_over_good_copies(tmp_path: Path) -> No
     file = tmp_path / "control.db"
     database = Database(f"sqlite:///{file}")
     for number in range(3):
-        with database.session() as session:
+        with database.change() as session:
             session.add(EndpointRow(name=f"e{number}", model="m@champion", version=1))
     database.close()
     fold(file)
@@ -120,15 +120,15 @@ def test_a_damaged_database_is_not_copied_over_good_copies(tmp_path: Path) -> No
 
 def test_what_is_computed_again_makes_no_copy(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{tmp_path / 'control.db'}")
-    with database.session() as session:
+    with database.change() as session:
         session.add(MonitorRow(endpoint="e", spec={"window": "day"}, windows=[], evaluated_ms=0))
     copies = sorted((tmp_path / "backups").iterdir())
-    with database.session() as session:
+    with database.change() as session:
         row = session.get(MonitorRow, "e")
         assert row is not None
         row.windows, row.evaluated_ms = [{"label": "x"}], 7
     assert sorted((tmp_path / "backups").iterdir()) == copies
-    with database.session() as session:
+    with database.change() as session:
         row = session.get(MonitorRow, "e")
         assert row is not None
         row.spec = {"window": "hour"}

@@ -1,4 +1,4 @@
-"""Versions, promotion and export on a real MLflow store."""
+"""Versions, gates and export on a real MLflow store."""
 
 from __future__ import annotations
 
@@ -15,13 +15,12 @@ from mlflow import MlflowClient
 from recorder import Recorder
 from sklearn.tree import DecisionTreeRegressor
 
-from mlops_workbench.core.errors import Conflict, InvalidInput, NotFound, StorageError, Unavailable
+from mlops_workbench.core.errors import InvalidInput, NotFound, StorageError, Unavailable
 from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.manifest import read_manifest
 from mlops_workbench.core.models import GateResult
 from mlops_workbench.core.records import Metrics, Params
 from mlops_workbench.core.runs import Run
-from mlops_workbench.core.tags import PENDING_MOVE
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.registry import Registry
 from mlops_workbench.tracking import Ingest, ReadIndex
@@ -56,7 +55,7 @@ def house(stored_workspace: Workspace) -> Iterator[House]:
 def test_a_run_becomes_a_version_that_plain_mlflow_serves(house: House) -> None:
     run = house.run("tree", 1.5, depth=3)
     made = house.registry.register(run, "flight-delays")
-    house.registry.promote("flight-delays", made.version)
+    house.registry.store.set_alias("flight-delays", "champion", made.version)
     version = house.registry.version("flight-delays", 1)
     assert (version.version, version.run_uid, version.run_id, version.aliases) == (1, run.uid, run.run_id, ["champion"])
     assert (version.metrics, version.params) == ({"mae": 1.5}, {"depth": "3"})
@@ -120,7 +119,7 @@ def test_references_resolve_or_name_the_nearest(house: House) -> None:
         house.registry.register(some, "flights")
     resolve = house.registry.resolve
     assert resolve("flights") == ("flights", 2)
-    house.registry.promote("flights", 1)
+    house.registry.store.set_alias("flights", "champion", 1)
     assert resolve("flights") == resolve("flights@champion") == resolve("flights/1") == ("flights", 1)
     assert resolve("models:/flights/2") == ("flights", 2)
     for ref, told in {
@@ -142,13 +141,15 @@ def test_a_gate_is_kept_with_the_version(house: House) -> None:
     for run in (first, second):
         house.registry.register(run, "m")
     conditions = ["mae < 0.9 * baseline.mae", "mae <= champion.mae"]
-    result = house.registry.evaluate_gate("m", 1, conditions, baseline={"mae": 3.0})
+    result, champion = house.registry.evaluate_gate("m", 1, conditions, baseline={"mae": 3.0})
+    assert champion == 0
     assert result.passed
     assert [check.detail for check in result.checks] == ["2 < 2.7", "no champion yet"]
-    house.registry.promote("m", 1)
+    house.registry.store.set_alias("m", "champion", 1)
     assert house.registry.version("m", 1).gate == result
-    assert house.registry.evaluate_gate("m", 2, ["mae <= champion.mae"]).passed
-    measured = house.registry.evaluate_gate(
+    better, champion = house.registry.evaluate_gate("m", 2, ["mae <= champion.mae"])
+    assert (better.passed, champion) == (True, 1)
+    measured, _ = house.registry.evaluate_gate(
         "m", 2, ["rmse > 7", "mae < champion.mae"], metrics={"mae": 5.0, "rmse": 8.0}
     )
     assert [check.passed for check in measured.checks] == [True, False]
@@ -157,85 +158,6 @@ def test_a_gate_is_kept_with_the_version(house: House) -> None:
     assert isinstance(version.gate, GateResult)
     with pytest.raises(InvalidInput):
         house.registry.evaluate_gate("m", 1, ["open('x')"])
-
-
-def test_promotion_and_rollback_move_champion_and_previous(house: House) -> None:
-    registry = house.registry
-    for number in range(3):
-        registry.register(house.run(f"r{number}", 3.0 - number), "m")
-    with pytest.raises(Conflict, match="no version before"):
-        registry.promote("m", 1)
-        registry.rollback("m")
-    registry.promote("m", 2)
-    assert registry.models()[0].aliases == {"champion": 2, "previous": 1}
-    registry.promote("m", 2)
-    assert registry.models()[0].aliases == {"champion": 2, "previous": 1}
-    registry.promote("m", 3)
-    assert registry.rollback("m").version == 2
-    assert registry.models()[0].aliases == {"champion": 2, "previous": 3}
-    assert registry.rollback("m").aliases == ["champion"]
-    assert registry.models()[0].aliases == {"champion": 3, "previous": 2}
-    registry.promote("m", 1, "challenger")
-    assert registry.models()[0].aliases == {"champion": 3, "previous": 2, "challenger": 1}
-    with pytest.raises(NotFound):
-        registry.promote("m", 9)
-    with pytest.raises(InvalidInput):
-        registry.promote("m", 1, "v1")
-
-
-class _Stopped(BaseException):
-    """The process is gone."""
-
-
-@pytest.mark.parametrize(
-    ("call", "times"), [("set_model_tag", 1), ("set_alias", 1), ("set_alias", 2), ("delete_model_tag", 1)]
-)
-@pytest.mark.parametrize("done", [False, True], ids=["before", "after"])
-def test_a_promotion_cut_short_leaves_a_champion_and_is_finished_by_the_next(
-    call: str, times: int, done: bool, house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    registry = house.registry
-    for number in range(3):
-        registry.register(house.run(f"r{number}", 3.0 - number), "m")
-    registry.promote("m", 1)
-    registry.promote("m", 2)
-    original, calls = getattr(RegistryStore, call), []
-
-    def stop(self: RegistryStore, *args: object) -> None:
-        calls.append(args)
-        if len(calls) < times or done:
-            original(self, *args)
-        if len(calls) >= times:
-            raise _Stopped
-
-    with monkeypatch.context() as patch, pytest.raises(_Stopped):
-        patch.setattr(RegistryStore, call, stop)
-        registry.promote("m", 3)
-    assert registry.resolve("m@champion")[1] in (2, 3)
-    # Whoever comes next goes on from either the old state or the new one.
-    began = registry.store.model("m").tags or registry.resolve("m@champion")[1] == 3
-    back = registry.rollback("m")
-    assert back.version == (2 if began else 1)
-    assert registry.models()[0].aliases == {"champion": back.version, "previous": 3 if began else 2}
-    registry.promote("m", 3)
-    assert registry.models()[0].aliases["champion"] == 3
-    assert registry.store.model("m").tags == {}
-
-
-@pytest.mark.parametrize(
-    "note", ['{"champion": 9, "previous": 1}', '{"champion": 0}', "{broken", "[1]", '{"champion": "x"}', "[" * 5000]
-)
-def test_an_interrupted_promotion_that_cannot_be_finished_blocks_no_other(house: House, note: str) -> None:
-    registry = house.registry
-    for name in ("a", "b"):
-        registry.register(house.run(name, 1.0, depth=2 if name == "a" else 3), "m")
-    registry.promote("m", 1)
-    registry.store.set_model_tag("m", PENDING_MOVE, note)
-    registry.promote("m", 2)
-    assert registry.models()[0].aliases == {"champion": 2, "previous": 1}
-    assert registry.store.model("m").tags == {}
-    registry.store.set_model_tag("m", PENDING_MOVE, note)
-    assert registry.rollback("m").version == 1
 
 
 def test_an_export_is_complete_verified_and_repaired(house: House) -> None:

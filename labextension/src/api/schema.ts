@@ -252,6 +252,26 @@ export interface paths {
     patch?: never;
     trace?: never;
   };
+  '/api/models/{name}/alias-changes': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    /**
+     * List Alias Changes
+     * @description Changes of the aliases of a model, newest first.
+     */
+    get: operations['list_alias_changes'];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
   '/api/models/{name}/rollback': {
     parameters: {
       query?: never;
@@ -679,6 +699,36 @@ export interface components {
       version: number;
       /** Window */
       window: string;
+    };
+    /**
+     * AliasChange
+     * @description A change of an alias of a model.
+     *
+     *     Attributes
+     *     ----------
+     *     version, replaced : int
+     *         The version that has the alias since, and the one that had it before; 0 for none.
+     *     reason : str
+     *         Who moved it, such as ``promoted`` or ``set in MLflow``.
+     *     gate : GateResult or None
+     *         The gate that allowed it.
+     *     at_ms : int
+     *         When, in milliseconds since the epoch.
+     */
+    AliasChange: {
+      /** Alias */
+      alias: string;
+      /** At Ms */
+      at_ms: number;
+      gate: components['schemas']['GateResult'] | null;
+      /** Model */
+      model: string;
+      /** Reason */
+      reason: string;
+      /** Replaced */
+      replaced: number;
+      /** Version */
+      version: number;
     };
     /**
      * DatasetVersion
@@ -2158,6 +2208,37 @@ export interface operations {
         };
         content: {
           'application/json': components['schemas']['RegisteredModel'][];
+        };
+      };
+      /** @description What was wrong, where, and how to fix it */
+      '4XX': {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
+  list_alias_changes: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path: {
+        name: string;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['AliasChange'][];
         };
       };
       /** @description What was wrong, where, and how to fix it */

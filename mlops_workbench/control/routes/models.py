@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from mlops_workbench.client.bodies import LocalModel, PromoteRequest, RegisterRequest
 from mlops_workbench.control.routes.plane import Plane
-from mlops_workbench.core.models import ModelVersion, RegisteredModel
+from mlops_workbench.core.models import AliasChange, ModelVersion, RegisteredModel
 
 router = APIRouter(tags=["models"])
 
@@ -45,6 +45,12 @@ def promote(plane: Plane, name: str, version: int, request: PromoteRequest) -> M
 def rollback_model(plane: Plane, name: str) -> ModelVersion:
     """Make the previous champion the champion again."""
     return plane.models.rollback(name)
+
+
+@router.get("/models/{name}/alias-changes")
+def list_alias_changes(plane: Plane, name: str) -> list[AliasChange]:
+    """Changes of the aliases of a model, newest first."""
+    return plane.models.changes(name)
 
 
 @router.get("/local-models/{reference:path}")

@@ -1,4 +1,4 @@
-"""The parameter through which routes access the services."""
+"""What routes depend on: the services, and for changes that this control plane leads."""
 
 from __future__ import annotations
 
@@ -15,3 +15,9 @@ def _plane(request: Request) -> ControlPlane:
 
 
 Plane = Annotated[ControlPlane, Depends(_plane)]
+
+
+def changes_if_leading(request: Request, plane: Plane) -> None:
+    """Refuse a change while this control plane stands by, before any part of it is made."""
+    if request.method not in ("GET", "HEAD"):
+        plane.check_leads()

@@ -5,12 +5,9 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
 
 from mlops_workbench.client.bodies import DeployRequest
 from mlops_workbench.control.database import Database
@@ -43,8 +40,6 @@ class EndpointService:
         self._compared: dict[str, float] = {}
         self._stopped = False
         self._starting = threading.Lock()
-        # A change reads a row and then writes it, so only one may run at a time.
-        self._changing = threading.Lock()
 
     def all(self) -> list[Endpoint]:
         """State of every endpoint that is not removed."""
@@ -61,7 +56,7 @@ class EndpointService:
 
     def recover(self) -> list[str]:
         """Take over the endpoints that have folders and no row, after the database was lost; gives their names."""
-        with self._change() as session:
+        with self._database.change() as session:
             known = set(session.scalars(select(EndpointRow.name)))
             lost = [spec for spec in self._supervisor.wanted() if spec.name not in known]
             session.add_all(EndpointRow(**dataclasses.asdict(spec)) for spec in lost)
@@ -73,7 +68,7 @@ class EndpointService:
         reference = request.model.removeprefix("models:/")
         _, version = self._models.resolve(reference)
         reason = f"deploy {reference}"
-        with self._change() as session:
+        with self._database.change() as session:
             row = session.get(EndpointRow, name)
             if row is None:
                 row = EndpointRow(
@@ -120,7 +115,7 @@ class EndpointService:
     def remove(self, name: str) -> None:
         """Stop an endpoint permanently."""
         self._spec(name)
-        with self._change() as session:
+        with self._database.change() as session:
             row = session.get(EndpointRow, name)
             if row is not None:
                 row.wanted = False
@@ -133,14 +128,19 @@ class EndpointService:
         Raises WorkbenchError if a model or alias no longer exists, after the other endpoints were switched.
         """
         problem: WorkbenchError | None = None
-        for spec in self.specs():
-            try:
-                self._follow(spec)
-            except Unavailable:
-                # The registry does not answer: the other endpoints would run into the same timeout.
-                raise
-            except WorkbenchError as error:
-                problem = error
+        # The first needs no answer of the registry, so it is done for all endpoints before the second.
+        for action in (self._follow, self._compare):
+            for spec in self.specs():
+                if "@" not in spec.model or not spec.wanted:
+                    continue
+                try:
+                    action(spec)
+                except Unavailable as error:
+                    # The other endpoints would run into the same timeout.
+                    problem = error
+                    break
+                except WorkbenchError as error:
+                    problem = error
         if problem is not None:
             raise problem
 
@@ -185,21 +185,23 @@ class EndpointService:
         return self._models.export(name, version)
 
     def _follow(self, spec: EndpointSpec) -> None:
-        if "@" not in spec.model or not spec.wanted:
-            return
-        name, version = self._models.resolve(spec.model)
+        name, version = self._models.follow(spec.model)
         if version != spec.version:
-            self._switch(spec, version, f"{spec.model} is now version {version}")
-            return
+            change = next((change for change in self._models.changes(name) if change.version == version), None)
+            by = f", {change.reason}" if change is not None else ""
+            self._switch(spec, version, f"{spec.model} is now version {version}{by}")
+
+    def _compare(self, spec: EndpointSpec) -> None:
         if time.monotonic() < self._compared.get(spec.name, 0.0):
             return
         self._compared[spec.name] = time.monotonic() + _COMPARE_SECONDS
+        name, version = model_name(spec.model), spec.version
         folder = self._supervisor.deployed_folder(spec)
         # Version 0.1 named folders by the number alone.
         if folder is None or folder.name == str(version) or folder == self._models.export_target(name, version):
             return
         # The model was deleted and registered again, and has this number again.
-        with self._change() as session:
+        with self._database.change() as session:
             row = session.get(EndpointRow, spec.name)
             if row is not None and row.generation == spec.generation:
                 session.add(_release(spec.name, version, version, f"{spec.model} was registered again"))
@@ -207,7 +209,7 @@ class EndpointService:
         self._hub.publish("endpoints", spec.name)
 
     def _switch(self, spec: EndpointSpec, version: int, reason: str, model: str | None = None) -> None:
-        with self._change() as session:
+        with self._database.change() as session:
             row = session.get(EndpointRow, spec.name)
             if row is None or row.version == version:
                 return
@@ -217,14 +219,9 @@ class EndpointService:
             row.generation += 1
         self._hub.publish("endpoints", spec.name)
 
-    @contextmanager
-    def _change(self) -> Iterator[Session]:
-        with self._changing, self._database.session() as session:
-            yield session
-
     def _delete(self, name: str) -> None:
         self._supervisor.forget(name)
-        with self._change() as session:
+        with self._database.change() as session:
             row = session.get(EndpointRow, name)
             if row is not None and not row.wanted:
                 session.delete(row)
@@ -243,4 +240,4 @@ def _spec(row: EndpointRow) -> EndpointSpec:
 
 
 def _release(endpoint: str, version: int, replaced: int, reason: str) -> ReleaseRow:
-    return ReleaseRow(endpoint=endpoint, version=version, replaced=replaced, reason=reason[:300], at_ms=now_ms())
+    return ReleaseRow(endpoint=endpoint, version=version, replaced=replaced, reason=reason, at_ms=now_ms())

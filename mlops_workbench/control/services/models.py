@@ -2,33 +2,41 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
 from mlops_workbench.client.bodies import LocalModel, PromoteRequest, RegisterRequest
+from mlops_workbench.control.database import Database
 from mlops_workbench.control.events import EventHub
+from mlops_workbench.control.services.aliases import AliasService, ChampionChanged
 from mlops_workbench.control.services.runs import RunService
-from mlops_workbench.core.errors import GateFailed
-from mlops_workbench.core.models import GateResult, ModelVersion, RegisteredModel
+from mlops_workbench.core.errors import GateFailed, NotFound, Unavailable
+from mlops_workbench.core.models import AliasChange, GateResult, ModelVersion, RegisteredModel
 from mlops_workbench.core.runs import Run
 from mlops_workbench.core.workspace import Workspace
-from mlops_workbench.registry import Registry, check_alias, check_conditions
-from mlops_workbench.registry.registry import CHAMPION
+from mlops_workbench.registry import CHAMPION, Registry, check_alias, check_conditions
 from mlops_workbench.tracking import ReadIndex, TrackingStore
+
+#: How long a request waits until MLflow has the alias that it moved. It holds before.
+_WRITE_SECONDS = 3.0
 
 
 class ModelService:
     """Changes and reads the registry, and publishes every change as an event."""
 
     def __init__(
-        self, workspace: Workspace, store: TrackingStore, index: ReadIndex, runs: RunService, hub: EventHub
+        self,
+        workspace: Workspace,
+        database: Database,
+        store: TrackingStore,
+        index: ReadIndex,
+        runs: RunService,
+        hub: EventHub,
     ) -> None:
         self._runs = runs
         self._hub = hub
-        self._registry = Registry(store, index, workspace)
-        # Promotion reads an alias and then writes two, so only one may run at a time.
-        self._lock = threading.Lock()
+        self._aliases = AliasService(database, store.registry)
+        self._registry = Registry(store, index, workspace, self._aliases.read)
         self._known: list[RegisteredModel] = []
         self._on_alias: list[Callable[[], None]] = []
 
@@ -45,12 +53,16 @@ class ModelService:
         return self._known
 
     def step(self) -> None:
-        """Publish changes that others made in the registry."""
+        """Write moved aliases to MLflow, take over those that others moved there, and publish what changed."""
+        aliases = {model.name: model.aliases for model in self._known}
+        self._aliases.step()
         found = self._registry.models()
         for model in found:
             if model not in self._known:
                 self._hub.publish("models", model.name)
         self._known = found
+        if any(model.aliases != aliases.get(model.name) for model in found):
+            self._call_on_alias()
 
     def versions(self, name: str) -> list[ModelVersion]:
         """Versions of a model, newest first."""
@@ -61,8 +73,28 @@ class ModelService:
         return self._registry.version(name, version)
 
     def resolve(self, reference: str) -> tuple[str, int]:
-        """Name and version number of ``name@alias``, ``name/3`` or ``name``."""
-        return self._registry.resolve(reference)
+        """Name and version number of ``name@alias``, ``name/3`` or ``name``; an alias is known without MLflow."""
+        try:
+            return self._registry.resolve(reference)
+        except Unavailable:
+            name, _, alias = reference.removeprefix("models:/").partition("@")
+            version = self._aliases.of(name).get(alias)
+            if version is None:
+                raise
+            return name, version
+
+    def follow(self, reference: str) -> tuple[str, int]:
+        """Name and version number of ``name@alias`` as of the last step, which asks nobody if the alias is known."""
+        name, _, alias = reference.partition("@")
+        version = self._aliases.of(name).get(alias)
+        return self.resolve(reference) if version is None else (name, version)
+
+    def changes(self, name: str) -> list[AliasChange]:
+        """Changes of the aliases of a model, newest first."""
+        found = self._aliases.changes(name)
+        if not found:
+            self._registry.model(name)
+        return found
 
     def export(self, name: str, version: int) -> Path:
         """Folder with the version's files on this machine."""
@@ -101,24 +133,10 @@ class ModelService:
             return self.promote(name, version.version, promotion)
         return version
 
-    def promote(self, name: str, version: int, request: PromoteRequest) -> ModelVersion:
-        """Evaluate the gate and set the alias if it passes; raises GateFailed and keeps the alias otherwise."""
-        if request.gate:
-            self.check_gate(name, version, request.gate, self._baseline(request.baseline))
-        if request.alias:
-            self.give_alias(name, version, request.alias)
-        return self._registry.version(name, version)
+    def promote(self, name: str, version: int, request: PromoteRequest, metrics: Run | None = None) -> ModelVersion:
+        """Evaluate the gate and set the alias if it passes; endpoints that follow it switch.
 
-    def give_alias(self, name: str, version: int, alias: str) -> None:
-        """Set an alias; endpoints that follow it switch."""
-        with self._lock:
-            self._registry.promote(name, version, alias)
-        self._alias_changed(name)
-
-    def check_gate(
-        self, name: str, version: int, conditions: list[str], baseline: Run | None, metrics: Run | None = None
-    ) -> GateResult:
-        """Evaluate a gate and store its result with the version.
+        The gate is evaluated again when another version became the champion meanwhile.
 
         Parameters
         ----------
@@ -128,9 +146,30 @@ class ModelService:
         Raises
         ------
         GateFailed
-            A condition does not hold.
+            A condition does not hold; the alias was not moved.
         """
-        result = self._registry.evaluate_gate(
+        if request.alias:
+            check_alias(request.alias)
+        baseline = self._baseline(request.baseline)
+        while True:
+            gate, champion = None, None
+            if request.gate:
+                gate, champion = self._check_gate(name, version, request.gate, baseline, metrics)
+            before = self._registry.version(name, version)
+            if not request.alias:
+                return before
+            try:
+                model = self._registry.model(name)
+                self._aliases.move(model, request.alias, version, gate=gate, champion=champion)
+            except ChampionChanged:
+                continue
+            self._alias_changed(name)
+            return self._registry.version(name, version)
+
+    def _check_gate(
+        self, name: str, version: int, conditions: list[str], baseline: Run | None, metrics: Run | None
+    ) -> tuple[GateResult, int]:
+        result, champion = self._registry.evaluate_gate(
             name,
             version,
             conditions,
@@ -144,19 +183,31 @@ class ModelService:
                 f"{name}/{version} did not pass its gate: {failed}",
                 hint="the version stays registered; no alias was moved",
             )
-        return result
+        return result, champion
 
     def rollback(self, name: str, alias: str = CHAMPION) -> ModelVersion:
-        """Set an alias to the version that had it before."""
-        with self._lock:
-            version = self._registry.rollback(name, alias)
+        """Set an alias to the version that had it before, also while MLflow does not answer."""
+        try:
+            version = self._aliases.rollback(name, alias)
+        except NotFound:
+            # MLflow may have it since the last step, or no such model.
+            self._registry.model(name)
+            version = self._aliases.rollback(name, alias)
         self._alias_changed(name)
-        return version
+        try:
+            return self._registry.version(name, version)
+        except Unavailable:
+            aliases = sorted(key for key, number in self._aliases.of(name).items() if number == version)
+            return ModelVersion(name, version, run_uid="", run_id="", aliases=aliases, created_ms=0)
 
     def _baseline(self, reference: str) -> Run | None:
         return self._runs.find(reference) if reference else None
 
     def _alias_changed(self, name: str) -> None:
         self._hub.publish("models", name)
+        self._call_on_alias()
+        self._aliases.wait_until_written(name, _WRITE_SECONDS)
+
+    def _call_on_alias(self) -> None:
         for callback in self._on_alias:
             callback()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ from mlops_workbench.control.services.endpoints import EndpointService
 from mlops_workbench.control.services.models import ModelService
 from mlops_workbench.control.services.pipelines import PipelineService
 from mlops_workbench.control.tables import AlertRow, MonitorRow
-from mlops_workbench.core.errors import InvalidInput, NotFound, SpecError, WorkbenchError, did_you_mean
+from mlops_workbench.core.errors import Conflict, InvalidInput, NotFound, SpecError, WorkbenchError, did_you_mean
 from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.models import model_name
 from mlops_workbench.core.monitors import Alert, MonitorReport, MonitorSpec, Window, check_metric
@@ -42,6 +43,7 @@ class MonitorService:
         self._endpoints = endpoints
         self._pipelines = pipelines
         self._hub = hub
+        self._evaluating = threading.Lock()
 
     def reports(self) -> list[MonitorReport]:
         """State of every monitor."""
@@ -57,8 +59,8 @@ class MonitorService:
                 known = session.scalars(select(MonitorRow.endpoint)).all()
                 raise NotFound(f"no monitor for endpoint '{endpoint}'", hint=did_you_mean(endpoint, known))
             return MonitorReport(
-                msgspec.convert(row.spec, MonitorSpec),
-                msgspec.convert(row.windows, list[Window]),
+                msgspec.convert(row.spec, MonitorSpec, strict=False),
+                msgspec.convert(row.windows, list[Window], strict=False),
                 self.alerts(endpoint),
                 row.evaluated_ms,
             )
@@ -89,13 +91,7 @@ class MonitorService:
                 raise NotFound(f"no pipeline '{spec.pipeline}'", hint=did_you_mean(spec.pipeline, known))
             if known[spec.pipeline].problem:
                 raise SpecError(known[spec.pipeline].problem)
-        with self._database.session() as session:
-            row = session.get(MonitorRow, spec.endpoint)
-            if row is None:
-                session.add(MonitorRow(endpoint=spec.endpoint, spec=_plain(spec), windows=[], evaluated_ms=0))
-            elif row.spec != _plain(spec):
-                row.spec, row.windows = _plain(spec), []
-        self._hub.publish("monitors", spec.endpoint)
+        self._store(spec, replace=True)
         return self.report(spec.endpoint)
 
     def ensure(self, endpoint: str) -> None:
@@ -106,10 +102,24 @@ class MonitorService:
         name, number = self._models.resolve(next(s.model for s in self._endpoints.specs() if s.name == endpoint))
         outputs = self._models.version(name, number).outputs
         classes = bool(outputs) and outputs[0].dtype in ("string", "boolean", "long", "integer")
-        self.put(MonitorSpec(endpoint, metric="accuracy" if classes else "mae"))
+        self._store(MonitorSpec(endpoint, metric="accuracy" if classes else "mae"), replace=False)
+
+    def _store(self, spec: MonitorSpec, *, replace: bool) -> None:
+        with self._database.change() as session:
+            row = session.get(MonitorRow, spec.endpoint)
+            if row is None:
+                session.add(MonitorRow(endpoint=spec.endpoint, spec=_plain(spec), windows=[], evaluated_ms=0))
+            elif replace and row.spec != _plain(spec):
+                row.spec, row.windows = _plain(spec), []
+        self._hub.publish("monitors", spec.endpoint)
 
     def evaluate(self, endpoint: str) -> MonitorReport:
         """Evaluate the windows, raise alerts and start their pipelines."""
+        # The alerts that there are decide about further ones, and one that is pending starts one pipeline run.
+        with self._evaluating:
+            return self._evaluate(endpoint)
+
+    def _evaluate(self, endpoint: str) -> MonitorReport:
         # Imported here: SciPy and DuckDB take seconds, which the start of the control plane must not wait for.
         from mlops_workbench.monitoring.alerts import decide, should_trigger
         from mlops_workbench.monitoring.monitor import evaluate
@@ -128,10 +138,14 @@ class MonitorService:
             previous=before.windows,
         )
         changed = windows != before.windows
-        with self._database.session() as session:
+        with self._database.change() as session:
             row = session.get(MonitorRow, endpoint)
             if row is None:
                 raise NotFound(f"the monitor of '{endpoint}' was removed during its evaluation")
+            if row.spec != _plain(before.spec):
+                raise Conflict(
+                    f"the monitor of '{endpoint}' was changed during its evaluation", hint="evaluate it again"
+                )
             row.windows, row.evaluated_ms = [_plain(window) for window in windows], now_ms()
         for alert in decide(windows, before.alerts, settings, endpoint=endpoint, serving=serving):
             self._keep(alert, trigger=bool(before.spec.pipeline) and should_trigger(alert))
@@ -145,7 +159,8 @@ class MonitorService:
         """Evaluate every enabled monitor of an existing endpoint; raise the first error after all of them."""
         problems: list[WorkbenchError] = []
         try:
-            self._trigger()
+            with self._evaluating:
+                self._trigger()
         except WorkbenchError as error:
             problems.append(error)
         existing = {spec.name for spec in self._endpoints.specs() if spec.wanted}
@@ -159,7 +174,7 @@ class MonitorService:
             raise problems[0]
 
     def _keep(self, alert: Alert, *, trigger: bool) -> None:
-        with self._database.session() as session:
+        with self._database.change() as session:
             row = session.get(AlertRow, alert.id)
             if row is None:
                 session.add(AlertRow(**dataclasses.asdict(alert), trigger="pending" if trigger else "none"))
@@ -191,7 +206,7 @@ class MonitorService:
                 outcome, message = "failed", f"{alert.message}; the pipeline could not be started: {error}"
         if run is not None:
             run_id = run.id
-        with self._database.session() as session:
+        with self._database.change() as session:
             row = session.get(AlertRow, alert.id)
             if row is not None:
                 row.pipeline_run, row.trigger, row.message = run_id, outcome, message

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from collections.abc import Mapping
 
 from sqlalchemy import select
-from sqlalchemy.exc import IntegrityError
 
-from mlops_workbench.client.bodies import RegisterRequest
+from mlops_workbench.client.bodies import PromoteRequest, RegisterRequest
 from mlops_workbench.control.database import Database
 from mlops_workbench.control.events import EventHub
 from mlops_workbench.control.services.models import ModelService
@@ -116,22 +114,21 @@ class PipelineService:
         version = self._models.register(request.name, RegisterRequest(run=request.run_uid))
         metrics = self._runs.find(request.metrics_run_uid)
         published = f"{request.name}/{version.version}"
-        if request.gate:
-            self._models.check_gate(request.name, version.version, list(request.gate), None, metrics)
-        if request.alias:
-            self._models.give_alias(request.name, version.version, request.alias)
+        if request.gate or request.alias:
+            promotion = PromoteRequest(request.alias, list(request.gate))
+            self._models.promote(request.name, version.version, promotion, metrics)
         return published
 
     def _close(self, run_id: str, publish: str, *, published: str = "", message: str = "") -> None:
-        with self._database.session() as session:
+        with self._database.change() as session:
             row = session.get(PipelineRunRow, run_id)
             if row is not None:
                 row.publish, row.published, row.message = publish, published, message
         self._hub.publish("pipelines", run_id)
 
     def _track(self, run_id: str) -> None:
-        # `step` may add the row before `start` does.
-        with contextlib.suppress(IntegrityError), self._database.session() as session:
+        with self._database.change() as session:
+            # `step` may add the row before `start` does.
             if session.get(PipelineRunRow, run_id) is None:
                 session.add(PipelineRunRow(id=run_id, publish="pending", published="", message=""))
 

@@ -67,7 +67,7 @@ def translated(uri: str) -> Iterator[None]:
         raise Unavailable(f"the tracking server failed: {_redacted(error)}", where=shown) from error
     except requests.RequestException as error:
         raise Unavailable(
-            f"the tracking server does not answer: {_redacted(error)}",
+            f"the tracking server does not answer: {_reason(_redacted(error))}",
             where=shown,
             hint="start it, or check tracking.uri",
         ) from error

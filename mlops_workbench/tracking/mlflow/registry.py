@@ -24,8 +24,8 @@ class StoredModel:
     name: str
     latest: int
     aliases: dict[str, int]
+    created_ms: int
     updated_ms: int
-    tags: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -109,16 +109,6 @@ class RegistryStore:
             for key, value in tags.items():
                 client.set_model_version_tag(name, str(version), key, value)
 
-    def set_model_tag(self, name: str, key: str, value: str) -> None:
-        """Set a tag of a registered model."""
-        with self._connection.calls() as client:
-            client.set_registered_model_tag(name, key, value)
-
-    def delete_model_tag(self, name: str, key: str) -> None:
-        """Delete a tag of a registered model."""
-        with self._connection.calls() as client:
-            client.delete_registered_model_tag(name, key)
-
     def set_alias(self, name: str, alias: str, version: int) -> None:
         """Set an alias to a version; MLflow does this in one transaction."""
         with self._connection.calls() as client:
@@ -139,7 +129,8 @@ def _model(model: Any) -> StoredModel:
     aliases = {alias: int(version) for alias, version in dict(model.aliases or {}).items()}
     # One latest version for each stage; stages are deprecated, but the newest is always among them.
     latest = max((int(version.version) for version in model.latest_versions or []), default=0)
-    return StoredModel(model.name, latest, aliases, int(model.last_updated_timestamp or 0), dict(model.tags or {}))
+    created, updated = model.creation_timestamp, model.last_updated_timestamp
+    return StoredModel(model.name, latest, aliases, int(created or 0), int(updated or 0))
 
 
 def _version(version: Any) -> StoredVersion:

@@ -74,7 +74,7 @@ def test_an_unavailable_server_delays_delivery_and_loses_nothing(
 
             registry = Registry(ingest.store, ingest.index, served)
             version = registry.register(run, "eta")
-            registry.promote("eta", version.version)
+            registry.store.set_alias("eta", "champion", version.version)
             assert registry.resolve("eta@champion") == ("eta", 1)
             folder = registry.export("eta", 1)
             assert (folder / "model.skops").is_file()

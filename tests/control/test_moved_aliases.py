@@ -1,0 +1,312 @@
+"""Aliases: the database has them, MLflow follows, and no move is lost, undone or made against an old champion."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+from recorder import Recorder
+from sklearn.tree import DecisionTreeRegressor
+
+from mlops_workbench.client.bodies import DeployRequest, PromoteRequest
+from mlops_workbench.control.plane import ControlPlane
+from mlops_workbench.control.services.aliases import AliasService
+from mlops_workbench.core.errors import Conflict, GateFailed, InvalidInput, NotFound, Unavailable
+from mlops_workbench.core.ids import now_ms
+from mlops_workbench.core.models import ModelVersion
+from mlops_workbench.core.records import Metrics
+from mlops_workbench.core.workspace import Workspace
+from mlops_workbench.registry import Registry
+from mlops_workbench.tracking.mlflow.registry import RegistryStore
+
+pytestmark = pytest.mark.usefixtures("database_url")
+
+X = pd.DataFrame({"distance": np.arange(40.0)})
+
+
+@dataclass
+class House:
+    """A control plane whose jobs run when a test says so, and plain MLflow."""
+
+    plane: ControlPlane
+    recorder: Recorder
+
+    @property
+    def aliases(self) -> AliasService:
+        return self.plane.models._aliases
+
+    @property
+    def mlflow(self) -> MlflowClient:
+        return MlflowClient(self.plane.ingest.store.uri)
+
+    def versions(self, *maes: float, model: str = "m") -> None:
+        """Register a version for each value of the metric."""
+        for number, mae in enumerate(maes):
+            uid = self.recorder.start(f"run {mae}")
+            self.recorder.put(Metrics(uid, now_ms(), 0, {"mae": mae}))
+            self.recorder.model(uid, DecisionTreeRegressor(max_depth=number + 1).fit(X, X["distance"]), X)
+            self.recorder.end(uid)
+            self.plane.ingest.drain(uid)
+            self.plane.models._registry.register(self.plane.ingest.index.find(uid), model)
+
+    def promote(self, version: int, alias: str = "champion", gate: list[str] | None = None) -> ModelVersion:
+        return self.plane.models.promote("m", version, PromoteRequest(alias, gate or []))
+
+    def ours(self, model: str = "m") -> dict[str, int]:
+        return self.aliases.of(model)
+
+    def theirs(self, model: str = "m") -> dict[str, int]:
+        return {alias: int(version) for alias, version in self.mlflow.get_registered_model(model).aliases.items()}
+
+    def again(self) -> House:
+        """The control plane after a restart."""
+        self.close()
+        self.plane = ControlPlane(self.plane.workspace, on_shutdown=lambda: None)
+        return self
+
+    def close(self) -> None:
+        self.plane._database.close()
+        self.plane.ingest.close()
+
+
+@pytest.fixture
+def house(stored_workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
+    # Its jobs do not run here, so nobody would write the alias meanwhile.
+    monkeypatch.setattr(AliasService, "wait_until_written", lambda *_: False)
+    made = House(ControlPlane(stored_workspace, on_shutdown=lambda: None), Recorder(stored_workspace))
+    yield made
+    made.close()
+
+
+def away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on, MLflow does not answer."""
+
+    def unavailable(*_: object) -> None:
+        raise Unavailable("MLflow does not answer")
+
+    for name in ("models", "model", "versions", "version", "set_alias"):
+        monkeypatch.setattr(RegistryStore, name, unavailable)
+
+
+def test_promotion_and_rollback_move_champion_and_previous(house: House) -> None:
+    house.versions(3.0, 2.0, 1.0)
+    rollback = house.plane.models.rollback
+    house.promote(1)
+    with pytest.raises(Conflict, match="no version before"):
+        rollback("m")
+    house.promote(2)
+    assert house.ours() == {"champion": 2, "previous": 1}
+    house.promote(2)
+    assert house.ours() == {"champion": 2, "previous": 1}
+    house.promote(3)
+    assert rollback("m").version == 2
+    assert house.ours() == {"champion": 2, "previous": 3}
+    assert rollback("m").aliases == ["champion"]
+    assert house.ours() == {"champion": 3, "previous": 2}
+    house.promote(1, "challenger")
+    assert house.ours() == {"champion": 3, "previous": 2, "challenger": 1}
+    with pytest.raises(NotFound):
+        house.promote(9)
+    with pytest.raises(InvalidInput):
+        house.promote(1, "v1")
+    with pytest.raises(NotFound, match="did you mean 'champion'"):
+        rollback("m", "champ")
+    with pytest.raises(NotFound, match="did you mean 'm'"):
+        rollback("mm")
+    house.plane.models.step()
+    assert house.theirs() == house.ours()
+    found = [(c.alias, c.version, c.replaced, c.reason) for c in house.aliases.changes("m")]
+    assert found == [
+        ("challenger", 1, 0, "promoted"),
+        ("champion", 3, 2, "rolled back"),
+        ("champion", 2, 3, "rolled back"),
+        ("champion", 3, 2, "promoted"),
+        ("champion", 2, 1, "promoted"),
+        ("champion", 1, 0, "promoted"),
+    ]
+
+
+class _Stopped(BaseException):
+    """The process is gone."""
+
+
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("done", [False, True], ids=["before", "after"])
+def test_a_move_whose_write_to_mlflow_is_cut_short_is_written_by_the_next_process(
+    times: int, done: bool, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.versions(3.0, 2.0)
+    house.promote(1)
+    house.plane.models.step()
+    house.promote(2)
+    original, calls = RegistryStore.set_alias, []
+
+    def stop(self: RegistryStore, name: str, alias: str, version: int) -> None:
+        calls.append(alias)
+        if len(calls) < times or done:
+            original(self, name, alias, version)
+        if len(calls) >= times:
+            raise _Stopped
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RegistryStore, "set_alias", stop)
+        with pytest.raises(_Stopped):
+            house.plane.models.step()
+    house.again()
+    assert house.plane.models.resolve("m@champion") == ("m", 2)
+    house.plane.models.step()
+    assert house.theirs() == house.ours() == {"champion": 2, "previous": 1}
+    assert [change.reason for change in house.aliases.changes("m")] == ["promoted", "promoted"]
+
+
+def test_a_move_in_mlflow_is_taken_over_named_and_can_be_taken_back(house: House) -> None:
+    house.versions(3.0, 2.0, 1.0)
+    # What is there when the workbench comes is nobody's change.
+    house.mlflow.set_registered_model_alias("m", "champion", "1")
+    assert house.plane.models.resolve("m@champion") == ("m", 1)
+    assert house.aliases.changes("m") == []
+    called: list[int] = []
+    house.plane.models.on_alias(lambda: called.append(1))
+    house.plane.models.step()
+    called.clear()
+    house.mlflow.set_registered_model_alias("m", "champion", "3")
+    house.mlflow.set_registered_model_alias("m", "shadow", "2")
+    house.plane.models.step()
+    assert called, "endpoints that follow it are told"
+    assert house.ours() == {"champion": 3, "previous": 1, "shadow": 2}
+    changes = {(c.alias, c.version, c.replaced, c.reason) for c in house.aliases.changes("m")}
+    assert changes == {("champion", 3, 1, "set in MLflow"), ("shadow", 2, 0, "set in MLflow")}
+    house.plane.models.step()
+    assert house.theirs() == house.ours()
+    assert house.plane.models.rollback("m").version == 1
+    house.mlflow.delete_registered_model_alias("m", "shadow")
+    house.plane.models.step()
+    assert house.theirs() == house.ours() == {"champion": 1, "previous": 3}
+    assert house.aliases.changes("m")[0].reason == "deleted in MLflow"
+
+
+def test_a_deleted_model_or_version_takes_its_aliases_with_it(house: House) -> None:
+    house.versions(3.0, 2.0)
+    house.promote(1)
+    house.plane.models.step()
+    house.promote(2)
+    # Before the move is written, its version is gone.
+    house.mlflow.delete_model_version("m", "2")
+    house.plane.models.step()
+    house.plane.models.step()
+    assert house.ours()["champion"] == house.theirs()["champion"] == 1
+    house.mlflow.delete_registered_model("m")
+    house.plane.models.step()
+    assert house.ours() == {}
+    # A model of the same name is another one, also if it comes between two looks.
+    house.versions(3.0, 2.0)
+    house.promote(2)
+    house.plane.models.step()
+    house.mlflow.delete_registered_model("m")
+    house.versions(5.0)
+    assert house.plane.models.resolve("m") == ("m", 1)
+    house.plane.models.step()
+    assert house.ours() == house.theirs() == {}
+
+
+def test_a_move_here_stays_when_mlflow_was_changed_before_it_was_written(house: House) -> None:
+    house.versions(3.0, 2.0, 1.0)
+    house.promote(1)
+    house.plane.models.step()
+    house.promote(2)
+    house.mlflow.set_registered_model_alias("m", "champion", "3")
+    house.plane.models.step()
+    assert house.theirs() == house.ours() == {"champion": 2, "previous": 1}
+
+
+def test_a_look_at_mlflow_from_before_a_move_undoes_nothing(house: House) -> None:
+    house.versions(3.0, 2.0)
+    house.promote(1)
+    house.plane.models.step()
+
+    def slow() -> list[Any]:
+        found = house.plane.ingest.store.registry.models()
+        house.promote(2)
+        house.plane.models.step()
+        return found
+
+    assert house.aliases.read(slow)[0].aliases == {"champion": 2, "previous": 1}
+    assert house.ours() == house.theirs() == {"champion": 2, "previous": 1}
+
+    def slower() -> list[Any]:
+        found = house.plane.ingest.store.registry.models()
+        house.mlflow.set_registered_model_alias("m", "champion", "1")
+        house.plane.models.step()
+        return found
+
+    house.aliases.read(slower)
+    assert house.ours()["champion"] == 1
+
+
+def test_of_two_gated_promotions_at_once_the_better_one_wins(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    house.versions(2.0, 0.95, 0.90)
+    house.promote(1)
+    # Both gates are evaluated before either alias is moved.
+    together, original, seen = threading.Barrier(2), Registry.evaluate_gate, threading.local()
+
+    def evaluate(self: Registry, *args: Any, **options: Any) -> Any:
+        result = original(self, *args, **options)
+        if not getattr(seen, "waited", False):
+            seen.waited = True
+            together.wait(timeout=60)
+        return result
+
+    monkeypatch.setattr(Registry, "evaluate_gate", evaluate)
+    outcomes: dict[int, object] = {}
+
+    def promote(version: int) -> None:
+        try:
+            outcomes[version] = house.promote(version, gate=["mae < champion.mae"]).version
+        except GateFailed as error:
+            outcomes[version] = error.message
+
+    run_together(lambda: promote(2), lambda: promote(3))
+    assert house.ours()["champion"] == 3
+    assert outcomes[3] == 3
+    # Either it was the champion in between, or it failed against the better one.
+    assert outcomes[2] == 2 or "0.95 < 0.9" in str(outcomes[2])
+    changes = [change for change in house.aliases.changes("m") if change.alias == "champion"]
+    assert changes[0].gate is not None and changes[0].gate.passed
+    assert [change.replaced for change in changes[:-1]] == [change.version for change in changes[1:]]
+
+
+def run_together(*calls: Callable[[], object]) -> None:
+    threads = [threading.Thread(target=call) for call in calls]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=120)
+
+
+def test_going_back_and_following_need_no_mlflow(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    house.versions(3.0, 2.0)
+    house.promote(1)
+    house.promote(2)
+    house.plane.models.step()
+    for version in (1, 2):
+        house.plane.models.export("m", version)
+    house.plane.endpoints.deploy("e", DeployRequest("m@champion"))
+    with monkeypatch.context() as patch:
+        away(patch)
+        back = house.plane.endpoints.rollback("e")
+        assert (back.wanted_version, back.previous) == (1, 2)
+        assert house.plane.models.resolve("m@champion") == ("m", 1)
+        forward = house.plane.models.rollback("m")
+        assert (forward.version, forward.aliases) == (2, ["champion"])
+        house.plane.endpoints.follow()
+        assert house.plane.endpoints.get("e").wanted_version == 2
+        with pytest.raises(Unavailable):
+            house.plane.models.step()
+    house.plane.models.step()
+    assert house.theirs() == house.ours() == {"champion": 2, "previous": 1}
