@@ -118,7 +118,12 @@ class ServingSettings(_Section, frozen=True):
     host: Annotated[Text, Meta(description="address to listen on")] = "127.0.0.1"
     token: Annotated[Text, Meta(description="bearer token; required unless the host is loopback")] = ""
     log_seconds: Annotated[
-        float, Meta(gt=0, le=3600, description="longest time in seconds until a prediction is written to the log")
+        float,
+        Meta(
+            gt=0,
+            le=3600,
+            description="longest time in seconds until a prediction is in a segment of the log and synced to the disk",
+        ),
     ] = 2.0
     log_rows: Annotated[int, Meta(ge=1, description="rows per segment of the prediction log")] = 50_000
     max_body_mb: Annotated[int, Meta(ge=1, le=4096, description="largest request body in MiB")] = 64

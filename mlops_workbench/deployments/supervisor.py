@@ -7,11 +7,10 @@ import logging
 import os
 import select
 import signal
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -23,6 +22,7 @@ from mlops_workbench.core.models import model_name
 from mlops_workbench.core.processes import ProcessIdentity
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.deployments.endpoint_folder import EndpointFolder, send
+from mlops_workbench.deployments.endpoint_record import EndpointRecord
 from mlops_workbench.deployments.reconcile import (
     GRACE_SECONDS,
     EndpointState,
@@ -30,7 +30,7 @@ from mlops_workbench.deployments.reconcile import (
     describe,
     pause_after,
 )
-from mlops_workbench.serving.desired import Desired
+from mlops_workbench.serving.desired import JOURNAL, Desired
 
 log = logging.getLogger("mlops_workbench.deployments")
 
@@ -44,23 +44,6 @@ class EndpointFailed(Conflict):
     """An endpoint could not reach its desired state."""
 
     code = "endpoint_failed"
-
-
-@dataclass
-class _Record:
-    """State of an endpoint in this supervisor's memory; all of it may be lost."""
-
-    spec: EndpointSpec
-    handle: subprocess.Popen[bytes] | None = None
-    process: ProcessIdentity | None = None
-    was_alive: bool = False
-    failures: int = 0
-    ended: str = ""
-    next_start: float = 0.0
-    ending_since: float | None = None
-    problem: str = ""
-    export_failures: int = 0
-    next_export: float = 0.0
 
 
 class Supervisor:
@@ -77,7 +60,7 @@ class Supervisor:
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
-        self._records: dict[str, _Record] = {}
+        self._records: dict[str, EndpointRecord] = {}
         self._reconciling = threading.Lock()
 
     def reconcile(self, specs: Sequence[EndpointSpec], model_folder: ModelFolderOf) -> None:
@@ -95,7 +78,7 @@ class Supervisor:
             for name in self.running() - wanted.keys():
                 wanted[name] = self._leftover(name)
             for spec in wanted.values():
-                record = self._records.setdefault(spec.name, _Record(spec))
+                record = self._records.setdefault(spec.name, EndpointRecord(spec))
                 if record.spec != spec:
                     record.spec = spec
                     record.problem, record.next_export, record.export_failures = "", 0.0, 0
@@ -197,16 +180,17 @@ class Supervisor:
             for process in running:
                 process.stop(grace=max(deadline - time.monotonic(), 0.1))
             for record in self._records.values():
-                self._reap(record)
+                record.reap()
                 record.was_alive = False
 
-    def _step(self, spec: EndpointSpec, record: _Record, model_folder: ModelFolderOf) -> None:
-        self._reap(record)
+    def _step(self, spec: EndpointSpec, record: EndpointRecord, model_folder: ModelFolderOf) -> None:
+        record.reap()
         actual = self._actual(spec.name, record)
         now = time.monotonic()
-        self._update_record(spec, record, actual, now)
-        actual = replace(actual, next_start=record.next_start, ending_since=record.ending_since)
         folder = self._folder(spec.name)
+        if record.update(actual, now, folder.last_log_line):
+            log.warning("endpoint '%s': %s", spec.name, record.ended)
+        actual = replace(actual, next_start=record.next_start, ending_since=record.ending_since)
         template = self._desired(spec, actual, Path(), "", (Path(), ""))
         match decide(spec, actual, template.process_key, now):
             case "start":
@@ -228,9 +212,11 @@ class Supervisor:
             case "kill":
                 log.warning("endpoint '%s' does not end; it is killed", spec.name)
                 self._signal(spec.name, record, signal.SIGKILL)
+            case "wait" | "nothing" if not actual.alive:
+                self._recover_log(spec.name)
 
     def _update(
-        self, spec: EndpointSpec, actual: EndpointState, record: _Record, model_folder: ModelFolderOf, now: float
+        self, spec: EndpointSpec, actual: EndpointState, record: EndpointRecord, model_folder: ModelFolderOf, now: float
     ) -> bool:
         if now < record.next_export:
             return False
@@ -278,6 +264,16 @@ class Supervisor:
     def _log_folder(self, name: str) -> str:
         return str(self._workspace.predictions / f"endpoint={name}")
 
+    def _recover_log(self, name: str) -> None:
+        """Write the answers that a killed process left; otherwise its next one does so."""
+        folder = Path(self._log_folder(name))
+        if (folder / JOURNAL).is_dir():
+            # Imported here, since Arrow takes long to import and is seldom needed.
+            from mlops_workbench.serving.log.predictions import recover
+
+            if rows := recover(folder, self._workspace.settings.serving.log_rows):
+                log.info("endpoint '%s': %d predicted rows of an ended process are in its log", name, rows)
+
     def _previous(self, spec: EndpointSpec, model_folder: ModelFolderOf) -> tuple[Path, str]:
         if not spec.previous or spec.previous == spec.version:
             return Path(), ""
@@ -314,7 +310,7 @@ class Supervisor:
             settings=self._workspace.settings.serving,
         )
 
-    def _actual(self, name: str, record: _Record | None) -> EndpointState:
+    def _actual(self, name: str, record: EndpointRecord | None) -> EndpointState:
         folder = self._folder(name)
         observed = folder.observed()
         # The process of an endpoint holds its lock. In a workspace that was copied, the report is the original's.
@@ -333,48 +329,12 @@ class Supervisor:
             ended=record.ended if record else "",
         )
 
-    def _update_record(self, spec: EndpointSpec, record: _Record, actual: EndpointState, now: float) -> None:
-        observed = actual.observed
-        if actual.alive:
-            record.was_alive = True
-            if observed is not None:
-                record.process = observed.process
-                if observed.state == "ready":
-                    record.failures, record.ended = 0, ""
-            return
-        if not record.was_alive:
-            return
-        record.was_alive = False
-        if record.ending_since is not None:
-            record.ending_since, record.failures, record.next_start, record.ended = None, 0, 0.0, ""
-            return
-        last = observed if observed is not None and observed.process == record.process else None
-        code = record.handle.returncode if record.handle is not None else None
-        how = (
-            f"with signal {-code}" if code is not None and code < 0 else f"with code {code}" if code else "unexpectedly"
-        )
-        record.ended = f"its process ended {how} and is started again"
-        if last is not None and last.version:
-            record.failures, record.next_start = 0, now
-        else:
-            record.failures += 1
-            record.next_start = now + pause_after(record.failures)
-            if last is None or last.state != "failed":
-                # Otherwise its own report has the reason.
-                error = self._folder(spec.name).last_log_line()
-                record.problem = f"its process ended {how} before it served: {error}"
-        log.warning("endpoint '%s': %s", spec.name, record.ended)
-
-    def _reap(self, record: _Record) -> None:
-        if record.handle is not None:
-            record.handle.poll()
-
-    def _signal(self, name: str, record: _Record, number: signal.Signals) -> None:
+    def _signal(self, name: str, record: EndpointRecord, number: signal.Signals) -> None:
         process = self._process_of(name, record)
         if process is not None:
             send(process, number)
 
-    def _process_of(self, name: str, record: _Record | None) -> ProcessIdentity | None:
+    def _process_of(self, name: str, record: EndpointRecord | None) -> ProcessIdentity | None:
         folder = self._folder(name)
         observed = folder.observed() if folder.is_locked() else None
         for process in (observed.process if observed else None, record.process if record else None):

@@ -22,6 +22,8 @@ DESIRED = "desired.json"
 OBSERVED = "observed.json"
 LOCK = "process.lock"
 LOG = "endpoint.log"
+#: In the folder of the predictions; readers of the segments pass over it.
+JOURNAL = ".journal"
 
 ProcessState = Literal["starting", "ready", "failed", "stopped"]
 

@@ -12,8 +12,9 @@ from datetime import datetime, timedelta
 from mlops_workbench.core.errors import WorkbenchError, did_you_mean
 from mlops_workbench.core.ids import new_id
 from mlops_workbench.serving.errors import InvalidRequest, NotReady, UnknownModel
+from mlops_workbench.serving.log.answers import Answered
 from mlops_workbench.serving.log.feedback import FeedbackLog, LabelKind, Outcomes, parse_feedback
-from mlops_workbench.serving.log.predictions import Answered, PredictionLog
+from mlops_workbench.serving.log.predictions import PredictionLog
 from mlops_workbench.serving.metrics import RequestMetrics
 from mlops_workbench.serving.protocols import invocations, v2
 from mlops_workbench.serving.protocols.body import parse_object

@@ -17,7 +17,7 @@ import pyarrow as pa
 from mlops_workbench.core.errors import StorageError, did_you_mean
 from mlops_workbench.core.ids import new_id
 from mlops_workbench.serving.errors import InvalidRequest
-from mlops_workbench.serving.log.predictions import TIMESTAMP, write_parquet
+from mlops_workbench.serving.log.segments import TIMESTAMP, write_parquet
 from mlops_workbench.serving.rows.values import parse_time
 
 log = logging.getLogger("mlops_workbench.serving")

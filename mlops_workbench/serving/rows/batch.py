@@ -100,6 +100,19 @@ class Batch:
         return cls(signature, len(matrix), columns)
 
     @property
+    def is_matrix(self) -> bool:
+        """Whether the rows are one array, of which the columns have not been made."""
+        return self._columns is None
+
+    @property
+    def arrays(self) -> list[Array]:
+        """The columns; if `is_matrix`, the one array of shape (rows, columns)."""
+        if self._columns is None:
+            assert self._matrix is not None
+            return [self._matrix]
+        return list(self._columns.values())
+
+    @property
     def columns(self) -> Mapping[str, Array]:
         """Columns by name, in the order of the signature."""
         if self._columns is None:

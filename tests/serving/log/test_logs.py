@@ -17,8 +17,9 @@ import pyarrow.parquet as pq
 import pytest
 from model_folders import Case, Endpoint, tensors
 
+from mlops_workbench.serving.log.answers import Answered
 from mlops_workbench.serving.log.feedback import FeedbackLog, Outcomes
-from mlops_workbench.serving.log.predictions import Answered, PredictionLog
+from mlops_workbench.serving.log.predictions import PredictionLog
 from mlops_workbench.serving.rows.batch import Batch
 from mlops_workbench.serving.rows.signature import InputColumn, Signature
 from mlops_workbench.serving.runtimes.estimator import Prediction
