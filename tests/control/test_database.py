@@ -19,20 +19,19 @@ from mlops_workbench.control.tables import Base, EndpointRow
 from mlops_workbench.core.errors import StorageError
 
 
-def test_migrations_create_the_tables(tmp_path: Path) -> None:
-    database = Database(f"sqlite:///{tmp_path / 'control.db'}")
+def test_migrations_create_the_tables(database_url: str) -> None:
+    database = Database(database_url)
     with database.engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
     database.close()
 
 
-def test_opening_a_database_again_keeps_its_rows(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'control.db'}"
-    first = Database(url)
+def test_opening_a_database_again_keeps_its_rows(database_url: str) -> None:
+    first = Database(database_url)
     with first.change() as session:
         session.add(EndpointRow(name="e", model="m@champion", version=1))
     first.close()
-    second = Database(url)
+    second = Database(database_url)
     with second.session() as session:
         assert session.get(EndpointRow, "e") is not None
     second.close()
@@ -65,8 +64,8 @@ def _operations() -> Operations:
     return alembic.op._proxy
 
 
-def test_a_block_that_raises_changes_nothing(tmp_path: Path) -> None:
-    database = Database(f"sqlite:///{tmp_path / 'control.db'}")
+def test_a_block_that_raises_changes_nothing(database_url: str) -> None:
+    database = Database(database_url)
     with pytest.raises(RuntimeError), database.change() as session:
         session.add(EndpointRow(name="e", model="m@champion", version=1))
         raise RuntimeError

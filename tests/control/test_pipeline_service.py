@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from pathlib import Path
 from typing import Any, cast
 
 from sqlalchemy import select
@@ -15,8 +14,8 @@ from mlops_workbench.control.tables import PipelineRunRow
 from mlops_workbench.core.workspace import Workspace
 
 
-def test_concurrent_calls_add_one_row_for_a_run(workspace: Workspace, tmp_path: Path) -> None:
-    database = Database(f"sqlite:///{tmp_path / 'control.db'}")
+def test_concurrent_calls_add_one_row_for_a_run(workspace: Workspace, database_url: str) -> None:
+    database = Database(database_url)
     # Neither models nor delivery have a part in this.
     service = PipelineService(workspace, database, cast("Any", None), cast("Any", None), EventHub())
     together = threading.Barrier(3)

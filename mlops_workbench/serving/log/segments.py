@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mlops_workbench.core.files import sync_folder
 from mlops_workbench.serving.log.answers import Context, Output, Record, joined
 from mlops_workbench.serving.rows.signature import ColumnType
 from mlops_workbench.serving.rows.values import Array
@@ -126,7 +127,9 @@ def write_parquet(path: Path, table: pa.Table) -> None:
     OSError
         The folder cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.parent.is_dir():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sync_folder(path.parent.parent)
     # Not matched by the readers' pattern (*.parquet).
     handle, temporary = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=path.parent)
     try:
@@ -136,6 +139,7 @@ def write_parquet(path: Path, table: pa.Table) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+        sync_folder(path.parent)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
