@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Index, Integer, String
+from sqlalchemy import BigInteger, Boolean, Index, Integer
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from mlops_workbench.control.column_types import CleanJson, CleanText
@@ -19,7 +19,7 @@ class EndpointRow(Base):
 
     __tablename__ = "endpoints"
 
-    name: Mapped[str] = mapped_column(String(128), primary_key=True)
+    name: Mapped[str] = mapped_column(CleanText, primary_key=True)
     model: Mapped[str] = mapped_column(CleanText)
     version: Mapped[int] = mapped_column(Integer)
     previous: Mapped[int] = mapped_column(Integer, default=0)
@@ -34,7 +34,7 @@ class ReleaseRow(Base):
     __tablename__ = "releases"
 
     id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
-    endpoint: Mapped[str] = mapped_column(String(128))
+    endpoint: Mapped[str] = mapped_column(CleanText)
     version: Mapped[int] = mapped_column(Integer)
     replaced: Mapped[int] = mapped_column(Integer)
     reason: Mapped[str] = mapped_column(CleanText)
@@ -84,8 +84,8 @@ class PipelineRunRow(Base):
 
     __tablename__ = "pipeline_runs"
 
-    id: Mapped[str] = mapped_column(String(32), primary_key=True)
-    publish: Mapped[str] = mapped_column(String(16), default="pending", index=True)
+    id: Mapped[str] = mapped_column(CleanText, primary_key=True)
+    publish: Mapped[str] = mapped_column(CleanText, default="pending", index=True)
     published: Mapped[str] = mapped_column(CleanText, default="")
     message: Mapped[str] = mapped_column(CleanText, default="")
 
@@ -95,7 +95,7 @@ class MonitorRow(Base):
 
     __tablename__ = "monitors"
 
-    endpoint: Mapped[str] = mapped_column(String(128), primary_key=True)
+    endpoint: Mapped[str] = mapped_column(CleanText, primary_key=True)
     spec: Mapped[dict[str, Any]] = mapped_column(CleanJson)
     windows: Mapped[list[dict[str, Any]]] = mapped_column(CleanJson, default=list)
     evaluated_ms: Mapped[int] = mapped_column(BigInteger, default=0)
@@ -109,13 +109,13 @@ class AlertRow(Base):
 
     __tablename__ = "alerts"
 
-    id: Mapped[str] = mapped_column(String(32), primary_key=True)
-    endpoint: Mapped[str] = mapped_column(String(128), index=True)
-    kind: Mapped[str] = mapped_column(String(32))
-    window: Mapped[str] = mapped_column(String(64))
+    id: Mapped[str] = mapped_column(CleanText, primary_key=True)
+    endpoint: Mapped[str] = mapped_column(CleanText, index=True)
+    kind: Mapped[str] = mapped_column(CleanText)
+    window: Mapped[str] = mapped_column(CleanText)
     message: Mapped[str] = mapped_column(CleanText)
     at_ms: Mapped[int] = mapped_column(BigInteger)
     version: Mapped[int] = mapped_column(Integer)
-    pipeline_run: Mapped[str] = mapped_column(String(32), default="")
+    pipeline_run: Mapped[str] = mapped_column(CleanText, default="")
     resolved_ms: Mapped[int] = mapped_column(BigInteger, default=0)
-    trigger: Mapped[str] = mapped_column(String(16), default="none", index=True)
+    trigger: Mapped[str] = mapped_column(CleanText, default="none", index=True)

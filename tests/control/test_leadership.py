@@ -64,6 +64,7 @@ def test_every_database_keeps_what_others_determine(database_url: str) -> None:
     with database.change() as session:
         session.add(PipelineRunRow(id="1" * 32, publish="failed", published=odd, message=odd))
         session.add(EndpointRow(name="e", model=odd, version=1))
+        session.add(PipelineRunRow(id="a copy of the folder of a run", publish="x" * 100))
         session.add(MonitorRow(endpoint="e", spec={}, windows=[window], evaluated_ms=0))
     database.close()
     database = Database(database_url)

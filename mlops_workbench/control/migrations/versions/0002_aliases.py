@@ -1,4 +1,4 @@
-"""Aliases and their changes; texts that others determine have no length."""
+"""Aliases and their changes; texts have no length, since others determine them."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,13 @@ down_revision = "0001"
 branch_labels = None
 depends_on = None
 
-_TEXTS = (("endpoints", "model"), ("releases", "reason"), ("pipeline_runs", "published"))
+_TEXTS = {
+    "endpoints": {"name": 128, "model": 300},
+    "releases": {"endpoint": 128, "reason": 300},
+    "pipeline_runs": {"id": 32, "publish": 16, "published": 300},
+    "monitors": {"endpoint": 128},
+    "alerts": {"id": 32, "endpoint": 128, "kind": 32, "window": 64, "pipeline_run": 32, "trigger": 16},
+}
 
 
 def upgrade() -> None:
@@ -33,15 +39,17 @@ def upgrade() -> None:
         sa.Column("at_ms", sa.BigInteger(), nullable=False),
     )
     op.create_index("alias_changes_by_model", "alias_changes", ["model", "id"])
-    for table, column in _TEXTS:
+    for table, columns in _TEXTS.items():
         with op.batch_alter_table(table) as changed:
-            changed.alter_column(column, existing_type=sa.String(300), type_=sa.Text(), existing_nullable=False)
+            for column, length in columns.items():
+                changed.alter_column(column, existing_type=sa.String(length), type_=sa.Text(), existing_nullable=False)
 
 
 def downgrade() -> None:
     """Drop the tables, and narrow the columns."""
-    for table, column in _TEXTS:
+    for table, columns in _TEXTS.items():
         with op.batch_alter_table(table) as changed:
-            changed.alter_column(column, existing_type=sa.Text(), type_=sa.String(300), existing_nullable=False)
+            for column, length in columns.items():
+                changed.alter_column(column, existing_type=sa.Text(), type_=sa.String(length), existing_nullable=False)
     op.drop_table("alias_changes")
     op.drop_table("aliases")
