@@ -75,7 +75,7 @@ class Backups:
         if not wrong or (wrong == "missing" and not self.copies()):
             return ""
         aside = ""
-        if self._file.exists() and wrong != "missing":
+        if wrong != "missing":
             aside = f"; the old file is {put_aside(self._file).name}"
         for copy in self.copies():
             if not _damage(copy):
@@ -85,7 +85,7 @@ class Backups:
         return f"{self._file.name} was {wrong}, and there was no good copy{aside}"
 
     def _wrong(self) -> str:
-        if not self._file.exists() or not self._file.stat().st_size:
+        if not os.path.lexists(self._file) or (self._file.is_file() and not self._file.stat().st_size):
             for name in ("-wal", "-shm", "-journal"):
                 # Of the file that was here before.
                 Path(f"{self._file}{name}").unlink(missing_ok=True)
@@ -102,7 +102,7 @@ def _damage(file: Path) -> str:
             found = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
             tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     except sqlite3.Error as error:
-        if not is_damaged(error):
+        if not is_damaged(error, file):
             raise
         return str(error)
     if found != "ok":

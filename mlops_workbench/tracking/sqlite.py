@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sqlite3
 import time
@@ -91,10 +92,25 @@ def insert_rows(connection: sqlite3.Connection, statement: str, rows: Sequence[t
         connection.execute(statement + ",".join([marks] * len(some)), [value for row in some for value in row])
 
 
-def is_damaged(error: BaseException) -> bool:
-    """Whether an error means that the content of a file is not that of a database."""
+def is_damaged(error: BaseException, file: Path | None = None) -> bool:
+    """Whether an error means that the content of a file is not that of a database, or that `file` cannot be opened.
+
+    The latter holds for a file without the permissions for its owner and for another kind of file.
+    """
+    if not isinstance(error, sqlite3.DatabaseError):
+        return False
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    return isinstance(error, sqlite3.DatabaseError) and code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return True
+    return code == sqlite3.SQLITE_CANTOPEN and file is not None and _is_closed(file)
+
+
+def _is_closed(file: Path) -> bool:
+    try:
+        with open(file, "r+b"):
+            return False
+    except OSError as error:
+        return error.errno in (errno.EACCES, errno.EPERM, errno.EISDIR, errno.ELOOP)
 
 
 def put_aside(file: Path) -> Path:

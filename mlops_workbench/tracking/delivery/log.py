@@ -112,7 +112,7 @@ class DeliveryLog:
             try:
                 self._open()
             except (sqlite3.Error, DamagedLog) as error:
-                if isinstance(error, sqlite3.Error) and not is_damaged(error):
+                if isinstance(error, sqlite3.Error) and not is_damaged(error, path):
                     raise
                 self.begin_again()
         except (sqlite3.Error, OSError) as error:

@@ -8,6 +8,7 @@ import sqlite3
 from pathlib import Path
 
 from mlops_workbench.core.errors import StorageError
+from mlops_workbench.tracking.sqlite import put_aside
 
 #: To be incremented with every change of the tables below.
 SCHEMA_VERSION = 8
@@ -135,8 +136,12 @@ def connect(path: Path) -> sqlite3.Connection:
 def remove(path: Path) -> None:
     """Delete the index with its side files."""
     for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
+        file = path.with_name(name)
+        if file.is_dir():
+            # No file of ours; it is kept.
+            put_aside(file)
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(path.with_name(name))
+            os.unlink(file)
 
 
 def _create_tables(connection: sqlite3.Connection, path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from functools import singledispatchmethod
@@ -31,7 +32,7 @@ from mlops_workbench.core.records import (
 from mlops_workbench.core.tags import RUN_NAME
 from mlops_workbench.tracking.index.followed import delivered_ids, leave_store, number_of, put_ids
 from mlops_workbench.tracking.index.metrics import MetricRows
-from mlops_workbench.tracking.index.schema import connect, remove
+from mlops_workbench.tracking.index.schema import REBUILD_HINT, connect, remove
 from mlops_workbench.tracking.index.sessions import end_session, ensure_session, put_heartbeat, put_session
 from mlops_workbench.tracking.journals.files import (
     REAPER,
@@ -384,7 +385,12 @@ def _open(path: Path) -> sqlite3.Connection:
     try:
         return connect(path)
     except StorageError:
-        if not path.is_file():
+        if not os.path.lexists(path):
             raise
-        remove(path)
+        try:
+            remove(path)
+        except OSError as error:
+            raise StorageError(
+                f"the read index cannot be made anew: {error.strerror or error}", where=str(path), hint=REBUILD_HINT
+            ) from error
         return connect(path)

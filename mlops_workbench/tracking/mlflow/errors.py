@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import re
+import shlex
 from collections.abc import Iterator
 
 from mlops_workbench.core.addresses import without_credentials
@@ -17,6 +18,7 @@ from mlops_workbench.core.errors import (
     Unavailable,
     WorkbenchError,
 )
+from mlops_workbench.tracking.sqlite import is_damaged
 
 #: Errors that a retry does not change.
 PERMANENT = (InvalidInput, NotFound, Conflict)
@@ -77,7 +79,7 @@ def translated(uri: str) -> Iterator[None]:
         raise Unavailable(
             f"the tracking database does not answer: {_redacted(reason).partition(chr(10))[0]}",
             where=shown,
-            hint=DATABASE_HINT,
+            hint=begin_again_hint(uri) if is_damaged(reason) else DATABASE_HINT,
         ) from error
     except OSError as error:
         if error.errno in _BAD_PATH:
@@ -98,6 +100,15 @@ def translated(uri: str) -> Iterator[None]:
             where=shown,
             hint="check its credentials and settings; nothing is lost, delivery continues when it works",
         ) from error
+
+
+def begin_again_hint(uri: str) -> str:
+    """Hint with the command by which a damaged SQLite database is begun again."""
+    file = shlex.quote(uri.removeprefix("sqlite:///"))
+    return (
+        f"it is damaged. To begin again: mlops down; mv {file} {file}.damaged; mlops up - the runs that the journals "
+        "still have are delivered again, registered models are not"
+    )
 
 
 def _reason(text: str) -> str:

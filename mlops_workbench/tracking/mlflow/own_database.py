@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops_workbench.core.errors import StorageError
-from mlops_workbench.tracking.sqlite import copy_database, keep_database, write_over
+from mlops_workbench.tracking.mlflow.errors import begin_again_hint
+from mlops_workbench.tracking.sqlite import copy_database, is_damaged, keep_database, write_over
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -69,11 +70,13 @@ def prepare_database(database: Path, artifacts: str) -> None:
     try:
         _prepare(database, artifacts)
     except (sqlite3.Error, SQLAlchemyError, OSError) as error:
+        reason = getattr(error, "orig", None) or error
         raise StorageError(
-            f"the tracking database cannot be used: {error}",
+            f"the tracking database cannot be used: {reason}",
             where=str(database),
-            hint="check that the workspace is writable and no other program migrates it; if the file is damaged, move"
-            " it away and run 'mlops up': what the journals still have is delivered again",
+            hint=begin_again_hint(f"sqlite:///{database}")
+            if is_damaged(reason, database)
+            else "check that the workspace is writable and no other program migrates it",
         ) from error
 
 

@@ -143,7 +143,7 @@ def test_a_damaged_database_is_refused_with_the_way_out_and_the_index_goes_on(st
     database.write_bytes(damaged)
     with pytest.raises(StorageError, match="cannot be used") as raised:
         TrackingStore(stored_workspace).ping()
-    assert "move it away" in str(raised.value)
+    assert raised.value.hint is not None and f"mv '{database}' '{database}'.damaged; mlops up" in raised.value.hint
     Recorder(stored_workspace).start("new")
     with Ingest(stored_workspace) as ingest:
         with pytest.raises(WorkbenchError):
