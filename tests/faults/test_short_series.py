@@ -1,0 +1,54 @@
+"""Short series of the trials; ``make bench NAME=faults`` has long ones."""
+
+from __future__ import annotations
+
+import pytest
+from capture_trials import capture, ingest
+from damage_trials import File, damage
+from pipeline_trials import runners
+from race_trials import races
+from serving_trials import endpoints
+from trials import Counts
+
+pytestmark = [pytest.mark.process, pytest.mark.timeout(600)]
+
+
+def check(counts: Counts, *at_least: tuple[str, int]) -> None:
+    """Nothing is lost, doubled, wrong or made up, and something was tried."""
+    for name, least in at_least:
+        assert counts[name] >= least, counts
+    wrong = ("lost", "duplicated", "false", "log_lost_rows", "races_wrong", "damaged_took_down_others")
+    assert not sum(counts[name] for name in wrong), counts
+
+
+def test_killed_kernels_and_control_planes_lose_and_double_no_point() -> None:
+    check(capture(4, 2000, 2), ("kills_kernel", 4), ("kills_control", 2), ("points_logged", 2000))
+
+
+def test_a_killed_ingest_loses_and_doubles_no_point() -> None:
+    check(ingest(2, 6, 300), ("kills_ingest", 2), ("points_logged", 1800))
+
+
+def test_a_killed_endpoint_loses_no_answered_row() -> None:
+    check(endpoints(4, 2000, starts=1), ("kills_endpoint", 4), ("rows_answered", 2000))
+
+
+def test_what_is_recorded_of_a_killed_pipeline_run_is_what_happened() -> None:
+    check(runners(3), ("kills_runner", 3))
+
+
+def test_changes_at_the_same_time_leave_the_right_champion_and_one_endpoint() -> None:
+    check(races(20, 2), ("promotions_tried", 20))
+
+
+def test_a_damaged_file_is_recovered_and_takes_nothing_else_down() -> None:
+    files = (
+        File(".mlops/index.db", is_cache=True),
+        File(".mlops/journal/delivery-local.db", is_cache=True),
+        File(".mlops/control.db"),
+        File(".mlops/endpoints/*/desired.json", is_cache=True),
+    )
+    counts = damage(files, ("truncated", "unreadable"))
+    check(counts, ("damaged", 8))
+    assert counts["damaged_handled"] == counts["damaged"]
+    assert counts["caches_recovered"] == counts["caches"] > 0
