@@ -1,7 +1,8 @@
 """Profile of a table, recorded with each version, so that versions can be compared without the data.
 
 Missing values and extremes are computed from all rows; mean, standard deviation, quantiles and most frequent values
-from evenly spaced rows. All values are JSON-compatible.
+from evenly spaced rows. All values are JSON-compatible. Of a column that holds secrets only the number of missing
+values is kept; see :func:`mlops_workbench.core.secrets.columns.is_secret_column`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import sys
 from collections import Counter
 from typing import Any, NamedTuple
 
+from mlops_workbench.core.secrets.columns import is_secret_column, is_secret_name, mask_texts
 from mlops_workbench.data.content.passes import Extremes, extremes_of
 from mlops_workbench.data.digest import Digest, len_of
 from mlops_workbench.data.digest_cost import sample_rows, take_rows
@@ -57,7 +59,7 @@ def profile_table(data: Any, digest: Digest) -> dict[str, Any]:
     first = columns[:COLUMNS]
     for (name, values), extremes, summary in zip(first, _interleaved(first), _summaries(first), strict=True):
         column = profile_column(name, values, extremes, summary)
-        if name in digest.columns:
+        if name in digest.columns and not column.get("secret"):
             column["digest"] = digest.columns[name]
         profiled.append(column)
     return {
@@ -93,9 +95,12 @@ def profile_column(
         ``name dtype kind missing``; for numbers and dates (in seconds since the epoch) ``min max mean std quantiles``;
         for everything else, and for integers with few values, ``distinct``, ``counted`` (values in the sampled
         rows) and ``top`` (pairs of value and count); ``values``: all distinct values of all rows if they are few.
+        For a column of secrets ``name dtype kind missing`` and ``secret``, which is true.
     """
     kind, numbers = _numbers(values)
     found: dict[str, Any] = {"name": name, "dtype": str(values.dtype), "kind": kind}
+    if is_secret_name(name) and getattr(values.dtype, "kind", "") != "b":
+        return found | {"missing": _missing(values, numbers, extremes), "secret": True}
     if numbers is not None:
         known = extremes or extremes_of([numbers])[0]
         some = _thinned(numbers)
@@ -108,11 +113,18 @@ def profile_column(
         return found
     found["missing"] = count_missing(values)
     some = _thinned(values)
-    counts = _counted(some.tolist())
+    listed = some.tolist()
+    if is_secret_column("", listed):
+        return found | {"secret": True}
+    counts = _counted(listed)
     found.update(_frequencies(counts))
     if len(counts) <= FEW_VALUES and (complete := _all_values(values, counts, len(some))) is not None:
         found["values"] = complete
     return found
+
+
+def _missing(values: Any, numbers: Any, extremes: Extremes | None) -> int:
+    return count_missing(values) if numbers is None else (extremes or extremes_of([numbers])[0]).missing
 
 
 def _columns(data: Any, digest: Digest) -> tuple[list[tuple[str, Any]], int]:
@@ -280,7 +292,9 @@ def _counted(values: list[Any]) -> Counter[Any]:
 
 
 def _frequencies(counts: Counter[Any]) -> dict[str, Any]:
-    top = [[value, count] for value, count in counts.most_common(TOP)]
+    most = counts.most_common(TOP)
+    # Single values may hold a secret in a column that is none of secrets.
+    top = [[value, count] for value, (_, count) in zip(mask_texts([value for value, _ in most]), most, strict=True)]
     return {"distinct": len(counts), "counted": counts.total(), "top": top}
 
 
@@ -296,6 +310,8 @@ def _all_values(values: Any, counts: Counter[Any], examined: int) -> list[Any] |
     else:
         found = list(counts)
     if len(found) > FEW_VALUES or any(isinstance(value, str) and len(value) >= _LONGEST for value in found):
+        return None
+    if mask_texts(found) is not found:
         return None
     return sorted(found, key=lambda value: (str(type(value)), value))
 

@@ -10,6 +10,8 @@ from typing import Any
 
 from mlops_workbench.core.errors import InvalidInput
 from mlops_workbench.core.records import Column
+from mlops_workbench.core.secrets import MASK
+from mlops_workbench.core.secrets.columns import is_secret_column, is_secret_name, mask_texts
 from mlops_workbench.data.digest import len_of
 from mlops_workbench.data.digest_cost import take_rows
 from mlops_workbench.data.tables.arrow_columns import arrow_array
@@ -95,6 +97,7 @@ def sample_seen(X: Any, y: Any = None, columns: list[Column] | None = None) -> F
 def reference_parquet(data: FitData, prediction: Any) -> bytes:
     """Return the sample as Parquet: input columns named as in the signature, ``__target__``, ``__prediction__``.
 
+    Columns of secrets are left out, and monitors do not watch them.
     It imports pyarrow, which a process needs only when it saves a model.
     """
     import pyarrow as pa
@@ -102,9 +105,12 @@ def reference_parquet(data: FitData, prediction: Any) -> bytes:
 
     names = [column.name for column in data.columns]
     parts = [_column(data.X, i) for i in range(len(names))]
-    table = {name: arrow_array(part) for name, part in zip(names, parts, strict=True)}
+    table = {name: arrow_array(part) for name, part in zip(names, parts, strict=True) if not _holds_secrets(name, part)}
     if data.y is not None:
-        table["__target__"] = arrow_array(data.y)
+        if _holds_secrets(getattr(data.y, "name", ""), data.y):
+            prediction = None
+        else:
+            table["__target__"] = arrow_array(data.y)
     if prediction is not None and getattr(prediction, "ndim", 1) == 1:
         table["__prediction__"] = arrow_array(prediction)
     sink = pa.BufferOutputStream()
@@ -113,13 +119,30 @@ def reference_parquet(data: FitData, prediction: Any) -> bytes:
 
 
 def input_example(data: FitData) -> bytes:
-    """Return the first rows of the sample as JSON, in MLflow's ``dataframe_split`` format."""
-    columns = [_column(data.X, i) for i in range(len(data.columns))]
-    rows = zip(*([_json_value(value) for value in column[:EXAMPLE_ROWS].tolist()] for column in columns), strict=True)
+    """Return the first rows of the sample as JSON, in MLflow's ``dataframe_split`` format.
+
+    In columns of secrets ``***`` and 0 stand for texts and numbers.
+    """
+    columns = []
+    for i, described in enumerate(data.columns):
+        column = _column(data.X, i)
+        values = [_json_value(value) for value in column[:EXAMPLE_ROWS].tolist()]
+        columns.append(list(map(_hidden, values)) if _holds_secrets(described.name, column) else mask_texts(values))
+    rows = zip(*columns, strict=True)
     split = {"columns": [column.name for column in data.columns], "data": [list(row) for row in rows]}
     return json.dumps({"dataframe_split": split}, ensure_ascii=False, allow_nan=False).encode(
         "utf-8", "backslashreplace"
     )
+
+
+def _holds_secrets(name: Any, values: Any) -> bool:
+    if getattr(values.dtype, "kind", "O") in "biufcmM":
+        return is_secret_name(name) and values.dtype.kind != "b"
+    return is_secret_column(name, values.tolist())
+
+
+def _hidden(value: Any) -> Any:
+    return MASK if isinstance(value, str) else value if value is None or isinstance(value, bool) else 0
 
 
 def output_columns(prediction: Any) -> list[Column]:

@@ -106,7 +106,8 @@ class ActiveRun(RunState):
         source : str, optional
             Origin of the data.
         snapshot : bool, optional
-            Save the data as Parquet; by default the setting ``capture.snapshot`` in ``workbench.toml`` decides.
+            Save the data as Parquet; by default the setting ``capture.snapshot`` in ``workbench.toml`` decides. A
+            table with columns of secrets is saved on request only, in the workspace and not in MLflow.
 
         Raises
         ------

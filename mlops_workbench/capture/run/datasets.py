@@ -10,9 +10,13 @@ import msgspec
 from mlops_workbench.capture.kernel.notices import notify
 from mlops_workbench.core.errors import InvalidInput, WorkbenchError
 from mlops_workbench.core.records import Artifact, Dataset
+from mlops_workbench.core.secrets.columns import is_secret_name
 
 if TYPE_CHECKING:
     from mlops_workbench.capture.record.recorder import Recorder
+
+
+_NAMED = 5
 
 
 def keep_with_run(recorder: Recorder, dataset: Dataset, data: Any, *, snapshot: bool | None = None) -> Dataset:
@@ -27,7 +31,8 @@ def keep_with_run(recorder: Recorder, dataset: Dataset, data: Any, *, snapshot: 
     data : table or path
         The described data.
     snapshot : bool, optional
-        Whether to store a snapshot; by default the setting ``capture.snapshot`` decides.
+        Whether to store a snapshot; by default the setting ``capture.snapshot`` decides. The setting keeps no table
+        with columns of secrets, and a requested snapshot of one stays in the workspace and is not sent to MLflow.
 
     Returns
     -------
@@ -66,6 +71,14 @@ def _is_set(recorder: Recorder, dataset: Dataset) -> bool:
 def _with_snapshot(recorder: Recorder, dataset: Dataset, data: Any, *, requested: bool) -> Dataset:
     from mlops_workbench.data.snapshot import ARTIFACT_BYTES, keep_snapshot
 
+    secret = _secret_columns(dataset)
+    if secret and not requested:
+        notify(
+            f"no snapshot of '{dataset.name}' was saved: {secret} hold secrets. Drop them, or call\n"
+            "  log_dataset(..., snapshot=True) to keep them in this workspace, but not in MLflow",
+            once="snapshot of secrets",
+        )
+        return dataset
     try:
         blob, size = keep_snapshot(recorder.workspace, data, dataset.digest, dataset.covers)
     except InvalidInput:
@@ -76,10 +89,23 @@ def _with_snapshot(recorder: Recorder, dataset: Dataset, data: Any, *, requested
     except (WorkbenchError, OSError) as error:
         notify(f"a snapshot could not be stored and is missing from the run ({error})", once="snapshot")
         return dataset
-    if size <= ARTIFACT_BYTES:
+    if secret:
+        notify(
+            f"the snapshot of '{dataset.name}' stays in this workspace and is not sent to MLflow: {secret} hold secrets"
+        )
+    elif size <= ARTIFACT_BYTES:
         path = f"data/{_file_name(dataset.name)}.parquet"
         recorder.write(Artifact(dataset.run_uid, path, blob, size, "application/vnd.apache.parquet", "table"))
     return msgspec.structs.replace(dataset, snapshot=blob)
+
+
+def _secret_columns(dataset: Dataset) -> str:
+    """Names of the columns that hold secrets, as text; empty if there are none."""
+    names = [column["name"] for column in dataset.profile.get("columns") or () if column.get("secret")]
+    profiled = len(dataset.profile.get("columns") or ())
+    names += [column.name for column in dataset.columns[profiled:] if is_secret_name(column.name)]
+    shown = ", ".join(f"'{name}'" for name in names[:_NAMED])
+    return f"the columns {shown}" + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "") if names else ""
 
 
 def _file_name(name: str) -> str:

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlops_workbench.core.errors import InvalidInput
+from mlops_workbench.core.secrets import MASK
+from mlops_workbench.core.secrets.columns import is_secret_column, mask_texts
+from mlops_workbench.core.secrets.names import name_strength
 from mlops_workbench.core.tags import TABLE_PREFIX
 
 #: Tag in which MLflow lists the tables of a run.
@@ -19,6 +22,7 @@ MEDIA_TYPE = "application/json"
 SHOWN_ROWS = 1000
 SHOWN_COLUMNS = 200
 _MAX_TEXT = 10_000
+_LONGEST_NAME = 60
 #: Number of tables that fit into a tag.
 _MAX_LISTED = 60
 
@@ -71,7 +75,7 @@ class KeptTables:
 
 
 def read_table(data: Any) -> Table:
-    """Convert data to a table with plain values.
+    """Convert data to a table with plain values, with secrets masked.
 
     Parameters
     ----------
@@ -87,8 +91,23 @@ def read_table(data: Any) -> Table:
     names, parts = _columns(data)
     if len({len(part) for part in parts}) > 1:
         raise InvalidInput("the columns of the table differ in length", hint="pass columns of the same length")
-    cells = [[_plain(value) for value in part] for part in parts]
-    return Table(_unique(names), [list(row) for row in zip(*cells, strict=True)])
+    cells = [_masked(name, [_plain(value) for value in part]) for name, part in zip(names, parts, strict=True)]
+    return Table(_unique(names), [_masked_row(list(row)) for row in zip(*cells, strict=True)])
+
+
+def _masked(name: Any, values: list[Any]) -> list[Any]:
+    """Mask the values of a column of secrets, and secrets in the texts of others."""
+    if is_secret_column(name, values):
+        return [None if value is None else MASK for value in values]
+    return mask_texts(values)
+
+
+def _masked_row(row: list[Any]) -> list[Any]:
+    """Mask the value beside the name of a secret, as in a table of environment variables."""
+    name = row[0] if row else None
+    if isinstance(name, str) and len(name) <= _LONGEST_NAME and "_" in name and name_strength(name) == "strong":
+        return [name, *(MASK if isinstance(value, str) and value else value for value in row[1:])]
+    return row
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.core.errors import UNREADABLE, InvalidInput
+from mlops_workbench.core.secrets.columns import is_secret_name
 from mlops_workbench.core.shown.formats import number
 
 if TYPE_CHECKING:
@@ -123,7 +124,9 @@ def _failures(cases: pd.DataFrame, rows: int) -> list[Failure]:
             continue
         whole = group["index"].isna().all()
         examples = (
-            [] if check == "not_nullable" else [str(value) for value in group["failure_case"].unique()[:_EXAMPLES]]
+            []
+            if check == "not_nullable" or is_secret_name(column)
+            else [str(value) for value in group["failure_case"].unique()[:_EXAMPLES]]
         )
         found.append(Failure(str(column), _in_words(str(check)), None if whole else len(group), examples))
     return sorted(found, key=lambda failure: -(rows + 1 if failure.rows is None else failure.rows))
