@@ -121,7 +121,12 @@ class ControlPlane:
         own = ProcessIdentity.of()
         endpoints = self.endpoints.all()
         standby = "" if self._database.leads() else f"stands by: {self._database.leader() or 'another one'} leads"
-        problems = [self.notice, standby, *(f"{job.name}: {job.problem}" for job in self._workers if job.problem)]
+        problems = [
+            self.notice,
+            self.ingest.notice,
+            standby,
+            *(f"{job.name}: {job.problem}" for job in self._workers if job.problem),
+        ]
         state = "; ".join(filter(None, problems)) or "running"
         processes = [ProcessStatus("control plane", own.pid if own else 0, self.url, state)]
         processes += [ProcessStatus(f"endpoint {e.name}", e.pid, e.url, e.state) for e in endpoints]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from mlops_workbench.core.errors import InvalidInput, NotFound, Unavailable, did_you_mean
+from mlops_workbench.core.errors import InvalidInput, NotFound, StorageError, Unavailable, did_you_mean
 from mlops_workbench.core.files import file_lock
 from mlops_workbench.core.ids import check_name, now_ms
 from mlops_workbench.core.models import GateResult, ModelVersion, RegisteredModel
@@ -213,7 +213,8 @@ class Registry:
     def export(self, name: str, version: int) -> Path:
         """Copy a version to the workspace, unless it has a valid copy, and return its folder.
 
-        While the registry does not answer, the newest copy of a version of this number is returned.
+        While the registry does not answer or its database is damaged, the newest copy of a version of this number is
+        returned.
 
         Raises
         ------
@@ -227,7 +228,7 @@ class Registry:
         check_name("model", name)
         try:
             target = self.export_target(name, version)
-        except Unavailable:
+        except (Unavailable, StorageError):
             found = newest_export(self.workspace.models / name, version)
             if found is None:
                 raise

@@ -10,7 +10,7 @@ from mlops_workbench.control.database import Database
 from mlops_workbench.control.events import EventHub
 from mlops_workbench.control.services.aliases import AliasService, ChampionChanged
 from mlops_workbench.control.services.runs import RunService
-from mlops_workbench.core.errors import GateFailed, NotFound, Unavailable
+from mlops_workbench.core.errors import GateFailed, NotFound, StorageError, Unavailable
 from mlops_workbench.core.models import AliasChange, GateResult, ModelVersion, RegisteredModel
 from mlops_workbench.core.runs import Run
 from mlops_workbench.core.workspace import Workspace
@@ -76,7 +76,7 @@ class ModelService:
         """Name and version number of ``name@alias``, ``name/3`` or ``name``; an alias is known without MLflow."""
         try:
             return self._registry.resolve(reference)
-        except Unavailable:
+        except (Unavailable, StorageError):
             name, _, alias = reference.removeprefix("models:/").partition("@")
             version = self._aliases.of(name).get(alias)
             if version is None:
@@ -196,7 +196,7 @@ class ModelService:
         self._alias_changed(name)
         try:
             return self._registry.version(name, version)
-        except Unavailable:
+        except (Unavailable, StorageError):
             aliases = sorted(key for key, number in self._aliases.of(name).items() if number == version)
             return ModelVersion(name, version, run_uid="", run_id="", aliases=aliases, created_ms=0)
 

@@ -13,7 +13,7 @@ from mlops_workbench.control.events import EventHub
 from mlops_workbench.control.services.models import ModelService
 from mlops_workbench.control.services.runs import RunService
 from mlops_workbench.control.tables import PipelineRunRow
-from mlops_workbench.core.errors import GateFailed, NotFound, Unavailable, WorkbenchError
+from mlops_workbench.core.errors import GateFailed, NotFound, StorageError, Unavailable, WorkbenchError
 from mlops_workbench.core.pipelines import Pipeline, PipelineRun
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.pipelines import service as engine
@@ -74,11 +74,11 @@ class PipelineService:
                 self._hub.publish("pipelines", run.id)
         with self._database.session() as session:
             pending = session.scalars(select(PipelineRunRow.id).where(PipelineRunRow.publish == "pending")).all()
-        problem: Unavailable | None = None
+        problem: WorkbenchError | None = None
         for run_id in pending:
             try:
                 self._settle(run_id)
-            except Unavailable as error:
+            except (Unavailable, StorageError) as error:
                 # It stays pending and is tried again; models of other runs do not wait for it.
                 problem = error
         if problem is not None:
@@ -99,7 +99,7 @@ class PipelineService:
             published = self._publish(run)
         except GateFailed as error:
             self._close(run_id, "refused", message=error.message)
-        except Unavailable:
+        except (Unavailable, StorageError):
             raise
         except WorkbenchError as error:
             self._close(run_id, "failed", message=str(error))

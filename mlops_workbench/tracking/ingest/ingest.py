@@ -84,6 +84,8 @@ class Ingest:
         self._retry = RetryPause()
         self._problem = ""
         self._published: DeliveryProblems | None = None
+        #: What was lost and what became of it, empty for nothing.
+        self.notice = ""
         self._store_identity = ""
         self._expire_at = 0.0
         #: Reads the runs of others.
@@ -334,6 +336,11 @@ class Ingest:
             if found and known and found != known:
                 # The workspace's database was deleted, and with it everything that was acknowledged.
                 self.log.reset()
+                self.notice = (
+                    "mlflow.db is not the one of before: the runs in the journals are delivered again; registered "
+                    "models, and what MLflow alone had, are not there any more"
+                )
+                _log.warning("%s", self.notice)
             if found:
                 self.log.set_state("store_id", found)
             # The name of the log identifies the URI, which may hold a password.

@@ -240,6 +240,22 @@ def test_a_new_database_gets_everything_again(stored_workspace: Workspace, mlflo
         _assert_complete(_content(ingest.store), uids)
 
 
+def test_a_deleted_database_gets_everything_again_and_what_it_alone_had_is_said_to_be_lost(
+    stored_workspace: Workspace, mlflow_database: Path
+) -> None:
+    uids = _record(stored_workspace, metrics=2)
+    with Ingest(stored_workspace) as ingest:
+        ingest.drain()
+        assert ingest.notice == ""
+    for path in stored_workspace.state.glob("mlflow.db*"):
+        path.unlink()
+    (stored_workspace.state / "mlflow.db").write_bytes(mlflow_database.read_bytes())
+    with Ingest(stored_workspace) as ingest:
+        ingest.drain()
+        _assert_complete(_content(ingest.store), uids)
+        assert "delivered again; registered models" in ingest.notice
+
+
 def test_a_parameter_that_was_repeated_has_the_values_it_had_when_it_is_delivered_again(
     stored_workspace: Workspace,
 ) -> None:
