@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 import secrets
 from pathlib import Path
 from secrets import compare_digest
@@ -12,15 +14,26 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mlops_workbench.core.errors import StorageError, Unauthorized
+from mlops_workbench.core.files import put_aside
+
+log = logging.getLogger("mlops_workbench.control")
+
+
+#: A token that is in use: long enough not to be guessed, and valid in a header.
+_TOKEN = re.compile(r"[!-~]{16,}\Z")
 
 
 def read_or_make_token(path: Path) -> str:
     """The workspace's token, created on first use in a file that only its owner can read.
 
+    A file without a token, which may have been damaged, is put aside.
+
     Raises StorageError if the file cannot be created, or if others can read it.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if os.path.lexists(path) and not _TOKEN.match(_content(path)):
+            log.warning("the file of the token has none: there is a new one, and the old file is %s", put_aside(path))
         # Written under another name and then linked, so that no reader sees the file without the token.
         fresh = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -34,13 +47,20 @@ def read_or_make_token(path: Path) -> str:
             fresh.unlink()
         if path.stat().st_mode & 0o077:
             raise StorageError("the token file can be read by others", where=str(path), hint=f"run: chmod 600 '{path}'")
-        return path.read_text().strip()
+        return _content(path)
     except OSError as error:
         raise StorageError(
             f"cannot write the token file: {error.strerror or error}",
             where=str(path),
             hint="make the workspace's .mlops folder writable",
         ) from error
+
+
+def _content(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace").strip()
+    except (PermissionError, IsADirectoryError):
+        return ""
 
 
 class TokenAuth:

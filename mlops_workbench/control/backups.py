@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from mlops_workbench.core.ids import now_ms
-from mlops_workbench.tracking.sqlite import copy_database, is_damaged, put_aside
+from mlops_workbench.tracking.sqlite import copy_database, is_damaged, put_database_aside
 
 log = logging.getLogger("mlops_workbench.control")
 
@@ -76,7 +76,7 @@ class Backups:
             return ""
         aside = ""
         if wrong != "missing":
-            aside = f"; the old file is {put_aside(self._file).name}"
+            aside = f"; the old file is {put_database_aside(self._file).name}"
         for copy in self.copies():
             if not _damage(copy):
                 copy_database(copy, self._file)

@@ -1,4 +1,4 @@
-"""Atomic file writes, and a lock between processes."""
+"""Atomic file writes, damaged files put aside, and a lock between processes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mlops_workbench.core.errors import StorageError
+from mlops_workbench.core.ids import now_ms
 
 
 def write_atomic(path: Path, data: bytes | str, *, mode: int = 0o644) -> None:
@@ -40,6 +41,14 @@ def write_atomic(path: Path, data: bytes | str, *, mode: int = 0o644) -> None:
             where=str(path),
             hint="check that the folder is writable and the disk has free space",
         ) from error
+
+
+def put_aside(path: Path) -> Path:
+    """Rename what is damaged or in the way of a file, and return its new name; it need not exist."""
+    aside = path.with_name(f"{path.name}.damaged-{now_ms()}")
+    with contextlib.suppress(FileNotFoundError):
+        os.replace(path, aside)
+    return aside
 
 
 def sync_folder(folder: Path) -> None:

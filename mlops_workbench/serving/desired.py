@@ -14,7 +14,7 @@ from typing import Literal
 import msgspec
 
 from mlops_workbench.core.errors import StorageError
-from mlops_workbench.core.files import write_atomic
+from mlops_workbench.core.files import put_aside, write_atomic
 from mlops_workbench.core.processes import ProcessIdentity
 from mlops_workbench.core.settings import ServingSettings
 
@@ -151,7 +151,7 @@ def read_desired(folder: Path) -> Desired:
 
 def write_desired(folder: Path, desired: Desired) -> None:
     """Write ``desired.json``, readable only by its owner since it contains the token."""
-    write_atomic(folder / DESIRED, msgspec.json.encode(desired), mode=0o600)
+    _write(folder / DESIRED, msgspec.json.encode(desired))
 
 
 def read_observed(folder: Path) -> Observed | None:
@@ -164,7 +164,13 @@ def read_observed(folder: Path) -> Observed | None:
 
 def write_observed(folder: Path, observed: Observed) -> None:
     """Write ``observed.json``."""
-    write_atomic(folder / OBSERVED, msgspec.json.encode(observed))
+    _write(folder / OBSERVED, msgspec.json.encode(observed))
+
+
+def _write(path: Path, data: bytes) -> None:
+    if path.is_dir():
+        put_aside(path)
+    write_atomic(path, data, mode=0o600)
 
 
 def file_stamp(file: Path) -> tuple[int, int, int]:

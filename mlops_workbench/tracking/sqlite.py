@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from mlops_workbench.core.errors import StorageError
-from mlops_workbench.core.ids import now_ms
+from mlops_workbench.core.files import put_aside
 
 #: Rows in one statement. The interpreter lock is released once a statement, so that the other thread of ingest does
 #: not wait at every row.
@@ -113,7 +113,7 @@ def _is_closed(file: Path) -> bool:
         return error.errno in (errno.EACCES, errno.EPERM, errno.EISDIR, errno.ELOOP)
 
 
-def put_aside(file: Path) -> Path:
+def put_database_aside(file: Path) -> Path:
     """Rename a damaged database, and delete its side files, which must not be applied to its successor.
 
     Returns
@@ -121,9 +121,7 @@ def put_aside(file: Path) -> Path:
     Path
         The file's new name.
     """
-    aside = file.with_name(f"{file.name}.damaged-{now_ms()}")
-    with contextlib.suppress(FileNotFoundError):
-        os.replace(file, aside)
+    aside = put_aside(file)
     for name in (f"{file.name}-wal", f"{file.name}-shm", f"{file.name}-journal"):
         file.with_name(name).unlink(missing_ok=True)
     return aside

@@ -18,6 +18,7 @@ from sklearn.dummy import DummyRegressor
 from mlops_workbench.client.bodies import DeployRequest, RegisterRequest
 from mlops_workbench.client.client import Client
 from mlops_workbench.client.launch import read_address
+from mlops_workbench.control.auth import read_or_make_token
 from mlops_workbench.control.backups import KEPT, Backups
 from mlops_workbench.control.database import Database
 from mlops_workbench.control.tables import EndpointRow, MonitorRow
@@ -216,3 +217,19 @@ def delivered(client: Client, name: str) -> None:
     while not any(run.run_id for run in client.runs() if run.name == name):
         assert time.monotonic() < deadline, f"{name} is not delivered"
         time.sleep(0.1)
+
+
+@pytest.mark.parametrize("content", [b"", b"short", b"\x00" * 50, b"not ascii: \xff\xfe and long enough", None])
+def test_a_token_file_without_a_token_lets_nobody_in_and_is_replaced(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "run" / "token"
+    first = read_or_make_token(path)
+    assert read_or_make_token(path) == first
+    path.unlink()
+    if content is None:
+        path.mkdir()
+    else:
+        path.write_bytes(content)
+    token = read_or_make_token(path)
+    assert len(token) > 40 and token != first
+    assert path.read_text() == token and path.stat().st_mode & 0o077 == 0
+    assert len(list(path.parent.iterdir())) == 2, "the old file is kept"

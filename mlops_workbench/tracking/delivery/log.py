@@ -21,7 +21,7 @@ from typing import Any
 from mlops_workbench.core.errors import StorageError
 from mlops_workbench.core.ids import now_ms
 from mlops_workbench.tracking.journals.files import SELECT_CURSORS, Cursor, cursors_of
-from mlops_workbench.tracking.sqlite import is_damaged, put_aside
+from mlops_workbench.tracking.sqlite import is_damaged, put_database_aside
 
 _log = logging.getLogger(__name__)
 
@@ -141,7 +141,7 @@ class DeliveryLog:
         with self._lock:
             if hasattr(self, "_connection"):
                 self._connection.close()
-            aside = put_aside(self.path)
+            aside = put_database_aside(self.path)
             _log.warning("the delivery log %s is damaged and begun again; the old file is %s", self.path, aside)
             self._open()
 

@@ -8,7 +8,7 @@ import sqlite3
 from pathlib import Path
 
 from mlops_workbench.core.errors import StorageError
-from mlops_workbench.tracking.sqlite import put_aside
+from mlops_workbench.core.files import put_aside
 
 #: To be incremented with every change of the tables below.
 SCHEMA_VERSION = 8

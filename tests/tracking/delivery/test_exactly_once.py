@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import ViewType
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from recorder import Recorder, flights
 from sklearn.linear_model import LinearRegression
 
@@ -249,6 +250,9 @@ def test_a_deleted_database_gets_everything_again_and_what_it_alone_had_is_said_
         assert ingest.notice == ""
     for path in stored_workspace.state.glob("mlflow.db*"):
         path.unlink()
+    # MLflow keeps its connections to the deleted file as long as its process lives.
+    for engine in SqlAlchemyStore._engine_map.values():
+        engine.dispose()
     (stored_workspace.state / "mlflow.db").write_bytes(mlflow_database.read_bytes())
     with Ingest(stored_workspace) as ingest:
         ingest.drain()
