@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from mlops_workbench.core.errors import InvalidInput
 from mlops_workbench.core.shown.formats import duration
 from mlops_workbench.core.shown.formats import share as percent
+from mlops_workbench.core.shown.plain_text import visible
 
 Item = TypeVar("Item")
 
@@ -202,7 +203,7 @@ class _Line:
     @staticmethod
     def _write(text: str, end: str) -> None:
         columns = shutil.get_terminal_size((80, 24)).columns - 1
-        text = text[:columns]
+        text = visible(text)[:columns]
         try:
             sys.stderr.write(f"\r{text}{' ' * (_Line._width - len(text))}{end}")
             sys.stderr.flush()

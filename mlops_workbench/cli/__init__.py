@@ -9,6 +9,7 @@ from typing import Any
 
 from mlops_workbench.core.budgets import Budget, BudgetState
 from mlops_workbench.core.errors import InvalidInput, WorkbenchError
+from mlops_workbench.core.shown.plain_text import visible
 from mlops_workbench.core.workspace import Workspace
 
 
@@ -74,7 +75,7 @@ class Shell:
 
     def progress(self, text: str) -> None:
         """Write a line to standard error; the result goes to standard output."""
-        sys.stderr.write(text + "\n")
+        sys.stderr.write(visible(text) + "\n")
         sys.stderr.flush()
 
 

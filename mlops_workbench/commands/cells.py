@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from html import escape
 
 from mlops_workbench.core.shown.formats import number
+from mlops_workbench.core.shown.plain_text import visible
 from mlops_workbench.core.shown.sparkline import blocks, sparkline
 
 
@@ -37,7 +38,7 @@ def cell(value: Cell) -> str:
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return number(value) if isinstance(value, int | float) else str(value)
+    return number(value) if isinstance(value, int | float) else visible(str(value))
 
 
 def cell_html(value: Cell) -> str:

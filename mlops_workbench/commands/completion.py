@@ -9,6 +9,7 @@ import click
 
 from mlops_workbench.commands.frontend import FrontEnd
 from mlops_workbench.core.errors import WorkbenchError
+from mlops_workbench.core.shown.plain_text import visible
 from mlops_workbench.core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -29,7 +30,9 @@ def names(find: Callable[[Client], Iterable[str]]) -> Completer:
             workspace = frontend.workspace if frontend is not None else Workspace.find()
             # Completion must be quick and change nothing, so it does not start a control plane.
             with Client.connect(workspace, start=False) as client:
-                return sorted({name for name in find(client) if name.startswith(incomplete)})
+                found = {name for name in find(client) if name.startswith(incomplete)}
+                # A shell prints completions as they are.
+                return sorted(name for name in found if visible(name) == name and "\n" not in name)
         except WorkbenchError:
             return []
 

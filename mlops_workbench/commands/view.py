@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.commands.cells import Cell, cell, cell_html
 from mlops_workbench.core.shown.colours import BAD, BORDER, CODE_FONT, FONT, GOOD, INFO, TEXT
+from mlops_workbench.core.shown.plain_text import visible, visible_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -111,11 +112,11 @@ class View:
         import msgspec
 
         plain = self.data.to_dict() if hasattr(self.data, "to_dict") else self.data
-        return msgspec.json.format(msgspec.json.encode(plain)).decode()
+        return visible_json(msgspec.json.format(msgspec.json.encode(plain)).decode())
 
     def html(self) -> str:
         """The view as static HTML without scripts, so that a saved notebook shows it anywhere."""
-        return f'<div style="{_STYLE}">{self._html()}</div>'
+        return visible(f'<div style="{_STYLE}">{self._html()}</div>')
 
     def __str__(self) -> str:
         return self.text()
@@ -132,8 +133,8 @@ class View:
             # A front end without plotly shows the title instead.
             bundle = {
                 "application/vnd.plotly.v1+json": plot.make().to_plotly_json(),
-                "text/html": f"<em>interactive figure: {html.escape(plot.title)}</em>",
-                "text/plain": f"[figure: {plot.title}]",
+                "text/html": visible(f"<em>interactive figure: {html.escape(plot.title)}</em>"),
+                "text/plain": visible(f"[figure: {plot.title}]"),
             }
             display(bundle, raw=True, metadata=marks)
 
@@ -145,31 +146,35 @@ class View:
         from rich.table import Table
         from rich.text import Text
 
-        console.print(Text(self.title, style="bold"))
+        def text(content: str, style: str = "") -> Text:
+            # Rich would write control characters as they are, or drop them.
+            return Text(visible(content), style=style)
+
+        console.print(text(self.title, "bold"))
         if self.facts:
             wide = max(len(name) for name, _ in self.facts)
             for name, value in self.facts:
-                console.print(Text(f"  {name:<{wide}}  {cell(value)}"))
+                console.print(text(f"  {name:<{wide}}  {cell(value)}"))
         if self.rows:
             table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
             shown = self._fitting(console.width)
             for number, name in enumerate(self.columns[:shown]):
-                table.add_column(Text(name), justify="right" if self._numeric(number) else "left", overflow="fold")
+                table.add_column(text(name), justify="right" if self._numeric(number) else "left", overflow="fold")
             for row in self.rows:
-                table.add_row(*(Text(cell(value)) for value in row[:shown]))
+                table.add_row(*(text(cell(value)) for value in row[:shown]))
             console.print(table)
             if shown < len(self.columns):
-                console.print(Text(f"not shown: {', '.join(self.columns[shown:])}", style="dim"))
+                console.print(text(f"not shown: {', '.join(self.columns[shown:])}", "dim"))
         if self.block and self.diff:
             for line in self.block.splitlines():
-                console.print(Text(line, style=_DIFF_COLOURS.get(line[:1], ("", ""))[0]))
+                console.print(text(line, _DIFF_COLOURS.get(line[:1], ("", ""))[0]))
         elif self.block:
-            console.print(Text(self.block))
+            console.print(text(self.block))
         for section in self.sections:
             console.print()
             section._print(console)
         for note in self.notes:
-            console.print(Text(note, style="dim"))
+            console.print(text(note, "dim"))
 
     def _html(self) -> str:
         if self.folded:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import logging
 import os
 import socket
 import sys
@@ -23,6 +22,7 @@ from mlops_workbench.control.worker import Worker
 from mlops_workbench.core.errors import Conflict, WorkbenchError
 from mlops_workbench.core.files import file_lock
 from mlops_workbench.core.processes import ProcessIdentity
+from mlops_workbench.core.shown.log_lines import log_to_stderr
 from mlops_workbench.core.version import __version__
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.serving.http_protocol import HttpProtocol
@@ -37,7 +37,7 @@ def main() -> int:
     parser.add_argument("--host")
     parser.add_argument("--port", type=int)
     arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    log_to_stderr()
     try:
         settings = {"control.host": arguments.host, "control.port": arguments.port}
         workspace = Workspace.open(arguments.workspace, arguments=settings)

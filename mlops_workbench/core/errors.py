@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 
+from mlops_workbench.core.shown.plain_text import visible
+
 #: What a parser raises for text that it cannot read: not in its language, or nested too deeply for it.
 UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
 
@@ -40,7 +42,7 @@ class WorkbenchError(Exception):
 
     def __str__(self) -> str:
         text = f"{self.where}: {self.message}" if self.where else self.message
-        return f"{text}\n  hint: {self.hint}" if self.hint else text
+        return visible(f"{text}\n  hint: {self.hint}" if self.hint else text)
 
     def to_dict(self) -> dict[str, str | None]:
         """Return the body of the HTTP response: ``{code, message, where, hint}``."""

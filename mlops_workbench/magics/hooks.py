@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -116,9 +115,12 @@ class ShellHooks:
             return
         except BaseException as error:  # noqa: BLE001 a hook must not fail the user's cell
             self._broken = True
-            sys.stderr.write(
-                f"mlops: cells are no longer tracked in this session, because of {type(error).__name__}: {error}\n"
-                "  they run as without the extension; restart the kernel to track again\n"
+            # Imported here: loading the extension stays fast.
+            from mlops_workbench.capture.kernel.notices import notify
+
+            notify(
+                f"cells are no longer tracked in this session, because of {type(error).__name__}: {error}\n"
+                "  they run as without the extension; restart the kernel to track again"
             )
 
     def _show(self, cell: CellRun) -> None:

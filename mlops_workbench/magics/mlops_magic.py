@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from mlops_workbench.core.errors import InvalidInput, WorkbenchError
+from mlops_workbench.core.shown.plain_text import visible
 from mlops_workbench.magics.notebook import Notebook
 
 if TYPE_CHECKING:
@@ -89,5 +90,5 @@ def _complete(line: str, notebook: Notebook) -> list[str]:
         done, _, incomplete = words.rpartition(" ")
         return [str(item.value) for item in complete(done.split(), incomplete, notebook)]
     except Exception as error:  # noqa: BLE001 a completer must not raise into the shell
-        sys.stderr.write(f"mlops: completion failed: {error}\n")
+        sys.stderr.write(f"mlops: completion failed: {visible(str(error))}\n")
         return []

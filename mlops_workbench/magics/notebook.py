@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.core.errors import InvalidInput
+from mlops_workbench.core.shown.plain_text import visible
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -87,5 +88,5 @@ class Notebook:
 
     def progress(self, text: str) -> None:
         """Print a line of progress."""
-        sys.stdout.write(text + "\n")
+        sys.stdout.write(visible(text) + "\n")
         sys.stdout.flush()

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.core.errors import did_you_mean
+from mlops_workbench.core.shown.plain_text import visible
 from mlops_workbench.core.tags import NOTE
 from mlops_workbench.magics.hooks import shell_hooks
 
@@ -127,7 +128,7 @@ class TrackMagic:
         try:
             options = parse_track_line(line)
         except BadOptions as error:
-            raise UsageError(str(error)) from None
+            raise UsageError(visible(str(error))) from None
         if options.help:
             sys.stdout.write(_HELP)
             return

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import signal
 import socket
-import sys
 import threading
 import time
 from importlib import metadata
@@ -19,6 +18,7 @@ from mlops_workbench.core.errors import StorageError, WorkbenchError
 from mlops_workbench.core.files import file_lock
 from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.processes import ProcessIdentity
+from mlops_workbench.core.shown.log_lines import log_to_stderr
 from mlops_workbench.serving.app import create_app
 from mlops_workbench.serving.desired import LOCK, Desired, Observed, ProcessState, read_desired, write_observed
 from mlops_workbench.serving.guard import is_loopback
@@ -251,7 +251,7 @@ def _listen(host: str, port: int, *, fixed: bool) -> socket.socket:
 
 def main(arguments: list[str]) -> int:
     """``python -m mlops_workbench.serving FOLDER``."""
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    log_to_stderr()
     if len(arguments) != 1:
         log.error("usage: python -m mlops_workbench.serving ENDPOINT_FOLDER")
         return BAD_STATE

@@ -14,6 +14,7 @@ from jupyter_client.manager import KernelManager, start_new_kernel
 from mlops_workbench.client.client import Client
 from mlops_workbench.client.launch import read_address
 from mlops_workbench.core.errors import WorkbenchError
+from mlops_workbench.core.shown.plain_text import visible
 from mlops_workbench.core.workspace import Workspace
 
 pytestmark = pytest.mark.process
@@ -195,3 +196,32 @@ def test_commands_and_names_are_completed(kernel: Kernel) -> None:
     assert {"register"} <= set(kernel.complete("%mlops reg"))
     assert "--gate" in kernel.complete("%mlops register one --g")
     assert "one" in kernel.complete("%mlops show o")
+
+
+def test_no_output_contains_control_characters_of_others(kernel: Kernel) -> None:
+    kernel.run("%load_ext mlops_workbench")
+    kernel.run("from mlops_workbench import log, log_param, tag, track\nevil = '\\x1b]0;owned\\x07\\x1b[2J\\u202etxt'")
+    outputs = kernel.run(
+        "%%track --param a=1\nimport time\n"
+        "tag(**{evil: evil}); log_param(evil, evil); log({evil: 1.5})\n"
+        "for _ in track.progress(range(3), desc=evil): time.sleep(0.5)\n"
+        "with track(evil): log({evil: 2.5})\n"
+    )
+    for line in (
+        "%mlops runs --all", "%mlops experiment", "get_ipython().run_line_magic('mlops', 'show ' + evil)",
+        "get_ipython().run_line_magic('mlops', 'experiment ' + evil)", "track(evil, experiment=evil).__enter__()",
+        "from mlops_workbench.capture.kernel.notices import notify\nnotify(evil)",
+        "get_ipython().run_line_magic('track', '--no ' + evil)",
+    ):  # fmt: skip
+        outputs += kernel.run(line)
+    assert {output["type"] for output in outputs} >= {"display_data", "execute_result", "stream", "error"}
+    for output in outputs:
+        parts = {
+            **output.get("data", {}),
+            "text": output.get("text", ""),
+            "trace": "\n".join(output.get("traceback", [])),
+        }
+        for part in parts.values():
+            # IPython colours tracebacks, and a widget is not text.
+            plain = re.sub(r"\x1b\[[0-9;]*m", "", part) if isinstance(part, str) else ""
+            assert visible(plain) == plain

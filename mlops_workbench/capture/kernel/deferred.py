@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from mlops_workbench.capture.kernel.notices import notify
+from mlops_workbench.core.shown.plain_text import visible
 
 T = TypeVar("T")
 
@@ -107,6 +108,6 @@ def attempt(what: str, observe: Callable[[], T], default: T) -> T:
         return observe()
     except BaseException as error:  # noqa: BLE001 an error of a user's object, or an interrupt, must not end the cell
         if os.environ.get("MLOPS_DEBUG"):
-            traceback.print_exc(file=sys.stderr)
+            sys.stderr.write(visible(traceback.format_exc()))
         notify(f"{what} could not be observed ({type(error).__name__}: {error}); the cell itself is not affected")
         return default

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import sys
 
+from mlops_workbench.core.shown.plain_text import visible
+
 _shown: set[str] = set()
 
 
@@ -26,7 +28,7 @@ def notify(message: str, *, once: str = "") -> None:
         _shown.add(once)
     # A closed or replaced stderr may raise anything, and there is no other place to report it.
     with contextlib.suppress(Exception):
-        sys.stderr.write(f"mlops: {message}\n")
+        sys.stderr.write(f"mlops: {visible(message)}\n")
         sys.stderr.flush()
 
 

@@ -17,6 +17,7 @@ from mlops_workbench.capture.run.tables import MEDIA_TYPE, KeptTables
 from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.records import Artifact, Dataset, Metrics, Params, RunStart, Tags
 from mlops_workbench.core.secrets import mask, mask_value
+from mlops_workbench.core.shown.plain_text import visible
 
 if TYPE_CHECKING:
     from mlops_workbench.capture.record.recorder import Recorder
@@ -135,7 +136,7 @@ class RunState:
         return self._url_of(self.uid)
 
     def __repr__(self) -> str:
-        return f"<run {self.name} ({self.uid}), {self.status}, experiment {self.experiment}>"
+        return visible(f"<run {self.name} ({self.uid}), {self.status}, experiment {self.experiment}>")
 
     def put_metrics(self, values: Mapping[str, Any] | None, step: int | None, metrics: dict[str, Any]) -> None:
         """Log metrics; see `ActiveRun.log`. The run keeps `metrics`."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from mlops_workbench.client.runs import runs_frame
@@ -11,13 +10,13 @@ from mlops_workbench.commands.runs.environment import environment_view
 from mlops_workbench.commands.view import View
 from mlops_workbench.core.runs import MetricPoint, Run, RunCell, RunDataset, RunDetail
 from mlops_workbench.core.shown.formats import duration, moment
+from mlops_workbench.core.shown.plain_text import without_sequences
 from mlops_workbench.core.tags import CURRENCY, ENERGY, NOTE
 
 #: Prefix of the metrics that measure resources.
 _SYSTEM = "system/"
 #: Sections with more rows or lines than this are folded in a notebook.
 _LONG = 12
-_ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 
 
 def run_view(detail: RunDetail, environment: bytes = b"") -> View:
@@ -56,11 +55,11 @@ def _sections(detail: RunDetail, environment: bytes) -> Iterator[View]:
     yield View("tags", ("name", "value"), tags, folded=True)
     yield _list("files", ("path", "kind", "bytes"), [(a.path, a.kind, a.size) for a in detail.artifacts])
     yield _list("stages and nested runs", ("run", "status"), [(c.name, c.status) for c in detail.children])
-    yield View("traceback", block=_plain(detail.traceback))
+    yield View("traceback", block=without_sequences(detail.traceback).strip("\n"))
     yield _block("source", detail.source.rstrip())
     if len(detail.cells) > 1:
         yield _cells(detail.cells)
-    yield _block("output", _plain(detail.output))
+    yield _block("output", without_sequences(detail.output).strip("\n"))
 
 
 def _metrics(detail: RunDetail, *, system: bool) -> View:
@@ -121,7 +120,3 @@ def _list(title: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]]) ->
 
 def _block(title: str, text: str) -> View:
     return View(title, block=text, folded=text.count("\n") > 2 * _LONG)
-
-
-def _plain(text: str) -> str:
-    return _ANSI.sub("", text).strip("\n")

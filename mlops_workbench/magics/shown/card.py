@@ -7,12 +7,12 @@ import shlex
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from mlops_workbench.capture.record.values import text
 from mlops_workbench.capture.run.active import ActiveRun
 from mlops_workbench.commands.cells import counted
 from mlops_workbench.core.run_ranking import MetricChange, ParamChange, RunRanking
 from mlops_workbench.core.shown.colours import BAD, BORDER, FONT, GOOD, TEXT, WARN
 from mlops_workbench.core.shown.formats import duration, number
+from mlops_workbench.core.shown.plain_text import visible
 from mlops_workbench.core.shown.sparkline import sparkline
 from mlops_workbench.magics.shown.card_parts import (
     change_text,
@@ -48,7 +48,7 @@ def card(run: ActiveRun, ranking: RunRanking | None = None, curves: Curves | Non
         Values of metrics over time, as far as they were sampled.
     """
     ranks = ranking or RunRanking()
-    return {"text/plain": text(card_text(run, ranks)), "text/html": text(card_html(run, ranks, curves or {}))}
+    return {"text/plain": visible(card_text(run, ranks)), "text/html": visible(card_html(run, ranks, curves or {}))}
 
 
 def card_text(run: ActiveRun, ranking: RunRanking) -> str:

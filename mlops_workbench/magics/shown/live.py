@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from mlops_workbench.capture.cells.output import OWN
 from mlops_workbench.capture.kernel.threads import start_daemon
 from mlops_workbench.capture.progress import Bar, open_bars
+from mlops_workbench.core.shown.plain_text import visible
 from mlops_workbench.magics.shown.card_parts import SYSTEM
 from mlops_workbench.magics.shown.live_drawing import Snapshot, bars_html, bars_text, live_html, live_text
 from mlops_workbench.magics.shown.live_resources import ProcessGauge
@@ -116,7 +117,7 @@ class LiveView:
                 if self.done.is_set():
                     return
                 if self._widget is not None:
-                    self._widget.value = live_html(self._snapshot())
+                    self._widget.value = visible(live_html(self._snapshot()))
                 else:
                     self._publish(self._still(), update=True)
             drawn = time.perf_counter()
@@ -137,7 +138,8 @@ class LiveView:
     def _publish(self, bundle: Mapping[str, Any], *, update: bool) -> None:
         # Marked, so that tools and observers can distinguish it from the user's outputs.
         metadata = {OWN: {"run": self.run.uid if self.run is not None else ""}}
-        self._publisher.publish(dict(bundle), metadata, transient={"display_id": self._display_id}, update=update)
+        shown = {kind: visible(part) if isinstance(part, str) else part for kind, part in bundle.items()}
+        self._publisher.publish(shown, metadata, transient={"display_id": self._display_id}, update=update)
 
     def _snapshot(self) -> Snapshot:
         run = self.run
@@ -253,7 +255,7 @@ def _html_widget(value: str) -> Any:
         # Imported here, in a thread and a second after the cell started: the import takes longer than most cells.
         from ipywidgets import HTML
 
-        return HTML(value=value)
+        return HTML(value=visible(value))
     except Exception:  # noqa: BLE001 without widgets the output itself is updated
         return None
 

@@ -6,6 +6,7 @@ It does not depend on the process that requested the run.
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import signal
@@ -21,6 +22,7 @@ from mlops_workbench.capture.session.session import Session
 from mlops_workbench.core.errors import WorkbenchError
 from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.processes import ProcessIdentity
+from mlops_workbench.core.shown.log_lines import log_to_stderr
 from mlops_workbench.core.tags import ATTEMPT, INPUT_PREFIX, PIPELINE, PIPELINE_RUN, REASON, STAGE
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.pipelines.runs.events import (
@@ -41,6 +43,8 @@ _GRACE_SECONDS = 15.0  # for a stopped stage to end its kernel and save its note
 _TIMEOUT_GRACE_SECONDS = 60.0  # for a stage to end itself after its timeout
 _STATUS = {"succeeded": "FINISHED", "failed": "FAILED", "cancelled": "KILLED"}
 _LOG = "process.log"
+
+log = logging.getLogger("mlops_workbench.pipelines")
 
 
 @dataclass
@@ -198,13 +202,13 @@ class Runner:
             "MLOPS_RUN_UID": run.uid,
             "MLOPS_EXPERIMENT": self._request.experiment,
         }
-        with open(job.with_name(_LOG), "ab") as log:
+        with open(job.with_name(_LOG), "ab") as output:
             # -P: a module beside the notebook must not shadow an installed one.
             return subprocess.Popen(
                 [sys.executable, "-P", "-m", "mlops_workbench.pipelines.execution.stage", str(job)],
                 stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
+                stdout=output,
+                stderr=output,
                 cwd=job.parent,
                 env=environment,
             )
@@ -257,8 +261,8 @@ class Runner:
             code = attempt.process.returncode
             reason = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
             message = f"the process of the stage {reason}"
-        log = self._folder.attempt(stage.name, number) / _LOG
-        return AttemptEnded(now_ms(), "failed", message, message, log.read_text(errors="replace")[-10_000:])
+        written = self._folder.attempt(stage.name, number).joinpath(_LOG)
+        return AttemptEnded(now_ms(), "failed", message, message, written.read_text(errors="replace")[-10_000:])
 
     def _set(self, name: str, state: str, message: str) -> None:
         self._states[name] = state
@@ -284,11 +288,12 @@ class Runner:
 
 def main(arguments: list[str]) -> int:
     """Run the pipeline run in a folder; 0 when it succeeded."""
+    log_to_stderr()
     folder = RunFolder(Path(arguments[0]))
     try:
         return 0 if Runner(folder).run() == "succeeded" else 1
-    except Exception as error:  # noqa: BLE001 - the outermost frame of the process: any error must be recorded
-        traceback.print_exc()
+    except Exception as error:  # the outermost frame of the process: any error must be recorded
+        log.exception("the runner failed")
         message = error.message if isinstance(error, WorkbenchError) else f"{type(error).__name__}: {error}"
         append_event(folder.events, RunEnded(now_ms(), "failed", f"the runner failed: {message}"))
         return 1

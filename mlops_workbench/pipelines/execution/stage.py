@@ -6,8 +6,8 @@ descriptors are then freed, and a crash contained.
 
 from __future__ import annotations
 
+import logging
 import os
-import re
 import signal
 import sys
 import threading
@@ -21,10 +21,11 @@ from mlops_workbench.core.errors import WorkbenchError
 from mlops_workbench.core.files import write_atomic
 from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.processes import ProcessIdentity
+from mlops_workbench.core.shown.log_lines import log_to_stderr
+from mlops_workbench.core.shown.plain_text import without_sequences
 from mlops_workbench.pipelines.runs.events import AttemptEnded, CellEnded, CellStarted, append_event
 from mlops_workbench.pipelines.runs.folder import StageJob, StageRequest, read_struct
 
-_ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _START_TIMEOUT = 180  # seconds for a kernel to start, on a machine that starts many
 _MESSAGE = 2000
 
@@ -35,6 +36,8 @@ class StageStopped(KeyboardInterrupt):
 
 def main(arguments: list[str]) -> int:
     """Run the stage that the file describes; 0 when it succeeded."""
+    # Papermill announces every cell at INFO.
+    log_to_stderr(logging.WARNING)
     job = read_struct(Path(arguments[0]), StageJob)
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, _stop)
@@ -111,9 +114,9 @@ def _failure(stage: StageRequest, error: Any) -> AttemptEnded:
     # Cells are numbered from 1 as in the user's notebook, which has no injected cell.
     cell = error.cell_index + (0 if error.cell_index > stage.injected else 1)
     what = value if name in ("DeadKernelError", "CellTimeoutError") else f"{name}: {value}" if value else name
-    message = _ANSI.sub("", f"{stage.notebook}, cell {cell}: {what}")[:_MESSAGE]
+    message = without_sequences(f"{stage.notebook}, cell {cell}: {what}")[:_MESSAGE]
     return AttemptEnded(
-        now_ms(), "failed", message, f"{name}: {value}"[:_MESSAGE], _ANSI.sub("", "\n".join(error.traceback))
+        now_ms(), "failed", message, f"{name}: {value}"[:_MESSAGE], without_sequences("\n".join(error.traceback))
     )
 
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from mlops_workbench.capture.session.session import Session
 from mlops_workbench.core.records import Column, Dataset
 from mlops_workbench.core.run_ranking import MetricChange, ParamChange, RunRanking
+from mlops_workbench.core.shown.plain_text import visible
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.magics.shown.card import card
 from mlops_workbench.magics.shown.card_parts import dataset_text
@@ -114,7 +115,10 @@ def test_the_card_of_a_failed_run_shows_what_to_do(session: Session) -> None:
     assert "ValueError: <no> & never" in page(bundle["text/html"]).text
 
 
-@given(st.text(min_size=1), st.floats(), st.text())
+controls = st.text(st.characters(exclude_categories=()) | st.sampled_from("\x1b\x07\x9b\u202e\ud800"), min_size=1)
+
+
+@given(controls, st.floats(), controls)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 def test_any_name_and_value_make_a_whole_page(session: Session, name: str, value: float, param: str) -> None:
     run = session.start_run(name)
@@ -126,6 +130,7 @@ def test_any_name_and_value_make_a_whole_page(session: Session, name: str, value
     bundle = card(run, RunRanking([change], [ParamChange(name, param, None)], name), {name: [value, 1.0, value]})
     page(bundle["text/html"])
     json.dumps(bundle).encode()
+    assert all(visible(part) == part for part in bundle.values())
 
 
 def test_a_run_has_the_url_of_its_page(
