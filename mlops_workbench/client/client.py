@@ -26,6 +26,7 @@ from mlops_workbench.core.endpoints import Endpoint
 from mlops_workbench.core.errors import Conflict, NotFound, Unavailable
 from mlops_workbench.core.events import WorkspaceStatus
 from mlops_workbench.core.ids import check_name
+from mlops_workbench.core.json_numbers import json_value
 from mlops_workbench.core.models import AliasChange, ModelVersion, RegisteredModel
 from mlops_workbench.core.monitors import Alert, MonitorReport, MonitorSpec
 from mlops_workbench.core.pipelines import Pipeline, PipelineRun
@@ -176,7 +177,7 @@ class Client:
 
     def deploy(self, name: str, request: DeployRequest, *, timeout: float = 120.0) -> Endpoint:
         """Serve a model version and wait until it is ready; `timeout` in seconds, 0 does not wait."""
-        body = msgspec.json.encode(request)
+        body = _encoded(request)
         endpoint = _decoded(self._send("PUT", f"/endpoints/{_part(name)}", content=body), Endpoint)
         return self.wait_endpoint(name, endpoint.wanted_version, timeout) if timeout else endpoint
 
@@ -259,7 +260,7 @@ class Client:
 
     def put_monitor(self, spec: MonitorSpec) -> MonitorReport:
         """Create or change the monitor of an endpoint."""
-        return _decoded(self._send("PUT", "/monitors", content=msgspec.json.encode(spec)), MonitorReport)
+        return _decoded(self._send("PUT", "/monitors", content=_encoded(spec)), MonitorReport)
 
     def evaluate_monitor(self, endpoint: str) -> MonitorReport:
         """Evaluate the monitor of an endpoint now."""
@@ -301,11 +302,15 @@ class Client:
         return _decoded(self._send("GET", path, params=query), kind)
 
     def _post(self, path: str, kind: type[Noun], body: object = None) -> Noun:
-        content = b"{}" if body is None else msgspec.json.encode(body)
+        content = b"{}" if body is None else _encoded(body)
         return _decoded(self._send("POST", path, content=content), kind)
 
     def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
         return self._transport.send(method, path, **options)
+
+
+def _encoded(body: object) -> bytes:
+    return msgspec.json.encode(json_value(msgspec.to_builtins(body)))
 
 
 def _decoded(response: httpx.Response, kind: type[Noun]) -> Noun:

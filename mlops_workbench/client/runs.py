@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mlops_workbench.core.errors import InvalidInput
+from mlops_workbench.core.json_numbers import JsonNumber, real_number
 from mlops_workbench.core.metrics import metric_direction
+from mlops_workbench.core.records import as_float
 from mlops_workbench.core.runs import Run
 
 if TYPE_CHECKING:
@@ -49,6 +51,8 @@ def runs(
     DataFrame
         One row per run: ``run_id``, ``run_name``, ``experiment``, ``status``, ``start_time``, ``end_time`` (UTC),
         ``duration`` (seconds), ``uid``, ``parent_uid``, ``notebook``, and ``metrics.*``, ``params.*``, ``tags.*``.
+        Metrics are floats, as in MLflow: NaN for a metric that is NaN and for one that a run does not have, and an
+        infinity for an integer beyond the range of a double.
 
     Raises
     ------
@@ -113,7 +117,7 @@ def runs_frame(found: Sequence[Run]) -> pd.DataFrame:
             "uid": run.uid,
             "parent_uid": run.parent_uid,
             "notebook": run.notebook,
-            **{f"metrics.{name}": value for name, value in run.metrics.items()},
+            **{f"metrics.{name}": _as_float(value) for name, value in run.metrics.items()},
             **{f"params.{name}": value for name, value in run.params.items()},
             **{f"tags.{name}": value for name, value in run.tags.items()},
         }
@@ -127,6 +131,10 @@ def runs_frame(found: Sequence[Run]) -> pd.DataFrame:
             # A column of only missing values would otherwise have the type object.
             frame[name] = frame[name].astype("float64")
     return frame
+
+
+def _as_float(value: JsonNumber | None) -> float | None:
+    return None if value is None else as_float(real_number(value))
 
 
 def _columns(found: Sequence[Run]) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+from mlops_workbench.core.json_numbers import JsonNumber, real_number
 from mlops_workbench.core.shown.formats import number
 from mlops_workbench.core.shown.plain_text import visible
 from mlops_workbench.core.shown.sparkline import blocks, sparkline
@@ -20,6 +21,11 @@ class Curve:
 
     def __str__(self) -> str:
         return blocks(self.values)
+
+
+def metric_cell(value: JsonNumber | None) -> float | None:
+    """Value of a metric for a cell, which shows NaN and infinities."""
+    return None if value is None else real_number(value)
 
 
 Cell = str | int | float | bool | Curve | None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from mlops_workbench.client.bodies import PromoteRequest, RegisterRequest
-from mlops_workbench.commands.cells import Cell
+from mlops_workbench.commands.cells import Cell, metric_cell
 from mlops_workbench.commands.completion import model_names, run_names
 from mlops_workbench.commands.frontend import FrontEnd
 from mlops_workbench.commands.view import View
@@ -52,7 +52,7 @@ def models(frontend: FrontEnd, name: str | None) -> View:
         f"versions of {name}",
         columns=("version", "aliases", *metrics, "gate", "registered"),
         rows=[
-            [v.version, ", ".join(v.aliases), *(v.metrics.get(metric) for metric in metrics), _gate(v),
+            [v.version, ", ".join(v.aliases), *(metric_cell(v.metrics.get(metric)) for metric in metrics), _gate(v),
              moment(v.created_ms)]
             for v in versions
         ],
@@ -109,7 +109,11 @@ def version_view(version: ModelVersion, done: str) -> View:
     checks = version.gate.checks if version.gate else []
     sections = [
         View("gate", ("condition", "passed", "detail"), [(c.condition, c.passed, c.detail) for c in checks]),
-        View("metrics", ("name", "value"), sorted(version.metrics.items())),
+        View(
+            "metrics",
+            ("name", "value"),
+            [(name, metric_cell(v)) for name, v in sorted(version.metrics.items())],
+        ),
         View("inputs", ("name", "type", "required"), [(c.name, c.dtype, c.required) for c in version.inputs]),
     ]
     return View(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mlops_workbench.commands.cells import metric_cell
+from mlops_workbench.core.json_numbers import finite_number
 from mlops_workbench.core.monitors import LARGER_IS_BETTER, FeatureDrift, MonitorReport, Window
 from mlops_workbench.core.shown.formats import number, share
 
@@ -47,7 +49,7 @@ def windows_figure(report: MonitorReport) -> Figure:
 def _limit_lines(windows: list[Window], max_degradation: float) -> list[Any]:
     import plotly.graph_objects as go
 
-    reference = [window.reference_quality for window in windows]
+    reference = [finite_number(window.reference_quality) for window in windows]
     limit = [_limit(window, max_degradation) for window in windows]
     return [
         go.Scatter(x=_labels(windows), y=values, name=name, mode="lines", line={"dash": dash, "color": colour})
@@ -60,12 +62,12 @@ def _quality_line(windows: list[Window], metric: str) -> Any:
 
     return go.Scatter(
         x=_labels(windows),
-        y=[window.quality for window in windows],
+        y=[finite_number(window.quality) for window in windows],
         name=metric,
         mode="lines+markers",
         line={"color": _BLUE},
         marker={"size": 9, "color": [_RED if window.degraded else _BLUE for window in windows]},
-        customdata=[[number(w.quality), w.rows, share(w.coverage), w.note] for w in windows],
+        customdata=[[number(metric_cell(w.quality)), w.rows, share(w.coverage), w.note] for w in windows],
         hovertemplate="%{x}: %{customdata[0]}<br>%{customdata[1]} rows, %{customdata[2]} labelled<br>%{customdata[3]}",
     )
 
@@ -110,7 +112,8 @@ def _strength(feature: FeatureDrift) -> float:
 
 
 def _limit(window: Window, max_degradation: float) -> float | None:
-    if window.reference_quality is None:
+    reference = finite_number(window.reference_quality)
+    if reference is None:
         return None
     sign = -1 if window.metric in LARGER_IS_BETTER else 1
-    return window.reference_quality + sign * max_degradation * abs(window.reference_quality)
+    return reference + sign * max_degradation * abs(reference)

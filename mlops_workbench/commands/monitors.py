@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mlops_workbench.commands.cells import Cell, counted
+from mlops_workbench.commands.cells import Cell, counted, metric_cell
 from mlops_workbench.commands.completion import endpoint_names, pipeline_names
 from mlops_workbench.commands.frontend import FrontEnd
 from mlops_workbench.commands.monitor_plots import windows_figure
@@ -73,7 +73,7 @@ def report_view(report: MonitorReport) -> View:
     """Windows and alerts of a monitor."""
     spec = report.spec
     rows: list[list[Cell]] = [
-        [w.label, w.rows, ", ".join(map(str, w.versions)), w.quality, w.reference_quality,
+        [w.label, w.rows, ", ".join(map(str, w.versions)), metric_cell(w.quality), metric_cell(w.reference_quality),
          share(w.coverage), "degraded" if w.degraded else "", _drift(w), w.note or None]
         for w in report.windows
     ]  # fmt: skip

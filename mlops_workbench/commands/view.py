@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.commands.cells import Cell, cell, cell_html
+from mlops_workbench.core.json_numbers import json_value
 from mlops_workbench.core.shown.colours import BAD, BORDER, CODE_FONT, FONT, GOOD, INFO, TEXT
 from mlops_workbench.core.shown.plain_text import visible, visible_json
 
@@ -111,8 +112,8 @@ class View:
         """The data of the view as JSON."""
         import msgspec
 
-        plain = self.data.to_dict() if hasattr(self.data, "to_dict") else self.data
-        return visible_json(msgspec.json.format(msgspec.json.encode(plain)).decode())
+        plain = self.data.to_dict() if hasattr(self.data, "to_dict") else msgspec.to_builtins(self.data)
+        return visible_json(msgspec.json.format(msgspec.json.encode(json_value(plain))).decode())
 
     def html(self) -> str:
         """The view as static HTML without scripts, so that a saved notebook shows it anywhere."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from mlops_workbench.core.json_numbers import JsonNumber
+
 
 def model_name(reference: str) -> str:
     """Name of the registered model of a reference: ``name``, ``name@alias`` or ``name/3``, also after ``models:/``."""
@@ -67,7 +69,7 @@ class ModelVersion:
     run_id: str
     aliases: list[str]
     created_ms: int
-    metrics: dict[str, float | None] = field(default_factory=dict)
+    metrics: dict[str, JsonNumber | None] = field(default_factory=dict)
     params: dict[str, str] = field(default_factory=dict)
     inputs: list[SignatureColumn] = field(default_factory=list)
     outputs: list[SignatureColumn] = field(default_factory=list)

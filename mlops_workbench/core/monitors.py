@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from mlops_workbench.core.errors import InvalidInput, did_you_mean
+from mlops_workbench.core.json_numbers import JsonNumber
 
 #: Quality metrics of regression and of classification, and those of which higher values are better.
 NUMBER_METRICS = ("mae", "rmse", "r2")
@@ -100,8 +101,8 @@ class Window:
     end_ms: int
     rows: int
     versions: list[int]
-    quality: float | None
-    reference_quality: float | None
+    quality: JsonNumber | None
+    reference_quality: JsonNumber | None
     metric: str
     coverage: float
     drifted: bool

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from mlops_workbench.core.json_numbers import finite_number
 from mlops_workbench.core.metrics import Direction, metric_direction
 from mlops_workbench.core.runs import Run
 
@@ -113,7 +113,7 @@ def rank_run(run: Run, earlier: EarlierRuns) -> RunRanking:
     before = earlier.previous.metrics if earlier.previous is not None else {}
     metrics = [
         MetricChange(
-            name, _finite(value), metric_direction(name), _finite(before.get(name)), earlier.best.get(name)
+            name, finite_number(value), metric_direction(name), finite_number(before.get(name)), earlier.best.get(name)
         )
         for name, value in run.metrics.items()
     ]  # fmt: skip
@@ -127,7 +127,7 @@ def earlier_runs(run: Run, others: Iterable[Run]) -> EarlierRuns:
     known = sorted((other for other in others if _comparable(run, other)), key=_started)
     before = [other for other in known if _started(other) < _started(run)]
     same_name = [other for other in before if other.name == run.name]
-    best = _best({name: [_finite(other.metrics.get(name)) for other in known] for name in run.metrics})
+    best = _best({name: [finite_number(other.metrics.get(name)) for other in known] for name in run.metrics})
     return EarlierRuns(before[-1] if before else None, same_name[-1] if same_name else None, best)
 
 
@@ -168,7 +168,3 @@ def _later(first: Run | None, second: Run | None) -> Run | None:
 
 def _started(run: Run) -> tuple[int, str]:
     return run.start_ms, run.uid
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None

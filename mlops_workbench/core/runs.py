@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from mlops_workbench.core.json_numbers import JsonNumber
+
 RunStatus = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
 
 
@@ -31,7 +33,7 @@ class Run:
     params : dict
         Parameters as text.
     metrics : dict
-        Last value of each metric; None for NaN and infinities.
+        Last value of each metric; see :data:`JsonNumber` for NaN, infinities and huge integers.
     tags : dict
         Tags as text.
     error : str
@@ -54,7 +56,7 @@ class Run:
     parent_uid: str = ""
     notebook: str = ""
     params: dict[str, str] = field(default_factory=dict)
-    metrics: dict[str, float | None] = field(default_factory=dict)
+    metrics: dict[str, JsonNumber | None] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     error: str = ""
     origin: str = ""
@@ -119,11 +121,11 @@ class RunCell:
 
 @dataclass(frozen=True)
 class MetricPoint:
-    """Value of a metric at a step: None for NaN and infinities; `at_ms` is milliseconds since the epoch."""
+    """Value of a metric at a step; `at_ms` is milliseconds since the epoch."""
 
     step: int
     at_ms: int
-    value: float | None
+    value: JsonNumber | None
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from mlops_workbench.core.ids import new_id, now_ms
+from mlops_workbench.core.json_numbers import JsonNumber, finite_number, real_number
 from mlops_workbench.core.monitors import Alert, FeatureDrift, Window
 from mlops_workbench.core.settings import MonitoringSettings
 from mlops_workbench.core.shown.formats import change, number, share
@@ -203,11 +204,12 @@ def _drift(feature: FeatureDrift) -> str:
 
 
 def _percent(window: Window) -> str:
-    if window.quality is None or not window.reference_quality:
+    quality, reference = finite_number(window.quality), finite_number(window.reference_quality)
+    if quality is None or not reference:
         return ""
-    relative = window.quality / window.reference_quality - 1
+    relative = quality / reference - 1
     return f", {'+' if relative > 0 else ''}{share(relative)}"
 
 
-def _number(value: float | None) -> str:
-    return "unknown" if value is None else number(value)
+def _number(value: JsonNumber | None) -> str:
+    return "unknown" if value is None else number(real_number(value))

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from mlops_workbench.core.errors import StorageError
 from mlops_workbench.core.ids import now_ms
+from mlops_workbench.core.json_numbers import JsonNumber, json_number
 from mlops_workbench.core.monitors import LABEL_METRICS, FeatureDrift, MonitorSpec, Window, check_metric
 from mlops_workbench.core.settings import MonitoringSettings
 from mlops_workbench.core.shown.formats import share as percent
@@ -169,20 +170,24 @@ def _with_quality(
             return window
         metric = metric_for(spec.metric, reference["__target__"], reference["__prediction__"])
         before = outcomes(reference["__target__"], reference["__prediction__"], metric)
-        return dataclasses.replace(window, metric=metric, reference_quality=score(before, metric))
+        return dataclasses.replace(window, metric=metric, reference_quality=_shown(score(before, metric)))
     live = log.load_outcomes(piece)
     metric = metric_for(spec.metric, live["__truth__"], live["__prediction__"])
     if reference is not None and metric == spec.metric:
         metric = metric_for(metric, reference["__target__"], reference["__prediction__"])
     rows = outcomes(live["__truth__"], live["__prediction__"], metric)
-    window = dataclasses.replace(window, metric=metric, quality=score(rows, metric))
+    window = dataclasses.replace(window, metric=metric, quality=_shown(score(rows, metric)))
     if reference is None:
         return window
     before = outcomes(reference["__target__"], reference["__prediction__"], metric)
     degraded = len(rows) >= settings.min_rows and is_degraded(
         rows, before, metric, limit=spec.max_degradation, alpha=settings.alpha
     )
-    return dataclasses.replace(window, reference_quality=score(before, metric), degraded=degraded)
+    return dataclasses.replace(window, reference_quality=_shown(score(before, metric)), degraded=degraded)
+
+
+def _shown(quality: float | None) -> JsonNumber | None:
+    return None if quality is None else json_number(quality)
 
 
 def _drift(live: pa.Table, sample: pa.Table, metric: str, settings: MonitoringSettings) -> list[FeatureDrift]:

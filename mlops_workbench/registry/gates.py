@@ -15,11 +15,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from mlops_workbench.core.errors import UNREADABLE, InvalidInput, did_you_mean
+from mlops_workbench.core.json_numbers import JsonNumber, finite_number, real_number
 from mlops_workbench.core.models import GateCheck, GateResult
-from mlops_workbench.core.shown.formats import pair
+from mlops_workbench.core.shown.formats import number, pair
 
-#: Metrics by name; None stands for NaN and infinities.
-MetricValues = Mapping[str, float | None]
+#: Metrics by name; None for an unknown value.
+MetricValues = Mapping[str, JsonNumber | None]
 
 _SCOPES = ("metrics", "champion", "baseline")
 #: Sign of a comparison, sign of its opposite, and the comparison.
@@ -246,7 +247,9 @@ def _value(scopes: dict[str, MetricValues | None], scope: str, name: str) -> flo
     owner = {"metrics": "the candidate", "champion": "the champion", "baseline": "the baseline"}[scope]
     if name not in values:
         raise _NoValue(f"{owner} has no metric '{name}': {did_you_mean(name, values)}")
-    value = values[name]
-    if value is None or not math.isfinite(value):
-        raise _NoValue(f"'{name}' of {owner} is not a finite number")
-    return float(value)
+    value = finite_number(values[name])
+    if value is None:
+        measured = values[name]
+        shown = number(None if measured is None else real_number(measured))
+        raise _NoValue(f"'{name}' of {owner} is not a finite number, but {shown}")
+    return value

@@ -200,7 +200,7 @@ class Registry:
         """
         model = self.model(name)
         candidate = self._shown(self._stored(model, version), model.aliases)
-        champion: Mapping[str, float | None] | None = None
+        champion: MetricValues | None = None
         holder = model.aliases.get(CHAMPION, 0)
         # A champion cannot be better than itself.
         if holder and holder != version:

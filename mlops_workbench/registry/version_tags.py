@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from mlops_workbench.core.json_numbers import JsonNumber
 from mlops_workbench.core.models import GateResult, ModelVersion, SignatureColumn
 from mlops_workbench.core.records import Column
 from mlops_workbench.core.runs import Run
@@ -47,7 +48,7 @@ def gate_tag(result: GateResult) -> dict[str, str]:
     return {GATE: msgspec.json.encode(result).decode()}
 
 
-def metrics_tag(metrics: Mapping[str, float | None]) -> dict[str, str]:
+def metrics_tag(metrics: Mapping[str, JsonNumber | None]) -> dict[str, str]:
     """Tag with the metrics of a version."""
     text = json.dumps(dict(metrics), ensure_ascii=False)
     return {METRICS: text} if len(text) <= _MAX_TAG else {}
@@ -56,7 +57,7 @@ def metrics_tag(metrics: Mapping[str, float | None]) -> dict[str, str]:
 def version_of(stored: StoredVersion, aliases: Mapping[str, int], run: Run | None) -> ModelVersion:
     """The version as it is shown; `run` replaces the tags of a version that plain MLflow registered."""
     tags = stored.tags
-    metrics = _loaded(tags.get(METRICS), dict[str, float | None])
+    metrics = _loaded(tags.get(METRICS), dict[str, JsonNumber | None])
     params = _loaded(tags.get(PARAMS), dict[str, str])
     return ModelVersion(
         name=stored.name,

@@ -8,6 +8,7 @@ import {
   formatChange,
   formatLatency,
   formatNumber,
+  finiteNumber,
   formatShare
 } from '../format/numbers';
 import { formatDuration, formatSpan } from '../format/times';
@@ -24,14 +25,9 @@ const examples = JSON.parse(
   duration: Row<number | null>[];
 };
 
-/** JSON has no NaN and no infinity; the file holds them as texts. */
-function read(value: number | string | null): number | null {
-  return typeof value === 'string' ? Number(value) : value;
-}
-
 describe('the shared examples', () => {
   it.each(examples.number)('show the number %p as %p', (value, text) => {
-    expect(formatNumber(read(value))).toBe(text);
+    expect(formatNumber(value)).toBe(text);
   });
   it.each(examples.change)('show the change %p as %p', (value, text) => {
     expect(formatChange(value)).toBe(text);
@@ -42,6 +38,16 @@ describe('the shared examples', () => {
   it.each(examples.duration)('show %p seconds as %p', (seconds, text) => {
     expect(formatDuration(seconds)).toBe(text);
   });
+});
+
+it('a chart has gaps where a value is not a finite number', () => {
+  expect([1.5, 'NaN', 'Infinity', null, undefined].map(finiteNumber)).toEqual([
+    1.5,
+    null,
+    null,
+    null,
+    null
+  ]);
 });
 
 it('sizes and latencies have a unit that fits', () => {

@@ -50,7 +50,7 @@ describe('pages', () => {
       'runs/u1': detail({
         run: run({
           params: { ...Object.fromEntries(names), depth: '6' },
-          metrics: { mae: 12.3242, loss: 0.3333, bad: null }
+          metrics: { mae: 12.3242, loss: 0.3333, lost: null, bad: 'NaN', far: '-Infinity' }
         }),
         source: 'print("`" * 3)',
         output: 'done\n',
@@ -83,7 +83,9 @@ describe('pages', () => {
 
     const metrics = within(screen.getByRole('region', { name: 'Metrics' }));
     expect(metrics.getByText('12.32').title).toBe('12.3242');
-    expect(metrics.getByText('–').title).toBe('not a finite number');
+    expect(metrics.getByText('–').title).toBe('unknown');
+    expect(metrics.getByText('NaN').title).toBe('NaN');
+    expect(metrics.getByText('−∞').title).toBe('-Infinity');
     expect(metrics.getByRole('img', { name: 'loss over 3 steps, from 1 to 0.3333' })).toBeTruthy();
 
     expect(

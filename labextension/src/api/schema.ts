@@ -1055,7 +1055,7 @@ export interface components {
     };
     /**
      * MetricPoint
-     * @description Value of a metric at a step: None for NaN and infinities; `at_ms` is milliseconds since the epoch.
+     * @description Value of a metric at a step; `at_ms` is milliseconds since the epoch.
      */
     MetricPoint: {
       /** At Ms */
@@ -1063,7 +1063,7 @@ export interface components {
       /** Step */
       step: number;
       /** Value */
-      value: number | null;
+      value: number | string | null;
     };
     /**
      * ModelVersion
@@ -1113,7 +1113,7 @@ export interface components {
       inputs?: components['schemas']['SignatureColumn'][];
       /** Metrics */
       metrics?: {
-        [key: string]: number | null;
+        [key: string]: number | string | null;
       };
       /** Name */
       name: string;
@@ -1440,7 +1440,7 @@ export interface components {
      *     params : dict
      *         Parameters as text.
      *     metrics : dict
-     *         Last value of each metric; None for NaN and infinities.
+     *         Last value of each metric; see :data:`JsonNumber` for NaN, infinities and huge integers.
      *     tags : dict
      *         Tags as text.
      *     error : str
@@ -1468,7 +1468,7 @@ export interface components {
       kind: string;
       /** Metrics */
       metrics?: {
-        [key: string]: number | null;
+        [key: string]: number | string | null;
       };
       /** Name */
       name: string;
@@ -1757,9 +1757,9 @@ export interface components {
        */
       note: string;
       /** Quality */
-      quality: number | null;
+      quality: number | string | null;
       /** Reference Quality */
-      reference_quality: number | null;
+      reference_quality: number | string | null;
       /** Rows */
       rows: number;
       /** Start Ms */

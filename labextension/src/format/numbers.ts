@@ -1,13 +1,28 @@
 const SIGNIFICANT = 4;
 
 /**
+ * A number as the control plane sends it, see `core/json_numbers.py`: `NaN`, `Infinity`, `-Infinity` and the digits of
+ * an integer beyond the range of a double are texts.
+ */
+export type JsonNumber = number | string;
+const WORDS = ['NaN', 'Infinity', '-Infinity'];
+
+/** The number for a chart, which has no place for others than finite ones. */
+export function finiteNumber(value: JsonNumber | null | undefined): number | null {
+  return typeof value === 'number' && Number.isFinite(value) ? value : null;
+}
+
+/**
  * A measured number: all digits of an integer, four significant digits of another number.
  *
  * `core/shown/formats.py` follows the same rule; `tests/core/shown/formats.json` has examples for both.
  */
-export function formatNumber(value: number | null | undefined): string {
+export function formatNumber(value: JsonNumber | null | undefined): string {
   if (value === null || value === undefined) {
     return '–';
+  }
+  if (typeof value === 'string') {
+    return WORDS.includes(value) ? formatNumber(Number(value)) : formatDigits(value);
   }
   const size = Math.abs(value);
   if (Number.isNaN(value) || size === Infinity) {
@@ -64,6 +79,16 @@ export function formatLatency(ms: number | null): string {
     return '–';
   }
   return ms < 1 ? `${formatNumber(ms * 1000)} µs` : `${formatNumber(ms)} ms`;
+}
+
+/** An integer beyond the range of a double, with an exponent. */
+function formatDigits(text: string): string {
+  const digits = BigInt(text.replace('-', '')).toString();
+  const first = Number(`0.${digits.slice(0, SIGNIFICANT)}`) * 10;
+  const rest = Number(digits[SIGNIFICANT]) >= 5 ? 10 ** (1 - SIGNIFICANT) : 0;
+  const rounded = Number((first + rest).toFixed(SIGNIFICANT - 1));
+  const [mantissa, exponent] = rounded < 10 ? [rounded, digits.length - 1] : [1, digits.length];
+  return `${text.startsWith('-') ? '−' : ''}${mantissa}e${exponent}`;
 }
 
 /** Replace hyphens by minus signs, which are as wide as digits. */

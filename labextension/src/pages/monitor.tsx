@@ -10,7 +10,7 @@ import { Action, Section } from '../components/page';
 import { Chip } from '../components/status';
 import { Table } from '../components/table';
 import { Ago } from '../components/times';
-import { formatChange, formatNumber, formatShare } from '../format/numbers';
+import { finiteNumber, formatChange, formatNumber, formatShare } from '../format/numbers';
 import { endpointIcon } from '../icons';
 
 /** The monitor of an endpoint: quality and drift in each window of live predictions. */
@@ -84,7 +84,7 @@ function Report({ report }: { report: MonitorReport }): React.ReactElement {
           <LineChart
             title={trans.__('%1 of live predictions', spec.metric)}
             value={formatNumber(known[known.length - 1].quality)}
-            points={windows.map((window, index) => ({ x: index, y: window.quality }))}
+            points={windows.map((window, index) => ({ x: index, y: finiteNumber(window.quality) }))}
             tones={windows.map(window => (window.degraded ? 'bad' : null))}
             labelOf={labelOf}
             reference={
@@ -167,7 +167,8 @@ function WindowTable({
 }
 
 function change(window: Window): string {
-  const { quality, reference_quality: reference } = window;
+  const quality = finiteNumber(window.quality);
+  const reference = finiteNumber(window.reference_quality);
   return quality === null || reference === null || reference === 0
     ? '–'
     : formatChange(quality / reference - 1, percent);

@@ -6,7 +6,7 @@ import { useWorkbench } from '../components/context';
 import { EmptyState } from '../components/notices';
 import { Section } from '../components/page';
 import { metricNames, resourceName } from '../format/metrics';
-import { formatNumber } from '../format/numbers';
+import { finiteNumber, formatNumber } from '../format/numbers';
 import { runIcon } from '../icons';
 
 /** Metrics that the code of a run logged. */
@@ -57,7 +57,7 @@ function Values({
               </span>
               <span
                 className="mw-metric-value mw-number"
-                title={String(run.metrics[name] ?? trans.__('not a finite number'))}
+                title={String(run.metrics[name] ?? trans.__('unknown'))}
               >
                 {formatNumber(run.metrics[name])}
               </span>
@@ -101,7 +101,10 @@ function Curve({ name, points }: { name: string; points: MetricPoint[] }): React
     <LineChart
       title={name}
       value={formatNumber(last.value)}
-      points={points.map((point, index) => ({ x: stepped ? point.step : index, y: point.value }))}
+      points={points.map((point, index) => ({
+        x: stepped ? point.step : index,
+        y: finiteNumber(point.value)
+      }))}
       even
       labelOf={formatNumber}
       summary={trans.__(

@@ -1,6 +1,6 @@
 import * as React from 'react';
 
-import type { RunDetail } from '../api/types';
+import type { Run, RunDetail } from '../api/types';
 import { ArtifactTable, Figure, figuresOf } from '../components/artifacts';
 import { useWorkbench } from '../components/context';
 import { useResource } from '../components/hooks';
@@ -255,7 +255,7 @@ function Tags({ detail }: IPart): React.ReactElement | null {
 }
 
 /** The first metrics of a run in one line. */
-export function metricLine(metrics: Record<string, number | null>): string {
+export function metricLine(metrics: Run['metrics']): string {
   return metricNames(metrics)
     .slice(0, 3)
     .map(name => `${name} ${formatNumber(metrics[name])}`)

@@ -9,7 +9,7 @@ import { EmptyState, Loading, ProblemNotice } from '../components/notices';
 import { StateDot } from '../components/status';
 import { Ago, Span } from '../components/times';
 import { metricNames } from '../format/metrics';
-import { formatNumber } from '../format/numbers';
+import { formatNumber, type JsonNumber } from '../format/numbers';
 import { runIcon } from '../icons';
 
 /** The newest runs, of one experiment or of all. */
@@ -73,7 +73,7 @@ function RunRow({ run, metric }: { run: Run; metric: string }): React.ReactEleme
 }
 
 /** Name and value of the metric in a run's row: the chosen one, or the first without a choice. */
-export function metricOf(run: Run, chosen: string): [string, number | null] {
+export function metricOf(run: Run, chosen: string): [string, JsonNumber | null] {
   if (chosen !== '' && chosen in run.metrics) {
     return [chosen, run.metrics[chosen]];
   }

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Sequence
 from difflib import unified_diff
 
 from mlops_workbench.client.runs import runs_frame
-from mlops_workbench.commands.cells import Cell, cell
+from mlops_workbench.commands.cells import Cell, cell, metric_cell
 from mlops_workbench.commands.runs.plots import comparison_plots, label, labels_of
 from mlops_workbench.commands.runs.table import by_frequency
 from mlops_workbench.commands.view import View
+from mlops_workbench.core.json_numbers import finite_number
 from mlops_workbench.core.metrics import metric_direction
 from mlops_workbench.core.runs import Run, RunDetail
 from mlops_workbench.core.shown.formats import duration
@@ -84,7 +85,7 @@ def _code(details: Sequence[RunDetail]) -> list[View]:
 def _best(runs: Sequence[Run], name: str) -> str:
     direction = metric_direction(name)
     labels = labels_of(runs)
-    known = [(value, labels[run.uid]) for run in runs if (value := run.metrics.get(name)) is not None]
+    known = [(value, labels[run.uid]) for run in runs if (value := finite_number(run.metrics.get(name))) is not None]
     if not direction or len(known) < 2:
         return ""
     value, run_name = (max if direction == "higher" else min)(known)
@@ -105,7 +106,8 @@ def _rows_of_runs(runs: Sequence[Run], metrics: Sequence[str], params: Sequence[
     labels = labels_of(runs)
     head: list[Cell] = ["run", "status", "duration", *metrics, *params]
     return [head] + [
-        [labels[run.uid], run.status, duration(run.seconds), *(cell(run.metrics.get(name)) for name in metrics),
+        [labels[run.uid], run.status, duration(run.seconds),
+         *(cell(metric_cell(run.metrics.get(name))) for name in metrics),
          *(run.params.get(name, "") for name in params)]
         for run in runs
     ]  # fmt: skip

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from mlops_workbench.client.runs import runs_frame
-from mlops_workbench.commands.cells import COVERS, Cell, Curve
+from mlops_workbench.commands.cells import COVERS, Cell, Curve, metric_cell
 from mlops_workbench.commands.runs.environment import environment_view
 from mlops_workbench.commands.view import View
+from mlops_workbench.core.json_numbers import finite_number
 from mlops_workbench.core.runs import MetricPoint, Run, RunCell, RunDataset, RunDetail
 from mlops_workbench.core.shown.formats import duration, moment
 from mlops_workbench.core.shown.plain_text import without_sequences
@@ -67,7 +68,11 @@ def _metrics(detail: RunDetail, *, system: bool) -> View:
     curves = {name: _curve(name, detail.history.get(name, [])) for name in names}
     drawn = any(curve is not None for curve in curves.values())
     rows: list[Sequence[Cell]] = [
-        (_shown_name(name, detail.run.tags), detail.run.metrics[name], *([curves[name] or ""] if drawn else ()))
+        (
+            _shown_name(name, detail.run.tags),
+            metric_cell(detail.run.metrics[name]),
+            *([curves[name] or ""] if drawn else ()),
+        )
         for name in names
     ]
     title, columns = "resources" if system else "metrics", ("name", "value", *(["over steps"] if drawn else ()))
@@ -82,7 +87,7 @@ def _shown_name(name: str, tags: Mapping[str, str]) -> str:
 
 
 def _curve(name: str, points: Sequence[MetricPoint]) -> Curve | None:
-    values = [point.value for point in points]
+    values = [finite_number(point.value) for point in points]
     return Curve(values, f"{name} over {len(values)} steps") if len(values) > 2 else None
 
 

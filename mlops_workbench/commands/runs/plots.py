@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from mlops_workbench.commands.cells import metric_cell
 from mlops_workbench.commands.view import Plot
 from mlops_workbench.core.ids import short_id
+from mlops_workbench.core.json_numbers import finite_number
 from mlops_workbench.core.metrics import metric_direction
 from mlops_workbench.core.runs import MetricPoint, Run, RunDetail
 from mlops_workbench.core.shown.formats import number
@@ -33,7 +36,7 @@ def comparison_plots(
     if metrics:
         found.append(Plot("parallel coordinates", lambda: parallel_coordinates(runs, metrics, params)))
         if (against := scatter_param(runs, params)) and sum(
-            run.metrics.get(metrics[0]) is not None for run in runs
+            finite_number(run.metrics.get(metrics[0])) is not None for run in runs
         ) > 1:
             found.append(Plot(f"{metrics[0]} by {against}", lambda: scatter(runs, metrics[0], against)))
     names = [name for name in metrics if sum(len(d.history.get(name, [])) > 2 for d in details) > 0]
@@ -59,8 +62,10 @@ def parallel_coordinates(runs: Sequence[Run], metrics: Sequence[str], params: Se
 
     dimensions = [_dimension("run", list(labels_of(runs).values()))]
     dimensions += [_dimension(name, [run.params.get(name, "–") for run in runs]) for name in params[:_MAX_PARAMS]]
-    dimensions += [_dimension(name, [run.metrics.get(name) for run in runs]) for name in metrics[:_MAX_METRICS]]
-    colours = [run.metrics.get(metrics[0]) for run in runs]
+    dimensions += [
+        _dimension(name, [metric_cell(run.metrics.get(name)) for run in runs]) for name in metrics[:_MAX_METRICS]
+    ]
+    colours = [finite_number(run.metrics.get(metrics[0])) for run in runs]
     known = [value for value in colours if value is not None]
     line = {
         "color": [value if value is not None else min(known, default=0.0) for value in colours],
@@ -92,13 +97,13 @@ def scatter(runs: Sequence[Run], metric: str, param: str) -> Figure:
     import plotly.graph_objects as go
 
     labels = labels_of(runs)
-    shown = [run for run in runs if run.metrics.get(metric) is not None and param in run.params]
+    shown = [run for run in runs if finite_number(run.metrics.get(metric)) is not None and param in run.params]
     numbers = [_as_number(run.params[param]) for run in shown]
     numeric = all(number is not None for number in numbers)
     figure = go.Figure(
         go.Scatter(
             x=numbers if numeric else [run.params[param] for run in shown],
-            y=[run.metrics[metric] for run in shown],
+            y=[finite_number(run.metrics[metric]) for run in shown],
             text=[labels[run.uid] for run in shown],
             mode="markers+text" if len(shown) <= 8 else "markers",
             textposition="top center",
@@ -124,7 +129,7 @@ def learning_curves(details: Sequence[RunDetail], metrics: Sequence[str]) -> Fig
             if not points:
                 continue
             figure.add_scatter(
-                x=[point.step for point in points], y=[point.value for point in points],
+                x=[point.step for point in points], y=[finite_number(point.value) for point in points],
                 mode="lines" if len(points) > 1 else "markers",
                 name=labels[detail.run.uid], legendgroup=detail.run.uid,
                 showlegend=not any(detail.history.get(other) for other in metrics[: column - 1]),
@@ -172,6 +177,7 @@ def _dimension(name: str, values: Sequence[str | float | None]) -> dict[str, obj
 
 def _as_number(value: str | float | None) -> float | None:
     try:
-        return float(value) if value is not None else None
-    except ValueError:
+        found = float(value) if value is not None else math.nan
+    except (ValueError, OverflowError):
         return None
+    return found if math.isfinite(found) else None

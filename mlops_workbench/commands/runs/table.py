@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from mlops_workbench.client.runs import runs_frame
-from mlops_workbench.commands.cells import Cell
+from mlops_workbench.commands.cells import Cell, metric_cell
 from mlops_workbench.commands.view import View
 from mlops_workbench.core.errors import InvalidInput, did_you_mean
 from mlops_workbench.core.ids import short_id
@@ -80,7 +80,7 @@ def _cell(run: Run, column: str) -> Cell:
     kind, _, name = column.partition(".")
     if name:
         value: Cell = getattr(run, kind).get(name)
-        return value
+        return metric_cell(run.metrics.get(name)) if kind == "metrics" else value
     return {
         "name": run.name,
         "status": run.status,

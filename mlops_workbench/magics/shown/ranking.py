@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from mlops_workbench.core.errors import WorkbenchError
-from mlops_workbench.core.records import as_float
+from mlops_workbench.core.json_numbers import json_number
 from mlops_workbench.core.run_ranking import EarlierRuns, RunRanking, earlier_runs, rank_run
 from mlops_workbench.core.runs import Run
 from mlops_workbench.magics.shown.card_parts import SYSTEM
@@ -45,12 +44,12 @@ def _core_run(run: ActiveRun) -> Run:
 
 def _converted(run: ActiveRun) -> Run:
     # The card shows resources on a line of their own.
-    metrics = {name: as_float(value) for name, value in run.metrics.items() if not name.startswith(SYSTEM)}
+    metrics = {name: json_number(value) for name, value in run.metrics.items() if not name.startswith(SYSTEM)}
     return Run(
         run.uid, "", run.experiment, run.name, run.start.kind,
         run.status,  # type: ignore[arg-type]
         run.start.start_ms, run.end_ms, run.start.parent_uid,
-        metrics={name: value if math.isfinite(value) else None for name, value in metrics.items()},
+        metrics=dict(metrics),
     )  # fmt: skip
 
 

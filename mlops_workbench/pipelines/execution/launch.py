@@ -11,6 +11,7 @@ import threading
 from mlops_workbench.core.errors import InvalidInput
 from mlops_workbench.core.files import write_atomic
 from mlops_workbench.core.ids import now_ms
+from mlops_workbench.core.json_numbers import json_value
 from mlops_workbench.core.processes import ProcessIdentity
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.notebooks.document import (
@@ -115,7 +116,8 @@ def launch_runner(workspace: Workspace, folder: RunFolder) -> None:
 
 
 def shown(value: object) -> Scalar:
-    """A value as a scalar: containers as JSON, other values as text."""
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    return json.dumps(value, default=str, ensure_ascii=False) if isinstance(value, (list, tuple, dict)) else str(value)
+    """A value as a scalar of JSON: containers as JSON, other values as text."""
+    plain = json_value(value)
+    if plain is None or isinstance(plain, (bool, int, float, str)):
+        return plain
+    return json.dumps(plain, default=str, ensure_ascii=False) if isinstance(plain, (list, dict)) else str(plain)

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
+from mlops_workbench.core.json_numbers import JsonNumber
 from mlops_workbench.core.runs import Run
 from mlops_workbench.tracking.index.metrics import put_last_values
 from mlops_workbench.tracking.mapping.values import MAX_INT
@@ -166,12 +167,12 @@ def missing(connection: sqlite3.Connection, runs: Sequence[Run], before: Sequenc
     return [run_id for (run_id,) in rows if run_id not in present]
 
 
-def _values(connection: sqlite3.Connection, uid: str) -> tuple[dict[str, str], dict[str, str], dict[str, float | None]]:
+def _values(
+    connection: sqlite3.Connection, uid: str
+) -> tuple[dict[str, str], dict[str, str], dict[str, JsonNumber | None]]:
     params, tags = (
         dict(connection.execute(f"SELECT name, value FROM {table} WHERE uid = ?", (uid,)).fetchall())
         for table in ("params", "tags")
     )
-    metrics = connection.execute(
-        "SELECT name, CASE WHEN text IS NULL THEN value END FROM metrics WHERE uid = ?", (uid,)
-    ).fetchall()
+    metrics = connection.execute("SELECT name, coalesce(text, value) FROM metrics WHERE uid = ?", (uid,)).fetchall()
     return params, tags, dict(metrics)

@@ -75,4 +75,4 @@ def _sample(query: Query, series: int, count: int, wanted: int) -> list[tuple[An
 
 def _point(row: tuple[Any, ...]) -> MetricPoint:
     step, at_ms, value, text = row
-    return MetricPoint(step, at_ms, None if text is not None else value)
+    return MetricPoint(step, at_ms, value if text is None else text)

@@ -11,7 +11,8 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from mlops_workbench.core.records import Metrics, Number
+from mlops_workbench.core.json_numbers import JsonNumber, real_number
+from mlops_workbench.core.records import Metrics
 from mlops_workbench.tracking.mapping.values import MAX_FLOAT, indexed_value, step_for_store
 from mlops_workbench.tracking.sqlite import insert_rows
 
@@ -95,13 +96,13 @@ class MetricRows:
 
 
 def put_last_values(
-    connection: sqlite3.Connection, uid: str, values: Iterable[tuple[str, int, int, Number | None]]
+    connection: sqlite3.Connection, uid: str, values: Iterable[tuple[str, int, int, JsonNumber | None]]
 ) -> None:
     """Write last values, as ``(name, step, ms, value)``, of a run whose points are not in the index."""
     connection.executemany(
         "INSERT OR REPLACE INTO metrics VALUES (?, ?, ?, ?, ?, ?, 0, 0)",
         [
-            (uid, name, step, at_ms, *indexed_value(math.nan if value is None else value))
+            (uid, name, step, at_ms, *indexed_value(math.nan if value is None else real_number(value)))
             for name, step, at_ms, value in values
         ],
     )

@@ -75,7 +75,7 @@ def _latest(connection: sqlite3.Connection, run: Run, name: str | None = None) -
     return Run(
         uid, "", experiment, found, kind, status, start_ms, end_ms, parent_uid,
         params=dict(connection.execute("SELECT name, value FROM params WHERE uid = ?", (uid,))),
-        metrics=dict(connection.execute("SELECT name, value FROM metrics WHERE uid = ?", (uid,))),
+        metrics=dict(connection.execute("SELECT name, coalesce(text, value) FROM metrics WHERE uid = ?", (uid,))),
     )  # fmt: skip
 
 

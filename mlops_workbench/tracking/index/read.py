@@ -337,7 +337,7 @@ class ReadIndex:
         for table in ("params", "metrics", "tags"):
             found = values[table] = {uid: {} for uid in uids}
             # A metric that is not a finite number has its value as text.
-            shown = "CASE WHEN text IS NULL THEN value END" if table == "metrics" else "value"
+            shown = "coalesce(text, value)" if table == "metrics" else "value"
             sql = f"SELECT uid, name, {shown} FROM {table} WHERE uid IN ? ORDER BY uid, name"
             for uid, name, value in select_in(self._query, sql, uids):
                 found[uid][name] = value

@@ -11,7 +11,7 @@ from mlops_workbench.core.errors import StorageError
 from mlops_workbench.core.files import put_aside
 
 #: To be incremented with every change of the tables below.
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 9
 #: Hint of errors about the file.
 REBUILD_HINT = "delete the file: it is a cache, and is rebuilt from the journals"
 

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from mlops_workbench.core.json_numbers import JsonNumber, json_number, json_value
 from mlops_workbench.core.records import Number, as_float
 
 #: Limits of MLflow's API (``mlflow.utils.validation``).
@@ -64,7 +65,7 @@ def as_text(value: Any) -> str:
     if isinstance(value, str):
         text = value
     elif isinstance(value, (Mapping, list, tuple, set, frozenset)):
-        text = json.dumps(_plain(value), ensure_ascii=False, default=repr)
+        text = json.dumps(json_value(_plain(value)), ensure_ascii=False, default=repr)
     else:
         text = str(_plain(value))
     return text.replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode()
@@ -119,24 +120,24 @@ class IndexedValue(NamedTuple):
     """A metric's value in the index.
 
     `number` is compared and ordered as in MLflow: None for NaN, the largest double for larger values. `text` is the
-    exact value where `number` is not: ``nan``, ``inf``, ``-inf`` or the digits of a huge int.
+    exact value where `number` is not, as in :mod:`mlops_workbench.core.json_numbers`.
     """
 
     number: float | None
     text: str | None
 
     @property
-    def shown(self) -> float | None:
-        """The number; None if the value is not finite."""
-        return None if self.text is not None else self.number
+    def shown(self) -> JsonNumber | None:
+        """The exact value, as it is written to JSON."""
+        return self.number if self.text is None else self.text
 
 
 def indexed_value(value: Number) -> IndexedValue:
     """A metric's value, from the journal or from MLflow, as it is stored in the index."""
     number = as_float(value)
     if math.isnan(number):
-        return IndexedValue(None, "nan")
+        return IndexedValue(None, "NaN")
     if abs(number) >= MAX_FLOAT:
         exact = math.copysign(math.inf, number) if type(value) is float else value
-        return IndexedValue(finite(number), as_text(exact))
+        return IndexedValue(finite(number), str(json_number(exact)))
     return IndexedValue(number, None)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, get_args
 from mlops_workbench.core.errors import NotFound, Unavailable
 from mlops_workbench.core.runs import Run, RunStatus
 from mlops_workbench.core.tags import ERROR, KIND, NOTEBOOK, PARENT_RUN_ID, PARENT_UID, RUN_UID, USER
-from mlops_workbench.tracking.mapping.values import MAX_FLOAT
+from mlops_workbench.tracking.mapping.values import MAX_FLOAT, indexed_value
 from mlops_workbench.tracking.mlflow.connection import all_pages
 from mlops_workbench.tracking.sqlite import connect_read_only, select_in
 
@@ -213,7 +213,7 @@ def as_run(
         notebook=tags.get(NOTEBOOK, ""),
         params=params,
         metrics={
-            key: value if math.isfinite(value) and abs(value) < MAX_FLOAT else None for key, value in metrics.items()
+            key: value if abs(value) < MAX_FLOAT else indexed_value(value).shown for key, value in metrics.items()
         },
         tags=tags,
         error=tags.get(ERROR, ""),

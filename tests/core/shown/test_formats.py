@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlops_workbench.core.json_numbers import real_number
 from mlops_workbench.core.shown import formats
 
 TABLE = json.loads((Path(__file__).parent / "formats.json").read_text())
@@ -18,8 +19,7 @@ EXAMPLES = [(kind, *example) for kind, examples in TABLE.items() for example in 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: " ".join(map(str, example)))
 def test_a_value_reads_as_in_the_table(example: tuple[object, ...]) -> None:
     kind, *arguments, text = example
-    # JSON lacks NaN and the infinities.
-    given_values = [float(value) if isinstance(value, str) else value for value in arguments]
+    given_values = [real_number(value) if isinstance(value, str) else value for value in arguments]
     assert getattr(formats, str(kind))(*given_values) == text
 
 

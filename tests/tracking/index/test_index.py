@@ -46,7 +46,7 @@ def test_runs_are_filtered_ordered_and_paged(filled: Ingest) -> None:
     assert _names(index, order_by="params.depth", descending=False)[:3] == "acb"
     assert _names(index, limit=2, offset=1) == "cb"
     assert _names(index, offset=10**20) == ""
-    assert index.runs(order_by="metrics.mae")[-1].metrics == {"mae": None}
+    assert index.runs(order_by="metrics.mae")[-1].metrics == {"mae": "NaN"}
     assert [(e.name, e.runs) for e in index.experiments()] == [("two", 1), ("one", 3)]
     assert index.counts()["runs"] == 4
     with pytest.raises(InvalidInput, match="ordered by"):

@@ -14,10 +14,12 @@ from mlflow import MlflowClient
 from recorder import Recorder
 
 from mlops_workbench.core.errors import InvalidInput
+from mlops_workbench.core.json_numbers import real_number
 from mlops_workbench.core.records import Column, Dataset, Metrics, Params
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.tracking import Ingest, ReadIndex
 from mlops_workbench.tracking.index.filter import Condition, parse_filter
+from mlops_workbench.tracking.mapping.values import finite
 
 START = 1_700_000_000_000
 
@@ -176,7 +178,7 @@ def test_runs_come_in_the_order_of_mlflow(store: tuple[ReadIndex, MlflowClient],
         return [metrics[key] if key in metrics and not math.isnan(metrics[key] or 0) else None for metrics, _ in found]
 
     ours = [
-        ({k: _as_in_mlflow(index, run.uid, k, v) for k, v in run.metrics.items()}, run.uid)
+        ({k: finite(real_number(v or 0)) for k, v in run.metrics.items()}, run.uid)
         for run in index.runs("a", order_by=name, descending=descending, limit=1000)
     ]
     assert values(ours) == values([(run.data.metrics, run.info.run_id) for run in theirs])
@@ -189,13 +191,6 @@ def test_runs_come_in_the_order_of_mlflow(store: tuple[ReadIndex, MlflowClient],
             for run in index.runs("a", order_by=name, descending=descending, limit=size, offset=start)
         ]
         assert pages == whole
-
-
-def _as_in_mlflow(index: ReadIndex, uid: str, name: str, value: float | None) -> float:
-    if value is not None:
-        return value
-    start = index.find(uid).start_ms
-    return {START + 4000: 1.7976931348623157e308, START + 5000: -1.7976931348623157e308}.get(start, math.nan)
 
 
 def test_numbers_compare_with_parameters_as_numbers(store: tuple[ReadIndex, MlflowClient]) -> None:

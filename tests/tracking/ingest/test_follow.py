@@ -107,11 +107,11 @@ def test_runs_of_plain_mlflow_code_are_followed_to_their_end_and_beyond(shared: 
         client.log_metric(run_id, "loss", 0.25, step=1)
         client.log_metric(run_id, "odd", math.nan)
         _look(ingest)
-        assert ingest.index.find(run_id).metrics == {"loss": 0.25, "odd": None}
+        assert ingest.index.find(run_id).metrics == {"loss": 0.25, "odd": "NaN"}
         assert [run.uid for run in ingest.index.runs(filter="metrics.loss < 0.5 and tags.team = 'b'")] == [run_id]
         # Its history is asked for when it is looked at.
         assert [(p.step, p.value) for p in ingest.history(run_id, "loss")] == [(0, 1.0), (1, 0.25)]
-        assert [p.value for p in ingest.history(run_id, "odd")] == [None]
+        assert [p.value for p in ingest.history(run_id, "odd")] == ["NaN"]
         detail = ingest.detail(run_id)
         assert [p.value for p in detail.history["loss"]] == [1.0, 0.25]
         assert detail.points == {"loss": 2, "odd": 1}

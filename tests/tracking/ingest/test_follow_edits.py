@@ -72,7 +72,7 @@ def test_names_notes_tags_and_added_values_are_followed(stored_workspace: Worksp
             assert (found.name, found.origin, found.status) == ("the best", "", "FINISHED")
             assert found.tags == {"team": "b", "note": "better than it looks", _ODD: _LONG, "reviewed": "yes"}
             assert found.params == {"depth": "3", "depth ": "1", _ODD: _LONG, "seed": "7"}
-            assert found.metrics == {"auc": 0.5, _ODD: 2.0**63, "inf": None, "late": 0.25}
+            assert found.metrics == {"auc": 0.5, _ODD: 2.0**63, "inf": "Infinity", "late": 0.25}
             assert [(point.step, point.value) for point in ingest.history(uid, "late")] == [(0, 1.0), (1, 0.25)]
             assert ingest.detail(uid).points["late"] == 2
             assert [run.uid for run in ingest.index.runs(filter="params.seed = 7 and tags.reviewed = 'yes'")] == [uid]
