@@ -233,8 +233,18 @@ def save_model_of_run(run: str) -> bool:
     -------
     bool
         False when the model is not in memory, was saved already, or could not be stored.
+
+    Raises
+    ------
+    InvalidInput
+        What the run fitted cannot predict.
     """
-    return current_session().save_model_of_run(run)
+    from mlops_workbench.capture.observe.estimators import LACKING_HINT
+
+    session = current_session()
+    if why := session.fits.lacks(run):
+        raise InvalidInput(f"the run '{run}' has no model to register: {why}", hint=LACKING_HINT)
+    return session.save_model_of_run(run)
 
 
 def _run(function: str) -> ActiveRun | None:

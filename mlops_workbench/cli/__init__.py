@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,12 @@ class Shell:
         if not path.is_file():
             raise InvalidInput(f"no file '{expression}'", hint="give a CSV or Parquet file, or '-' for standard input")
         return read_file(path)
+
+    prog = "mlops"
+
+    def data_with(self, columns: Collection[str]) -> str:
+        """A word that stands for a file."""
+        return "FILE.csv"
 
     def save_model(self, run: str) -> bool:
         """A shell holds no fitted models."""

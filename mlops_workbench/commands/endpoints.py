@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import click
 
 from mlops_workbench.client.bodies import DeployRequest
@@ -10,10 +14,14 @@ from mlops_workbench.commands.completion import endpoint_names, model_references
 from mlops_workbench.commands.frontend import FrontEnd
 from mlops_workbench.commands.view import View
 from mlops_workbench.core.endpoints import Endpoint
-from mlops_workbench.core.models import model_name
+from mlops_workbench.core.errors import WorkbenchError
+from mlops_workbench.core.models import SignatureColumn, model_name
 from mlops_workbench.core.shown.formats import duration, moment
 
-_SHOWN_ROWS = 20
+if TYPE_CHECKING:
+    from mlops_workbench.client.client import Client
+
+_SHOWN_ROWS, _SHOWN_INPUTS = 20, 8
 
 
 @click.command()
@@ -31,7 +39,8 @@ def deploy(frontend: FrontEnd, model: str, name: str, port: int, timeout: float)
         model = f"{model}@champion"
     endpoint = name or model_name(model)
     with frontend.client() as client:
-        return endpoint_view(client.deploy(endpoint, DeployRequest(model, port), timeout=timeout), "deployed")
+        deployed = client.deploy(endpoint, DeployRequest(model, port), timeout=timeout)
+        return endpoint_view(deployed, "deployed", _next(frontend, client, deployed))
 
 
 @click.command()
@@ -50,13 +59,14 @@ def endpoints(frontend: FrontEnd, name: str | None, remove: bool) -> View:
                     (e.name, e.state, e.model, e.version, e.requests, e.errors, e.p50_ms, e.p99_ms, e.url)
                     for e in found
                 ],
-                notes=[] if found else ["deploy a model: %mlops deploy MODEL@champion"],
+                notes=[] if found else [f"deploy a model: {frontend.prog} deploy MODEL@champion"],
                 data=found,
             )
         if remove:
             client.remove_endpoint(name)
             return View(f"endpoint {name} removed")
-        return endpoint_view(client.endpoint(name), "endpoint")
+        found_one = client.endpoint(name)
+        return endpoint_view(found_one, "endpoint", _next(frontend, client, found_one))
 
 
 @click.command()
@@ -111,10 +121,11 @@ def rollback(frontend: FrontEnd, name: str, timeout: float) -> View:
         ):
             version = client.rollback_model(name)
             return View(f"rolled back: the champion of {name} is version {version.version}", data=version)
-        return endpoint_view(client.rollback(name, timeout=timeout), "rolled back")
+        returned = client.rollback(name, timeout=timeout)
+        return endpoint_view(returned, "rolled back", _next(frontend, client, returned))
 
 
-def endpoint_view(endpoint: Endpoint, done: str) -> View:
+def endpoint_view(endpoint: Endpoint, done: str, notes: Sequence[str] = ()) -> View:
     """Everything about an endpoint."""
     target = f" -> {endpoint.wanted_version}" if endpoint.wanted_version != endpoint.version else ""
     facts = [
@@ -133,9 +144,25 @@ def endpoint_view(endpoint: Endpoint, done: str) -> View:
     return View(
         f"{done} {endpoint.name}",
         facts=facts,
-        notes=[f"next: %mlops predict {endpoint.name} X_test.head()"] if endpoint.state == "ready" else [],
+        notes=notes,
         data=endpoint,
     )
+
+
+def _next(frontend: FrontEnd, client: Client, endpoint: Endpoint) -> list[str]:
+    """The next command, which works as it stands if there is data for it."""
+    if endpoint.state != "ready":
+        return []
+    inputs: list[SignatureColumn] = []
+    # The endpoint is ready even if the registry does not answer now.
+    with contextlib.suppress(WorkbenchError):
+        versions = client.versions(model_name(endpoint.model))
+        inputs = next((version.inputs for version in versions if version.version == endpoint.version), inputs)
+    data = frontend.data_with([column.name for column in inputs])
+    shown = ", ".join(column.name for column in inputs[:_SHOWN_INPUTS])
+    more = f" and {len(inputs) - _SHOWN_INPUTS} more" if len(inputs) > _SHOWN_INPUTS else ""
+    about = f", with the columns {shown}{more}" if inputs and data in ("DATA", "FILE.csv") else ""
+    return [f"next: {frontend.prog} predict {endpoint.name} {data}{about}"]
 
 
 def _seconds(milliseconds: float | None) -> float | None:

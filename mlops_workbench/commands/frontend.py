@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mlops_workbench.core.workspace import Workspace
@@ -33,6 +34,15 @@ class FrontEnd(Protocol):
 
     def table(self, expression: str) -> Any:
         """Data of an argument: a file in a shell, an expression in a notebook."""
+        ...
+
+    @property
+    def prog(self) -> str:
+        """How a command is written here: ``mlops`` or ``%mlops``."""
+        ...
+
+    def data_with(self, columns: Collection[str]) -> str:
+        """An argument of `predict`: a table here that has these columns, else a word that stands for one."""
         ...
 
     def save_model(self, run: str) -> bool:

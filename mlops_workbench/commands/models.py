@@ -43,7 +43,7 @@ def models(frontend: FrontEnd, name: str | None) -> View:
                      moment(m.updated_ms))
                     for m in found
                 ],
-                notes=[] if found else ["register the model of a run: %mlops register RUN --as NAME"],
+                notes=[] if found else [f"register the model of a run: {frontend.prog} register RUN --as NAME"],
                 data=found,
             )  # fmt: skip
         versions, changes = client.versions(name), client.alias_changes(name)
@@ -73,10 +73,11 @@ def register(
     frontend: FrontEnd, run: str, name: str, model: str, alias: str, gate: tuple[str, ...], baseline: str
 ) -> View:
     """Register the model of RUN as a new version of a registered model."""
+    _check_baseline(gate, baseline)
     frontend.save_model(run)
     with frontend.client() as client:
         request = RegisterRequest(run, model, list(gate), alias, baseline, frontend.experiment() or "")
-        return version_view(client.register(name, request), "registered")
+        return version_view(client.register(name, request), "registered", frontend.prog)
 
 
 @click.command()
@@ -90,15 +91,23 @@ def promote(frontend: FrontEnd, reference: str, alias: str, gate: tuple[str, ...
 
     When the champion changes, the old champion gets the alias 'previous'.
     """
+    _check_baseline(gate, baseline)
     name, slash, number = reference.partition("/")
     if not slash or not number.isdecimal() or len(number) > 10:
         raise InvalidInput(f"'{reference}' is not a model version", hint="write MODEL/VERSION, for example churn/3")
     with frontend.client() as client:
         version = client.promote(name, int(number), PromoteRequest(alias, list(gate), baseline))
-    return version_view(version, "promoted")
+    return version_view(version, "promoted", frontend.prog)
 
 
-def version_view(version: ModelVersion, done: str) -> View:
+def _check_baseline(gate: tuple[str, ...], baseline: str) -> None:
+    if baseline and not any("baseline" in condition for condition in gate):
+        raise InvalidInput(
+            "no condition refers to the baseline", hint="for example: --gate 'mae <= baseline.mae' --baseline RUN"
+        )
+
+
+def version_view(version: ModelVersion, done: str, prog: str) -> View:
     """Everything about a model version."""
     facts: list[tuple[str, Cell]] = [
         ("aliases", ", ".join(version.aliases) or "–"),
@@ -120,7 +129,7 @@ def version_view(version: ModelVersion, done: str) -> View:
         f"{done} {version.name}/{version.version}",
         facts=facts,
         sections=[section for section in sections if section.rows],
-        notes=[_next(version)],
+        notes=[_next(version, prog)],
         data=version,
     )
 
@@ -137,7 +146,7 @@ def _changes(changes: list[AliasChange]) -> View:
     )  # fmt: skip
 
 
-def _next(version: ModelVersion) -> str:
+def _next(version: ModelVersion, prog: str) -> str:
     if not version.inputs:
         # An endpoint would refuse it. The fix is easy only now, while the model is still in memory.
         return (
@@ -145,8 +154,8 @@ def _next(version: ModelVersion) -> str:
             "log_model(model, X=X, y=y) after fit, and register that run"
         )
     if version.aliases:
-        return f"next: %mlops deploy {version.name}@{version.aliases[0]}"
-    return f"next: %mlops promote {version.name}/{version.version}"
+        return f"next: {prog} deploy {version.name}@{version.aliases[0]}"
+    return f"next: {prog} promote {version.name}/{version.version}"
 
 
 def _gate(version: ModelVersion) -> str | None:

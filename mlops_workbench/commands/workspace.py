@@ -29,7 +29,7 @@ def init(folder: Path) -> View:
     return View(
         f"{'already a workspace' if existed else 'new workspace'}: {workspace.root}",
         facts=[("settings", str(workspace.root / FILE)), ("state", str(workspace.state))],
-        notes=["next: %mlops experiment NAME in a notebook, then start a cell with %%track"],
+        notes=["next: in a notebook, %mlops experiment NAME, then start a cell with %%track"],
         data={"root": str(workspace.root)},
     )
 

@@ -145,17 +145,24 @@ class MonitoringSettings(_Section, frozen=True):
         int, Meta(ge=100, description="largest number of rows sampled from a window or the reference")
     ] = 5000
     permutations: Annotated[int, Meta(ge=99, description="number of permutations of the drift test")] = 500
-    alpha: Annotated[float, Meta(gt=0, lt=1, description="false discovery rate over all features")] = 0.05
+    alpha: Annotated[float, Meta(ge=0.0001, lt=1, description="false discovery rate over all features")] = 0.05
     numeric_effect: Annotated[
         float, Meta(ge=0, description="smallest numeric drift: Wasserstein distance in standard deviations")
     ] = 0.1
     categorical_effect: Annotated[
         float, Meta(ge=0, le=1, description="smallest categorical drift: total variation distance, 0 to 1")
     ] = 0.05
-    consecutive: Annotated[int, Meta(ge=1, description="windows of the last three that must agree for an alert")] = 2
+    consecutive: Annotated[
+        int, Meta(ge=1, le=3, description="windows of the last three that must agree for an alert")
+    ] = 2
     cooldown_seconds: Annotated[
         float, Meta(ge=0, description="shortest time in seconds between two pipeline runs started by alerts")
     ] = 3600.0
+
+    @property
+    def alert_rows(self) -> int:
+        """Rows of the smallest window that is evaluated and can raise an alert."""
+        return max(self.min_rows, self.act_rows)
 
 
 class Settings(_Section, frozen=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.core.errors import InvalidInput
@@ -57,6 +58,17 @@ class Notebook:
             raise InvalidInput(
                 f"'{expression}' fails: {type(error).__name__}: {error}", hint="give an expression for a table"
             ) from error
+
+    prog = "%mlops"
+
+    def data_with(self, columns: Collection[str]) -> str:
+        """The variable with a table of these columns that was assigned last; ``DATA`` if there is none."""
+        for name, value in reversed(list(self._shell.user_ns.items())):
+            kind = type(value)
+            table = kind.__module__.partition(".")[0] == "pandas" and kind.__name__ == "DataFrame"
+            if table and columns and not name.startswith("_") and {*columns} == {*map(str, value.columns)}:
+                return f"{name}.head()"
+        return "DATA"
 
     def save_model(self, run: str) -> bool:
         """Save the model that a finished run fitted if it is still in memory and not saved yet."""

@@ -211,7 +211,11 @@ def _notes(
         notes.append("still growing")
     if piece.version_rows < settings.min_rows:
         notes.append(f"{piece.version_rows} rows are too few to evaluate (minimum {settings.min_rows})")
-    elif not has_reference:
+    elif full and piece.rows < settings.act_rows:
+        notes.append(f"{piece.rows} rows are too few for an alert (minimum {settings.act_rows})")
+    elif full and piece.version_labelled and piece.labelled < settings.act_rows:
+        notes.append(f"{piece.labelled} labels are too few for an alert on quality (minimum {settings.act_rows})")
+    if piece.version_rows >= settings.min_rows and not has_reference:
         notes.append(f"version {piece.versions[0]} has no reference sample: log it with its training data")
     if len(piece.versions) > 1:
         share = piece.version_rows / piece.rows

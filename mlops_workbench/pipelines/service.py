@@ -107,18 +107,17 @@ def start_run(workspace: Workspace, name: str, params: Mapping[str, object], rea
     StorageError
         The run's folder cannot be written.
     """
-    specs = _specs(workspace)
-    if name not in specs:
-        raise NotFound(
-            f"there is no pipeline '{name}'", where=str(workspace.pipeline_specs), hint=did_you_mean(name, specs)
-        )
-    spec = read_spec(specs[name])
     folder = RunFolder(workspace.pipeline_runs / new_id())
-    plan = _plan(spec, folder, params)
+    plan = _plan(_spec(workspace, name), folder, params)
     workspace.prepare()
     write_run(workspace, folder, plan, reason)
     launch_runner(workspace, folder)
     return read_run(workspace, folder.path.name)
+
+
+def check_start(workspace: Workspace, name: str, params: Mapping[str, object]) -> None:
+    """Raise what :func:`start_run` would raise for a pipeline and its parameters, without starting it."""
+    _plan(_spec(workspace, name), RunFolder(workspace.pipeline_runs / "none"), params)
 
 
 def read_run(workspace: Workspace, run_id: str) -> PipelineRun:
@@ -219,6 +218,15 @@ def _specs(workspace: Workspace) -> dict[str, Path]:
     except (FileNotFoundError, NotADirectoryError):
         return {}
     return {path.stem: path for path in reversed(paths) if path.is_file() and not path.name.startswith(".")}
+
+
+def _spec(workspace: Workspace, name: str) -> PipelineSpec:
+    specs = _specs(workspace)
+    if name not in specs:
+        raise NotFound(
+            f"there is no pipeline '{name}'", where=str(workspace.pipeline_specs), hint=did_you_mean(name, specs)
+        )
+    return read_spec(specs[name])
 
 
 def _described(workspace: Workspace, path: Path) -> Pipeline:

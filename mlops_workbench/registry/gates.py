@@ -133,6 +133,8 @@ def _parse(text: str) -> _Condition:
         raise InvalidInput(f"not a condition: {error}", where=text, hint=_HINT) from error
     condition = _Condition(text, tree, quoted)
     _check_truth(condition, tree)
+    if not any(isinstance(node, ast.Name | ast.Attribute | ast.Subscript) for node in ast.walk(tree)):
+        raise _refused(condition, "it compares no metric, so its result is always the same")
     return condition
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import signal
@@ -27,7 +28,7 @@ from mlops_workbench.client.bodies import DeployRequest, PromoteRequest, Registe
 from mlops_workbench.client.client import Client
 from mlops_workbench.client.launch import read_address
 from mlops_workbench.client.prediction import request_predictions, send_feedback
-from mlops_workbench.core.errors import Conflict, GateFailed, InvalidInput, NotFound, Unavailable
+from mlops_workbench.core.errors import Conflict, GateFailed, InvalidInput, NotFound, Unavailable, WorkbenchError
 from mlops_workbench.core.monitors import MonitorSpec
 from mlops_workbench.core.processes import ProcessIdentity
 from mlops_workbench.core.workspace import Workspace
@@ -171,7 +172,11 @@ def test_errors_have_hints(running: Client, recorded: Callable[..., str]) -> Non
         (GateFailed, "mae", lambda: running.promote("sizes", 1, PromoteRequest(gate=["mea < 3"]))),
         (InvalidInput, "mae <", lambda: running.register("other", RegisterRequest("line", gate=["mae <"]))),
         (InvalidInput, "alias", lambda: running.register("other", RegisterRequest("line", alias="a b"))),
-        (NotFound, "lnie", lambda: running.register("other", RegisterRequest("line", gate=["1<2"], baseline="lnie"))),
+        (
+            NotFound,
+            "lnie",
+            lambda: running.register("other", RegisterRequest("line", gate=["mae < baseline.mae"], baseline="lnie")),
+        ),
         (NotFound, "newest", lambda: running.promote("sizes", 10**20, PromoteRequest("champion"))),
         (Conflict, "go back", lambda: running.rollback_model("sizes")),
         (NotFound, "pipeline", lambda: running.start_pipeline("none")),
@@ -308,6 +313,21 @@ def test_an_alert_retrains_and_the_endpoint_switches(
     uid = recorded("line", LinearRegression(), mae=0.1)
     running.register("sizes", RegisterRequest(uid, alias="champion"))
     endpoint = running.deploy("sizes", DeployRequest("sizes@champion"))
+    shown = subprocess.run(
+        [sys.executable, "-m", "mlops_workbench.cli", "endpoints", "sizes"],
+        cwd=workspace.root, capture_output=True, text=True, timeout=60, check=True,
+    ).stdout  # fmt: skip
+    assert "next: mlops predict sizes FILE.csv, with the columns größe, kind" in shown
+    for impossible, lacking in (
+        (MonitorSpec("sizes", window="300"), "no window of 300 rows can raise an alert: it needs 500"),
+        (MonitorSpec("sizes", pipeline="retrain", params={"til": "{end}"}), "has no parameter 'til'"),
+        (MonitorSpec("sizes", params={"until": "{end}"}), "the parameters belong to no pipeline"),
+        (MonitorSpec("sizes", max_degradation=math.inf), "max_degradation must be a number above 0"),
+        (MonitorSpec("sizes", max_degradation=math.nan), "max_degradation must be a number above 0"),
+    ):
+        with pytest.raises(WorkbenchError, match=lacking) as refused:
+            running.put_monitor(impossible)
+        assert refused.value.status == 422 and refused.value.hint
     running.put_monitor(
         MonitorSpec("sizes", window="day", pipeline="retrain", params={"until": "{end}"}, enabled=False)
     )

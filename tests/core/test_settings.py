@@ -35,6 +35,9 @@ def test_argument_beats_environment_beats_file(tmp_path: Path) -> None:
         ("[control]\nport = 'x'\n", ["control.port = 'x'", "int"]),
         ("[control]\nport = 70000\n", ["control.port = 70000", "65535"]),
         ("[control]\nport = '80'\n", ["control.port = '80'"]),
+        # An alert looks at three windows; a drift test has at most 20,000 permutations.
+        ("[monitoring]\nconsecutive = 4\n", ["monitoring.consecutive = 4", "3"]),
+        ("[monitoring]\nalpha = 0.00001\n", ["monitoring.alpha = 1e-05", "0.0001"]),
         ("port = 1\n", ["'port' is outside a section"]),
         ("[control\n", ["not valid TOML", "line 1"]),
         ("[contrl]\n", ["unknown section 'contrl'"]),

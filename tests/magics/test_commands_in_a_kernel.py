@@ -225,3 +225,14 @@ def test_no_output_contains_control_characters_of_others(kernel: Kernel) -> None
             # IPython colours tracebacks, and a widget is not text.
             plain = re.sub(r"\x1b\[[0-9;]*m", "", part) if isinstance(part, str) else ""
             assert visible(plain) == plain
+
+
+def test_the_offered_data_is_a_table_of_this_notebook_or_a_placeholder(kernel: Kernel) -> None:
+    kernel.run("%load_ext mlops_workbench")
+    kernel.run(
+        "import pandas as pd\nother = pd.DataFrame({'a': [1]})\nmine = pd.DataFrame({'a': [1], 'b': [2]})\nx = 1"
+    )
+    ask = "from mlops_workbench.magics.notebook import Notebook\nprint(Notebook(get_ipython()).data_with({columns}))"
+    assert kernel.text(ask.format(columns=["a", "b"])).strip() == "mine.head()"
+    assert kernel.text(ask.format(columns=["c"])).strip() == "DATA"
+    assert kernel.text(ask.format(columns=[])).strip() == "DATA"

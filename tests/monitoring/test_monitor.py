@@ -169,6 +169,12 @@ def test_windows_by_count_and_growing_windows_say_so(traffic: Traffic, trained: 
     assert growing.features
 
 
+def test_a_window_that_cannot_raise_an_alert_says_so(traffic: Traffic, trained: Path) -> None:
+    regression(traffic, 0, rows=300)
+    [small] = run(traffic, trained)
+    assert small.note == "300 rows are too few for an alert (minimum 500)"
+
+
 def test_a_wrong_metric_and_a_broken_reference_are_named(traffic: Traffic, tmp_path: Path) -> None:
     regression(traffic, 0)
     with pytest.raises(InvalidInput, match="'mse' is not a metric"):

@@ -104,3 +104,9 @@ def test_any_text_passes_fails_or_is_refused(text: str) -> None:
     except InvalidInput:
         return
     assert result.passed in (True, False)
+
+
+@pytest.mark.parametrize("condition", ["1 < 2", "3 <= 2 * 2", "-1 < 0 and 1 < 2"])
+def test_a_condition_without_a_metric_is_refused(condition: str) -> None:
+    with pytest.raises(InvalidInput, match="compares no metric"):
+        check_conditions([condition])

@@ -102,7 +102,7 @@ export function modelOf(endpoint: Endpoint): string {
 }
 
 function requestExample(endpoint: Endpoint): string {
-  return `%mlops predict ${endpoint.name} X_test.head()`;
+  return `%mlops predict ${endpoint.name} DATA`;
 }
 
 function Alerts({ alerts }: { alerts: Alert[] }): React.ReactElement | null {

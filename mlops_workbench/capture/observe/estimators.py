@@ -67,6 +67,17 @@ def is_search(value: Any) -> bool:
     return is_estimator(value) and type(own(value).get("cv_results_")) is dict
 
 
+#: What to do about an object that cannot be registered.
+LACKING_HINT = "fit a model that predicts, for example the search with refit=True, or pass another object to log_model"
+
+
+def lacks_model(value: Any) -> str:
+    """Why a fitted object cannot be registered as a model, empty if it can."""
+    if _is_search(value) and own(value).get("refit") is False:
+        return f"{type(value).__name__} was made with refit=False, so it has no fitted model"
+    return "" if is_model(value) else f"{type(value).__name__} has no method predict"
+
+
 def is_fitted(value: Any) -> bool:
     """Whether an estimator is fitted: it, or a step of it, has attributes with a trailing underscore."""
     attributes = own(value)

@@ -7,6 +7,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from mlops_workbench.capture.observe.estimators import lacks_model
+from mlops_workbench.capture.observe.networks import is_network
 from mlops_workbench.data.reference import FitData
 
 _MAX_RUNS = 200
@@ -28,6 +30,8 @@ class Fit:
     def __init__(self, name: str, model: object, data: FitData | None) -> None:
         self.name = name
         self.data = data
+        #: Why it cannot be registered, empty if it can.
+        self.lacks = "" if is_network(model) else lacks_model(model)
         self._model: Callable[[], Any]
         try:
             self._model = weakref.ref(model, self._drop_data)
@@ -60,9 +64,18 @@ class Fits:
         """Return uid and last fit in memory of a run, given by its uid, the start of the uid, or its name."""
         for uid, (name, fits) in reversed(self._runs.items()):
             if uid == run or name == run or (len(run) >= 6 and uid.startswith(run)):
-                living = [fit for fit in fits if fit.model() is not None]
+                living = [fit for fit in fits if fit.model() is not None and not fit.lacks]
                 return (uid, living[-1]) if living else None
         return None
+
+    def lacks(self, run: str) -> str:
+        """Return why what a run fitted cannot be registered; empty if it can, was saved, or if nothing was fitted."""
+        for uid, (name, fits) in reversed(self._runs.items()):
+            if uid == run or name == run or (len(run) >= 6 and uid.startswith(run)):
+                return (
+                    "" if uid in self._saved or not all(fit.lacks for fit in fits) else fits[-1].lacks if fits else ""
+                )
+        return ""
 
     def data_of(self, model: object) -> FitData | None:
         """Return the training data of a model that a tracked cell fitted, or None."""

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, packages_distributions, ver
 from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.capture.kernel.notices import notify
-from mlops_workbench.capture.observe.estimators import is_part, own_params
+from mlops_workbench.capture.observe.estimators import LACKING_HINT, is_part, lacks_model, own_params
 from mlops_workbench.capture.observe.networks import is_network
 from mlops_workbench.capture.run.network_files import network_files
 from mlops_workbench.core.errors import InvalidInput
@@ -127,6 +127,8 @@ def _check(model: Any, name: str) -> None:
         raise InvalidInput(f"{name!r} is not a valid model name", hint="use text that is not empty")
     known = hasattr(model, "predict") or hasattr(model, "transform") or is_network(model)
     if isinstance(model, type) or not known:
+        if has(model, "fit") and not isinstance(model, type) and (why := lacks_model(model)):
+            raise InvalidInput(f"there is no model to save: {why}", hint=LACKING_HINT)
         raise InvalidInput(
             f"{type(model).__name__ if not isinstance(model, type) else model.__name__} is not a fitted model",
             hint="pass an object with a predict method, such as a scikit-learn estimator, or a network",

@@ -131,6 +131,11 @@ class RunState:
         return self._fits.find(self.uid) is not None or self._fits.saved(self.uid)
 
     @property
+    def lacks_model(self) -> str:
+        """Why what it fitted cannot be registered; empty if it can, or if it fitted nothing."""
+        return self._fits.lacks(self.uid)
+
+    @property
     def url(self) -> str:
         """Address of its page on the MLflow server, or in the JupyterLab of this kernel; else empty."""
         return self._url_of(self.uid)

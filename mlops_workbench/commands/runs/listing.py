@@ -113,7 +113,11 @@ def runs(
         )
     title = f"runs of {chosen}" if chosen else "runs"
     shown = [name.strip() for name in columns.split(",") if name.strip()]
-    return runs_view(found, f"{title} where {query}" if query else title, shown, filtered=bool(query or status))
+    view = runs_view(found, f"{title} where {query}" if query else title, shown, filtered=bool(query or status))
+    kind, _, name = column.partition(".")
+    if found and kind in ("metrics", "params", "tags") and not any(name.strip('`"') in getattr(r, kind) for r in found):
+        view.notes = [*view.notes, f"none of these runs has {column}: they are in the order of their start"]
+    return view
 
 
 @click.command()

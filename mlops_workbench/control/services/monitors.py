@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import threading
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,11 @@ from mlops_workbench.control.services.endpoints import EndpointService
 from mlops_workbench.control.services.models import ModelService
 from mlops_workbench.control.services.pipelines import PipelineService
 from mlops_workbench.control.tables import AlertRow, MonitorRow
-from mlops_workbench.core.errors import Conflict, InvalidInput, NotFound, SpecError, WorkbenchError, did_you_mean
+from mlops_workbench.core.errors import Conflict, InvalidInput, NotFound, WorkbenchError, did_you_mean
 from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.models import model_name
 from mlops_workbench.core.monitors import Alert, MonitorReport, MonitorSpec, Window, check_metric
+from mlops_workbench.core.settings import MonitoringSettings
 from mlops_workbench.core.workspace import Workspace
 
 
@@ -81,16 +83,13 @@ class MonitorService:
         NotFound
             The endpoint or the pipeline does not exist.
         InvalidInput
-            The window or the metric is invalid.
+            The window or the metric is invalid, no window could raise an alert, or the pipeline could not start.
         """
         self._endpoints.get(spec.endpoint)
-        _check(spec)
+        _check(spec, self._workspace.settings.monitoring)
         if spec.pipeline:
-            known = {pipeline.name: pipeline for pipeline in self._pipelines.pipelines()}
-            if spec.pipeline not in known:
-                raise NotFound(f"no pipeline '{spec.pipeline}'", hint=did_you_mean(spec.pipeline, known))
-            if known[spec.pipeline].problem:
-                raise SpecError(known[spec.pipeline].problem)
+            # As an alert would start it.
+            self._pipelines.check(spec.pipeline, _filled(spec, date(2026, 1, 1), date(2026, 1, 2), "2026-01-01"))
         self._store(spec, replace=True)
         return self.report(spec.endpoint)
 
@@ -234,7 +233,11 @@ def _parameters(report: MonitorReport, alert: Alert) -> dict[str, object]:
     end = datetime.fromtimestamp(windows[-1].end_ms / 1000, UTC) if windows else None
     # The end is exclusive: for a window that ends at midnight it is that day, for any other the day after.
     day_after = (end + timedelta(days=1, microseconds=-1)).date() if end else None
-    places = {"{start}": str(start), "{end}": str(day_after), "{window}": alert.window}
+    return _filled(report.spec, start, day_after, alert.window)
+
+
+def _filled(spec: MonitorSpec, start: date | None, end: date | None, window: str) -> dict[str, object]:
+    places = {"{start}": str(start), "{end}": str(end), "{window}": window}
 
     def filled(value: object) -> object:
         if isinstance(value, str):
@@ -242,17 +245,25 @@ def _parameters(report: MonitorReport, alert: Alert) -> dict[str, object]:
                 value = value.replace(place, text)
         return value
 
-    return {name: filled(value) for name, value in report.spec.params.items()}
+    return {name: filled(value) for name, value in spec.params.items()}
 
 
-def _check(spec: MonitorSpec) -> None:
+def _check(spec: MonitorSpec, settings: MonitoringSettings) -> None:
     if spec.window not in ("hour", "day", "month") and not (spec.window.isdecimal() and int(spec.window) > 0):
         raise InvalidInput(
             f"'{spec.window}' is not a window", hint="use 'hour', 'day', 'month' or a number of rows such as '5000'"
         )
+    if spec.window.isdecimal() and int(spec.window) < settings.alert_rows:
+        raise InvalidInput(
+            f"no window of {spec.window} rows can raise an alert: it needs {settings.alert_rows}",
+            hint=f"use a window of at least {settings.alert_rows} rows, or set act_rows and min_rows below [monitoring]"
+            " in workbench.toml",
+        )
     check_metric(spec.metric)
-    if not spec.max_degradation > 0:
-        raise InvalidInput("max_degradation must be above 0", hint="0.1 means 10 %")
+    if not 0 < spec.max_degradation < math.inf:
+        raise InvalidInput("max_degradation must be a number above 0", hint="0.1 means 10 %")
+    if spec.params and not spec.pipeline:
+        raise InvalidInput("the parameters belong to no pipeline", hint="name the pipeline that an alert starts")
 
 
 def _plain(noun: Any) -> Any:

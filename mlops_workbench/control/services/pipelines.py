@@ -40,6 +40,10 @@ class PipelineService:
         """Pipelines of the workspace; invalid ones with their problem."""
         return engine.list_pipelines(self._workspace)
 
+    def check(self, name: str, params: Mapping[str, object]) -> None:
+        """Raise an error if the pipeline cannot start with these parameters."""
+        engine.check_start(self._workspace, name, dict(params))
+
     def start(self, name: str, params: Mapping[str, object], reason: str = "manual") -> PipelineRun:
         """Check and start a pipeline."""
         run = engine.start_run(self._workspace, name, dict(params), reason=reason)

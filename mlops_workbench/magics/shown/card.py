@@ -9,6 +9,7 @@ from html import escape
 
 from mlops_workbench.capture.run.active import ActiveRun
 from mlops_workbench.commands.cells import counted
+from mlops_workbench.core.ids import short_id
 from mlops_workbench.core.run_ranking import MetricChange, ParamChange, RunRanking
 from mlops_workbench.core.shown.colours import BAD, BORDER, FONT, GOOD, TEXT, WARN
 from mlops_workbench.core.shown.formats import duration, number
@@ -219,11 +220,13 @@ def _more_line(left: int, noun: str) -> list[str]:
 
 
 def _next(run: ActiveRun, ranking: RunRanking) -> str:
-    name = shlex.quote(run.name)
+    # A name with control characters cannot be entered.
+    name = shlex.quote(run.name if visible(run.name) == run.name and "\n" not in run.name else short_id(run.uid))
     if run.status != "FINISHED":
         return f"fix the cell and run it again; %mlops show {name} shows the traceback"
     words = ["%mlops compare"] if ranking.previous else []
     words.append(f"%mlops show {name}")
     if run.has_model:
         words.append(f"%mlops register {name} --as MODEL")
-    return ", ".join(words)
+    lacking = f"; no model to register: {why}" if not run.has_model and (why := run.lacks_model) else ""
+    return ", ".join(words) + lacking

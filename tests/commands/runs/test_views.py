@@ -61,9 +61,9 @@ def test_a_failed_run_is_shown_with_its_code_output_and_traceback() -> None:
 
 def test_registering_a_version_that_cannot_be_deployed_shows_that() -> None:
     version = ModelVersion("wine", 1, "u", "r", ["champion"], 0)
-    assert "cannot be deployed" in version_view(version, "registered").text()
+    assert "cannot be deployed" in version_view(version, "registered", "mlops").text()
     typed = replace(version, inputs=[SignatureColumn("a", "double")])
-    assert "next: %mlops deploy wine@champion" in version_view(typed, "registered").text()
+    assert "next: mlops deploy wine@champion" in version_view(typed, "registered", "mlops").text()
 
 
 def test_a_notebook_gets_both_and_a_program_a_frame() -> None:

@@ -11,8 +11,15 @@ from html.parser import HTMLParser
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+from sklearn.preprocessing import StandardScaler
+from sklearn.tree import DecisionTreeClassifier
 
+from mlops_workbench.capture import log_model, save_model_of_run, track
+from mlops_workbench.capture.run.fits import Fit
 from mlops_workbench.capture.session.session import Session
+from mlops_workbench.core.errors import InvalidInput
 from mlops_workbench.core.records import Column, Dataset
 from mlops_workbench.core.run_ranking import MetricChange, ParamChange, RunRanking
 from mlops_workbench.core.shown.plain_text import visible
@@ -113,6 +120,38 @@ def test_the_card_of_a_failed_run_shows_what_to_do(session: Session) -> None:
     assert "ValueError: <no> & never" in bundle["text/plain"] and "fix the cell" in bundle["text/plain"]
     assert "%mlops show 'it'\"'\"'s broken'" in bundle["text/plain"]
     assert "ValueError: <no> & never" in page(bundle["text/html"]).text
+
+
+def test_a_card_offers_only_what_can_be_registered(session: Session) -> None:
+    X, y = [[0.0], [1.0], [2.0], [3.0]], [0, 1, 0, 1]
+
+    def next_of(name: str, model: object) -> str:
+        run = session.start_run(name)
+        session.keep_fits([Fit("model", model, None)], run)
+        run.end()
+        return card(run)["text/plain"].splitlines()[-1]
+
+    grid = GridSearchCV(DecisionTreeClassifier(), {"max_depth": [1, 2]}, cv=2)
+    refitted, not_refitted = clone(grid).fit(X, y), clone(grid).set_params(refit=False).fit(X, y)
+    assert "%mlops register grid --as MODEL" in next_of("grid", refitted)
+    said = next_of("bare", not_refitted)
+    assert "register bare" not in said
+    assert "no model to register: GridSearchCV was made with refit=False" in said
+    scaler = StandardScaler().fit(X)
+    assert "no model to register: StandardScaler has no method predict" in next_of("scaled", scaler)
+    with pytest.raises(InvalidInput, match="'bare' has no model to register: GridSearchCV was made with refit=False"):
+        save_model_of_run("bare")
+    with track("logged"), pytest.raises(InvalidInput, match="refit=False"):
+        log_model(not_refitted)
+    # A saved model can be registered, whatever else the run fitted.
+    with track("kept"):
+        log_model(refitted.best_estimator_)
+    assert save_model_of_run("kept") is False
+
+
+def test_a_name_that_cannot_be_typed_is_offered_as_an_id(session: Session) -> None:
+    run = ended(session, "a\x1b[2Jb")
+    assert f"%mlops show {run.uid[-8:]}" in card(run)["text/plain"]
 
 
 controls = st.text(st.characters(exclude_categories=()) | st.sampled_from("\x1b\x07\x9b\u202e\ud800"), min_size=1)
