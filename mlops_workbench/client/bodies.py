@@ -6,7 +6,10 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from mlops_workbench.core.models import SignatureColumn
+from mlops_workbench.core.patterns import ALIAS, CONDITION, MAX_CONDITION, REFERENCE, Documented
 
+GateCondition = Annotated[str, Documented(CONDITION, longest=MAX_CONDITION)]
+AliasOrNone = Annotated[str, Documented(ALIAS, optional=True)]
 Scalar = str | int | float | bool | None
 
 
@@ -46,8 +49,8 @@ class RegisterRequest:
 
     run: str
     model: str = ""
-    gate: list[str] = field(default_factory=list)
-    alias: str = ""
+    gate: list[GateCondition] = field(default_factory=list)
+    alias: AliasOrNone = ""
     baseline: str = ""
     experiment: str = ""
 
@@ -56,8 +59,8 @@ class RegisterRequest:
 class PromoteRequest:
     """Set an alias of a version if the gate passes."""
 
-    alias: str = "champion"
-    gate: list[str] = field(default_factory=list)
+    alias: AliasOrNone = "champion"
+    gate: list[GateCondition] = field(default_factory=list)
     baseline: str = ""
 
 
@@ -65,7 +68,7 @@ class PromoteRequest:
 class DeployRequest:
     """Serve a model version: ``name@alias`` follows the alias, ``name/3`` is fixed."""
 
-    model: str
+    model: Annotated[str, Documented(REFERENCE)]
     port: Annotated[int, Within(0, 65535)] = 0
 
 

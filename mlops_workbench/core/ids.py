@@ -7,8 +7,9 @@ import re
 import time
 
 from mlops_workbench.core.errors import InvalidInput
+from mlops_workbench.core.patterns import NAME
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}\Z")
+_NAME = re.compile(NAME)
 
 
 def new_id() -> str:
@@ -49,7 +50,7 @@ def check_name(kind: str, name: str) -> str:
     InvalidInput
         The name is not valid.
     """
-    if _NAME.match(name):
+    if _NAME.fullmatch(name):
         return name
     plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-._")[:128]
     raise InvalidInput(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
 from mlops_workbench.core.errors import InvalidInput, did_you_mean
 from mlops_workbench.core.json_numbers import JsonNumber
+from mlops_workbench.core.patterns import NAME, WINDOW, Documented
 
 #: Quality metrics of regression and of classification, and those of which higher values are better.
 NUMBER_METRICS = ("mae", "rmse", "r2")
@@ -44,11 +45,11 @@ class MonitorSpec:
         Whether the control plane evaluates it periodically.
     """
 
-    endpoint: str
-    window: str = "day"
-    metric: str = "mae"
-    max_degradation: float = 0.1
-    pipeline: str = ""
+    endpoint: Annotated[str, Documented(NAME)]
+    window: Annotated[str, Documented(WINDOW)] = "day"
+    metric: Annotated[str, Documented(choices=NUMBER_METRICS + LABEL_METRICS)] = "mae"
+    max_degradation: Annotated[float, Documented(above=0)] = 0.1
+    pipeline: Annotated[str, Documented(NAME, optional=True)] = ""
     params: dict[str, str | int | float | bool] = field(default_factory=dict)
     enabled: bool = True
 

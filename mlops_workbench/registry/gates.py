@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from mlops_workbench.core.errors import UNREADABLE, InvalidInput, did_you_mean
 from mlops_workbench.core.json_numbers import JsonNumber, finite_number, real_number
 from mlops_workbench.core.models import GateCheck, GateResult
+from mlops_workbench.core.patterns import MAX_CONDITION
 from mlops_workbench.core.shown.formats import number, pair
 
 #: Metrics by name; None for an unknown value.
@@ -41,7 +42,6 @@ _ARITHMETIC: dict[type[ast.operator], Callable[[float, float], float]] = {
 _HINT = "compare metrics and numbers, for example: mae < 15 and mae <= champion.mae"
 _QUOTED = re.compile(r"`([^`]*)`")
 _PLACEHOLDER = "__quoted_{}__"
-_MAX_LENGTH = 2000
 
 
 @dataclass(frozen=True)
@@ -124,8 +124,8 @@ def _parse(text: str) -> _Condition:
         quoted[placeholder] = match.group(1)
         return placeholder
 
-    if len(text) > _MAX_LENGTH:
-        hint = f"use several conditions of at most {_MAX_LENGTH} characters"
+    if len(text) > MAX_CONDITION:
+        hint = f"use several conditions of at most {MAX_CONDITION} characters"
         raise InvalidInput("the condition is too long", where=text[:60], hint=hint)
     try:
         tree = ast.parse(_QUOTED.sub(hide, text).strip(), mode="eval").body

@@ -1184,8 +1184,9 @@ export interface components {
       /**
        * Metric
        * @default mae
+       * @enum {string}
        */
-      metric: string;
+      metric: 'mae' | 'rmse' | 'r2' | 'accuracy' | 'f1';
       /** Params */
       params?: {
         [key: string]: string | number | boolean;

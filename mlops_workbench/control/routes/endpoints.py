@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from fastapi import APIRouter
 
 from mlops_workbench.client.bodies import DeployRequest
 from mlops_workbench.control.routes.plane import Plane
 from mlops_workbench.core.endpoints import Endpoint
+from mlops_workbench.core.patterns import NAME, Documented
 
 router = APIRouter(tags=["endpoints"])
 
@@ -24,7 +27,7 @@ def get_endpoint(plane: Plane, name: str) -> Endpoint:
 
 
 @router.put("/endpoints/{name}", status_code=202)
-def deploy(plane: Plane, name: str, request: DeployRequest) -> Endpoint:
+def deploy(plane: Plane, name: Annotated[str, Documented(NAME)], request: DeployRequest) -> Endpoint:
     """Serve a model version; the response does not wait until it is ready."""
     return plane.deploy(name, request)
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Path
 
 from mlops_workbench.client.bodies import LocalModel, PromoteRequest, RegisterRequest
 from mlops_workbench.control.routes.plane import Plane
 from mlops_workbench.core.models import AliasChange, ModelVersion, RegisteredModel
+from mlops_workbench.core.patterns import NAME, REFERENCE, Documented
 
 router = APIRouter(tags=["models"])
+
+#: The registry answers that there is no version beyond these.
+Version = Annotated[int, Path(json_schema_extra={"minimum": 1, "maximum": 2**31 - 1})]
 
 
 @router.get("/models")
@@ -24,19 +30,19 @@ def list_versions(plane: Plane, name: str) -> list[ModelVersion]:
 
 
 @router.post("/models/{name}/versions", status_code=201)
-def register(plane: Plane, name: str, request: RegisterRequest) -> ModelVersion:
+def register(plane: Plane, name: Annotated[str, Documented(NAME)], request: RegisterRequest) -> ModelVersion:
     """Register the model of a run, evaluate the gate and set the alias."""
     return plane.models.register(name, request)
 
 
 @router.get("/models/{name}/versions/{version}")
-def get_version(plane: Plane, name: str, version: int) -> ModelVersion:
+def get_version(plane: Plane, name: str, version: Version) -> ModelVersion:
     """A version of a model."""
     return plane.models.version(name, version)
 
 
 @router.post("/models/{name}/versions/{version}/promote")
-def promote(plane: Plane, name: str, version: int, request: PromoteRequest) -> ModelVersion:
+def promote(plane: Plane, name: str, version: Version, request: PromoteRequest) -> ModelVersion:
     """Evaluate the gate and set the alias if it passes; the old champion becomes ``previous``."""
     return plane.models.promote(name, version, request)
 
@@ -54,6 +60,6 @@ def list_alias_changes(plane: Plane, name: str) -> list[AliasChange]:
 
 
 @router.get("/local-models/{reference:path}")
-def get_local_model(plane: Plane, reference: str) -> LocalModel:
+def get_local_model(plane: Plane, reference: Annotated[str, Documented(REFERENCE)]) -> LocalModel:
     """The version ``name@alias`` or ``name/3`` on this machine's disk."""
     return plane.models.local(reference)

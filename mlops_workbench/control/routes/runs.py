@@ -8,7 +8,9 @@ from fastapi import APIRouter, Query
 from starlette.responses import FileResponse
 
 from mlops_workbench.control.routes.plane import Plane
+from mlops_workbench.core.patterns import Documented
 from mlops_workbench.core.runs import Experiment, MetricPoint, Run, RunDetail, RunStatus
+from mlops_workbench.tracking.index.filter import ORDER
 
 router = APIRouter(tags=["runs"])
 
@@ -27,10 +29,10 @@ def list_runs(
     filter: Annotated[str, Query(max_length=10_000)] = "",
     status: RunStatus | None = None,
     kind: str | None = None,
-    order_by: str = "start",
+    order_by: Annotated[str, Documented(ORDER)] = "start",
     descending: bool = True,
     limit: Annotated[int, Query(ge=1, le=10_000)] = 100,
-    offset: Annotated[int, Query(ge=0)] = 0,
+    offset: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
     nested: bool = True,
 ) -> list[Run]:
     """Runs; `order_by` is ``start``, ``name``, ``duration``, ``metrics.<name>``, ``params.<name>`` or ``tags.<name>``.

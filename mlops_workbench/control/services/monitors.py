@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import threading
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -23,6 +24,7 @@ from mlops_workbench.core.errors import Conflict, InvalidInput, NotFound, Workbe
 from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.models import model_name
 from mlops_workbench.core.monitors import Alert, MonitorReport, MonitorSpec, Window, check_metric
+from mlops_workbench.core.patterns import WINDOW
 from mlops_workbench.core.settings import MonitoringSettings
 from mlops_workbench.core.workspace import Workspace
 
@@ -85,8 +87,8 @@ class MonitorService:
         InvalidInput
             The window or the metric is invalid, no window could raise an alert, or the pipeline could not start.
         """
-        self._endpoints.get(spec.endpoint)
         _check(spec, self._workspace.settings.monitoring)
+        self._endpoints.get(spec.endpoint)
         if spec.pipeline:
             # As an alert would start it.
             self._pipelines.check(spec.pipeline, _filled(spec, date(2026, 1, 1), date(2026, 1, 2), "2026-01-01"))
@@ -249,11 +251,12 @@ def _filled(spec: MonitorSpec, start: date | None, end: date | None, window: str
 
 
 def _check(spec: MonitorSpec, settings: MonitoringSettings) -> None:
-    if spec.window not in ("hour", "day", "month") and not (spec.window.isdecimal() and int(spec.window) > 0):
+    number = re.fullmatch(r"[1-9][0-9]{0,8}", spec.window)
+    if number is None and not re.fullmatch(WINDOW, spec.window):
         raise InvalidInput(
             f"'{spec.window}' is not a window", hint="use 'hour', 'day', 'month' or a number of rows such as '5000'"
         )
-    if spec.window.isdecimal() and int(spec.window) < settings.alert_rows:
+    if number is not None and int(spec.window) < settings.alert_rows:
         raise InvalidInput(
             f"no window of {spec.window} rows can raise an alert: it needs {settings.alert_rows}",
             hint=f"use a window of at least {settings.alert_rows} rows, or set act_rows and min_rows below [monitoring]"

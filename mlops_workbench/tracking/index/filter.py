@@ -41,6 +41,13 @@ _ALIASES = {
 }  # fmt: skip
 _DATASET = ("name", "digest", "context")
 
+#: What runs can be ordered by, see :func:`parse_identifier`. A name after the dot begins with a character that is seen.
+ORDER = (
+    rf"(?:(?:attr|attribute|attributes|run)\.)?(?:{'|'.join(sorted({*ATTRIBUTES, *_ALIASES}))})"
+    r"|(?:metric|param|parameter|tag)s?\.(?:[^\s`\"\x00-\x20\x7f-\xa0\u1680\u2000-\u200f\u2028-\u202f\u205f\u3000\ufeff][\s\S]*"
+    r"|`[^`]+`|\"[^\"]+\")"
+)
+
 _ORDER_OPERATORS = (">=", "<=", "!=", "=", ">", "<")
 _TEXT_OPERATORS = ("=", "!=", "LIKE", "ILIKE", "IN", "NOT IN")
 _NULL_OPERATORS = ("IS NULL", "IS NOT NULL")
