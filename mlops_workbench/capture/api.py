@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 import textwrap
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,7 +14,7 @@ from mlops_workbench.capture.kernel.place import cell_source, execution
 from mlops_workbench.capture.progress import progress
 from mlops_workbench.capture.run.active import ActiveRun
 from mlops_workbench.capture.session.context import enter_run, leave_run, run_of_context
-from mlops_workbench.capture.session.session import current_session
+from mlops_workbench.capture.session.session import ObservedBlock, current_session
 from mlops_workbench.core.errors import InvalidInput
 from mlops_workbench.core.tags import NOTE
 
@@ -23,7 +24,8 @@ class track:
 
     ``with track("name") as run:`` makes the block a run; ``@track`` or ``@track("name")`` makes every call of
     a function a run, with its arguments as parameters. A block inside another one is its child. An exception
-    ends the run as FAILED, an interrupt or exit as KILLED; it is not suppressed.
+    ends the run as FAILED, an interrupt or exit as KILLED; it is not suppressed. In a notebook, what a block does is
+    observed as in a cell with ``%%track``, and of the blocks of one execution the best model is kept.
 
     Parameters
     ----------
@@ -71,17 +73,23 @@ class track:
         self._experiment = experiment
         self._params = params
         self._tags = {**(tags or {}), **({NOTE: note} if note else {})}
-        self._open: list[tuple[ActiveRun, Any]] = []
+        self._open: list[tuple[ActiveRun, Any, ObservedBlock | None]] = []
 
     def __enter__(self) -> ActiveRun:
         run = self._start(self._name, cell_source(), {})
-        self._open.append((run, enter_run(run)))
+        observe = current_session().observe_block
+        block = observe(run, sys._getframe(1)) if observe is not None else None
+        self._open.append((run, enter_run(run), block))
         return run
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> None:
-        run, token = self._open.pop()
+        run, token, block = self._open.pop()
         leave_run(token)
+        if block is not None:
+            block.end(sys._getframe(1), error)
         run.finish(error)
+        if block is not None:
+            block.keep()
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Make every call of `function` a run."""
@@ -244,7 +252,7 @@ def save_model_of_run(run: str) -> bool:
     session = current_session()
     if why := session.fits.lacks(run):
         raise InvalidInput(f"the run '{run}' has no model to register: {why}", hint=LACKING_HINT)
-    return session.save_model_of_run(run)
+    return session.models.save(run)
 
 
 def _run(function: str) -> ActiveRun | None:

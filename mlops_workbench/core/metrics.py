@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Literal
 
 #: Which values are better; empty when unknown.
@@ -57,3 +58,25 @@ def metric_direction(name: str) -> Direction:
     if any(word in _HIGHER or word.endswith(("auc", "accuracy", "score")) for word in words):
         return "higher"
     return ""
+
+
+def first_directed(names: Iterable[str]) -> tuple[str, Direction]:
+    """Return the first metric whose name gives a direction, with it; empty texts without one.
+
+    Resources of the run (``system/...``) are left out.
+    """
+    for name in names:
+        if not name.startswith("system/") and (direction := metric_direction(name)):
+            return name, direction
+    return "", ""
+
+
+def named_metric(text: str) -> tuple[str, Direction]:
+    """Return metric and direction of a setting: ``mae``, ``max profit`` or ``min mmd``.
+
+    The direction is empty when neither the prefix nor the name gives it.
+    """
+    prefix, _, name = text.strip().partition(" ")
+    if name.strip() and prefix in ("min", "max"):
+        return name.strip(), "lower" if prefix == "min" else "higher"
+    return text.strip(), metric_direction(text)

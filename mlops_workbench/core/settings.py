@@ -43,6 +43,10 @@ class TrackingSettings(_Section, frozen=True):
 
     uri: Annotated[Text, Meta(description="MLflow tracking URI; empty: SQLite in the workspace")] = ""
     experiment: Annotated[Text, Meta(description="default experiment of runs")] = "default"
+    metrics: Annotated[
+        dict[str, Text],
+        Meta(description='metric by which a run is the best, by experiment: { flights = "mae", shop = "max sales" }'),
+    ] = {}
     poll_seconds: Annotated[float, Meta(gt=0, le=60, description="seconds between two reads of the journals")] = 0.25
     follow_seconds: Annotated[
         float,

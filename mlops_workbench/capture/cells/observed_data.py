@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.capture.kernel.deferred import DeferredWork
+from mlops_workbench.capture.observe.data import NamedData
 from mlops_workbench.capture.run.datasets import digest_seconds, keep_with_run
 from mlops_workbench.core.records import Dataset
+from mlops_workbench.core.tags import UNKNOWN_DATA
 from mlops_workbench.data.describe import describe_dataset, description_seconds
 from mlops_workbench.data.digest import len_of
 from mlops_workbench.data.tables.kinds import kind_of, name_of_kind
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 #: Time limit of work on data before the reply to a cell, in seconds.
 BEFORE_REPLY = 0.010
+#: Share of the duration of a block, and least time in seconds, that the description of one table in it may take.
+_SHARE, _LEAST = 0.1, 0.05
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,56 @@ class ObservedData:
     name: str
     value: Any = field(repr=False)
     context: str = "training"
+
+
+def observe_used_data(session: Session, run: ActiveRun, used: Sequence[NamedData], deferred: DeferredWork) -> None:
+    """Record the data that the cell of a run used; slow selections are repeated after the reply."""
+    unknown = [data for data in used if not data.known]
+
+    def observe(some: list[NamedData]) -> None:
+        known = [ObservedData(data.name, data.value, data.context) for data in some if data.value is not None]
+        observe_data(session, run, known, deferred)
+        unknown.extend(data for data in some if data.value is None)
+        _tag_unknown(run, unknown)
+
+    observe([data for data in used if data.known and data.quick])
+    if slow := [data for data in used if data.known and not data.quick]:
+        deferred.add("its data", lambda: observe(slow))
+
+
+def observe_used_data_now(session: Session, run: ActiveRun, used: Sequence[NamedData], seconds: float) -> None:
+    """Record the data that a block used, which the code after it may change or release.
+
+    Parameters
+    ----------
+    session : Session
+        Recorder.
+    run : ActiveRun
+        Run of the block.
+    used : sequence of NamedData
+        The data.
+    seconds : float
+        Duration of the block. Of data whose description would take more than a tenth of it, a sample is digested, and
+        a selection that would take so long is not repeated.
+    """
+    most = max(_LEAST, _SHARE * seconds)
+    unknown = []
+    seen: set[tuple[int, str]] = set()
+    for data in used:
+        value = data.value if data.seconds <= most else None
+        if value is None:
+            unknown.append(data)
+        elif kind_of(value) and (id(value), data.context) not in seen:
+            seen.add((id(value), data.context))
+            limit = digest_seconds(session) if description_seconds(value) <= most else _LEAST
+            found = describe_dataset(run.uid, value, data.name, context=data.context, seconds=limit)
+            run.observe_dataset(keep_with_run(session, found, value))
+    _tag_unknown(run, unknown)
+
+
+def _tag_unknown(run: ActiveRun, unknown: Iterable[NamedData]) -> None:
+    if names := dict.fromkeys(f"{data.name} ({data.context})" for data in unknown):
+        run.tag({UNKNOWN_DATA: "; ".join(names)})
 
 
 def observe_data(session: Session, run: ActiveRun, observed: Iterable[ObservedData], deferred: DeferredWork) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mlops_workbench.capture.observe.estimators import is_part
 from mlops_workbench.capture.observe.literals import bounded
 from mlops_workbench.capture.observe.metric_values import number
+from mlops_workbench.capture.run.fits import Fit
 from mlops_workbench.capture.run.tables import Table, read_table
 from mlops_workbench.core.ids import new_id
 from mlops_workbench.core.records import Metrics, Params, RunEnd, RunStart
@@ -17,6 +18,7 @@ from mlops_workbench.core.tags import SEARCH, SEARCH_CANDIDATE, SEARCH_CANDIDATE
 if TYPE_CHECKING:
     from mlops_workbench.capture.run.active import ActiveRun
     from mlops_workbench.capture.session.session import Session
+    from mlops_workbench.data.reference import FitData
 
 #: Largest number of candidates that become runs.
 MAX_CHILDREN = 500
@@ -41,18 +43,25 @@ class Search:
         self.name = name
         self.results: dict[str, Any] = dict(search.cv_results_)
         self.candidates: list[dict[str, Any]] = list(self.results.get("params", []))
-        self._search = search
+        self.best_index: int | None = getattr(search, "best_index_", None)
+        self._best_params = dict(getattr(search, "best_params_", None) or {})
+        self._best_score = number(getattr(search, "best_score_", None))
+        # Not the search itself, which would be in memory until its candidates are recorded.
+        self._best = Fit(name, getattr(search, "best_estimator_", None), None)
 
     def best_params(self) -> dict[str, Any]:
         """Return the settings of the best candidate with the prefix ``best__``."""
-        best = getattr(self._search, "best_params_", None) or {}
-        return {f"best__{name}": _setting(value) for name, value in best.items()}
+        return {f"best__{name}": _setting(value) for name, value in self._best_params.items()}
+
+    def best_fit(self, data: FitData | None) -> Fit | None:
+        """Return the model of the best candidate, fitted to all of `data`; None when it is not in memory."""
+        model = self._best.model()
+        return None if model is None else Fit(self.name, model, data)
 
     def best_metrics(self) -> dict[str, float | int]:
         """Return the score of the best candidate, and the number of candidates."""
         found: dict[str, float | int] = {"candidates": len(self.candidates)}
-        score = number(getattr(self._search, "best_score_", None))
-        return {"best_score": score, **found} if score is not None else found
+        return {"best_score": self._best_score, **found} if self._best_score is not None else found
 
     def order(self) -> list[int]:
         """Return the indices of the candidates that become runs: all, or the best ranked ones."""
@@ -154,6 +163,10 @@ def _record(session: Session, parent: ActiveRun, name: str, search: Search, i: i
         session.write(Metrics(uid, end_ms, step, values, "observed"))
     session.write(Metrics(uid, end_ms, 0, single, "observed"))
     session.write(RunEnd(uid, end_ms, "FINISHED"))
+    if i == search.best_index:
+        known = session.models.fits.find(parent.uid)
+        if (fit := search.best_fit(known[1].data if known is not None else None)) is not None:
+            session.models.fits.add(uid, name, [fit])
 
 
 def _setting(value: Any) -> Any:

@@ -6,14 +6,18 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from types import FrameType
 from typing import Any, Protocol
 
+from mlops_workbench.capture.cells.block_run import BlockRun, block_run
 from mlops_workbench.capture.cells.cell_run import CellRun
 from mlops_workbench.capture.cells.execution import Execution
 from mlops_workbench.capture.cells.output import OutputTail
-from mlops_workbench.capture.kernel.deferred import DeferredWork, quietly
+from mlops_workbench.capture.kernel.deferred import DeferredWork, attempt, quietly
 from mlops_workbench.capture.kernel.notices import notify
 from mlops_workbench.capture.kernel.place import cell_source
+from mlops_workbench.capture.run.active import ActiveRun
 from mlops_workbench.capture.session.session import Session
 
 
@@ -79,6 +83,7 @@ class CellWatch:
         self.deferred = DeferredWork(shell)
         # A kernel may end before it was idle.
         session.closing.append(self.deferred.flush)
+        session.observe_block = self._block
         self._shell = shell
         self._show = show
         # Subshells of a kernel execute cells in their own threads.
@@ -129,6 +134,15 @@ class CellWatch:
             execution.run = cell.run
         except Exception as error:  # noqa: BLE001 the user's cell must run in any case
             notify(f"this cell could not be tracked ({type(error).__name__}: {error})")
+
+    def _block(self, run: ActiveRun, frame: FrameType) -> BlockRun | None:
+        """Observe the block of ``with track(...)`` that a frame enters."""
+        executions = self._executions()
+        # A thread of the user has no execution of its own.
+        execution = executions[-1] if executions else None
+        cell, loop = (execution.tree, execution.uid) if execution is not None else (None, str(threading.get_ident()))
+        begin = partial(block_run, self.session, run, frame, cell, loop, self.deferred)
+        return attempt("its block", begin, None)
 
     def _begin(self, execution: Execution, options: CellOptions) -> CellRun:
         active = self.session.current_run()

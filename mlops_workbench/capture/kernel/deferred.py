@@ -42,7 +42,8 @@ class DeferredWork:
         """Do `work` after the reply; see `attempt` for the parameters."""
         kernel = getattr(self._shell, "kernel", None)
         loop = getattr(getattr(kernel, "io_loop", None), "asyncio_loop", None)
-        if loop is None or not loop.is_running():
+        # In a forked child, the loop does not run.
+        if loop is None or not loop.is_running() or self._pid != os.getpid():
             quietly(what, work)
             return
         # Later output is displayed below the cell that caused it.

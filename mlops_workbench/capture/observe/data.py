@@ -16,6 +16,7 @@ from mlops_workbench.data.tables.tensors import is_feed, readable
 #: Largest number of cells of a table from which a selection is repeated; it takes some tens of milliseconds.
 _MAX_CELLS = 1 << 25
 _QUICK_CELLS = 1 << 17
+_CELL_SECONDS = 2e-9
 _LIBRARIES = {"pandas", "numpy", "polars", "scipy", "pyarrow", "geopandas"}
 #: Methods that do not change their table and cost no more than a copy.
 _PURE = {
@@ -83,10 +84,20 @@ class NamedData:
     @property
     def quick(self) -> bool:
         """Whether its value is a name, or a selection from small tables."""
+        return self._cells <= _QUICK_CELLS
+
+    @property
+    def seconds(self) -> float:
+        """Estimated time to determine its value, in seconds."""
+        return self._cells * _CELL_SECONDS
+
+    @property
+    def _cells(self) -> int:
+        """Number of cells of the largest table that is selected from, 0 for a name."""
         if isinstance(self._node, ast.Name):
-            return True
+            return 0
         used = (self._names.get(part.id) for part in ast.walk(self._node) if isinstance(part, ast.Name))
-        return all(math.prod((has(value, "shape") and value.shape) or ()) <= _QUICK_CELLS for value in used)
+        return max((math.prod((has(value, "shape") and value.shape) or ()) for value in used), default=0)
 
     @cached_property
     def value(self) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 from mlops_workbench.capture.observe.measures import Kind, Measures, put_into
 from mlops_workbench.capture.observe.metric_values import Measurements
-from mlops_workbench.capture.observe.scope import Before, Loop, Names, Placed, code_of, is_new, resolve
+from mlops_workbench.capture.observe.scope import Before, Names, Placed, code_of, is_new, resolve
 from mlops_workbench.core.members import has
 from mlops_workbench.notebooks.source import called_name, root_name
 
@@ -15,7 +15,13 @@ _CONTAINERS = (ast.Dict, ast.DictComp)
 
 
 def observed_metrics(
-    tree: ast.Module | None, names: Names, before: Before | None = None, *, complete: bool = False
+    tree: ast.Module | None,
+    names: Names,
+    before: Before | None = None,
+    *,
+    complete: bool = False,
+    apart: frozenset[int] = frozenset(),
+    block: bool = False,
 ) -> Measurements:
     """Return the measurements that a cell assigned, and values derived from them, in source order.
 
@@ -36,18 +42,28 @@ def observed_metrics(
         The values of names before it. An unchanged value is ignored: its assignment did not run.
     complete : bool, default=False
         Whether the cell ended without an error, so that all of its top-level statements ran.
+    apart : frozenset of int, optional
+        ``id`` of the statements of other runs inside it. Only what they put into lists and dicts of this code is a
+        measurement of it.
+    block : bool, default=False
+        Whether the code is one turn of a loop: a value that it adds to an earlier list or dict is a single one.
     """
-    reader = _Reader(names, before or Before(), complete)
+    bound = frozenset(name for here in code_of(tree) if id(here.statement) in apart for name in here.bound)
+    reader = _Reader(names, before or Before(), complete, block)
     for here in code_of(tree):
-        reader.read(here)
+        if id(here.statement) in apart:
+            reader.follow(here, bound)
+        else:
+            reader.read(here)
     return reader.found
 
 
 class _Reader:
     """Collects the measurements of the statements of a cell."""
 
-    def __init__(self, names: Names, before: Before, complete: bool) -> None:
+    def __init__(self, names: Names, before: Before, complete: bool, block: bool) -> None:
         self.found = Measurements()
+        self._block = block
         self._names = names
         self._before = before
         self._complete = complete
@@ -65,7 +81,22 @@ class _Reader:
         for target, value in put_into(statement):
             kind = self._measures.kind(value, here.loops)
             if kind is not None and isinstance(target, (ast.Name, ast.Subscript)):
+                if self._block and self._is_outer(root_name(target)):
+                    self._added(target, value, kind)
+                else:
+                    self._filled(target, kind)
+
+    def follow(self, here: Placed, bound: frozenset[str]) -> None:
+        """Read a statement of another run, which binds the names `bound`: what it adds to this one's containers."""
+        self._measures.follow(here)
+        for target, value in put_into(here.statement):
+            kind = self._measures.kind(value, here.loops)
+            if kind is not None and isinstance(target, (ast.Name, ast.Subscript)) and root_name(target) not in bound:
                 self._filled(target, kind)
+        for target, value in here.assigned:
+            kind = self._measures.kind(value, here.loops) if isinstance(target, ast.Subscript) else None
+            if kind is not None and root_name(target) not in bound:
+                self._item(target, kind, value)
 
     def _assigned(self, target: ast.expr, value: ast.expr, here: Placed) -> None:
         if isinstance(target, (ast.Tuple, ast.List)):
@@ -77,6 +108,8 @@ class _Reader:
             return
         if isinstance(target, ast.Name) and (_is_dict(value) or isinstance(value, ast.DictComp)):
             self._dictionary(target, value, kind, here)
+        elif isinstance(target, ast.Subscript):
+            self._item(target, kind, value)
         else:
             self._target(target, kind, here)
 
@@ -103,9 +136,9 @@ class _Reader:
         elif isinstance(target, ast.Attribute):
             self._put(target.attr, _attribute(target, self._names), kind, otherwise=ast.unparse(target))
         elif isinstance(target, ast.Subscript):
-            self._item(target, kind, here.loops)
+            self._item(target, kind)
 
-    def _item(self, target: ast.Subscript, kind: Kind, loops: tuple[Loop, ...]) -> None:
+    def _item(self, target: ast.Subscript, kind: Kind, given: ast.expr | None = None) -> None:
         """Read ``scores["mae"] = ...``, and ``scores[name] = ...`` in a loop over the names."""
         root, keys = root_name(target), _keys(target)
         if keys is not None:
@@ -113,6 +146,14 @@ class _Reader:
             self._put("/".join(keys), value, kind, otherwise="/".join([root, *keys]))
             return
         value = self._names.get(root)
+        if self._block and self._is_outer(root):
+            if given is not None:
+                known = self._before.items.get(root, {})
+                fresh = (
+                    [item for key, item in value.items() if known.get(key) != id(item)] if type(value) is dict else []
+                )
+                self._single(root, given, fresh[-1] if fresh else None, kind)
+            return
         if type(value) is dict:
             known = {} if is_new(root, self._names, self._before) else self._before.items.get(root, {})
             for key, item in value.items():
@@ -136,6 +177,31 @@ class _Reader:
             self.found.history("/".join([root, *(keys or [])]), value, start)
         elif type(value) is dict:
             self._put(root, value, kind)
+
+    def _is_outer(self, name: str) -> bool:
+        """Whether a container was not made by this code."""
+        return name in self._before.ids and not is_new(name, self._names, self._before)
+
+    def _added(self, target: ast.expr, given: ast.expr, kind: Kind) -> None:
+        """Read ``scores.append(...)`` and ``rows.append({"mae": ...})`` for a list that later runs extend too."""
+        root = root_name(target)
+        value = self._names.get(root)
+        fresh = value[self._before.lengths.get(root, 0) :] if type(value) is list else []
+        if len(fresh) > 1 and isinstance(target, ast.Name):
+            self.found.history(root, fresh)
+        elif fresh:
+            self._single(root, given, fresh[0], kind)
+
+    def _single(self, name: str, given: ast.expr, value: Any, kind: Kind) -> None:
+        """Read the only value that was put into a container; a named one is known by its name."""
+        if isinstance(given, ast.Dict) and type(value) is dict:
+            for key, item in _items(given):
+                # Its variable was read before.
+                measured = self._measures.kind(item) if key is not None and not isinstance(item, ast.Name) else None
+                if key is not None and measured is not None and key in value:
+                    self._put(key, value[key], measured, otherwise=f"{name}/{key}")
+        elif not isinstance(given, ast.Name):
+            self._put(name, value, kind)
 
     def _dictionary(self, target: ast.Name, value: ast.expr, kind: Kind, here: Placed) -> None:
         """Read ``scores = {"mae": ...}``: items that are measurements, named by their keys."""

@@ -61,20 +61,26 @@ class Fits:
             self._runs.popitem(last=False)
 
     def find(self, run: str) -> tuple[str, Fit] | None:
-        """Return uid and last fit in memory of a run, given by its uid, the start of the uid, or its name."""
-        for uid, (name, fits) in reversed(self._runs.items()):
-            if uid == run or name == run or (len(run) >= 6 and uid.startswith(run)):
-                living = [fit for fit in fits if fit.model() is not None and not fit.lacks]
-                return (uid, living[-1]) if living else None
+        """Return uid and last fit in memory of a run that can predict; see `uid_of` for what names the run."""
+        uid = self.uid_of(run)
+        if uid is None:
+            return None
+        living = [fit for fit in self._runs[uid][1] if fit.model() is not None and not fit.lacks]
+        return (uid, living[-1]) if living else None
+
+    def uid_of(self, run: str) -> str | None:
+        """Return the uid of the latest run with this uid, name, or start or end of the uid; None when unknown."""
+        for uid, (name, _) in reversed(self._runs.items()):
+            if run in (uid, name) or (len(run) >= 6 and (uid.startswith(run) or uid.endswith(run))):
+                return uid
         return None
 
     def lacks(self, run: str) -> str:
         """Return why what a run fitted cannot be registered; empty if it can, was saved, or if nothing was fitted."""
-        for uid, (name, fits) in reversed(self._runs.items()):
-            if uid == run or name == run or (len(run) >= 6 and uid.startswith(run)):
-                return (
-                    "" if uid in self._saved or not all(fit.lacks for fit in fits) else fits[-1].lacks if fits else ""
-                )
+        uid = self.uid_of(run)
+        fits = self._runs[uid][1] if uid is not None and uid not in self._saved else []
+        if fits and all(fit.lacks for fit in fits):
+            return fits[-1].lacks
         return ""
 
     def data_of(self, model: object) -> FitData | None:

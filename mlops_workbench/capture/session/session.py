@@ -7,10 +7,11 @@ import os
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -20,8 +21,8 @@ from mlops_workbench.capture.kernel.place import notebook_path
 from mlops_workbench.capture.record.values import text
 from mlops_workbench.capture.record.writer import RecordWriter
 from mlops_workbench.capture.run.active import ActiveRun
-from mlops_workbench.capture.run.fits import Fit, Fits
 from mlops_workbench.capture.session.context import enter_run, run_of_context
+from mlops_workbench.capture.session.fitted_models import FittedModels
 from mlops_workbench.capture.session.heartbeat import HeartbeatThread
 from mlops_workbench.capture.session.joined_runs import JoinedRuns
 from mlops_workbench.capture.session.published_runs import PublishedRun, RunsForChildren
@@ -39,6 +40,17 @@ if TYPE_CHECKING:
 _FINISHED = 500
 #: Number of ended runs that keep the profiles of their data.
 _WITH_PROFILES = 8
+
+
+class ObservedBlock(Protocol):
+    """An observed block of ``with track(...)``."""
+
+    def end(self, frame: FrameType, error: BaseException | None) -> None:
+        """Record what it did, before its run ends."""
+
+    def keep(self) -> None:
+        """Keep its model, after its run ended."""
+
 
 _sessions: weakref.WeakSet[Session] = weakref.WeakSet()
 _session: Session | None = None
@@ -63,12 +75,14 @@ class Session:
     ----------
     closing : list of callable
         Called before the session closes; they must not raise.
-    fits : Fits
-        Models that tracked cells fitted, as long as they are in memory.
+    models : FittedModels
+        Models that runs fitted, as long as they are in memory, and the best ones of loops.
     finished : deque of ActiveRun
         The runs that ended here last, the latest last.
     run_id_of : callable or None
         Returns MLflow's id of a run from the index; set by a front end that has access to the index.
+    observe_block : callable or None
+        Begins to observe a block of ``with track(...)`` in a frame of the user; set in a notebook.
     run_ended : list of callable
         Called with each run of this process that ends, before its end is recorded; they must not raise.
     surroundings : Surroundings
@@ -90,10 +104,11 @@ class Session:
         self._lock = threading.RLock()
         self._exit_registered = False
         self.closing: list[Callable[[], object]] = []
-        self.fits = Fits()
+        self.models = FittedModels(self)
         self.surroundings = Surroundings(self, lambda uid: self.find_run(uid) is not None or self.joins(uid))
         self.run_id_of: RunIdOf | None = None
         self.run_ended: list[Callable[[ActiveRun], None]] = []
+        self.observe_block: Callable[[ActiveRun, FrameType], ObservedBlock | None] | None = None
         _sessions.add(self)
 
     @property
@@ -268,35 +283,6 @@ class Session:
         for on_end in self.run_ended:
             on_end(run)
 
-    def keep_fits(self, fits: Iterable[Fit], run: ActiveRun) -> None:
-        """Keep weak references to the models that a run fitted."""
-        self.fits.add(run.uid, run.name, fits)
-
-    def find_model(self, run: str) -> object | None:
-        """Return the last model that a run fitted, None if it is not in memory any more.
-
-        Parameters
-        ----------
-        run : str
-            Uid of the run, or a name, which stands for the latest run of that name.
-        """
-        found = self.fits.find(run)
-        return None if found is None else found[1].model()
-
-    def save_model_of_run(self, run: str) -> bool:
-        """Save the model of an ended run; return False when it is not in memory, was saved already, or cannot be."""
-        from mlops_workbench.capture.run.models import save_model
-
-        found = self.fits.find(run)
-        if found is None or self.fits.saved(found[0]):
-            return False
-        uid, fit = found
-        model = fit.model()
-        saved = model is not None and save_model(self, uid, model, "model", fit.data)
-        if saved:
-            self.fits.mark_saved(uid)
-        return saved
-
     def close(self) -> None:
         """Call `closing`, end the active runs of this process as KILLED, and close the journal."""
         for work in self.closing:
@@ -308,7 +294,7 @@ class Session:
         self._writer.close()
 
     def _make_run(self, start: RunStart, **options: Any) -> ActiveRun:
-        return ActiveRun(self, start, fits=self.fits, on_end=self._ended, url_of=self.url_of, **options)
+        return ActiveRun(self, start, fits=self.models.fits, on_end=self._ended, url_of=self.url_of, **options)
 
     def _begin(self, start: RunStart, thread: int | None, *, wait: bool) -> ActiveRun:
         tags = {name: mask_value(name, value) for name, value in start.tags.items()}

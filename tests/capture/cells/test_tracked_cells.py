@@ -85,7 +85,7 @@ def test_the_model_of_a_cell_can_be_saved_by_the_cell_or_later(kernel):
     kernel.run(
         """
 from mlops_workbench.capture import current_session, save_model_of_run
-assert current_session().find_model("later") is model_later
+assert current_session().models.find("later") is model_later
 assert save_model_of_run("later") and not save_model_of_run("later") and not save_model_of_run("no such run")
 """
     )
@@ -94,7 +94,7 @@ assert save_model_of_run("later") and not save_model_of_run("later") and not sav
     assert "mlops/reference.parquet" in model.files
     kernel.run("%%track lost\nRidge().fit(X, y); gone = Ridge().fit(X, y)")
     kernel.run(
-        "del gone\nimport gc; gc.collect()\nassert current_session().find_model('lost') is None\n"
+        "del gone\nimport gc; gc.collect()\nassert current_session().models.find('lost') is None\n"
         "assert not save_model_of_run('lost')"
     )
 
