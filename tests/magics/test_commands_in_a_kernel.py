@@ -156,6 +156,59 @@ def test_a_name_alone_compares_its_runs_and_shows_what_was_changed(kernel: Kerne
     assert "-rate = 1\n+rate = 2" in text and "best: loss 0.5 by again (" in text
 
 
+FITTED = """
+from sklearn.linear_model import Ridge
+from sklearn.metrics import mean_absolute_error
+from sklearn.model_selection import GridSearchCV
+from mlops_workbench import track
+X, y = [[float(i), i % 3] for i in range(60)], [i * 2.0 for i in range(60)]
+"""
+LOOP = """
+for alpha in (100.0, 1.0, 10.0):
+    with track("fit", params={"alpha": alpha}):
+        model = Ridge(alpha=alpha).fit(X, y)
+        mae = mean_absolute_error(y, model.predict(X))
+"""
+
+
+def test_a_loop_of_runs_is_compared_and_its_winner_is_registered(kernel: Kernel) -> None:
+    kernel.run("%load_ext mlops_workbench\n" + FITTED)
+    kernel.run("%mlops experiment loop")
+    kernel.run("%%track before\nmae = mean_absolute_error(y, y)")
+    for cell in (LOOP, "%%track whole\n" + LOOP.strip()):
+        kernel.run(cell)
+        said = kernel.text(
+            "answer = %mlops compare\n"
+            "best = min(answer.data, key=lambda run: run.metrics['mae'])\n"
+            "print([(run.name, run.params['alpha']) for run in answer.data], best.uid)"
+        )
+        runs, _, best = said.strip().rpartition(" ")
+        assert runs == "[('fit', '10.0'), ('fit', '1.0'), ('fit', '100.0')]"
+        kernel.run("del model")
+        assert "Ridge" in kernel.text(f"%mlops register {best[-8:]} --as winner")
+        loser = kernel.text("print([run.uid for run in answer.data if run.params['alpha'] == '100.0'][0])").strip()
+        assert f"the best by mae was kept: that of 'fit' with the id {best[-8:]}" in kernel.text(
+            f"%mlops register {loser} --as winner"
+        )
+    kernel.run("%%track after\nmae = mean_absolute_error(y, y)")
+    names = kernel.text("answer = %mlops compare\nprint([run.name for run in answer.data])").strip()
+    assert names == "['after', 'whole', 'fit', 'before']"
+
+
+def test_the_candidates_of_a_search_are_compared_by_its_name(kernel: Kernel) -> None:
+    kernel.run("%load_ext mlops_workbench\n" + FITTED)
+    kernel.run("%mlops experiment searches")
+    for name in ("first", "grid", "grid"):
+        kernel.run(f"%%track {name}\nsought = GridSearchCV(Ridge(), {{'alpha': [100.0, 1.0, 10.0]}}, cv=3).fit(X, y)")
+    for named in ("grid", "sought"):
+        said = kernel.text(
+            f"answer = %mlops compare {named}\nprint([(r.name, r.params['alpha']) for r in answer.data])"
+        )
+        assert said.strip() == "[('grid/2', '1.0'), ('grid/3', '10.0'), ('grid/1', '100.0')]", named
+    best = kernel.text("print(answer.data[0].uid)").strip()
+    assert "Ridge" in kernel.text(f"%mlops register {best} --as best-of-search")
+
+
 def test_an_error_fails_the_cell_with_its_message(kernel: Kernel) -> None:
     kernel.run("%load_ext mlops_workbench")
     for line, part in (("rnus", "runs"), ("show nothing-like-this", "no run"), ("register two", "--as")):

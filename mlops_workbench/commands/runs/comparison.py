@@ -21,14 +21,6 @@ _MANY_METRICS, _MANY_PARAMS = 6, 8
 _MAX_DIFFS, _LONG_DIFF = 5, 60
 
 
-def newest_of_each_name(runs: Sequence[Run]) -> list[Run]:
-    """The first run of each name, in the given order; failed runs are left out unless all failed."""
-    first: dict[str, Run] = {}
-    for run in [run for run in runs if run.status != "FAILED"] or runs:
-        first.setdefault(run.name, run)
-    return list(first.values())
-
-
 def compare_view(runs: Sequence[Run], details: Sequence[RunDetail] = ()) -> View:
     """Metrics, then the parameters that differ: one column per run, or one row per run if there are many.
 

@@ -9,11 +9,12 @@ import click
 from mlops_workbench.client.runs import order_of
 from mlops_workbench.commands.completion import experiment_names, run_names
 from mlops_workbench.commands.frontend import FrontEnd
-from mlops_workbench.commands.runs import comparison
+from mlops_workbench.commands.runs.choice import runs_to_compare
+from mlops_workbench.commands.runs.comparison import compare_view
 from mlops_workbench.commands.runs.page import run_view
 from mlops_workbench.commands.runs.table import runs_view
 from mlops_workbench.commands.view import View
-from mlops_workbench.core.errors import InvalidInput, NotFound
+from mlops_workbench.core.errors import NotFound
 from mlops_workbench.core.shown.formats import moment
 
 #: Number of runs whose histories and sources are compared too.
@@ -144,29 +145,19 @@ def show(frontend: FrontEnd, run: str) -> View:
 def compare(frontend: FrontEnd, names: tuple[str, ...], experiment_name: str | None, limit: int) -> View:
     """Compare runs: metrics, parameters that differ, code.
 
-    Without a RUN, compares the newest run of each name; with one name, all runs of that name.
+    Without a RUN, compares the runs of the newest cell that made several, else the newest run of each name; with one
+    name, all runs of that name, or the candidates of the search in it.
     """
     chosen = experiment_name or frontend.experiment()
     with frontend.client() as client:
         if not chosen and not names:
             # Runs of different tasks are not comparable, so take the experiment with the newest run.
             chosen = next((item.name for item in client.experiments()), None)
-        if len(names) > 1:
-            found = [client.run(name, chosen).run for name in names]
-        elif names:
-            found = client.runs(chosen, name=names[0], kind="run", limit=limit)
-            if len(found or [client.run(names[0], chosen)]) == 1:
-                raise InvalidInput(f"'{names[0]}' is only one run; a comparison needs two", hint="name another")
-        else:
-            known = client.runs(chosen, kind="run", limit=limit, nested=False)
-            found = comparison.newest_of_each_name(known)
-            if len(found) == 1:
-                # All runs have the same name: compare those.
-                found = known[: comparison.BESIDE]
+        found = runs_to_compare(client, names, chosen, limit)
         if not found:
             raise NotFound("no runs to compare", hint="start a cell with %%track, or name runs")
         details = [client.run(run.uid) for run in found[:_IN_DETAIL]]
-    return comparison.compare_view(found, details)
+    return compare_view(found, details)
 
 
 COMMANDS = (experiment, runs, show, compare)

@@ -64,7 +64,9 @@ for depth in (1, 3, 5):
 """
 
 
-@pytest.mark.parametrize("cell", ["%%track tracked\n{loop}", "{loop}", "%%time\n{loop}", "%%track timed\n%%time\n{loop}"])
+@pytest.mark.parametrize(
+    "cell", ["%%track tracked\n{loop}", "{loop}", "%%time\n{loop}", "%%track timed\n%%time\n{loop}"]
+)
 def test_each_block_has_its_own_metrics_settings_and_data(kernel, cell):
     name = f"own {len(cell)}"
     kernel.run("made = []")
@@ -77,7 +79,9 @@ def test_each_block_has_its_own_metrics_settings_and_data(kernel, cell):
         params = values(kernel, Params, child)
         assert (params["round"], params["max_depth"], params["estimator"]) == (depth, depth, "DecisionTreeRegressor")
         data = {(found.name, found.context): found.digest for found in kernel.records.of(Dataset, child)}
-        assert set(data) == {("X_train", "training"), ("y_train", "training"), ("X_test", "test")} and all(data.values())
+        assert set(data) == {("X_train", "training"), ("y_train", "training"), ("X_test", "test")} and all(
+            data.values()
+        )
     for parent in ("tracked", "timed"):
         if parent in cell.split():
             assert values(kernel, Metrics, parent) == {"made": maes[-1]} and not kernel.records.of(Dataset, parent)
@@ -109,7 +113,9 @@ error_of_mean = mean_absolute_error(y_test, y_test * 0 + y_train.mean())""",
     found = values(kernel, Metrics, "collected")
     assert found["best"] == min(errors) and found["error_of_mean"] == expected(kernel, "error_of_mean")
     assert "r2" not in found and "score" not in found
-    history = [(one.step, one.values["errors"]) for one in kernel.records.of(Metrics, "collected") if "errors" in one.values]
+    history = [
+        (one.step, one.values["errors"]) for one in kernel.records.of(Metrics, "collected") if "errors" in one.values
+    ]
     assert history == list(enumerate(errors))
 
 
@@ -200,7 +206,11 @@ living = [one() is not None for one in made]
     ("experiment", "metrics", "winner"),
     [
         ("default", "mae = mean_absolute_error(y_test, model.predict(X_test))", 1),
-        ("default", "r2 = r2_score(y_test, model.predict(X_test))\n        mae = float(depth)\n        log(mae=mae)", 0),
+        (
+            "default",
+            "r2 = r2_score(y_test, model.predict(X_test))\n        mae = float(depth)\n        log(mae=mae)",
+            0,
+        ),
         # The setting of this experiment names the metric and says what is better.
         ("shop", "mae = mean_absolute_error(y_test, model.predict(X_test))\n        log(sales=-depth)", 0),
         ("shop", "mae = mean_absolute_error(y_test, model.predict(X_test))", 1),

@@ -10,7 +10,8 @@ import pytest
 
 from mlops_workbench.client.runs import order_of
 from mlops_workbench.commands.models import version_view
-from mlops_workbench.commands.runs.comparison import compare_view, newest_of_each_name
+from mlops_workbench.commands.runs.choice import newest_of_each_name
+from mlops_workbench.commands.runs.comparison import compare_view
 from mlops_workbench.commands.runs.page import run_view
 from mlops_workbench.commands.runs.table import runs_view
 from mlops_workbench.commands.view import View
