@@ -174,8 +174,9 @@ class CellExecuted(Record, frozen=True):
     loaded have the status ``unknown``: IPython keeps only their source.
 
     Effects are ``@shell``, ``@cwd``, ``@environ``, ``@packages``, ``@path`` (of imports), ``@modules``, ``@warnings``,
-    ``@random`` (seeded), ``@drawn:<library>`` (the cell drew random numbers from it), ``@file:<path>`` as written in
-    the source, and also ``@write:<path>`` for a file that was written.
+    ``@settings`` (of libraries), ``@random`` (seeded), ``@drawn:<library>`` (the cell drew random numbers from it),
+    ``@mlops:<command>`` (of ``%mlops``), ``@file:<path>`` as written in the source, and also ``@write:<path>`` for a
+    file that was written.
     """
 
     uid: str  # id of this execution

@@ -211,6 +211,7 @@ class CellLog:
             unsure=frozenset(changes.unsure),
             slots={name: frozenset(keys) for name, keys in changes.slots.items()},
             repeats=frozenset(changes.repeats),
+            own=frozenset(names.reads) - names.exposed,
         )
 
     def _masked(self, entry: _Entry, record: CellExecuted) -> str:
@@ -249,7 +250,8 @@ class CellLog:
                 kills=_listed(names.kills), effects=names.effects[:_MAX_NAMES],
             )  # fmt: skip
             self._session.write(msgspec.structs.replace(record, source=mask(record.source)))
-            self.lineage.add(Step(record, repeats=frozenset(names.repeats)))
+            own = frozenset(names.reads) - names.exposed
+            self.lineage.add(Step(record, repeats=frozenset(names.repeats), own=own))
         if execution.info is not None and not any(names.opaque for _, _, names in ran):
             self.given = frozenset(others)
 

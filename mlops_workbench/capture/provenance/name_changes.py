@@ -101,7 +101,7 @@ def changes_of(
         # If the cell failed, only names with another object were certainly bound.
         kills=names.kills & (writes if completed else rebound),
         rebound=rebound,
-        unsure=((changed.maybe - names.writes) | maybe) - rebound,
+        unsure=((changed.maybe - names.writes) | maybe) - rebound - altered,
         repeats=(names.repeats & (in_place | rebound)) | changed.repeats,
         slots=_merged(names.slots, changed.slots),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,15 @@ from mlops_workbench.notebooks.lineage.reproducibility import objections
 #: Artifact path of the executed cells.
 EXECUTED_CELLS = "executed_cells.ipynb"
 _MEDIA_TYPE = "application/x-ipynb+json"
+_LOADING = {
+    "cell_type": "code",
+    "id": "load-mlops-workbench",
+    "metadata": {},
+    "execution_count": None,
+    "outputs": [],
+    "source": ["%load_ext mlops_workbench"],
+}
+_USES = re.compile(r"^\s*(%%track|%mlops|with\b.*\btrack\()|^@track\b", re.MULTILINE)
 
 
 class ProvenanceLog:
@@ -53,7 +63,7 @@ class ProvenanceLog:
         warnings = objections(
             lineage, execution.uid, self._file.read(), given=self._cells.given, names_of=self._cells.names_of
         )
-        uids = lineage.dependencies(execution.uid)
+        uids = lineage.upstream(execution.uid)
         for run in runs:
             self._session.write(Provenance(run, uids, warnings))
         if execution.run is not None:
@@ -70,15 +80,20 @@ class ProvenanceLog:
 
 
 def executed_notebook(executed: Sequence[CellExecuted]) -> bytes:
-    """Return executions as a notebook of format 4.5, in their order.
+    """Return executions as a notebook of format 4.5, in their order, that runs from the top.
 
-    The metadata of each cell under ``mlops`` describes its execution; sources are masked.
+    The metadata of each cell under ``mlops`` describes its execution; sources are masked. A cell before them loads the
+    extension unless they do. Cells that failed are marked, so that programs run the cells after them.
     """
-    cells = [
+    cells: list[dict[str, Any]] = [] if _loads_extension(executed) else [dict(_LOADING)]
+    cells += [
         {
             "cell_type": "code",
             "id": execution.uid,
-            "metadata": {"mlops": _metadata(execution)},
+            "metadata": {
+                "mlops": _metadata(execution),
+                **({"tags": ["raises-exception"]} if execution.status in ("failed", "interrupted") else {}),
+            },
             "execution_count": execution.count or None,
             "outputs": [],
             "source": mask(execution.source).splitlines(keepends=True),
@@ -95,6 +110,16 @@ def executed_notebook(executed: Sequence[CellExecuted]) -> bytes:
         "nbformat_minor": 5,
     }
     return (json.dumps(notebook, ensure_ascii=False, indent=1) + "\n").encode("utf-8", "replace")
+
+
+def _loads_extension(executed: Sequence[CellExecuted]) -> bool:
+    """Whether the extension is loaded before a cell needs it."""
+    for execution in executed:
+        loads = re.search(r"\b(load|reload)_ext\b.*\bmlops_workbench\b", execution.source)
+        uses = _USES.search(execution.source)
+        if loads or uses:
+            return bool(loads and (uses is None or loads.start() < uses.start()))
+    return False
 
 
 def _metadata(execution: CellExecuted) -> dict[str, Any]:

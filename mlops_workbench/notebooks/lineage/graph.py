@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from heapq import heappop, heappush
+from pathlib import PurePath
 
 from mlops_workbench.core.records import CellExecuted
+from mlops_workbench.notebooks.lineage.lasting import is_lasting, needed
 from mlops_workbench.notebooks.lineage.sources import DRAWN, RANDOM, SourceLink, Sources, Step
 
-__all__ = ["DRAWN", "LASTING", "RANDOM", "Lineage", "SourceLink", "Step"]
-
-#: Effects that anything later may depend on without using a name. Files are tracked by their path.
-LASTING = frozenset(("@shell", "@cwd", "@environ", "@packages", RANDOM, "@path", "@modules", "@warnings"))
+__all__ = ["DRAWN", "RANDOM", "Lineage", "SourceLink", "Step"]
 
 _FILE, _WRITE = "@file:", "@write:"
 
@@ -32,7 +32,9 @@ class Lineage:
         self._sources: dict[str, Sources] = {}
         self._uids: list[str] = []
         self._order: dict[str, int] = {}
-        self._lasting: list[str] = []
+        self._lasting: list[CellExecuted] = []
+        #: Files of the modules that cells wrote, by name.
+        self._modules: dict[str, str] = {}
 
     def add(self, step: Step) -> None:
         """Add the next execution."""
@@ -47,13 +49,13 @@ class Lineage:
         written = [effect[len(_WRITE) :] for effect in execution.effects if effect.startswith(_WRITE)]
         files = [effect for effect in execution.effects if effect.startswith(_FILE)]
         read_files = [file for file in files if file[len(_FILE) :] not in written]
+        read_files += [file for name, file in self._modules.items() if _imports(execution.source, name)]
         # A seed resets the generator, a draw advances it.
         moved = [effect for effect in execution.effects if effect.startswith(DRAWN)]
         drawn = moved if RANDOM not in execution.effects else []
         kills = set(execution.kills)
-        used = [name for name in execution.reads if name not in kills]
         self.links[uid] = {
-            name: self._link(step, name) for name in (*used, *read_files, *drawn) if name in self._sources
+            name: self._link(step, name) for name in (*step.uses, *read_files, *drawn) if name in self._sources
         }
         for name in execution.deletes:
             self._sources.pop(name, None)
@@ -68,12 +70,14 @@ class Lineage:
                 self._add(library, step)
         for file in written:
             self._add(_FILE + file, step)
+            if file.endswith(".py"):
+                self._modules[PurePath(file).stem] = _FILE + file
         if execution.count:
             for name in (f"_{execution.count}", "_"):
                 self._sources.pop(name, None)
                 self._add(name, step)
-        if not LASTING.isdisjoint(execution.effects):
-            self._lasting.append(uid)
+        if is_lasting(execution):
+            self._lasting.append(execution)
 
     def of_source(self, source: str) -> Sequence[CellExecuted]:
         """Return the executions of a source in their order; trailing white space is ignored."""
@@ -87,19 +91,19 @@ class Lineage:
         """Whether an execution ran before another one."""
         return self._order[uid] < self._order[other]
 
-    def in_effect(self, uid: str) -> dict[str, dict[str, SourceLink]]:
-        """Find the executions that must be repeated to reproduce one, judging by names and files.
+    def in_effect(self, *uids: str) -> dict[str, dict[str, SourceLink]]:
+        """Find the executions that must be repeated to reproduce some, judging by names and files.
 
         Returns
         -------
         dict of str to dict
-            The executions that it depends on in their order, itself last, each with the names it uses and their
+            The executions that they depend on and themselves in their order, each with the names it uses and their
             sources. Executions that may have changed nothing, and those that a later execution repeated, are left
             out: a cell that ran twice without using its own result counts once.
         """
         found: set[str] = set()
         # Latest first: dependents of an execution come before it, and earlier readers of a name have fewer sources.
-        waiting = [-self._order[uid]]
+        waiting = sorted(-self._order[uid] for uid in uids)
         seen: dict[Sources, SourceLink] = {}
         while waiting:
             reader = self._uids[-heappop(waiting)]
@@ -117,19 +121,24 @@ class Lineage:
         """Whether an execution derived the new value of a name from the old one."""
         return self.steps[uid].builds_on_itself(name)
 
-    def dependencies(self, uid: str) -> list[str]:
-        """Return the executions that one depends on in their order, itself last.
+    def upstream(self, uid: str) -> list[str]:
+        """Return the executions that must be repeated to reproduce one in their order, itself last.
 
-        These are the sources of the values it uses and, because the source does not show which of them matter, all
-        earlier executions with `LASTING` effects outside of the namespace.
+        Besides those that `in_effect` finds, these are the earlier ones with effects outside of the namespace that
+        they need; see `lasting`.
         """
-        here = self._order[uid]
-        return self._closure([uid, *(other for other in self._lasting if self._order[other] < here)])
+        here, last = self._order[uid], self.steps[uid].execution
+        lasting = [one for one in self._lasting if self._order[one.uid] < here]
+        found = self.in_effect(uid)
+        while True:
+            more = needed(lasting, (self.steps[other].execution for other in found), last)
+            if all(other in found for other in more):
+                return list(found)
+            found = self.in_effect(*found, *more)
 
     def unknown(self, uid: str) -> set[str]:
         """Return the names that an execution uses and no earlier one bound."""
-        execution = self.steps[uid].execution
-        return set(execution.reads) - set(execution.kills) - set(self.links[uid])
+        return set(self.steps[uid].uses) - set(self.links[uid])
 
     def _link(self, step: Step, name: str) -> SourceLink:
         sources = self._sources[name]
@@ -141,19 +150,6 @@ class Lineage:
             sources = self._sources[name] = Sources(name)
         sources.add(step)
 
-    def _closure(self, start: list[str]) -> list[str]:
-        found: set[str] = set()
-        #: How many sources of a name were followed already.
-        followed: dict[Sources, int] = {}
-        stack = list(start)
-        while stack:
-            uid = stack.pop()
-            if uid in found:
-                continue
-            found.add(uid)
-            for link in self.links[uid].values():
-                known = followed.get(link.sources, 0)
-                if link.count > known:
-                    stack.extend(link.sources.uids[known : link.count])
-                    followed[link.sources] = link.count
-        return sorted(found, key=self._order.__getitem__)
+
+def _imports(source: str, module: str) -> bool:
+    return re.search(rf"^\s*(import|from)\b.*\b{re.escape(module)}\b", source, re.MULTILINE) is not None

@@ -315,7 +315,8 @@ class _Comparison:
                 deletes=sorted(names.deletes),
             )  # fmt: skip
             slots = {name: frozenset(keys) for name, keys in names.slots.items()}
-            found = Step(execution, slots=slots, repeats=frozenset(names.repeats))
+            own = frozenset(names.reads) - names.exposed
+            found = Step(execution, slots=slots, repeats=frozenset(names.repeats), own=own)
         return replace(found, execution=msgspec.structs.replace(found.execution, uid=str(position), count=0))
 
     def _executed(self, cell: SavedCell, notebook: SavedNotebook) -> CellExecuted | None:

@@ -36,6 +36,8 @@ class Step:
         the earlier assignment.
     repeats : frozenset of str
         Names whose new value it derived from the old one.
+    own : frozenset of str
+        Those of its `reads` that it bound itself before it used them, also where it may not have bound them.
     """
 
     execution: CellExecuted
@@ -43,6 +45,13 @@ class Step:
     unsure: frozenset[str] = frozenset()
     slots: Mapping[str, frozenset[object]] = field(default_factory=dict)
     repeats: frozenset[str] = frozenset()
+    own: frozenset[str] = frozenset()
+
+    @property
+    def uses(self) -> list[str]:
+        """Those of its `reads` whose values come from before it."""
+        within = self.own.union(self.execution.kills)
+        return [name for name in self.execution.reads if name not in within]
 
     def builds_on_itself(self, name: str) -> bool:
         """Whether it derived the new value of a name from the old one."""

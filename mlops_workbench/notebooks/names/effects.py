@@ -18,6 +18,7 @@ _CALLS: dict[str, str] = {
     "sys.path.append": "@path", "sys.path.insert": "@path", "sys.path.extend": "@path", "sys.path.remove": "@path",
     "warnings.filterwarnings": "@warnings", "warnings.simplefilter": "@warnings",
     "importlib.reload": "@modules", "reload": "@modules",
+    "jax.config.update": "@settings", "locale.setlocale": "@settings",
 }  # fmt: skip
 
 _MAGICS: dict[str, str] = {
@@ -38,6 +39,16 @@ _SEEDS = (
     "seed", "manual_seed", "manual_seed_all", "set_seed", "set_random_seed", "seed_everything", "seed_all",
     "set_state", "set_rng_state", "setstate", "enable_op_determinism", "use_deterministic_algorithms",
 )  # fmt: skip
+
+#: Settings of libraries that change what they compute.
+_SETTINGS = (
+    "set_config", "seterr", "set_option", "set_options", "set_default_dtype", "set_default_device",
+    "set_default_tensor_type", "set_num_threads", "set_float32_matmul_precision", "set_floatx", "set_global_policy",
+    "set_image_data_format", "set_start_method", "setrecursionlimit", "run_functions_eagerly",
+)  # fmt: skip
+_SHOWN_SETTINGS = ("display.", "styler.", "plotting.", "io.")
+#: Commands of ``%mlops`` that set something when they have an argument.
+_SETTING_COMMANDS = ("experiment", "autotrack", "autolog", "budget")
 
 _INSTALLS = re.compile(
     r"\b(pip3?|conda|mamba|uv|apt|apt-get|poetry)\b.*\b(install|uninstall|remove|add|sync|upgrade)\b"
@@ -86,7 +97,8 @@ def call_effects(call: ast.Call, value_of: Callable[[str], str]) -> Iterator[str
     ------
     str
         ``@shell``, ``@cwd``, ``@environ``, ``@packages``, ``@random``, ``@path`` (of imports), ``@modules``,
-        ``@warnings``; ``@file:<path>`` for a file that is read or written, and ``@write:<path>`` for a written one.
+        ``@warnings``, ``@settings`` (of libraries); ``@file:<path>`` for a file that is read or written, and
+        ``@write:<path>`` for a written one.
     """
     name = dotted(call.func)
     if effect := _CALLS.get(name):
@@ -94,6 +106,8 @@ def call_effects(call: ast.Call, value_of: Callable[[str], str]) -> Iterator[str
     last = name.rpartition(".")[2] if name else call.func.attr if isinstance(call.func, ast.Attribute) else ""
     if last in _SEEDS:
         yield "@random"
+    if last in _SETTINGS and not _is_shown(call):
+        yield "@settings"
     if last in _PATH_READERS + _PATH_WRITERS and isinstance(call.func, ast.Attribute):
         yield from _touched(_path(call.func.value, value_of), last in _PATH_WRITERS)
         return
@@ -130,6 +144,8 @@ def magic_effects(name: str, line: str) -> Iterator[str]:
     if effect := _MAGICS.get(name):
         yield effect
     words = _words(line)
+    if name == "mlops" and len(words) > 1 and words[0] in _SETTING_COMMANDS:
+        yield f"@mlops:{words[0]}"
     if name == "run" and (files := [word for word in words if not word.startswith("-")]):
         yield f"@file:{files[0]}"
     if name in ("writefile", "file") and words:
@@ -144,6 +160,12 @@ def magic_code(name: str, line: str, body: str | None) -> str | None:
         return None
     # Skip leading options such as -n 10, -r3.
     return re.sub(r"^(\s*-[A-Za-z]\s*\d*\s)*", "", line + " ").strip()
+
+
+def _is_shown(call: ast.Call) -> bool:
+    """Whether a setting only changes what is displayed: ``pd.set_option("display.max_rows", 20)``."""
+    first = call.args[0] if call.args else None
+    return isinstance(first, ast.Constant) and str(first.value).startswith(_SHOWN_SETTINGS)
 
 
 def runs_in_own_scope(name: str) -> bool:

@@ -202,6 +202,9 @@ class NamesVisitor(Calls):
         """A star import binds names that are not in the source."""
         if any(alias.name == "*" for alias in node.names):
             self.names.opaque = True
+        if node.module == "sklearn.experimental":
+            # The import itself makes other imports possible.
+            self.names.effects.append("@settings")
         if node.module == "__future__" and any(alias.name == "annotations" for alias in node.names):
             self._lazy_annotations = True
         for name in sorted(named(node)):

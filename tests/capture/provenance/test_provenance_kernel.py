@@ -165,8 +165,9 @@ def test_a_run_comes_with_the_cells_it_rests_on_as_a_notebook(kernel):
     (artifact,) = until(kept, "the notebook of executed cells")
     notebook = nbformat.reads(records.blob(artifact.digest).decode(), as_version=4)
     nbformat.validate(notebook)
-    assert artifact.kind == "notebook" and [cell.source for cell in notebook.cells] == rests
-    assert [cell.metadata.mlops.uid for cell in notebook.cells] == made.cells
+    assert artifact.kind == "notebook" and [cell.source for cell in notebook.cells[1:]] == rests
+    assert [cell.metadata.mlops.uid for cell in notebook.cells[1:]] == made.cells
+    assert notebook.cells[0].source == "%load_ext mlops_workbench"
     assert notebook.cells[-1].execution_count == executed(kernel, rests[-1]).count
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mlops_workbench.core.records import CellExecuted
-from mlops_workbench.notebooks.lineage.graph import DRAWN, LASTING, RANDOM, Step
+from mlops_workbench.notebooks.lineage.graph import DRAWN, RANDOM, Step
 
 _FILE, _WRITE = "@file:", "@write:"
 
@@ -25,7 +25,6 @@ class Lineage:
         self._of_cell: dict[str, list[CellExecuted]] = {}
         self._sources: dict[str, list[str]] = {}
         self._order: dict[str, int] = {}
-        self._lasting: list[str] = []
 
     def add(self, step: Step) -> None:
         """Add the next execution."""
@@ -43,7 +42,7 @@ class Lineage:
         moved = [effect for effect in execution.effects if effect.startswith(DRAWN)]
         drawn = moved if RANDOM not in execution.effects else []
         kills = set(execution.kills)
-        used = [name for name in execution.reads if name not in kills]
+        used = [name for name in execution.reads if name not in kills and name not in step.own]
         self.links[uid] = {
             name: tuple(self._sources[name]) for name in (*used, *read_files, *drawn) if self._sources.get(name)
         }
@@ -64,8 +63,6 @@ class Lineage:
             self._sources.setdefault(_FILE + file, []).append(uid)
         if execution.count:
             self._sources[f"_{execution.count}"] = self._sources["_"] = [uid]
-        if not LASTING.isdisjoint(execution.effects):
-            self._lasting.append(uid)
 
     def of_source(self, source: str) -> Sequence[CellExecuted]:
         """Executions of a source, in their order; white space at its end does not matter."""
@@ -126,28 +123,7 @@ class Lineage:
         before = one.slots.get(name)
         return before is not None and bool(before) and before <= other.slots.get(name, frozenset())
 
-    def dependencies(self, uid: str) -> list[str]:
-        """Executions that one rests on, in their order, itself last.
-
-        Beside those that made the values it uses, all that changed something lasting outside of the namespace
-        before it (`LASTING`): which of them matter nobody can tell from the source.
-        """
-        here = self._order[uid]
-        return self._closure([uid, *(other for other in self._lasting if self._order[other] < here)])
-
     def unknown(self, uid: str) -> set[str]:
         """Names that an execution uses and that none before it made."""
         execution = self.steps[uid].execution
-        return set(execution.reads) - set(execution.kills) - set(self.links[uid])
-
-    def _closure(self, start: list[str]) -> list[str]:
-        found: set[str] = set()
-        stack = list(start)
-        while stack:
-            uid = stack.pop()
-            if uid in found:
-                continue
-            found.add(uid)
-            for sources in self.links[uid].values():
-                stack.extend(sources)
-        return sorted(found, key=self._order.__getitem__)
+        return set(execution.reads) - set(execution.kills) - self.steps[uid].own - set(self.links[uid])

@@ -112,6 +112,14 @@ EFFECTS = [
     ("pd.read_csv(DATA / 'x.csv')", ["@file:data/x.csv"]),
     ("Path('t.txt').write_text('a')", ["@file:t.txt", "@write:t.txt"]),
     ("joblib.dump(model, 'm.joblib')", ["@file:m.joblib", "@write:m.joblib"]),
+    ("sklearn.set_config(transform_output='pandas')", ["@settings"]),
+    ("from sklearn.experimental import enable_iterative_imputer", ["@settings"]),
+    ("pd.set_option('mode.copy_on_write', True)", ["@settings"]),
+    ("pd.set_option('display.max_rows', 9)", []),
+    ("%mlops experiment 'a b'", ["@mlops:experiment"]),
+    ("%mlops autotrack on", ["@mlops:autotrack"]),
+    ("%mlops experiment", []),
+    ("%mlops show one", []),
     ("x = 1", []),
 ]
 
