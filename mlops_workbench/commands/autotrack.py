@@ -5,12 +5,8 @@ from __future__ import annotations
 import click
 
 from mlops_workbench.commands.frontend import FrontEnd
+from mlops_workbench.commands.quick import autotrack_view
 from mlops_workbench.commands.view import View
-
-_NOTES = {
-    True: "every cell that fits a model is tracked as a run, named after the model; %%track NAME sets another name",
-    False: "'%mlops autotrack on' tracks every cell that fits a model; %%track tracks one cell",
-}
 
 
 @click.command()
@@ -22,8 +18,7 @@ def autotrack(frontend: FrontEnd, state: str) -> View:
     This applies to the current notebook session; set autotrack = true in the [capture] section of workbench.toml
     for all new sessions.
     """
-    on = frontend.autotrack(None if state == "status" else state == "on")
-    return View(f"autotrack is {'on' if on else 'off'}", notes=[_NOTES[on]], data={"autotrack": on})
+    return autotrack_view(frontend.autotrack(None if state == "status" else state == "on"))
 
 
 COMMANDS = (autotrack,)

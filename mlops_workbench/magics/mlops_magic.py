@@ -27,11 +27,9 @@ def register_commands(shell: InteractiveShell) -> None:
     def mlops(line: str) -> View | None:
         """Run a command, for example ``%mlops runs``; ``%mlops --help`` lists the commands."""
         # An error fails the cell, so that papermill sees it, but is shown without our traceback.
-        from mlops_workbench.commands.app import run
-
         try:
             words = split(line)
-            view = run([word for word in words if word != "--json"], notebook, prog="%mlops")
+            view = _run([word for word in words if word != "--json"], notebook)
         except WorkbenchError as error:
             shown = [f"{type(error).__name__}: {error}"]
             error._render_traceback_ = lambda: shown  # type: ignore[attr-defined]
@@ -43,6 +41,16 @@ def register_commands(shell: InteractiveShell) -> None:
 
     shell.register_magic_function(mlops, magic_kind="line", magic_name="mlops")
     shell.set_hook("complete_command", lambda _self, event: _complete(event.line, notebook), str_key="%mlops")
+
+
+def _run(words: list[str], notebook: Notebook) -> View | None:
+    from mlops_workbench.commands.quick import set_at_once
+
+    if (view := set_at_once(words, notebook)) is not None:
+        return view
+    from mlops_workbench.commands.app import run
+
+    return run(words, notebook, prog="%mlops")
 
 
 def split(line: str) -> list[str]:

@@ -80,10 +80,11 @@ class Notebook:
         """Turn automatic tracking on or off, or leave it unchanged (None); return whether it is on."""
         from mlops_workbench.magics.hooks import shell_hooks
 
-        autotrack = shell_hooks(self._shell).autotrack
+        hooks = shell_hooks(self._shell)
         if on is not None:
-            autotrack.on = on
-        return autotrack.on
+            hooks.set_autotrack(on)
+            return on
+        return hooks.autotrack.on
 
     def budget(self) -> BudgetState | None:
         """The budget of this session's tracked work."""

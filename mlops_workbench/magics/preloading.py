@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 #: Seconds between two checks for a client's request, and the longest time to wait for one.
 _POLL_SECONDS, _WAIT_SECONDS = 0.01, 30.0
 #: Seconds that are left for the reply to that request.
-_REPLY_SECONDS = 0.02
+_REPLY_SECONDS = 0.05
 #: In the order of need: modules for any cell, then those for the first tracked cell.
 _MODULES = (
     "mlops_workbench.capture.cells.watch",

@@ -37,6 +37,7 @@ def main() -> None:
         "log": one_call,
         "plugin": plugin,
         "load": loading,
+        "ready": ready,
         "cell": cells,
         "sampler": sampler,
         "kill9": kills,
@@ -198,6 +199,51 @@ def loading(folder: Path) -> dict[str, Any]:
             found[name].append(float(done.stdout.split()[-1]))
     # The first time includes reads from the disk.
     return {name: round(statistics.median(times[1:]), 1) for name, times in found.items()}
+
+
+_SETUP = {
+    "plain": "x = 1",
+    "loaded": "%load_ext mlops_workbench\nx = 1",
+    "autotracked": "%load_ext mlops_workbench\n%mlops autotrack on\nx = 1",
+}
+PAIRS = 21
+
+
+def ready(folder: Path) -> dict[str, Any]:
+    """Time from the start of a kernel to the reply to the second of two trivial cells, through nbclient."""
+    import nbformat
+    from nbclient import NotebookClient
+
+    os.environ |= {"MLOPS_WORKSPACE": str(folder), "IPYTHONDIR": str(folder / "ipython")}
+    (folder / "workbench.toml").touch()
+    found: dict[str, list[float]] = {name: [] for name in _SETUP}
+    calibration = []
+    for number in range(PAIRS + 1):
+        names = list(_SETUP)
+        for name in names[number % 3 :] + names[: number % 3]:
+            notebook = nbformat.v4.new_notebook()
+            notebook.cells = [nbformat.v4.new_code_cell(source) for source in (_SETUP[name], "y = 2")]
+            client = NotebookClient(notebook, kernel_name="python3", resources={"metadata": {"path": str(folder)}})
+            started = time.perf_counter()
+            with client.setup_kernel():
+                for index, cell in enumerate(notebook.cells):
+                    client.execute_cell(cell, index)
+                # The first time includes reads from the disk.
+                if number:
+                    found[name].append((time.perf_counter() - started) * 1000)
+        calibration.append(per_call(lambda step: sum(range(step, step + 1000)), 0, 2000))
+        report(f"round {number}: " + ", ".join(f"{name} {times[-1:]}" for name, times in found.items()))
+    pairs = {
+        "kernel_ready_overhead_ms": zip(found["loaded"], found["plain"], strict=True),
+        "autotrack_overhead_ms": zip(found["autotracked"], found["loaded"], strict=True),
+    }
+    return {
+        **{name: round(statistics.median(one - other for one, other in both), 1) for name, both in pairs.items()},
+        "kernel_ready_plain_ms": round(statistics.median(found["plain"]), 1),
+        "kernel_ready_pairs": PAIRS,
+        "kernel_ready_load": round(os.getloadavg()[0], 2),
+        "kernel_ready_calibration_us": round(statistics.median(calibration), 1),
+    }
 
 
 #: Cells of ordinary size, each with a run time well below a millisecond.

@@ -73,9 +73,9 @@ class Records:
 
 
 class Kernel:
-    """A real kernel with the extension loaded."""
+    """A real kernel, with the extension loaded unless `loads` is false."""
 
-    def __init__(self, root: Path, **environment: str) -> None:
+    def __init__(self, root: Path, *, loads: bool = True, **environment: str) -> None:
         self.root = root
         self.records = Records(root)
         self.manager = KernelManager(kernel_name="python3")
@@ -92,7 +92,8 @@ class Kernel:
         self.client = self.manager.client()
         self.client.start_channels()
         self.client.wait_for_ready(timeout=DEADLINE)
-        self.run("from mlops_workbench.magics.track import register_track\nregister_track(get_ipython())")
+        if loads:
+            self.run("from mlops_workbench.magics.track import register_track\nregister_track(get_ipython())")
 
     def run(
         self, code: str, *, fails: bool = False, when: Callable[[dict[str, Any]], None] | None = None

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ast
-import time
 from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from mlops_workbench.core.ids import new_id, now_ms
+from mlops_workbench.capture.kernel.cell_start import CellStart
+from mlops_workbench.core.ids import new_id
 from mlops_workbench.notebooks.source import parse_cell, unwrap_magics
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ class Execution:
         IPython's ``ExecutionInfo``; None when this cell loaded the extension.
     source : str
         Source of the cell with its magics.
+    start : CellStart, optional
+        Its start, if it is observed later.
 
     Attributes
     ----------
@@ -43,20 +45,22 @@ class Execution:
         Error of the cell; removed after all observers have run.
     run : ActiveRun or None
         Its run, when it is tracked.
+    start : CellStart
+        What was known when it started.
     """
 
-    def __init__(self, shell: Any, info: Any, source: str) -> None:
+    def __init__(self, shell: Any, info: Any, source: str, start: CellStart | None = None) -> None:
         self.uid = new_id()
         self.info = info
         self.source = source
-        self.count = _count(shell, begun=info is None) if getattr(info, "store_history", True) else 0
+        self.start = start or CellStart(shell, info)
+        self.count = self.start.count
         self.cell_id: str = getattr(info, "cell_id", None) or ""
-        self.started_ms = now_ms()
+        self.started_ms = self.start.started_ms
         self.seconds = 0.0
         self.error: BaseException | None = None
         self.run: ActiveRun | None = None
         self._shell = shell
-        self._began = time.perf_counter()
 
     @property
     def names(self) -> Mapping[str, Any]:
@@ -73,17 +77,15 @@ class Execution:
         transformed = getattr(self.info, "transformed_cell", None)
         return unwrap_magics(parse_cell(transformed or transform(self.source)), transform)
 
+    def ids(self) -> dict[str, int]:
+        """Return the ``id`` of the value of each name at its start; to be called when it starts."""
+        if self.start.ids is not None:
+            return self.start.ids
+        names = self.names
+        return dict(zip(names, map(id, names.values()), strict=False))
+
     def ended(self, error: BaseException | None) -> None:
         """Record the end of the cell's code."""
-        self.seconds = time.perf_counter() - self._began
+        self.start.end()
+        self.seconds = self.start.seconds
         self.error = error
-
-
-def _count(shell: Any, *, begun: bool) -> int:
-    """Return the number of the starting or started cell.
-
-    IPython 9 increments its counter before the event of a cell's start, IPython 8 after its end; the history adds the
-    cell in between, in all versions.
-    """
-    history = getattr(getattr(shell, "history_manager", None), "input_hist_raw", None)
-    return len(history) - begun if history else int(getattr(shell, "execution_count", 0))

@@ -14,6 +14,7 @@ from mlops_workbench.capture.cells.block_run import BlockRun, block_run
 from mlops_workbench.capture.cells.cell_run import CellRun
 from mlops_workbench.capture.cells.execution import Execution
 from mlops_workbench.capture.cells.output import OutputTail
+from mlops_workbench.capture.kernel.cell_start import CellStart
 from mlops_workbench.capture.kernel.deferred import DeferredWork, attempt, quietly
 from mlops_workbench.capture.kernel.notices import notify
 from mlops_workbench.capture.kernel.place import cell_source
@@ -90,10 +91,10 @@ class CellWatch:
         self._local = threading.local()
         self._cells: dict[str, CellRun] = {}
 
-    def before(self, info: Any) -> None:
-        """Handle the start of a cell."""
+    def before(self, info: Any, start: CellStart | None = None) -> None:
+        """Handle the start of a cell; `start` is given when it has started already."""
         self.deferred.begin_cell()
-        execution = Execution(self._shell, info, getattr(info, "raw_cell", "") or "")
+        execution = Execution(self._shell, info, getattr(info, "raw_cell", "") or "", start)
         self._executions().append(execution)
         for observer in self.observers:
             quietly(observer.what, lambda observer=observer: observer.before(execution))

@@ -91,6 +91,8 @@ class CellLog:
         # Subshells of a kernel execute cells in their own threads.
         self._local = threading.local()
         self._running: list[_Entry] = []
+        #: Runs that ended in the cell that loaded the extension.
+        self._unplaced: list[str] = []
         self._lock = threading.RLock()
         session.run_ended.append(self._run_ended)
 
@@ -99,7 +101,7 @@ class CellLog:
         if not self._begun:
             self._begun = True
             self._catch_up(execution)
-        digest, state = self._randomness.read()
+        digest, state = self._randomness.read(execution.start.generators)
         if state is not None:
             self._session.write(state)
         sign = CellExecuted(
@@ -114,8 +116,7 @@ class CellLog:
             random_state=digest,
         )
         self._session.write(sign)
-        names = execution.names
-        entry = _Entry(execution, dict(zip(names, map(id, names.values()), strict=False)), digest, sign)
+        entry = _Entry(execution, execution.ids(), digest, sign)
         mine = self._entries()
         if others := [other for other in list(self._running) if other not in mine]:
             # Another thread executes a cell at the same time: their changes are attributed by the sources.
@@ -134,8 +135,8 @@ class CellLog:
             entry = entries[-1]
             if self.names_of(execution.source).opaque:
                 entry.before = {name: value for name, value in entry.before.items() if name in self._earlier}
-            if execution.run is not None:
-                entry.run_uids.append(execution.run.uid)
+            entry.run_uids += self._unplaced
+            self._unplaced.clear()
         for ended in entries[entries.index(entry) :]:
             entries.remove(ended)
             self._running.remove(ended)
@@ -237,7 +238,7 @@ class CellLog:
         # This cell may have loaded the extension, and its own names exist already.
         own = self.names_of(execution.source) if execution.info is None else CellNames()
         hidden = getattr(self._shell, "user_ns_hidden", {})
-        made = {name for name in execution.names if is_user_name(name) and name not in hidden}
+        made = {name for name in execution.ids() if is_user_name(name) and name not in hidden}
         # Of a star import, exec or %run the source does not show the names.
         others = made - self._earlier - own.writes
         for count, source, names in ran:
@@ -260,6 +261,8 @@ class CellLog:
         entries = self._entries() or (list(self._running) if len(self._running) == 1 else [])
         if entries:
             entries[-1].run_uids.append(run.uid)
+        elif not self._begun:
+            self._unplaced.append(run.uid)
 
     def _parse(self, source: str) -> Any:
         return parse_cell(self._shell.transform_cell(source))

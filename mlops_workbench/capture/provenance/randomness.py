@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import math
-import sys
 import time
 from array import array
 from collections.abc import Mapping
 from typing import Any
 
+from mlops_workbench.capture.kernel.cell_start import generator_states
 from mlops_workbench.core.errors import InvalidInput
 from mlops_workbench.core.records import RandomState
 
@@ -26,11 +26,13 @@ class Randomness:
         # Time and states of the last `changed_libraries`, which the next `read` uses again.
         self._recent: tuple[float, dict[str, Any]] = (-math.inf, {})
 
-    def read(self) -> tuple[str, RandomState | None]:
-        """Return the digest of the current state, and the state itself when it differs from the last one."""
+    def read(self, states: dict[str, Any] | None = None) -> tuple[str, RandomState | None]:
+        """Return the digest of the current or given state, and the state itself when it differs from the last one."""
         at, current = self._recent
-        if time.monotonic() - at > _FRESH_SECONDS:
-            current = _states()
+        if states is not None:
+            current = states
+        elif time.monotonic() - at > _FRESH_SECONDS:
+            current = generator_states()
         self._recent = (-math.inf, {})
         if self._digest and _same(current, self._known):
             return self._digest, None
@@ -46,7 +48,7 @@ class Randomness:
 
     def changed_libraries(self) -> list[str]:
         """Return the libraries whose generator changed since the last `read`."""
-        current = _states()
+        current = generator_states()
         self._recent = (time.monotonic(), current)
         return [name for name, state in self._known.items() if name in current and not _equal(current[name], state)]
 
@@ -80,25 +82,6 @@ def restore(states: Mapping[str, Any]) -> list[str]:
         except (TypeError, ValueError, KeyError, IndexError) as error:
             raise InvalidInput(f"the recorded random state of {name} is invalid: {error}") from error
     return unknown
-
-
-def _states() -> dict[str, Any]:
-    """Return the state of each imported library in the library's format."""
-    found: dict[str, Any] = {}
-    modules = sys.modules
-    if (random := modules.get("random")) is not None:
-        found["random"] = random.getstate()
-    legacy = getattr(modules.get("numpy.random"), "get_state", None)
-    # A generator that the user installed in NumPy has another format.
-    if legacy is not None and type(state := legacy()) is tuple:
-        found["numpy"] = state
-    torch = modules.get("torch")
-    if (get := getattr(torch, "get_rng_state", None)) is not None:
-        found["torch"] = bytes(get().numpy())
-        cuda = getattr(torch, "cuda", None)
-        if cuda is not None and cuda.is_initialized():
-            found["torch.cuda"] = [bytes(state.numpy()) for state in cuda.get_rng_state_all()]
-    return found
 
 
 def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

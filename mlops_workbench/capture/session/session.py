@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
+from mlops_workbench.capture.kernel.cell_start import on_session
 from mlops_workbench.capture.kernel.exit import call_at_exit
 from mlops_workbench.capture.kernel.notices import notify
 from mlops_workbench.capture.kernel.place import notebook_path
@@ -352,8 +353,11 @@ def current_session() -> Session:
     global _session
     if _session is None:
         with _session_lock:
-            if _session is None:
-                _session = Session()
+            if _session is not None:
+                return _session
+            _session = Session()
+        for call in on_session:
+            call()
     return _session
 
 
