@@ -39,6 +39,8 @@ STRUCTURE = "mlops.structure"
 WARNINGS = "mlops.warnings"
 #: Set when the data of a run was not in memory any more.
 UNKNOWN_DATA = "mlops.data.unknown"
+#: Snapshots that are not kept, and why.
+REFUSED_SNAPSHOTS = "mlops.data.no_snapshot"
 AUTOTRACK = "mlops.autotrack"
 #: On a search over parameters and on its candidates.
 SEARCH = "mlops.search"

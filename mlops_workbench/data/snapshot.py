@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from mlops_workbench.core.errors import InvalidInput, StorageError
+from mlops_workbench.core.errors import InvalidInput, StorageError, WorkbenchError
 from mlops_workbench.core.files import write_atomic
 from mlops_workbench.core.workspace import Workspace
-from mlops_workbench.data.digest import digest_data
+from mlops_workbench.data.digest import Digest, digest_data
 from mlops_workbench.data.files import read_arrow
 from mlops_workbench.data.tables.kinds import kind_of
 
@@ -18,10 +19,26 @@ from mlops_workbench.data.tables.kinds import kind_of
 ARTIFACT_BYTES = 32 << 20
 _KIND = b"mlops"
 _MOST_COLUMNS = 20_000
+#: Kinds of data that their owner may change after they were written.
+_CHANGEABLE = ("frame", "series", "array", "sparse")
 
 
 def keep_snapshot(workspace: Workspace, data: Any, digest: str, covers: str) -> tuple[str, int]:
-    """Write data to the store as Parquet, unless the store has this version.
+    """Write data to the store as Parquet, unless the store has this version; see `write_snapshot`.
+
+    Returns
+    -------
+    blob : str
+        Digest of the Parquet file.
+    size : int
+        Bytes.
+    """
+    written = write_snapshot(workspace, data, digest, covers)
+    return written.keep() if isinstance(written, WrittenSnapshot) else written
+
+
+def write_snapshot(workspace: Workspace, data: Any, digest: str, covers: str) -> WrittenSnapshot | tuple[str, int]:
+    """Write data to a temporary Parquet file, from which `WrittenSnapshot.keep` makes the snapshot.
 
     Parameters
     ----------
@@ -34,15 +51,13 @@ def keep_snapshot(workspace: Workspace, data: Any, digest: str, covers: str) -> 
 
     Returns
     -------
-    blob : str
-        Digest of the Parquet file.
-    size : int
-        Bytes.
+    WrittenSnapshot or tuple of str and int
+        Blob and size if the store has this version.
 
     Raises
     ------
     InvalidInput
-        The data cannot be written as Parquet, or what is read back from the file is not the same.
+        The data cannot be written as Parquet.
     StorageError
         The file cannot be written.
     """
@@ -54,25 +69,80 @@ def keep_snapshot(workspace: Workspace, data: Any, digest: str, covers: str) -> 
         except OSError:
             pass  # There is no snapshot, or it was deleted.
     table = to_arrow(data)
-    from pyarrow import ArrowException, parquet
-
     try:
-        with tempfile.TemporaryDirectory(prefix="mlops-snapshot-") as folder:
-            file = Path(folder) / "data.parquet"
-            try:
-                parquet.write_table(table, file, compression="zstd")
-                _compare(data, table, parquet.read_table(file))
-            except (ArrowException, ValueError, TypeError, KeyError, OverflowError) as error:
-                raise _refused(error) from error
-            blob, size = workspace.blobs.put_file(file), file.stat().st_size
-        if covers == "content":
-            known.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(known, blob + "\n")
+        # The caller may change the data from now on. Arrow's tables do not change.
+        put = digest_data(data) if kind_of(data) in _CHANGEABLE else table
+        return WrittenSnapshot(workspace, table, put, known if covers == "content" else None)
     except OSError as error:
-        raise StorageError(
-            f"the snapshot cannot be written: {error.strerror or error}", where=str(workspace.state)
-        ) from error
-    return blob, size
+        raise _unwritten(workspace, error) from error
+    except Exception as error:  # pyarrow's, and those of objects in the data
+        raise _refused(error) from error
+
+
+class WrittenSnapshot:
+    """Data in a temporary Parquet file, which `keep` removes.
+
+    Parameters
+    ----------
+    workspace : Workspace
+        Workspace of the store.
+    table : pyarrow.Table
+        The data.
+    put : Digest or pyarrow.Table
+        What must be read back.
+    known : Path or None
+        File that names the blob of this version.
+    """
+
+    def __init__(self, workspace: Workspace, table: Any, put: Digest | Any, known: Path | None) -> None:
+        from pyarrow import parquet
+
+        self._workspace = workspace
+        self._put = put
+        self._known = known
+        # Not a TemporaryDirectory: a forked child that ends would remove it.
+        self._folder = Path(tempfile.mkdtemp(prefix="mlops-snapshot-"))
+        self._file = self._folder / "data.parquet"
+        try:
+            parquet.write_table(table, self._file, compression="zstd")
+        except BaseException:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            raise
+
+    def keep(self) -> tuple[str, int]:
+        """Compare what is read back with what was put in, and put the file into the store.
+
+        Returns
+        -------
+        blob : str
+            Digest of the Parquet file.
+        size : int
+            Bytes.
+
+        Raises
+        ------
+        InvalidInput
+            What is read back is not the same.
+        StorageError
+            The file cannot be stored.
+        """
+        from pyarrow import parquet
+
+        try:
+            _compare(self._put, parquet.read_table(self._file))
+            blob, size = self._workspace.blobs.put_file(self._file), self._file.stat().st_size
+            if self._known is not None:
+                self._known.parent.mkdir(parents=True, exist_ok=True)
+                write_atomic(self._known, blob + "\n")
+        except WorkbenchError:
+            raise
+        except OSError as error:
+            raise _unwritten(self._workspace, error) from error
+        except Exception as error:  # pyarrow's and pandas'
+            raise _refused(error) from error
+        finally:
+            shutil.rmtree(self._folder, ignore_errors=True)
+        return blob, size
 
 
 def to_arrow(data: Any) -> Any:
@@ -106,7 +176,9 @@ def to_arrow(data: Any) -> Any:
         if kind == "records":
             rows = data if isinstance(data[0], dict) else [_row(row) for row in data]
             return pa.Table.from_pylist(rows)
-    except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
+    except InvalidInput:
+        raise
+    except Exception as error:  # pyarrow's, and those of objects in the data
         raise _refused(error) from error
     raise InvalidInput(f"{type(data).__name__} cannot be saved as Parquet", hint="pass a table that is in memory")
 
@@ -143,13 +215,13 @@ def from_arrow(table: Any) -> Any:
     return frame
 
 
-def _compare(data: Any, written: Any, read: Any) -> None:
+def _compare(expected: Digest | Any, read: Any) -> None:
     """Raise `InvalidInput` unless the file gives the data back: Arrow converts what it has no type for."""
-    if kind_of(data) in ("frame", "series", "array", "sparse"):
-        put, got = digest_data(data), digest_data(from_arrow(read))
+    if isinstance(expected, Digest):
+        put, got = expected, digest_data(from_arrow(read))
     else:
         # Parquet has fewer units of time.
-        put, got = digest_data(written), digest_data(read.cast(written.schema))
+        put, got = digest_data(expected), digest_data(read.cast(expected.schema))
     if put.hex != got.hex or put.covers != "content":
         different = [name for name, digest in put.columns.items() if got.columns.get(name) != digest]
         where = f" in {', '.join(map(repr, different[:3]))}" if different else ""
@@ -158,6 +230,10 @@ def _compare(data: Any, written: Any, read: Any) -> None:
             hint="give each column values of one type that Parquet has: no dicts with different keys, tuples, or times"
             " of different zones",
         )
+
+
+def _unwritten(workspace: Workspace, error: OSError) -> StorageError:
+    return StorageError(f"the snapshot cannot be written: {error.strerror or error}", where=str(workspace.state))
 
 
 def _refused(error: Exception) -> InvalidInput:

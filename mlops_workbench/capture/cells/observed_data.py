@@ -85,7 +85,7 @@ def observe_used_data_now(session: Session, run: ActiveRun, used: Sequence[Named
             seen.add((id(value), data.context))
             limit = digest_seconds(session) if description_seconds(value) <= most else _LEAST
             found = describe_dataset(run.uid, value, data.name, context=data.context, seconds=limit)
-            run.observe_dataset(keep_with_run(session, found, value))
+            run.observe_dataset(keep_with_run(session, found, value, later=run.observe_dataset))
     _tag_unknown(run, unknown)
 
 

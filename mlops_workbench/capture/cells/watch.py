@@ -85,6 +85,7 @@ class CellWatch:
         # A kernel may end before it was idle.
         session.closing.append(self.deferred.flush)
         session.observe_block = self._block
+        session.defer = self.deferred.add
         self._shell = shell
         self._show = show
         # Subshells of a kernel execute cells in their own threads.

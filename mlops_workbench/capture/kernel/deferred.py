@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -17,6 +18,7 @@ T = TypeVar("T")
 
 #: Delay after a cell, in seconds; its reply is sent within it.
 _PAUSE = 0.02
+_LONG_SECONDS = 1.0
 
 
 class DeferredWork:
@@ -85,6 +87,36 @@ class DeferredWork:
             quietly(what, work)
             if parent is not None and parent is not current and current is not None:
                 quietly(what, lambda current=current: self._shell.set_parent(current))
+
+
+class Once:
+    """Work that is done once: when it is called, or beside a cell that runs for longer than a second.
+
+    Parameters
+    ----------
+    what : str
+        What is done, for the error message.
+    work : callable
+        The work.
+    """
+
+    def __init__(self, what: str, work: Callable[[], Any]) -> None:
+        self._work = work
+        self._lock = threading.Lock()
+        self._done = False
+        self._timer = threading.Timer(_LONG_SECONDS, lambda: quietly(what, self))
+        self._timer.name, self._timer.daemon = "mlops-deferred", True
+        # Without a thread it is done when it is called.
+        with contextlib.suppress(RuntimeError):
+            self._timer.start()
+
+    def __call__(self) -> None:
+        """Do the work, or wait until it is done."""
+        self._timer.cancel()
+        with self._lock:
+            if not self._done:
+                self._done = True
+                self._work()
 
 
 def quietly(what: str, observe: Callable[[], Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -28,6 +29,9 @@ class Recorder(Protocol):
 
     def store(self, run_uid: str, data: bytes | Path, *, again: bool = False, wait: bool = True) -> str | None:
         """Put bytes or a file into the blob store and return the digest, or None when that failed."""
+
+    def after_reply(self, what: str, work: Callable[[], object]) -> bool:
+        """Do `work` after the reply to the running cell; return False when no cell is awaited, and do nothing."""
 
     def complete(self, run_uid: str) -> bool:
         """Whether no record of a run was dropped so far."""

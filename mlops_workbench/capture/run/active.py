@@ -11,7 +11,7 @@ from mlops_workbench.capture.record.values import named
 from mlops_workbench.capture.run.artifacts import artifact_path
 from mlops_workbench.capture.run.state import RunState
 from mlops_workbench.capture.run.tables import read_table
-from mlops_workbench.core.errors import InvalidInput
+from mlops_workbench.core.errors import InvalidInput, WorkbenchError
 from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.records import RunEnd
 from mlops_workbench.core.secrets import mask
@@ -107,7 +107,8 @@ class ActiveRun(RunState):
             Origin of the data.
         snapshot : bool, optional
             Save the data as Parquet; by default the setting ``capture.snapshot`` in ``workbench.toml`` decides. A
-            table with columns of secrets is saved on request only, in the workspace and not in MLflow.
+            table with columns of secrets is saved on request only, in the workspace and not in MLflow. In a notebook it
+            is read back and compared after the reply to the cell, and reported there if it differs.
 
         Raises
         ------
@@ -120,9 +121,17 @@ class ActiveRun(RunState):
 
         data = readable(data)
         seconds = digest_seconds(self._recorder)
-        dataset = describe_dataset(self.uid, data, name, context=context, source=source, seconds=seconds)
         try:
-            dataset = keep_with_run(self._recorder, dataset, data, snapshot=snapshot)
+            dataset = describe_dataset(self.uid, data, name, context=context, source=source, seconds=seconds)
+        except WorkbenchError:
+            raise
+        except Exception as error:  # of objects in the data, or of their library
+            raise InvalidInput(
+                f"the data '{name or 'data'}' cannot be read: {type(error).__name__}: {error}",
+                hint="pass a table, an array or a file that can be read again",
+            ) from error
+        try:
+            dataset = keep_with_run(self._recorder, dataset, data, snapshot=snapshot, later=self.observe_dataset)
         finally:
             # Also when the requested snapshot is refused.
             self.observe_dataset(dataset)

@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from mlops_workbench.capture.kernel.notices import notify
 from mlops_workbench.core.errors import InvalidInput, WorkbenchError
-from mlops_workbench.core.records import Artifact, Dataset
+from mlops_workbench.core.records import Artifact, Dataset, Tags
 from mlops_workbench.core.secrets.columns import is_secret_name
+from mlops_workbench.core.tags import REFUSED_SNAPSHOTS
 
 if TYPE_CHECKING:
     from mlops_workbench.capture.record.recorder import Recorder
+    from mlops_workbench.data.snapshot import WrittenSnapshot
 
 
 _NAMED = 5
 
 
-def keep_with_run(recorder: Recorder, dataset: Dataset, data: Any, *, snapshot: bool | None = None) -> Dataset:
+def keep_with_run(
+    recorder: Recorder,
+    dataset: Dataset,
+    data: Any,
+    *,
+    snapshot: bool | None = None,
+    later: Callable[[Dataset], None] | None = None,
+) -> Dataset:
     """Store the schema of training data, and a snapshot if requested.
 
     Parameters
@@ -33,6 +44,9 @@ def keep_with_run(recorder: Recorder, dataset: Dataset, data: Any, *, snapshot: 
     snapshot : bool, optional
         Whether to store a snapshot; by default the setting ``capture.snapshot`` decides. The setting keeps no table
         with columns of secrets, and a requested snapshot of one stays in the workspace and is not sent to MLflow.
+    later : callable, optional
+        Called with the description and the digest of the snapshot after the reply to the cell, when the snapshot was
+        read back; without it, or without a cell, the snapshot is read back at once.
 
     Returns
     -------
@@ -49,7 +63,7 @@ def keep_with_run(recorder: Recorder, dataset: Dataset, data: Any, *, snapshot: 
             recorder.write(Artifact(dataset.run_uid, path, blob, len(schema), "application/json", "schema"))
             dataset = msgspec.structs.replace(dataset, schema=blob)
     if snapshot if snapshot is not None else _is_set(recorder, dataset):
-        dataset = _with_snapshot(recorder, dataset, data, requested=snapshot is not None)
+        dataset = _with_snapshot(recorder, dataset, data, snapshot is not None, later)
     return dataset
 
 
@@ -68,8 +82,10 @@ def _is_set(recorder: Recorder, dataset: Dataset) -> bool:
         return False
 
 
-def _with_snapshot(recorder: Recorder, dataset: Dataset, data: Any, *, requested: bool) -> Dataset:
-    from mlops_workbench.data.snapshot import ARTIFACT_BYTES, keep_snapshot
+def _with_snapshot(
+    recorder: Recorder, dataset: Dataset, data: Any, requested: bool, later: Callable[[Dataset], None] | None
+) -> Dataset:
+    from mlops_workbench.data.snapshot import WrittenSnapshot, write_snapshot
 
     secret = _secret_columns(dataset)
     if secret and not requested:
@@ -80,16 +96,40 @@ def _with_snapshot(recorder: Recorder, dataset: Dataset, data: Any, *, requested
         )
         return dataset
     try:
-        blob, size = keep_snapshot(recorder.workspace, data, dataset.digest, dataset.covers)
+        written = write_snapshot(recorder.workspace, data, dataset.digest, dataset.covers)
+        if not isinstance(written, WrittenSnapshot):
+            return _kept(recorder, dataset, *written)
+        if later is not None:
+            keep = partial(_keep_later, recorder, dataset, written, later)
+            if recorder.after_reply(f"the snapshot of '{dataset.name}'", keep):
+                return dataset
+        return _kept(recorder, dataset, *written.keep())
     except InvalidInput:
         if requested:
             raise
         notify(f"no snapshot of '{dataset.name}' was saved: it cannot be written as Parquet", once="snapshot form")
-        return dataset
     except (WorkbenchError, OSError) as error:
         notify(f"a snapshot could not be stored and is missing from the run ({error})", once="snapshot")
-        return dataset
-    if secret:
+    return dataset
+
+
+def _keep_later(
+    recorder: Recorder, dataset: Dataset, written: WrittenSnapshot, later: Callable[[Dataset], None]
+) -> None:
+    try:
+        later(_kept(recorder, dataset, *written.keep()))
+    except InvalidInput as error:
+        notify(f"no snapshot of '{dataset.name}' was saved: {error}")
+        # Programs that run notebooks do not read what comes after the reply.
+        recorder.write(Tags(dataset.run_uid, {REFUSED_SNAPSHOTS: f"{dataset.name}: {error.message}"}))
+    except (WorkbenchError, OSError) as error:
+        notify(f"a snapshot could not be stored and is missing from the run ({error})", once="snapshot")
+
+
+def _kept(recorder: Recorder, dataset: Dataset, blob: str, size: int) -> Dataset:
+    from mlops_workbench.data.snapshot import ARTIFACT_BYTES
+
+    if secret := _secret_columns(dataset):
         notify(
             f"the snapshot of '{dataset.name}' stays in this workspace and is not sent to MLflow: {secret} hold secrets"
         )

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from mlops_workbench.capture.kernel.cell_start import on_session
+from mlops_workbench.capture.kernel.deferred import Once
 from mlops_workbench.capture.kernel.exit import call_at_exit
 from mlops_workbench.capture.kernel.notices import notify
 from mlops_workbench.capture.kernel.place import notebook_path
@@ -74,6 +75,8 @@ class Session:
 
     Attributes
     ----------
+    defer : callable or None
+        Does work after the reply to the running cell; set in a notebook.
     closing : list of callable
         Called before the session closes; they must not raise.
     models : FittedModels
@@ -101,6 +104,7 @@ class Session:
             self, lambda start: self._make_run(start, joined=True), lambda run: self.surroundings.join(run)
         )
         self._for_children = RunsForChildren()
+        self.defer: Callable[[str, Callable[[], object]], None] | None = None
         self._heartbeat = HeartbeatThread(self.write, lambda: bool(self._active))
         self._lock = threading.RLock()
         self._exit_registered = False
@@ -159,6 +163,16 @@ class Session:
                 f"{name!r} is not a valid experiment name", hint="use one line of text with at most 250 characters"
             )
         self._experiment = name.strip()
+
+    def after_reply(self, what: str, work: Callable[[], object]) -> bool:
+        """Do `work` after the reply to the running cell; return False when no cell is awaited, and do nothing.
+
+        It is done beside a cell that runs for long, which may not end.
+        """
+        if self.defer is None:
+            return False
+        self.defer(what, Once(what, work))
+        return True
 
     def complete(self, run_uid: str) -> bool:
         """Whether no record of a run was dropped so far."""
