@@ -17,6 +17,9 @@ Value: TypeAlias = Any
 #: Value of a metric: a float (NaN and infinities included) or an int of any size.
 Number: TypeAlias = Any
 
+#: Value of `RunStart.via`.
+MLFLOW = "mlflow"
+
 #: msgpack extension type of an int beyond 64 bits: big-endian two's complement.
 BIG_INT = 1
 
@@ -59,6 +62,7 @@ class RunStart(Record, frozen=True):
     cell_id: str = ""
     source: str = ""  # code as executed
     tags: dict[str, Value] = {}
+    via: str = ""  # MLFLOW: MLflow code started it, and MLflow shows only what that code logged
 
 
 class Params(Record, frozen=True):
@@ -84,6 +88,7 @@ class Tags(Record, frozen=True):
 
     run_uid: str
     values: dict[str, Value]
+    origin: str = "logged"  # logged | observed (of the repository)
 
 
 class Artifact(Record, frozen=True):
@@ -95,6 +100,7 @@ class Artifact(Record, frozen=True):
     size: int  # bytes
     media_type: str = "application/octet-stream"
     kind: str = "file"  # file | figure | table | notebook | code | log | environment | schema
+    origin: str = "logged"  # logged | observed (code and environment of the run)
 
 
 class Column(msgspec.Struct, frozen=True):

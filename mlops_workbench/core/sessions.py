@@ -20,7 +20,7 @@ def session_start(session: str, notebook: str = "") -> SessionStart:
         pid=os.getpid(),
         process_started=identity.started if identity else 0.0,
         host=platform.node(),
-        user=_user(),
+        user=user_name(),
         started_ms=now_ms(),
         notebook=notebook,
         python=platform.python_version(),
@@ -28,7 +28,8 @@ def session_start(session: str, notebook: str = "") -> SessionStart:
     )
 
 
-def _user() -> str:
+def user_name() -> str:
+    """Return the user of this process."""
     try:
         return getpass.getuser()
     except (OSError, KeyError, ImportError):

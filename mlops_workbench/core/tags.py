@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+#: Begins every name of the workbench's own; tags of MLflow code cannot begin with it, nor does MLflow code see them.
+RESERVED = "mlops."
 #: Workbench ids of runs and models in MLflow.
 RUN_UID = "mlops.run_uid"
 MODEL_UID = "mlops.model_uid"
@@ -65,6 +67,11 @@ TABLE_PREFIX = "mlops.table."
 PARAM_PREFIX = "mlops.param."
 METRIC_PREFIX = "mlops.metric."
 NAME_PREFIX = "mlops.name."
+
+
+def visible_tags(tags: dict[str, str]) -> dict[str, str]:
+    """Return the tags that are not the workbench's own."""
+    return {key: value for key, value in tags.items() if not key.startswith(RESERVED)}
 
 
 def shown_tags(tags: dict[str, str]) -> dict[str, str]:

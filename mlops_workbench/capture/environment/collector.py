@@ -126,7 +126,7 @@ class EnvironmentCollector:
         ended = environment.imported is not None
         run, git = environment.run, environment.git
         if git is not None and not environment.written:
-            self._recorder.write(Tags(run.uid, _git_tags(git)))
+            self._recorder.write(Tags(run.uid, _git_tags(git), "observed"))
             if git.diff:
                 diff = git.diff.encode("utf-8", "backslashreplace")
                 self._put(run, DIFF, diff, "text/x-diff", "code", again=not ended)
@@ -135,7 +135,7 @@ class EnvironmentCollector:
         if digest is not None and digest != environment.written:
             environment.written = digest
             self._recorder.write(
-                Artifact(run.uid, ENVIRONMENT, digest, len(document), "application/json", "environment")
+                Artifact(run.uid, ENVIRONMENT, digest, len(document), "application/json", "environment", "observed")
             )
         if ended:
             environment.settled = True
@@ -167,7 +167,7 @@ class EnvironmentCollector:
     def _put(self, run: ActiveRun, path: str, data: bytes, media_type: str, kind: str, *, again: bool) -> None:
         digest = self._recorder.store(run.uid, data, again=again, wait=False)
         if digest is not None:
-            self._recorder.write(Artifact(run.uid, path, digest, len(data), media_type, kind))
+            self._recorder.write(Artifact(run.uid, path, digest, len(data), media_type, kind, "observed"))
 
 
 class _GitStates:

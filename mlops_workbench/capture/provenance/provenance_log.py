@@ -76,7 +76,9 @@ class ProvenanceLog:
         for run in runs:
             digest = self._session.store(run, content, wait=False)
             if digest is not None:
-                self._session.write(Artifact(run, EXECUTED_CELLS, digest, len(content), _MEDIA_TYPE, "notebook"))
+                self._session.write(
+                    Artifact(run, EXECUTED_CELLS, digest, len(content), _MEDIA_TYPE, "notebook", "observed")
+                )
 
 
 def executed_notebook(executed: Sequence[CellExecuted]) -> bytes:

@@ -168,7 +168,8 @@ class ResourceSampler:
         if cost.money is not None:
             values["system/cost"] = cost.money
             tags[CURRENCY] = self._prices().currency
-        run.metrics.update(values)
+        if not run.start.via:
+            run.metrics.update(values)
         self._recorder.write(Metrics(run.uid, now_ms(), sampled.step, values, "system"))
         if tags:
             run.tags.update(tags)

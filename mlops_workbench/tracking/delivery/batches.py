@@ -16,19 +16,8 @@ from functools import partial
 from typing import TypeAlias
 
 from mlops_workbench.core.errors import Unavailable, WorkbenchError
-from mlops_workbench.core.records import RunStart, SessionStart
-from mlops_workbench.core.tags import (
-    CELL_ID,
-    EXPERIMENT,
-    KIND,
-    NOTEBOOK,
-    PARENT_RUN_ID,
-    PARENT_UID,
-    RUN_UID,
-    SOURCE_NAME,
-    SOURCE_TYPE,
-    USER,
-)
+from mlops_workbench.core.records import MLFLOW, RunStart, SessionStart
+from mlops_workbench.core.tags import PARENT_RUN_ID
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.tracking.delivery.held_files import HeldFiles
 from mlops_workbench.tracking.delivery.log import DeliveredRun, DeliveryLog
@@ -43,6 +32,7 @@ from mlops_workbench.tracking.journals.files import (
     read_batch,
 )
 from mlops_workbench.tracking.journals.gc_pause import collection_paused
+from mlops_workbench.tracking.mapping.start_tags import start_tags
 from mlops_workbench.tracking.mapping.values import MAX_RUN_NAME, UNUSABLE, as_text, clip
 from mlops_workbench.tracking.mlflow.errors import PERMANENT
 from mlops_workbench.tracking.mlflow.store import TrackingStore
@@ -316,18 +306,20 @@ class BatchDelivery:
         return self.log.run(uid)
 
     def _experiment(self, start: RunStart) -> str:
-        return clip(as_text(start.experiment).strip(), 500) or self.workspace.settings.tracking.experiment
+        name = as_text(start.experiment)
+        # MLflow does not strip the names of its experiments.
+        return clip(name if start.via == MLFLOW else name.strip(), 500) or self.workspace.settings.tracking.experiment
 
     def _create(self, uid: str, start: RunStart, file: JournalFile, *, intended: DeliveredRun | None) -> None:
         experiment = self._experiment(start)
         experiment_id = intended.experiment_id if intended else self.store.experiment_id(experiment)
-        self.log.intend_run(uid, experiment_id, start.parent_uid)
+        self.log.intend_run(uid, experiment_id, start.parent_uid, plain=start.via == MLFLOW)
         run_id = None
         if intended or start.start_ms <= self.log.created_ms:
             # It may exist: by an attempt whose answer was lost, or by an earlier log.
             run_id = self.store.find_run(experiment_id, uid)
         parent_id = self.log.run_id(start.parent_uid) if start.parent_uid else None
-        tags = self._tags(uid, start, file, experiment)
+        tags = start_tags(uid, start, self.log.session(file.session)[0], experiment)
         if parent_id:
             tags[PARENT_RUN_ID] = parent_id
         if run_id is None:
@@ -353,21 +345,6 @@ class BatchDelivery:
             except PERMANENT as error:
                 self.log.note_problem(child, f"tag {PARENT_RUN_ID}", str(error))
             self.log.ack_parent(child)
-
-    def _tags(self, uid: str, start: RunStart, file: JournalFile, experiment: str) -> dict[str, str]:
-        user, _ = self.log.session(file.session)
-        tags = {
-            RUN_UID: uid,
-            KIND: start.kind,
-            EXPERIMENT: experiment,
-            PARENT_UID: start.parent_uid,
-            NOTEBOOK: start.notebook,
-            CELL_ID: start.cell_id,
-            USER: start.tags.get(USER) or user,
-            SOURCE_NAME: start.notebook or file.session,
-            SOURCE_TYPE: "NOTEBOOK" if start.notebook else "LOCAL",
-        }
-        return {key: clip(as_text(value), 5000) for key, value in tags.items() if value}
 
 
 def _start(items: Iterable[RunRecord]) -> RunStart | None:

@@ -1,9 +1,8 @@
 """The delivery log: what MLflow has acknowledged, in a small SQLite file beside the journals.
 
-The cursors hold how far each journal was delivered; with the acknowledgements, a delivery that is repeated after a
-crash finds what it has written before. Losing this file is harmless but slow: everything is delivered again, and found
-by its tags. It is not part of the read index, which may be deleted at any time, and each tracking store has its own,
-so that a workspace pointed at another server delivers everything there.
+With its cursors and acknowledgements, a delivery that is repeated after a crash finds what it has written before.
+Losing this file is harmless but slow: everything is delivered again, and found by its tags. Each tracking store has
+its own, so that a workspace pointed at another server delivers everything there.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ CREATE TABLE IF NOT EXISTS cursors (
 CREATE TABLE IF NOT EXISTS sessions (session TEXT PRIMARY KEY, user TEXT NOT NULL, python TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS runs (
     uid TEXT PRIMARY KEY, run_id TEXT NOT NULL, experiment_id TEXT NOT NULL, parent_uid TEXT NOT NULL,
-    parent_set INTEGER NOT NULL, ended TEXT NOT NULL, abandoned INTEGER NOT NULL
+    parent_set INTEGER NOT NULL, ended TEXT NOT NULL, abandoned INTEGER NOT NULL, plain INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS runs_orphaned ON runs (parent_uid) WHERE parent_set = 0;
 CREATE TABLE IF NOT EXISTS models (
@@ -64,7 +63,10 @@ CREATE TABLE IF NOT EXISTS problems (
 
 @dataclass(frozen=True)
 class DeliveredRun:
-    """A run in MLflow; `run_id` is empty between the intent to create it and the answer."""
+    """A run in MLflow; `run_id` is empty between the intent to create it and the answer.
+
+    A `plain` run was started by MLflow code, and MLflow gets only what that code logged.
+    """
 
     uid: str
     run_id: str
@@ -73,6 +75,7 @@ class DeliveredRun:
     parent_set: bool
     ended: str  # "", "run" if its own end was delivered, "reaper" if that of the reaper
     abandoned: bool
+    plain: bool
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,8 @@ class DeliveryLog:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=NORMAL")
             connection.executescript(_SCHEMA)
+            if "plain" not in {column for _, column, *_ in connection.execute("PRAGMA table_info(runs)")}:
+                connection.execute("ALTER TABLE runs ADD COLUMN plain INTEGER NOT NULL DEFAULT 0")
             connection.execute("INSERT OR IGNORE INTO state VALUES ('created_ms', ?)", (str(now_ms()),))
         except BaseException:
             connection.close()
@@ -207,20 +212,18 @@ class DeliveryLog:
 
     def run(self, uid: str) -> DeliveredRun | None:
         """The entry of a run, None if there is none."""
-        row = self._one(
-            "SELECT uid, run_id, experiment_id, parent_uid, parent_set, ended, abandoned FROM runs WHERE uid = ?",
-            (uid,),
-        )
-        return DeliveredRun(row[0], row[1], row[2], row[3], bool(row[4]), row[5], bool(row[6])) if row else None
+        row = self._one("SELECT * FROM runs WHERE uid = ?", (uid,))
+        return DeliveredRun(*row[:4], bool(row[4]), row[5], bool(row[6]), bool(row[7])) if row else None
 
     def run_id(self, uid: str) -> str | None:
         """MLflow's id of a run, None until it is delivered."""
         row = self._one("SELECT run_id FROM runs WHERE uid = ? AND run_id <> ''", (uid,))
         return str(row[0]) if row else None
 
-    def intend_run(self, uid: str, experiment_id: str, parent_uid: str) -> None:
+    def intend_run(self, uid: str, experiment_id: str, parent_uid: str, *, plain: bool) -> None:
         """Note that the run is about to be created, in case the answer is lost in a crash."""
-        self._write("INSERT OR IGNORE INTO runs VALUES (?, '', ?, ?, 0, '', 0)", (uid, experiment_id, parent_uid))
+        sql = "INSERT OR IGNORE INTO runs VALUES (?, '', ?, ?, 0, '', 0, ?)"
+        self._write(sql, (uid, experiment_id, parent_uid, int(plain)))
 
     def ack_run(self, uid: str, run_id: str, *, parent_set: bool) -> None:
         """Note that MLflow has the run."""
@@ -250,13 +253,7 @@ class DeliveryLog:
 
     def resumed_runs(self) -> list[str]:
         """Runs with deferred records that were deleted in MLflow and restored."""
-        return [
-            uid
-            for (uid,) in self._all(
-                "SELECT uid FROM runs WHERE abandoned = 0 AND run_id <> '' AND uid IN (SELECT DISTINCT uid FROM"
-                " deferred) ORDER BY uid"
-            )
-        ]
+        return self._runs_in("deferred")
 
     def has_deferred(self, uid: str) -> bool:
         """Whether records of this run are deferred, unless it is deleted in MLflow."""
@@ -341,12 +338,7 @@ class DeliveryLog:
 
     def runs_with_held_files(self) -> list[str]:
         """Runs with files that wait, without those that MLflow has deleted."""
-        return [
-            uid
-            for (uid,) in self._all(
-                "SELECT uid FROM runs WHERE abandoned = 0 AND uid IN (SELECT DISTINCT uid FROM files) ORDER BY uid"
-            )
-        ]
+        return self._runs_in("files")
 
     def holds_files(self, uid: str | None = None) -> bool:
         """Whether files of a run, or of any, wait."""
@@ -361,10 +353,14 @@ class DeliveryLog:
         """Note a part of a run that MLflow refused permanently; the journal still has it."""
         self._write("INSERT OR REPLACE INTO problems VALUES (?, ?, ?, ?)", (now_ms(), uid, what, message[:2000]))
 
-    def problems(self, uid: str | None = None) -> list[tuple[str, str, str]]:
+    def problems(self) -> list[tuple[str, str, str]]:
         """Parts that MLflow refused, as ``(uid, part, message)``."""
-        where, values = (" WHERE uid = ?", (uid,)) if uid is not None else ("", ())
-        return self._all(f"SELECT uid, what, message FROM problems{where} ORDER BY at_ms", values)
+        return self._all("SELECT uid, what, message FROM problems ORDER BY at_ms")
+
+    def _runs_in(self, table: str) -> list[str]:
+        within = f"uid IN (SELECT DISTINCT uid FROM {table})"
+        sql = f"SELECT uid FROM runs WHERE abandoned = 0 AND run_id <> '' AND {within} ORDER BY uid"
+        return [uid for (uid,) in self._all(sql)]
 
     def _insert(self, table: str, uid: str, file: str, place: int, number: int, payload: bytes) -> None:
         self._write(

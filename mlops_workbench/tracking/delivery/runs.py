@@ -26,6 +26,7 @@ from mlops_workbench.core.tags import ESTIMATOR, FORMAT, MODEL_NAME, MODEL_UID, 
 from mlops_workbench.tracking.delivery.end_tags import ERROR, end_tags_after
 from mlops_workbench.tracking.delivery.log import DeliveredRun, DeliveryLog
 from mlops_workbench.tracking.delivery.long_texts import long_texts
+from mlops_workbench.tracking.delivery.plain import without_additions
 from mlops_workbench.tracking.delivery.record import RunRecord
 from mlops_workbench.tracking.journals.files import REAPER
 from mlops_workbench.tracking.mapping.metric_rows import metric_rows, named
@@ -86,6 +87,7 @@ class RunDelivery:
         """
         if run.abandoned:
             return False
+        items = _delivered(run, items)
         others = [item for item in items if type(item.record) is not Metrics]
         try:
             tags: dict[str, str] = {}
@@ -111,7 +113,7 @@ class RunDelivery:
         """
         if run.abandoned:
             return
-        others = [item for item in items if type(item.record) is not Metrics]
+        others = [item for item in _delivered(run, items) if type(item.record) is not Metrics]
         # Files can wait; only a permanent refusal skips them.
         patient, self.patient = self.patient, True
         try:
@@ -157,7 +159,7 @@ class RunDelivery:
 
     def makes_file(self, run: DeliveredRun, item: RunRecord) -> bool:
         """Whether the record has files for :meth:`deliver_files`."""
-        return type(item.record) is not Metrics and self._makes_file(run, item)
+        return type(item.record) is not Metrics and any(self._makes_file(run, kept) for kept in _delivered(run, [item]))
 
     # Parts ------------------------------------------------------------------------------------------------------
 
@@ -211,7 +213,7 @@ class RunDelivery:
                 continue
             for name, value in given.items():
                 tags[named(name, tags)] = as_text(value)
-                if name == "note":
+                if name == "note" and not run.plain:
                     tags[NOTE] = as_text(value)
         # Clears the error of an obsolete end; most runs have none.
         if tags.get(ERROR) == "" and not self.store.run_tags(run.run_id).get(ERROR):
@@ -379,6 +381,10 @@ class RunDelivery:
         if not self.store.run_is_open(run.run_id):
             self.log.note_problem(run.uid, "run", f"MLflow has deleted the run: {error}")
             raise _Abandoned
+
+
+def _delivered(run: DeliveredRun, items: Sequence[RunRecord]) -> Sequence[RunRecord]:
+    return without_additions(items) if run.plain else items
 
 
 def _chunks(items: list[Item], size: int) -> list[list[Item]]:

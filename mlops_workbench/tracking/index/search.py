@@ -74,8 +74,7 @@ _TAGS = {
     ),
     SOURCE_NAME: _tag(
         SOURCE_NAME,
-        "CASE r.origin WHEN '' THEN coalesce("
-        "nullif(r.notebook, ''), (SELECT min(s.session) FROM run_sessions s WHERE s.uid = r.uid)) END",
+        "CASE r.origin WHEN '' THEN nullif(r.notebook, '') END",
     ),
     RUN_UID: "r.uid",
     KIND: "nullif(r.kind, '')",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, get_args
 
 from mlops_workbench.core.errors import NotFound, Unavailable
 from mlops_workbench.core.runs import Run, RunStatus
-from mlops_workbench.core.tags import ERROR, KIND, NOTEBOOK, PARENT_RUN_ID, PARENT_UID, RUN_UID, USER
+from mlops_workbench.core.tags import ERROR, KIND, METRIC_PREFIX, NOTEBOOK, PARENT_RUN_ID, PARENT_UID, RUN_UID, USER
 from mlops_workbench.tracking.mapping.values import MAX_FLOAT, indexed_value
 from mlops_workbench.tracking.mlflow.connection import all_pages
 from mlops_workbench.tracking.sqlite import connect_read_only, select_in
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
     from mlops_workbench.tracking.mlflow.store import TrackingStore
+
+
+_RESOURCES = f"{METRIC_PREFIX}system/"
 
 
 class RunPage(NamedTuple):
@@ -186,6 +189,16 @@ class SqliteRuns:
             self._connection = None
 
 
+def _resources(tags: dict[str, str]) -> dict[str, float]:
+    """Use of resources of a run that MLflow code started, which has no metrics of it."""
+    found = {}
+    for key, text in tags.items():
+        if key.startswith(_RESOURCES):
+            with contextlib.suppress(ValueError):
+                found[key.removeprefix(METRIC_PREFIX)] = float(text)
+    return found
+
+
 def as_run(
     run_id: str,
     name: str,
@@ -198,6 +211,7 @@ def as_run(
     tags: dict[str, str],
 ) -> Run:
     """A run of MLflow, with all its tags; its uid is that of the workbench that wrote it, or MLflow's id."""
+    metrics = {**_resources(tags), **metrics}
     known: RunStatus = status if status in get_args(RunStatus) else "RUNNING"
     return Run(
         uid=tags.get(RUN_UID) or run_id,

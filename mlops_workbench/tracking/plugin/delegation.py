@@ -7,7 +7,13 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 
-def delegate(kind: type, interface: type, target: Callable[[Any], Any], keep: Collection[str] = ()) -> None:
+def delegate(
+    kind: type,
+    interface: type,
+    target: Callable[[Any], Any],
+    shown: Callable[[Any, Any], Any],
+    keep: Collection[str] = (),
+) -> None:
     """Add to `kind` a forwarding method for every one of `interface` that it does not define itself.
 
     Parameters
@@ -18,6 +24,8 @@ def delegate(kind: type, interface: type, target: Callable[[Any], Any], keep: Co
         MLflow's abstract store, which has more methods with each version.
     target : callable
         Returns the store to which an instance of `kind` forwards a call.
+    shown : callable
+        Returns what an instance of `kind` shows of a result.
     keep : collection of str
         Methods of `interface` that are not replaced.
     """
@@ -26,13 +34,15 @@ def delegate(kind: type, interface: type, target: Callable[[Any], Any], keep: Co
         method = getattr(interface, name)
         if name.startswith("__") or name in own or name in keep or not callable(method):
             continue
-        setattr(kind, name, _forwarder(name, method, target))
+        setattr(kind, name, _forwarder(name, method, target, shown))
 
 
-def _forwarder(name: str, method: Callable[..., Any], target: Callable[[Any], Any]) -> Callable[..., Any]:
+def _forwarder(
+    name: str, method: Callable[..., Any], target: Callable[[Any], Any], shown: Callable[[Any, Any], Any]
+) -> Callable[..., Any]:
     @functools.wraps(method)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return getattr(target(self), name)(*args, **kwargs)
+        return shown(self, getattr(target(self), name)(*args, **kwargs))
 
     call.__isabstractmethod__ = False  # type: ignore[attr-defined]
     return call

@@ -9,14 +9,13 @@ from typing import Any
 from mlflow.entities import Experiment, Run
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
-from mlflow.store.entities.paged_list import PagedList
 from mlflow.store.tracking.abstract_store import AbstractStore
 
 from mlops_workbench.capture.session.session import Session
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.tracking.plugin.live_run import LiveRun
 from mlops_workbench.tracking.plugin.live_runs import LiveRuns
-from mlops_workbench.tracking.plugin.masked import all_masked, masked
+from mlops_workbench.tracking.plugin.masked import all_masked, masked_tags
 from mlops_workbench.tracking.plugin.real_store import RealStore, as_mlflow_errors
 from mlops_workbench.tracking.plugin.run_log import RunLog
 
@@ -64,7 +63,7 @@ class ForwardingStore(AbstractStore):
     def get_experiment(self, experiment_id: str) -> Experiment:
         """Return an experiment."""
         with as_mlflow_errors():
-            return self.real.experiment(experiment_id)
+            return self.real.shown(self.real.experiment(experiment_id))
 
     def create_experiment(self, name: str, artifact_location: str | None = None, tags: list[Any] | None = None) -> str:
         """Create an experiment; by default its artifacts go to the workspace's artifact folder."""
@@ -72,12 +71,12 @@ class ForwardingStore(AbstractStore):
             location = artifact_location
             if not location and isinstance(name, str) and name:
                 location = self.real.tracking.connection.artifact_location(name)
-            return str(self.real.store.create_experiment(name, location, all_masked(tags)))
+            return str(self.real.store.create_experiment(name, location, masked_tags(tags)))
 
     def set_experiment_tag(self, experiment_id: str, tag: Any) -> None:
         """Set a tag of an experiment."""
         with as_mlflow_errors():
-            self.real.store.set_experiment_tag(experiment_id, masked(tag))
+            self.real.store.set_experiment_tag(experiment_id, *masked_tags([tag]))
 
     def delete_experiment(self, experiment_id: str) -> None:
         """Delete an experiment with its runs."""
@@ -119,7 +118,7 @@ class ForwardingStore(AbstractStore):
         if run_id:
             self._deliver_if_open(run_id)
             run_id = self.real.run_id(run_id)
-        given = (experiment_id, name, run_id, all_masked(tags), all_masked(params), *more)
+        given = (experiment_id, name, run_id, masked_tags(tags), all_masked(params), *more)
         with as_mlflow_errors():
             return self.real.shown_model(self.real.store.create_logged_model(*given, **named))
 
@@ -131,7 +130,7 @@ class ForwardingStore(AbstractStore):
     def set_logged_model_tags(self, model_id: str, tags: list[Any]) -> None:
         """Set tags of a logged model."""
         with as_mlflow_errors():
-            self.real.store.set_logged_model_tags(model_id, all_masked(tags))
+            self.real.store.set_logged_model_tags(model_id, masked_tags(tags))
 
     def get_logged_model(self, model_id: str, allow_deleted: bool = False) -> Any:
         """Return a logged model; the metrics that were logged for it are delivered first."""
@@ -148,8 +147,7 @@ class ForwardingStore(AbstractStore):
         """Return logged models; the metrics that were logged for them are delivered first."""
         self._deliver_model_metrics(None)
         with as_mlflow_errors():
-            found = self.real.store.search_logged_models(*args, **kwargs)
-            return PagedList([self.real.shown_model(model) for model in found], found.token)
+            return self.real.shown(self.real.store.search_logged_models(*args, **kwargs))
 
     def link_traces_to_run(self, trace_ids: list[str], run_id: str) -> None:
         """Link traces to a run."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mlflow.store.entities.paged_list import PagedList
 from mlflow.store.model_registry.abstract_store import AbstractStore
 
 from mlops_workbench.tracking.plugin.delegation import delegate
@@ -40,25 +39,17 @@ class JournalRegistry(AbstractStore):
                 run_id = real.run_id(run_id)
             return self._shown(real.registry.create_model_version(name, source, run_id, *more, **named))
 
-    def get_model_version(self, name: str, version: str) -> Any:
-        """Return a version."""
-        return self._shown(self.tracking.real.registry.get_model_version(name, version))
-
     def copy_model_version(self, src_mv: Any, dst_name: str) -> Any:
         """Copy a version to another registered model."""
         registry = self.tracking.real.registry
         source = registry.get_model_version(src_mv.name, src_mv.version)
         return self._shown(registry.copy_model_version(source, dst_name))
 
-    def get_model_version_by_alias(self, name: str, alias: str) -> Any:
-        """Return the version that has an alias."""
-        return self._shown(self.tracking.real.registry.get_model_version_by_alias(name, alias))
-
     def search_model_versions(self, filter_string: str | None = None, *args: Any, **more: Any) -> Any:
         """Versions that match a filter."""
         real = self.tracking.real
         found = real.registry.search_model_versions(real.with_store_ids(filter_string), *args, **more)
-        return PagedList([self._shown(version) for version in found], found.token)
+        return self._shown(found)
 
     def get_model_version_download_uri(self, name: str, version: str) -> str:
         """URI of the files of a version."""
@@ -66,11 +57,8 @@ class JournalRegistry(AbstractStore):
         with as_mlflow_errors():
             return real.resolved(real.registry.get_model_version_download_uri(name, version))
 
-    def _shown(self, version: Any) -> Any:
-        # With the run id of this process, not the server's.
-        if version is not None and version.run_id:
-            version._run_id = self.tracking.real.uid(version.run_id)
-        return version
+    def _shown(self, found: Any) -> Any:
+        return self.tracking.real.shown(found)
 
 
-delegate(JournalRegistry, AbstractStore, lambda store: store.tracking.real.registry)
+delegate(JournalRegistry, AbstractStore, lambda store: store.tracking.real.registry, JournalRegistry._shown)

@@ -39,10 +39,11 @@ from mlflow.utils.validation import (
 )
 
 from mlops_workbench.core.errors import Unavailable
+from mlops_workbench.core.tags import RESERVED
 from mlops_workbench.tracking.plugin import joining
 from mlops_workbench.tracking.plugin.delegation import delegate
 from mlops_workbench.tracking.plugin.forwarding_store import ForwardingStore
-from mlops_workbench.tracking.plugin.masked import all_masked, masked, masked_inputs
+from mlops_workbench.tracking.plugin.masked import all_masked, masked, masked_inputs, masked_tags
 from mlops_workbench.tracking.plugin.real_store import as_mlflow_errors
 
 _log = logging.getLogger(__name__)
@@ -86,7 +87,7 @@ class JournalStore(ForwardingStore):
 
     def set_tag(self, run_id: str, tag: RunTag) -> None:
         """Set a tag; the tag of the name renames the run."""
-        tag = masked(_validate_tag(tag.key, tag.value))
+        (tag,) = masked_tags([_validate_tag(tag.key, tag.value)])
         live = self._find(run_id)
         if live is None:
             self._call("set_tag", run_id, tag)
@@ -99,10 +100,10 @@ class JournalStore(ForwardingStore):
         live = self._find(run_id)
         if live is not None:
             live.check_active()
-            if key not in live.run.tags:
-                raise MlflowException(
-                    f"No tag with name: {key} in run with id {run_id}", error_code=RESOURCE_DOES_NOT_EXIST
-                )
+        if key.startswith(RESERVED) or (live is not None and key not in live.run.tags):
+            raise MlflowException(
+                f"No tag with name: {key} in run with id {run_id}", error_code=RESOURCE_DOES_NOT_EXIST
+            )
         self._deliver_and_call("delete_tag", run_id, key)
         if live is not None:
             del live.run.tags[key]
@@ -115,7 +116,7 @@ class JournalStore(ForwardingStore):
         metrics, params, tags = _validate_batch_log_data(metrics, params, tags)
         _validate_batch_log_limits(metrics, params, tags)
         _validate_param_keys_unique(params)
-        params, tags = all_masked(params), all_masked(tags)
+        params, tags = all_masked(params), masked_tags(tags)
         live = self._find(run_id)
         if live is None:
             self._call("log_batch", run_id, metrics, params, tags)
@@ -192,7 +193,7 @@ class JournalStore(ForwardingStore):
         self, experiment_id: str, user_id: str, start_time: int, tags: list[RunTag] | None, run_name: str | None
     ) -> Run:
         """Start a run, or join the run of a tracked cell if MLflow itself starts one in it."""
-        given = list(tags or [])
+        given = masked_tags(tags)
         with as_mlflow_errors():
             if (tracked := self.runs.joinable(given)) is not None:
                 live = self.runs.join(tracked)
@@ -279,7 +280,7 @@ class JournalStore(ForwardingStore):
             self.real.deliver()
             with as_mlflow_errors():
                 found, token = self.real.store._search_runs(*query)
-            return [self.real.shown_run(run) for run in found], token
+            return self.real.shown(found), token
         except Unavailable as error:
             _log.warning("only runs of this process are searched completely, since not all are delivered: %s", error)
         try:
@@ -304,6 +305,7 @@ delegate(
     JournalStore,
     AbstractStore,
     lambda store: store.real.store,
+    lambda store, found: store.real.shown(found),
     keep=(
         "search_runs",
         "log_metric_async",

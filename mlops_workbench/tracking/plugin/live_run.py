@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -26,7 +26,8 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 
 from mlops_workbench.capture.run.active import ActiveRun
 from mlops_workbench.core.records import as_float
-from mlops_workbench.tracking.mapping.values import as_text, finite
+from mlops_workbench.core.tags import NOTE, visible_tags
+from mlops_workbench.tracking.mapping.values import as_text, finite, store_name
 from mlops_workbench.tracking.plugin.series import Series
 
 
@@ -63,6 +64,8 @@ class LiveRun:
         Start time.
     artifact_root : str or callable
         The root of its artifacts, or a function that returns it.
+    origin : mapping
+        Tags that delivery adds to a run that MLflow code did not start.
     joined : bool
         A tracked cell or a pipeline started the run and ends it.
     complete : bool
@@ -77,6 +80,7 @@ class LiveRun:
         start_ms: int,
         artifact_root: str | Callable[[], str],
         *,
+        origin: Mapping[str, str] | None = None,
         joined: bool = False,
         complete: bool = True,
     ) -> None:
@@ -86,6 +90,7 @@ class LiveRun:
         self.user_id = user_id
         self.start_ms = start_ms
         self.artifact_root = artifact_root
+        self.origin = origin or {}
         self.joined = joined
         self.complete = complete
         self.name = run.name
@@ -142,7 +147,12 @@ class LiveRun:
 
     def entity(self) -> Run:
         """The run as MLflow's entity."""
-        tags = {name: as_text(value) for name, value in self.run.tags.items()}
+        given = self.run.tags
+        if self.joined:
+            given = {**self.origin, **{store_name(name): value for name, value in given.items()}}
+            if "note" in given:
+                given[NOTE] = given["note"]
+        tags = visible_tags({name: as_text(value) for name, value in given.items()})
         tags.setdefault(MLFLOW_RUN_NAME, self.name)
         if self.run.start.parent_uid:
             tags.setdefault(MLFLOW_PARENT_RUN_ID, self.run.start.parent_uid)

@@ -21,7 +21,9 @@ from mlops_workbench.capture.run.active import STATUSES, ActiveRun
 from mlops_workbench.capture.session.session import Session
 from mlops_workbench.core.errors import WorkbenchError
 from mlops_workbench.core.ids import new_id, now_ms
-from mlops_workbench.core.records import RunEnd, RunStart
+from mlops_workbench.core.records import MLFLOW, RunEnd, RunStart
+from mlops_workbench.core.sessions import user_name
+from mlops_workbench.tracking.mapping.start_tags import start_tags
 from mlops_workbench.tracking.plugin import joining
 from mlops_workbench.tracking.plugin.live_run import LiveRun
 from mlops_workbench.tracking.plugin.real_store import RealStore
@@ -100,6 +102,7 @@ class LiveRuns:
             notebook=notebook_path(),
             source=cell_source(),
             tags=given,
+            via=MLFLOW,
         )
         live = self._add(
             LiveRun(
@@ -126,12 +129,15 @@ class LiveRuns:
         with self._lock:
             if run.uid not in self.by_id:
                 experiment = self.real.store.get_experiment(self.real.tracking.experiment_id(run.experiment))
+                # The start of a run of another process is not known here.
+                origin = {} if run.joined else start_tags(run.uid, run.start, user_name(), run.experiment)
                 self.by_id[run.uid] = LiveRun(
                     run,
                     experiment.experiment_id,
-                    str(run.tags.get(MLFLOW_USER, "unknown")),
+                    str(run.tags.get(MLFLOW_USER) or origin.get(MLFLOW_USER, "unknown")),
                     run.start.start_ms,
                     self.real.artifact_location(experiment, run.uid),
+                    origin=origin,
                     joined=True,
                     complete=not run.joined,
                 )
@@ -153,7 +159,14 @@ class LiveRuns:
             return None
         experiment = self.real.store.get_experiment(run.info.experiment_id)
         active = self.session.begin(
-            RunStart(uid, run.info.run_name or "", experiment.name, now_ms(), parent_uid=known.parent_uid)
+            RunStart(
+                uid,
+                run.info.run_name or "",
+                experiment.name,
+                now_ms(),
+                parent_uid=known.parent_uid,
+                via=MLFLOW if known.plain else "",
+            )
         )
         active.params.update(run.data.params)
         active.tags.update(run.data.tags)
@@ -203,7 +216,14 @@ class LiveRuns:
     def _reopen(self, live: LiveRun) -> None:
         before = live.run
         live.run = self.session.begin(
-            RunStart(live.uid, live.name, before.experiment, now_ms(), parent_uid=before.start.parent_uid)
+            RunStart(
+                live.uid,
+                live.name,
+                before.experiment,
+                now_ms(),
+                parent_uid=before.start.parent_uid,
+                via=before.start.via,
+            )
         )
         live.run.params, live.run.tags, live.run.metrics = before.params, before.tags, before.metrics
         live.after_end = False

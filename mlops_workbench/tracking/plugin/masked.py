@@ -1,4 +1,4 @@
-"""Objects that MLflow code logs, with passwords and keys replaced by ``***``."""
+"""Objects that MLflow code logs, with passwords and keys replaced by ``***``, and without reserved names."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol, TypeVar
 
 from mlflow.entities import Dataset, DatasetInput, InputTag
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 
 from mlops_workbench.core.secrets import mask, mask_value
+from mlops_workbench.core.tags import RESERVED
 
 
 class _Pair(Protocol):
@@ -33,6 +36,24 @@ def masked(pair: P) -> P:
 def all_masked(pairs: Iterable[P] | None) -> list[P]:
     """Parameters or tags with their secrets masked."""
     return [masked(pair) for pair in pairs or ()]
+
+
+def masked_tags(tags: Iterable[P] | None) -> list[P]:
+    """Tags with their secrets masked.
+
+    Raises
+    ------
+    MlflowException
+        A name is reserved for tags of the workbench.
+    """
+    found = all_masked(tags)
+    for tag in found:
+        if tag.key.startswith(RESERVED):
+            raise MlflowException(
+                f"The tag '{tag.key}' cannot be set: names that begin with '{RESERVED}' are reserved.",
+                INVALID_PARAMETER_VALUE,
+            )
+    return found
 
 
 def masked_inputs(inputs: Sequence[DatasetInput] | None) -> list[DatasetInput]:

@@ -10,7 +10,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.core.errors import Unavailable, WorkbenchError
-from mlops_workbench.core.tags import PARENT_RUN_ID
+from mlops_workbench.core.tags import PARENT_RUN_ID, visible_tags
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.tracking.delivery.log import DeliveredRun, DeliveryLog, delivery_log_path
 from mlops_workbench.tracking.ingest.ingest import Ingest
@@ -18,6 +18,7 @@ from mlops_workbench.tracking.mlflow.store import TrackingStore
 
 if TYPE_CHECKING:
     from mlflow.entities import Experiment, LoggedModel, Run
+    from mlflow.entities.model_registry import ModelVersion
     from mlflow.store.tracking.abstract_store import AbstractStore
 
 #: Seconds to wait for a delivery in all, and for a store that does not answer.
@@ -142,17 +143,45 @@ class RealStore:
 
     # Results ----------------------------------------------------------------------------------------------------
 
+    def shown(self, found: Any) -> Any:
+        """A result of the store as MLflow code sees it: see the methods for single entities."""
+        from mlflow.entities import Experiment, LoggedModel, Run
+        from mlflow.entities.model_registry import ModelVersion, RegisteredModel
+
+        if isinstance(found, list):
+            # In place, since a page of results has a token.
+            found[:] = [self.shown(item) for item in found]
+        elif isinstance(found, Run):
+            return self.shown_run(found)
+        elif isinstance(found, LoggedModel):
+            return self.shown_model(found)
+        elif isinstance(found, ModelVersion):
+            return self._shown_version(found)
+        elif isinstance(found, Experiment | RegisteredModel):
+            found._tags = visible_tags(found._tags)
+            if isinstance(found, RegisteredModel):
+                self.shown(found.latest_versions)
+        return found
+
     def shown_run(self, run: Run) -> Run:
-        """A run of the store, with its id in this process and a resolved artifact URI."""
+        """A run without the workbench's tags, with its id in this process and a resolved artifact URI."""
         run.info._run_id = self.uid(run.info.run_id)
         run.info._artifact_uri = self.resolved(run.info.artifact_uri)
+        run.data._tags = visible_tags(run.data.tags)
         parent = run.data.tags.get(PARENT_RUN_ID)
         if parent in self._uids:
             run.data._tags[PARENT_RUN_ID] = self._uids[parent]
         return run
 
+    def _shown_version(self, version: ModelVersion) -> ModelVersion:
+        version._tags = visible_tags(version.tags)
+        if version.run_id:
+            version._run_id = self.uid(version.run_id)
+        return version
+
     def shown_model(self, model: LoggedModel) -> LoggedModel:
-        """A logged model of the store, with run ids of this process and a resolved artifact URI."""
+        """A logged model, as :meth:`shown_run`."""
+        model._tags = visible_tags(model.tags)
         if model.source_run_id:
             model._source_run_id = self.uid(model.source_run_id)
         model._artifact_location = self.resolved(model.artifact_location)

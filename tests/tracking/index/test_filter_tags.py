@@ -71,7 +71,7 @@ FILTERS = [
     ("tags.mlflow.source.type IS NULL", 1),
     ("tags.mlflow.source.name = 'train.py'", 2),
     ("tags.mlflow.source.name LIKE '%ü/buch.ipynb'", 1),
-    ("tags.mlflow.source.name IS NOT NULL", 5),
+    ("tags.mlflow.source.name IS NOT NULL", 3),
     ("tags.mlflow.user = 'bob'", 2),
     ("tags.mlflow.parentRunId IS NOT NULL", 2),
     ("tags.mlops.currency = 'CHF'", 1),

@@ -83,7 +83,6 @@ def number(value: float) -> Any:
 
 def run_facts(run: Run) -> dict[str, Any]:
     info, data = run.info, run.data
-    hidden = ("mlops.", "mlflow.source.", "mlflow.user", "mlflow.log-model.history")
     inputs, outputs = run.inputs, run.outputs
     return {
         "id": info.run_id,
@@ -91,20 +90,18 @@ def run_facts(run: Run) -> dict[str, Any]:
         "name": info.run_name if not info.run_name or "-" not in info.run_name else "<random>",
         "status": info.status,
         "stage": info.lifecycle_stage,
-        # MLflow knows nobody where no tag names the user; the journal knows who writes it.
-        "user": info.user_id if info.user_id == "ann" else "",
+        "user": info.user_id,
         "ended": info.end_time is not None,
         "times": [info.start_time if info.start_time < 10**12 else "now",
                   info.end_time if (info.end_time or 10**13) < 10**12 else "now"],
         "in order": info.end_time is None or info.end_time >= info.start_time,
         "artifacts": info.artifact_uri,
         "params": data.params,
-        "metrics": {key: plain(metric) for key, metric in sorted((m.key, m) for m in data._metric_objs)
-                    if not key.startswith("system/")},
+        "metrics": {key: plain(metric) for key, metric in sorted((m.key, m) for m in data._metric_objs)},
         "tags": {
             key: value if key != "mlflow.runName" or "-" not in value else "<random>"
             for key, value in data.tags.items()
-            if not key.startswith(hidden)
+            if key != "mlflow.log-model.history"
         },
         "data": sorted(
             [dict(item.dataset), sorted((tag.key, tag.value) for tag in item.tags)]
@@ -116,6 +113,14 @@ def run_facts(run: Run) -> dict[str, Any]:
         "models in": len(inputs.model_inputs) if inputs else 0,
         "models out": [output.step for output in (outputs.model_outputs if outputs else [])],
     }  # fmt: skip
+
+
+def files(run_id: str, path: str | None = None) -> list[str]:
+    """Paths of all files of a run."""
+    found = []
+    for item in MlflowClient().list_artifacts(run_id, path):
+        found += files(run_id, item.path) if item.is_dir else [item.path]
+    return sorted(found)
 
 
 # Scenarios --------------------------------------------------------------------------------------------------------
@@ -136,6 +141,51 @@ def plain_run(seen: Seen, folder: Path) -> None:
     seen("ended", mlflow.get_run(run.info.run_id))
     seen("last", mlflow.last_active_run())
     seen("no such metric", MlflowClient().get_metric_history(run.info.run_id, "nothing"))
+
+
+def every_read(seen: Seen, folder: Path) -> None:
+    """All that can be read of the same objects, from the first moment and after each change."""
+    from sklearn.linear_model import LinearRegression
+
+    client = MlflowClient()
+    experiment = client.create_experiment("  with spaces", tags={"team": "ops"})
+
+    def read(when: str, run_id: str) -> None:
+        seen(f"{when}: run", client.get_run(run_id))
+        seen(f"{when}: search", client.search_runs([experiment]))
+        seen(f"{when}: filter", [run.info.run_id for run in client.search_runs([experiment], "tags.note = 'mine'")])
+        frame = mlflow.search_runs([experiment])
+        seen(f"{when}: columns", sorted(name for name in frame.columns if "log-model" not in name))
+        seen(f"{when}: files", files(run_id))
+        for found in (client.get_experiment(experiment), client.get_experiment_by_name("  with spaces"),
+                      *sorted(client.search_experiments(), key=lambda item: item.name)):  # fmt: skip
+            seen(f"{when}: experiment", [found.experiment_id, found.name, found.tags])
+
+    run_id = client.create_run(experiment).info.run_id
+    client.update_run(run_id, name="without tags")
+    read("created", run_id)
+    client.log_metric(run_id, "m", 1, timestamp=1)
+    client.set_tag(run_id, "note", "mine")
+    read("logged", run_id)
+    client.set_terminated(run_id)
+    read("ended", run_id)
+    with mlflow.start_run(experiment_id=experiment, run_name="fluent", description="about it") as run:
+        read("active", run.info.run_id)
+        info = mlflow.sklearn.log_model(
+            LinearRegression().fit([[1.0], [2.0]], [1.0, 2.0]), name="m", pip_requirements=[],
+            registered_model_name="every", signature=None,
+        )  # fmt: skip
+        print("said")
+    read("left", run.info.run_id)
+    with seen.error("it fails"), mlflow.start_run(experiment_id=experiment, run_name="failed") as run:
+        raise ValueError("x" * 10_000)
+    read("failed", run.info.run_id)
+    for model in (mlflow.get_logged_model(info.model_id), *client.search_logged_models([experiment])):
+        seen("model", [model.name, sorted(set(model.tags) - {"mlflow.user", "mlflow.source.git.commit"}), model.params])
+    for version in (client.get_model_version("every", "1"), *client.search_model_versions("name = 'every'")):
+        seen("version", [str(version.version), version.run_id, version.tags])
+    for model in (client.get_registered_model("every"), *client.search_registered_models()):
+        seen("registered", [model.name, model.tags, [version.tags for version in model.latest_versions]])
 
 
 def own_times(seen: Seen, folder: Path) -> None:
@@ -401,17 +451,7 @@ def artifacts(seen: Seen, folder: Path) -> None:
     seen("dict", mlflow.artifacts.load_dict(f"runs:/{uid}/d.json"))
     seen("text", mlflow.artifacts.load_text(f"runs:/{uid}/notes/text.md"))
     client = MlflowClient()
-
-    def walk(path: str | None = None) -> list[str]:
-        found = []
-        for item in client.list_artifacts(uid, path):
-            # What the workbench keeps with every run.
-            if item.path in ("environment.json", "git.diff"):
-                continue
-            found += walk(item.path) if item.is_dir else [item.path]
-        return sorted(found)
-
-    seen("files", walk())
+    seen("files", files(uid))
     seen("downloaded", Path(client.download_artifacts(uid, "folder/sub/two.txt")).read_text())
     seen("run", client.get_run(uid))
 
@@ -515,6 +555,6 @@ def evaluating(seen: Seen, folder: Path) -> None:
 
 
 SCENARIOS: list[Callable[[Seen, Path], None]] = [
-    plain_run, own_times, odd_values, refused, nested_runs, failing, searching, deleting, resuming, batches,
+    plain_run, every_read, own_times, odd_values, refused, nested_runs, failing, searching, deleting, resuming, batches,
     artifacts, data, models, autologging, evaluating,
 ]  # fmt: skip

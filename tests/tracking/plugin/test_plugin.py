@@ -19,6 +19,7 @@ from mlflow.exceptions import MlflowException
 from test_plugin_oracle import forget
 
 from mlops_workbench.core.workspace import FILE, Workspace
+from mlops_workbench.journal.format import SUFFIX
 from mlops_workbench.tracking import Ingest
 
 pytestmark = pytest.mark.process
@@ -230,10 +231,34 @@ def test_a_forked_child_logs_to_its_parents_run(scripts: Scripts, stored_workspa
     uid = scripts.output(code, uri)
     deliver(stored_workspace)
     found = mlflow.get_run(uid)
-    metrics = {name: value for name, value in found.data.metrics.items() if not name.startswith("system/")}
-    assert metrics == {"parent": 1, "after": 1, "child0": 19, "child1": 19, "child2": 19}
+    assert found.data.metrics == {"parent": 1, "after": 1, "child0": 19, "child1": 19, "child2": 19}
     assert len(MlflowClient().get_metric_history(uid, "child2")) == 20
     assert found.info.status == "FINISHED"
+
+
+def test_the_workbench_has_what_mlflow_does_not_show(stored_workspace: Workspace, uri: str) -> None:
+    with pytest.raises(ZeroDivisionError), mlflow.start_run(run_name="plain") as run:
+        mlflow.log_metric("m", 1)
+        1 / 0  # noqa: B018
+    with pytest.raises(MlflowException, match="reserved"):
+        MlflowClient().set_tag(run.info.run_id, "mlops.run_uid", "another")
+    with pytest.raises(MlflowException, match="No tag with name"):
+        MlflowClient().delete_tag(run.info.run_id, "mlops.run_uid")
+    deliver(stored_workspace)
+    assert set(mlflow.get_run(run.info.run_id).data.metrics) == {"m"}
+    used = {"system/peak_memory_megabytes", "system/cpu_seconds"}
+    with Ingest(stored_workspace) as ingest:
+        seen = ingest.index.find(run.info.run_id)
+        assert {"m", *used} <= set(seen.metrics)
+        assert "ZeroDivisionError" in ingest.index.detail(seen.uid).traceback
+    for journal in stored_workspace.journal.glob(f"*{SUFFIX}"):
+        journal.unlink()
+    stored_workspace.index.unlink()
+    with Ingest(stored_workspace) as ingest:
+        while ingest.step() or ingest.follow():
+            pass
+        again = ingest.index.find(run.info.run_id)
+        assert {name: again.metrics[name] for name in used} == {name: seen.metrics[name] for name in used}
 
 
 def test_runs_begun_through_mlflow_are_in_the_read_index(

@@ -67,6 +67,20 @@ def test_what_mlflow_logs_in_a_tracked_cell_joins_its_run(kernel: Kernel) -> Non
     }
 
 
+def test_mlflow_code_sees_the_same_tags_of_a_tracked_run_at_each_read(kernel: Kernel) -> None:
+    read = "seen = mlflow.get_run('{uid}').data; print(json.dumps(sorted(seen.tags.items())))"
+    within = "%%track told\nmlflow.log_metric('m', 1)\nuid = mlflow.active_run().info.run_id\n"
+    told = said(kernel.run(within + read.replace("'{uid}'", "uid")))
+    uid = kernel.records.start("told").run_uid
+    first = dict(json.loads(told))
+    assert (first["mlflow.runName"], first["mlflow.source.type"]) == ("told", "LOCAL")
+    assert not [name for name in first if name.startswith("mlops.")]
+    kernel.run("from mlops_workbench.tracking.plugin.stores import journal_store")
+    kernel.run("journal_store('mlops://').real.deliver()")
+    later = dict(json.loads(said(kernel.run(read.format(uid=uid)))))
+    assert {name: text for name, text in later.items() if ".git." not in name} == first
+
+
 def test_a_run_that_the_user_begins_in_a_tracked_cell_is_its_child(kernel: Kernel) -> None:
     kernel.run("%%track around\nwith mlflow.start_run(run_name='inner'):\n    mlflow.log_metric('m', 1)\nlog(outer=2)")
     around, inner = kernel.records.start("around"), kernel.records.start("inner")

@@ -52,7 +52,7 @@ def watch(
     for experiment in sorted(
         client.search_experiments(view_type=ViewType.ALL), key=lambda item: int(item.experiment_id)
     ):
-        seen("experiment", [experiment.experiment_id, experiment.name, experiment.lifecycle_stage])
+        seen("experiment", [experiment.experiment_id, experiment.name, experiment.lifecycle_stage, experiment.tags])
         if scenario is scenarios.autologging:
             continue
         runs = client.search_runs(
@@ -60,6 +60,7 @@ def watch(
         )
         for run in runs:
             seen("stored", run)
+            seen("files", scenarios.files(run.info.run_id))
             for key in sorted(scenarios.run_facts(run)["metrics"]):
                 seen(f"history of {key}", client.get_metric_history(run.info.run_id, key))
     return seen.lines
