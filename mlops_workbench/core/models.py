@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 
 from mlops_workbench.core.json_numbers import JsonNumber
 
+#: Formats of the models that endpoints serve.
+SERVED_FORMATS = ("skops", "cloudpickle", "pickle")
+
 
 def model_name(reference: str) -> str:
     """Name of the registered model of a reference: ``name``, ``name@alias`` or ``name/3``, also after ``models:/``."""

@@ -61,6 +61,8 @@ GIT_COMMIT = "mlflow.source.git.commit"
 GIT_BRANCH = "mlflow.source.git.branch"
 GIT_URL = "mlflow.source.git.repoURL"
 GIT_DIRTY = "mlflow.source.git.dirty"
+#: Prefix of the tags with the names of models that MLflow code logged, by MLflow's id.
+MODEL_PREFIX = "mlops.model."
 #: Prefixes of tags that end in the name of an input, table, parameter or metric, or in a name changed for MLflow.
 INPUT_PREFIX = "mlops.input."
 TABLE_PREFIX = "mlops.table."

@@ -16,9 +16,9 @@ from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.registry.aliases import CHAMPION
 from mlops_workbench.registry.export import export_version, newest_export
 from mlops_workbench.registry.gates import MetricValues, evaluate
-from mlops_workbench.registry.version_tags import MODEL_UID, gate_tag, metrics_tag, tags_of, version_of
-from mlops_workbench.tracking import ReadIndex, TrackingStore
-from mlops_workbench.tracking.mapping.models import model_uid
+from mlops_workbench.registry.version_tags import MODEL_UID, gate_tag, key_of, metrics_tag, tags_of, version_of
+from mlops_workbench.tracking import LoggedModel, ReadIndex, TrackingStore
+from mlops_workbench.tracking.mlflow.logged_models import describe_model, models_of_run
 from mlops_workbench.tracking.mlflow.registry import StoredModel, StoredVersion
 
 _LARGEST_VERSION = 2**31 - 1
@@ -144,9 +144,9 @@ class Registry:
             The model is not in MLflow yet.
         """
         check_name("model", name)
-        logged = self.index.model(run.uid, model_name)
+        logged = self._logged(run, model_name)
         run = self.index.find(run.uid)
-        key = model_uid(logged.record)
+        key = key_of(logged)
         if not logged.model_id or not run.run_id:
             raise Unavailable(
                 f"the model of run '{run.name}' is not in MLflow yet",
@@ -160,6 +160,24 @@ class Registry:
                     return self._shown(stored, self.model(name).aliases)
             made = self.store.create_version(name, logged.model_id, run.run_id, tags_of(run, logged))
         return self._shown(made, {})
+
+    def _logged(self, run: Run, name: str | None) -> LoggedModel:
+        """The newest model of a run, whether the workbench or MLflow code logged it."""
+        connection = self.tracking.connection
+        others = models_of_run(connection, run.run_id) if run.run_id else []
+        theirs = [model for model in others if name in (None, model.name)]
+        try:
+            ours = self.index.model(run.uid, name)
+        except NotFound as error:
+            if others and not theirs:
+                hint = did_you_mean(name or "", {model.name for model in others})
+                raise NotFound(f"run '{run.name}' logged no model '{name}'", hint=hint) from error
+            if not theirs:
+                raise
+        else:
+            if not theirs or ours.record.at_ms >= theirs[-1].created_ms:
+                return ours
+        return LoggedModel(run.uid, describe_model(connection, run.uid, theirs[-1]), theirs[-1].model_id)
 
     def evaluate_gate(
         self,

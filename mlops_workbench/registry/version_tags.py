@@ -29,7 +29,7 @@ def tags_of(run: Run, model: LoggedModel) -> dict[str, str]:
     record = model.record
     tags = {
         RUN_UID: run.uid,
-        MODEL_UID: model_uid(record),
+        MODEL_UID: key_of(model),
         ESTIMATOR: record.estimator,
         FORMAT: record.format,
         # Resource usage of the run does not describe the model.
@@ -41,6 +41,11 @@ def tags_of(run: Run, model: LoggedModel) -> dict[str, str]:
         OUTPUTS: _columns(record.outputs),
     }
     return {key: value for key, value in tags.items() if value and len(value) <= _MAX_TAG}
+
+
+def key_of(model: LoggedModel) -> str:
+    """Identity of a model: that of its record, or MLflow's id if MLflow code logged it, without a record."""
+    return model_uid(model.record) if model.record.files else model.model_id
 
 
 def gate_tag(result: GateResult) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from sqlalchemy import select
@@ -15,9 +16,17 @@ from mlops_workbench.control.events import EventHub
 from mlops_workbench.control.services.models import ModelService
 from mlops_workbench.control.tables import EndpointRow, ReleaseRow
 from mlops_workbench.core.endpoints import Endpoint, EndpointSpec
-from mlops_workbench.core.errors import Conflict, NotFound, Unavailable, WorkbenchError, did_you_mean
+from mlops_workbench.core.errors import (
+    Conflict,
+    InvalidInput,
+    NotFound,
+    StorageError,
+    Unavailable,
+    WorkbenchError,
+    did_you_mean,
+)
 from mlops_workbench.core.ids import check_name, now_ms
-from mlops_workbench.core.models import model_name
+from mlops_workbench.core.models import SERVED_FORMATS, model_name
 from mlops_workbench.deployments import Supervisor
 
 #: Seconds between two comparisons of what an endpoint serves with the registry, which take a call each.
@@ -66,7 +75,15 @@ class EndpointService:
         """Serve a model version as endpoint `name`; an existing endpoint switches to it."""
         check_name("endpoint", name)
         reference = request.model.removeprefix("models:/")
-        _, version = self._models.resolve(reference)
+        model, version = self._models.resolve(reference)
+        saved = ""
+        with suppress(Unavailable, StorageError):
+            saved = self._models.version(model, version).format
+        if saved and saved not in SERVED_FORMATS:
+            raise InvalidInput(
+                f"{model}/{version} is a model of '{saved}', and endpoints serve scikit-learn models only",
+                hint=f"load it with mlflow.pyfunc.load_model('models:/{model}/{version}')",
+            )
         reason = f"deploy {reference}"
         with self._database.change() as session:
             row = session.get(EndpointRow, name)

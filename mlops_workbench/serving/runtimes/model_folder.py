@@ -72,7 +72,9 @@ class ModelFolder:
         flavor = flavors.get("sklearn") if isinstance(flavors, dict) else None
         if not isinstance(flavor, dict):
             raise InvalidModel(
-                "not a scikit-learn model", where=str(path), hint="log it with mlflow.sklearn or the workbench"
+                "not a scikit-learn model",
+                where=str(path),
+                hint="log it with mlflow.sklearn or the workbench; mlflow.pyfunc.load_model loads any model",
             )
         function = flavors.get("python_function") if isinstance(flavors, dict) else None
         method = function.get("predict_fn", "predict") if isinstance(function, dict) else "predict"

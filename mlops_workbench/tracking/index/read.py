@@ -24,7 +24,7 @@ from mlops_workbench.core.runs import (
     RunDetail,
     RunModel,
 )
-from mlops_workbench.core.tags import shown_tags
+from mlops_workbench.core.tags import MODEL_PREFIX, shown_tags
 from mlops_workbench.tracking.index.datasets import datasets_of_run, versions_of_digest
 from mlops_workbench.tracking.index.filter import parse_filter
 from mlops_workbench.tracking.index.history import history, points_of
@@ -169,12 +169,7 @@ class ReadIndex:
             output=output,
             traceback=traceback,
             artifacts=self._artifacts(uid),
-            models=[
-                RunModel(*row)
-                for row in self._query(
-                    "SELECT name, estimator, format, model_id FROM models WHERE uid = ? ORDER BY at_ms, rowid", (uid,)
-                )
-            ],
+            models=self._models(uid),
             datasets=[
                 RunDataset(*row)
                 for row in self._query(
@@ -205,6 +200,13 @@ class ReadIndex:
         if name not in run.metrics:
             raise NotFound(f"run '{run.name}' has no metric '{name}'", hint=did_you_mean(name, run.metrics))
         return history(self._query, uid, name, max_points)
+
+    def _models(self, uid: str) -> list[RunModel]:
+        own = "SELECT name, estimator, format, model_id FROM models WHERE uid = ? ORDER BY at_ms, rowid"
+        # MLflow code logged these, and only MLflow knows more of them.
+        others = "SELECT value, '', 'mlflow', substr(name, ?) FROM tags WHERE uid = ? AND name GLOB ? ORDER BY name"
+        rows = self._query(own, (uid,)) + self._query(others, (len(MODEL_PREFIX) + 1, uid, f"{MODEL_PREFIX}*"))
+        return [RunModel(*row) for row in rows]
 
     def _cells(self, uid: str) -> list[RunCell]:
         rows = self._query(

@@ -36,7 +36,8 @@ _FORMATS = {
     "pytorch": {"torch": f"{_NETWORK}/model.pth"},
     "keras": {"keras": f"{_NETWORK}/model.keras"},
 }
-_NUMPY_TYPE = {
+#: NumPy's names of MLflow's data types.
+NUMPY_TYPES = {
     "double": "float64", "float": "float32", "long": "int64", "integer": "int32", "boolean": "bool",
     "string": "str", "datetime": "datetime64[ns]",
 }  # fmt: skip
@@ -108,7 +109,7 @@ def signature(inputs: list[Column], outputs: list[Column]) -> ModelSignature | N
     if any(not column.name for column in inputs):
         import numpy as np
 
-        kind = np.dtype(_NUMPY_TYPE.get(inputs[0].dtype, "float64"))
+        kind = np.dtype(NUMPY_TYPES.get(inputs[0].dtype, "float64"))
         width = -1 if len(inputs) == 1 else len(inputs)
         schema = Schema([TensorSpec(kind, (-1, width))])
     else:

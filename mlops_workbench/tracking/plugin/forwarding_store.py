@@ -6,12 +6,13 @@ import os
 import weakref
 from typing import Any
 
-from mlflow.entities import Experiment, Run
+from mlflow.entities import Experiment, Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.store.tracking.abstract_store import AbstractStore
 
 from mlops_workbench.capture.session.session import Session
+from mlops_workbench.core.tags import MODEL_PREFIX
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.tracking.plugin.live_run import LiveRun
 from mlops_workbench.tracking.plugin.live_runs import LiveRuns
@@ -120,7 +121,11 @@ class ForwardingStore(AbstractStore):
             run_id = self.real.run_id(run_id)
         given = (experiment_id, name, run_id, masked_tags(tags), all_masked(params), *more)
         with as_mlflow_errors():
-            return self.real.shown_model(self.real.store.create_logged_model(*given, **named))
+            model = self.real.shown_model(self.real.store.create_logged_model(*given, **named))
+        live = self._find(source_run_id) if source_run_id else None
+        if live is not None:
+            self._journal.tags(live, [RunTag(f"{MODEL_PREFIX}{model.model_id}", model.name)])
+        return model
 
     def log_logged_model_params(self, model_id: str, params: list[Any]) -> None:
         """Log parameters of a logged model."""
