@@ -31,7 +31,7 @@ class Shell:
         """A client of the control plane."""
         from mlops_workbench.client.client import Client
 
-        return Client.connect(self.workspace)
+        return Client.connect(self.workspace, notify=self.progress)
 
     def experiment(self) -> str | None:
         """The experiment that ``MLOPS_EXPERIMENT`` names."""

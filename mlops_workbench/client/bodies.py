@@ -8,6 +8,9 @@ from typing import Annotated, Any
 from mlops_workbench.core.models import SignatureColumn
 from mlops_workbench.core.patterns import ALIAS, CONDITION, MAX_CONDITION, REFERENCE, Documented
 
+#: Header of an answer that may lack runs that were just logged, since the index is catching up.
+CATCHING_UP = "X-Catching-Up"
+
 GateCondition = Annotated[str, Documented(CONDITION, longest=MAX_CONDITION)]
 AliasOrNone = Annotated[str, Documented(ALIAS, optional=True)]
 Scalar = str | int | float | bool | None

@@ -34,6 +34,7 @@ from mlops_workbench.core.runs import Experiment, MetricPoint, Run, RunDetail
 from mlops_workbench.core.workspace import Workspace
 
 Noun = TypeVar("Noun")
+Notify = Callable[[str], object]
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -47,11 +48,15 @@ class Client:
         Address and token of the control plane.
     workspace : Workspace, optional
         Used to find the control plane again after a restart on another port.
+    notify : callable, optional
+        Called with a text, once, when an answer may lack runs that were just logged.
     """
 
-    def __init__(self, url: str, token: str, workspace: Workspace | None = None) -> None:
+    def __init__(self, url: str, token: str, workspace: Workspace | None = None, notify: Notify | None = None) -> None:
         self.workspace = workspace
+        self._notify = notify
         self._transport = Transport(url, token, workspace)
+        self._transport.on_catching_up = self._on_catching_up
 
     @property
     def url(self) -> str:
@@ -59,7 +64,7 @@ class Client:
         return self._transport.url
 
     @classmethod
-    def connect(cls, workspace: Workspace | None = None, *, start: bool = True) -> Client:
+    def connect(cls, workspace: Workspace | None = None, *, start: bool = True, notify: Notify | None = None) -> Client:
         """Connect to the workspace's control plane, which is started if it does not run and `start` is true.
 
         Raises
@@ -71,7 +76,12 @@ class Client:
         found = ensure_running(home) if start else find_running(home)
         if found is None:
             raise Unavailable(f"no control plane runs for {home.root}", hint="start it with 'mlops up'")
-        return cls(*found, home)
+        return cls(*found, home, notify)
+
+    def _on_catching_up(self) -> None:
+        if self._notify is not None:
+            self._notify("new records are still being read: the latest runs may be missing or incomplete")
+            self._notify = None
 
     # -- runs ------------------------------------------------------------------------------------------
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mlops_workbench.core.errors import InvalidInput
@@ -67,7 +69,7 @@ def runs(
     from mlops_workbench.client.client import Client
 
     column, descending = order_of(order_by)
-    with Client.connect() as client:
+    with Client.connect(notify=partial(warnings.warn, stacklevel=2)) as client:
         return runs_frame(
             client.runs(
                 experiment, filter=filter, status=status, kind=kind, order_by=column, descending=descending, limit=limit

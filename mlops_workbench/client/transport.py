@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import httpx
 import msgspec
 
+from mlops_workbench.client.bodies import CATCHING_UP
 from mlops_workbench.client.launch import ensure_running, find_running
 from mlops_workbench.core.errors import InvalidInput, Unavailable, WorkbenchError
 from mlops_workbench.core.workspace import Workspace
@@ -25,6 +27,8 @@ class Transport:
     def __init__(self, url: str, token: str, workspace: Workspace | None = None) -> None:
         self.url = url
         self._workspace = workspace
+        #: Called when an answer is marked as catching up.
+        self.on_catching_up: Callable[[], object] = lambda: None
         self._http = _session(url, token)
 
     def send(self, method: str, path: str, **options: Any) -> httpx.Response:
@@ -47,6 +51,8 @@ class Transport:
                 raise
             response = self._retry(self._workspace, method, path, options)
         if response.is_success:
+            if CATCHING_UP in response.headers:
+                self.on_catching_up()
             return response
         raise _error(response)
 

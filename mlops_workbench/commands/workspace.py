@@ -155,7 +155,7 @@ def status_view(state: WorkspaceStatus) -> View:
             ("delivery", "; ".join(filter(None, (delivery.problem, backlog))) or "up to date"),
             *([("refused by MLflow", refused)] if refused else []),
             ("running since", moment(state.started_ms)),
-            ("runs", state.runs),
+            ("runs", f"{state.runs}, and new ones are being read" if delivery.catching_up else state.runs),
             ("models", state.models),
             ("endpoints", state.endpoints),
             ("open alerts", state.open_alerts),

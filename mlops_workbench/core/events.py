@@ -33,7 +33,8 @@ class IngestStatus:
 
     `backlog_bytes` and `backlog_records` are not delivered yet, `lag_seconds` is the age of the oldest of them.
     `tracking` is the MLflow URI without credentials, `problem` the reason why delivery is interrupted, `refused` the
-    number of values that MLflow rejected (the journal keeps them).
+    number of values that MLflow rejected (the journal keeps them). While `catching_up`, lists of runs lack some that
+    were just written.
     """
 
     tracking: str
@@ -43,6 +44,7 @@ class IngestStatus:
     problem: str = ""
     backlog_records: int = 0
     refused: int = 0
+    catching_up: bool = False
 
 
 @dataclass(frozen=True)

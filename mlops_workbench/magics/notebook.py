@@ -36,7 +36,7 @@ class Notebook:
         # Imported here: a kernel that only tracks needs no HTTP client.
         from mlops_workbench.client.client import Client
 
-        return Client.connect(self.workspace)
+        return Client.connect(self.workspace, notify=self.progress)
 
     def experiment(self) -> str | None:
         """The experiment of tracked cells."""

@@ -8,6 +8,7 @@ from jupyter_server.utils import url_path_join
 from tornado import web
 from tornado.iostream import StreamClosedError
 
+from mlops_workbench.client.bodies import CATCHING_UP
 from mlops_workbench.core.errors import Unavailable
 from mlops_workbench.server.answers import WorkbenchHandler
 from mlops_workbench.server.connection import PlaneConnection, PlaneLink
@@ -21,6 +22,7 @@ _RESPONSE_HEADERS = (
     "Content-Disposition",
     "Content-Length",
     "Content-Range",
+    CATCHING_UP,
     "ETag",
     "Last-Modified",
 )

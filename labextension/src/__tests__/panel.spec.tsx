@@ -1,6 +1,7 @@
 import { act, fireEvent, screen, waitFor, within } from '@testing-library/react';
 import * as React from 'react';
 
+import { PanelHeader } from '../panel/header';
 import { EndpointsSection } from '../panel/endpoints';
 import { PipelinesSection } from '../panel/pipelines';
 import { RunsSection } from '../panel/runs';
@@ -20,6 +21,17 @@ describe('the panel', () => {
     harness.show(<RunsSection />);
     expect(await screen.findByText('No runs yet')).toBeTruthy();
     expect(screen.getByText(/%%track/, { selector: 'pre' }).textContent).toContain('%load_ext');
+  });
+
+  it('says in a quiet line that new runs are still being read', async () => {
+    const ingest = { tracking: 'sqlite', files: 1, backlog_bytes: 9, lag_seconds: 0, problem: '' };
+    const status = { root: '/w', open_alerts: 0, ingest: { ...ingest, catching_up: true } };
+    harness.answer({ status });
+    harness.show(<PanelHeader />);
+    expect(await screen.findByText('Reading new runs')).toBeTruthy();
+    harness.answer({ status: { ...status, ingest: { ...ingest, catching_up: false } } });
+    act(() => harness.model.refresh());
+    expect(await screen.findByText(/pending/)).toBeTruthy();
   });
 
   it('lists runs with state and metric, and opens one', async () => {

@@ -1010,7 +1010,8 @@ export interface components {
      *
      *     `backlog_bytes` and `backlog_records` are not delivered yet, `lag_seconds` is the age of the oldest of them.
      *     `tracking` is the MLflow URI without credentials, `problem` the reason why delivery is interrupted, `refused` the
-     *     number of values that MLflow rejected (the journal keeps them).
+     *     number of values that MLflow rejected (the journal keeps them). While `catching_up`, lists of runs lack some that
+     *     were just written.
      */
     IngestStatus: {
       /** Backlog Bytes */
@@ -1020,6 +1021,11 @@ export interface components {
        * @default 0
        */
       backlog_records: number;
+      /**
+       * Catching Up
+       * @default false
+       */
+      catching_up: boolean;
       /** Files */
       files: number;
       /** Lag Seconds */

@@ -43,6 +43,9 @@ export function PanelHeader(): React.ReactElement {
     if (ingest.problem) {
       return ['warn', trans.__('Delivery failing')];
     }
+    if (ingest.catching_up) {
+      return ['busy', trans.__('Reading new runs')];
+    }
     return ingest.backlog_bytes > 0
       ? ['busy', trans.__('%1 pending', formatBytes(ingest.backlog_bytes))]
       : ['good', trans.__('Up to date')];

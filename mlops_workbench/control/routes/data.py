@@ -5,10 +5,10 @@ from __future__ import annotations
 from fastapi import APIRouter
 from starlette.responses import FileResponse
 
-from mlops_workbench.control.routes.plane import Plane
+from mlops_workbench.control.routes.plane import READS_RUNS, Plane
 from mlops_workbench.core.datasets import DatasetVersion
 
-router = APIRouter(tags=["data"])
+router = APIRouter(tags=["data"], dependencies=[READS_RUNS])
 
 
 @router.get("/runs/{ref}/datasets")

@@ -2,49 +2,84 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
 from mlops_workbench.core.datasets import DatasetVersion
-from mlops_workbench.core.errors import NotFound
+from mlops_workbench.core.errors import NotFound, Unavailable
 from mlops_workbench.core.runs import Experiment, MetricPoint, Run, RunArtifact, RunDetail
 from mlops_workbench.core.workspace import Workspace
-from mlops_workbench.tracking import Ingest, ReadIndex
+from mlops_workbench.tracking import Ingest
 
 _DELIVERY_SECONDS = 120.0
 _PATIENCE_SECONDS = 10.0
+#: Seconds to wait for a run that is not in the index while the index is catching up.
+_FIND_SECONDS = 10.0
 
 
 class RunService:
-    """Reads runs; each call first reads the journals, so that a client sees what it has just logged."""
+    """Reads runs of the index, which :meth:`catch_up` brings up to date for a limited time."""
 
     def __init__(self, workspace: Workspace, ingest: Ingest) -> None:
         self._blobs = workspace.blobs
         self._ingest = ingest
 
+    def catch_up(self) -> bool:
+        """Read what was just logged; False if there is more than can be read before an answer is due."""
+        return self._ingest.catch_up()
+
     def experiments(self) -> list[Experiment]:
         """Experiments; the one with the newest run comes first."""
-        return self._index().experiments()
+        return self._ingest.index.experiments()
 
     def runs(self, experiment: str | None, **query: Any) -> list[Run]:
         """Runs, see :meth:`ReadIndex.runs`."""
-        return self._index().runs(experiment, **query)
+        return self._ingest.index.runs(experiment, **query)
 
-    def find(self, reference: str, experiment: str | None = None) -> Run:
-        """A run by uid, start of a uid, MLflow id, or the newest run with this name."""
-        return self._index().find(reference, experiment)
+    def find(self, reference: str, experiment: str | None = None, *, newest: bool = True) -> Run:
+        """A run by uid, start or end of a uid, MLflow id, or the newest run with this name.
+
+        While the index is catching up, a run that it does not have is waited for; with `newest`, so is a newer run
+        of the same name.
+
+        Raises
+        ------
+        NotFound
+            There is no such run.
+        Unavailable
+            The index was still catching up after 10 s.
+        """
+        deadline = time.monotonic() + _FIND_SECONDS
+        current = False
+        while True:
+            missing: NotFound | None = None
+            try:
+                run = self._ingest.index.find(reference, experiment)
+                if current or not newest or reference in (run.uid, run.run_id):
+                    return run
+            except NotFound as error:
+                if current:
+                    raise
+                missing = error
+            if time.monotonic() >= deadline:
+                raise Unavailable(
+                    f"the newest runs are still being read, and '{reference}' may be among them",
+                    hint="try again, or give the id of the run; 'mlops status' shows when they are read",
+                ) from missing
+            current = self._ingest.catch_up()
 
     def detail(self, reference: str, experiment: str | None = None) -> RunDetail:
         """Everything about a run."""
-        return self._ingest.detail(self.find(reference, experiment).uid)
+        return self._ingest.detail(self._shown(reference, experiment).uid)
 
     def history(self, reference: str, metric: str, max_points: int | None) -> list[MetricPoint]:
         """Points of a metric in order of steps: all, or about `max_points` evenly spread."""
-        return self._ingest.history(self.find(reference).uid, metric, max_points)
+        return self._ingest.history(self._shown(reference).uid, metric, max_points)
 
     def artifact(self, reference: str, path: str) -> tuple[RunArtifact, Path]:
         """An artifact of a run, and the file with its content."""
-        artifact = self._ingest.index.artifact(self._ingest.index.find(reference).uid, path)
+        artifact = self._ingest.index.artifact(self._shown(reference).uid, path)
         return artifact, self._blobs.get(artifact.digest)
 
     def deliver(self, uid: str) -> None:
@@ -53,11 +88,11 @@ class RunService:
 
     def datasets(self, reference: str) -> list[DatasetVersion]:
         """Data that a run used, with profiles; training data comes first."""
-        return self._ingest.index.datasets(self.find(reference).uid)
+        return self._ingest.index.datasets(self._shown(reference).uid)
 
     def dataset_uses(self, digest: str) -> list[DatasetVersion]:
         """Runs that used a version of data, newest first; `digest` may be abbreviated."""
-        return self._index().dataset_versions(digest)
+        return self._ingest.index.dataset_versions(digest)
 
     def snapshot(self, digest: str) -> Path:
         """Parquet file with a version of data; raises NotFound if no snapshot was kept."""
@@ -76,6 +111,6 @@ class RunService:
                 return self._blobs.get(version.schema)
         raise NotFound(f"no schema was inferred from the data '{digest}'", hint="only training data has one")
 
-    def _index(self) -> ReadIndex:
-        self._ingest.catch_up()
-        return self._ingest.index
+    def _shown(self, reference: str, experiment: str | None = None) -> Run:
+        # A page shows what there is, and is marked as catching up; an action must not take an older run.
+        return self.find(reference, experiment, newest=False)

@@ -1,7 +1,6 @@
-"""Ingest: from the journals to the read index and to MLflow.
+"""Ingest: from the journals to the read index and to MLflow, which have a cursor each.
 
-Index and MLflow have a cursor each, so the index stays current while MLflow is unavailable. The process that holds
-the lock does the work; other processes can read the status and wait for a delivery.
+The process that holds the lock does the work; others can read the status and wait for a delivery.
 """
 
 from __future__ import annotations
@@ -28,11 +27,13 @@ from mlops_workbench.tracking.ingest.ownership import Ownership
 from mlops_workbench.tracking.ingest.pages import run_detail, run_history
 from mlops_workbench.tracking.journals.files import Cursor, journal_files
 from mlops_workbench.tracking.journals.retention import expire_journals
-from mlops_workbench.tracking.journals.watch import JournalFolder, JournalWatch
+from mlops_workbench.tracking.journals.watch import JournalFolder, JournalWatch, has_more
 from mlops_workbench.tracking.mlflow.store import TrackingStore
 
 _log = logging.getLogger(__name__)
 
+#: Seconds that a reader waits until the index has what was written before.
+_FRESH_SECONDS = 0.2
 #: Seconds between two checks for journals that have been kept long enough.
 _EXPIRE_SECONDS = 600.0
 #: Seconds that an active delivery gets at the end; the next process delivers the rest.
@@ -88,7 +89,6 @@ class Ingest:
         self.notice = ""
         self._store_identity = ""
         self._expire_at = 0.0
-        #: Reads the runs of others.
         self.follower = StoreFollower(
             self.store, self._ownership.writer, self._acknowledged, self._resume_restored, self._settled
         )
@@ -125,9 +125,34 @@ class Ingest:
                 with self._ownership.writer():
                     pass
 
-    def catch_up(self) -> None:
-        """Read new journal records into the index, so that readers see what they have just written."""
-        self._index_step()
+    def catch_up(self, seconds: float = _FRESH_SECONDS) -> bool:
+        """Read new journal records into the index, so that readers see what they have just written.
+
+        Parameters
+        ----------
+        seconds : float
+            The longest time to read, or to wait for the thread or process that reads.
+
+        Returns
+        -------
+        bool
+            Whether the index has all records that were written before the call.
+        """
+        deadline = time.monotonic() + seconds
+        while True:
+            with self._ownership.writer_until(deadline) as writer:
+                if writer is not None:
+                    self._feed.step(writer, until=deadline)
+                    return self._feed.current
+            if self.is_current():
+                return True
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.01)
+
+    def is_current(self) -> bool:
+        """Whether the index has all records that the journals have."""
+        return not has_more(self._folder.files(), self.index.cursors())
 
     def follow(self) -> bool:
         """Read once what others wrote to MLflow; True when there is more to read.
@@ -211,6 +236,7 @@ class Ingest:
             problem=problems.runs or problems.files,
             backlog_records=waiting.records,
             refused=len(self.log.problems()),
+            catching_up=not self.is_current(),
         )
 
     def refused(self) -> list[tuple[str, str, str]]:
@@ -234,7 +260,9 @@ class Ingest:
         if not self._ownership.acquire():
             return False
         with self._ownership.writer() as writer:
-            return self._feed.step(writer, whole=whole)
+            moved = self._feed.step(writer, whole=whole)
+        self._ownership.give_way()
+        return moved
 
     def _delivery_step(self, *, at_once: bool = False) -> bool:
         if not self._ownership.acquire() or (not at_once and self._retry.active()):

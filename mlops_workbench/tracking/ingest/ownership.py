@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Iterator
 
 from mlops_workbench.core.files import file_lock
@@ -26,6 +27,7 @@ class Ownership:
         self.held = False
         self.lock = threading.RLock()
         self._workspace = workspace
+        self._waiting: set[int] = set()
         self._writer: IndexWriter | None = None
         self._stack = contextlib.ExitStack()
 
@@ -45,6 +47,30 @@ class Ownership:
             if self._writer is None:
                 self._writer = IndexWriter(self._workspace.index)
             yield self._writer
+
+    @contextlib.contextmanager
+    def writer_until(self, deadline: float) -> Iterator[IndexWriter | None]:
+        """The index writer, or None: another process has it, or threads of this one until `deadline` (monotonic)."""
+        me = threading.get_ident()
+        self._waiting.add(me)
+        try:
+            entered = self.lock.acquire(timeout=max(deadline - time.monotonic(), 0.0))
+        finally:
+            self._waiting.discard(me)
+        try:
+            if entered and self.acquire():
+                with self.writer() as writer:
+                    yield writer
+            else:
+                yield None
+        finally:
+            if entered:
+                self.lock.release()
+
+    def give_way(self) -> None:
+        """Let a thread have the lock that waits for it: one that takes it in a loop would keep it."""
+        if self._waiting:
+            time.sleep(0.001)
 
     def release(self) -> None:
         """Close the writer and free the lock."""

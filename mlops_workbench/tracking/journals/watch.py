@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from mlops_workbench.journal.format import HEADER_BYTES
 from mlops_workbench.tracking.journals.files import Cursor, JournalFile, journal_files
 
 #: Resolution of a folder's modification time, in seconds: two changes within it may look like one.
@@ -78,13 +80,19 @@ class JournalWatch:
         self._ends = None
 
 
+def has_more(files: Iterable[JournalFile], cursors: Mapping[str, Cursor]) -> bool:
+    """Whether any file has records after its cursor."""
+    read = ((file.path, cursors.get(file.name, Cursor())) for file in files)
+    return any(_written(path, cursor.offset) for path, cursor in read if not cursor.done)
+
+
 def _written(path: Path, offset: int) -> bool:
     try:
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return False
     try:
-        return os.pread(file, 1, offset) not in (b"", b"\x00")
+        return os.pread(file, 1, max(offset, HEADER_BYTES)) not in (b"", b"\x00")
     except OSError:
         return True
     finally:
