@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.records import Record
-from mlops_workbench.tracking.journals.files import REAPER, Cursor, JournalFile, read_batch
+from mlops_workbench.tracking.journals.files import (
+    REAPER,
+    SELECT_CURSORS,
+    Cursor,
+    JournalFile,
+    cursors_of,
+    read_batch,
+)
+from mlops_workbench.tracking.sqlite import connect_read_only
 
 #: Records that are searched for the time of the oldest one.
 _PROBED_RECORDS = 50
@@ -40,6 +51,20 @@ def backlog(files: Sequence[JournalFile], read: Mapping[str, Cursor], delivered:
         at_ms = _time_of_next(file, sent)
         oldest = at_ms if oldest is None or (at_ms and at_ms < oldest) else oldest
     return Backlog(size, records, max((now_ms() - oldest) / 1000, 0.0) if oldest else 0.0)
+
+
+def progress(log: Path) -> tuple[dict[str, Cursor], int]:
+    """How far each journal was delivered by a delivery log, and the number of values that MLflow refused.
+
+    Read on a connection of its own, which does not wait for the delivery that goes on.
+    """
+    try:
+        with contextlib.closing(connect_read_only(log, timeout=1.0)) as connection:
+            refused = connection.execute("SELECT count(*) FROM problems").fetchone()[0]
+            return cursors_of(connection.execute(SELECT_CURSORS)), refused
+    except sqlite3.Error:
+        # Damaged or deleted: the delivery notices and begins again, with everything.
+        return {}, 0
 
 
 def undelivered(files: Sequence[JournalFile], delivered: Mapping[str, Cursor], run_uid: str | None) -> dict[str, int]:

@@ -19,7 +19,7 @@ from mlops_workbench.tracking.delivery.batches import BatchDelivery
 from mlops_workbench.tracking.delivery.log import DamagedLog, DeliveryLog, delivery_log_path
 from mlops_workbench.tracking.index.edits import Settled
 from mlops_workbench.tracking.index.read import ReadIndex
-from mlops_workbench.tracking.ingest.backlog import backlog, in_sync, undelivered
+from mlops_workbench.tracking.ingest.backlog import backlog, in_sync, progress, undelivered
 from mlops_workbench.tracking.ingest.feed import IndexFeed
 from mlops_workbench.tracking.ingest.follow import StoreFollower
 from mlops_workbench.tracking.ingest.loop import PAUSE, RetryPause, repeat
@@ -225,8 +225,8 @@ class Ingest:
 
     def status(self) -> IngestStatus:
         """How far delivery is, and why it has stopped."""
-        files = journal_files(self.workspace.journal)
-        waiting = backlog(files, self.index.cursors(), self.log.cursors())
+        delivered, refused = progress(self.log.path)
+        waiting = backlog(files := journal_files(self.workspace.journal), self.index.cursors(), delivered)
         problems = self._problems()
         return IngestStatus(
             tracking=self.store.shown_uri,
@@ -235,7 +235,7 @@ class Ingest:
             lag_seconds=waiting.seconds,
             problem=problems.runs or problems.files,
             backlog_records=waiting.records,
-            refused=len(self.log.problems()),
+            refused=refused,
             catching_up=not self.is_current(),
         )
 

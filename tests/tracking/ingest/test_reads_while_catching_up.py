@@ -58,6 +58,17 @@ def test_a_reader_does_not_wait_for_another_that_uses_the_index(ingest: Ingest) 
     assert not ingest.status().catching_up
 
 
+def test_the_status_does_not_wait_for_a_delivery(ingest: Ingest) -> None:
+    Recorder(ingest.workspace).start("waiting")
+    ingest.catch_up()
+    answered: list[int] = []
+    with ingest.log.transaction():
+        reader = threading.Thread(target=lambda: answered.append(ingest.status().backlog_records))
+        reader.start()
+        reader.join(60)
+        assert answered == [2]
+
+
 def test_thousands_of_runs_are_read_in_parts(ingest: Ingest) -> None:
     for _ in range(20):
         recorder = Recorder(ingest.workspace)
