@@ -84,6 +84,10 @@ def value_spans(text: str, start: int, end: int, strength: Strength) -> list[Spa
     if (is_flag or spaced) and (flag := _AFTER_FLAG.match(text, end)):
         # In code, an expression may follow the name of a variable.
         if flag["quoted"] is not None:
+            quote = flag["quote"]
+            if text[flag.start()] in "= \t" and len(quote) == 1 and _open_quotes(before, quote):
+                # This quote ends the string with the flag: run("tool --password " + password).
+                return []
             return [flag.span("quoted")] if is_secret(flag["quoted"], strength, name) else []
         if (spaced or text.startswith("--", start) or strength == "strong") and text[flag.start()] != "=":
             return [flag.span("value")] if is_bare_secret(flag["value"], strength, name, is_text=True) else []
@@ -233,7 +237,9 @@ def _bare_spans(
     while stop > position and text[stop - 1] in ";&|,)]}>":
         stop -= 1
     value = text[position:stop]
-    if _CALL.match(value):
+    in_call = separator == "=" and not in_string and before.count("(") > before.count(")")
+    if _CALL.match(value) or (in_call and value.isidentifier()):
+        # An expression: password=getpass(), connect(password=pw1).
         return []
     end_of_line = text[stop : stop + 1] in ("", "\n", "\r", "\\") or text[stop : stop + 3] == "\\n"
     is_text = is_text or line or (separator == "=" and (in_string or bool(following and following in "&;")))

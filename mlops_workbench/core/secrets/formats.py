@@ -116,6 +116,8 @@ _PUBLIC_EDGE = r"-----(?:BEGIN|END) [A-Z0-9 ]{0,40}(?:PUBLIC KEY|CERTIFICATE|SIG
 # Further parts after a dot belong to the token, such as those of a Discord bot's.
 _RANDOM = re.compile(r"([A-Za-z0-9+/_~-]{20,}+={0,2})((?:\.[A-Za-z0-9_-]{5,80}+){0,3})")
 _RANDOM_MAX = 512
+#: What follows a name in code.
+_OF_CODE = r"[ \t]{0,20}(?:=[^=]|\()"
 _LINE = 56
 _LINE_AFTER = r"""(?:\\n)?["']?,?\s{1,20}["']?[A-Za-z0-9+/=]{8,}(?:\\n)?["']?,?\s"""
 _LINE_BEFORE = r"""[A-Za-z0-9+/]{56}(?:\\n)?["']?,?\s{1,20}["']?\Z"""
@@ -159,12 +161,11 @@ def mask_private_keys(text: str) -> str:
     return "".join([*kept, text[written:]])
 
 
-def mask_forms(text: str) -> str:
-    """Mask tokens in the forms of their issuers."""
-    # A search of the long words for 150 markers is faster than one of the whole text.
-    words = [word for word in text.split() if len(word) >= _TOKEN]
-    joined = " ".join([word for word in words if not word.islower() or _DIGIT.search(word)])
-    for pattern in [pattern for marker, pattern in _FORMS if marker in joined]:
+def mask_forms(text: str, words: list[str]) -> str:
+    """Mask tokens in the forms of their issuers; `words` are the words of the text between blanks."""
+    # A search of the words that may hold a token for 170 markers is faster than one of the whole text.
+    long = " ".join([word for word in words if len(word) >= _TOKEN and (not word.islower() or _DIGIT.search(word))])
+    for pattern in [pattern for marker, pattern in _FORMS if marker in long]:
         text = _compiled(pattern).sub(_form_masked, text)
     return text
 
@@ -179,12 +180,10 @@ def masked_inside(found: re.Match[str], group: str, new: str = MASK) -> str:
     return f"{found[0][:start]}{new}{found[0][stop:]}"
 
 
-def mask_random(text: str) -> str:
-    """Mask text that looks like a random key."""
-    if not any(
-        len(word) >= _RANDOM_MIN and not word.islower() and not word.isupper() and _DIGIT.search(word)
-        for word in text.split()
-    ):
+def mask_random(text: str, words: list[str]) -> str:
+    """Mask text that looks like a random key; `words` are the words of the text between blanks."""
+    long = [word for word in words if len(word) >= _RANDOM_MIN]
+    if not any(not word.islower() and not word.isupper() and _DIGIT.search(word) for word in long):
         return text
     return _RANDOM.sub(_token_masked, text)
 
@@ -193,6 +192,8 @@ def _token_masked(found: re.Match[str]) -> str:
     text, start = found.string, found.start()
     token, rest = found[1], found[2]
     if not looks_random(token) or text[start - 1 : start] == ".":
+        return found[0]
+    if token.isidentifier() and _compiled(_OF_CODE).match(text, found.end()):
         return found[0]
     if _compiled(_DATA_BEFORE).search(text, max(0, start - 40), start) or _is_public(text, start):
         return found[0]
@@ -218,7 +219,8 @@ def is_token(text: str) -> bool:
     """Return whether a whole value has the form of a token, key or address with a secret."""
     if len(text) < 12 or not _DIGIT.search(text) or len(text) > 10_000:
         return False
-    return mask_forms(mask_private_keys(text)) != text or (" " not in text and mask_random(text) == MASK)
+    words = text.split()
+    return mask_forms(mask_private_keys(text), words) != text or (len(words) == 1 and mask_random(text, words) == MASK)
 
 
 def looks_random(token: str) -> bool:

@@ -48,10 +48,11 @@ def mask(text: str) -> str:
     if len(text) < _SHORTEST:
         return text
     for _ in range(_PASSES):
-        masked = mask_forms(mask_private_keys(text))
-        masked = mask_places(masked, masked.lower())
+        words = text.split()
+        masked = mask_forms(mask_private_keys(text), words)
+        masked = mask_places(masked, masked.lower(), words)
         masked = _mask_named(masked, _lower(masked))
-        masked = mask_random(masked)
+        masked = mask_random(masked, words)
         if masked == text:
             break
         text = masked
@@ -87,10 +88,10 @@ def _lower(text: str) -> str:
 
 
 def _masked_value(value: Any, strength: Strength, name: str) -> Any:
-    from mlops_workbench.core.secrets.values import is_long_number, is_secret
+    from mlops_workbench.core.secrets.values import is_count, is_long_number, is_secret
 
     if isinstance(value, str):
-        if value and strength and is_secret(value, strength, name):
+        if value and strength and not is_count(value, name) and is_secret(value, strength, name):
             return MASK
         return mask(value)
     if isinstance(value, bytes | bytearray):

@@ -19,15 +19,15 @@ def words(text: str) -> frozenset[str]:
 _PASSWORDS = words("password passwords passwd passphrase passcode passcodes pwd pswd passwort kennwort senha pin pins")
 _STRONG = _PASSWORDS | words(
     "secret secrets token credential credentials creds cred apikey apikeys accesskey secretkey privatekey authkey "
-    "authtoken authorization pass pw otp totp mnemonic"
+    "authtoken authorization pass pw totp"
 )
 _STRONG_ENDINGS = (
     "password", "passwd", "passphrase", "passcode", "secret", "token", "apikey", "credential", "credentials",
     "accesskey", "secretkey", "privatekey", "authkey",
 )  # fmt: skip
-_WEAK = words("key auth oauth bearer jwt cookie sessionid sessid phpsessid jsessionid sid")
+_WEAK = words("key auth oauth cookie sessionid sessid phpsessid jsessionid sid")
 #: Words that are names of secrets only at the end of a name: ``db_pass``, but not ``pass_rate``.
-_LAST = words("pass pw pin pins creds cred otp totp")
+_LAST = words("pass pw pin pins creds cred totp")
 #: Words after them that change nothing: ``DB_PASS_PROD``, ``pin_code``.
 _QUALIFIERS = words("prod production dev devel development stage staging test old new db code number no value str text")
 _JOINED = re.compile(r"([a-z0-9]+?)(?:pass|pw|pwd|pin|creds|key)\Z")
@@ -53,7 +53,7 @@ _OTHER = {
     ),
 }
 _OTHER["pins"] = _OTHER["pin"]
-_BARE = words("key auth oauth bearer sessionid sessid phpsessid jsessionid sid")
+_BARE = words("key auth oauth sessionid sessid phpsessid jsessionid sid")
 #: Words before ``key`` in names of secrets: ``api_key``, ``AccountKey``.
 _KEY_OF = words(
     "api access secret private auth account license licence encryption decryption ssh storage subscription master "
@@ -100,11 +100,11 @@ _FOLLOWING = (
     )
 )  # fmt: skip
 
-#: Searched in lower-case text: a pattern that ignores case takes six times as long.
+#: Searched in lower-case text: a pattern that ignores case takes six times as long, and so does one whose branches
+#: begin with a look-behind or with more letters than these six.
 _NAME_WORD = re.compile(
-    r"key|token|passw|passphrase|pass_?code|passcode|pass(?![a-z])|p(?:wd|swd|w|ins?|in_?code)(?![a-z])|secret"
-    r"|cred(?:s|ential)?|auth|otp(?![a-z])|kennwort|senha|mnemonic|seed_?phrase|sess(?:ion)?id|(?<![a-z])sid(?![a-z])"
-    r"|jwt|bearer"
+    r"key|token|pass(?:w|_?phrase|_?code|(?![a-z]))|p(?:wd|swd|w|ins?|in_?code)(?![a-z])|secret|cred(?:s|ential)?|auth"
+    r"|totp|kennwort|senha|seed_?phrase|sess(?:ion)?id|sid(?![a-z])"
 )
 _NAME_CHARS = string.ascii_letters + string.digits + "_-"
 _NAME_MAX = 64
@@ -149,6 +149,9 @@ def name_strength(name: str) -> Strength:
     if parts[-1] in ("key", "keys") and parts[-2:-1] != [] and parts[-2] not in _KEY_OF:
         # TOKEN_KEY names the key under which a token stands.
         return "weak" if parts[-1] == "key" and parts[-2] not in _KEY_OTHER else ""
+    if parts[-2:] == ["key", "id"] and parts[-3:-2] not in (["access"], ["private"]):
+        # The id of a key of a key store.
+        return ""
     last = _last_word(parts)
     weak = False
     for i, part in enumerate(parts):

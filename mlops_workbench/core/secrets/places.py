@@ -127,15 +127,16 @@ _PLACES = (
     _Place(("rabbitmqctl",), r"rabbitmqctlGAP(?:add_user|change_password)GAP\S{1,80}GAPVALUE", _any),
     _Place(("<<<",), r"(?:sudo -S|stdin|chpasswd)[^\n]{0,200}<<<[ \t]{0,5}VALUE", _any),
     _Place(("/user:",), r"net use[^\n]{0,200}/user:\S{1,80}GAPVALUE", _any),
+    _Place(("-h ", '-h"', "-h'", "--header"),
+        r"""(?:-H|--header)[ =,"']{1,4}["'](?P<name>[\w-]{1,80}):[ ]{0,5}(?P<s>[^"'\n]{1,500})""", _header),
+    _Place(("sqlplus",), r"""sqlplusGAP(?:-\w{1,5}GAP){0,2}["']?\w{1,60}/(?P<s>[^\s@"']{1,100})@""", _any),
     # HTTP
     _Place(("authorization",),
         r"""(?i)authorization\\?["']?\s{0,3}[:=,]\s{0,3}\\?["']?(?P<scheme>[a-z][a-z0-9-]{2,20})[ \t]{1,8}"""
         r"""(?P<s>[^\s"'\\,;]{4,2000})""", _authorization),
     _Place(("bearer", "basic"), r"(?i)\b(?P<scheme>bearer|basic)[ \t]{1,8}(?P<s>[A-Za-z0-9._~+/=-]{6,})", _scheme),
-    _Place(("sig=", "signature=", "hmac="),
-        r"[?&](?:sig|[sS]ignature|X-(?:Amz|Goog)-Signature|hmac)=(?P<s>[\w%+/=.-]{12,})", _any),
-    _Place(("-h ", '-h"', "-h'", "--header"),
-        r"""(?:-H|--header)[ =,"']{1,4}["'](?P<name>[\w-]{1,80}):[ ]{0,5}(?P<s>[^"'\n]{1,500})""", _header),
+    _Place(("sig=", "ignature="),
+        r"[?&](?:sig|[sS]ignature|X-(?:Amz|Goog)-Signature)=(?P<s>[\w%+/=.-]{12,})", _any),
     # Files and SQL
     _Place(("password",),
         r"(?:machine\s{1,20}\S{1,200}|default(?=\s{1,20}login))\s{1,20}(?:(?:login|account)\s{1,10}\S{1,200}\s{1,20}){0,2}"
@@ -151,11 +152,9 @@ _PLACES = (
         r"""(?P<s>'[^'\n]{1,300}'|"[^"\n]{1,300}"|[^\s'";,]{0,100}\d[^\s'";,]{0,100})""", _identified),
     _Place(("secret ", "token ", "key "), r"(?:SECRET|TOKEN|ACCESS_KEY)[ \t]{1,5}(?P<s>'[^'\n]{4,300}')", _any),
     _Place(("</",), r"<(?P<tag>[A-Za-z][\w.:-]{0,63})(?P<attributes>\s[^<>]{0,200})?>(?P<s>[^<>]{1,500})</", _named),
-    _Place(("jdbc:oracle", "sqlplus", "sqlldr", "expdp", "impdp"),
-        r"""(?:jdbc:oracle:\w{1,10}:|(?:sqlplus|sqlldr|expdp|impdp)GAP(?:-\w{1,5}GAP){0,2}["']?)"""
-        r"""\w{1,60}/(?P<s>[^\s@"']{1,100})@""", _any),
+    _Place(("jdbc:oracle",), r"""jdbc:oracle:\w{1,10}:\w{1,60}/(?P<s>[^\s@"']{1,100})@""", _any),
     # Calls
-    _Place(("hashpw(", "checkpw("), r"(?:hash|check)pw\(\s{0,5}LITERAL", _any),
+    _Place(("hpw(", "kpw("), r"(?:hash|check)pw\(\s{0,5}LITERAL", _any),
     _Place(("login(", "auth(", "authprovider(", "credential(", "authenticate("),
         r"(?:login|HTTP(?:Basic|Digest|Proxy)Auth|BasicAuth|PlainTextAuthProvider|UsernamePasswordCredentials?"
         r"|authenticate)\(\s{0,20}(?:STRING|[\w.\[\]]{1,80})\s{0,5},\s{0,20}(?:\w{1,20}=)?LITERAL", _any),
@@ -167,7 +166,8 @@ _PLACES = (
 _MARKERS = [(marker, number) for number, place in enumerate(_PLACES) for marker in place.markers]
 _FIRST_OTHER = next(number for number, place in enumerate(_PLACES) if "authorization" in place.markers)
 _OF_COMMANDS = [(marker, number) for marker, number in _MARKERS if number < _FIRST_OTHER]
-_OPTIONS = (" -", "/user:", '"-', "'-", "\t-", " login", "/p:")
+_OPTION = re.compile(r"""["']?--?[A-Za-z]""")
+_OPTIONS = (",'-", ',"-', " login", "/user:", "/p:", "sqlplus")
 _STEMS: dict[str, list[tuple[str, int]]] = {}
 for _marker, _number in _MARKERS[len(_OF_COMMANDS) :]:
     _stem = next((stem for stem in ("pass", "auth", "secret", "token", "key") if _marker.startswith(stem)), _marker)
@@ -183,12 +183,13 @@ def _compiled(number: int) -> re.Pattern[str]:
     return re.compile(pattern)
 
 
-def mask_places(text: str, lower: str) -> str:
-    """Mask secrets that their place tells; `lower` is the text in lower case."""
+def mask_places(text: str, lower: str, words: list[str]) -> str:
+    """Mask secrets that their place tells; `lower` is the text in lower case, `words` those between blanks."""
     # Most texts have neither a command with options nor most of the words in which markers begin.
     stems = [stem for stem in _STEMS if stem in lower]
     markers = [pair for stem in stems for pair in _STEMS[stem]]
-    if any(sign in lower for sign in _OPTIONS):
+    options = [word for word in words if "-" in word[:2]]
+    if any(_OPTION.match(word) for word in options) or any(sign in lower for sign in _OPTIONS):
         markers += _OF_COMMANDS
     for number in dict.fromkeys([number for marker, number in markers if marker in lower]):
         text = _compiled(number).sub(partial(_masked, _PLACES[number].is_secret), text)
@@ -208,6 +209,14 @@ def _masked(is_secret: Callable[[re.Match[str], str], bool], found: re.Match[str
     value = found[group]
     quote = re.match(r"""\\?["']""", value)
     inner = value[quote.end() : -quote.end()] if quote and value.endswith(quote[0]) else value
-    if not inner or is_template(inner) or not is_secret(found, inner):
+    if not inner or is_template(inner) or _ends_string(found, group, inner != value) or not is_secret(found, inner):
         return found[0]
     return masked_inside(found, group, f"{quote[0]}{MASK}{quote[0]}" if inner != value and quote else MASK)
+
+
+def _ends_string(found: re.Match[str], group: str, quoted: bool) -> bool:
+    """Whether the quote before a value ends a string that holds the command: run("mysql -p" + password)."""
+    start = found.start(group)
+    line = found.string[max(0, start - 300) : start]
+    line = line[line.rfind("\n") + 1 :]
+    return quoted and found.string[start] != "\\" and line.count(found.string[start]) % 2 == 1

@@ -12,6 +12,7 @@ from mlops_workbench.core.secrets.names import Strength, is_bare_key, is_passwor
 _NAME_MAX = 64
 _DTYPE = re.compile(r"(?:u?int|float|complex|datetime|timedelta)\d+\Z")
 _NUMBER_LIKE = re.compile(r"[-+\d][-+\d.,:/%eE_xX]*\Z")
+_NUMBER = re.compile(r"[-+]?\d{1,5}\Z|[-+]?\d*\.\d*(?:[eE][-+]?\d+)?\Z|[-+]?\d+[eE][-+]?\d+\Z")
 _TEMPLATE = re.compile(
     r"\{\{[^{}]*\}\}|\{[^{}]*\}|\$\{[^{}]*\}|\$\(.*|\$[A-Z_][A-Z0-9_]*\b|\$[a-z_]+\b(?!\d)|<[^<>]*>|%\(?\w*\)?[sd]|"
     r"\.{3}"
@@ -42,6 +43,8 @@ _PLACEHOLDER = re.compile(
     r"(?i)(?:your|enter|insert|replace)[-_ ]|[\w-]*x{3,}\Z|[\w-]{0,12}\.\.\.|redacted\Z|[A-Z]+(?:_[A-Z]+)*_(?-i:NAME"
     r"|HERE)\Z"
 )
+#: The code between two strings: "PASSWORD '" + password + "'".
+_CONCATENATED = re.compile(r"""\\?["'] ?[+%.]|[ \w.()]{0,80}\+ ?\\?["']\Z|[ ]?\+ \w""")
 _FILE = re.compile(
     r"(?:~|\.{0,2})/[\w.+-]+(?:/[\w.+-]*)*\Z|[A-Za-z]:\\|[\w./+-]+\.(?:json|pem|key|crt|cer|p12|pfx|ya?ml|toml|txt|c"
     r"fg|ini|env)\Z"
@@ -52,7 +55,7 @@ _PATH = re.compile(r"~?/|[A-Za-z]:\\")
 
 def is_template(value: str) -> bool:
     """Whether a value is only a placeholder: ``{password}``, ``$TOKEN``, ``<your key>``, or masked already."""
-    if _PLACEHOLDER.match(value):
+    if _PLACEHOLDER.match(value) or _CONCATENATED.match(value):
         return True
     rest = _TEMPLATE.sub("", value).strip("*")
     return not rest.strip() or (value[0] in "<[" and value[-1] in ">]")
@@ -131,6 +134,13 @@ def is_bare_secret(value: str, strength: Strength, name: str = "", *, is_text: b
         # In f(token=token) the value is a variable.
         return False
     return not _CODE.match(value)
+
+
+def is_count(value: str, name: str) -> bool:
+    """Whether text is a number that is no secret: parameters of MLflow are texts, ``token=5`` too."""
+    if not _NUMBER.match(value) or is_long_number(value, name):
+        return False
+    return not is_password(name) or name.lower().endswith("pin")
 
 
 def is_long_number(value: str, name: str) -> bool:
