@@ -15,7 +15,7 @@ _LOOK_BACK = 400
 _AFTER_NAME = re.compile(
     r"""(?P<close>\\{0,3}["'])?(?P<bracket>\s{0,3}\])?"""
     r"(?:[ \t]{0,20}:[ \t]{0,20}[A-Za-z_][\w\[\]|., ]{0,60}?(?==))?"
-    r"(?:[ \t]{0,20}(?P<sep>==|!=|=>|:=|<-|=|:|,)[ \t]{0,20}|(?P<is>[ \t]{1,3}(?:is|was)[ \t]{1,3}))"
+    r"(?:[ \t]{0,20}(?P<sep>==|!=|=>|:=|<-|=|:|,)[ \t]{0,20}|(?P<is>[ \t]{1,3}(?:is|was):?[ \t]{1,3}))"
     r"(?:(?:default|value|fallback|initial_value)\s{0,5}=\s{0,5})?"
     r"(?:(?:SecretStr|SecretBytes|Secret|Field|Option|Param|str|bytes|bytearray|N|E)(?=[(\"'])"
     r"(?:\((?:default|value)\s{0,3}=\s{0,3}(?=[rbRB]{0,2}[\"']))?)?(?P<open>[(\[]\s{0,80})?"
@@ -43,13 +43,15 @@ _BARE = re.compile(r"""[^\s"'`,;&<>()\[\]{}\\]{1,2000}""")
 #: A value that ends with the line or the word, whatever signs it has.
 _TEXT = re.compile(r"""[^\s"'`\\]{1,2000}""")
 _CALL_BEFORE = re.compile(
-    r"""(?<![a-z])(?:set\w{0,20}|putenv|add\w{0,20}|get\w{0,20}|pop|log_param|tag|header|config|option|field)\("""
+    r"""(?<![a-z])(?:set\w{0,20}|put\w{0,10}|define|env|add\w{0,20}|get\w{0,20}|pop|log_param|tag|header|config|option|field)\("""
     r"""(?:\s{0,5}[^()\n,]{1,60},){0,2}\s{0,5}[rbu]?["'][\w.:/-]{0,60}$"""
 )
+_OPTION_BEFORE = re.compile(r"setopt\(\s{0,5}[\w.]{0,40}$")
 _SHELL_BEFORE = re.compile(r"(?<![\w.])(?:export|setenv|%env|%set_env|declare(?: -\w)?|ENV|ARG|set)[ \t]+$")
 #: After these a space separates name and value.
 _SPACE_BEFORE = re.compile(
-    r"(?<![\w.])(?:setenv|%env|%set_env|ENV|set -\w{1,3}|configure set|config(?:[ \t]+--?[\w-]+)*[ \t]+[\w.]*\.)[ \t]*$"
+    r"(?<![\w.])(?:setenv|setx|%env|%set_env|ENV|set -\w{1,3}|configure set"
+    r"|config(?:[ \t]+--?[\w-]+)*[ \t]+[\w.]*\.)[ \t]*$"
 )
 #: What may precede a name that starts a line of an environment, a shell or a properties file.
 _LINE_BEFORE = re.compile(r"(?:[+>-] ?|[ \t]*- |!|%env |%set_env |export |ENV |ARG |\$env:|[\w.-]+\.)?\Z")
@@ -60,6 +62,9 @@ _SAID = re.compile(
 )
 #: token: "Token | None" = None
 _ANNOTATED = re.compile(r"[ \t]*=[^=]")
+#: password: |
+#:   ...
+_BLOCK = re.compile(r"[|>][+-]?[ \t]*\n[ \t]{1,40}(?P<text>[^\s#][^\n]{0,500})")
 _DIGIT = re.compile(r"[0-9]")
 _COMPARED = 8
 _CALL = re.compile(r"[A-Za-z_][\w.]*[(\[]")
@@ -101,6 +106,9 @@ def value_spans(text: str, start: int, end: int, strength: Strength) -> list[Spa
     groups = after.groupdict()
     close, separator = groups.get("close") or "", groups["sep"] or "is"
     if separator == ",":
+        if not close and _OPTION_BEFORE.search(before[-60:]):
+            # setopt(USERPWD, "me:...")
+            return _quoted_spans(text, after.end(), before, "", False, strength, name) or []
         if not close:
             return list(_unpacked_spans(text, start, end, before, strength, name))
         # ("TOKEN", "value") is an assignment only in a call that sets or gets a value.
@@ -120,9 +128,14 @@ def value_spans(text: str, start: int, end: int, strength: Strength) -> list[Spa
     )
     if quoted is not None:
         return quoted
+    if separator == ":" and (block := _BLOCK.match(text, after.end())):
+        return [block.span("text")] if is_secret(block["text"], strength, name) else []
     if separator == "is":
         said = _SAID.match(text, after.end())
         return [said.span()] if said and is_password(name) else []
+    if separator == ":=" and name.isupper() and not before.strip():
+        # In a makefile.
+        return _bare_spans(text, start, after.end(), before, "", "=", strength, name, True)
     if groups.get("open") or separator in (",", "==", "!=", ":="):
         return []
     return _bare_spans(

@@ -72,6 +72,9 @@ _SHAPED: tuple[tuple[str, str], ...] = (
     ("sk-", rf"{_START}sk-(?![a-z_-]++(?![A-Za-z0-9]))[A-Za-z0-9_-]{{20,}}"),
     # A part of a JSON web token or encryption is read at most three times: from its start and from those before.
     ("eyJ", r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{5,}+\.[A-Za-z0-9_-]*+\.[A-Za-z0-9_-]*+(?:\.[A-Za-z0-9_-]++)*+"),
+    # Private keys and the settings of Docker in Base64.
+    ("LS0tLS1CRUdJTiB", r"LS0tLS1CRUdJTiB(?:SU0EgUFJJ|QUklWQVRF|FQyBQUklW|PUEVOU1NI|FTkNSWVBU)[A-Za-z0-9+/=]{20,}"),
+    ("eyJhdXRocyI", r"eyJhdXRocyI[A-Za-z0-9+/=]{20,}"),
     ("SG.", r"(?<![A-Za-z0-9_-])SG\.[A-Za-z0-9_-]{16,}+\.[A-Za-z0-9_-]{16,}+"),  # SendGrid
     ("Q~", r"(?<![A-Za-z0-9_~.-])[A-Za-z0-9_~.-]{3}\dQ~[A-Za-z0-9_~.-]{31,34}"),  # Azure
     (".slack.com/", r"hooks\.slack\.com/(?:services|workflows|triggers)/(?P<s>[A-Za-z0-9_/-]{20,})"),

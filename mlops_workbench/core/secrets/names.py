@@ -36,7 +36,8 @@ _OWNERS = words(
     "user usr db my sql mysql maria root admin smtp mail email ftp sftp ssh pg postgres psql redis mongo ldap "
     "imap auth login app api svc service account acct master sudo wifi wlan vpn proxy http https basic key store "
     "keystore trust truststore cert zip web guest client server host git svn docker registry card sim atm bank "
-    "door oracle ora kafka rabbit amqp jdbc elastic neo4j snowflake vault sa sys access private secret encryption"
+    "door oracle ora kafka rabbit amqp jdbc elastic neo4j snowflake vault sa sys access private secret encryption "
+    "require"
 )
 #: Words before them in names of other things: ``forward_pass``, ``led_pin``, ``num_pass``.
 _OTHER = {
@@ -56,11 +57,11 @@ _OTHER["pins"] = _OTHER["pin"]
 _BARE = words("key auth oauth sessionid sessid phpsessid jsessionid sid")
 #: Words before ``key`` in names of secrets: ``api_key``, ``AccountKey``.
 _KEY_OF = words(
-    "api access secret private auth account license licence encryption decryption ssh storage subscription master "
-    "signing service admin app aws azure gcp google openai anthropic wandb hf huggingface kaggle consumer shared "
-    "fernet crypto cipher hmac jwt webhook stripe twilio sendgrid cosmos datadog dd algolia maps mapbox pinecone "
-    "cohere groq mistral github gitlab slack rsa aes tls ssl deploy bot instrumentation ingest tavily serp "
-    "function"
+    "api access secret private preshared auth account license licence encryption decryption ssh storage "
+    "subscription master signing service admin app aws azure gcp google openai anthropic wandb hf huggingface "
+    "kaggle consumer shared fernet crypto cipher hmac jwt webhook stripe twilio sendgrid cosmos datadog dd "
+    "algolia maps mapbox pinecone cohere groq mistral github gitlab slack rsa aes tls ssl deploy bot "
+    "instrumentation ingest tavily serp function"
 )
 #: Words before ``key`` in names of what identifies or orders rows, and of keys that are public.
 _KEY_OTHER = words(

@@ -20,7 +20,7 @@ _FRAGMENTS = {
     "ARGS": r"""[^\n|;&]{0,200}?[\s"']""",
     "STRING": r"""[rbu]{0,2}(?:"[^"\\\n]{0,300}"|'[^'\\\n]{0,300}')""",
     "LITERAL": r"""[rbu]{0,2}(?P<s>"[^"\\\n]{1,300}"|'[^'\\\n]{1,300}')""",
-    "SQLTEXT": r"""(?P<s>'[^'\n]{1,300}')""",
+    "SQLTEXT": r"""(?P<s>'(?:[^'\n]|''){1,300}')""",
     "GAP": r"[ \t]{1,5}",
 }
 
@@ -83,10 +83,16 @@ def _header(found: re.Match[str], value: str) -> bool:
     return name.lower() != "authorization" and name_strength(name) == "strong"
 
 
-_SETS = r"(?:[sS]et|[cC]heck|[vV]erify|[hH]ash|[cC]hange|[uU]pdate|[eE]ncrypt|[vV]alidate|[uU]nlock)_?\w{0,20}\Z"
+_SETS = (
+    r"(?:[sS]et|[wW]ith|[cC]heck|[vV]erify|[hH]ash|[cC]hange|[uU]pdate|[eE]ncrypt|[vV]alidate|[uU]nlock)_?\w{0,20}\Z"
+)
 
 
 def _setter(found: re.Match[str], value: str) -> bool:
+    before = found.string[max(0, found.start() - 1) : found.start()]
+    if before == "." and not re.search(r"\s|:\Z", value):
+        # A builder: .password("..."); a text with blanks asks for a password.
+        return True
     return re.search(_SETS, found.string[max(0, found.start() - 40) : found.start()]) is not None
 
 
@@ -130,6 +136,7 @@ _PLACES = (
     _Place(("-h ", '-h"', "-h'", "--header"),
         r"""(?:-H|--header)[ =,"']{1,4}["'](?P<name>[\w-]{1,80}):[ ]{0,5}(?P<s>[^"'\n]{1,500})""", _header),
     _Place(("sqlplus",), r"""sqlplusGAP(?:-\w{1,5}GAP){0,2}["']?\w{1,60}/(?P<s>[^\s@"']{1,100})@""", _any),
+    _Place(("/pass",), r"/pass(?:word)?:VALUE", _any),
     # HTTP
     _Place(("authorization",),
         r"""(?i)authorization\\?["']?\s{0,3}[:=,]\s{0,3}\\?["']?(?P<scheme>[a-z][a-z0-9-]{2,20})[ \t]{1,8}"""
@@ -142,8 +149,10 @@ _PLACES = (
         r"(?:machine\s{1,20}\S{1,200}|default(?=\s{1,20}login))\s{1,20}(?:(?:login|account)\s{1,10}\S{1,200}\s{1,20}){0,2}"
         r"password\s{1,10}VALUE", _any),
     _Place((":",), r"""(?m):(?:\d{4,5}|\*):[\w.*-]{1,60}:[\w.*-]{1,60}:(?P<s>[^\s:"'/][^\s:"']{0,200})$""", _pgpass),
-    _Place(("password '", "password n'", "password e'", "password  "),
-        r"(?:[pP]assword|PASSWORD)[ \t]{1,10}[NE]?SQLTEXT", _unless_prose),
+    _Place(("password '", "password n'", "password e'", "password  ", 'password "'),
+        r"""(?:[pP]assword|PASSWORD)[ \t]{1,10}[NE]?(?P<s>'(?:[^'\n]|''){1,300}'|"[^"\s]{1,300}")""", _unless_prose),
+    _Place(("auth plain", "auth login"), r"AUTH (?:PLAIN|LOGIN) (?P<s>[A-Za-z0-9+/=]{8,})", _any),
+    _Place(("requirepass", "masterauth"), r"(?:requirepass|masterauth)GAPVALUE", _any),
     _Place(("password('", "password ('", "password( '"),
         r"(?:[pP]assword|PASSWORD)\s{0,3}\(\s{0,3}SQLTEXT\s{0,3}\)", _any),
     _Place(("password for",), r"(?:[pP]assword|PASSWORD) [fF][oO][rR] [^\n;=]{1,120}=\s{0,5}SQLTEXT", _any),
@@ -151,13 +160,19 @@ _PLACES = (
         r"(?i)\bidentified\s{1,5}(?:with\s{1,5}\w{1,60}\s{1,5})?(?:by|as)\s{1,5}(?:password\s{1,5})?"
         r"""(?P<s>'[^'\n]{1,300}'|"[^"\n]{1,300}"|[^\s'";,]{0,100}\d[^\s'";,]{0,100})""", _identified),
     _Place(("secret ", "token ", "key "), r"(?:SECRET|TOKEN|ACCESS_KEY)[ \t]{1,5}(?P<s>'[^'\n]{4,300}')", _any),
-    _Place(("</",), r"<(?P<tag>[A-Za-z][\w.:-]{0,63})(?P<attributes>\s[^<>]{0,200})?>(?P<s>[^<>]{1,500})</", _named),
+    _Place(("</",),
+        r"<(?P<tag>[A-Za-z][\w.:-]{0,63})(?P<attributes>\s[^<>]{0,200})?>"
+        r"(?:<!\[CDATA\[)?(?P<s>[^<>]{1,500}?)(?:\]\]>)?</", _named),
     _Place(("jdbc:oracle",), r"""jdbc:oracle:\w{1,10}:\w{1,60}/(?P<s>[^\s@"']{1,100})@""", _any),
     # Calls
     _Place(("hpw(", "kpw("), r"(?:hash|check)pw\(\s{0,5}LITERAL", _any),
-    _Place(("login(", "auth(", "authprovider(", "credential(", "authenticate("),
-        r"(?:login|HTTP(?:Basic|Digest|Proxy)Auth|BasicAuth|PlainTextAuthProvider|UsernamePasswordCredentials?"
+    _Place(("login(", "auth(", "authprovider(", "credential(", "authenticate(", "username_pw_set("),
+        r"(?:login|db\.auth|username_pw_set|HTTP(?:Basic|Digest|Proxy)Auth|BasicAuth|PlainTextAuthProvider|UsernamePasswordCredentials?"
         r"|authenticate)\(\s{0,20}(?:STRING|[\w.\[\]]{1,80})\s{0,5},\s{0,20}(?:\w{1,20}=)?LITERAL", _any),
+    _Place(("jwt.", "hmac.new(", "aes.new("),
+        r"(?:jwt\.(?:en|de)code\(\s{0,5}[^,()\n]{1,80},\s{0,5}|(?:hmac|AES)\.new\(\s{0,5})LITERAL", _any),
+    _Place(("securestring",), r"ConvertTo-SecureString[^\n\"']{0,40}LITERAL", _any),
+    _Place(("getconnection(",), r"getConnection\((?:\s{0,20}(?:STRING|[\w.]{1,60})\s{0,3},){2}\s{0,20}LITERAL", _any),
     _Place(("password(", "passwd(", "passcode(", "passphrase(", "_pw(", "_pin(", "secret(", "token(", "key("),
         r"(?:[pP]ass(?:word|wd|code|phrase)|_pw|[pP]in|[sS]ecret|[tT]oken|[kK]ey)\("
         r"(?:\s{0,20}(?:STRING|[\w.]{1,60})\s{0,3},){0,2}\s{0,20}LITERAL\s{0,5},?\s{0,20}\)", _setter),

@@ -22,6 +22,8 @@ _URL_REST = re.compile(r"""[^\s"'`<>]{1,512}""")
 _URL_KEY = re.compile(r"://([A-Za-z0-9_-]{20,256})@")
 _PORT = re.compile(r"\d{1,5}(?:[/?#,)\]]|\Z)")
 _HOST = re.compile(r"(?:[A-Za-z0-9-]+\.)+[A-Za-z0-9-]+|localhost|\[[0-9a-fA-F:]+\]|[A-Za-z0-9_-]+(?=:\d)")
+#: The name of a host without a domain, as in a network of containers.
+_NAME = re.compile(r"[\w-]+(?=[/?:]|\Z)")
 _DATABASE = re.compile(
     r"(?:postgres\w*|mysql|mariadb|mongodb|rediss?|amqps?|mssql|oracle|snowflake|clickhouse\w*)(?:\+\w+)?://\Z"
 )
@@ -91,11 +93,12 @@ def _password_length(text: str, found: re.Match[str]) -> int:
     if end < 0 and (_PORT.match(rest) or rest[:1] in "{$%"):
         return 0
     last = rest.rfind("@")
-    if last > end:
+    if last > end and "{" not in rest[:last]:
         query = rest.find("?", end + 1) if end >= 0 else -1
         later = rest.rfind("@", 0, query) if query >= 0 else last
         database = _DATABASE.search(text, max(0, found.start() - 30), found.start() + 3)
-        if later > end and _HOST.match(rest, later + 1) and (end < 0 or database or not _HOST.match(rest, end + 1)):
+        host = _HOST.match(rest, later + 1) or (database and _NAME.match(rest, later + 1))
+        if later > end and host and (end < 0 or database or not _HOST.match(rest, end + 1)):
             end = later
     password = rest[: max(0, end)]
     return 0 if not password or password == MASK or is_template(password) else len(password)

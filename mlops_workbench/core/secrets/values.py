@@ -45,6 +45,7 @@ _PLACEHOLDER = re.compile(
 )
 #: The code between two strings: "PASSWORD '" + password + "'".
 _CONCATENATED = re.compile(r"""\\?["'] ?[+%.]|[ \w.()]{0,80}\+ ?\\?["']\Z|[ ]?\+ \w""")
+_USER_PASSWORD = re.compile(r"[\w.@-]{1,60}:(?!//)[^\s/]{3,}\Z")
 _FILE = re.compile(
     r"(?:~|\.{0,2})/[\w.+-]+(?:/[\w.+-]*)*\Z|[A-Za-z]:\\|[\w./+-]+\.(?:json|pem|key|crt|cer|p12|pfx|ya?ml|toml|txt|c"
     r"fg|ini|env)\Z"
@@ -80,6 +81,8 @@ def is_secret(value: str, strength: Strength, name: str = "") -> bool:
         if name.upper() == "PWD" and _PATH.match(value):
             return False
         return not (_FILE.match(value) and not is_password(name) and not looks_random(value.lstrip("/")))
+    if name.lower().endswith("auth") and _USER_PASSWORD.match(value):
+        return True
     return (len(value) >= 8 and is_key_like(value, hexadecimal=is_bare_key(name))) or is_basic(value)
 
 

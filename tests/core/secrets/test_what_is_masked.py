@@ -109,6 +109,34 @@ HIDDEN += [
     ("db:\n  password: letmein\n", "letmein"),
 ]
 
+#: Further places of the password ``letmein9``.
+PLACES = r"""
+props.put("password", "letmein9");
+define('DB_PASSWORD', 'letmein9');
+DriverManager.getConnection("jdbc:mysql://h/db", "root", "letmein9")
+builder.password("letmein9")
+client.username_pw_set("me", "letmein9")
+jwt.encode(payload, "letmein9", algorithm="HS256")
+keyring.set_password("service", "me", "letmein9")
+auth = "me:letmein9"
+c.setopt(pycurl.USERPWD, "me:letmein9")
+PASSWORD := letmein9
+password "letmein9"
+requirepass letmein9
+jdbc:oracle:thin:scott/letmein9@//h:1521/x
+<secret><![CDATA[letmein9]]></secret>
+<param name="Password" value="letmein9"/>
+ALTER USER me IDENTIFIED WITH mysql_native_password BY 'letmein9'
+INSERT INTO accounts (email, passwd) VALUES ('a@b.c', 'x'), ('d@e.f', 'letmein9');
+["curl", "-u", "me:letmein9", "https://example.org"]
+echo letmein9 | docker login --password-stdin
+cmdkey /add:x /user:me /pass:letmein9
+jupyter lab --ServerApp.token=letmein9
+Cookie: theme=dark; session_token=letmein9
+the password is letmein9!
+""".strip("\n").split("\n")
+HIDDEN += [(text, "letmein9") for text in [*PLACES, "password: |\n  letmein9\nport: 1\n"]]
+
 KEPT = [
     "max_tokens=100",
     "n_tokens = 5",
