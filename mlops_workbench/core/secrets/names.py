@@ -109,6 +109,8 @@ _NAME_WORD = re.compile(
 )
 _NAME_CHARS = string.ascii_letters + string.digits + "_-"
 _NAME_MAX = 64
+#: What can stand between a name and its value.
+_FOLLOWS = frozenset("\"'`\\:=,!<]/ \t\r\n")
 
 _PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
@@ -120,6 +122,9 @@ def find_name(text: str, lower: str, position: int) -> tuple[int, int, Strength]
     """
     while found := _NAME_WORD.search(lower, position):
         start, end = name_around(text, found.start(), found.end())
+        position = max(end, found.end())
+        if text[end : end + 1] not in _FOLLOWS:
+            continue
         strength = name_strength(text[start:end])
         if strength == "weak" and start and text[start - 1] == ".":
             # secret.key
@@ -127,7 +132,6 @@ def find_name(text: str, lower: str, position: int) -> tuple[int, int, Strength]
             strength = name_strength(f"{text[first : start - 1]}_{text[start:end]}")
         if strength:
             return start, end, strength
-        position = max(end, found.end())
     return None
 
 
