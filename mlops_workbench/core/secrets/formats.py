@@ -107,7 +107,7 @@ _FORMS = (
 _compiled = cache(re.compile)
 
 #: Smallest length of a token, and of text that may be random.
-_TOKEN, _RANDOM_MIN = 15, 20
+TOKEN, _RANDOM_MIN = 15, 20
 _DIGIT = re.compile("[0-9]")
 
 _KEY_EDGE = r"-----(BEGIN|END) [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
@@ -165,9 +165,9 @@ def mask_private_keys(text: str) -> str:
 
 
 def mask_forms(text: str, words: list[str]) -> str:
-    """Mask tokens in the forms of their issuers; `words` are the words of the text between blanks."""
+    """Mask tokens in the forms of their issuers; `words` are the words of at least `TOKEN` characters."""
     # A search of the words that may hold a token for 170 markers is faster than one of the whole text.
-    long = " ".join([word for word in words if len(word) >= _TOKEN and (not word.islower() or _DIGIT.search(word))])
+    long = " ".join([word for word in words if not word.islower() or _DIGIT.search(word)])
     for pattern in [pattern for marker, pattern in _FORMS if marker in long]:
         text = _compiled(pattern).sub(_form_masked, text)
     return text
@@ -184,9 +184,8 @@ def masked_inside(found: re.Match[str], group: str, new: str = MASK) -> str:
 
 
 def mask_random(text: str, words: list[str]) -> str:
-    """Mask text that looks like a random key; `words` are the words of the text between blanks."""
-    long = [word for word in words if len(word) >= _RANDOM_MIN]
-    if not any(not word.islower() and not word.isupper() and _DIGIT.search(word) for word in long):
+    """Mask text that looks like a random key; `words` are the words of at least `TOKEN` characters."""
+    if not any(not word.islower() and not word.isupper() and _DIGIT.search(word) for word in words):
         return text
     return _RANDOM.sub(_token_masked, text)
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mlops_workbench.core.secrets.formats import MASK, mask_forms, mask_private_keys, mask_random
+from mlops_workbench.core.secrets.formats import MASK, TOKEN, mask_forms, mask_private_keys, mask_random
 from mlops_workbench.core.secrets.names import Strength, find_name, name_strength
 from mlops_workbench.core.secrets.places import mask_places
 
@@ -49,10 +49,11 @@ def mask(text: str) -> str:
         return text
     for _ in range(_PASSES):
         words = text.split()
-        masked = mask_forms(mask_private_keys(text), words)
+        long = [word for word in words if len(word) >= TOKEN]
+        masked = mask_forms(mask_private_keys(text), long)
         masked = mask_places(masked, masked.lower(), words)
         masked = _mask_named(masked, _lower(masked))
-        masked = mask_random(masked, words)
+        masked = mask_random(masked, long)
         if masked == text:
             break
         text = masked

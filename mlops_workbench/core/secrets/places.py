@@ -182,10 +182,12 @@ _MARKERS = [(marker, number) for number, place in enumerate(_PLACES) for marker 
 _FIRST_OTHER = next(number for number, place in enumerate(_PLACES) if "authorization" in place.markers)
 _OF_COMMANDS = [(marker, number) for marker, number in _MARKERS if number < _FIRST_OTHER]
 _OPTION = re.compile(r"""["']?--?[A-Za-z]""")
+_DASHES = (" -", "\n-", '"-', "'-")
 _OPTIONS = (",'-", ',"-', " login", "/user:", "/p:", "sqlplus")
+_COMMON = ("pass", "auth", "secret", "token", "key", "login", "pw(", ".new(", "sig")
 _STEMS: dict[str, list[tuple[str, int]]] = {}
 for _marker, _number in _MARKERS[len(_OF_COMMANDS) :]:
-    _stem = next((stem for stem in ("pass", "auth", "secret", "token", "key") if _marker.startswith(stem)), _marker)
+    _stem = next((stem for stem in _COMMON if stem in _marker), _marker)
     _STEMS.setdefault(_stem, []).append((_marker, _number))
 
 
@@ -203,8 +205,8 @@ def mask_places(text: str, lower: str, words: list[str]) -> str:
     # Most texts have neither a command with options nor most of the words in which markers begin.
     stems = [stem for stem in _STEMS if stem in lower]
     markers = [pair for stem in stems for pair in _STEMS[stem]]
-    options = [word for word in words if "-" in word[:2]]
-    if any(_OPTION.match(word) for word in options) or any(sign in lower for sign in _OPTIONS):
+    dashed = [word for word in words if "-" in word[:2]] if any(sign in lower for sign in _DASHES) else ()
+    if any(_OPTION.match(word) for word in dashed) or any(sign in lower for sign in _OPTIONS):
         markers += _OF_COMMANDS
     for number in dict.fromkeys([number for marker, number in markers if marker in lower]):
         text = _compiled(number).sub(partial(_masked, _PLACES[number].is_secret), text)
