@@ -10,8 +10,10 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from mlops_workbench.core.errors import InvalidInput
+from mlops_workbench.core.files import put_aside
 
 #: Prefix of the log's columns that hold a model's inputs.
 FEATURE = "feature."
@@ -252,6 +254,22 @@ def _bucket(window: str) -> str:
 def _files(folder: Path) -> list[str]:
     # Not by DuckDB's globs, since a folder's name may contain '[' or '*'. Names with a dot are still being written.
     return sorted(str(path) for path in folder.rglob("*.parquet") if not path.name.startswith("."))
+
+
+def put_damaged_aside(*folders: Path) -> list[Path]:
+    """Rename the files of a log that cannot be read, and return their new names.
+
+    Every file is read for that, so it is done after an error only.
+    """
+    return [put_aside(Path(name)) for folder in folders for name in _files(folder) if not _is_readable(name)]
+
+
+def _is_readable(file: str) -> bool:
+    try:
+        pq.read_table(file, partitioning=None)
+    except (OSError, pa.ArrowException):
+        return False
+    return True
 
 
 def _moment(micros: int) -> datetime:

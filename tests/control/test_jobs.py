@@ -61,6 +61,17 @@ def test_a_removed_or_failing_endpoint_does_not_stop_other_monitors(plane: Contr
         plane.monitors.evaluate("a-removed")
 
 
+def test_a_damaged_segment_does_not_stop_its_monitor_and_is_named(plane: ControlPlane) -> None:
+    watched(plane, "e", "sizes@champion", wanted=True)
+    folder = plane.workspace.predictions / "endpoint=e" / "date=2026-01-01"
+    folder.mkdir(parents=True)
+    for name, content in (("a", b""), ("b", b"PAR1 no footer"), ("c", b"PAR1" + bytes(100) + b"PAR1")):
+        (folder / f"{name}.parquet").write_bytes(content)
+    assert plane.monitors.evaluate("e").evaluated_ms > 0
+    assert len(list(folder.glob("*.parquet.damaged-*"))) == 3
+    assert "damaged files of its log are put aside" in plane.status().processes[0].state
+
+
 def test_an_alert_that_was_resolved_during_the_cooldown_starts_nothing(plane: ControlPlane) -> None:
     watched(plane, "sizes", "sizes@champion", wanted=True)
     alert = {"endpoint": "sizes", "kind": "quality", "window": "2024-05", "message": "worse", "version": 1}

@@ -34,6 +34,8 @@ Y = X["größe"] * 2
 
 #: Parts of the product; a file that is damaged may cost the parts that are named beside it, and no other.
 PARTS = ("runs", "data", "models", "endpoints", "monitors", "pipelines", "prediction")
+#: The state of the control plane, which says what was lost.
+STATE = "state"
 
 
 @dataclass(frozen=True)
@@ -139,11 +141,12 @@ def look(workspace: Workspace) -> dict[str, Found]:
     """What each part shows; a control plane that does not start shows nothing."""
     try:
         with Client.connect(workspace) as client:
-            return {part: _look(part, workspace, client) for part in PARTS}
+            found = {part: _look(part, workspace, client) for part in PARTS}
+            return {**found, STATE: Found(client.status().processes[0].state)}
     except WorkbenchError as error:
-        return {part: Found(problem=error.message, hint=error.hint or "") for part in PARTS}
+        return {part: Found(problem=error.message, hint=error.hint or "") for part in (*PARTS, STATE)}
     except Exception as error:
-        return {part: Found(problem=f"{type(error).__name__}: {error}") for part in PARTS}
+        return {part: Found(problem=f"{type(error).__name__}: {error}") for part in (*PARTS, STATE)}
 
 
 def _look(part: str, workspace: Workspace, client: Client) -> Found:
@@ -242,7 +245,8 @@ def damage(
                 others = lost - set(file.needed_by)
                 refused = [found[part] for part in lost if found[part].problem]
                 # What was deleted cannot be missed by who only has what is left.
-                silent = [part for part in lost if not found[part].problem and harm != "deleted"]
+                is_said = harm == "deleted" or found[STATE].value not in (None, "running")
+                silent = [part for part in lost if not found[part].problem and not is_said]
                 has_hints = all(part.hint for part in refused)
                 handled = not others and not silent and has_hints and _command_works(workspace, refused)
                 counts["damaged"] += 1

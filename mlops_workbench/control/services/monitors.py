@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import math
 import re
 import threading
@@ -28,6 +29,8 @@ from mlops_workbench.core.patterns import WINDOW
 from mlops_workbench.core.settings import MonitoringSettings
 from mlops_workbench.core.workspace import Workspace
 
+log = logging.getLogger("mlops_workbench.control")
+
 
 class MonitorService:
     """Manages one monitor per endpoint."""
@@ -48,6 +51,8 @@ class MonitorService:
         self._pipelines = pipelines
         self._hub = hub
         self._evaluating = threading.Lock()
+        #: What was lost and what became of it, empty for nothing.
+        self.notice = ""
 
     def reports(self) -> list[MonitorReport]:
         """State of every monitor."""
@@ -122,14 +127,18 @@ class MonitorService:
 
     def _evaluate(self, endpoint: str) -> MonitorReport:
         # Imported here: SciPy and DuckDB take seconds, which the start of the control plane must not wait for.
+        import duckdb
+
         from mlops_workbench.monitoring.alerts import decide, should_trigger
         from mlops_workbench.monitoring.monitor import evaluate
+        from mlops_workbench.monitoring.windows import put_damaged_aside
 
         before = self.report(endpoint)
         shown = self._endpoints.get(endpoint)
         serving, model = shown.version or None, model_name(shown.model)
         settings = self._workspace.settings.monitoring
-        windows = evaluate(
+        windows_now = partial(
+            evaluate,
             before.spec,
             settings,
             model=model,
@@ -138,6 +147,17 @@ class MonitorService:
             reference=partial(self._reference, model),
             previous=before.windows,
         )
+        try:
+            windows = windows_now()
+        except duckdb.Error:
+            logs = (self._workspace.predictions, self._workspace.feedback)
+            damaged = put_damaged_aside(*(folder / f"endpoint={endpoint}" for folder in logs))
+            if not damaged:
+                raise
+            names = ", ".join(str(path.relative_to(self._workspace.root)) for path in damaged)
+            self.notice = f"monitor '{endpoint}': damaged files of its log are put aside and do not count: {names}"
+            log.warning("%s", self.notice)
+            windows = windows_now()
         changed = windows != before.windows
         with self._database.change() as session:
             row = session.get(MonitorRow, endpoint)
