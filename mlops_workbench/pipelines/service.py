@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import glob
 import logging
 import os
@@ -26,11 +27,12 @@ from mlops_workbench.pipelines.runs.events import (
     CancelRequested,
     StageEvent,
     append_event,
+    is_damaged,
     read_run_events,
     read_stage_events,
 )
 from mlops_workbench.pipelines.runs.folder import RunFolder, unknown_run
-from mlops_workbench.pipelines.runs.progress import fold, has_ended, launched_process
+from mlops_workbench.pipelines.runs.progress import DAMAGED, fold, has_ended, launched_process
 
 log = logging.getLogger("mlops_workbench.pipelines")
 
@@ -127,6 +129,8 @@ def read_run(workspace: Workspace, run_id: str) -> PipelineRun:
     ------
     NotFound
         There is no such run.
+    StorageError
+        Its request or its event log cannot be read.
     """
     folder = _folder(workspace, run_id)
     try:
@@ -142,11 +146,14 @@ def read_run(workspace: Workspace, run_id: str) -> PipelineRun:
     alive = process is not None and process.alive()
     if not alive:  # it may have ended since the events were read
         events = read_run_events(folder.events)
-    return fold(folder.read_request(), events, _cells(folder), runner_alive=alive, now=now_ms())
+    run = fold(folder.read_request(), events, _cells(folder), runner_alive=alive, now=now_ms())
+    if run.state in ("pending", "failed") and not alive and _lost_events(folder):
+        return dataclasses.replace(run, state="failed", message=DAMAGED)
+    return run
 
 
 def list_runs(workspace: Workspace, limit: int = 100) -> list[PipelineRun]:
-    """Runs, newest first."""
+    """Runs, newest first; one whose files cannot be read has failed, with the reason as its message."""
     try:
         names = sorted((entry.name for entry in os.scandir(workspace.pipeline_runs) if entry.is_dir()), reverse=True)
     except FileNotFoundError:
@@ -155,9 +162,14 @@ def list_runs(workspace: Workspace, limit: int = 100) -> list[PipelineRun]:
     for name in names:
         if len(found) >= limit:
             break
-        # A folder without a request is of a run that is being written, or was not written completely.
-        with contextlib.suppress(NotFound, StorageError):
+        try:
             found.append(read_run(workspace, name))
+        except NotFound:
+            # A folder without a request is of a run that is being written, or was not written completely.
+            continue
+        except StorageError as error:
+            made = int((workspace.pipeline_runs / name).stat().st_mtime * 1000)
+            found.append(PipelineRun(name, "", "failed", "", {}, "", made, made, message=error.message))
     return found
 
 
@@ -217,7 +229,8 @@ def _specs(workspace: Workspace) -> dict[str, Path]:
         paths = sorted(path for path in workspace.pipeline_specs.iterdir() if path.suffix in _ENDINGS)
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    return {path.stem: path for path in reversed(paths) if path.is_file() and not path.name.startswith(".")}
+    # A link to nowhere is listed, with its problem.
+    return {path.stem: path for path in reversed(paths) if not path.is_dir() and not path.name.startswith(".")}
 
 
 def _spec(workspace: Workspace, name: str) -> PipelineSpec:
@@ -285,7 +298,20 @@ def _folder(workspace: Workspace, run_id: str) -> RunFolder:
 
 
 def _cells(folder: RunFolder) -> Callable[[str, int], list[StageEvent]]:
-    return lambda stage, attempt: read_stage_events(folder.attempt_events(stage, attempt))
+    def events(stage: str, attempt: int) -> list[StageEvent]:
+        try:
+            return read_stage_events(folder.attempt_events(stage, attempt))
+        except StorageError:
+            # Which cells were executed is shown only; the run's own log says how the stage ended.
+            return []
+
+    return events
+
+
+def _lost_events(folder: RunFolder) -> bool:
+    """Whether the event log lacks events: lines that are no events, or none at all of a run that has worked."""
+    has_worked = any(folder.path.glob("stages/*/attempt-*"))
+    return is_damaged(folder.events) or (has_worked and not read_run_events(folder.events))
 
 
 @lru_cache(maxsize=1024)

@@ -25,7 +25,7 @@ from mlops_workbench.client.bodies import DeployRequest, RegisterRequest
 from mlops_workbench.client.client import Client
 from mlops_workbench.client.datasets import choose_version, find_versions
 from mlops_workbench.client.prediction import request_predictions, send_feedback
-from mlops_workbench.core.errors import WorkbenchError
+from mlops_workbench.core.errors import StorageError, WorkbenchError
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.data.snapshot import read_snapshot
 
@@ -86,10 +86,13 @@ def _flipped(file: Path) -> None:
 def _unreadable(file: Path) -> None:
     if os.geteuid():
         file.chmod(0)
-    else:
-        # Root reads any file: no one reads a folder as one.
-        file.unlink()
+        return
+    # Root reads any file, but neither a folder nor a link to itself.
+    file.unlink()
+    if ".mlops" in file.parts:
         file.mkdir()
+    else:
+        file.symlink_to(file)
 
 
 HARMS: dict[str, Callable[[Path], None]] = {
@@ -180,7 +183,13 @@ def _show(part: str, workspace: Workspace, client: Client) -> Any:
             report = client.evaluate_monitor("e")
             return report.spec, sum(window.rows for window in report.windows)
         case "pipelines":
-            return [p.name for p in client.pipelines()], [(r.pipeline, r.state) for r in client.pipeline_runs()]
+            runs = client.pipeline_runs()
+            if damaged := [run.message for run in runs if "damaged" in run.message or "cannot read" in run.message]:
+                raise StorageError(damaged[0], hint="start the pipeline again; the notebooks that it ran are there")
+            pipelines = client.pipelines()
+            if problems := [pipeline.problem for pipeline in pipelines if pipeline.problem]:
+                raise StorageError(problems[0], hint="mend the file that it names")
+            return [p.name for p in pipelines], [(r.pipeline, r.state) for r in runs]
         case "prediction":
 
             def ready() -> Any:

@@ -42,6 +42,18 @@ def test_a_notebook_that_cannot_be_read_is_the_problem_of_its_pipeline(workspace
     assert "nested too deeply" in odd.problem
 
 
+def test_a_spec_that_is_a_link_to_nowhere_is_listed_with_its_problem(workspace: Workspace) -> None:
+    folder = workspace.pipeline_specs
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "a.yaml").symlink_to(folder / "gone.yaml")
+    (folder / "b.yaml").symlink_to(folder / "b.yaml")
+    (folder / "no-spec.yaml").mkdir()
+    assert [(pipeline.name, bool(pipeline.problem)) for pipeline in service.list_pipelines(workspace)] == [
+        ("a", True),
+        ("b", True),
+    ]
+
+
 def test_what_nobody_thought_of_is_the_problem_of_its_pipeline_too(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -94,6 +94,9 @@ class PipelineService:
         except NotFound as error:
             self._close(run_id, "none", message=error.message)
             return
+        except StorageError as error:
+            self._close(run_id, "failed", message=error.message)
+            return
         if run.state in ("pending", "running"):
             return
         if run.state != "succeeded":

@@ -107,24 +107,42 @@ def append_event(path: Path, event: RunEvent | StageEvent) -> None:
 
 
 def read_run_events(path: Path) -> list[RunEvent]:
-    """Events of a run so far."""
+    """Events of a run so far.
+
+    Raises
+    ------
+    StorageError
+        The log cannot be read.
+    """
     return list(_events(path, _run_decoder))
 
 
 def read_stage_events(path: Path) -> list[StageEvent]:
-    """Events of an attempt at a stage so far."""
+    """Events of an attempt at a stage so far; raises like :func:`read_run_events`."""
     return list(_events(path, _stage_decoder))
 
 
 _Kind = TypeVar("_Kind")
 
 
-def _events(path: Path, decoder: msgspec.json.Decoder[_Kind]) -> Iterator[_Kind]:
+def is_damaged(path: Path) -> bool:
+    """Whether the log of a runner that is dead lacks events that were in it."""
+    *lines, rest = _lines(path)
+    # Each event is written at once, with its line end.
+    return bool(rest) or sum(1 for _ in _events(path, _run_decoder)) < len(lines)
+
+
+def _lines(path: Path) -> list[bytes]:
     try:
-        lines = path.read_bytes().split(b"\n")
+        return path.read_bytes().split(b"\n")
     except FileNotFoundError:
-        return
-    for line in lines[:-1]:  # text after the last line end is being written
+        return [b""]
+    except OSError as error:
+        raise StorageError(f"cannot read {path.name}: {error.strerror or error}", where=str(path)) from error
+
+
+def _events(path: Path, decoder: msgspec.json.Decoder[_Kind]) -> Iterator[_Kind]:
+    for line in _lines(path)[:-1]:  # text after the last line end is being written
         # A full disk truncates a line, and the next event is then on the same line.
         with contextlib.suppress(msgspec.DecodeError):
             yield decoder.decode(line)

@@ -22,6 +22,7 @@ from mlops_workbench.pipelines.runs.events import (
 from mlops_workbench.pipelines.runs.folder import RunRequest
 
 RUNNER_DIED = "runner process died"
+DAMAGED = "its event log is damaged, so that its end is not known; the notebooks that it ran are in its folder"
 
 #: Time after which a run without a recorded process is considered dead.
 _LAUNCH_MS = 60_000
