@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,9 @@ def main() -> None:
         # The reader has closed the pipe ('mlops runs | head'). Python would report that when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(0) from None
+    except Exception:  # noqa: BLE001 the message of a foreign error may contain control characters
+        sys.stderr.write(visible(traceback.format_exc()))
+        raise SystemExit(1) from None
     if view is not None:
         _print(view, as_json=as_json)
         if view.failed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import subprocess
@@ -183,6 +184,13 @@ def _spawn(workspace: Workspace, options: Sequence[str]) -> subprocess.Popen[byt
         ) from error
 
 
+def _without_log(workspace: Workspace) -> str:
+    with contextlib.suppress(OSError):
+        if os.statvfs(workspace.state).f_bavail == 0:
+            return f"the disk of {workspace.state} is full"
+    return "its log is empty"
+
+
 def _environment() -> dict[str, str]:
     # A control plane that a pipeline stage starts must not inherit the stage's run.
     return {
@@ -199,4 +207,4 @@ def _end_of_log(workspace: Workspace) -> str:
         return "it wrote no log"
     # uvicorn's own last line does not contain the reason.
     lines = [line.strip() for line in lines if line.strip() and "Application startup failed" not in line]
-    return " ".join(lines[-2:]) or "its log is empty"
+    return " ".join(lines[-2:]) or _without_log(workspace)

@@ -13,7 +13,8 @@ from mlops_workbench.commands.data import versions
 from mlops_workbench.commands.frontend import FrontEnd
 from mlops_workbench.commands.runs import listing
 from mlops_workbench.commands.view import View
-from mlops_workbench.core.errors import InvalidInput
+from mlops_workbench.core.errors import InvalidInput, WorkbenchError
+from mlops_workbench.core.files import disk_error
 from mlops_workbench.core.version import __version__
 
 
@@ -70,6 +71,13 @@ def run(words: Sequence[str], frontend: FrontEnd, *, prog: str) -> View | None:
         raise InvalidInput(error.format_message(), hint=f"see '{path} --help'") from error
     except click.exceptions.Abort:
         raise KeyboardInterrupt from None
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        # The disk of the workspace, or a file that the command names.
+        if not isinstance(error, WorkbenchError) and (found := disk_error(error, frontend.workspace.state)) is not None:
+            raise found from error
+        raise
     return result if isinstance(result, View) else None
 
 

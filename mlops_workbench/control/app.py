@@ -16,6 +16,7 @@ from mlops_workbench.control.request_bodies import RequestBodies
 from mlops_workbench.control.routes import data, endpoints, events, models, monitors, pipelines, runs, status
 from mlops_workbench.control.routes.plane import changes_if_leading
 from mlops_workbench.core.errors import InvalidInput, NotFound, WorkbenchError
+from mlops_workbench.core.files import disk_error
 from mlops_workbench.core.version import __version__
 
 log = logging.getLogger("mlops_workbench.control")
@@ -80,6 +81,9 @@ def _http_error(request: Request, error: Exception) -> Response:
 
 
 def _unexpected(request: Request, error: Exception) -> Response:
+    if (found := disk_error(error, request.app.state.plane.workspace.state)) is not None:
+        log.error("%s %s failed: %s", request.method, request.url.path, found)
+        return _answer(found)
     log.error("%s %s failed", request.method, request.url.path, exc_info=error)
     return _answer(
         WorkbenchError(

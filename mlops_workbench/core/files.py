@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import tempfile
@@ -36,10 +37,11 @@ def write_atomic(path: Path, data: bytes | str, *, mode: int = 0o644) -> None:
         if temporary is not None:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
+        known = _DISK.get(error.errno or 0)
         raise StorageError(
             f"cannot write {path.name}: {error.strerror or error}",
             where=str(path),
-            hint="check that the folder is writable and the disk has free space",
+            hint=known[1] if known else "check that the folder is writable and the disk has free space",
         ) from error
 
 
@@ -49,6 +51,60 @@ def put_aside(path: Path) -> Path:
     with contextlib.suppress(FileNotFoundError):
         os.replace(path, aside)
     return aside
+
+
+#: What the system says about a disk that cannot be used, and how to mend it.
+_DISK: dict[int, tuple[str, str]] = {
+    errno.ENOSPC: ("the disk is full", "free space on it, then repeat the command"),
+    errno.EDQUOT: ("the disk quota is used up", "delete files or ask for more space, then repeat the command"),
+    errno.EROFS: ("the file system is read-only", "mount it writable, or move the workspace to another disk"),
+    errno.EACCES: ("no permission", "make the file and its folder readable and writable for this user"),
+    errno.EPERM: ("no permission", "make the file and its folder readable and writable for this user"),
+    errno.EIO: ("the disk reports an error", "check the disk; copy the workspace to another one"),
+    errno.EMFILE: ("too many open files", "close programs, or raise the limit: ulimit -n"),
+    errno.ENFILE: ("too many open files", "close programs"),
+}
+#: The same in the words of SQLite.
+_SQLITE = {
+    "database or disk is full": errno.ENOSPC,
+    "readonly database": errno.EROFS,
+    "unable to open database file": errno.EACCES,
+    "disk I/O error": errno.EIO,
+}
+
+
+def disk_error(error: BaseException, folder: Path) -> StorageError | None:
+    """What a failure of the disk means for the user; None if the error, and what caused it, is none.
+
+    Parameters
+    ----------
+    error : BaseException
+        An error of the system, of SQLite, or one that was caused by such an error.
+    folder : Path
+        Where it happened, if the error does not say it.
+    """
+    seen: BaseException | None = error
+    for _ in range(8):
+        if seen is None:
+            return None
+        if isinstance(seen, OSError) and seen.errno in _DISK:
+            return _disk_error(seen.errno, str(seen.filename or folder), folder)
+        # The class is looked up by name, because a kernel does not import sqlite3 on our account.
+        if type(seen).__module__ == "sqlite3":
+            number = next((code for words, code in _SQLITE.items() if words in str(seen)), None)
+            if number is not None:
+                return _disk_error(number, str(folder), folder)
+        seen = getattr(seen, "orig", None) or seen.__cause__ or seen.__context__
+    return None
+
+
+def _disk_error(number: int, where: str, folder: Path) -> StorageError:
+    with contextlib.suppress(OSError):
+        # SQLite reports a disk without space under several names.
+        if number in (errno.EIO, errno.EACCES) and os.statvfs(folder).f_bavail == 0:
+            number = errno.ENOSPC
+    what, hint = _DISK[number]
+    return StorageError(what, where=where, hint=hint)
 
 
 def sync_folder(folder: Path) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops_workbench.core.errors import StorageError
+from mlops_workbench.core.files import disk_error
 from mlops_workbench.core.ids import now_ms
 from mlops_workbench.tracking.journals.files import SELECT_CURSORS, Cursor, cursors_of
 from mlops_workbench.tracking.sqlite import is_damaged, put_database_aside
@@ -119,7 +120,7 @@ class DeliveryLog:
                     raise
                 self.begin_again()
         except (sqlite3.Error, OSError) as error:
-            raise StorageError(
+            raise disk_error(error, path.parent) or StorageError(
                 f"cannot open the delivery log: {error}",
                 where=str(path),
                 hint="check that the workspace is writable; a damaged file can be deleted: everything is sent again",

@@ -13,6 +13,7 @@ import msgspec
 
 from mlops_workbench.core.datasets import DatasetVersion
 from mlops_workbench.core.errors import InvalidInput, NotFound, StorageError, did_you_mean
+from mlops_workbench.core.files import disk_error
 from mlops_workbench.core.records import CellExecuted, Model
 from mlops_workbench.core.runs import (
     Experiment,
@@ -357,7 +358,7 @@ class ReadIndex:
                 # The file may have been replaced since it was checked.
                 self.close()
                 if not again:
-                    raise StorageError(
+                    raise disk_error(error, self.path.parent) or StorageError(
                         f"cannot query the read index: {error}", where=str(self.path), hint=REBUILD_HINT
                     ) from error
         raise AssertionError("unreachable")

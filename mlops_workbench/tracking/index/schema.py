@@ -8,7 +8,7 @@ import sqlite3
 from pathlib import Path
 
 from mlops_workbench.core.errors import StorageError
-from mlops_workbench.core.files import put_aside
+from mlops_workbench.core.files import disk_error, put_aside
 
 #: To be incremented with every change of the tables below.
 SCHEMA_VERSION = 9
@@ -129,7 +129,9 @@ def connect(path: Path) -> sqlite3.Connection:
             connection.close()
             raise
     except (sqlite3.Error, OSError) as error:
-        raise StorageError(f"cannot open the read index: {error}", where=str(path), hint=REBUILD_HINT) from error
+        raise disk_error(error, path.parent) or StorageError(
+            f"cannot open the read index: {error}", where=str(path), hint=REBUILD_HINT
+        ) from error
     return connection
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from mlops_workbench.core.errors import Unavailable, WorkbenchError
 from mlops_workbench.core.events import IngestStatus
+from mlops_workbench.core.files import disk_error
 from mlops_workbench.core.runs import MetricPoint, Run, RunDetail
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.tracking.delivery.batches import BatchDelivery
@@ -252,7 +253,9 @@ class Ingest:
         return thread
 
     def _set_problem(self, error: Exception) -> None:
-        self._problem = str(error) or type(error).__name__
+        disk = None if isinstance(error, WorkbenchError) else disk_error(error, self.workspace.state)
+        said = f"{disk.where}: {disk.message}; {disk.hint}" if disk is not None else str(error)
+        self._problem = said or type(error).__name__
 
     # Steps ------------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ import errno
 import re
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
 
 from mlops_workbench.core.addresses import without_credentials
 from mlops_workbench.core.errors import (
@@ -18,6 +19,7 @@ from mlops_workbench.core.errors import (
     Unavailable,
     WorkbenchError,
 )
+from mlops_workbench.core.files import disk_error
 from mlops_workbench.tracking.sqlite import is_damaged
 
 #: Errors that a retry does not change.
@@ -76,11 +78,10 @@ def translated(uri: str) -> Iterator[None]:
     except SQLAlchemyError as error:
         # The driver's message, without the statement and link that SQLAlchemy adds.
         reason = getattr(error, "orig", None) or error
-        raise Unavailable(
-            f"the tracking database does not answer: {_redacted(reason).partition(chr(10))[0]}",
-            where=shown,
-            hint=begin_again_hint(uri) if is_damaged(reason) else DATABASE_HINT,
-        ) from error
+        disk = disk_error(error, Path.cwd())
+        said = disk.message if disk is not None else _redacted(reason).partition(chr(10))[0]
+        hint = begin_again_hint(uri) if is_damaged(reason) else disk.hint if disk is not None else DATABASE_HINT
+        raise Unavailable(f"the tracking database does not answer: {said}", where=shown, hint=hint) from error
     except OSError as error:
         if error.errno in _BAD_PATH:
             raise InvalidInput(f"invalid artifact path: {error.strerror}", where=str(error.filename)) from error

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops_workbench.core.errors import StorageError
+from mlops_workbench.core.files import disk_error
 from mlops_workbench.tracking.mlflow.errors import begin_again_hint
 from mlops_workbench.tracking.sqlite import copy_database, is_damaged, keep_database, write_over
 
@@ -70,12 +71,15 @@ def prepare_database(database: Path, artifacts: str) -> None:
     try:
         _prepare(database, artifacts)
     except (sqlite3.Error, SQLAlchemyError, OSError) as error:
+        # The driver's message, without the statement and link that SQLAlchemy adds.
         reason = getattr(error, "orig", None) or error
+        if not is_damaged(reason) and (disk := disk_error(error, database.parent)) is not None:
+            raise disk from error
         raise StorageError(
             f"the tracking database cannot be used: {reason}",
             where=str(database),
             hint=begin_again_hint(f"sqlite:///{database}")
-            if is_damaged(reason, database)
+            if is_damaged(reason)
             else "check that the workspace is writable and no other program migrates it",
         ) from error
 
