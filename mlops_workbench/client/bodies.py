@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from mlops_workbench.core.models import SignatureColumn
-from mlops_workbench.core.patterns import ALIAS, CONDITION, MAX_CONDITION, REFERENCE, Documented
+from mlops_workbench.core.wire.patterns import ALIAS, CONDITION, MAX_CONDITION, REFERENCE, Documented
 
 #: Header of an answer that may lack runs that were just logged, since the index is catching up.
 CATCHING_UP = "X-Catching-Up"

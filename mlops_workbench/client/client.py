@@ -26,11 +26,11 @@ from mlops_workbench.core.endpoints import Endpoint
 from mlops_workbench.core.errors import Conflict, NotFound, Unavailable
 from mlops_workbench.core.events import WorkspaceStatus
 from mlops_workbench.core.ids import check_name
-from mlops_workbench.core.json_numbers import json_value
 from mlops_workbench.core.models import AliasChange, ModelVersion, RegisteredModel
 from mlops_workbench.core.monitors import Alert, MonitorReport, MonitorSpec
 from mlops_workbench.core.pipelines import Pipeline, PipelineRun
 from mlops_workbench.core.runs import Experiment, MetricPoint, Run, RunDetail
+from mlops_workbench.core.wire.json_numbers import json_value
 from mlops_workbench.core.workspace import Workspace
 
 Noun = TypeVar("Noun")

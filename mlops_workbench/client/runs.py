@@ -8,10 +8,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mlops_workbench.core.errors import InvalidInput
-from mlops_workbench.core.json_numbers import JsonNumber, real_number
 from mlops_workbench.core.metrics import metric_direction
 from mlops_workbench.core.records import as_float
 from mlops_workbench.core.runs import Run
+from mlops_workbench.core.wire.json_numbers import JsonNumber, real_number
 
 if TYPE_CHECKING:
     import pandas as pd

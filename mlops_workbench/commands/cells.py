@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from mlops_workbench.core.json_numbers import JsonNumber, real_number
 from mlops_workbench.core.shown.formats import number
 from mlops_workbench.core.shown.plain_text import visible
 from mlops_workbench.core.shown.sparkline import blocks, sparkline
+from mlops_workbench.core.wire.json_numbers import JsonNumber, real_number
 
 
 @dataclass(frozen=True)

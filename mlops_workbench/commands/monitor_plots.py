@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.commands.cells import metric_cell
-from mlops_workbench.core.json_numbers import finite_number
 from mlops_workbench.core.monitors import LARGER_IS_BETTER, FeatureDrift, MonitorReport, Window
 from mlops_workbench.core.shown.formats import number, share
+from mlops_workbench.core.wire.json_numbers import finite_number
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.commands.cells import Cell, cell, cell_html
-from mlops_workbench.core.json_numbers import json_value
 from mlops_workbench.core.shown.colours import BAD, BORDER, CODE_FONT, FONT, GOOD, INFO, TEXT
 from mlops_workbench.core.shown.plain_text import visible, visible_json
+from mlops_workbench.core.wire.json_numbers import json_value
 
 if TYPE_CHECKING:
     import pandas as pd

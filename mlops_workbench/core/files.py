@@ -37,7 +37,7 @@ def write_atomic(path: Path, data: bytes | str, *, mode: int = 0o644) -> None:
         if temporary is not None:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
-        known = _DISK.get(error.errno or 0)
+        known = _DISK.get(error.errno or 0) if error.errno != errno.ENOENT else None
         raise StorageError(
             f"cannot write {path.name}: {error.strerror or error}",
             where=str(path),
@@ -60,6 +60,10 @@ _DISK: dict[int, tuple[str, str]] = {
     errno.EROFS: ("the file system is read-only", "mount it writable, or move the workspace to another disk"),
     errno.EACCES: ("no permission", "make the file and its folder readable and writable for this user"),
     errno.EPERM: ("no permission", "make the file and its folder readable and writable for this user"),
+    errno.ENOENT: (
+        "unable to open database file",
+        "check that it is a file, and that its folder exists and is writable",
+    ),
     errno.EIO: ("the disk reports an error", "check the disk; copy the workspace to another one"),
     errno.EMFILE: ("too many open files", "close programs, or raise the limit: ulimit -n"),
     errno.ENFILE: ("too many open files", "close programs"),
@@ -68,7 +72,8 @@ _DISK: dict[int, tuple[str, str]] = {
 _SQLITE = {
     "database or disk is full": errno.ENOSPC,
     "readonly database": errno.EROFS,
-    "unable to open database file": errno.EACCES,
+    # It is no file, or one that this user must not open, or its folder is missing.
+    "unable to open database file": errno.ENOENT,
     "disk I/O error": errno.EIO,
 }
 
@@ -87,7 +92,7 @@ def disk_error(error: BaseException, folder: Path) -> StorageError | None:
     for _ in range(8):
         if seen is None:
             return None
-        if isinstance(seen, OSError) and seen.errno in _DISK:
+        if isinstance(seen, OSError) and seen.errno in _DISK and seen.errno != errno.ENOENT:
             return _disk_error(seen.errno, str(seen.filename or folder), folder)
         # The class is looked up by name, because a kernel does not import sqlite3 on our account.
         if type(seen).__module__ == "sqlite3":
@@ -101,7 +106,7 @@ def disk_error(error: BaseException, folder: Path) -> StorageError | None:
 def _disk_error(number: int, where: str, folder: Path) -> StorageError:
     with contextlib.suppress(OSError):
         # SQLite reports a disk without space under several names.
-        if number in (errno.EIO, errno.EACCES) and os.statvfs(folder).f_bavail == 0:
+        if number in (errno.EIO, errno.ENOENT) and os.statvfs(folder).f_bavail == 0:
             number = errno.ENOSPC
     what, hint = _DISK[number]
     return StorageError(what, where=where, hint=hint)

@@ -7,7 +7,7 @@ import re
 import time
 
 from mlops_workbench.core.errors import InvalidInput
-from mlops_workbench.core.patterns import NAME
+from mlops_workbench.core.wire.patterns import NAME
 
 _NAME = re.compile(NAME)
 

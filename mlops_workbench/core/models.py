@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from mlops_workbench.core.json_numbers import JsonNumber
+from mlops_workbench.core.wire.json_numbers import JsonNumber
 
 #: Formats of the models that endpoints serve.
 SERVED_FORMATS = ("skops", "cloudpickle", "pickle")

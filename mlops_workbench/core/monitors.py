@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from mlops_workbench.core.errors import InvalidInput, did_you_mean
-from mlops_workbench.core.json_numbers import JsonNumber
-from mlops_workbench.core.patterns import NAME, WINDOW, Documented
+from mlops_workbench.core.wire.json_numbers import JsonNumber
+from mlops_workbench.core.wire.patterns import NAME, WINDOW, Documented
 
 #: Quality metrics of regression and of classification, and those of which higher values are better.
 NUMBER_METRICS = ("mae", "rmse", "r2")

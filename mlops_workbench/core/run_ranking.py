@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from mlops_workbench.core.json_numbers import finite_number
 from mlops_workbench.core.metrics import Direction, metric_direction
 from mlops_workbench.core.runs import Run
+from mlops_workbench.core.wire.json_numbers import finite_number
 
 
 @dataclass(frozen=True)

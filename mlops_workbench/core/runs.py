@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from mlops_workbench.core.json_numbers import JsonNumber
+from mlops_workbench.core.wire.json_numbers import JsonNumber
 
 RunStatus = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
 

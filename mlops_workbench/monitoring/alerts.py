@@ -17,10 +17,10 @@ from collections.abc import Sequence
 from typing import Literal
 
 from mlops_workbench.core.ids import new_id, now_ms
-from mlops_workbench.core.json_numbers import JsonNumber, finite_number, real_number
 from mlops_workbench.core.monitors import Alert, FeatureDrift, Window
 from mlops_workbench.core.settings import MonitoringSettings
 from mlops_workbench.core.shown.formats import change, number, share
+from mlops_workbench.core.wire.json_numbers import JsonNumber, finite_number, real_number
 
 Kind = Literal["drift", "quality", "drift+quality"]
 

@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 
 from mlops_workbench.core.errors import StorageError
 from mlops_workbench.core.ids import now_ms
-from mlops_workbench.core.json_numbers import JsonNumber, json_number
 from mlops_workbench.core.monitors import LABEL_METRICS, FeatureDrift, MonitorSpec, Window, check_metric
 from mlops_workbench.core.settings import MonitoringSettings
 from mlops_workbench.core.shown.formats import share as percent
+from mlops_workbench.core.wire.json_numbers import JsonNumber, json_number
 from mlops_workbench.data.compare.drift import find_drift
 from mlops_workbench.monitoring.quality import is_degraded, metric_for, outcomes, score
 from mlops_workbench.monitoring.windows import PredictionReader, Slice

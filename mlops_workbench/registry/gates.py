@@ -15,10 +15,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from mlops_workbench.core.errors import UNREADABLE, InvalidInput, did_you_mean
-from mlops_workbench.core.json_numbers import JsonNumber, finite_number, real_number
 from mlops_workbench.core.models import GateCheck, GateResult
-from mlops_workbench.core.patterns import MAX_CONDITION
 from mlops_workbench.core.shown.formats import number, pair
+from mlops_workbench.core.wire.json_numbers import JsonNumber, finite_number, real_number
+from mlops_workbench.core.wire.patterns import MAX_CONDITION
 
 #: Metrics by name; None for an unknown value.
 MetricValues = Mapping[str, JsonNumber | None]

@@ -8,11 +8,11 @@ from typing import Any
 
 import msgspec
 
-from mlops_workbench.core.json_numbers import JsonNumber
 from mlops_workbench.core.models import GateResult, ModelVersion, SignatureColumn
 from mlops_workbench.core.records import Column
 from mlops_workbench.core.runs import Run
 from mlops_workbench.core.tags import ESTIMATOR, FORMAT, GATE, INPUTS, METRICS, MODEL_UID, OUTPUTS, PARAMS, RUN_UID
+from mlops_workbench.core.wire.json_numbers import JsonNumber
 from mlops_workbench.tracking import LoggedModel
 from mlops_workbench.tracking.mapping.models import model_uid
 from mlops_workbench.tracking.mlflow.registry import StoredVersion

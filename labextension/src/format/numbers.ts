@@ -1,7 +1,7 @@
 const SIGNIFICANT = 4;
 
 /**
- * A number as the control plane sends it, see `core/json_numbers.py`: `NaN`, `Infinity`, `-Infinity` and the digits of
+ * A number as the control plane sends it, see `core/wire/json_numbers.py`: `NaN`, `Infinity`, `-Infinity` and the digits of
  * an integer beyond the range of a double are texts.
  */
 export type JsonNumber = number | string;

@@ -10,10 +10,10 @@ from mlops_workbench.commands.cells import Cell, cell, metric_cell
 from mlops_workbench.commands.runs.plots import comparison_plots, label, labels_of
 from mlops_workbench.commands.runs.table import by_frequency
 from mlops_workbench.commands.view import View
-from mlops_workbench.core.json_numbers import finite_number
 from mlops_workbench.core.metrics import metric_direction
 from mlops_workbench.core.runs import Run, RunDetail
 from mlops_workbench.core.shown.formats import duration
+from mlops_workbench.core.wire.json_numbers import finite_number
 
 #: Up to this many runs are columns; more are rows, with a limited number of metrics and parameters.
 BESIDE = 6

@@ -8,11 +8,11 @@ from mlops_workbench.client.runs import runs_frame
 from mlops_workbench.commands.cells import COVERS, Cell, Curve, metric_cell
 from mlops_workbench.commands.runs.environment import environment_view
 from mlops_workbench.commands.view import View
-from mlops_workbench.core.json_numbers import finite_number
 from mlops_workbench.core.runs import MetricPoint, Run, RunCell, RunDataset, RunDetail
 from mlops_workbench.core.shown.formats import duration, moment
 from mlops_workbench.core.shown.plain_text import without_sequences
 from mlops_workbench.core.tags import CURRENCY, ENERGY, NOTE
+from mlops_workbench.core.wire.json_numbers import finite_number
 
 #: Prefix of the metrics that measure resources.
 _SYSTEM = "system/"

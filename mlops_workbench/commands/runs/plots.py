@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from mlops_workbench.commands.cells import metric_cell
 from mlops_workbench.commands.view import Plot
 from mlops_workbench.core.ids import short_id
-from mlops_workbench.core.json_numbers import finite_number
 from mlops_workbench.core.metrics import metric_direction
 from mlops_workbench.core.runs import MetricPoint, Run, RunDetail
 from mlops_workbench.core.shown.formats import number
+from mlops_workbench.core.wire.json_numbers import finite_number
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure

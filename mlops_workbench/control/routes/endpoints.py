@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from mlops_workbench.client.bodies import DeployRequest
 from mlops_workbench.control.routes.plane import Plane
 from mlops_workbench.core.endpoints import Endpoint
-from mlops_workbench.core.patterns import NAME, Documented
+from mlops_workbench.core.wire.patterns import NAME, Documented
 
 router = APIRouter(tags=["endpoints"])
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path
 from mlops_workbench.client.bodies import LocalModel, PromoteRequest, RegisterRequest
 from mlops_workbench.control.routes.plane import Plane
 from mlops_workbench.core.models import AliasChange, ModelVersion, RegisteredModel
-from mlops_workbench.core.patterns import NAME, REFERENCE, Documented
+from mlops_workbench.core.wire.patterns import NAME, REFERENCE, Documented
 
 router = APIRouter(tags=["models"])
 

@@ -8,8 +8,8 @@ from fastapi import APIRouter, Query
 from starlette.responses import FileResponse
 
 from mlops_workbench.control.routes.plane import READS_RUNS, Plane
-from mlops_workbench.core.patterns import Documented
 from mlops_workbench.core.runs import Experiment, MetricPoint, Run, RunDetail, RunStatus
+from mlops_workbench.core.wire.patterns import Documented
 from mlops_workbench.tracking.index.filter import ORDER
 
 router = APIRouter(tags=["runs"], dependencies=[READS_RUNS])

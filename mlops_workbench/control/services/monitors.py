@@ -25,8 +25,8 @@ from mlops_workbench.core.errors import Conflict, InvalidInput, NotFound, Workbe
 from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.models import model_name
 from mlops_workbench.core.monitors import Alert, MonitorReport, MonitorSpec, Window, check_metric
-from mlops_workbench.core.patterns import WINDOW
 from mlops_workbench.core.settings import MonitoringSettings
+from mlops_workbench.core.wire.patterns import WINDOW
 from mlops_workbench.core.workspace import Workspace
 
 log = logging.getLogger("mlops_workbench.control")

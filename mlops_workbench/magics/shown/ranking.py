@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from mlops_workbench.core.errors import WorkbenchError
-from mlops_workbench.core.json_numbers import json_number
 from mlops_workbench.core.run_ranking import EarlierRuns, RunRanking, earlier_runs, rank_run
 from mlops_workbench.core.runs import Run
+from mlops_workbench.core.wire.json_numbers import json_number
 from mlops_workbench.magics.shown.card_parts import SYSTEM
 from mlops_workbench.tracking.index.past import read_past
 from mlops_workbench.tracking.mapping.values import as_text

@@ -11,8 +11,8 @@ import threading
 from mlops_workbench.core.errors import InvalidInput
 from mlops_workbench.core.files import write_atomic
 from mlops_workbench.core.ids import now_ms
-from mlops_workbench.core.json_numbers import json_value
 from mlops_workbench.core.processes import ProcessIdentity
+from mlops_workbench.core.wire.json_numbers import json_value
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.notebooks.document import (
     INJECTED_TAG,

@@ -7,8 +7,8 @@ import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from mlops_workbench.core.json_numbers import JsonNumber
 from mlops_workbench.core.runs import Run
+from mlops_workbench.core.wire.json_numbers import JsonNumber
 from mlops_workbench.tracking.index.metrics import put_last_values
 from mlops_workbench.tracking.mapping.values import MAX_INT
 

@@ -11,8 +11,8 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from mlops_workbench.core.json_numbers import JsonNumber, real_number
 from mlops_workbench.core.records import Metrics
+from mlops_workbench.core.wire.json_numbers import JsonNumber, real_number
 from mlops_workbench.tracking.mapping.values import MAX_FLOAT, indexed_value, step_for_store
 from mlops_workbench.tracking.sqlite import insert_rows
 

@@ -11,8 +11,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from mlops_workbench.core.json_numbers import JsonNumber, json_number, json_value
 from mlops_workbench.core.records import Number, as_float
+from mlops_workbench.core.wire.json_numbers import JsonNumber, json_number, json_value
 
 #: Limits of MLflow's API (``mlflow.utils.validation``).
 MAX_NAME = 250
@@ -120,7 +120,7 @@ class IndexedValue(NamedTuple):
     """A metric's value in the index.
 
     `number` is compared and ordered as in MLflow: None for NaN, the largest double for larger values. `text` is the
-    exact value where `number` is not, as in :mod:`mlops_workbench.core.json_numbers`.
+    exact value where `number` is not, as in :mod:`mlops_workbench.core.wire.json_numbers`.
     """
 
     number: float | None

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_workbench.core.json_numbers import real_number
 from mlops_workbench.core.shown import formats
+from mlops_workbench.core.wire.json_numbers import real_number
 
 TABLE = json.loads((Path(__file__).parent / "formats.json").read_text())
 EXAMPLES = [(kind, *example) for kind, examples in TABLE.items() for example in examples]

@@ -14,8 +14,8 @@ from mlflow import MlflowClient
 from recorder import Recorder
 
 from mlops_workbench.core.errors import InvalidInput
-from mlops_workbench.core.json_numbers import real_number
 from mlops_workbench.core.records import Column, Dataset, Metrics, Params
+from mlops_workbench.core.wire.json_numbers import real_number
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.tracking import Ingest, ReadIndex
 from mlops_workbench.tracking.index.filter import Condition, parse_filter

@@ -11,7 +11,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_workbench.core.json_numbers import finite_number, json_number, json_value, real_number
+from mlops_workbench.core.wire.json_numbers import finite_number, json_number, json_value, real_number
 
 #: Also integers beyond the range of a double, and beyond the digits that Python writes.
 huge = st.builds(lambda sign, exponent: sign * 10**exponent, st.sampled_from([1, -1]), st.integers(300, 6000))
