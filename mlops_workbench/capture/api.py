@@ -13,8 +13,8 @@ from mlops_workbench.capture.kernel.notices import notify
 from mlops_workbench.capture.kernel.place import cell_source, execution
 from mlops_workbench.capture.progress import progress
 from mlops_workbench.capture.run.active import ActiveRun
-from mlops_workbench.capture.session.context import enter_run, leave_run, run_of_context
-from mlops_workbench.capture.session.session import ObservedBlock, current_session
+from mlops_workbench.capture.session.context import ObservedRun, enter_run, leave_run, run_of_context
+from mlops_workbench.capture.session.session import current_session
 from mlops_workbench.core.errors import InvalidInput
 from mlops_workbench.core.tags import NOTE
 
@@ -73,12 +73,12 @@ class track:
         self._experiment = experiment
         self._params = params
         self._tags = {**(tags or {}), **({NOTE: note} if note else {})}
-        self._open: list[tuple[ActiveRun, Any, ObservedBlock | None]] = []
+        self._open: list[tuple[ActiveRun, Any, ObservedRun | None]] = []
 
     def __enter__(self) -> ActiveRun:
         run = self._start(self._name, cell_source(), {})
-        observe = current_session().observe_block
-        block = observe(run, sys._getframe(1)) if observe is not None else None
+        observer = current_session().observer
+        block = observer.block(run, sys._getframe(1)) if observer is not None else None
         self._open.append((run, enter_run(run), block))
         return run
 
@@ -101,15 +101,17 @@ class track:
 
             @functools.wraps(function)
             async def tracked(*args: Any, **kwargs: Any) -> Any:
-                with self._call(name, source, signature, args, kwargs):
-                    return await function(*args, **kwargs)
+                with self._call(name, source, function, signature, args, kwargs) as call:
+                    call.result = await function(*args, **kwargs)
+                    return call.result
 
         else:
 
             @functools.wraps(function)
             def tracked(*args: Any, **kwargs: Any) -> Any:
-                with self._call(name, source, signature, args, kwargs):
-                    return function(*args, **kwargs)
+                with self._call(name, source, function, signature, args, kwargs) as call:
+                    call.result = function(*args, **kwargs)
+                    return call.result
 
         return tracked
 
@@ -129,24 +131,39 @@ class track:
         return run
 
     def _call(
-        self, name: str, source: str, signature: inspect.Signature | None, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self,
+        name: str,
+        source: str,
+        function: Callable[..., Any],
+        signature: inspect.Signature | None,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
     ) -> _Call:
-        return _Call(self._start(name, source, _arguments(signature, args, kwargs)))
+        arguments = _bound(signature, args, kwargs)
+        return _Call(self._start(name, source, _settings(arguments)), function, arguments)
 
 
 class _Call:
     """A call of a tracked function; calls in threads and tasks may overlap."""
 
-    def __init__(self, run: ActiveRun) -> None:
+    def __init__(self, run: ActiveRun, function: Callable[..., Any], arguments: Mapping[str, Any]) -> None:
+        self.result: Any = None
         self._run = run
         self._token: Any = None
+        observer = current_session().observer
+        self._observed = observer.call(run, function, arguments) if observer is not None else None
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> _Call:
         self._token = enter_run(self._run)
+        return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> None:
         leave_run(self._token)
+        if self._observed is not None:
+            self._observed.end(self.result, error)
         self._run.finish(error)
+        if self._observed is not None:
+            self._observed.keep()
 
 
 def log(values: Mapping[str, Any] | None = None, /, *, step: int | None = None, **metrics: Any) -> None:
@@ -284,8 +301,8 @@ def _source(function: Callable[..., Any]) -> str:
         return cell_source()
 
 
-def _arguments(signature: inspect.Signature | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Return the arguments that are settings, without tables and objects."""
+def _bound(signature: inspect.Signature | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a call by name."""
     try:
         bound = signature.bind(*args, **kwargs) if signature is not None else None
     except TypeError:
@@ -293,9 +310,14 @@ def _arguments(signature: inspect.Signature | None, args: tuple[Any, ...], kwarg
     if bound is None:
         return {}
     bound.apply_defaults()
+    return dict(bound.arguments)
+
+
+def _settings(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments that are settings, without tables and objects."""
     simple = (bool, int, float, str, type(None), list, tuple, dict)
     return {
         name: value
-        for name, value in bound.arguments.items()
+        for name, value in arguments.items()
         if isinstance(value, simple) and name not in ("self", "cls") and value not in ((), {})
     }

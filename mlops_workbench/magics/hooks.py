@@ -120,7 +120,7 @@ class ShellHooks:
         self._loading = False
         if self._can_wait(info):
             self._first = CellStart(self._shell, info, full=True)
-            call_at_exit(self._observe_first)
+            call_at_exit(self._observe_idle)
             return
         self._preloading.end()
         # Created before the cell runs: progress bars are shown in every cell, tracked or not.
@@ -166,7 +166,7 @@ class ShellHooks:
 
     def _observe_first(self) -> None:
         """Observe the first cell, when it has ended: no other cell has run since."""
-        if self._first is None or not self._first.seconds:
+        if self._first is None or not self._first.ended:
             return
         result, self._result = self._result, None
         self._preloading.end()

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from types import FrameType
 from typing import Any, Protocol
 
-from mlops_workbench.capture.cells.block_run import BlockRun, block_run
+from mlops_workbench.capture.cells.block_run import BlockRun, CallRun, block_run, call_run
 from mlops_workbench.capture.cells.cell_run import CellRun
 from mlops_workbench.capture.cells.execution import Execution
 from mlops_workbench.capture.cells.output import OutputTail
@@ -84,7 +84,7 @@ class CellWatch:
         self.deferred = DeferredWork(shell)
         # A kernel may end before it was idle.
         session.closing.append(self.deferred.flush)
-        session.observe_block = self._block
+        session.observer = self
         session.defer = self.deferred.add
         self._shell = shell
         self._show = show
@@ -137,14 +137,21 @@ class CellWatch:
         except Exception as error:  # noqa: BLE001 the user's cell must run in any case
             notify(f"this cell could not be tracked ({type(error).__name__}: {error})")
 
-    def _block(self, run: ActiveRun, frame: FrameType) -> BlockRun | None:
-        """Observe the block of ``with track(...)`` that a frame enters."""
+    def block(self, run: ActiveRun, frame: FrameType) -> BlockRun | None:
+        """Begin to observe the block of ``with track(...)`` that a frame enters."""
+        cell, loop = self._place()
+        return attempt("its block", lambda: block_run(self.session, run, frame, cell, loop, self.deferred), None)
+
+    def call(self, run: ActiveRun, function: Callable[..., Any], arguments: Mapping[str, Any]) -> CallRun | None:
+        """Begin to observe a call of a function with ``@track``."""
+        loop = self._place()[1]
+        return attempt("its call", lambda: call_run(self.session, run, function, arguments, loop, self.deferred), None)
+
+    def _place(self) -> tuple[ast.Module | None, str]:
+        """Return the running cell and its id."""
         executions = self._executions()
         # A thread of the user has no execution of its own.
-        execution = executions[-1] if executions else None
-        cell, loop = (execution.tree, execution.uid) if execution is not None else (None, str(threading.get_ident()))
-        begin = partial(block_run, self.session, run, frame, cell, loop, self.deferred)
-        return attempt("its block", begin, None)
+        return (executions[-1].tree, executions[-1].uid) if executions else (None, str(threading.get_ident()))
 
     def _begin(self, execution: Execution, options: CellOptions) -> CellRun:
         active = self.session.current_run()

@@ -33,6 +33,8 @@ class CellStart:
         Start, ms since the epoch.
     seconds : float
         Duration; 0 while it runs.
+    ended : bool
+        Whether it has ended.
     ids : dict or None
         ``id`` of the value of each name before the cell.
     generators : dict or None
@@ -44,6 +46,7 @@ class CellStart:
         self.count = _count(shell, begun=info is None) if getattr(info, "store_history", True) else 0
         self.started_ms = time.time_ns() // 1_000_000
         self.seconds = 0.0
+        self.ended = False
         names = shell.user_ns
         self.ids: dict[str, int] | None = dict(zip(names, map(id, names.values()), strict=False)) if full else None
         self.generators: dict[str, Any] | None = generator_states() if full else None
@@ -51,7 +54,9 @@ class CellStart:
 
     def end(self) -> None:
         """Note the end of the cell; only the first call counts."""
-        self.seconds = self.seconds or time.perf_counter() - self._began
+        if not self.ended:
+            self.ended = True
+            self.seconds = time.perf_counter() - self._began
 
 
 def generator_states() -> dict[str, Any]:

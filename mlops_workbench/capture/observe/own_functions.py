@@ -67,7 +67,7 @@ def reached_codes(function: FunctionType) -> Iterator[tuple[CodeType, Names]]:
                 waiting.append((inner.__code__, inner.__globals__))
 
 
-def definition(function: FunctionType) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
+def definition(function: FunctionType | CodeType) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
     """Return the syntax tree of a function, None when its source is unknown."""
     try:
         source = textwrap.dedent(inspect.getsource(function))

@@ -2,11 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar, Token
-from typing import TYPE_CHECKING
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from mlops_workbench.capture.run.active import ActiveRun
+
+
+class ObservedRun(Protocol):
+    """The observation of a block or a call."""
+
+    def end(self, left: Any, error: BaseException | None) -> None:
+        """Record what it did, before its run ends; `left` is the frame of the block, or the result of the call."""
+
+    def keep(self) -> None:
+        """Keep its model, after its run ended."""
+
+
+class RunObserver(Protocol):
+    """Observes the code of runs."""
+
+    def block(self, run: ActiveRun, frame: FrameType) -> ObservedRun | None:
+        """Begin to observe the block that a frame enters; None when its source is unknown."""
+
+    def call(self, run: ActiveRun, function: Callable[..., Any], arguments: Mapping[str, Any]) -> ObservedRun | None:
+        """Begin to observe a call of a function; None when its source is unknown."""
+
 
 _current: ContextVar[ActiveRun | None] = ContextVar("mlops_run", default=None)
 #: Returns the run of this context, which may have ended, or None; `Session.current_run` searches further.

@@ -10,8 +10,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -23,7 +22,7 @@ from mlops_workbench.capture.kernel.place import notebook_path
 from mlops_workbench.capture.record.values import text
 from mlops_workbench.capture.record.writer import RecordWriter
 from mlops_workbench.capture.run.active import ActiveRun
-from mlops_workbench.capture.session.context import enter_run, run_of_context
+from mlops_workbench.capture.session.context import RunObserver, enter_run, run_of_context
 from mlops_workbench.capture.session.fitted_models import FittedModels
 from mlops_workbench.capture.session.heartbeat import HeartbeatThread
 from mlops_workbench.capture.session.joined_runs import JoinedRuns
@@ -42,16 +41,6 @@ if TYPE_CHECKING:
 _FINISHED = 500
 #: Number of ended runs that keep the profiles of their data.
 _WITH_PROFILES = 8
-
-
-class ObservedBlock(Protocol):
-    """An observed block of ``with track(...)``."""
-
-    def end(self, frame: FrameType, error: BaseException | None) -> None:
-        """Record what it did, before its run ends."""
-
-    def keep(self) -> None:
-        """Keep its model, after its run ended."""
 
 
 _sessions: weakref.WeakSet[Session] = weakref.WeakSet()
@@ -85,8 +74,8 @@ class Session:
         The runs that ended here last, the latest last.
     run_id_of : callable or None
         Returns MLflow's id of a run from the index; set by a front end that has access to the index.
-    observe_block : callable or None
-        Begins to observe a block of ``with track(...)`` in a frame of the user; set in a notebook.
+    observer : RunObserver or None
+        Observes blocks and functions of ``track``; set in a notebook.
     run_ended : list of callable
         Called with each run of this process that ends, before its end is recorded; they must not raise.
     surroundings : Surroundings
@@ -113,7 +102,7 @@ class Session:
         self.surroundings = Surroundings(self, lambda uid: self.find_run(uid) is not None or self.joins(uid))
         self.run_id_of: RunIdOf | None = None
         self.run_ended: list[Callable[[ActiveRun], None]] = []
-        self.observe_block: Callable[[ActiveRun, FrameType], ObservedBlock | None] | None = None
+        self.observer: RunObserver | None = None
         _sessions.add(self)
 
     @property

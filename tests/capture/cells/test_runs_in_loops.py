@@ -186,6 +186,48 @@ part = None
     assert not any("mlops.data.unknown" in values(kernel, Tags, f"fold {i}") for i in range(3))
 
 
+def test_calls_of_a_tracked_function_have_what_it_returns_by_name(kernel):
+    run(
+        kernel,
+        """
+model, mae = "of the notebook", 77.0
+
+@track
+def trial(depth, data):
+    seed = 5
+    model = DecisionTreeRegressor(max_depth=depth, random_state=seed).fit(data, y)
+    mae = mean_absolute_error(y, model.predict(data))
+    lost = r2_score(y, model.predict(data))
+    return model, mae
+
+@track("only")
+async def only(alpha):
+    if alpha > 1e6:
+        return None
+    mae = mean_absolute_error(y, Ridge(alpha=alpha).fit(X, y).predict(X))
+    return {"mae": mae, "alpha": alpha}
+
+@track
+def last(alpha):
+    mae = mean_absolute_error(y, Ridge(alpha=alpha).fit(X, y).predict(X))
+    return mae
+
+kept = [trial(depth, X)[1] for depth in (1, 4, 2)]
+both = await only(2.0), last(3.0)
+""",
+    )
+    children, maes = uids(kernel, "trial"), expected(kernel, "kept")
+    for child, depth, mae in zip(children, (1, 4, 2), maes, strict=True):
+        assert values(kernel, Metrics, child) == {"mae": mae}
+        params = values(kernel, Params, child)
+        assert (params["depth"], params["max_depth"], params["seed"]) == (depth, depth, 5)
+        assert {data.name for data in kernel.records.of(Dataset, child)} == {"data", "y"}
+    kernel.run(f"assert save_model_of_run({children[1]!r}) and not save_model_of_run({children[0]!r})")
+    assert kernel.records.of(Model, children[1])
+    assert values(kernel, Metrics, "only") == {}, "it is not known which of two returns was reached"
+    assert values(kernel, Metrics, "last") == {"mae": expected(kernel, "both[1]")}
+
+
 WINNER = """
 import gc, weakref
 made, best_at = [], None
