@@ -18,9 +18,9 @@ pytestmark = pytest.mark.process
 
 #: What a server adds: ids, places and pages of its own.
 SCENARIOS = [
-    scenarios.plain_run, scenarios.own_times, scenarios.odd_values, scenarios.nested_runs, scenarios.failing,
+    scenarios.plain_run, scenarios.every_read, scenarios.own_times, scenarios.odd_values, scenarios.nested_runs,
     scenarios.searching, scenarios.resuming, scenarios.batches, scenarios.artifacts, scenarios.data, scenarios.models,
-    scenarios.autologging,
+    scenarios.failing, scenarios.autologging,
 ]  # fmt: skip
 
 
