@@ -23,7 +23,7 @@ from mlops_workbench.core.ids import new_id
 from mlops_workbench.core.members import has, is_a
 from mlops_workbench.core.records import CellExecuted
 from mlops_workbench.core.secrets import mask
-from mlops_workbench.notebooks.lineage.graph import DRAWN, Lineage, Step
+from mlops_workbench.notebooks.lineage.graph import DRAWN, RANDOM, Lineage, Step
 from mlops_workbench.notebooks.names.cell_names import cell_names
 from mlops_workbench.notebooks.names.nouns import CellNames, FunctionNames
 from mlops_workbench.notebooks.source import parse_cell, unwrap_magics
@@ -192,7 +192,8 @@ class CellLog:
         )
         effects = [*names.effects]
         if self._randomness.digest == entry.random_state:
-            effects += [DRAWN + library for library in self._randomness.changed_libraries()]
+            seeded = RANDOM in effects
+            effects += [DRAWN + library for library in self._randomness.changed_libraries(seeded=seeded)]
         record = msgspec.structs.replace(
             entry.sign,
             source=execution.source[:MAX_SOURCE],

@@ -104,7 +104,7 @@ class _Comparison:
         self._known = known
         self._values = values
         self._read: dict[int, _Content | None] = {}
-        self._deadline = time.perf_counter() + _SECONDS
+        self._deadline = time.thread_time() + _SECONDS
 
     def add(self, name: str) -> _Content | None:
         """Compare a name and return its content, or None if that is unknown."""
@@ -113,7 +113,7 @@ class _Comparison:
             return None
         value = self._values[name]
         if id(value) not in self._read:
-            self._read[id(value)] = _content(value) if time.perf_counter() < self._deadline else None
+            self._read[id(value)] = _content(value) if time.thread_time() < self._deadline else None
         content = self._read[id(value)]
         if content is None:
             return None

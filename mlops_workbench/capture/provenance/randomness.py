@@ -46,11 +46,12 @@ class Randomness:
         """Digest of the state at the last `read`."""
         return self._digest
 
-    def changed_libraries(self) -> list[str]:
-        """Return the libraries whose generator changed since the last `read`."""
+    def changed_libraries(self, *, seeded: bool = False) -> list[str]:
+        """Return the libraries whose generator changed since the last `read`, and if `seeded` those imported since."""
         current = generator_states()
         self._recent = (time.monotonic(), current)
-        return [name for name, state in self._known.items() if name in current and not _equal(current[name], state)]
+        known = self._known
+        return [n for n, state in current.items() if (not _equal(state, known[n]) if n in known else seeded)]
 
 
 def restore(states: Mapping[str, Any]) -> list[str]:
