@@ -267,7 +267,7 @@ def save_model_of_run(run: str) -> bool:
     from mlops_workbench.capture.observe.estimators import LACKING_HINT
 
     session = current_session()
-    if why := session.fits.lacks(run):
+    if why := session.models.fits.lacks(run):
         raise InvalidInput(f"the run '{run}' has no model to register: {why}", hint=LACKING_HINT)
     return session.models.save(run)
 

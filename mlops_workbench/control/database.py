@@ -29,6 +29,8 @@ log = logging.getLogger("mlops_workbench.control")
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
+#: Seconds in which a process that has just ended gives up the lead.
+_LEAD_SECONDS = 1.0
 #: Seconds that a process which does not lead waits for the leader's migration.
 _MIGRATION_SECONDS = 30.0
 
@@ -139,9 +141,12 @@ class Database:
         self.engine.dispose()
 
     def _prepare(self) -> None:
-        if not self._leadership.holds():
-            self._wait_for_schema()
-            return
+        deadline = time.monotonic() + _LEAD_SECONDS
+        while not self._leadership.holds():
+            if time.monotonic() > deadline:
+                self._wait_for_schema()
+                return
+            time.sleep(0.1)
         if self._backups is not None and (notice := self._backups.check()):
             log.warning("%s", notice)
             self.notice = notice

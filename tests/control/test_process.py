@@ -7,12 +7,14 @@ import re
 import shutil
 import signal
 import socket
+import sqlite3
 import stat
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -287,8 +289,10 @@ def test_the_openapi_document_of_the_lab_extension_is_current() -> None:
 
 def test_the_reason_why_a_control_plane_does_not_start_is_raised(workspace: Workspace) -> None:
     workspace.prepare()
-    (workspace.state / "index.db").mkdir()
-    with pytest.raises(Unavailable, match="unable to open database file"):
+    with closing(sqlite3.connect(workspace.state / "control.db")) as database, database:
+        database.execute("CREATE TABLE alembic_version (version_num TEXT)")
+        database.execute("INSERT INTO alembic_version VALUES ('from the future')")
+    with pytest.raises(Unavailable, match="newer version"):
         ensure_running(workspace)
 
 

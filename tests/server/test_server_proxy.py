@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -154,7 +156,9 @@ class TestBroken:
         assert (status, body["code"]) == (422, "invalid_settings")
 
     async def test_the_reason_why_it_does_not_start_is_answered(self, jp_fetch: Any, broken: Workspace) -> None:
-        (broken.state / "control.db").mkdir()
+        with closing(sqlite3.connect(broken.state / "control.db")) as database, database:
+            database.execute("CREATE TABLE alembic_version (version_num TEXT)")
+            database.execute("INSERT INTO alembic_version VALUES ('from the future')")
         status, body = await problem_of(jp_fetch(*API, "status", request_timeout=120))
         assert (status, body["code"]) == (503, "unavailable")
         assert body["message"]

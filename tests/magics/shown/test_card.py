@@ -127,7 +127,7 @@ def test_a_card_offers_only_what_can_be_registered(session: Session) -> None:
 
     def next_of(name: str, model: object) -> str:
         run = session.start_run(name)
-        session.keep_fits([Fit("model", model, None)], run)
+        session.models.fits.add(run.uid, run.name, [Fit("model", model, None)])
         run.end()
         return card(run)["text/plain"].splitlines()[-1]
 
