@@ -69,7 +69,8 @@ def fill(folder: Path) -> Path:
 def is_clear(done: subprocess.CompletedProcess[str], folder: Path) -> bool:
     said = done.stdout + done.stderr
     assert "Traceback" not in said and "defect" not in said, said
-    if done.returncode == 0:
+    if done.returncode == 0 or "no registered model" in said or "no endpoint" in said:
+        # It needs no space, or would be refused with space too.
         return False
     assert "is full" in said or "No space left" in said, said
     assert "[SQL" not in said, said
@@ -77,9 +78,9 @@ def is_clear(done: subprocess.CompletedProcess[str], folder: Path) -> bool:
     return True
 
 
-def record(workspace: Workspace) -> None:
+def record(workspace: Workspace, name: str) -> None:
     recorder = Recorder(workspace)
-    uid = recorder.start("boosted", "flights")
+    uid = recorder.start(name, "flights")
     recorder.put(Params(uid, {"depth": 3}), *(Metrics(uid, now_ms(), step, {"mae": 1.0}) for step in range(2000)))
     recorder.end(uid)
     recorder.close()
@@ -89,6 +90,7 @@ def record(workspace: Workspace) -> None:
 def test_commands_on_a_full_disk_say_so_and_work_again_with_space(small_disk: Path) -> None:
     workspace = Workspace.init(small_disk / "work")
     try:
+        record(workspace, "early")
         with Client.connect(workspace) as client:
             deadline = time.monotonic() + 120
             while client.status().ingest.backlog_bytes and time.monotonic() < deadline:
@@ -98,10 +100,12 @@ def test_commands_on_a_full_disk_say_so_and_work_again_with_space(small_disk: Pa
         nbformat.write(nbformat.v4.new_notebook(cells=[cell]), workspace.pipeline_specs / "one.ipynb")
         (workspace.pipeline_specs / "daily.yaml").write_text("version: 1\nstages: {one: {notebook: one.ipynb}}\n")
         # What comes in is to be read into the index by the commands.
-        record(workspace)
+        record(workspace, "boosted")
         ballast = fill(small_disk)
+        done = mlops(workspace, "runs")
+        assert done.returncode == 0 and "early" in done.stdout, "what was read before is shown"
         refused = [is_clear(mlops(workspace, *words), small_disk) for words in COMMANDS]
-        assert sum(refused) >= 5
+        assert sum(refused) >= 3
         ballast.unlink()
         done = mlops(workspace, "runs")
         assert done.returncode == 0 and "boosted" in done.stdout, done.stderr

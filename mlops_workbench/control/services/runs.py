@@ -8,6 +8,7 @@ from typing import Any
 
 from mlops_workbench.core.datasets import DatasetVersion
 from mlops_workbench.core.errors import NotFound, Unavailable
+from mlops_workbench.core.files import disk_error
 from mlops_workbench.core.runs import Experiment, MetricPoint, Run, RunArtifact, RunDetail
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.tracking import Ingest
@@ -23,11 +24,20 @@ class RunService:
 
     def __init__(self, workspace: Workspace, ingest: Ingest) -> None:
         self._blobs = workspace.blobs
+        self._state = workspace.state
         self._ingest = ingest
 
     def catch_up(self) -> bool:
-        """Read what was just logged; False if there is more than can be read before an answer is due."""
-        return self._ingest.catch_up()
+        """Read what was just logged; False if there is more than can be read before an answer is due.
+
+        On a disk that takes no more, what was read before is the answer; the status has the reason.
+        """
+        try:
+            return self._ingest.catch_up()
+        except Exception as error:
+            if disk_error(error, self._state) is None:
+                raise
+            return False
 
     def experiments(self) -> list[Experiment]:
         """Experiments; the one with the newest run comes first."""
@@ -67,7 +77,12 @@ class RunService:
                     f"the newest runs are still being read, and '{reference}' may be among them",
                     hint="try again, or give the id of the run; 'mlops status' shows when they are read",
                 ) from missing
-            current = self._ingest.catch_up()
+            try:
+                current = self._ingest.catch_up()
+            except Exception as error:
+                if missing is None and disk_error(error, self._state) is not None:
+                    return run
+                raise
 
     def detail(self, reference: str, experiment: str | None = None) -> RunDetail:
         """Everything about a run."""
