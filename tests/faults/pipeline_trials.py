@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -74,27 +75,34 @@ def runners(kills: int, seed: int = 0) -> Counts:
 
 def is_false(client: Client, workspace: Workspace, number: int, run: PipelineRun, was_killed: bool) -> int:
     """How many of the recorded ends of a run differ from what happened."""
-    folder = workspace.pipeline_specs
-    began, is_done = file_of(workspace, f"began-{number}"), file_of(workspace, f"ended-{number}") is not None
-    wrong = 0
-    if not was_killed:
-        wrong += run.state != "succeeded" or not is_done
-    # A runner that was killed in its last moments may have recorded the end before.
-    wrong += run.state not in ("failed", "succeeded") or (run.state == "succeeded" and not is_done)
-    wrong += any(stage.state in ("running", "pending") and stage.run_uid for stage in run.stages)
+    began = file_of(workspace, f"began-{number}")
+    stages = [stage.run_uid for stage in run.stages if stage.run_uid]
+    found = {uid: until(lambda uid=uid: ended_status(client, uid), f"the end of run {uid}") for uid in stages}
+    if run.run_uid:
+        found[run.run_uid] = until(lambda: ended_status(client, run.run_uid), f"the end of run {run.run_uid}")
     if began is not None:
-        wrong += psutil.pid_exists(int(began.read_text() or 0)) and "ipykernel" in " ".join(
-            psutil.Process(int(began.read_text())).cmdline()
-        )
-    for uid in filter(None, [run.run_uid, *(stage.run_uid for stage in run.stages)]):
-        status = until(lambda uid=uid: ended_status(client, uid), f"the end of run {uid}")
-        wrong += status == "RUNNING"
-        if uid == run.run_uid:
-            wrong += (status == "FINISHED") != (run.state == "succeeded")
-        elif status == "FINISHED":
-            wrong += not is_done
-    assert folder.is_dir()
-    return wrong
+        # The stage of a runner that was killed ends by itself.
+        until(lambda: not is_kernel(int(began.read_text() or 0)), f"the end of the kernel of {began}")
+    is_done = file_of(workspace, f"ended-{number}") is not None
+    # A runner that was killed in its last moments may have recorded the end before.
+    wrong = [
+        not was_killed and (run.state != "succeeded" or not is_done),
+        run.state not in ("failed", "succeeded") or (run.state == "succeeded" and not is_done),
+        any(stage.state in ("running", "pending") and stage.run_uid for stage in run.stages),
+        bool(run.run_uid) and (found[run.run_uid] == "FINISHED") != (run.state == "succeeded"),
+        any(found[uid] == "FINISHED" for uid in stages) and not is_done,
+    ]
+    if any(wrong):
+        print(f"run {number}: {wrong}, killed {was_killed}, done {is_done}, runs {found}: {run}", file=sys.stderr)
+    return sum(wrong)
+
+
+def is_kernel(pid: int) -> bool:
+    """Whether there is a kernel with this process id."""
+    try:
+        return "ipykernel" in " ".join(psutil.Process(pid).cmdline())
+    except psutil.Error:
+        return False
 
 
 def ended_status(client: Client, uid: str) -> str:
