@@ -266,7 +266,8 @@ def put_damaged_aside(*folders: Path) -> list[Path]:
 
 def _is_readable(file: str) -> bool:
     try:
-        pq.read_table(file, partitioning=None)
+        with open(file, "rb") as opened:
+            pq.ParquetFile(opened).read()
     except (OSError, pa.ArrowException):
         return False
     return True

@@ -67,8 +67,9 @@ def test_a_damaged_segment_does_not_stop_its_monitor_and_is_named(plane: Control
     folder.mkdir(parents=True)
     for name, content in (("a", b""), ("b", b"PAR1 no footer"), ("c", b"PAR1" + bytes(100) + b"PAR1")):
         (folder / f"{name}.parquet").write_bytes(content)
+    (folder / "d.parquet").mkdir()
     assert plane.monitors.evaluate("e").evaluated_ms > 0
-    assert len(list(folder.glob("*.parquet.damaged-*"))) == 3
+    assert len(list(folder.glob("*.parquet.damaged-*"))) == 4
     assert "damaged files of its log are put aside" in plane.status().processes[0].state
 
 

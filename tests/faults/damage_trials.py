@@ -201,14 +201,15 @@ def _show(part: str, workspace: Workspace, client: Client) -> Any:
 
 
 def _command_works(workspace: Workspace, refused: list[Found]) -> bool:
-    """Whether the command that a refusal names, if any, ends the trouble."""
+    """Whether the command that a refusal names, if any, ends the trouble but for what it says to be lost."""
     commands = [match[1] for found in refused if (match := re.search(r"(mv \S+ \S+);", found.hint))]
     if not commands:
         return True
     subprocess.run(commands[0], shell=True, check=True)
     after = look(workspace)
     end(workspace)
-    return not [found.problem for found in after.values() if found.problem]
+    lost = "no registered model" if "registered models are not" in refused[0].hint else None
+    return not [found for found in after.values() if found.problem and (lost is None or lost not in found.problem)]
 
 
 @contextmanager
