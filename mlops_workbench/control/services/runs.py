@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from pathlib import Path
 from typing import Any
 
 from mlops_workbench.core.datasets import DatasetVersion
-from mlops_workbench.core.errors import NotFound, Unavailable
+from mlops_workbench.core.errors import NotFound, Unavailable, WorkbenchError
 from mlops_workbench.core.files import disk_error
 from mlops_workbench.core.runs import Experiment, MetricPoint, Run, RunArtifact, RunDetail
 from mlops_workbench.core.workspace import Workspace
@@ -34,7 +35,7 @@ class RunService:
         """
         try:
             return self._ingest.catch_up()
-        except Exception as error:
+        except (WorkbenchError, sqlite3.Error, OSError) as error:
             if disk_error(error, self._state) is None:
                 raise
             return False
@@ -79,7 +80,7 @@ class RunService:
                 ) from missing
             try:
                 current = self._ingest.catch_up()
-            except Exception as error:
+            except (WorkbenchError, sqlite3.Error, OSError) as error:
                 if missing is None and disk_error(error, self._state) is not None:
                     return run
                 raise

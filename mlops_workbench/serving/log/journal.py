@@ -176,7 +176,7 @@ def sessions_left(folder: Path) -> Iterator[list[str]]:
 
 
 def read(folder: Path, session: str) -> list[tuple[int, Context, Record]]:
-    """The answers of a session that has ended, with their sequence numbers.
+    """The answers of a session that has ended, with their sequence numbers; damaged files are kept as ``*.damaged``.
 
     Raises
     ------
@@ -185,21 +185,25 @@ def read(folder: Path, session: str) -> list[tuple[int, Context, Record]]:
     """
     contexts: dict[int, Context] = {}
     answers: list[tuple[int, Record]] = []
-    unreadable = 0
+    frames = 0
+    last = -1
     for path in _files(folder, session):
         for frame in read_frames(path):
-            try:
+            last = max(last, frame.sequence)
+            with contextlib.suppress(msgspec.MsgspecError):
                 if frame.type == _CONTEXT:
                     number, context = decode_context(frame.payload)
                     contexts[number] = context
                 else:
                     answers.append((frame.sequence, decode_record(frame.payload)))
-            except msgspec.MsgspecError:
-                unreadable += 1
+                frames += 1
     known = [(number, contexts[record.context], record) for number, record in answers if record.context in contexts]
-    unreadable += len(answers) - len(known)
-    if unreadable:
-        log.error("%d records in %s/%s* are damaged and not in the prediction log", unreadable, folder, session)
+    lost = last + 1 - frames + len(answers) - len(known)
+    if lost:
+        log.error("%d records in %s/%s* are damaged and not in the prediction log", lost, folder, session)
+        for path in _files(folder, session):
+            with contextlib.suppress(FileExistsError):
+                os.link(path, path.with_name(f"{path.name}.damaged"))
     return known
 
 

@@ -26,6 +26,10 @@ from mlops_workbench.serving.log.segments import segment, write_parquet
 log = logging.getLogger("mlops_workbench.serving")
 
 
+#: What values raise that the journal or a table cannot hold.
+_UNSTORABLE = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, ValueError, TypeError, OverflowError)
+
+
 class PredictionLog:
     """Writes answers to the journal, and the journal to segments in a thread.
 
@@ -104,7 +108,11 @@ class PredictionLog:
                 # Half of the time, since writing takes some, too.
                 self._condition.wait_for(self._is_due, timeout=self._seconds / 2)
                 closing = self._closing
-            problem = self._step(closing)
+            try:
+                problem = self._step(closing)
+            except Exception as error:  # the outermost loop of a thread: the journal keeps what is not converted
+                log.exception("predictions cannot be logged")
+                problem = f"{type(error).__name__}: {error}"
             with self._condition:
                 self._report(problem)
                 if closing:
@@ -154,9 +162,7 @@ class PredictionLog:
         rows = answered.batch.rows
         try:
             self._journal.append(answered)
-        except StorageError:
-            raise
-        except Exception:
+        except _UNSTORABLE:
             # The answer is right, and must not fail for its log.
             log.exception("%d predicted rows cannot be logged and are dropped", rows)
             self.dropped += rows
@@ -231,17 +237,27 @@ def convert(folder: Path, session: str, rows: int) -> Iterator[tuple[int, bool]]
     ]
     answers = [answer for answer in read(folder / JOURNAL, session) if not any(answer[0] in done for done in there)]
     for day, members in _groups(answers, rows):
-        size = sum(record.rows for _, _, record in members)
-        try:
-            table = segment([(context, record) for _, context, record in members])
-        except Exception:
-            # A retry would fail again, and block all later rows.
-            log.exception("%s predicted rows cannot be logged and are dropped", size)
-            yield size, False
-            continue
-        name = f"{session}-{members[0][0]:012d}-{members[-1][0]:012d}.parquet"
-        write_parquet(folder / f"date={day}" / name, table)
-        yield size, True
+        for part, table in _tables(members):
+            if table is not None:
+                name = f"{session}-{part[0][0]:012d}-{part[-1][0]:012d}.parquet"
+                write_parquet(folder / f"date={day}" / name, table)
+            yield sum(record.rows for _, _, record in part), table is not None
+
+
+def _tables(
+    members: list[tuple[int, Context, Record]],
+) -> Iterator[tuple[list[tuple[int, Context, Record]], pa.Table | None]]:
+    """One table of all answers; if it cannot hold them, tables of halves, so that an odd answer costs no other."""
+    try:
+        yield members, segment([(context, record) for _, context, record in members])
+    except _UNSTORABLE:
+        if len(members) == 1:
+            log.exception("%d predicted rows cannot be logged and are dropped", members[0][2].rows)
+            yield members, None
+            return
+        middle = len(members) // 2
+        yield from _tables(members[:middle])
+        yield from _tables(members[middle:])
 
 
 def _groups(

@@ -168,6 +168,8 @@ def test_a_damaged_record_costs_no_other(tmp_path: Path) -> None:
     file.write_bytes(data)
     assert recover(tmp_path, 100) == 19
     assert set(logged(tmp_path)) < set(expected(answers))
+    kept = tmp_path / JOURNAL / f"{file.name}.damaged"
+    assert kept.read_bytes() == data, "what could not be read is not deleted"
 
 
 def test_segments_are_by_day_and_version(tmp_path: Path) -> None:
@@ -193,13 +195,13 @@ def test_a_full_disk_keeps_answers_in_memory_and_then_writes_them(
         patch.setattr(os, "posix_fallocate", full)
         patch.setattr(predictions, "write_parquet", full)
         # The space that the file has is used up, then no more can be had.
-        for number in range(300):
+        for number in range(1000):
             log.append(answered(f"r{number}", [float(number)] * 90))
         assert log.problem
     log.close()
     assert log.problem == ""
     names = {name for name, _, _ in logged(tmp_path)}
-    assert "first" in names and len(logged(tmp_path)) + log.dropped == 300 * 90 + 1
+    assert "first" in names and len(logged(tmp_path)) + log.dropped == 1000 * 90 + 1
 
 
 TEXT = st.one_of(st.none(), st.text(st.characters(exclude_categories=["Cs"]), max_size=8))

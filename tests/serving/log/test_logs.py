@@ -205,6 +205,19 @@ def test_rows_that_no_table_can_hold_are_the_only_ones_dropped(tmp_path: Path) -
     assert set(pq.read_table(tmp_path)["request_id"].to_pylist()) == {"fine"}
 
 
+def test_an_odd_answer_costs_no_other_of_its_version(tmp_path: Path) -> None:
+    log = PredictionLog(tmp_path, seconds=3600, rows=1000)
+    too_large = Prediction({"predict": np.array([2**64 - 1, 1], dtype=np.uint64)})
+    for number in range(9):
+        log.append(answered(3, f"fine {number}"))
+        if number in (0, 4, 5):
+            log.append(dataclasses.replace(answered(2, f"odd {number}"), prediction=too_large))
+    log.close()
+    assert (log.written, log.dropped) == (27, 6)
+    found = pq.read_table(tmp_path)["request_id"].to_pylist()
+    assert sorted(found) == sorted(f"fine {number}" for number in range(9) for _ in range(3))
+
+
 def test_feedback_of_a_cancelled_request_blocks_no_other(tmp_path: Path) -> None:
     log = FeedbackLog(tmp_path)
     outcomes = Outcomes(["r"], [0], [1.0], [datetime(2024, 5, 1)])
