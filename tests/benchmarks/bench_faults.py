@@ -72,7 +72,7 @@ def ingest() -> dict[str, Any]:
     """Kills of ``mlops ingest`` while a script logs."""
     from capture_trials import ingest as trial
 
-    return dict(trial(KILLS, KILLS, 500))
+    return dict(trial(KILLS, 200))
 
 
 def endpoint() -> dict[str, Any]:

@@ -135,31 +135,36 @@ def ingest_process(workspace: Workspace) -> Iterator[subprocess.Popen[bytes]]:
 
 WRITER = """
 import sys, time
+from itertools import count
 from pathlib import Path
 from mlops_workbench import track, log
-for number in range(int(sys.argv[1])):
+for number in count():
     with track(f"whole-ingest-{number}"):
         with Path(f"whole-ingest-{number}.said").open("w") as said:
-            for step in range(int(sys.argv[2])):
+            for step in range(int(sys.argv[1])):
                 log(loss=step / 7, step=step)
                 said.write(f"{step}\\n")
-    time.sleep(float(sys.argv[3]))
+    if Path("enough").exists():
+        break
+    time.sleep(0.2)
 """
 
 
-def ingest(kills: int, runs: int, steps: int, seed: int = 0) -> Counts:
+def ingest(kills: int, steps: int, seed: int = 0) -> Counts:
     """Kill ``mlops ingest`` while a script logs, then let it finish."""
     counts, chance = Counts(), random.Random(seed)
     with new_workspace() as workspace:
-        pause = str(kills * 2.0 / runs)
-        arguments = [sys.executable, "-c", WRITER, str(runs), str(steps), pause]
-        writer = subprocess.Popen(arguments, cwd=workspace.root)
-        while counts["kills_ingest"] < kills:
-            with ingest_process(workspace) as process:
-                time.sleep(chance.uniform(1.0, 6.0))
-                assert process.poll() is None, (workspace.root / "ingest.log").read_text()
-                os.kill(process.pid, signal.SIGKILL)
-                counts["kills_ingest"] += 1
+        writer = subprocess.Popen([sys.executable, "-c", WRITER, str(steps)], cwd=workspace.root)
+        try:
+            while counts["kills_ingest"] < kills:
+                with ingest_process(workspace) as process:
+                    time.sleep(chance.uniform(1.0, 6.0))
+                    assert process.poll() is None, (workspace.root / "ingest.log").read_text()
+                    assert writer.poll() is None, "the script logs until the last kill"
+                    os.kill(process.pid, signal.SIGKILL)
+                    counts["kills_ingest"] += 1
+        finally:
+            (workspace.root / "enough").touch()
         assert writer.wait(timeout=600) == 0
         said = {
             file.stem: [int(line) for line in file.read_text().split("\n") if line]

@@ -26,7 +26,7 @@ def test_killed_kernels_and_control_planes_lose_and_double_no_point() -> None:
 
 
 def test_a_killed_ingest_loses_and_doubles_no_point() -> None:
-    check(ingest(2, 6, 300), ("kills_ingest", 2), ("points_logged", 1800))
+    check(ingest(2, 200), ("kills_ingest", 2), ("points_logged", 1800))
 
 
 def test_a_killed_endpoint_loses_no_answered_row() -> None:
