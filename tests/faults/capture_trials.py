@@ -21,19 +21,22 @@ from mlops_workbench.core.workspace import Workspace
 
 CELL = """
 %%track {name}
-import os
+import os, time
+from itertools import count
 from mlops_workbench import log
 said = os.open({said!r}, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-for step in range({steps}):
+for step in {steps}:
     log(loss=step / 7, step=step)
     # What is said after the call was logged.
     os.write(said, b"%d\\n" % step)
-{last}
+    if step % 50 == 0:
+        # So that a kill finds it as often in a call as between two.
+        time.sleep(0.0002)
 """
 
 
 def kill_kernels(workspace: Workspace, kernels: int, steps: int, seed: int = 0) -> tuple[Counts, dict[str, list[int]]]:
-    """Kill kernels in the middle of a cell; every fourth one after it.
+    """Kill kernels in the middle of a cell that logs without end; every fourth one after one that has ended.
 
     Returns
     -------
@@ -49,15 +52,13 @@ def kill_kernels(workspace: Workspace, kernels: int, steps: int, seed: int = 0) 
         file = workspace.root / f"{name}.said"
         kernel = Kernel(workspace.root)
         try:
-            last = "" if whole else "import time; time.sleep(3600)"
-            code = CELL.format(name=name, said=str(file), steps=steps, last=last)
+            code = CELL.format(name=name, said=str(file), steps=f"range({steps})" if whole else "count()")
             if whole:
                 kernel.run(code)
             else:
                 kernel.send(code)
                 until(lambda file=file: file.exists() and file.stat().st_size, "the first point")
-                # In the middle of the loop, which takes some microseconds a step.
-                time.sleep(chance.uniform(0, steps * 6e-6))
+                time.sleep(chance.uniform(0, 0.08))
             provisioner = kernel.manager.provisioner
             os.kill(provisioner.pid, signal.SIGKILL)
             counts["kills_kernel"] += 1
