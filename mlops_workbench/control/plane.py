@@ -124,6 +124,7 @@ class ControlPlane:
         problems = [
             self.notice,
             self.ingest.notice,
+            self.models.notice,
             self.monitors.notice,
             standby,
             *(f"{job.name}: {job.problem}" for job in self._workers if job.problem),

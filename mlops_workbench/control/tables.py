@@ -75,6 +75,17 @@ class AliasChangeRow(Base):
     __table_args__ = (Index("alias_changes_by_model", "model", "id"),)
 
 
+class VersionRow(Base):
+    """A copy of a registered version in MLflow's database ``store``, with all its tags."""
+
+    __tablename__ = "versions"
+
+    model: Mapped[str] = mapped_column(CleanText, primary_key=True)
+    version: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    store: Mapped[str] = mapped_column(CleanText)
+    tags: Mapped[dict[str, str]] = mapped_column(CleanJson)
+
+
 class PipelineRunRow(Base):
     """Publication of a pipeline run's model after its stages have ended.
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
+from mlflow.store.model_registry import sqlalchemy_store as registry_stores
+from mlflow.store.tracking import sqlalchemy_store as tracking_stores
 from recorder import Recorder
 from sklearn.tree import DecisionTreeRegressor
 
@@ -69,6 +72,18 @@ class House:
         self.close()
         self.plane = ControlPlane(self.plane.workspace, on_shutdown=lambda: None)
         return self
+
+    def lose_mlflow(self, fresh: Path) -> None:
+        """Put a new database in place of MLflow's, and start again."""
+        self.close()
+        for path in self.plane.workspace.state.glob("mlflow.db*"):
+            path.unlink()
+        # MLflow keeps its connections to the deleted file as long as its process lives.
+        for kind in (tracking_stores.SqlAlchemyStore, registry_stores.SqlAlchemyStore):
+            for engine in kind._engine_map.values():
+                engine.dispose()
+        (self.plane.workspace.state / "mlflow.db").write_bytes(fresh.read_bytes())
+        self.plane = ControlPlane(self.plane.workspace, on_shutdown=lambda: None)
 
     def close(self) -> None:
         self.plane._database.close()
@@ -287,6 +302,54 @@ def run_together(*calls: Callable[[], object]) -> None:
         thread.start()
     for thread in threads:
         thread.join(timeout=120)
+
+
+def test_versions_and_aliases_are_made_again_after_mlflows_database_was_lost(
+    house: House, mlflow_database: Path
+) -> None:
+    house.versions(5.0, 4.0, 3.0, 2.0)
+    house.versions(1.0, model="other")
+    house.promote(2)
+    house.promote(4)
+    house.plane.models.step()
+    house.plane.models._registry.store.set_version_tags("m", 4, {"note": "by hand"})
+    # A number that is not used again.
+    house.mlflow.delete_model_version("m", "1")
+    house.mlflow.create_registered_model("plain")
+    house.plane.models.step()
+    before = {v.version: (v.run_uid, v.metrics, v.aliases) for v in house.plane.models.versions("m")}
+    changes = house.aliases.changes("m")
+
+    house.lose_mlflow(mlflow_database)
+
+    # Before the runs are delivered again, nothing is forgotten, and an alias holds.
+    house.plane.models.step()
+    assert house.plane.models.resolve("m@champion") == ("m", 4)
+    assert "m/2, m/3, m/4, other/1" in house.plane.models.notice
+    with pytest.raises(Unavailable, match="registered again"):
+        house.plane.models.versions("m")
+    house.plane.ingest.drain()
+    house.plane.models.step()
+    house.plane.models.step()
+    assert {v.version: (v.run_uid, v.metrics, v.aliases) for v in house.plane.models.versions("m")} == before
+    assert house.ours() == house.theirs() == {"champion": 4, "previous": 2}
+    assert house.plane.models._registry.store.version("m", 4).tags["note"] == "by hand"
+    assert [v.version for v in house.plane.models.versions("other")] == [1]
+    assert house.aliases.changes("m") == changes
+    assert house.plane.models.notice == ""
+    assert house.plane.models.export("m", 4).is_dir()
+
+
+def test_a_model_that_is_registered_anew_after_the_loss_is_another_one(house: House, mlflow_database: Path) -> None:
+    house.versions(5.0)
+    house.promote(1)
+    house.plane.models.step()
+    house.lose_mlflow(mlflow_database)
+    # Its model comes from elsewhere, so it is not the one of the journals.
+    house.mlflow.create_registered_model("m")
+    house.mlflow.create_model_version("m", "file:///nowhere")
+    house.plane.models.step()
+    assert house.plane.models.notice == "" and house.ours() == {}
 
 
 def test_going_back_and_following_need_no_mlflow(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@ from mlops_workbench.client.bodies import DeployRequest, RegisterRequest
 from mlops_workbench.client.client import Client
 from mlops_workbench.client.datasets import choose_version, find_versions
 from mlops_workbench.client.prediction import request_predictions, send_feedback
-from mlops_workbench.core.errors import StorageError, WorkbenchError
+from mlops_workbench.core.errors import StorageError, Unavailable, WorkbenchError
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.data.snapshot import read_snapshot
 
@@ -175,6 +175,7 @@ def _show(part: str, workspace: Workspace, client: Client) -> Any:
             version = choose_version(find_versions(client, "run-0"), "table")
             return read_snapshot(client.dataset_file(version.digest, "snapshot")).shape
         case "models":
+            until(lambda: not is_made_again(client), "the models", 60)
             versions = [(v.version, v.aliases, v.metrics, v.run_uid) for v in client.versions("m")]
             return versions, client.models()[0].aliases
         case "endpoints":
@@ -200,16 +201,26 @@ def _show(part: str, workspace: Workspace, client: Client) -> Any:
             return [round(float(value), 6) for value in request_predictions(endpoint, X.tail(2)).to_numpy()]
 
 
+def is_made_again(client: Client) -> bool:
+    """Whether models are being registered again."""
+    try:
+        client.versions("m")
+    except Unavailable as error:
+        return "registered again" in error.message
+    except WorkbenchError:
+        return False
+    return "wait for their run" in client.status().processes[0].state
+
+
 def _command_works(workspace: Workspace, refused: list[Found]) -> bool:
-    """Whether the command that a refusal names, if any, ends the trouble but for what it says to be lost."""
+    """Whether the command that a refusal names, if any, ends the trouble."""
     commands = [match[1] for found in refused if (match := re.search(r"(mv \S+ \S+);", found.hint))]
     if not commands:
         return True
     subprocess.run(commands[0], shell=True, check=True)
     after = look(workspace)
     end(workspace)
-    lost = "no registered model" if "registered models are not" in refused[0].hint else None
-    return not [found for found in after.values() if found.problem and (lost is None or lost not in found.problem)]
+    return not [found.problem for found in after.values() if found.problem]
 
 
 @contextmanager

@@ -37,11 +37,21 @@ class AliasService:
 
     Each alias is a row with our version and the one that MLflow had when it was last read. MLflow's differs from the
     latter after a change that others made there, which is taken over; ours differs from it until it is written.
+
+    Parameters
+    ----------
+    database : Database
+        Has the rows.
+    store : RegistryStore
+        MLflow's registry.
+    lost : callable, optional
+        Returns the names of the models that MLflow's database has lost, whose aliases stay as they are.
     """
 
-    def __init__(self, database: Database, store: RegistryStore) -> None:
+    def __init__(self, database: Database, store: RegistryStore, lost: Callable[[], set[str]] = set) -> None:
         self._database = database
         self._store = store
+        self._lost = lost
         # Counts what makes an earlier look at MLflow outdated; odd while aliases are written there.
         self._changes = 0
         self._written = threading.Condition()
@@ -74,6 +84,9 @@ class AliasService:
         found = fetch()
         known = self._rows(None if len(found) != 1 else found[0].name)
         different = [model for model in found if _differs(model, known.get(model.name, {}))]
+        if different:
+            lost = self._lost()
+            different = [model for model in different if model.name not in lost]
         if different and self._database.leads():
             self._take_over(different, before)
         aliases = self._all(None if len(found) != 1 else found[0].name)
@@ -148,7 +161,7 @@ class AliasService:
         """
         models = self.read(self._store.models)
         if self._database.leads():
-            self._forget(set(self._all(None)) - {model.name for model in models})
+            self._forget(set(self._all(None)) - {model.name for model in models} - self._lost())
             self._write()
         return models
 
@@ -195,11 +208,12 @@ class AliasService:
                     self._changes += 2
 
     def _write(self) -> None:
+        lost = self._lost()
         waiting = [
             (name, alias, row.version)
             for name, aliases in self._rows(None).items()
             for alias, row in aliases.items()
-            if row.version != row.stored
+            if row.version != row.stored and name not in lost
         ]
         if not waiting:
             return

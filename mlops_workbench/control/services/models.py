@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from mlops_workbench.client.bodies import LocalModel, PromoteRequest, RegisterRequest
@@ -10,8 +11,9 @@ from mlops_workbench.control.database import Database
 from mlops_workbench.control.events import EventHub
 from mlops_workbench.control.services.aliases import AliasService, ChampionChanged
 from mlops_workbench.control.services.runs import RunService
+from mlops_workbench.control.services.version_copies import VersionCopies
 from mlops_workbench.core.errors import GateFailed, NotFound, StorageError, Unavailable
-from mlops_workbench.core.models import AliasChange, GateResult, ModelVersion, RegisteredModel
+from mlops_workbench.core.models import AliasChange, GateResult, ModelVersion, RegisteredModel, model_name
 from mlops_workbench.core.runs import Run
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.registry import CHAMPION, Registry, check_alias, check_conditions
@@ -33,9 +35,11 @@ class ModelService:
         runs: RunService,
         hub: EventHub,
     ) -> None:
+        self._database = database
         self._runs = runs
         self._hub = hub
-        self._aliases = AliasService(database, store.registry)
+        self._copies = VersionCopies(database, store, index)
+        self._aliases = AliasService(database, store.registry, self._copies.lost)
         self._registry = Registry(store, index, workspace, self._aliases.read)
         self._known: list[RegisteredModel] = []
         self._on_alias: list[Callable[[], None]] = []
@@ -43,6 +47,11 @@ class ModelService:
     def on_alias(self, callback: Callable[[], None]) -> None:
         """Call `callback` after every change of an alias."""
         self._on_alias.append(callback)
+
+    @property
+    def notice(self) -> str:
+        """What is missing after MLflow's database was lost; empty for nothing."""
+        return self._copies.notice
 
     def models(self) -> list[RegisteredModel]:
         """All registered models."""
@@ -55,6 +64,8 @@ class ModelService:
     def step(self) -> None:
         """Write moved aliases to MLflow, take over those that others moved there, and publish what changed."""
         aliases = {model.name: model.aliases for model in self._known}
+        if self._database.leads():
+            self._copies.step(self._registry.store.models())
         self._aliases.step()
         found = self._registry.models()
         for model in found:
@@ -66,18 +77,21 @@ class ModelService:
 
     def versions(self, name: str) -> list[ModelVersion]:
         """Versions of a model, newest first."""
-        return self._registry.versions(name)
+        with self._or_lost(name):
+            return self._registry.versions(name)
 
     def version(self, name: str, version: int) -> ModelVersion:
         """A version of a model."""
-        return self._registry.version(name, version)
+        with self._or_lost(name):
+            return self._registry.version(name, version)
 
     def resolve(self, reference: str) -> tuple[str, int]:
         """Name and version number of ``name@alias``, ``name/3`` or ``name``; an alias is known without MLflow."""
+        name, _, alias = reference.removeprefix("models:/").partition("@")
         try:
-            return self._registry.resolve(reference)
+            with self._or_lost(model_name(reference)):
+                return self._registry.resolve(reference)
         except (Unavailable, StorageError):
-            name, _, alias = reference.removeprefix("models:/").partition("@")
             version = self._aliases.of(name).get(alias)
             if version is None:
                 raise
@@ -126,7 +140,12 @@ class ModelService:
         run = self._runs.find(request.run, request.experiment or None)
         self._runs.deliver(run.uid)
         run = self._runs.find(run.uid)
+        if name in self._copies.lost():
+            self._copies.step(self._registry.store.models())
+            if name in self._copies.lost() and self._runs.has_backlog():
+                raise _lost(name)
         version = self._registry.register(run, name, request.model or None)
+        self._copies.copy(name)
         self._hub.publish("models", name)
         if request.gate or request.alias:
             promotion = PromoteRequest(request.alias, request.gate, request.baseline)
@@ -200,6 +219,16 @@ class ModelService:
             aliases = sorted(key for key, number in self._aliases.of(name).items() if number == version)
             return ModelVersion(name, version, run_uid="", run_id="", aliases=aliases, created_ms=0)
 
+    @contextmanager
+    def _or_lost(self, name: str) -> Iterator[None]:
+        """Raise `Unavailable` for what is not found because it is being registered again."""
+        try:
+            yield
+        except NotFound as error:
+            if name in self._copies.lost():
+                raise _lost(name) from error
+            raise
+
     def _baseline(self, reference: str) -> Run | None:
         return self._runs.find(reference) if reference else None
 
@@ -211,3 +240,10 @@ class ModelService:
     def _call_on_alias(self) -> None:
         for callback in self._on_alias:
             callback()
+
+
+def _lost(name: str) -> Unavailable:
+    return Unavailable(
+        f"the versions of model '{name}' are being registered again, after MLflow's database was lost",
+        hint="try again when 'mlops status' shows no backlog; it names the versions whose run is missing",
+    )

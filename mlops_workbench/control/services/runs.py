@@ -102,6 +102,10 @@ class RunService:
         """Wait until everything about a run is in MLflow; raises Unavailable after a timeout."""
         self._ingest.drain(uid, _DELIVERY_SECONDS, _PATIENCE_SECONDS)
 
+    def has_backlog(self) -> bool:
+        """Whether something in the journals is not in MLflow yet."""
+        return bool(self._ingest.status().backlog_bytes)
+
     def datasets(self, reference: str) -> list[DatasetVersion]:
         """Data that a run used, with profiles; training data comes first."""
         return self._ingest.index.datasets(self._shown(reference).uid)

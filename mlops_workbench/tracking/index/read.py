@@ -32,6 +32,7 @@ from mlops_workbench.tracking.index.history import history, points_of
 from mlops_workbench.tracking.index.schema import REBUILD_HINT, connect
 from mlops_workbench.tracking.index.search import NOT_NESTED, RUN_COLUMNS, clause, column_clause, search
 from mlops_workbench.tracking.journals.files import SELECT_CURSORS, Cursor, cursors_of
+from mlops_workbench.tracking.mapping.models import model_uid
 from mlops_workbench.tracking.sqlite import ReplaceableFile, select_in
 
 #: Points on the page of a run: of one metric, and of all its metrics together.
@@ -278,6 +279,15 @@ class ReadIndex:
                 hint="call log_model(model) in its cell, or run the cell again and register it in the same session",
             )
         return LoggedModel(uid, msgspec.msgpack.decode(chosen[-1][1], type=Model), chosen[-1][2])
+
+    def model_by_uid(self, uid: str, key: str) -> LoggedModel:
+        """The model of a run with this identity, see :func:`model_uid`; raises NotFound like :meth:`model`."""
+        rows = self._query("SELECT record, model_id FROM models WHERE uid = ?", (uid,))
+        for record, model_id in rows:
+            model = msgspec.msgpack.decode(record, type=Model)
+            if model_uid(model) == key:
+                return LoggedModel(uid, model, model_id)
+        raise NotFound(f"run '{uid}' logged no model {key}")
 
     def datasets(self, uid: str) -> list[DatasetVersion]:
         """Data that a run used, training data first."""

@@ -368,8 +368,8 @@ class Ingest:
                 # The workspace's database was deleted, and with it everything that was acknowledged.
                 self.log.reset()
                 self.notice = (
-                    "mlflow.db is not the one of before: the runs in the journals are delivered again; registered "
-                    "models, and what MLflow alone had, are not there any more"
+                    "mlflow.db is not the one of before: the runs in the journals are delivered again, and then their "
+                    "models registered again; what MLflow alone had is not there any more"
                 )
                 _log.warning("%s", self.notice)
             if found:

@@ -108,7 +108,7 @@ def begin_again_hint(uri: str) -> str:
     file = shlex.quote(uri.removeprefix("sqlite:///"))
     return (
         f"it is damaged. To begin again: mlops down; mv {file} {file}.damaged; mlops up - the runs that the journals "
-        "still have are delivered again, registered models are not"
+        "still have are delivered again, and their models registered again"
     )
 
 

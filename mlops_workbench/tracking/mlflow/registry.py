@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mlops_workbench.core.errors import Conflict
+from mlops_workbench.core.errors import Conflict, NotFound
 from mlops_workbench.tracking.mlflow.connection import MlflowConnection, all_pages
 from mlops_workbench.tracking.mlflow.errors import translated
 
@@ -102,6 +102,21 @@ class RegistryStore:
             known.append({"name": made.name, "version": made.version})
             client.set_logged_model_tags(model_id, {"mlflow.modelVersions": json.dumps(known)})
         return _version(made)
+
+    def has_logged_model(self, model_id: str) -> bool:
+        """Whether MLflow has a logged model of this id."""
+        try:
+            with self._connection.calls() as client:
+                client.get_logged_model(model_id)
+        except NotFound:
+            return False
+        return True
+
+    def skip_version(self, name: str, model_id: str, run_id: str) -> None:
+        """Use up the next version number of a model."""
+        made = self.create_version(name, model_id, run_id, {})
+        with self._connection.calls() as client:
+            client.delete_model_version(name, str(made.version))
 
     def set_version_tags(self, name: str, version: int, tags: Mapping[str, str]) -> None:
         """Set tags of a version; the last value wins."""
