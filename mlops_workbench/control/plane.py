@@ -123,7 +123,7 @@ class ControlPlane:
         standby = "" if self._database.leads() else f"stands by: {self._database.leader() or 'another one'} leads"
         problems = [
             self.notice,
-            self.ingest.notice,
+            self.ingest.identity.notice,
             self.models.notice,
             self.monitors.notice,
             standby,

@@ -26,6 +26,7 @@ from mlops_workbench.tracking.ingest.follow import StoreFollower
 from mlops_workbench.tracking.ingest.loop import PAUSE, RetryPause, repeat
 from mlops_workbench.tracking.ingest.ownership import Ownership
 from mlops_workbench.tracking.ingest.pages import run_detail, run_history
+from mlops_workbench.tracking.ingest.store_identity import StoreIdentity
 from mlops_workbench.tracking.journals.files import Cursor, journal_files
 from mlops_workbench.tracking.journals.retention import expire_journals
 from mlops_workbench.tracking.journals.watch import JournalFolder, JournalWatch, has_more
@@ -86,9 +87,7 @@ class Ingest:
         self._retry = RetryPause()
         self._problem = ""
         self._published: DeliveryProblems | None = None
-        #: What was lost and what became of it, empty for nothing.
-        self.notice = ""
-        self._store_identity = ""
+        self.identity = StoreIdentity(self.store, self.log)
         self._expire_at = 0.0
         self.follower = StoreFollower(
             self.store, self._ownership.writer, self._acknowledged, self._resume_restored, self._settled
@@ -356,32 +355,19 @@ class Ingest:
 
     def _begin_log_again(self) -> None:
         self.log.begin_again()
-        self._store_identity, self._published = "", None
+        self.identity.value, self._published = "", None
         self._delivery_watch.invalidate()
 
     def _check_store(self) -> None:
-        if self._store_identity:
-            return
-        with self._delivery_lock:
-            found, known = self.store.store_id(), self.log.state("store_id")
-            if found and known and found != known:
-                # The workspace's database was deleted, and with it everything that was acknowledged.
-                self.log.reset()
-                self.notice = (
-                    "mlflow.db is not the one of before: the runs in the journals are delivered again, and then their "
-                    "models registered again; what MLflow alone had is not there any more"
-                )
-                _log.warning("%s", self.notice)
-            if found:
-                self.log.set_state("store_id", found)
-            # The name of the log identifies the URI, which may hold a password.
-            self._store_identity = f"{self.log.path.stem} {found}"
-            self._note_store()
+        if not self.identity.value:
+            with self._delivery_lock:
+                self.identity.find()
+                self._note_store()
 
     def _note_store(self) -> None:
-        if self._ownership.held and self._store_identity:
+        if self._ownership.held and self.identity.value:
             with self._ownership.writer() as writer:
-                writer.note_store(self._store_identity)
+                writer.note_store(self.identity.value)
 
     def _note_delivered(self) -> None:
         if not self._ownership.held:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +16,6 @@ from notebook_files import write
 
 from mlops_workbench.core import records
 from mlops_workbench.core.errors import Conflict, InvalidInput, NotFound, SpecError, StorageError
-from mlops_workbench.core.ids import new_id
 from mlops_workbench.core.pipelines import PipelineRun, StageRun
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.journal import read_frames
@@ -400,33 +398,6 @@ def test_a_killed_runner_is_detected_and_leaves_no_process(place: Workspace) -> 
     until(lambda: gone(processes))
     first = service.read_run(place, run.id)
     assert service.read_run(place, run.id) == first == service.list_runs(place, 1)[0]
-
-
-@pytest.mark.parametrize("name", ["events.jsonl", "request.json"])
-@pytest.mark.parametrize("harm", ["empty", "cut", "garbage", "folder"])
-def test_a_run_whose_files_are_damaged_is_listed_and_says_so(
-    place: Workspace, three: PipelineRun, name: str, harm: str
-) -> None:
-    copy = new_id()
-    folder = place.pipeline_runs / copy
-    shutil.copytree(place.pipeline_runs / three.id, folder)
-    request = folder / "request.json"
-    request.write_text(request.read_text().replace(three.id, copy))
-    file = folder / name
-    data = file.read_bytes()
-    file.unlink()
-    if harm == "folder":
-        file.mkdir()
-    else:
-        garbage = bytes(byte ^ 0x55 for byte in data)
-        file.write_bytes({"empty": b"", "cut": data[: len(data) // 2], "garbage": garbage}[harm])
-    try:
-        listed = {run.id: run for run in service.list_runs(place)}
-        assert listed[three.id].state == "succeeded"
-        assert listed[copy].state == "failed"
-        assert "damaged" in listed[copy].message or "cannot read" in listed[copy].message
-    finally:
-        shutil.rmtree(folder)
 
 
 def test_an_unknown_run_is_not_found(place: Workspace) -> None:

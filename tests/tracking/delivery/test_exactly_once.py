@@ -247,7 +247,7 @@ def test_a_deleted_database_gets_everything_again_and_what_it_alone_had_is_said_
     uids = _record(stored_workspace, metrics=2)
     with Ingest(stored_workspace) as ingest:
         ingest.drain()
-        assert ingest.notice == ""
+        assert ingest.identity.notice == ""
     for path in stored_workspace.state.glob("mlflow.db*"):
         path.unlink()
     # MLflow keeps its connections to the deleted file as long as its process lives.
@@ -257,7 +257,7 @@ def test_a_deleted_database_gets_everything_again_and_what_it_alone_had_is_said_
     with Ingest(stored_workspace) as ingest:
         ingest.drain()
         _assert_complete(_content(ingest.store), uids)
-        assert "delivered again" in ingest.notice and "what MLflow alone had" in ingest.notice
+        assert "delivered again" in ingest.identity.notice and "what MLflow alone had" in ingest.identity.notice
 
 
 def test_a_parameter_that_was_repeated_has_the_values_it_had_when_it_is_delivered_again(

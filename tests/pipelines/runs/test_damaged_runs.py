@@ -1,0 +1,60 @@
+"""A pipeline run whose files are damaged is listed, says so, and takes no other run away."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mlops_workbench.core.ids import new_id, now_ms
+from mlops_workbench.core.workspace import Workspace
+from mlops_workbench.pipelines import service
+from mlops_workbench.pipelines.runs.events import RunEnded, StageEnded, StageStarted, append_event
+from mlops_workbench.pipelines.runs.folder import RunFolder, RunRequest, StageRequest, write_struct
+
+
+def ended_run(workspace: Workspace) -> RunFolder:
+    """A run that has succeeded, with the folder of its stage's attempt."""
+    folder = RunFolder(workspace.pipeline_runs / new_id())
+    stage = StageRequest("train", "train.ipynb", "train.ipynb", "python3", [], 0, 1, {}, {}, {}, None, 0)
+    request = RunRequest(
+        folder.path.name, "retrain", "", "manual", str(workspace.root), "x", now_ms(), 1, {}, [stage], None
+    )
+    write_struct(folder.request, request)
+    folder.attempt("train", 1).mkdir(parents=True)
+    for event in (
+        StageStarted(now_ms(), "train", 1, "1" * 32),
+        StageEnded(now_ms(), "train", "succeeded"),
+        RunEnded(now_ms(), "succeeded"),
+    ):
+        append_event(folder.events, event)
+    return folder
+
+
+def emptied(file: Path) -> None:
+    file.write_bytes(b"")
+
+
+def cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def garbage(file: Path) -> None:
+    file.write_bytes(bytes(byte ^ 0x55 for byte in file.read_bytes()))
+
+
+def replaced_by_a_folder(file: Path) -> None:
+    file.unlink()
+    file.mkdir()
+
+
+@pytest.mark.parametrize("name", ["events.jsonl", "request.json"])
+@pytest.mark.parametrize("harm", [emptied, cut, garbage, replaced_by_a_folder])
+def test_a_damaged_run_is_listed_as_failed_and_says_so(workspace: Workspace, name: str, harm) -> None:
+    whole, damaged = ended_run(workspace), ended_run(workspace)
+    harm(damaged.path / name)
+    listed = {run.id: run for run in service.list_runs(workspace)}
+    assert listed[whole.path.name].state == "succeeded"
+    run = listed[damaged.path.name]
+    assert run.state == "failed"
+    assert "damaged" in run.message or "cannot read" in run.message
