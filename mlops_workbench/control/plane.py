@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -17,6 +18,7 @@ from mlops_workbench.control.services.pipelines import PipelineService
 from mlops_workbench.control.services.runs import RunService
 from mlops_workbench.control.worker import Worker
 from mlops_workbench.core.endpoints import Endpoint
+from mlops_workbench.core.errors import StorageError, Unavailable
 from mlops_workbench.core.events import ProcessStatus, WorkspaceStatus
 from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.processes import ProcessIdentity
@@ -49,7 +51,7 @@ class ControlPlane:
         self.notice = self._database.notice
         if (self._database.is_new or self.notice) and (names := self.endpoints.recover()):
             self.notice = (
-                f"{self.notice or 'control.db was gone'}; endpoints taken over, without monitors: {', '.join(names)}"
+                f"{self.notice or 'control.db was gone'}; endpoints taken over, with new monitors: {', '.join(names)}"
             )
             log.warning("%s", self.notice)
         self.pipelines = PipelineService(workspace, self._database, self.models, self.runs, self.hub)
@@ -108,7 +110,9 @@ class ControlPlane:
     def deploy(self, name: str, request: DeployRequest) -> Endpoint:
         """Deploy an endpoint and create its monitor."""
         endpoint = self.endpoints.deploy(name, request)
-        self.monitors.ensure(name)
+        # Without MLflow, whose version says what to watch, the job of the monitors creates it later.
+        with contextlib.suppress(Unavailable, StorageError):
+            self.monitors.ensure(name)
         self._worker("endpoints").wake()
         return endpoint
 

@@ -181,7 +181,7 @@ def test_a_lost_control_database_forgets_no_endpoint_and_no_monitor(served: Clie
         copy.unlink()
     after = served.wait_endpoint("sizes", 1)
     assert (after.pid, after.model, after.digest) == (before.pid, "sizes@champion", before.digest)
-    assert "endpoints taken over, without monitors: sizes" in served.status().processes[0].state
+    assert "endpoints taken over, with new monitors: sizes" in served.status().processes[0].state
 
 
 @pytest.mark.process

@@ -371,5 +371,11 @@ def test_going_back_and_following_need_no_mlflow(house: House, monkeypatch: pyte
         assert house.plane.endpoints.get("e").wanted_version == 2
         with pytest.raises(Unavailable):
             house.plane.models.step()
+        # A deployment that was made is not answered with an error, and gets its monitor later.
+        assert house.plane.deploy("late", DeployRequest("m@champion")).wanted_version == 2
+        with pytest.raises(NotFound, match="no monitor"):
+            house.plane.monitors.report("late")
     house.plane.models.step()
     assert house.theirs() == house.ours() == {"champion": 2, "previous": 1}
+    house.plane.monitors.step()
+    assert house.plane.monitors.report("late").spec.metric == "mae"

@@ -177,7 +177,7 @@ class MonitorService:
         return self.report(endpoint)
 
     def step(self) -> None:
-        """Evaluate every enabled monitor of an existing endpoint; raise the first error after all of them."""
+        """Evaluate the monitor of every endpoint, which each has; raise the first error after all of them."""
         problems: list[WorkbenchError] = []
         try:
             with self._evaluating:
@@ -185,7 +185,14 @@ class MonitorService:
         except WorkbenchError as error:
             problems.append(error)
         existing = {spec.name for spec in self._endpoints.specs() if spec.wanted}
-        for report in self.reports():
+        reports = self.reports()
+        # Deployed while MLflow was away, or taken over after the database was lost.
+        for name in sorted(existing - {report.spec.endpoint for report in reports}):
+            try:
+                self.ensure(name)
+            except WorkbenchError as error:
+                problems.append(error)
+        for report in reports:
             if report.spec.enabled and report.spec.endpoint in existing:
                 try:
                     self.evaluate(report.spec.endpoint)
