@@ -64,10 +64,10 @@ class ModelService:
     def step(self) -> None:
         """Write moved aliases to MLflow, take over those that others moved there, and publish what changed."""
         aliases = {model.name: model.aliases for model in self._known}
+        stored = self._aliases.step()
         if self._database.leads():
-            self._copies.step(self._registry.store.models())
-        self._aliases.step()
-        found = self._registry.models()
+            self._copies.step(stored)
+        found = [RegisteredModel(model.name, model.latest, model.aliases, model.updated_ms) for model in stored]
         for model in found:
             if model not in self._known:
                 self._hub.publish("models", model.name)
