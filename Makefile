@@ -93,7 +93,7 @@ bench: setup ## run a benchmark beside the peers (NAME=serving)
 	@$(BIN)/python tests/benchmarks/bench_$(NAME).py $(ARGS)
 
 lock: ## resolve the dependencies anew into .ci/requirements.lock
-	$(BIN)/uv pip compile pyproject.toml --extra dev --extra examples --extra onnx --extra postgres \
+	$(BIN)/uv pip compile pyproject.toml --extra dev --extra examples --extra onnx --extra postgres --extra sweep --extra text \
 		--universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url \
 		--quiet --upgrade --output-file .ci/requirements.lock
 

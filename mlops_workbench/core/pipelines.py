@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-StageState = Literal["pending", "running", "succeeded", "failed", "cancelled", "skipped"]
-PipelineState = Literal["pending", "running", "succeeded", "failed", "cancelled"]
+#: ``refused``: it succeeded, but its gate failed.
+StageState = Literal["pending", "running", "succeeded", "failed", "cancelled", "skipped", "refused"]
+#: ``not_published``: finished, but the gate of a stage failed, so that nothing was published.
+PipelineState = Literal["pending", "running", "succeeded", "failed", "cancelled", "not_published"]
 
 
 @dataclass(frozen=True)
@@ -57,9 +59,9 @@ class PipelineRun:
     id : str
         Id, also the name of the run folder.
     pipeline : str
-        Name of the spec.
+        Name of the spec, or path of the notebook relative to the workspace.
     state : str
-        pending, running, succeeded, failed or cancelled.
+        See `PipelineState`.
     reason : str
         What started it: ``manual``, ``alert:<id>``, ...
     params : dict
@@ -85,3 +87,4 @@ class PipelineRun:
     stages: list[StageRun] = field(default_factory=list)
     published: str = ""
     message: str = ""
+    kind: Literal["pipeline", "notebook"] = "pipeline"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mlops_workbench.core.errors import InvalidInput, SpecError, WorkbenchError, did_you_mean
 from mlops_workbench.notebooks.parameters.declared import Parameter
-from mlops_workbench.pipelines.definition.nouns import PipelineSpec, StageFile, StageSpec
+from mlops_workbench.pipelines.definition.nouns import InputSpec, OutputSpec, PipelineSpec, StageSpec
 
 #: From a path or pattern in a spec to the matching files and its absolute form.
 Matches = Callable[[str], tuple[list[str], str]]
@@ -24,30 +24,69 @@ class NotebookFacts:
 
 
 @dataclass(frozen=True)
-class StagePlan:
-    """A stage ready to run.
+class InputPlan:
+    """An input of a stage.
 
     Attributes
     ----------
-    needs : tuple of str
-        Stages that must have succeeded before.
-    params : dict
-        Parameters and constants, converted for the notebook.
-    files : dict
-        Paths of inputs and outputs, converted for the notebook.
-    inputs : dict
-        Source of each input in the spec.
-    outputs : dict
-        Absolute path of each output.
+    spec : InputSpec
+        The input in the spec.
+    files : tuple of str
+        Absolute paths or URLs.
+    value : object
+        What the notebook gets: one path, or a list if its parameter is a list; None if it is chosen later.
+    candidates : dict
+        For an input with `choose`: by instance the path, and the value for the notebook.
     """
 
+    spec: InputSpec
+    files: tuple[str, ...] = ()
+    value: object = None
+    candidates: dict[str, tuple[str, object]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class OutputPlan:
+    """An output of a stage: the absolute path, and the value for the notebook."""
+
+    spec: OutputSpec
+    path: str
+    value: object
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """A stage, or an instance of a stage with a matrix, ready to run.
+
+    Attributes
+    ----------
+    name : str
+        Name of the instance: ``train``, or ``train@lr=0.1``.
+    needs : tuple of str
+        Instances that must have succeeded before.
+    matrix : dict
+        Its values of the matrix.
+    params : dict
+        Parameters and constants, converted for the notebook; without secrets.
+    secrets : dict
+        Parameters to the environment variables that hold their values.
+    """
+
+    name: str
     spec: StageSpec
     notebook: Path
-    needs: tuple[str, ...]
-    params: dict[str, object]
-    files: dict[str, object]
-    inputs: dict[str, str] = field(default_factory=dict)
-    outputs: dict[str, str] = field(default_factory=dict)
+    needs: tuple[str, ...] = ()
+    matrix: dict[str, object] = field(default_factory=dict)
+    params: dict[str, object] = field(default_factory=dict)
+    secrets: dict[str, str] = field(default_factory=dict)
+    inputs: dict[str, InputPlan] = field(default_factory=dict)
+    outputs: dict[str, OutputPlan] = field(default_factory=dict)
+
+    @property
+    def values(self) -> dict[str, object]:
+        """All values to inject that are known before the run."""
+        inputs = {name: entry.value for name, entry in self.inputs.items() if not entry.candidates}
+        return {**self.params, **inputs, **{name: entry.value for name, entry in self.outputs.items()}}
 
 
 @dataclass(frozen=True)
@@ -120,19 +159,12 @@ def _pipeline_params(spec: PipelineSpec, given: Mapping[str, object] | None) -> 
     return values
 
 
-def _edge(spec: PipelineSpec, file: StageFile) -> tuple[str, str] | None:
-    """Stage and output of an input, None if it is a file."""
-    stage, dot, output = file.path.partition(".")
-    return (stage, output) if dot and stage in spec.stages and output.isidentifier() else None
-
-
 def _needs(spec: PipelineSpec, stage: StageSpec) -> dict[str, int]:
     """Stages that a stage needs, with the line of the input."""
     found: dict[str, int] = {}
-    for file in stage.inputs.values():
-        edge = _edge(spec, file)
-        if edge:
-            found.setdefault(edge[0], file.line)
+    for entry in stage.inputs.values():
+        if entry.kind == "stage":
+            found.setdefault(entry.source, entry.line)
     return found
 
 
@@ -199,13 +231,13 @@ def _stage_plan(
     notebook: NotebookFacts,
     params: dict[str, object],
     matches: Matches,
-    outputs: Callable[[str], Path],
+    outputs_of: Callable[[str], Path],
     *,
     complete: bool,
 ) -> StagePlan:
-    folder = outputs(stage.name)
     values: dict[str, object] = {}
-    files: dict[str, object] = {}
+    inputs: dict[str, InputPlan] = {}
+    outputs: dict[str, OutputPlan] = {}
     for name, param in stage.params.items():
         if param.of_pipeline and name not in spec.params:
             raise SpecError(
@@ -217,22 +249,24 @@ def _stage_plan(
         if not param.of_pipeline or name in params:
             value = params[name] if param.of_pipeline else param.constant
             values[name] = _fitting(spec, stage, accept, value, param.line)
-    for name, file in stage.inputs.items():
-        accept = _parameter(spec, stage, notebook, name, file.line)
-        files[name] = _fitting(spec, stage, accept, _input(spec, file, accept, matches, outputs), file.line)
-    for name, file in stage.outputs.items():
-        accept = _parameter(spec, stage, notebook, name, file.line)
-        files[name] = _fitting(spec, stage, accept, str(folder / file.path), file.line)
+    for name, entry in stage.inputs.items():
+        accept = _parameter(spec, stage, notebook, name, entry.line)
+        files, value = _input(spec, entry, accept, matches, outputs_of)
+        inputs[name] = InputPlan(entry, files, _fitting(spec, stage, accept, value, entry.line))
+    for name, output in stage.outputs.items():
+        accept = _parameter(spec, stage, notebook, name, output.line)
+        path = str(outputs_of(stage.name) / output.path)
+        outputs[name] = OutputPlan(output, path, _fitting(spec, stage, accept, path, output.line))
     if complete:
-        _check_required(spec, stage, notebook, {**values, **files})
+        _check_required(spec, stage, notebook, {**values, **inputs, **outputs})
     return StagePlan(
+        name=stage.name,
         spec=stage,
         notebook=notebook.path,
         needs=tuple(_needs(spec, stage)),
         params=values,
-        files=files,
-        inputs={name: file.path for name, file in stage.inputs.items()},
-        outputs={name: str(folder / file.path) for name, file in stage.outputs.items()},
+        inputs=inputs,
+        outputs=outputs,
     )
 
 
@@ -275,34 +309,32 @@ def _check_required(
 
 def _input(
     spec: PipelineSpec,
-    file: StageFile,
+    entry: InputSpec,
     parameter: Parameter,
     matches: Matches,
     outputs: Callable[[str], Path],
-) -> object:
-    """Value of an input: a path or pattern, or the list of paths if the notebook's parameter is a list."""
+) -> tuple[tuple[str, ...], object]:
+    """Files of an input, and its value: a path or pattern, or the list of paths if the parameter is a list."""
     several = parameter.type.kind in ("list", "tuple")
-    edge = _edge(spec, file)
-    if edge:
-        stage, output = edge
-        produced = spec.stages[stage].outputs
-        if output not in produced:
+    if entry.kind == "stage":
+        produced = spec.stages[entry.source].outputs
+        if entry.output not in produced:
             raise SpecError(
-                f"stage '{stage}' has no output '{output}'",
-                where=spec.where(file.line),
-                hint=did_you_mean(output, produced),
+                f"stage '{entry.source}' has no output '{entry.output}'",
+                where=spec.where(entry.line),
+                hint=did_you_mean(entry.output, produced),
             )
-        path = str(outputs(stage) / produced[output].path)
-        return [path] if several else path
-    if "://" in file.path:
-        return [file.path] if several else file.path
-    found, absolute = matches(file.path)
+        path = str(outputs(entry.source) / produced[entry.output].path)
+        return (path,), [path] if several else path
+    if entry.kind == "url":
+        return (entry.source,), [entry.source] if several else entry.source
+    found, absolute = matches(entry.source)
     if not found:
-        stage = file.path.partition(".")[0]
-        edge_like = stage.replace("-", "_").isidentifier() and file.path.count(".") == 1
+        stage = entry.source.partition(".")[0]
+        edge_like = stage.replace("-", "_").isidentifier() and entry.source.count(".") == 1
         raise SpecError(
-            f"no file matches '{file.path}'" + (f", and there is no stage '{stage}'" if edge_like else ""),
-            where=spec.where(file.line),
+            f"no file matches '{entry.source}'" + (f", and there is no stage '{stage}'" if edge_like else ""),
+            where=spec.where(entry.line),
             hint=did_you_mean(stage, spec.stages) if edge_like else "paths are relative to the folder of the spec",
         )
-    return found if several else absolute
+    return tuple(found), found if several else absolute

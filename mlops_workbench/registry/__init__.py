@@ -1,9 +1,8 @@
-"""Model versions, gates, promotion and export."""
+"""Model versions, promotion and export."""
 
 from __future__ import annotations
 
 from mlops_workbench.registry.aliases import CHAMPION, check_alias
-from mlops_workbench.registry.gates import check_conditions, evaluate
 from mlops_workbench.registry.registry import Registry
 
-__all__ = ["CHAMPION", "Registry", "check_alias", "check_conditions", "evaluate"]
+__all__ = ["CHAMPION", "Registry", "check_alias"]

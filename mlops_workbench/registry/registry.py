@@ -9,13 +9,13 @@ from pathlib import Path
 
 from mlops_workbench.core.errors import InvalidInput, NotFound, StorageError, Unavailable, did_you_mean
 from mlops_workbench.core.files import file_lock
+from mlops_workbench.core.gates import MetricValues, evaluate
 from mlops_workbench.core.ids import check_name, now_ms
 from mlops_workbench.core.models import GateResult, ModelVersion, RegisteredModel
 from mlops_workbench.core.runs import Run
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.registry.aliases import CHAMPION
 from mlops_workbench.registry.export import export_version, newest_export
-from mlops_workbench.registry.gates import MetricValues, evaluate
 from mlops_workbench.registry.version_tags import MODEL_UID, gate_tag, key_of, metrics_tag, tags_of, version_of
 from mlops_workbench.tracking import LoggedModel, ReadIndex, TrackingStore
 from mlops_workbench.tracking.mlflow.logged_models import describe_model, models_of_run
@@ -195,7 +195,7 @@ class Registry:
         name, version
             The candidate.
         conditions : list of str
-            See :mod:`mlops_workbench.registry.gates`.
+            See :mod:`mlops_workbench.core.gates`.
         baseline : mapping, optional
             Metrics of the baseline run.
         metrics : mapping, optional

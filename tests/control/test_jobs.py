@@ -17,7 +17,8 @@ from mlops_workbench.core.ids import new_id, now_ms
 from mlops_workbench.core.monitors import MonitorSpec
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.pipelines.runs.events import RunEnded, StageEnded, StageStarted, append_event
-from mlops_workbench.pipelines.runs.folder import PublishTarget, RunFolder, RunRequest, StageRequest, write_struct
+from mlops_workbench.pipelines.runs.folder import RunFolder, write_struct
+from mlops_workbench.pipelines.runs.requests import PublishTarget, RunRequest, StageRequest
 
 pytestmark = pytest.mark.usefixtures("database_url")
 
@@ -115,9 +116,15 @@ def test_concurrent_deployments_of_an_endpoint_succeed(plane: ControlPlane) -> N
 
 def succeeded(workspace: Workspace, run_uid: str, publish: PublishTarget | None) -> str:
     folder = RunFolder(workspace.pipeline_runs / new_id())
-    stage = StageRequest("train", "train.ipynb", "train.ipynb", "python3", [], 0, 1, {}, {}, {}, None, 0)
+    stage = StageRequest(name="train", stage="train", notebook="train.ipynb", source="train.ipynb", cells=1)
     request = RunRequest(
-        folder.path.name, "retrain", "", "manual", str(workspace.root), "x", now_ms(), 1, {}, [stage], publish
+        id=folder.path.name,
+        pipeline="retrain",
+        workspace=str(workspace.root),
+        experiment="x",
+        created_ms=now_ms(),
+        stages=[stage],
+        publish=publish,
     )
     write_struct(folder.request, request)
     for event in (

@@ -18,11 +18,12 @@ from mlops_workbench.client.launch import read_address, token_file
 from mlops_workbench.control.app import create_app
 from mlops_workbench.control.services.monitors import _check
 from mlops_workbench.core.errors import InvalidInput
+from mlops_workbench.core.gates import check_conditions
 from mlops_workbench.core.ids import check_name
 from mlops_workbench.core.monitors import MonitorSpec
 from mlops_workbench.core.settings import MonitoringSettings
 from mlops_workbench.core.workspace import Workspace
-from mlops_workbench.registry import check_alias, check_conditions
+from mlops_workbench.registry import check_alias
 from mlops_workbench.tracking.index.filter import parse_identifier
 
 DOCUMENT: dict[str, Any] = create_app().openapi()

@@ -9,7 +9,7 @@ import pytest
 from mlops_workbench.core.errors import InvalidInput, NotFound, SpecError, WorkbenchError
 from mlops_workbench.notebooks.parameters.declared import parse_parameters
 from mlops_workbench.pipelines.definition.file import read_spec
-from mlops_workbench.pipelines.plan import NotebookFacts, Plan, make_plan
+from mlops_workbench.pipelines.plan import NotebookFacts, Plan, StagePlan, make_plan
 
 SPEC = """\
 version: 1
@@ -55,6 +55,10 @@ def plan(tmp_path: Path, text: str = SPEC, given: dict | None = None, **cells: s
     return make_plan(read_spec(file), notebooks, matches, lambda stage: Path("/run") / stage, given)
 
 
+def files(stage: StagePlan) -> dict[str, object]:
+    return {name: value for name, value in stage.values.items() if name not in stage.params}
+
+
 def test_stages_follow_what_they_need_and_get_typed_values(tmp_path: Path) -> None:
     found = plan(tmp_path, given={"rate": "0.5", "months": "3,4"})
     assert [stage.spec.name for stage in found.stages] == ["prepare", "train", "evaluate"]
@@ -62,17 +66,20 @@ def test_stages_follow_what_they_need_and_get_typed_values(tmp_path: Path) -> No
     assert found.params == {"seed": 42, "months": [3, 4], "rate": 0.5}
     prepare, train, evaluate = found.stages
     assert prepare.params == {"months": [3, 4]}
-    assert prepare.files == {
+    assert files(prepare) == {
         "raw": ["/data/1.csv", "/data/2.csv"], "train": "/run/prepare/train.csv", "test": Path("/run/prepare/test.csv"),
     }  # fmt: skip
     assert train.params == {"seed": 42, "rate": 0.5, "depth": 3}
-    assert evaluate.files == {"model": "/run/train/model.txt", "test": "/run/prepare/test.csv"}
-    assert prepare.outputs == {"train": "/run/prepare/train.csv", "test": "/run/prepare/test.csv"}
+    assert files(evaluate) == {"model": "/run/train/model.txt", "test": "/run/prepare/test.csv"}
+    assert {name: entry.path for name, entry in prepare.outputs.items()} == {
+        "train": "/run/prepare/train.csv",
+        "test": "/run/prepare/test.csv",
+    }
 
 
 def test_a_pattern_stays_a_pattern_for_a_notebook_that_wants_text(tmp_path: Path) -> None:
     cell = "months = []\nraw = ''\ntrain = ''\ntest = ''"
-    assert plan(tmp_path, given={"rate": 1}, prepare=cell).stages[0].files["raw"] == "/spec/data/*.csv"
+    assert plan(tmp_path, given={"rate": 1}, prepare=cell).stages[0].inputs["raw"].value == "/spec/data/*.csv"
 
 
 def test_a_cycle_is_named_with_its_path(tmp_path: Path) -> None:

@@ -13,10 +13,11 @@ from mlops_workbench.control.services.aliases import AliasService, ChampionChang
 from mlops_workbench.control.services.runs import RunService
 from mlops_workbench.control.services.version_copies import VersionCopies
 from mlops_workbench.core.errors import GateFailed, NotFound, StorageError, Unavailable
+from mlops_workbench.core.gates import check_conditions
 from mlops_workbench.core.models import AliasChange, GateResult, ModelVersion, RegisteredModel, model_name
 from mlops_workbench.core.runs import Run
 from mlops_workbench.core.workspace import Workspace
-from mlops_workbench.registry import CHAMPION, Registry, check_alias, check_conditions
+from mlops_workbench.registry import CHAMPION, Registry, check_alias
 from mlops_workbench.tracking import ReadIndex, TrackingStore
 
 #: How long a request waits until MLflow has the alias that it moved. It holds before.

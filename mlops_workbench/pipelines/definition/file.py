@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import ast
-import datetime
-import keyword
 import re
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-from mlops_workbench.core.errors import UNREADABLE, InvalidInput, SpecError
-from mlops_workbench.core.ids import check_name
-from mlops_workbench.notebooks.parameters.types import ParameterType, parse_type, type_of_value
+from mlops_workbench.core.errors import UNREADABLE, SpecError
 from mlops_workbench.pipelines.definition.nouns import (
-    ParamSpec,
+    InputSpec,
+    OutputSpec,
     PipelineSpec,
     PublishSpec,
-    StageFile,
+    RetrySpec,
     StageParam,
     StageSpec,
 )
+from mlops_workbench.pipelines.definition.params import named, read_param, variable
 from mlops_workbench.pipelines.definition.yaml_nodes import YamlNode, read_yaml
 
 _ROOT = ("version", "description", "experiment", "params", "stages", "publish")
-_PARAM = ("type", "default", "help", "min", "max", "choices")
 _STAGE = ("notebook", "params", "inputs", "outputs", "timeout", "retries")
 _PUBLISH = ("stage", "as", "alias", "gate", "metrics_from")
-_TYPES = ("int", "float", "str", "bool", "date", "choice", "path", "list")
 _STAGE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z")
 _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?\Z")
 
@@ -44,9 +40,10 @@ def read_spec(path: Path) -> PipelineSpec:
     version = entries["version"]
     if version.value() != 1:
         raise version.error("version must be 1", "this workbench reads version 1 of the format")
-    name = _named(root, "pipeline", path.stem)
-    params = {key: _param(key, node) for key, node in _section(entries, "params")}
-    stages = {key: _stage(key, node) for key, node in _section(entries, "stages")}
+    name = named(root, "pipeline", path.stem)
+    params = {key: read_param(key, node) for key, node in _section(entries, "params")}
+    names = tuple(entries["stages"].mapping("'stages'"))
+    stages = {key: _stage(key, node, names) for key, node in _section(entries, "stages")}
     if not stages:
         raise entries["stages"].error("the pipeline has no stage", "add one: 'prepare: {notebook: prepare.ipynb}'")
     return PipelineSpec(
@@ -57,6 +54,7 @@ def read_spec(path: Path) -> PipelineSpec:
         params=params,
         description=entries["description"].text("description") if "description" in entries else "",
         publish=_publish(entries["publish"]) if "publish" in entries else None,
+        version=1,
     )
 
 
@@ -64,112 +62,27 @@ def _section(entries: dict[str, YamlNode], key: str) -> Iterable[tuple[str, Yaml
     return entries[key].mapping(f"'{key}'").items() if key in entries else ()
 
 
-def _named(node: YamlNode, kind: str, name: str) -> str:
-    try:
-        return check_name(kind, name)
-    except InvalidInput as error:
-        raise node.error(error.message, error.hint) from error
-
-
-def _variable(node: YamlNode, kind: str, name: str) -> str:
-    if not name.isidentifier() or keyword.iskeyword(name):
-        raise node.error(
-            f"'{name}' cannot be the name of {kind}", "it becomes a variable of the notebook: use a Python name"
-        )
-    return name
-
-
-def _param(name: str, node: YamlNode) -> ParamSpec:
-    _variable(node, "a parameter", name)
-    if not node.is_mapping:
-        value = node.value()
-        kind = type_of_value(value)
-        if value is None or not _allowed(kind):
-            raise node.error(f"cannot infer the type of '{name}' from its default", f"write {name}: {{type: int}}")
-        return ParamSpec(name, kind, False, value, line=node.line)
-    entries = node.record(f"parameter '{name}'", _PARAM)
-    kind = _type(name, node, entries)
-    param = ParamSpec(
-        name,
-        kind,
-        required="default" not in entries,
-        default=None,
-        minimum=_bound(kind, entries.get("min")),
-        maximum=_bound(kind, entries.get("max")),
-        help=entries["help"].text("help") if "help" in entries else "",
-        line=node.line,
-    )
-    if param.required:
-        return param
-    try:
-        default = param.convert(entries["default"].value())
-    except InvalidInput as error:
-        raise entries["default"].error(f"default of {error.message}", error.hint) from error
-    return ParamSpec(name, kind, False, default, param.minimum, param.maximum, param.help, node.line)
-
-
-def _type(name: str, node: YamlNode, entries: dict[str, YamlNode]) -> ParameterType:
-    choices = tuple(item.value() for item in entries["choices"].items("choices")) if "choices" in entries else ()
-    if "type" in entries:
-        text = entries["type"].text("type")
-        if text != "choice":
-            try:
-                kind = parse_type(text)
-            except InvalidInput:
-                kind = ParameterType("any")
-            if not _allowed(kind):
-                raise entries["type"].error(f"unknown type '{text}'", f"use one of {', '.join(_TYPES)}, list[int]")
-        elif not choices:
-            raise entries["type"].error(f"parameter '{name}' lacks 'choices'", "add 'choices: [a, b]'")
-    elif "default" in entries:
-        kind = type_of_value(entries["default"].value())
-        if not choices and not _allowed(kind):
-            raise entries["default"].error(f"cannot infer the type of '{name}' from its default", "add 'type: ...'")
-    elif not choices:
-        raise node.error(f"parameter '{name}' has neither type nor default", "add 'type: int', for example")
-    return ParameterType("choice", choices=choices) if choices else kind
-
-
-def _allowed(kind: ParameterType) -> bool:
-    if kind.kind == "list":
-        return all(_allowed(item) and item.kind != "list" for item in kind.items)
-    return kind.kind in _TYPES and (kind.kind != "choice" or bool(kind.choices)) and not kind.optional
-
-
-def _bound(kind: ParameterType, node: YamlNode | None) -> object:
-    if node is None:
-        return None
-    item = kind.items[0] if kind.kind == "list" and kind.items else kind
-    if item.kind not in ("int", "float", "date"):
-        raise node.error(f"type {kind} cannot have bounds", "remove 'min' and 'max'")
-    value = node.value()
-    fits = isinstance(value, datetime.date) if item.kind == "date" else isinstance(value, (int, float))
-    if not fits or isinstance(value, bool):
-        raise node.error(f"a bound of type {kind} cannot be {node.kind}", f"write a value of type {item}")
-    return value
-
-
-def _stage(name: str, node: YamlNode) -> StageSpec:
+def _stage(name: str, node: YamlNode, stages: tuple[str, ...]) -> StageSpec:
     if not _STAGE_NAME.match(name):
         raise node.error(f"'{name}' cannot be the name of a stage", "use letters, digits, '_' and '-'")
     what = f"stage '{name}'"
     entries = node.record(what, _STAGE, required=("notebook",))
-    files: dict[str, dict[str, StageFile]] = {}
-    for key in ("inputs", "outputs"):
-        for variable, item in _section(entries, key):
-            _variable(item, f"one of the {key}", variable)
-            path = StageFile(item.text(f"'{variable}'"), item.line)
-            files.setdefault(key, {})[variable] = _output(item, path) if key == "outputs" else path
+    inputs: dict[str, InputSpec] = {}
+    outputs: dict[str, OutputSpec] = {}
+    for entry, item in _section(entries, "inputs"):
+        inputs[variable(item, "one of the inputs", entry)] = _input(item, item.text(f"'{entry}'"), stages)
+    for entry, item in _section(entries, "outputs"):
+        outputs[variable(item, "one of the outputs", entry)] = _output(item, item.text(f"'{entry}'"))
     params = _stage_params(entries["params"], what) if "params" in entries else {}
-    _check_distinct(node, what, params, files.get("inputs", {}), files.get("outputs", {}))
+    _check_distinct(node, what, params, inputs, outputs)
     return StageSpec(
         name=name,
         notebook=entries["notebook"].text("notebook"),
         params=params,
-        inputs=files.get("inputs", {}),
-        outputs=files.get("outputs", {}),
+        inputs=inputs,
+        outputs=outputs,
         timeout=_duration(entries["timeout"]) if "timeout" in entries else None,
-        retries=_count(entries["retries"]) if "retries" in entries else 0,
+        retries=RetrySpec(_count(entries["retries"])) if "retries" in entries else RetrySpec(),
         line=node.line,
         notebook_line=entries["notebook"].line,
     )
@@ -183,7 +96,7 @@ def _stage_params(node: YamlNode, what: str) -> dict[str, StageParam]:
         constants = [item for item in node.items(f"params of {what}") if item.is_mapping]
         for item in node.items(f"params of {what}"):
             if not item.is_mapping:
-                name = _variable(item, "a parameter", item.text("a parameter's name"))
+                name = variable(item, "a parameter", item.text("a parameter's name"))
                 if name in found:
                     raise item.error(f"'{name}' is given twice in the params of {what}")
                 found[name] = StageParam(line=item.line)
@@ -191,25 +104,32 @@ def _stage_params(node: YamlNode, what: str) -> dict[str, StageParam]:
         for name, value in table.mapping(f"params of {what}").items():
             if name in found:
                 raise value.error(f"'{name}' is given twice in the params of {what}")
-            found[_variable(value, "a parameter", name)] = StageParam(value.value(), False, value.line)
+            found[variable(value, "a parameter", name)] = StageParam(value.value(), False, value.line)
     return found
 
 
-def _output(node: YamlNode, file: StageFile) -> StageFile:
-    path = PurePosixPath(file.path)
+def _input(node: YamlNode, text: str, stages: tuple[str, ...]) -> InputSpec:
+    stage, dot, output = text.partition(".")
+    if dot and stage in stages and output.isidentifier():
+        return InputSpec("stage", stage, output, line=node.line)
+    return InputSpec("url" if "://" in text else "file", text, line=node.line)
+
+
+def _output(node: YamlNode, text: str) -> OutputSpec:
+    path = PurePosixPath(text)
     if path.is_absolute() or ".." in path.parts or path == PurePosixPath("."):
         raise node.error(
-            f"output '{file.path}' must be inside the stage's output folder", "give a relative path such as model.txt"
+            f"output '{text}' must be inside the stage's output folder", "give a relative path such as model.txt"
         )
-    return StageFile(str(path), file.line)
+    return OutputSpec(str(path), line=node.line)
 
 
 def _check_distinct(
     node: YamlNode,
     what: str,
     params: dict[str, StageParam],
-    inputs: dict[str, StageFile],
-    outputs: dict[str, StageFile],
+    inputs: dict[str, InputSpec],
+    outputs: dict[str, OutputSpec],
 ) -> None:
     groups: dict[str, str] = {}
     for group, entries in (("params", params), ("inputs", inputs), ("outputs", outputs)):
@@ -254,8 +174,8 @@ def _publish(node: YamlNode) -> PublishSpec:
     gate = entries["gate"].items("gate") if "gate" in entries else []
     return PublishSpec(
         stage=entries["stage"].text("stage"),
-        name=_named(entries["as"], "model", entries["as"].text("as")),
-        alias=_named(entries["alias"], "alias", entries["alias"].text("alias")) if "alias" in entries else "",
+        name=named(entries["as"], "model", entries["as"].text("as")),
+        alias=named(entries["alias"], "alias", entries["alias"].text("alias")) if "alias" in entries else "",
         gate=tuple(_condition(item) for item in gate),
         metrics_from=(entries["metrics_from"] if "metrics_from" in entries else entries["stage"]).text("metrics_from"),
         line=node.line,

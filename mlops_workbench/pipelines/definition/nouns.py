@@ -1,12 +1,18 @@
-"""The parts of a pipeline spec: parameters, stages and publication, each with its line in the file."""
+"""The parts of a pipeline spec, each with its line in the file."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from mlops_workbench.core.errors import InvalidInput
 from mlops_workbench.notebooks.parameters.types import ParameterType
+
+InputKind = Literal["file", "url", "dataset", "sql", "stage"]
+OutputType = Literal["file", "table", "array", "model", "json", "figure"]
+#: Why an attempt at a stage failed.
+Cause = Literal["error", "kernel_died", "timeout", "missing_output", "input", "process_died"]
 
 
 @dataclass(frozen=True)
@@ -17,6 +23,8 @@ class ParamSpec:
     ----------
     required : bool
         There is no default, so every run must give a value.
+    secret : str
+        Environment variable that holds the value, which only the process of the stage reads; empty for none.
     minimum, maximum : int, float, date or None
         Bounds of the value, or of every item of a list.
     """
@@ -28,6 +36,7 @@ class ParamSpec:
     minimum: object = None
     maximum: object = None
     help: str = ""
+    secret: str = ""
     line: int = 0
 
     def convert(self, value: object) -> object:
@@ -62,11 +71,74 @@ class StageParam:
 
 
 @dataclass(frozen=True)
-class StageFile:
-    """An input (file, pattern or ``stage.output``) or an output (path in the stage's output folder)."""
+class InputSpec:
+    """An input of a stage.
+
+    Attributes
+    ----------
+    kind : str
+        ``file``: path or pattern; ``url``: an fsspec URL; ``dataset``: a data set of the workspace; ``sql``: a query;
+        ``stage``: an output of a stage.
+    source : str
+        Path, pattern, URL, ``name`` or ``name@version`` of a data set, text of the query, or name of the stage.
+    output : str
+        Of a stage: the name of its output.
+    choose : str
+        Of a stage with a matrix: ``max METRIC`` or ``min METRIC``, which chooses one of its instances; empty for all.
+    connection : str
+        Of a query: a SQLAlchemy or DuckDB URL, or ``secret:NAME`` for one in an environment variable.
+    """
+
+    kind: InputKind
+    source: str
+    output: str = ""
+    choose: str = ""
+    connection: str = ""
+    line: int = 0
+
+
+@dataclass(frozen=True)
+class OutputSpec:
+    """An output of a stage: a path in the stage's output folder, and the type that ``save`` writes."""
 
     path: str
-    line: int
+    type: OutputType = "file"
+    line: int = 0
+
+
+@dataclass(frozen=True)
+class RetrySpec:
+    """Further attempts after a failure of one of these causes; the pause doubles from `backoff` seconds each time."""
+
+    max: int = 0
+    on: tuple[Cause, ...] = ("error", "kernel_died", "timeout", "missing_output", "input", "process_died")
+    backoff: float = 0.0
+
+
+@dataclass(frozen=True)
+class ResourceSpec:
+    """What a stage takes of the machine: CPU cores, bytes of memory (0: not counted), GPUs."""
+
+    cpu: float = 1.0
+    memory: int = 0
+    gpu: float = 0.0
+
+
+@dataclass(frozen=True)
+class CacheSpec:
+    """Whether an unchanged stage is taken from the cache.
+
+    Attributes
+    ----------
+    ttl : float or None
+        Seconds after which a result is computed again.
+    ignore : tuple of str
+        Parts that the key leaves out: ``packages``, ``python``.
+    """
+
+    enabled: bool = True
+    ttl: float | None = None
+    ignore: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,35 +147,79 @@ class StageSpec:
 
     Attributes
     ----------
+    metrics : tuple of str
+        Metrics that its run must have.
+    matrix : dict
+        Values of parameters; the stage runs once for each combination.
     timeout : float or None
         Seconds that an attempt may take.
-    retries : int
-        Further attempts after a failure.
+    gate : tuple of str
+        Conditions on its metrics; when one fails, the pipeline run ends as finished and not published.
     """
 
     name: str
     notebook: str
     params: dict[str, StageParam] = field(default_factory=dict)
-    inputs: dict[str, StageFile] = field(default_factory=dict)
-    outputs: dict[str, StageFile] = field(default_factory=dict)
+    inputs: dict[str, InputSpec] = field(default_factory=dict)
+    outputs: dict[str, OutputSpec] = field(default_factory=dict)
+    metrics: tuple[str, ...] = ()
+    matrix: dict[str, tuple[object, ...]] = field(default_factory=dict)
     timeout: float | None = None
-    retries: int = 0
+    retries: RetrySpec = RetrySpec()
+    resources: ResourceSpec = ResourceSpec()
+    cache: CacheSpec = CacheSpec()
+    gate: tuple[str, ...] = ()
     line: int = 0
     notebook_line: int = 0
+    metrics_line: int = 0
+    gate_line: int = 0
 
 
 @dataclass(frozen=True)
 class PublishSpec:
-    """The model to register when all stages succeeded."""
+    """The model to register when all stages succeeded and all gates passed.
+
+    Attributes
+    ----------
+    stage : str
+        Stage whose run logged the model, or which has an input or output `model`.
+    model : str
+        Name of that input or output; empty: the model that the stage's run logged.
+    name : str
+        Registered model.
+    serve : bool
+        Whether its endpoint, which has the name of the model, is deployed if it does not exist.
+    gate : tuple of str
+        Conditions on the metrics of the stage `metrics_from`, checked in addition to the gates of the stages.
+    """
 
     stage: str
     name: str
+    model: str = ""
     alias: str = ""
+    serve: bool = False
     gate: tuple[str, ...] = ()
     metrics_from: str = ""
     line: int = 0
     stage_line: int = 0
     metrics_line: int = 0
+
+
+@dataclass(frozen=True)
+class TriggerSpec:
+    """What starts the pipeline: one entry of ``on``.
+
+    Attributes
+    ----------
+    kind : str
+        ``schedule``, ``change``, ``dataset``, ``pipeline``, ``webhook``, ``drift`` or ``metric``.
+    settings : dict
+        Its entries, checked and converted; durations in seconds.
+    """
+
+    kind: Literal["schedule", "change", "dataset", "pipeline", "webhook", "drift", "metric"]
+    settings: dict[str, object]
+    line: int = 0
 
 
 @dataclass(frozen=True)
@@ -118,6 +234,8 @@ class PipelineSpec:
         The file; paths in it are relative to its folder.
     experiment : str
         Experiment of its runs.
+    version : int
+        Version of the format of the file.
     """
 
     name: str
@@ -127,6 +245,8 @@ class PipelineSpec:
     params: dict[str, ParamSpec] = field(default_factory=dict)
     description: str = ""
     publish: PublishSpec | None = None
+    triggers: tuple[TriggerSpec, ...] = ()
+    version: int = 2
 
     def where(self, line: int) -> str:
         """``file:line``."""

@@ -23,15 +23,16 @@ from mlops_workbench.notebooks.document import (
     write_notebook,
 )
 from mlops_workbench.notebooks.parameters.inject import inject
-from mlops_workbench.pipelines.plan import Plan, StagePlan
+from mlops_workbench.pipelines.plan import InputPlan, Plan, StagePlan
 from mlops_workbench.pipelines.runs.events import Launched, append_event
-from mlops_workbench.pipelines.runs.folder import (
+from mlops_workbench.pipelines.runs.folder import RunFolder, write_struct
+from mlops_workbench.pipelines.runs.requests import (
+    InputRequest,
+    OutputRequest,
     PublishTarget,
-    RunFolder,
     RunRequest,
     Scalar,
     StageRequest,
-    write_struct,
 )
 
 
@@ -70,16 +71,17 @@ def write_run(workspace: Workspace, folder: RunFolder, plan: Plan, reason: str) 
 def _write_stage(folder: RunFolder, stage: StagePlan) -> StageRequest:
     """Write the copy that will run; later edits of the user's notebook have no effect on it."""
     source = read_notebook(stage.notebook)
-    values = {**stage.params, **stage.files}
+    values = stage.values
     try:
         copy = inject(source, values) if values else source
     except InvalidInput as error:
-        raise InvalidInput(f"stage '{stage.spec.name}': {error.message}", hint=error.hint) from error
+        raise InvalidInput(f"stage '{stage.name}': {error.message}", hint=error.hint) from error
     added = len(copy.cells) > len(source.cells)
     injected = tagged_cell(copy, INJECTED_TAG) if added else None
-    write_notebook(copy, folder.copy(stage.spec.name))
+    write_notebook(copy, folder.copy(stage.name))
     return StageRequest(
-        name=stage.spec.name,
+        name=stage.name,
+        stage=stage.spec.name,
         notebook=stage.spec.notebook,
         source=str(stage.notebook),
         kernel=kernel_name(source),
@@ -87,11 +89,20 @@ def _write_stage(folder: RunFolder, stage: StagePlan) -> StageRequest:
         injected=len(copy.cells) if injected is None else injected,
         cells=sum(1 for _ in code_cells(copy)),
         params={name: shown(value) for name, value in stage.params.items()},
-        inputs=dict(stage.inputs),
-        outputs=dict(stage.outputs),
+        inputs={name: _input(entry) for name, entry in stage.inputs.items()},
+        outputs={name: OutputRequest(entry.path, entry.spec.type) for name, entry in stage.outputs.items()},
         timeout=stage.spec.timeout,
         retries=stage.spec.retries,
+        resources=stage.spec.resources,
+        metrics=list(stage.spec.metrics),
+        gate=list(stage.spec.gate),
     )
+
+
+def _input(entry: InputPlan) -> InputRequest:
+    spec = entry.spec
+    shown = f"{spec.source}.{spec.output}" if spec.kind == "stage" else spec.source
+    return InputRequest(spec.kind, shown, list(entry.files), connection=spec.connection)
 
 
 def launch_runner(workspace: Workspace, folder: RunFolder) -> None:

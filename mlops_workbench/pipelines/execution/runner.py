@@ -36,7 +36,8 @@ from mlops_workbench.pipelines.runs.events import (
     read_run_events,
     read_stage_events,
 )
-from mlops_workbench.pipelines.runs.folder import RunFolder, RunRequest, StageJob, StageRequest, write_struct
+from mlops_workbench.pipelines.runs.folder import RunFolder, write_struct
+from mlops_workbench.pipelines.runs.requests import RunRequest, StageJob, StageRequest
 
 _POLL_SECONDS = 0.05
 _GRACE_SECONDS = 15.0  # for a stopped stage to end its kernel and save its notebook
@@ -165,7 +166,7 @@ class Runner:
         shutil.rmtree(folder.outputs(name), ignore_errors=True)
         folder.outputs(name).mkdir(parents=True)
         for output in stage.outputs.values():
-            Path(output).parent.mkdir(parents=True, exist_ok=True)
+            Path(output.path).parent.mkdir(parents=True, exist_ok=True)
         runner = ProcessIdentity.of()
         job = StageJob(
             stage=stage,
@@ -180,7 +181,7 @@ class Runner:
 
     def _start_run(self, stage: StageRequest, number: int) -> ActiveRun:
         tags = {PIPELINE: self._request.pipeline, PIPELINE_RUN: self._request.id, STAGE: stage.name}
-        tags |= {f"{INPUT_PREFIX}{name}": source for name, source in stage.inputs.items()}
+        tags |= {f"{INPUT_PREFIX}{name}": entry.source for name, entry in stage.inputs.items()}
         run = self._session.start_run(
             stage.name,
             experiment=self._request.experiment,
@@ -241,7 +242,7 @@ class Runner:
                 executed, f"notebook/{stage.name}.ipynb", kind="notebook", media_type="application/x-ipynb+json"
             )
         attempt.run.end(_STATUS[ended.state], error=ended.error, traceback=ended.traceback)
-        if ended.state == "failed" and number <= stage.retries and not self._stopping:
+        if ended.state == "failed" and number <= stage.retries.max and not self._stopping:
             self._start(stage, number + 1)
             return
         tries = f" (attempt {number} of {number})" if number > 1 and ended.state == "failed" else ""

@@ -24,7 +24,8 @@ from mlops_workbench.core.processes import ProcessIdentity
 from mlops_workbench.core.shown.log_lines import log_to_stderr
 from mlops_workbench.core.shown.plain_text import without_sequences
 from mlops_workbench.pipelines.runs.events import AttemptEnded, CellEnded, CellStarted, append_event
-from mlops_workbench.pipelines.runs.folder import StageJob, StageRequest, read_struct
+from mlops_workbench.pipelines.runs.folder import read_struct
+from mlops_workbench.pipelines.runs.requests import StageJob, StageRequest
 
 _START_TIMEOUT = 180  # seconds for a kernel to start, on a machine that starts many
 _MESSAGE = 2000
@@ -85,7 +86,7 @@ def _run(job: StageJob) -> AttemptEnded:
         )
     except PapermillExecutionError as error:
         return _failure(stage, error)
-    missing = [f"'{name}' ({path})" for name, path in stage.outputs.items() if not Path(path).exists()]
+    missing = [f"'{name}' ({file.path})" for name, file in stage.outputs.items() if not Path(file.path).exists()]
     if missing:
         message = f"{stage.notebook} did not write its output {' and '.join(missing)}"
         return AttemptEnded(now_ms(), "failed", message, message)

@@ -12,6 +12,7 @@ import msgspec
 
 from mlops_workbench.core.errors import StorageError
 from mlops_workbench.core.processes import ProcessIdentity
+from mlops_workbench.pipelines.definition.nouns import Cause
 
 
 class _Event(msgspec.Struct, frozen=True, tag_field="event", tag=True):
@@ -73,12 +74,17 @@ class CellEnded(_Event):
 
 
 class AttemptEnded(_Event):
-    """Result of an attempt at a stage, written by its process: ``succeeded failed cancelled``."""
+    """Result of an attempt at a stage, written by its process: ``succeeded failed cancelled``.
+
+    `cause` says why it failed, for the rule of the retries; `cell` is the index of the cell that failed.
+    """
 
     state: str
     message: str = ""
     error: str = ""
     traceback: str = ""
+    cause: Cause = "error"
+    cell: int | None = None
 
 
 RunEvent: TypeAlias = Launched | RunStarted | StageStarted | StageEnded | CancelRequested | RunEnded

@@ -9,91 +9,9 @@ import msgspec
 
 from mlops_workbench.core.errors import NotFound, StorageError
 from mlops_workbench.core.files import write_atomic
+from mlops_workbench.pipelines.runs.requests import RunRequest
 
-Scalar = str | int | float | bool | None
 _Kind = TypeVar("_Kind", bound=msgspec.Struct)
-
-
-class PublishTarget(msgspec.Struct, frozen=True):
-    """How the model of a run is published: see `PublishSpec`."""
-
-    stage: str
-    metrics_from: str
-    name: str
-    alias: str
-    gate: list[str]
-
-
-class StageRequest(msgspec.Struct, frozen=True):
-    """A stage to run, with everything resolved.
-
-    Attributes
-    ----------
-    notebook : str
-        Path in the spec.
-    source : str
-        Absolute path of the user's notebook.
-    kernel : str
-        Name of its kernel.
-    injected : int
-        Index of the injected cell in the copy that runs.
-    cells : int
-        Number of code cells of that copy.
-    params : dict
-        Parameters and constants, as scalars.
-    inputs, outputs : dict
-        Sources of the inputs in the spec; absolute paths of the outputs.
-    timeout : float or None
-        Seconds for an attempt.
-    """
-
-    name: str
-    notebook: str
-    source: str
-    kernel: str
-    needs: list[str]
-    injected: int
-    cells: int
-    params: dict[str, Scalar]
-    inputs: dict[str, str]
-    outputs: dict[str, str]
-    timeout: float | None
-    retries: int
-
-
-class RunRequest(msgspec.Struct, frozen=True):
-    """A pipeline run as it was checked and requested; later edits of spec and notebooks have no effect on it."""
-
-    id: str
-    pipeline: str
-    spec: str
-    reason: str
-    workspace: str
-    experiment: str
-    created_ms: int
-    workers: int
-    params: dict[str, Scalar]
-    stages: list[StageRequest]
-    publish: PublishTarget | None = None
-
-
-class StageJob(msgspec.Struct, frozen=True):
-    """Input of the process of one attempt at a stage.
-
-    Attributes
-    ----------
-    copy, executed, events : str
-        Paths of the prepared notebook, the notebook with outputs, and the log of the attempt.
-    runner_pid, runner_started : int, float
-        The runner, whose end ends the attempt: see `core.processes.ProcessIdentity`.
-    """
-
-    stage: StageRequest
-    copy: str
-    executed: str
-    events: str
-    runner_pid: int
-    runner_started: float
 
 
 class RunFolder:

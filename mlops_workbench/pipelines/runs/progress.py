@@ -19,7 +19,7 @@ from mlops_workbench.pipelines.runs.events import (
     StageEvent,
     StageStarted,
 )
-from mlops_workbench.pipelines.runs.folder import RunRequest
+from mlops_workbench.pipelines.runs.requests import RunRequest
 
 RUNNER_DIED = "runner process died"
 DAMAGED = "its event log is damaged, so that its end is not known; the notebooks that it ran are in its folder"

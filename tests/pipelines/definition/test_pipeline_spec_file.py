@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_workbench.core.errors import SpecError
+from mlops_workbench.core.gates import check_conditions
 from mlops_workbench.pipelines.definition.file import read_spec
-from mlops_workbench.pipelines.definition.nouns import PipelineSpec, PublishSpec, StageFile, StageParam
-from mlops_workbench.registry.gates import check_conditions
+from mlops_workbench.pipelines.definition.nouns import InputSpec, OutputSpec, PipelineSpec, PublishSpec, StageParam
 
 GOOD = """\
 version: 1
@@ -69,11 +69,23 @@ def test_a_spec_is_read_with_types_defaults_and_lines(tmp_path: Path) -> None:
     assert type(found.params["rate"].default) is float
     prepare = found.stages["prepare"]
     assert prepare.params == {"months": StageParam(line=14), "share": StageParam(0.2, False, 14)}
-    assert prepare.inputs == {"raw": StageFile("../data/*.csv", 15)}
-    assert prepare.outputs == {"train": StageFile("train.parquet", 17), "test": StageFile("parts/test.parquet", 18)}
-    assert (prepare.timeout, prepare.retries, prepare.line, prepare.notebook_line) == (5400.0, 2, 12, 13)
+    assert prepare.inputs == {"raw": InputSpec("file", "../data/*.csv", line=15)}
+    assert prepare.outputs == {
+        "train": OutputSpec("train.parquet", line=17),
+        "test": OutputSpec("parts/test.parquet", line=18),
+    }
+    assert (prepare.timeout, prepare.retries.max, prepare.line, prepare.notebook_line) == (5400.0, 2, 12, 13)
     assert found.stages["train"].params == {"depth": StageParam(3, False, 23)}
-    publish = PublishSpec("train", "flight-delays", "champion", ("mae < baseline_mae", "mae < 25"), "train", 25, 26, 26)
+    publish = PublishSpec(
+        "train",
+        "flight-delays",
+        alias="champion",
+        gate=("mae < baseline_mae", "mae < 25"),
+        metrics_from="train",
+        line=25,
+        stage_line=26,
+        metrics_line=26,
+    )
     assert found.publish == publish
 
 

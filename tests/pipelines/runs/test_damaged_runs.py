@@ -10,15 +10,21 @@ from mlops_workbench.core.ids import new_id, now_ms
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.pipelines import service
 from mlops_workbench.pipelines.runs.events import RunEnded, StageEnded, StageStarted, append_event
-from mlops_workbench.pipelines.runs.folder import RunFolder, RunRequest, StageRequest, write_struct
+from mlops_workbench.pipelines.runs.folder import RunFolder, write_struct
+from mlops_workbench.pipelines.runs.requests import RunRequest, StageRequest
 
 
 def ended_run(workspace: Workspace) -> RunFolder:
     """A run that has succeeded, with the folder of its stage's attempt."""
     folder = RunFolder(workspace.pipeline_runs / new_id())
-    stage = StageRequest("train", "train.ipynb", "train.ipynb", "python3", [], 0, 1, {}, {}, {}, None, 0)
+    stage = StageRequest(name="train", stage="train", notebook="train.ipynb", source="train.ipynb", cells=1)
     request = RunRequest(
-        folder.path.name, "retrain", "", "manual", str(workspace.root), "x", now_ms(), 1, {}, [stage], None
+        id=folder.path.name,
+        pipeline="retrain",
+        workspace=str(workspace.root),
+        experiment="x",
+        created_ms=now_ms(),
+        stages=[stage],
     )
     write_struct(folder.request, request)
     folder.attempt("train", 1).mkdir(parents=True)

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_workbench.core.errors import InvalidInput
+from mlops_workbench.core.gates import check_conditions, evaluate
 from mlops_workbench.core.models import GateCheck
-from mlops_workbench.registry import check_conditions, evaluate
 
 Metrics = Mapping[str, float | None]
 
