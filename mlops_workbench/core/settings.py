@@ -113,7 +113,16 @@ class PipelineSettings(_Section, frozen=True):
     """Notebook pipelines."""
 
     folder: Annotated[Text, Meta(description="folder of the pipeline specs, relative to the workspace")] = "pipelines"
-    workers: Annotated[int, Meta(ge=1, le=256, description="largest number of parallel stages of a pipeline run")] = 2
+    workers: Annotated[
+        int, Meta(ge=0, le=256, description="largest number of parallel stages of a run; 0: limited by resources only")
+    ] = 0
+    cpu: Annotated[
+        float, Meta(ge=0, description="processor cores for the stages of a run; 0: those of the machine")
+    ] = 0.0
+    memory_gb: Annotated[
+        float, Meta(ge=0, description="memory for the stages of a run in GB; 0: that of the machine")
+    ] = 0.0
+    gpu: Annotated[int, Meta(ge=-1, le=1024, description="GPUs for the stages of a run; -1: those of the machine")] = -1
 
 
 class ServingSettings(_Section, frozen=True):

@@ -7,12 +7,13 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 
-from mlops_workbench.core.errors import InvalidInput
+from mlops_workbench.core.errors import InvalidInput, SpecError
 from mlops_workbench.core.files import write_atomic
 from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.processes import ProcessIdentity
-from mlops_workbench.core.wire.json_numbers import json_value
+from mlops_workbench.core.wire.json_numbers import JsonNumber, json_value
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.notebooks.document import (
     INJECTED_TAG,
@@ -22,7 +23,9 @@ from mlops_workbench.notebooks.document import (
     tagged_cell,
     write_notebook,
 )
-from mlops_workbench.notebooks.parameters.inject import inject
+from mlops_workbench.notebooks.parameters.inject import inject, injected_source
+from mlops_workbench.pipelines.executors.local import local_capacity
+from mlops_workbench.pipelines.executors.resources import excess
 from mlops_workbench.pipelines.plan import InputPlan, Plan, StagePlan
 from mlops_workbench.pipelines.runs.events import Launched, append_event
 from mlops_workbench.pipelines.runs.folder import RunFolder, write_struct
@@ -35,19 +38,62 @@ from mlops_workbench.pipelines.runs.requests import (
     StageRequest,
 )
 
+#: Variables of the process that started a run, which the run must not inherit.
+_OF_A_RUN = ("MLOPS_RUN_UID", "MLOPS_EXPERIMENT", "MLOPS_STAGE", "MLOPS_SECRET_NAMES")
 
-def write_run(workspace: Workspace, folder: RunFolder, plan: Plan, reason: str) -> None:
-    """Write a planned run to its folder; the request is written last, since it makes the run exist.
+
+def check_capacity(workspace: Workspace, plan: Plan) -> None:
+    """Check that each stage alone can have the resources that it asks for.
 
     Raises
     ------
+    SpecError
+        A stage asks for more than there is.
+    """
+    capacity = local_capacity(workspace.settings.pipelines)
+    for stage in plan.stages:
+        if found := excess(stage.spec.resources, capacity):
+            raise SpecError(
+                f"stage '{stage.name}' asks for more than its runs may take: {found}",
+                where=plan.spec.where(stage.spec.line),
+                hint="lower its 'resources', or raise 'cpu', 'memory_gb' or 'gpu' in [pipelines] of workbench.toml",
+            )
+
+
+def write_run(
+    workspace: Workspace,
+    folder: RunFolder,
+    plan: Plan,
+    reason: str,
+    champion: Mapping[str, JsonNumber | None] | None = None,
+) -> None:
+    """Write a planned run to its folder; the request is written last, since it makes the run exist.
+
+    Parameters
+    ----------
+    workspace : Workspace
+        Workspace of the run.
+    folder : RunFolder
+        Its folder, to which the outputs in the plan belong.
+    plan : Plan
+        The plan.
+    reason : str
+        What starts it.
+    champion : mapping, optional
+        Metrics of the present champion of the model to publish; None without one.
+
+    Raises
+    ------
+    SpecError
+        A stage asks for more resources than there are.
     InvalidInput
         A value cannot be injected.
     StorageError
         The folder cannot be written.
     """
+    check_capacity(workspace, plan)
     spec = plan.spec
-    stages = [_write_stage(folder, stage) for stage in plan.stages]
+    stages = [write_stage(folder, stage) for stage in plan.stages]
     write_atomic(folder.spec, spec.path.read_bytes())
     publish = spec.publish
     request = RunRequest(
@@ -63,17 +109,36 @@ def write_run(workspace: Workspace, folder: RunFolder, plan: Plan, reason: str) 
         stages=stages,
         publish=None
         if publish is None
-        else PublishTarget(publish.stage, publish.metrics_from, publish.name, publish.alias, list(publish.gate)),
+        else PublishTarget(
+            stage=publish.stage,
+            metrics_from=publish.metrics_from,
+            name=publish.name,
+            alias=publish.alias,
+            gate=list(publish.gate),
+            model=publish.model,
+            serve=publish.serve,
+        ),
+        champion=None if champion is None else dict(champion),
     )
     write_struct(folder.request, request)
 
 
-def _write_stage(folder: RunFolder, stage: StagePlan) -> StageRequest:
-    """Write the copy that will run; later edits of the user's notebook have no effect on it."""
+def write_stage(folder: RunFolder, stage: StagePlan) -> StageRequest:
+    """Write the copy of the notebook that will run; later edits of the user's notebook have no effect on it.
+
+    Raises
+    ------
+    InvalidInput
+        A value cannot be injected.
+    StorageError
+        The folder cannot be written.
+    """
     source = read_notebook(stage.notebook)
     values = stage.values
+    later = any(entry.candidates for entry in stage.inputs.values())
     try:
-        copy = inject(source, values) if values else source
+        copy = inject(source, values) if values or later else source
+        inputs = {name: _input(name, entry) for name, entry in stage.inputs.items()}
     except InvalidInput as error:
         raise InvalidInput(f"stage '{stage.name}': {error.message}", hint=error.hint) from error
     added = len(copy.cells) > len(source.cells)
@@ -88,27 +153,38 @@ def _write_stage(folder: RunFolder, stage: StagePlan) -> StageRequest:
         needs=list(stage.needs),
         injected=len(copy.cells) if injected is None else injected,
         cells=sum(1 for _ in code_cells(copy)),
+        matrix={name: shown(value) for name, value in stage.matrix.items()},
         params={name: shown(value) for name, value in stage.params.items()},
-        inputs={name: _input(entry) for name, entry in stage.inputs.items()},
+        secrets=dict(stage.secrets),
+        inputs=inputs,
         outputs={name: OutputRequest(entry.path, entry.spec.type) for name, entry in stage.outputs.items()},
         timeout=stage.spec.timeout,
         retries=stage.spec.retries,
         resources=stage.spec.resources,
+        cache=stage.spec.cache,
         metrics=list(stage.spec.metrics),
         gate=list(stage.spec.gate),
     )
 
 
-def _input(entry: InputPlan) -> InputRequest:
+def _input(name: str, entry: InputPlan) -> InputRequest:
     spec = entry.spec
-    shown = f"{spec.source}.{spec.output}" if spec.kind == "stage" else spec.source
-    return InputRequest(spec.kind, shown, list(entry.files), connection=spec.connection)
+    return InputRequest(
+        kind=spec.kind,
+        source=f"{spec.source}.{spec.output}" if spec.kind == "stage" else spec.source,
+        files=list(entry.files),
+        choose=spec.choose,
+        candidates={
+            instance: (path, injected_source({name: value})) for instance, (path, value) in entry.candidates.items()
+        },
+        connection=spec.connection,
+    )
 
 
 def launch_runner(workspace: Workspace, folder: RunFolder) -> None:
     """Start the runner of a written run, detached, and record its process."""
     # A run that is started in a stage, or in a notebook of a run, is independent of that run.
-    environment = {key: value for key, value in os.environ.items() if key not in ("MLOPS_RUN_UID", "MLOPS_EXPERIMENT")}
+    environment = {key: value for key, value in os.environ.items() if key not in _OF_A_RUN}
     environment["MLOPS_WORKSPACE"] = str(workspace.root)
     with open(folder.log, "ab") as log:
         process = subprocess.Popen(

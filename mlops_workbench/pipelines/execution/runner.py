@@ -1,32 +1,46 @@
 """The process of a pipeline run: ``python -m mlops_workbench.pipelines.execution.runner <run folder>``.
 
-It starts a process per stage, as many at a time as allowed, and writes events to the run's log and to the journal.
-It does not depend on the process that requested the run.
+It has an executor run the stages, as many at a time as their resources allow, and writes events to the run's log and to
+the journal. It does not depend on the process that requested the run.
 """
 
 from __future__ import annotations
 
 import logging
-import os
-import shutil
 import signal
-import subprocess
 import sys
 import time
 import traceback
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from mlops_workbench.capture.run.active import ActiveRun
 from mlops_workbench.capture.session.session import Session
-from mlops_workbench.core.errors import WorkbenchError
+from mlops_workbench.core.errors import InvalidInput, StorageError, WorkbenchError
+from mlops_workbench.core.files import write_atomic
 from mlops_workbench.core.ids import now_ms
-from mlops_workbench.core.processes import ProcessIdentity
+from mlops_workbench.core.records import Number
 from mlops_workbench.core.shown.log_lines import log_to_stderr
 from mlops_workbench.core.tags import ATTEMPT, INPUT_PREFIX, PIPELINE, PIPELINE_RUN, REASON, STAGE
 from mlops_workbench.core.workspace import Workspace
+from mlops_workbench.pipelines.definition.nouns import ResourceSpec
+from mlops_workbench.pipelines.execution.attempts import (
+    Attempt,
+    log_of,
+    result,
+    retry_pause,
+    timeout_of,
+    write_job,
+)
+from mlops_workbench.pipelines.execution.choice import Choice, choose
+from mlops_workbench.pipelines.execution.verdict import judge, lacking
+from mlops_workbench.pipelines.executors.base import Executor, Job
+from mlops_workbench.pipelines.executors.local import LocalExecutor
+from mlops_workbench.pipelines.executors.resources import Schedule, Share, excess
 from mlops_workbench.pipelines.runs.events import (
     AttemptEnded,
+    AttemptFailed,
     CancelRequested,
     RunEnded,
     RunStarted,
@@ -34,34 +48,26 @@ from mlops_workbench.pipelines.runs.events import (
     StageStarted,
     append_event,
     read_run_events,
-    read_stage_events,
 )
-from mlops_workbench.pipelines.runs.folder import RunFolder, write_struct
-from mlops_workbench.pipelines.runs.requests import RunRequest, StageJob, StageRequest
+from mlops_workbench.pipelines.runs.folder import RunFolder
+from mlops_workbench.pipelines.runs.metrics import read_metrics
+from mlops_workbench.pipelines.runs.requests import RunRequest, StageRequest
 
-_POLL_SECONDS = 0.05
-_GRACE_SECONDS = 15.0  # for a stopped stage to end its kernel and save its notebook
-_TIMEOUT_GRACE_SECONDS = 60.0  # for a stage to end itself after its timeout
-_STATUS = {"succeeded": "FINISHED", "failed": "FAILED", "cancelled": "KILLED"}
-_LOG = "process.log"
+_STATUS = {
+    "succeeded": "FINISHED",
+    "refused": "FINISHED",
+    "not_published": "FINISHED",
+    "failed": "FAILED",
+    "cancelled": "KILLED",
+}
+#: Ends of a stage after which those that need it are skipped.
+_LOST = ("failed", "skipped", "cancelled", "refused")
 
 log = logging.getLogger("mlops_workbench.pipelines")
 
 
-@dataclass
-class _Attempt:
-    """A running attempt at a stage."""
-
-    stage: StageRequest
-    number: int
-    process: subprocess.Popen[bytes]
-    run: ActiveRun
-    deadline: float
-    kill_at: float = 0.0
-
-
 class Runner:
-    """Runs the stages of one pipeline run.
+    """Runs the stages of one run.
 
     Parameters
     ----------
@@ -73,12 +79,18 @@ class Runner:
         self._folder = folder
         self._request: RunRequest = folder.read_request()
         self._workspace = Workspace.open(Path(self._request.workspace))
-        self._states: dict[str, str] = {stage.name: "pending" for stage in self._request.stages}
+        self._stages = {stage.name: stage for stage in self._request.stages}
+        self._states: dict[str, str] = dict.fromkeys(self._stages, "pending")
         self._messages: dict[str, str] = {}
-        self._running: list[_Attempt] = []
+        self._executor: Executor = LocalExecutor(self._workspace.settings.pipelines)
+        self._schedule = Schedule(self._executor.capacity, self._request.workers)
+        self._ready: dict[str, int] = {}  # stages that wait for resources to the number of their attempt, oldest first
+        self._pausing: dict[str, tuple[float, int]] = {}  # stages that wait to be tried again: when, and the attempt
+        self._running: list[Attempt] = []
+        self._runs: dict[str, tuple[str, int]] = {}  # stages to the uid and the start of their last attempt's run
         self._stopping = False
         self._session = Session(self._workspace)
-        self._parent: ActiveRun
+        self._parent: ActiveRun | None = None
 
     def run(self) -> str:
         """Run to the end and return the final state."""
@@ -89,33 +101,39 @@ class Runner:
             return self._run()
         finally:
             for attempt in self._running:
-                attempt.process.kill()
+                attempt.handle.kill()
             self._session.close()
 
     def _run(self) -> str:
+        if self._request.kind == "pipeline":
+            self._parent = self._start_parent()
+        append_event(self._folder.events, RunStarted(now_ms(), self._parent.uid if self._parent else ""))
+        # A run may be cancelled before it has a process that can receive a signal.
+        if any(isinstance(event, CancelRequested) for event in read_run_events(self._folder.events)):
+            self._stopping = True
+        try:
+            self._work()
+        except Exception as error:
+            if self._parent is not None:
+                self._parent.end("FAILED", error=f"{type(error).__name__}: {error}", traceback=traceback.format_exc())
+            raise
+        return self._conclude()
+
+    def _start_parent(self) -> ActiveRun:
         request = self._request
-        self._parent = self._session.start_run(
-            request.pipeline,
+        parent = self._session.start_run(
+            request.name or request.pipeline,
             experiment=request.experiment,
             kind="pipeline",
             notebook="",
             tags={PIPELINE: request.pipeline, PIPELINE_RUN: request.id, REASON: request.reason},
         )
-        append_event(self._folder.events, RunStarted(now_ms(), self._parent.uid))
-        # A run may be cancelled before it has a process that can receive a signal.
-        if any(isinstance(event, CancelRequested) for event in read_run_events(self._folder.events)):
-            self._stopping = True
-        try:
-            self._parent.log_params(dict(request.params))
-            if self._folder.spec.exists():
-                self._parent.log_artifact(
-                    self._folder.spec, f"{request.pipeline}.yaml", kind="code", media_type="application/yaml"
-                )
-            self._work()
-        except Exception as error:
-            self._parent.end("FAILED", error=f"{type(error).__name__}: {error}", traceback=traceback.format_exc())
-            raise
-        return self._conclude()
+        parent.log_params(dict(request.params))
+        if self._folder.spec.exists():
+            parent.log_artifact(
+                self._folder.spec, f"{request.pipeline}.yaml", kind="code", media_type="application/yaml"
+            )
+        return parent
 
     def _work(self) -> None:
         while True:
@@ -123,147 +141,170 @@ class Runner:
             if self._stopping:
                 self._cancel()
             else:
+                self._queue()
                 self._start_ready()
-            if not self._running:
+            if not self._running and not self._pausing and not self._ready:
                 return
-            time.sleep(_POLL_SECONDS)
+            self._executor.wait(self._patience())
             for attempt in list(self._running):
-                if attempt.process.poll() is not None:
+                if attempt.handle.poll() is None:
+                    attempt.enforce()
+                else:
                     self._running.remove(attempt)
                     self._finish(attempt)
-                else:
-                    self._enforce(attempt)
 
-    def _start_ready(self) -> None:
-        for stage in self._request.stages:
-            if len(self._running) >= self._request.workers:
-                return
-            ready = all(self._states[needed] == "succeeded" for needed in stage.needs)
-            if self._states[stage.name] == "pending" and ready:
-                self._start(stage, 1)
+    def _patience(self) -> float | None:
+        """Seconds until something is to be done although no job ends."""
+        due = min(
+            [*(one.due for one in self._running), *(at for at, _ in self._pausing.values())], default=float("inf")
+        )
+        return None if due == float("inf") else max(0.0, due - time.monotonic())
 
     def _skip(self) -> None:
         """Skip stages whose needed stages did not succeed; one pass, since the order is topological."""
         for stage in self._request.stages:
-            lost = [needed for needed in stage.needs if self._states[needed] in ("failed", "skipped", "cancelled")]
+            lost = [needed for needed in stage.needs if self._states[needed] in _LOST]
             if self._states[stage.name] == "pending" and lost:
                 self._set(stage.name, "skipped", f"stage '{lost[0]}' did not succeed")
 
-    def _start(self, stage: StageRequest, number: int) -> None:
-        job = self._write_job(stage, number)
-        run = self._start_run(stage, number)
-        append_event(self._folder.events, StageStarted(now_ms(), stage.name, number, run.uid))
-        process = self._start_process(job, run)
-        limit = stage.timeout + _TIMEOUT_GRACE_SECONDS if stage.timeout else float("inf")
-        self._states[stage.name] = "running"
-        self._running.append(_Attempt(stage, number, process, run, time.monotonic() + limit))
+    def _queue(self) -> None:
+        """Queue the stages that have become ready, and those whose pause before another attempt is over."""
+        for stage in self._request.stages:
+            if self._states[stage.name] != "pending" or stage.name in self._ready or stage.name in self._pausing:
+                continue
+            if all(self._states[needed] == "succeeded" for needed in stage.needs):
+                if found := excess(stage.resources, self._executor.capacity):
+                    self._set(stage.name, "failed", f"it asks for more than its runs may take: {found}")
+                else:
+                    self._ready[stage.name] = 1
+        now = time.monotonic()
+        for name, (due, number) in sorted(self._pausing.items(), key=lambda item: item[1][0]):
+            if due <= now:
+                del self._pausing[name]
+                self._ready[name] = number
 
-    def _write_job(self, stage: StageRequest, number: int) -> Path:
-        """Prepare the folders of an attempt, and write the job of its process."""
-        folder, name = self._folder, stage.name
-        attempt = folder.attempt(name, number)
-        attempt.mkdir(parents=True)
-        shutil.rmtree(folder.outputs(name), ignore_errors=True)
-        folder.outputs(name).mkdir(parents=True)
-        for output in stage.outputs.values():
-            Path(output.path).parent.mkdir(parents=True, exist_ok=True)
-        runner = ProcessIdentity.of()
-        job = StageJob(
-            stage=stage,
-            copy=str(folder.copy(name)),
-            executed=str(folder.executed(name, number)),
-            events=str(folder.attempt_events(name, number)),
-            runner_pid=runner.pid if runner else os.getpid(),
-            runner_started=runner.started if runner else 0.0,
-        )
-        write_struct(attempt / "stage.json", job)
-        return attempt / "stage.json"
+    def _start_ready(self) -> None:
+        needs = [(name, self._stages[name].resources) for name in self._ready]
+        for name, share in self._schedule.start(needs).items():
+            stage, number = self._stages[name], self._ready.pop(name)
+            try:
+                self._start(stage, number, share)
+            except InvalidInput as error:
+                # No instance can be chosen; it has no run.
+                self._schedule.end(name)
+                self._set(name, "failed", " ".join(filter(None, (error.message, error.hint and f"({error.hint})"))))
 
-    def _start_run(self, stage: StageRequest, number: int) -> ActiveRun:
-        tags = {PIPELINE: self._request.pipeline, PIPELINE_RUN: self._request.id, STAGE: stage.name}
-        tags |= {f"{INPUT_PREFIX}{name}": entry.source for name, entry in stage.inputs.items()}
-        run = self._session.start_run(
-            stage.name,
+    def _start(self, stage: StageRequest, number: int, share: Share) -> None:
+        choices = self._choices(stage)
+        file = write_job(self._folder, stage, number, choices)
+        started_ms = now_ms()
+        run = self._start_run(stage, number, choices)
+        self._runs[stage.name] = (run.uid, started_ms)
+        chosen = {name: choice.instance for name, choice in choices.items()}
+        append_event(self._folder.events, StageStarted(started_ms, stage.name, number, run.uid, chosen))
+        declared = stage.resources.cpu != ResourceSpec().cpu
+        job = Job(
+            run_uid=run.uid,
             experiment=self._request.experiment,
-            kind="stage",
-            parent_uid=self._parent.uid,
+            workspace=self._workspace.root,
+            file=file,
+            log=log_of(self._folder, stage, number),
+            threads=max(1, int(share.cpu)) if declared else 0,
+            gpus=tuple(share.gpus),
+        )
+        self._states[stage.name] = "running"
+        handle = self._executor.submit(job)
+        self._running.append(Attempt(stage, number, handle, run, choices, timeout_of(stage)))
+
+    def _choices(self, stage: StageRequest) -> dict[str, Choice]:
+        entries = {name: entry for name, entry in stage.inputs.items() if entry.candidates}
+        if not entries:
+            return {}
+        metrics = self._metrics({instance for entry in entries.values() for instance in entry.candidates})
+        return {name: choose(name, entry, metrics) for name, entry in entries.items()}
+
+    def _metrics(self, names: set[str]) -> dict[str, dict[str, Number]]:
+        """Metrics of the runs of stages."""
+        runs = {name: self._runs[name] for name in names if name in self._runs}
+        since = min((started for _, started in runs.values()), default=0)
+        found = read_metrics(self._workspace.journal, [uid for uid, _ in runs.values()], since)
+        return {name: found[uid] for name, (uid, _) in runs.items()}
+
+    def _start_run(self, stage: StageRequest, number: int, choices: dict[str, Choice]) -> ActiveRun:
+        request, parent = self._request, self._parent
+        tags = {PIPELINE_RUN: request.id}
+        tags |= {REASON: request.reason} if parent is None else {PIPELINE: request.pipeline, STAGE: stage.name}
+        tags |= {f"{INPUT_PREFIX}{name}": entry.source for name, entry in stage.inputs.items()}
+        for name, choice in choices.items():
+            output = stage.inputs[name].source.rpartition(".")[2]
+            tags[f"{INPUT_PREFIX}{name}"] = f"{choice.instance}.{output} ({choice.reason})"
+        run = self._session.start_run(
+            (request.name if parent is None else "") or stage.name,
+            experiment=request.experiment,
+            kind="notebook" if parent is None else "stage",
+            parent_uid=parent.uid if parent else "",
             notebook=stage.source,
             tags=tags | ({ATTEMPT: str(number)} if number > 1 else {}),
         )
         run.log_params(dict(stage.params))
         return run
 
-    def _start_process(self, job: Path, run: ActiveRun) -> subprocess.Popen[bytes]:
-        environment = {
-            # Stages run beside each other, an endpoint and a kernel: with threads that spin while they wait, the same
-            # training took ten times as long.
-            "OMP_WAIT_POLICY": "PASSIVE",
-            **os.environ,
-            "MLOPS_WORKSPACE": str(self._workspace.root),
-            "MLOPS_RUN_UID": run.uid,
-            "MLOPS_EXPERIMENT": self._request.experiment,
-        }
-        with open(job.with_name(_LOG), "ab") as output:
-            # -P: a module beside the notebook must not shadow an installed one.
-            return subprocess.Popen(
-                [sys.executable, "-P", "-m", "mlops_workbench.pipelines.execution.stage", str(job)],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                cwd=job.parent,
-                env=environment,
-            )
-
-    def _enforce(self, attempt: _Attempt) -> None:
-        now = time.monotonic()
-        if now > attempt.deadline and not attempt.kill_at:
-            self._terminate(attempt)
-        if attempt.kill_at and now > attempt.kill_at:
-            attempt.process.kill()
-
-    def _terminate(self, attempt: _Attempt) -> None:
-        attempt.process.terminate()
-        attempt.kill_at = time.monotonic() + _GRACE_SECONDS
-
     def _cancel(self) -> None:
         for attempt in self._running:
-            if not attempt.kill_at:
-                self._terminate(attempt)
+            attempt.stop()
+        self._ready.clear()
+        self._pausing.clear()
         for name, state in self._states.items():
             if state == "pending":
                 self._set(name, "cancelled", "")
 
-    def _finish(self, attempt: _Attempt) -> None:
+    def _finish(self, attempt: Attempt) -> None:
         stage, number = attempt.stage, attempt.number
-        ended = self._ended(attempt)
-        executed = self._folder.executed(stage.name, number)
-        if executed.exists():
-            attempt.run.log_artifact(
-                executed, f"notebook/{stage.name}.ipynb", kind="notebook", media_type="application/x-ipynb+json"
-            )
+        self._schedule.end(stage.name)
+        ended = self._judged(attempt, result(self._folder, attempt, cancelled=self._stopping))
+        if ended.state not in ("succeeded", "refused"):
+            # A notebook that ends well may leave a process behind on purpose, as in Jupyter.
+            attempt.handle.kill()
+        self._keep_notebook(attempt)
         attempt.run.end(_STATUS[ended.state], error=ended.error, traceback=ended.traceback)
-        if ended.state == "failed" and number <= stage.retries.max and not self._stopping:
-            self._start(stage, number + 1)
+        pause = None if self._stopping else retry_pause(stage, number, ended)
+        if pause is not None:
+            retry_ms = now_ms() + int(pause * 1000)
+            append_event(self._folder.events, AttemptFailed(now_ms(), stage.name, number, ended.message, retry_ms))
+            self._states[stage.name] = "pending"
+            self._pausing[stage.name] = (time.monotonic() + pause, number + 1)
             return
+        parts = [f"{name} is of {choice.instance} ({choice.reason})" for name, choice in attempt.choices.items()]
         tries = f" (attempt {number} of {number})" if number > 1 and ended.state == "failed" else ""
-        self._set(stage.name, ended.state, ended.message + tries)
+        parts = [ended.message + tries, *parts] if ended.message else parts
+        self._set(stage.name, ended.state, "; ".join(parts))
 
-    def _ended(self, attempt: _Attempt) -> AttemptEnded:
-        stage, number = attempt.stage, attempt.number
-        events = read_stage_events(self._folder.attempt_events(stage.name, number))
-        reported = next((event for event in events if isinstance(event, AttemptEnded)), None)
-        if reported is not None and reported.state != "cancelled":
-            return reported
-        if self._stopping:
-            return AttemptEnded(now_ms(), "cancelled", "cancelled", "cancelled")
-        if time.monotonic() > attempt.deadline:
-            message = f"the stage took longer than its timeout of {stage.timeout:g} s"
-        else:
-            code = attempt.process.returncode
-            reason = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
-            message = f"the process of the stage {reason}"
-        written = self._folder.attempt(stage.name, number).joinpath(_LOG)
-        return AttemptEnded(now_ms(), "failed", message, message, written.read_text(errors="replace")[-10_000:])
+    def _judged(self, attempt: Attempt, ended: AttemptEnded) -> AttemptEnded:
+        """The result, in view of the metrics that the stage must have and of its gate."""
+        stage = attempt.stage
+        if ended.state != "succeeded" or not (stage.metrics or stage.gate):
+            return ended
+        metrics = self._metrics({stage.name})[stage.name]
+        if message := lacking(stage.metrics, metrics):
+            return AttemptEnded(now_ms(), "failed", f"{stage.notebook}: {message}", message, cause="missing_output")
+        if message := judge(stage.gate, metrics, self._request.champion, now_ms(), stage.metrics):
+            return msgspec.structs.replace(ended, state="refused", message=message)
+        return ended
+
+    def _keep_notebook(self, attempt: Attempt) -> None:
+        stage = attempt.stage
+        executed = self._folder.executed(stage.name, attempt.number)
+        if not executed.exists():
+            return
+        attempt.run.log_artifact(
+            executed, f"notebook/{stage.name}.ipynb", kind="notebook", media_type="application/x-ipynb+json"
+        )
+        if self._request.output:
+            try:
+                write_atomic(Path(self._request.output), executed.read_bytes())
+            except (OSError, StorageError) as error:
+                # The notebook is kept with the run all the same.
+                log.warning("the executed notebook cannot be written to %s: %s", self._request.output, error)
 
     def _set(self, name: str, state: str, message: str) -> None:
         self._states[name] = state
@@ -271,24 +312,35 @@ class Runner:
         append_event(self._folder.events, StageEnded(now_ms(), name, state, message))
 
     def _conclude(self) -> str:
-        failed = [stage.name for stage in self._request.stages if self._states[stage.name] == "failed"]
-        if failed:
-            state = "failed"
-            message = "; ".join(f"stage '{name}' failed: {self._messages[name]}" for name in failed)
-        elif all(value == "succeeded" for value in self._states.values()):
-            state, message = "succeeded", ""
-        else:
-            state, message = "cancelled", "cancelled"
-        self._parent.end(_STATUS[state], error=message)
+        state, message = self._outcome()
+        if self._parent is not None:
+            self._parent.end(_STATUS[state], error="" if state == "not_published" else message)
         append_event(self._folder.events, RunEnded(now_ms(), state, message))
         return state
 
+    def _outcome(self) -> tuple[str, str]:
+        states = set(self._states.values())
+        if "failed" in states:
+            return "failed", "; ".join(self._reasons("failed", "failed"))
+        if "cancelled" in states:
+            return "cancelled", "cancelled"
+        if "refused" in states:
+            return "not_published", "; ".join(self._reasons("refused", "was refused"))
+        return "succeeded", ""
+
+    def _reasons(self, state: str, verb: str) -> list[str]:
+        names = [name for name, found in self._states.items() if found == state]
+        if self._parent is None:
+            return [self._messages[name] for name in names]
+        return [f"stage '{name}' {verb}: {self._messages[name]}" for name in names]
+
     def _stop(self, number: int, frame: object) -> None:
         self._stopping = True
+        self._executor.wake()
 
 
 def main(arguments: list[str]) -> int:
-    """Run the pipeline run in a folder; 0 when it succeeded."""
+    """Run the pipeline run in a folder; 0 when all stages succeeded."""
     log_to_stderr()
     folder = RunFolder(Path(arguments[0]))
     try:

@@ -28,21 +28,31 @@ class Launched(_Event):
 
 
 class RunStarted(_Event):
-    """The runner has started; `run_uid` is its run in the tracking store."""
+    """The runner has started; `run_uid` is the pipeline's run in the tracking store, empty for a single notebook."""
 
     run_uid: str
 
 
 class StageStarted(_Event):
-    """An attempt at a stage was started."""
+    """An attempt at a stage was started; `chosen` has the instances that its inputs with a choice come from."""
 
     stage: str
     attempt: int
     run_uid: str
+    chosen: dict[str, str] = {}
+
+
+class AttemptFailed(_Event):
+    """An attempt at a stage has failed, and the next one is due at `retry_ms`."""
+
+    stage: str
+    attempt: int
+    message: str
+    retry_ms: int
 
 
 class StageEnded(_Event):
-    """A stage has ended: ``succeeded failed cancelled skipped``."""
+    """A stage has ended: ``succeeded failed cancelled skipped refused``."""
 
     stage: str
     state: str
@@ -54,7 +64,7 @@ class CancelRequested(_Event):
 
 
 class RunEnded(_Event):
-    """The run has ended: ``succeeded failed cancelled``."""
+    """The run has ended: ``succeeded failed cancelled not_published``."""
 
     state: str
     message: str = ""
@@ -87,7 +97,7 @@ class AttemptEnded(_Event):
     cell: int | None = None
 
 
-RunEvent: TypeAlias = Launched | RunStarted | StageStarted | StageEnded | CancelRequested | RunEnded
+RunEvent: TypeAlias = Launched | RunStarted | StageStarted | AttemptFailed | StageEnded | CancelRequested | RunEnded
 StageEvent: TypeAlias = CellStarted | CellEnded | AttemptEnded
 
 _run_decoder = msgspec.json.Decoder(RunEvent)

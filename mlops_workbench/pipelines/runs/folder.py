@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
 from mlops_workbench.core.errors import NotFound, StorageError
 from mlops_workbench.core.files import write_atomic
+from mlops_workbench.pipelines.runs.earlier import upgraded
 from mlops_workbench.pipelines.runs.requests import RunRequest
 
 _Kind = TypeVar("_Kind", bound=msgspec.Struct)
@@ -77,9 +79,11 @@ class RunFolder:
         ------
         NotFound
             The run does not exist.
+        StorageError
+            The request cannot be read.
         """
         try:
-            return read_struct(self.request, RunRequest)
+            return read_struct(self.request, RunRequest, upgraded)
         except FileNotFoundError as error:
             raise unknown_run(self.path.name) from error
 
@@ -94,8 +98,8 @@ def write_struct(path: Path, value: msgspec.Struct) -> None:
     write_atomic(path, msgspec.json.format(msgspec.json.encode(value), indent=1))
 
 
-def read_struct(path: Path, kind: type[_Kind]) -> _Kind:
-    """Read a struct from JSON.
+def read_struct(path: Path, kind: type[_Kind], upgrade: Callable[[Any], Any] | None = None) -> _Kind:
+    """Read a struct from JSON; `upgrade` changes the JSON of earlier versions to the present form.
 
     Raises
     ------
@@ -105,7 +109,10 @@ def read_struct(path: Path, kind: type[_Kind]) -> _Kind:
         The file cannot be read, or is not of this type.
     """
     try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
+        data = path.read_bytes()
+        if upgrade is not None:
+            return msgspec.convert(upgrade(msgspec.json.decode(data)), kind)
+        return msgspec.json.decode(data, type=kind)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise FileNotFoundError(str(path)) from error
     except OSError as error:

@@ -8,7 +8,9 @@ from typing import cast
 
 from mlops_workbench.core.pipelines import PipelineRun, PipelineState, StageRun, StageState
 from mlops_workbench.core.processes import ProcessIdentity
+from mlops_workbench.core.shown.formats import moment
 from mlops_workbench.pipelines.runs.events import (
+    AttemptFailed,
     CancelRequested,
     CellEnded,
     Launched,
@@ -98,6 +100,12 @@ def fold(
                 start_ms=stage.start_ms or event.at_ms,
                 message=f"attempt {event.attempt}" if event.attempt > 1 else "",
             )
+        elif isinstance(event, AttemptFailed) and event.stage in stages:
+            stages[event.stage] = replace(
+                stages[event.stage],
+                state="pending",
+                message=f"attempt {event.attempt} failed: {event.message}; the next begins at {moment(event.retry_ms)}",
+            )
         elif isinstance(event, StageEnded) and event.stage in stages:
             stages[event.stage] = replace(
                 stages[event.stage], state=cast(StageState, event.state), end_ms=event.at_ms, message=event.message
@@ -115,12 +123,24 @@ def fold(
         state=state,
         reason=request.reason,
         params=dict(request.params),
-        run_uid=log_state.started.run_uid if log_state.started else "",
+        run_uid=_run_uid(request, log_state, stages),
         start_ms=request.created_ms,
         end_ms=end_ms,
         stages=list(stages.values()),
         message=message,
+        kind=request.kind,
     )
+
+
+def chosen_instances(events: Iterable[RunEvent]) -> dict[str, dict[str, str]]:
+    """For each stage that has chosen: its inputs with a choice, to the instance that each comes from."""
+    return {event.stage: event.chosen for event in events if isinstance(event, StageStarted) and event.chosen}
+
+
+def _run_uid(request: RunRequest, log_state: _LogState, stages: dict[str, StageRun]) -> str:
+    if request.kind == "notebook":
+        return next((stage.run_uid for stage in stages.values()), "")
+    return log_state.started.run_uid if log_state.started else ""
 
 
 def _state(request: RunRequest, log_state: _LogState, alive: bool, now: int) -> tuple[PipelineState, str, int]:

@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from mlops_workbench.core.wire.json_numbers import JsonNumber
 from mlops_workbench.pipelines.definition.nouns import CacheSpec, InputKind, OutputType, ResourceSpec, RetrySpec
 
 Scalar = str | int | float | bool | None
@@ -38,7 +39,7 @@ class InputRequest(msgspec.Struct, frozen=True):
     choose : str
         ``max METRIC`` or ``min METRIC``: the runner chooses one of `candidates`.
     candidates : dict
-        For each instance of a matrix the path and the source code of the value for the notebook.
+        For each instance of a matrix the path, and the source code that assigns the value for the notebook.
     connection : str
         Of a query.
     """
@@ -123,16 +124,21 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
         ``pipeline``: the runs of the stages are children of the pipeline's; ``notebook``: the run of the only stage.
     pipeline : str
         Name of the pipeline, or path of the notebook relative to the workspace.
+    name : str
+        Name of the run in the tracking store; by default the pipeline's, or the stage's for a notebook.
     spec : str
         Path of the spec, empty for a notebook.
     workers : int
-        Most stages at a time.
+        Most stages at a time; 0 for no limit.
     champion : dict or None
         Metrics of the present champion of the model to publish, for the gates of stages; None without one.
+    output : str
+        Of a notebook: absolute path to which the executed notebook is copied at the end; empty for none.
     """
 
     id: str
     pipeline: str
+    name: str = ""
     spec: str = ""
     kind: Literal["pipeline", "notebook"] = "pipeline"
     reason: str = "manual"
@@ -143,7 +149,8 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     params: dict[str, Scalar] = {}
     stages: list[StageRequest] = []
     publish: PublishTarget | None = None
-    champion: dict[str, float] | None = None
+    champion: dict[str, JsonNumber | None] | None = None
+    output: str = ""
 
 
 class StageJob(msgspec.Struct, frozen=True):
