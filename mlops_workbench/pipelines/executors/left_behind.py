@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from dataclasses import dataclass, field
 
 import psutil
 
+from mlops_workbench.core.processes import ProcessIdentity
+
 RUN_UID = "MLOPS_RUN_UID"
+_DEATH_SECONDS = 1.0  # a process that waits for a disk dies later
 #: Modules that run as processes of their own and outlive the notebook that started them.
 _INDEPENDENT = (
     "mlops_workbench.control",
@@ -60,15 +64,19 @@ def processes_of(run_uid: str, roots: set[int]) -> list[psutil.Process]:
 
 
 def kill_processes(run_uid: str, roots: set[int], *, but: int = 0) -> None:
-    """Kill the processes that work for a run, except `but`."""
+    """Kill the processes that work for a run, except `but`, and wait for their end."""
     # Twice, since a process may start another one while it is being looked for.
     for _ in range(2):
         members = [process for process in processes_of(run_uid, roots) if process.pid != but]
+        identities = [ProcessIdentity.of(process.pid) for process in members]
         for process in members:
             with contextlib.suppress(psutil.Error):
                 process.kill()
         if not members:
             return
+        deadline = time.monotonic() + _DEATH_SECONDS
+        while time.monotonic() < deadline and any(one is not None and one.alive() for one in identities):
+            time.sleep(0.005)
 
 
 def _processes() -> list[_Found]:

@@ -18,8 +18,8 @@ def upgraded(body: Any) -> Any:
 
 def _stage(stage: Mapping[str, Any]) -> dict[str, Any]:
     found = {"stage": stage.get("name"), **stage}
-    needs = stage.get("needs") or []
-    if isinstance(inputs := stage.get("inputs"), Mapping):
+    needs = stage.get("needs")
+    if isinstance(inputs := stage.get("inputs"), Mapping) and isinstance(needs, list):
         found["inputs"] = {name: _input(entry, needs) for name, entry in inputs.items()}
     if isinstance(outputs := stage.get("outputs"), Mapping):
         found["outputs"] = {name: {"path": path} if isinstance(path, str) else path for name, path in outputs.items()}
