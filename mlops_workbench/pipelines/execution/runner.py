@@ -274,10 +274,9 @@ class Runner:
             self._states[stage.name] = "pending"
             self._pausing[stage.name] = (time.monotonic() + pause, number + 1)
             return
-        parts = [f"{name} is of {choice.instance} ({choice.reason})" for name, choice in attempt.choices.items()]
         tries = f" (attempt {number} of {number})" if number > 1 and ended.state == "failed" else ""
-        parts = [ended.message + tries, *parts] if ended.message else parts
-        self._set(stage.name, ended.state, "; ".join(parts))
+        chosen = [f"{name} is of {choice.instance} ({choice.reason})" for name, choice in attempt.choices.items()]
+        self._set(stage.name, ended.state, ended.message + tries, "; ".join(chosen))
 
     def _judged(self, attempt: Attempt, ended: AttemptEnded) -> AttemptEnded:
         """The result, in view of the metrics that the stage must have and of its gate."""
@@ -306,10 +305,11 @@ class Runner:
                 # The notebook is kept with the run all the same.
                 log.warning("the executed notebook cannot be written to %s: %s", self._request.output, error)
 
-    def _set(self, name: str, state: str, message: str) -> None:
+    def _set(self, name: str, state: str, message: str, note: str = "") -> None:
+        """Record the end of a stage; the message of the run repeats `message`, not `note`."""
         self._states[name] = state
         self._messages[name] = message
-        append_event(self._folder.events, StageEnded(now_ms(), name, state, message))
+        append_event(self._folder.events, StageEnded(now_ms(), name, state, "; ".join(filter(None, (message, note)))))
 
     def _conclude(self) -> str:
         state, message = self._outcome()

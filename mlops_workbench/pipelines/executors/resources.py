@@ -50,11 +50,11 @@ def excess(need: ResourceSpec, capacity: Capacity) -> str:
     """What a stage asks for beyond the capacity, such as ``8 cores of 2``; empty if it can run."""
     found = []
     if need.cpu > capacity.cpu + _SLACK:
-        found.append(f"{number(need.cpu)} cores of {number(capacity.cpu)}")
+        found.append(f"{number(need.cpu)} core{'' if need.cpu == 1 else 's'} of {number(capacity.cpu)}")
     if need.memory > capacity.memory:
         found.append(f"{number(need.memory / 1e9)} GB of memory of {number(capacity.memory / 1e9)} GB")
     if math.ceil(need.gpu - _SLACK) > len(capacity.gpus):
-        found.append(f"{number(need.gpu)} GPUs of {len(capacity.gpus)}")
+        found.append(f"{number(need.gpu)} GPU{'' if need.gpu == 1 else 's'} of {len(capacity.gpus)}")
     return ", ".join(found)
 
 

@@ -69,6 +69,7 @@ def test_gpus_are_given_whole_and_in_parts() -> None:
         (ResourceSpec(memory=16_000_000_000, gpu=3), "16 GB of memory of 8 GB, 3 GPUs of 2"),
         (ResourceSpec(gpu=1.5), ""),
         (ResourceSpec(gpu=2.5), "2.5 GPUs of 2"),
+        (ResourceSpec(cpu=4.5), "4.5 cores of 4"),
         (ResourceSpec(cpu=4, memory=8_000_000_000, gpu=2), ""),
     ],
 )
