@@ -24,6 +24,8 @@ RUNTIME_VARIABLES = frozenset(
         "MLOPS_WORKSPACE",  # folder of the workspace; by default workbench.toml is searched
         "MLOPS_RUN_UID",  # run of the kernel of a pipeline stage
         "MLOPS_EXPERIMENT",  # experiment of that run
+        "MLOPS_STAGE",  # file with the parameters, inputs and outputs of that stage
+        "MLOPS_SECRET_NAMES",  # environment variables with secrets, separated by commas
         "MLOPS_URL",  # URL of a control plane on another host
         "MLOPS_TOKEN",  # token for that control plane
         "MLOPS_DEBUG",  # any text: show the traceback when the capture of a cell fails
@@ -71,6 +73,9 @@ class CaptureSettings(_Section, frozen=True):
     """Capture of cells."""
 
     autotrack: Annotated[bool, Meta(description="track every cell that fits a model as a run")] = False
+    stages: Annotated[
+        bool, Meta(description="record what the cells of a stage or of a notebook that runs as a job do, as %%track")
+    ] = True
     digest_seconds: Annotated[
         float, Meta(gt=0, le=3600, description="longest time in seconds to digest a data set; a larger one is sampled")
     ] = 2.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Callable
@@ -61,6 +62,11 @@ class ShellHooks:
         cells = CellLog(self._shell, session, watch.deferred)
         # In this order: the provenance of a run is read from the log of the cells.
         watch.observers += [cells, ProvenanceLog(session, cells, watch.deferred), self.autotrack]
+        if self._observes_stage:
+            from mlops_workbench.capture.cells.stage_cells import StageCells
+
+            # After the others, which may make the cell a run of its own.
+            watch.observers.append(StageCells(self._shell, session, watch.deferred))
         self._creating = False
         if (first := self._first) is not None:
             self._first = None
@@ -77,11 +83,25 @@ class ShellHooks:
         on = self._autotrack_on
         if on is None:
             try:
-                on = current_session().workspace.settings.capture.autotrack
+                # What the cells of a stage fit is recorded for the run of the stage.
+                on = current_session().workspace.settings.capture.autotrack and not self._observes_stage
             except WorkbenchError:
                 # The first call that needs the settings reports the error.
                 on = False
         return Autotrack(self.track, on=on)
+
+    @cached_property
+    def _observes_stage(self) -> bool:
+        """Whether this kernel belongs to the run of a stage, into which its cells are observed."""
+        if not os.environ.get("MLOPS_RUN_UID"):
+            return False
+        from mlops_workbench.capture.session.session import current_session
+        from mlops_workbench.core.errors import WorkbenchError
+
+        try:
+            return current_session().workspace.settings.capture.stages
+        except WorkbenchError:
+            return False
 
     def set_autotrack(self, on: bool) -> None:
         """Turn automatic tracking on or off."""

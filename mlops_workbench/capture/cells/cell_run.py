@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import traceback as tracebacks
+from collections.abc import Callable
 from types import TracebackType
+from typing import Any
 
 from mlops_workbench.capture.cells.execution import Execution
 from mlops_workbench.capture.cells.observation import Observation
@@ -17,8 +19,8 @@ from mlops_workbench.capture.session.session import Session
 from mlops_workbench.core.tags import WARNINGS
 
 
-class CellRun:
-    """The run of one execution of a cell.
+class ObservedCell:
+    """One execution of a cell, whose code and output are observed into a run.
 
     Parameters
     ----------
@@ -32,46 +34,71 @@ class CellRun:
         Recorder of the cell's output.
     deferred : DeferredWork
         Queue of work after the reply.
+    settled : callable, optional
+        See `Observation`.
     """
 
     def __init__(
-        self, session: Session, run: ActiveRun, execution: Execution, output: OutputTail, deferred: DeferredWork
+        self,
+        session: Session,
+        run: ActiveRun,
+        execution: Execution,
+        output: OutputTail,
+        deferred: DeferredWork,
+        settled: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
     ) -> None:
         self.run = run
         self.execution = execution
+        self.output = output
         self._session = session
-        self._output = output
         self._deferred = deferred
-        self._observation = Observation(session, run, execution.tree, deferred)
+        self._observation = Observation(session, run, execution.tree, deferred, settled=settled)
+
+    def begin(self) -> None:
+        """Record the parameters in the source, so that they exist even if the kernel dies."""
+        self._observation.begin(self.execution.names)
+        quietly("its output", self.output.start)
+
+    def observe(self, *, complete: bool) -> None:
+        """Record what the cell did; `complete` tells that it ended without an error."""
+        quietly("its output", self.output.stop)
+        self._observation.end(self.execution.names, complete=complete)
+
+    def keep_displays(self) -> None:
+        """Keep the displayed figures and tables with the run, and release what was observed."""
+        self._observation.forget()
+        if self.output.figures or self.output.tables:
+            self._deferred.add("its figures", lambda: self.run.put_shown_figures(self.output.figures))
+            self._deferred.add("its tables", self._tables)
+            self._deferred.add("its output", self.output.clear_displays)
+
+    def _tables(self) -> None:
+        for table in self.output.tables:
+            self.run.put_table(table.read(), "table", renumber=True)
+
+
+class CellRun(ObservedCell):
+    """The run of one execution of a cell."""
 
     def begin(self) -> None:
         """Record the parameters in the source, so that they exist even if the kernel dies."""
         self.run.curves = MetricCurves()
-        self._observation.begin(self.execution.names)
-        quietly("its output", self._output.start)
+        super().begin()
 
     def end(self, error: BaseException | None) -> None:
         """Observe the results of the cell and end the run."""
-        quietly("its output", self._output.stop)
-        quietly("its warnings", self._warnings)
-        self._observation.end(self.execution.names, complete=error is None)
-        self.run.finish(error, traceback="" if error is None else _trace(error), output=self._output.text())
+        self.observe(complete=error is None)
+        if self.output.warnings:
+            quietly("its warnings", lambda: self.run.tag({WARNINGS: warnings_text(self.output.warnings)}))
+        self.run.finish(error, traceback="" if error is None else _trace(error), output=self.output.text())
         if any(is_search(fit.model) for fit in self._observation.fits):
             quietly("its best model", lambda: self._session.models.keep_best(self.execution.uid, self.run))
-        self._observation.forget()
-        if self._output.figures or self._output.tables:
-            self._deferred.add("its figures", lambda: self.run.put_shown_figures(self._output.figures))
-            self._deferred.add("its tables", self._tables)
-            self._deferred.add("its output", self._output.clear_displays)
+        self.keep_displays()
 
-    def _tables(self) -> None:
-        for table in self._output.tables:
-            self.run.put_table(table.read(), "table", renumber=True)
 
-    def _warnings(self) -> None:
-        if self._output.warnings:
-            lines = [f"{count} x {warning}" for warning, count in self._output.warnings.items()]
-            self.run.tag({WARNINGS: "\n".join(lines)})
+def warnings_text(warnings: dict[str, int]) -> str:
+    """Return the text of the tag for warnings and how often each occurred."""
+    return "\n".join(f"{count} x {warning}" for warning, count in warnings.items())
 
 
 def _trace(error: BaseException) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.capture.cells.searches import Search, record_candidates
 from mlops_workbench.capture.kernel.deferred import DeferredWork, attempt, quietly
@@ -18,6 +19,7 @@ from mlops_workbench.capture.observe.params import attribute_params, literal_par
 from mlops_workbench.capture.observe.scope import Before, Names, read_before
 from mlops_workbench.capture.observe.settings import estimator_params, structure
 from mlops_workbench.capture.run.fits import Fit
+from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.tags import STRUCTURE
 
 if TYPE_CHECKING:
@@ -43,10 +45,19 @@ class Observation:
         Queue of work after the reply.
     block : bool, default=False
         Whether the code continues after the run, so that its values and data must be read at its end.
+    settled : callable, optional
+        Returns those of the literals in the source that are parameters of the run; by default all.
     """
 
     def __init__(
-        self, session: Session, run: ActiveRun, tree: ast.Module | None, deferred: DeferredWork, *, block: bool = False
+        self,
+        session: Session,
+        run: ActiveRun,
+        tree: ast.Module | None,
+        deferred: DeferredWork,
+        *,
+        block: bool = False,
+        settled: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
     ) -> None:
         self.run = run
         self.fits: list[CellFit] = []
@@ -56,9 +67,11 @@ class Observation:
         self._apart: frozenset[int] = frozenset()
         self._deferred = deferred
         self._block = block
+        self._settled = settled
         self._before = Before()
         self._names: Names = {}
         self._searches: list[Search] = []
+        self._began_ms = now_ms()
 
     def begin(self, names: Names) -> None:
         """Record the parameters in the source, so that they exist even if the kernel dies."""
@@ -89,7 +102,9 @@ class Observation:
         quietly("its data", lambda: self._data(use, seconds))
         for search in self._searches:
             alone = len(self._searches) == 1
-            candidates = partial(record_candidates, self._session, self.run, search, alone=alone)
+            # A run that another process ends is still running: its candidates ran in this part of it.
+            span = (self._began_ms, now_ms()) if self.run.joined else None
+            candidates = partial(record_candidates, self._session, self.run, search, alone=alone, span=span)
             self._deferred.add(f"the candidates of '{search.name}'", candidates)
 
     def forget(self) -> None:
@@ -109,7 +124,8 @@ class Observation:
         literals = literal_params(self._whole)
         if literals:
             logged = logged_names(self._whole)
-            self.run.observe_params({name: value for name, value in literals.items() if name not in logged})
+            literals = {name: value for name, value in literals.items() if name not in logged}
+            self.run.observe_params(literals if self._settled is None else self._settled(literals))
 
     def _settings(self, fits: list[CellFit]) -> None:
         self.run.observe_params(attribute_params(self._tree, self._names))
@@ -132,7 +148,7 @@ class Observation:
         structures += [(name, network_structure(model)) for name, model in fitted if is_network(model)]
         if structures:
             texts = [text if len(structures) == 1 else f"{name} = {text}" for name, text in structures]
-            self.run.tag({STRUCTURE: "\n\n".join(texts)})
+            self.run.extend_tag(STRUCTURE, texts, "\n\n")
 
     def _metrics(self, fits: list[CellFit], *, complete: bool) -> None:
         found = observed_metrics(

@@ -91,7 +91,7 @@ def observe_used_data_now(session: Session, run: ActiveRun, used: Sequence[Named
 
 def _tag_unknown(run: ActiveRun, unknown: Iterable[NamedData]) -> None:
     if names := dict.fromkeys(f"{data.name} ({data.context})" for data in unknown):
-        run.tag({UNKNOWN_DATA: "; ".join(names)})
+        run.extend_tag(UNKNOWN_DATA, names, "; ")
 
 
 def observe_data(session: Session, run: ActiveRun, observed: Iterable[ObservedData], deferred: DeferredWork) -> None:

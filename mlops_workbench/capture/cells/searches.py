@@ -108,7 +108,9 @@ class Search:
         return read_table(columns)
 
 
-def record_candidates(session: Session, parent: ActiveRun, search: Search, *, alone: bool) -> None:
+def record_candidates(
+    session: Session, parent: ActiveRun, search: Search, *, alone: bool, span: tuple[int, int] | None = None
+) -> None:
     """Record each candidate of a search as a child of the run in which the search was fitted.
 
     The library reports the duration of a candidate and not its start: the time of the parent is divided among the
@@ -124,20 +126,26 @@ def record_candidates(session: Session, parent: ActiveRun, search: Search, *, al
         The search.
     alone : bool
         Whether it is the only search of its run, so that names do not include it.
+    span : tuple of int, optional
+        Begin and end of the part of the run that fitted it, ms since the epoch; by default the whole run. The names of
+        the candidates of a part begin with the name of the search.
     """
     chosen = search.order()
     seconds = [search.seconds(i) for i in range(len(search.candidates))]
     total = math.fsum(seconds) or 1.0
-    begin, span = parent.start.start_ms, max(0, parent.end_ms - parent.start.start_ms)
+    begin, end = span or (parent.start.start_ms, parent.end_ms)
+    length = max(0, end - begin)
     passed = 0.0
     starts: list[tuple[int, int]] = []
     for one in seconds:
-        starts.append((begin + int(span * passed / total), begin + int(span * (passed + one) / total)))
+        starts.append((begin + int(length * passed / total), begin + int(length * (passed + one) / total)))
         passed += one
-    prefix = parent.name if alone else f"{parent.name}/{search.name}"
+    # A stage may have a search in each of several cells.
+    shared = span is not None
+    prefix = search.name if shared else parent.name if alone else f"{parent.name}/{search.name}"
     for i in chosen:
         _record(session, parent, f"{prefix}/{i + 1}", search, i, *starts[i])
-    parent.put_table(search.table(), "cv_results" if alone else f"cv_results/{_file(search.name)}")
+    parent.put_table(search.table(), "cv_results" if alone and not shared else f"cv_results/{_file(search.name)}")
     if len(chosen) < len(search.candidates):
         text = f"the best {len(chosen)} of {len(search.candidates)}; the table cv_results contains all"
         parent.tag({SEARCH_CANDIDATES: text})

@@ -55,8 +55,10 @@ class Fits:
         self._saved: set[str] = set()
 
     def add(self, run_uid: str, run_name: str, fits: Iterable[Fit]) -> None:
-        """Add the fits of a run."""
-        self._runs[run_uid] = (run_name, list(fits))
+        """Add fits of a run, after those that are still in memory."""
+        earlier = self._runs.pop(run_uid, (run_name, []))[1]
+        # As the latest run: only the fits of the last runs are kept.
+        self._runs[run_uid] = (run_name, [*(fit for fit in earlier if fit.model() is not None), *fits])
         while len(self._runs) > _MAX_RUNS:
             self._runs.popitem(last=False)
 

@@ -112,7 +112,13 @@ class RunState:
         self._url_of = url_of
         self._write = recorder.write
         self._wait = wait
+        #: Last step of each metric, and of those that were observed; a metric that is logged later differs in it.
         self._steps: dict[str, int] = {}
+        self._observed_steps: dict[str, int] = {}
+        self._observed_params: set[str] = set()
+        #: Names that an earlier part of the run observed, and this one may observe again.
+        self._params_before: set[str] = set()
+        self._metrics_before: set[str] = set()
         self.defaults: set[str] = set()
         self._figures = KeptFigures()
         self._tables = KeptTables()
@@ -199,33 +205,64 @@ class RunState:
         """
         self._keep_artifact(source, name, kind, media_type, wait=True)
 
+    def begin_part(self) -> None:
+        """Begin another part of the run, such as the next cell of a stage.
+
+        What it observes replaces what earlier parts observed under the same name; logged values are kept.
+        """
+        self._params_before = set(self._observed_params)
+        self._metrics_before = {name for name, step in self._observed_steps.items() if self._steps[name] == step}
+
     def observe_params(self, values: Mapping[str, Any], origin: str = "observed") -> None:
         """Record observed parameters, except for names that exist."""
-        new = {name: value for name, value in values.items() if name not in self.params}
+        new = {n: v for n, v in values.items() if n not in self.params or n in self._params_before}
         if origin == "default":
             self.defaults |= new.keys()
+        self._params_before -= new.keys()
+        self._observed_params |= new.keys()
         self._put_params(new, origin)
 
+    def expect_params(self, values: Mapping[str, Any]) -> None:
+        """Add parameters that another process recorded; observed ones with another value replace them."""
+        self.params.update(values)
+        self._observed_params |= values.keys()
+
     def observe_metrics(self, values: Mapping[str, float | int]) -> None:
-        """Record observed metrics, except for names that exist."""
-        new = {name: value for name, value in values.items() if name not in self.metrics}
-        if new:
-            self.metrics.update(new)
-            self._write(Metrics(self.uid, now_ms(), 0, new, "observed"))
+        """Record observed metrics, except for names that exist; a metric of an earlier part gets another step."""
+        self._observe_steps({name: (0, [value]) for name, value in values.items()})
 
     def observe_histories(self, histories: Mapping[str, tuple[int, list[float | int]]]) -> None:
-        """Record observed histories, given as first step and values, except for names that exist."""
+        """Record observed histories, given as first step and values, except for names that exist.
+
+        The history of an earlier part is continued.
+        """
+        for step in self._observe_steps(histories):
+            if self.curves is not None:
+                self.curves.add(step)
+
+    def _observe_steps(self, observed: Mapping[str, tuple[int, list[float | int]]]) -> list[dict[str, float | int]]:
+        """Record values from a first step on, and return those of each step."""
         now = now_ms()
         steps: dict[int, dict[str, float | int]] = {}
-        for name, (start, values) in histories.items():
-            if name not in self.metrics:
-                for step, value in enumerate(values, start):
+        for name, (first, values) in observed.items():
+            if name not in self.metrics or name in self._metrics_before:
+                # In a part after the first, the steps follow those of the parts before.
+                begin = max(first, self._observed_steps.get(name, -1) + 1)
+                for step, value in enumerate(values, begin):
                     steps.setdefault(step, {})[name] = value
+                if values:
+                    self._steps[name] = self._observed_steps[name] = begin + len(values) - 1
+                self._metrics_before.discard(name)
+        found = [steps[step] for step in sorted(steps)]
         for step, values_of_step in sorted(steps.items()):
             self.metrics.update(values_of_step)
-            if self.curves is not None:
-                self.curves.add(values_of_step)
             self._write(Metrics(self.uid, now, step, values_of_step, "observed"))
+        return found
+
+    def extend_tag(self, name: str, items: Iterable[str], separator: str) -> None:
+        """Set a tag that lists `items`, after those that it lists already."""
+        listed = str(self.tags[name]).split(separator) if name in self.tags else []
+        self.tag({name: separator.join(dict.fromkeys([*listed, *items]))})
 
     def observe_dataset(self, dataset: Dataset) -> None:
         """Record data of the run."""

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from mlops_workbench.capture.kernel.place import notebook_path
 from mlops_workbench.capture.session.published_runs import RunsOfParents
 from mlops_workbench.core.errors import WorkbenchError
 from mlops_workbench.core.ids import now_ms
@@ -45,7 +46,7 @@ class JoinedRuns:
 
     def current(self) -> ActiveRun | None:
         """Return the run of the process that started this one, else the one in ``MLOPS_RUN_UID``."""
-        return self._run_of_parents() or self._named_run()
+        return self._run_of_parents() or self.named()
 
     def includes(self, uid: str) -> bool:
         """Whether the run with this uid was joined or inherited from another process."""
@@ -71,7 +72,8 @@ class JoinedRuns:
         last = found.runs[-1]
         return self._join(last.uid, last.name, last.experiment)
 
-    def _named_run(self) -> ActiveRun | None:
+    def named(self) -> ActiveRun | None:
+        """Return the run in ``MLOPS_RUN_UID``: that of a stage, in its kernel."""
         uid = os.environ.get("MLOPS_RUN_UID")
         if not uid:
             return None
@@ -83,6 +85,6 @@ class JoinedRuns:
 
     def _join(self, uid: str, name: str, experiment: str) -> ActiveRun:
         if self._joined is None or self._joined.uid != uid:
-            start = RunStart(run_uid=uid, name=name, experiment=experiment, start_ms=now_ms())
+            start = RunStart(uid, name, experiment, now_ms(), notebook=notebook_path())
             self._joined = self._make_run(start)
         return self._joined

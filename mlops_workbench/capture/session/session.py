@@ -262,6 +262,10 @@ class Session:
                 return run
         return self._joined.current()
 
+    def run_of_stage(self) -> ActiveRun | None:
+        """Return the run in ``MLOPS_RUN_UID``, which the process of a stage started for its kernel, or None."""
+        return self._joined.named()
+
     def url_of(self, uid: str) -> str:
         """Return the address of a run's page; empty when it has none."""
         from mlops_workbench.capture.run.address import run_address
