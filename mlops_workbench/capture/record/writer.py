@@ -12,9 +12,11 @@ from pathlib import Path
 from mlops_workbench.capture.kernel.notices import notify, show_again
 from mlops_workbench.capture.kernel.place import notebook_path
 from mlops_workbench.capture.record.encoding import UNSTORABLE, encode, encode_quickly
+from mlops_workbench.capture.record.masked import masked_content, masked_record
 from mlops_workbench.core.errors import StorageError, WorkbenchError
 from mlops_workbench.core.ids import new_id, now_ms
 from mlops_workbench.core.records import TYPE_NUMBERS, Record, RunEnd, RunStart, SessionEnd, SessionStart
+from mlops_workbench.core.secrets.registered import any_registered, holds_registered
 from mlops_workbench.core.sessions import session_start
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.journal import JournalWriter, NotSynced
@@ -70,6 +72,9 @@ class RecordWriter:
             payload = encode_quickly(record)
         except UNSTORABLE:
             payload = encode(record)
+        if holds_registered(payload):
+            record = masked_record(record)
+            payload = encode(record)
         writer = self._writer
         if writer is not None and not self._buffer:
             try:
@@ -110,6 +115,12 @@ class RecordWriter:
             Its digest; None when it could not be stored, which is reported and makes the run incomplete.
         """
         try:
+            if any_registered():
+                masked = masked_content(data)
+                if masked is None:
+                    self._refuse_secret(run_uid)
+                    return None
+                data = masked
             blobs = self.open_workspace().blobs
             if not isinstance(data, bytes):
                 return blobs.put_file(data)
@@ -222,6 +233,14 @@ class RecordWriter:
         """Mark a run as incomplete, and report the error once."""
         self.incomplete.add(run_uid)
         notify(f"an artifact could not be stored and is missing from the run ({error})", once="artifact")
+
+    def _refuse_secret(self, run_uid: str) -> None:
+        """Mark a run as incomplete, and report that a secret is not stored."""
+        self.incomplete.add(run_uid)
+        notify(
+            "an artifact contains the value of a secret and is no text in which it can be masked; it is missing from "
+            "the run"
+        )
 
     def _handle_error(self, error: WorkbenchError | OSError) -> None:
         with self._lock:

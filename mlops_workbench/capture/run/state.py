@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from mlops_workbench.capture.record.masked import masked_content
 from mlops_workbench.capture.record.values import MAX_STEP, MIN_STEP, named, number, plain, whole_step
 from mlops_workbench.capture.run.artifacts import media_type_of, read_artifact
 from mlops_workbench.capture.run.figures import KeptFigures
@@ -17,6 +18,7 @@ from mlops_workbench.capture.run.tables import MEDIA_TYPE, KeptTables
 from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.records import Artifact, Dataset, Metrics, Params, RunStart, Tags
 from mlops_workbench.core.secrets import mask, mask_value
+from mlops_workbench.core.secrets.registered import any_registered
 from mlops_workbench.core.shown.plain_text import visible
 
 if TYPE_CHECKING:
@@ -300,7 +302,9 @@ class RunState:
     def _keep_artifact(
         self, source: str | os.PathLike[str] | bytes, name: str, kind: str, media_type: str, *, wait: bool
     ) -> None:
-        for path, content in read_artifact(source, name):
+        for path, given in read_artifact(source, name):
+            # Masked here for the recorded size. The recorder refuses what cannot be masked.
+            content = (masked_content(given) or given) if any_registered() else given
             digest = self._recorder.store(self.uid, content, wait=wait)
             if digest is not None:
                 size = len(content) if isinstance(content, bytes) else content.stat().st_size

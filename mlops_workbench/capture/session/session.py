@@ -31,7 +31,8 @@ from mlops_workbench.capture.session.surroundings import Surroundings
 from mlops_workbench.core.errors import InvalidInput, SettingsError, WorkbenchError
 from mlops_workbench.core.ids import new_id, now_ms
 from mlops_workbench.core.records import Record, RunStart
-from mlops_workbench.core.secrets import mask, mask_value
+from mlops_workbench.core.secrets import mask, mask_value, register_environment
+from mlops_workbench.core.secrets.registered import mask_registered
 from mlops_workbench.core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ class Session:
     """
 
     def __init__(self, workspace: Workspace | None = None) -> None:
+        register_environment()
         # The journal needs only the folder.
         find = partial(Workspace.find, on_invalid=_use_defaults) if workspace is None else lambda: workspace
         self._writer = RecordWriter(find, self._running, self._close_at_exit)
@@ -306,7 +308,8 @@ class Session:
 
     def _begin(self, start: RunStart, thread: int | None, *, wait: bool) -> ActiveRun:
         tags = {name: mask_value(name, value) for name, value in start.tags.items()}
-        start = msgspec.structs.replace(start, source=mask(start.source), tags=tags)
+        name, experiment = mask_registered(start.name), mask_registered(start.experiment)
+        start = msgspec.structs.replace(start, name=name, experiment=experiment, source=mask(start.source), tags=tags)
         run = self._make_run(start, thread=thread, wait=wait)
         try:
             with self._lock:

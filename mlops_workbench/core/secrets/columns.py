@@ -8,6 +8,7 @@ from typing import Any
 from mlops_workbench.core.secrets.formats import is_token
 from mlops_workbench.core.secrets.masking import mask
 from mlops_workbench.core.secrets.names import name_strength
+from mlops_workbench.core.secrets.registered import any_registered, holds_registered
 
 #: Number of values that are examined, and the share of tokens from which on a column holds secrets.
 _EXAMINED, _SHARE = 500, 0.2
@@ -16,7 +17,7 @@ _MISSING = ("NAType", "NaTType")
 
 
 def is_secret_column(name: Any, values: Sequence[Any] = ()) -> bool:
-    """Return whether a column has the name of a secret, or a fifth of its values have the form of a token.
+    """Return whether a column has the name of a secret, a fifth of its values the form of a token, or one is known.
 
     Parameters
     ----------
@@ -29,6 +30,8 @@ def is_secret_column(name: Any, values: Sequence[Any] = ()) -> bool:
     if present and all(isinstance(value, bool) for value in present):
         return False
     if is_secret_name(name):
+        return True
+    if any_registered() and any(isinstance(value, str) and holds_registered(value) for value in values):
         return True
     texts = [value for value in present if isinstance(value, str)]
     if not any(len(text) >= _SHORTEST_TOKEN for text in texts):

@@ -2,7 +2,8 @@
 
 A secret is replaced by ``***``. A text scanner makes mistakes. This one prefers to mask where the name is that of a
 secret (``password``, ``API_KEY``), and to keep the text where only the value could identify a secret: hashes, UUIDs,
-paths, identifiers and settings are kept, so that masked source code still runs.
+paths, identifiers and settings are kept, so that masked source code still runs. Values that are known to be secrets
+(`registered`) are masked without any such judgement.
 
 Every pattern reads a character a bounded number of times: a pattern that can match anywhere has a bounded length, and
 an unbounded pattern cannot match again within its match. So the time is linear in the length of the text.
@@ -16,6 +17,7 @@ from typing import Any
 from mlops_workbench.core.secrets.formats import MASK, TOKEN, mask_forms, mask_private_keys, mask_random
 from mlops_workbench.core.secrets.names import Strength, find_name, name_strength
 from mlops_workbench.core.secrets.places import mask_places
+from mlops_workbench.core.secrets.registered import mask_registered, mask_registered_value
 
 _PASSES = 6
 #: No text with a secret that is told by its place, its form or a name in it is shorter.
@@ -34,7 +36,7 @@ def mask_value(name: str, value: Any) -> Any:
         numbers are kept, except for a number of four or more digits whose name is that of a password or PIN; the items
         of lists and mappings are masked.
     """
-    return _masked_value(value, name_strength(name), name)
+    return _masked_value(mask_registered_value(value), name_strength(name), name)
 
 
 def mask(text: str) -> str:
@@ -45,6 +47,7 @@ def mask(text: str) -> str:
     text : str
         Source code, output, a traceback, a diff or other text.
     """
+    text = mask_registered(text)
     if len(text) < _SHORTEST:
         return text
     for _ in range(_PASSES):
