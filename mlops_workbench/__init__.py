@@ -19,6 +19,7 @@ _EXPORTS = {
          "log_table", "log_artifact", "log_model", "log_dataset", "tag"),
         "mlops_workbench.capture",
     ),
+    **dict.fromkeys(("load", "save"), "mlops_workbench.capture.exchange.transfer"),
     "runs": "mlops_workbench.client.runs",
     "load_dataset": "mlops_workbench.client.datasets",
     "load_model": "mlops_workbench.client.endpoints",

@@ -22,21 +22,35 @@ def write_atomic(path: Path, data: bytes | str, *, mode: int = 0o644) -> None:
     StorageError
         The folder cannot be created or written, or the disk is full.
     """
-    raw = data.encode() if isinstance(data, str) else data
+    with atomic_file(path, mode=mode) as temporary, open(temporary, "wb") as file:
+        file.write(data.encode() if isinstance(data, str) else data)
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path, *, mode: int = 0o644) -> Iterator[Path]:
+    """Yield the path of an empty file beside `path`, which replaces it when the block ends without an error.
+
+    Raises
+    ------
+    StorageError
+        The folder cannot be created or written, or the disk is full.
+    """
     temporary: str | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
-            file.write(raw)
-            file.flush()
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name[:100]}.", dir=path.parent)
+        os.close(handle)
+        yield Path(temporary)
+        with open(temporary, "rb") as file:
             os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except OSError as error:
+    except BaseException as error:
         if temporary is not None:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
+        if not isinstance(error, OSError):
+            raise
         known = _DISK.get(error.errno or 0) if error.errno != errno.ENOENT else None
         raise StorageError(
             f"cannot write {path.name}: {error.strerror or error}",

@@ -129,7 +129,7 @@ class WrittenSnapshot:
         from pyarrow import parquet
 
         try:
-            _compare(self._put, parquet.read_table(self._file))
+            compare_with(self._put, parquet.read_table(self._file))
             blob, size = self._workspace.blobs.put_file(self._file), self._file.stat().st_size
             if self._known is not None:
                 self._known.parent.mkdir(parents=True, exist_ok=True)
@@ -215,8 +215,21 @@ def from_arrow(table: Any) -> Any:
     return frame
 
 
-def _compare(expected: Digest | Any, read: Any) -> None:
-    """Raise `InvalidInput` unless the file gives the data back: Arrow converts what it has no type for."""
+def compare_with(expected: Digest | Any, read: Any) -> None:
+    """Compare what was read from a file with what was written: Arrow converts what it has no type for.
+
+    Parameters
+    ----------
+    expected : Digest or pyarrow.Table
+        What was written.
+    read : pyarrow.Table
+        What was read.
+
+    Raises
+    ------
+    InvalidInput
+        The file does not give the data back.
+    """
     if isinstance(expected, Digest):
         put, got = expected, digest_data(from_arrow(read))
     else:
