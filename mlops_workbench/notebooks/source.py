@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable
 
 from mlops_workbench.core.errors import UNREADABLE
 
 #: Cell magics that run their cell in the notebook's namespace.
 _TRANSPARENT = ("time", "capture", "prun")
+_MAGIC = re.compile(r"\s*(?:[%!?]|[\w, ]+=\s*[%!])")
 # A tuple, which isinstance checks faster than a union: every node of every cell is checked.
 _PARTS = (ast.Subscript, ast.Attribute)
 
@@ -47,6 +49,20 @@ def parse_cell(source: str) -> ast.Module | None:
         return ast.parse(source)
     except UNREADABLE:
         return None
+
+
+def without_magics(source: str) -> str:
+    """Return the source of a cell with blank lines for magics and shell commands, so that line numbers stay.
+
+    A cell of another language, such as ``%%bash``, gives blank lines only.
+    """
+    lines = source.splitlines()
+    first = next((line.strip() for line in lines if line.strip()), "")
+    if first.startswith("%%") and first[2:].split(" ", 1)[0] not in _TRANSPARENT:
+        return "\n" * (len(lines) - 1)
+    if parse_cell(source) is not None:
+        return source
+    return "\n".join("" if _MAGIC.match(line) else line for line in lines)
 
 
 def root_name(node: ast.expr) -> str:

@@ -7,15 +7,20 @@ import contextlib
 import io
 import tokenize
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import date, datetime
-from decimal import Decimal
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mlops_workbench.core.errors import UNREADABLE, InvalidInput
 from mlops_workbench.notebooks.document import PARAMETERS_TAG, tagged_cell
-from mlops_workbench.notebooks.parameters.types import ParameterType, parse_type, type_of_annotation, type_of_value
+from mlops_workbench.notebooks.parameters.annotations import (
+    help_of_annotation,
+    is_open,
+    parse_type,
+    type_of_annotation,
+)
+from mlops_workbench.notebooks.parameters.constants import Unknown, constant
+from mlops_workbench.notebooks.parameters.types import ParameterType, type_of_value
+from mlops_workbench.notebooks.source import root_name, without_magics
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -70,7 +75,15 @@ class Parameter:
         try:
             return self.type.convert(value)
         except InvalidInput as error:
+            if not self.declared and (wider := _wider(self.type)) != self.type:
+                with contextlib.suppress(InvalidInput):
+                    return wider.convert(value)
             raise InvalidInput(f"{self.name}: {error.message}", hint=error.hint) from error
+
+
+def _wider(kind: ParameterType) -> ParameterType:
+    """Return the type with floats for integers: a default of 1 does not say that 0.5 is wrong."""
+    return replace(kind, kind="float" if kind.kind == "int" else kind.kind, items=tuple(map(_wider, kind.items)))
 
 
 def notebook_parameters(notebook: NotebookNode, *, where: str | None = None) -> dict[str, Parameter]:
@@ -107,6 +120,11 @@ def parse_parameters(source: str, *, where: str | None = None) -> dict[str, Para
     comments = _comments(source)
     found: dict[str, Parameter] = {}
     for statement in tree.body:
+        changed = _changed(statement)
+        for name in changed & found.keys():
+            found[name] = replace(found[name], known=False, default=None)
+        for name in _defined(statement):
+            found.pop(name, None)
         for name, annotation, value in _assignments(statement):
             comment = comments.get(statement.end_lineno or 0) or comments.get(statement.lineno, "")
             found.pop(name, None)
@@ -114,15 +132,37 @@ def parse_parameters(source: str, *, where: str | None = None) -> dict[str, Para
     return found
 
 
+def _changed(statement: ast.stmt) -> set[str]:
+    """Names whose value depends on what the statement does: it is no longer that of the assignment."""
+    if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.AnnAssign)):
+        return set()
+    found: set[str] = set()
+    for node in ast.walk(statement):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, (ast.Store, ast.Del)):
+            found.add(node.id)
+        elif isinstance(node, (ast.Subscript, ast.Attribute)) and isinstance(node.ctx, (ast.Store, ast.Del)):
+            found.add(root_name(node))
+        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+            # `columns.append("x")`, but not `print(columns)`
+            found.add(root_name(node.value.func) if isinstance(node.value.func, ast.Attribute) else "")
+    return found
+
+
+def _defined(statement: ast.stmt) -> list[str]:
+    """Names that the statement binds to what is no parameter, or deletes."""
+    if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        return [statement.name]
+    if isinstance(statement, (ast.Import, ast.ImportFrom)):
+        return [alias.asname or alias.name.partition(".")[0] for alias in statement.names]
+    if isinstance(statement, ast.Delete):
+        return [target.id for target in statement.targets if isinstance(target, ast.Name)]
+    return []
+
+
 def _parse(source: str, where: str | None) -> tuple[ast.Module, str]:
+    source = without_magics(source)
     try:
         return ast.parse(source), source
-    except UNREADABLE:
-        lines = source.splitlines()
-        # Blank lines keep the line numbers.
-        plain = "\n".join("" if line.lstrip().startswith(("%", "!", "?")) else line for line in lines)
-    try:
-        return ast.parse(plain), plain
     except UNREADABLE as error:
         line = getattr(error, "lineno", None)
         raise InvalidInput(
@@ -150,13 +190,15 @@ def _assignments(statement: ast.stmt) -> Iterator[tuple[str, ast.expr | None, as
 def _parameter(
     name: str, annotation: ast.expr | None, value: ast.expr | None, comment: str, line: int, source: str
 ) -> Parameter:
-    kind = type_of_annotation(annotation) if annotation is not None else None
-    words = comment.split(None, 2)
-    if words[:1] == ["type:"] and len(words) > 1:  # papermill accepts a type comment as an annotation
-        comment = words[2] if len(words) > 2 else ""
-        with contextlib.suppress(InvalidInput):
-            kind = kind or parse_type(words[1])
-    known, default = _evaluate(value) if value is not None else (False, None)
+    open_type = annotation is None or is_open(annotation)
+    kind = None if annotation is None or open_type else type_of_annotation(annotation)
+    if comment.startswith("type:"):  # papermill accepts a type comment as an annotation
+        typed, comment = _type_comment(comment.removeprefix("type:").strip())
+        kind = kind or typed
+    known, default = _evaluate(value)
+    if kind is not None and known and default is None and value is not None:
+        # `since: date = None` has always meant an optional date.
+        kind = replace(kind, optional=True)
     return Parameter(
         name=name,
         type=kind or (type_of_value(default) if known else ParameterType("any", optional=True)),
@@ -165,41 +207,31 @@ def _parameter(
         default=default,
         known=known,
         expression="" if value is None else ast.get_source_segment(source, value) or ast.unparse(value),
-        help=comment,
+        help=comment or (help_of_annotation(annotation) if annotation is not None else ""),
         line=line,
     )
 
 
-_CALLS = {
-    "Path": Path,
-    "date": date,
-    "datetime": datetime,
-    "Decimal": Decimal,
-    "float": float,
-    "set": set,
-    "dict": dict,
-}
+def _type_comment(text: str) -> tuple[ParameterType | None, str]:
+    """Return the type at the beginning of a comment and the rest: ``dict[str, int] by name``."""
+    words = text.split(" ")
+    for count in range(1, len(words) + 1):
+        typed = " ".join(words[:count])
+        if typed.count("[") == typed.count("]"):
+            try:
+                return parse_type(typed), " ".join(words[count:]).strip()
+            except InvalidInput:
+                break
+    return None, " ".join(words[1:])
 
 
-def _evaluate(node: ast.expr) -> tuple[bool, object]:
+def _evaluate(node: ast.expr | None) -> tuple[bool, object]:
     """Return whether the value of an expression is known without running it, and the value."""
-    try:
-        return True, ast.literal_eval(node)
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        pass
-    if not isinstance(node, ast.Call):
-        return False, None
-    name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-    call = _CALLS.get(name)
-    if call is None or any(keyword.arg is None for keyword in node.keywords):
-        return False, None
-    arguments = [_evaluate(argument) for argument in node.args]
-    keywords = {str(keyword.arg): _evaluate(keyword.value) for keyword in node.keywords}
-    if not all(known for known, _ in (*arguments, *keywords.values())):
+    if node is None:
         return False, None
     try:
-        return True, call(*(value for _, value in arguments), **{key: value for key, (_, value) in keywords.items()})
-    except (TypeError, ValueError, ArithmeticError):
+        return True, constant(node)
+    except Unknown:
         return False, None
 
 

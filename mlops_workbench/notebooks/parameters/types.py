@@ -1,32 +1,24 @@
-"""Types of parameters: read from annotations, and used to convert values."""
+"""Types of parameters, which convert and check values."""
 
 from __future__ import annotations
 
-import ast
-import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import date, datetime
-from decimal import Decimal, InvalidOperation
-from pathlib import Path, PurePath
-from typing import Literal
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from pathlib import PurePath
+from typing import Any, Literal
 
-from mlops_workbench.core.errors import UNREADABLE, InvalidInput, did_you_mean
-from mlops_workbench.notebooks.source import called_name
+from mlops_workbench.core.errors import InvalidInput, did_you_mean
+from mlops_workbench.notebooks.parameters.bounds import NO_BOUNDS, Bounds
+from mlops_workbench.notebooks.parameters.scalars import SCALARS, Unfit
+from mlops_workbench.notebooks.parameters.text import NO_VALUE, Text, guessed, parse_literal
 
 Kind = Literal[
-    "any", "bool", "int", "float", "str", "date", "datetime", "decimal", "path", "choice", "list", "tuple", "dict",
-    "union",
+    "any", "bool", "int", "float", "complex", "str", "bytes", "date", "datetime", "time", "timedelta", "decimal",
+    "path", "choice", "list", "tuple", "set", "frozenset", "dict", "union",
 ]  # fmt: skip
-
-_NAMES: dict[str, Kind] = {
-    "Any": "any", "any": "any", "object": "any",
-    "bool": "bool", "int": "int", "float": "float", "str": "str",
-    "date": "date", "datetime": "datetime", "Decimal": "decimal", "Path": "path", "path": "path",
-    "list": "list", "List": "list", "Sequence": "list", "Iterable": "list",
-    "tuple": "tuple", "Tuple": "tuple",
-    "dict": "dict", "Dict": "dict", "Mapping": "dict",
-}  # fmt: skip
+_COLLECTIONS = {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset}
 
 
 @dataclass(frozen=True)
@@ -40,12 +32,14 @@ class ParameterType:
     optional : bool
         Whether None is allowed.
     items : tuple of ParameterType
-        ``list``: type of the items; ``dict``: of keys and values; ``tuple``: of each item, or of all
-        (`endless`); ``union``: the alternatives. Empty when not declared.
+        ``list``, ``set``, ``frozenset``: type of the items; ``dict``: of keys and values; ``tuple``: of each item, or
+        of all (`endless`); ``union``: the alternatives. Empty when not declared.
     choices : tuple
         Allowed values of a ``choice``.
     endless : bool
         Whether it is a ``tuple[X, ...]``.
+    bounds : Bounds
+        Bounds of the value.
     """
 
     kind: Kind
@@ -53,18 +47,26 @@ class ParameterType:
     items: tuple[ParameterType, ...] = ()
     choices: tuple[object, ...] = ()
     endless: bool = False
+    bounds: Bounds = NO_BOUNDS
 
     def __str__(self) -> str:
-        inner = ", ".join(str(item) for item in self.items)
+        return self._text(ParameterType.__str__)
+
+    def described(self) -> str:
+        """Return the type as text, with its bounds: ``int (1 to 12) or None``."""
+        return self._text(ParameterType.described, f" ({self.bounds})" if self.bounds else "")
+
+    def _text(self, of: Callable[[ParameterType], str], bounds: str = "") -> str:
+        inner = ", ".join(of(item) for item in self.items)
         if self.kind == "union":
-            text = " | ".join(str(item) for item in self.items)
+            text = " | ".join(of(item) for item in self.items)
         elif self.kind == "choice":
             text = "one of " + ", ".join(repr(choice) for choice in self.choices)
         elif inner:
             text = f"{self.kind}[{inner}{', ...' if self.endless else ''}]"
         else:
             text = self.kind
-        return f"{text} or None" if self.optional and self.kind != "any" else text
+        return f"{text}{bounds} or None" if self.optional and self.kind != "any" else text + bounds
 
     def convert(self, value: object) -> object:
         """Convert a value or its text (``"3"`` to 3) to this type, without loss.
@@ -72,41 +74,151 @@ class ParameterType:
         Raises
         ------
         InvalidInput
-            The value does not represent exactly one value of this type.
+            The value does not represent exactly one value of this type, or is out of its bounds.
         """
         value = _unboxed(value)
         if value is None and (self.optional or self.kind == "any"):
             return None
-        if self.optional and self.kind != "str" and isinstance(value, str) and value.lower() in ("none", "null"):
+        if self.optional and isinstance(value, str) and self._stands_for_none(value):
             return None
-        return _CONVERTERS[self.kind](self, value)
+        try:
+            converted = self._converted(value)
+        except Unfit as error:
+            raise self._refusal(value, str(error) or None) from None
+        problem = self.bounds.problem(converted) if self.bounds else None
+        if problem is not None:
+            raise InvalidInput(f"{_shown(converted)} {problem}")
+        return converted
+
+    def required(self) -> ParameterType:
+        """Return the type without None."""
+        return replace(self, optional=False)
+
+    def all(self) -> Iterator[ParameterType]:
+        """Yield this type and the types in it."""
+        yield self
+        for item in self.items:
+            yield from item.all()
+
+    def _stands_for_none(self, text: str) -> bool:
+        if text.strip().lower() not in NO_VALUE:
+            return False
+        if self.kind == "choice":
+            return text not in map(str, self.choices)
+        kinds = {item.kind for item in (self.items if self.kind == "union" else (self,))}
+        # An optional text may be "None"; only what was typed in a shell or a form can stand for None.
+        return isinstance(text, Text) or not kinds & {"any", "str", "bytes"}
+
+    def _converted(self, value: object) -> object:
+        if self.kind in SCALARS:
+            return SCALARS[self.kind](value)
+        if self.kind == "any":
+            return guessed(value) if isinstance(value, Text) else value
+        if self.kind == "choice":
+            return self._choice(value)
+        if self.kind == "union":
+            return self._union(value)
+        return self._dict(value) if self.kind == "dict" else self._collection(value)
+
+    def _choice(self, value: object) -> object:
+        for choice in self.choices:
+            if type(choice) is type(value) and choice == value:
+                return choice
+        if isinstance(value, str):
+            for choice in self.choices:
+                if str(choice) == value:
+                    return choice
+        for choice in self.choices:
+            kind = type_of_value(choice)
+            if kind.kind in SCALARS:
+                try:
+                    if SCALARS[kind.kind](value) == choice:
+                        return choice
+                except Unfit:
+                    continue
+        raise Unfit(did_you_mean(str(value), [str(choice) for choice in self.choices]))
+
+    def _union(self, value: object) -> object:
+        if not isinstance(value, Text):
+            for item in self.items:
+                # Of list[int] | list[str], ["1"] is already the second.
+                found = item._attempt(value)
+                if found is not None and type(found[0]) is type(value) and repr(found[0]) == repr(value):
+                    return found[0]
+            if (kind := type_of_value(value).kind) not in ("any", "str"):
+                for item in self.items:
+                    if item.kind == kind and (found := item._attempt(value)) is not None:
+                        return found[0]
+        # Every text is a str and bytes, so these are the last to read it.
+        texts = ("str", "bytes", "path")
+        for item in sorted(self.items, key=lambda item: texts.index(item.kind) + 1 if item.kind in texts else 0):
+            if (found := item._attempt(value)) is not None:
+                return found[0]
+        raise Unfit
+
+    def _attempt(self, value: object) -> tuple[object] | None:
+        try:
+            return (self.convert(value),)
+        except InvalidInput:
+            return None
+
+    def _collection(self, value: object) -> object:
+        make = _COLLECTIONS[self.kind]
+        items = self._listed(value) if isinstance(value, str) else value
+        if not isinstance(items, (list, tuple)):
+            # The order of a set says nothing, so that no list is made of it.
+            if make in (list, tuple) or not isinstance(items, (set, frozenset)):
+                raise Unfit
+            items = list(items)
+        converted: list[object]
+        if self.kind != "tuple" or self.endless or not self.items:
+            item = self.items[0] if self.items else ParameterType("any", optional=True)
+            converted = [item.convert(part) for part in items]
+        elif len(items) == len(self.items):
+            converted = [item.convert(part) for item, part in zip(self.items, items, strict=True)]
+        else:
+            raise Unfit(f"it has {len(self.items)} items")
+        return _hashed(make, converted)
+
+    def _listed(self, text: str) -> object:
+        """Return the items of a bracketed or a comma-separated text."""
+        plain = text.strip()
+        if plain.startswith(("[", "(", "{")) or plain in ("set()", "frozenset()"):
+            return () if plain.endswith("set()") else self._parsed(plain)
+        parts = [part.strip() for part in text.split(",") if part.strip()]
+        # A part is as little known as the whole text was.
+        return [Text(part) for part in parts] if isinstance(text, Text) or not self.items else parts
+
+    def _dict(self, value: object) -> object:
+        given = self._parsed(value) if isinstance(value, str) else value
+        if not isinstance(given, Mapping):
+            raise Unfit
+        if len(self.items) != 2:
+            return dict(given)
+        keys, values = self.items
+        pairs = [(keys.convert(key), values.convert(item)) for key, item in given.items()]
+        found = _hashed(dict, pairs)
+        if len(found) < len(pairs):
+            raise Unfit("two of its keys are the same value")
+        return found
+
+    def _parsed(self, text: str) -> object:
+        try:
+            return parse_literal(text)
+        except ValueError:
+            example = '{"a": 1}' if self.kind == "dict" else "[1, 2]"
+            raise Unfit(f"write it as {example}") from None
+
+    def _refusal(self, value: object, hint: str | None) -> InvalidInput:
+        article = "" if self.kind == "choice" else "an " if str(self)[0] in "aiou" else "a "
+        return InvalidInput(f"{_shown(value)} is not {article}{self}", hint=hint)
 
 
-def parse_type(text: str) -> ParameterType:
-    """Return the type for the text of an annotation, such as ``list[int]`` or ``Literal["a", "b"] | None``.
-
-    Raises
-    ------
-    InvalidInput
-        The text is not an annotation.
-    """
-    try:
-        return type_of_annotation(ast.parse(text.strip(), mode="eval").body)
-    except UNREADABLE as error:
-        raise InvalidInput(f"'{text}' is not a type", hint=did_you_mean(text, _NAMES)) from error
-
-
-def type_of_annotation(node: ast.expr) -> ParameterType:
-    """Return the type for an annotation; ``any`` for unknown ones."""
-    if isinstance(node, ast.Constant):
-        if node.value is None:
-            return ParameterType("any", optional=True)
-        return parse_type(node.value) if isinstance(node.value, str) else ParameterType("any")
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
-        return _union([node.left, node.right])
-    if isinstance(node, ast.Subscript):
-        return _subscripted(called_name(node.value), node.slice)
-    return ParameterType("any" if isinstance(node, ast.Call) else _NAMES.get(called_name(node), "any"))
+_TYPES: dict[type, Kind] = {
+    bool: "bool", int: "int", float: "float", complex: "complex", str: "str", bytes: "bytes",
+    date: "date", datetime: "datetime", time: "time", timedelta: "timedelta", Decimal: "decimal",
+    tuple: "tuple", set: "set", frozenset: "frozenset", dict: "dict",
+}  # fmt: skip
 
 
 def type_of_value(value: object) -> ParameterType:
@@ -118,53 +230,29 @@ def type_of_value(value: object) -> ParameterType:
     if isinstance(value, list):
         items = {type_of_value(item) for item in value}
         return ParameterType("list", items=tuple(items) if len(items) == 1 else ())
-    kinds: dict[type, Kind] = {
-        bool: "bool", int: "int", float: "float", str: "str", date: "date", datetime: "datetime",
-        Decimal: "decimal", tuple: "tuple", dict: "dict",
-    }  # fmt: skip
-    return ParameterType(kinds.get(type(value), "any"))
+    return ParameterType(_TYPES.get(type(value), "any"))
 
 
-def _subscripted(name: str, inner: ast.expr) -> ParameterType:
-    parts = inner.elts if isinstance(inner, ast.Tuple) else [inner]
-    if name == "Optional":
-        return _union([inner, ast.Constant(None)])
-    if name == "Union":
-        return _union(parts)
-    if name == "Annotated":
-        return type_of_annotation(parts[0])
-    if name == "Literal":
-        try:
-            return _choice(tuple(ast.literal_eval(part) for part in parts))
-        except ValueError:
-            return ParameterType("any")
-    kind = _NAMES.get(name, "any")
-    if kind not in ("list", "tuple", "dict"):
-        return ParameterType(kind)
-    endless = len(parts) == 2 and isinstance(parts[1], ast.Constant) and parts[1].value is Ellipsis
-    return ParameterType(
-        kind, items=tuple(type_of_annotation(part) for part in (parts[:1] if endless else parts)), endless=endless
-    )
+def choice_type(choices: tuple[object, ...]) -> ParameterType:
+    """Return the type whose values are these; None among them makes it optional."""
+    # 1 and True are equal, but two choices.
+    different = {(type(choice), choice): choice for choice in choices}
+    present = tuple(choice for choice in different.values() if choice is not None)
+    return ParameterType("choice", optional=any(choice is None for choice in choices), choices=present)
 
 
-def _choice(choices: tuple[object, ...]) -> ParameterType:
-    present = tuple(choice for choice in choices if choice is not None)
-    return ParameterType("choice", optional=len(present) < len(choices), choices=present)
-
-
-def _union(nodes: list[ast.expr]) -> ParameterType:
+def union_type(alternatives: list[ParameterType]) -> ParameterType:
+    """Return the type whose values are those of all alternatives."""
     types: list[ParameterType] = []
-    optional = False
-    for node in nodes:
-        kind = type_of_annotation(node)
-        optional = optional or kind.optional
+    optional = any(kind.optional for kind in alternatives)
+    for kind in alternatives:
         if kind == ParameterType("any", optional=True):
             continue
-        plain = ParameterType(kind.kind, False, kind.items, kind.choices, kind.endless)
-        types += [item for item in (plain.items if plain.kind == "union" else (plain,)) if item not in types]
+        plain = kind.required()
+        nested = plain.kind == "union" and not plain.bounds
+        types += [item for item in (plain.items if nested else (plain,)) if item not in types]
     if len(types) == 1:
-        only = types[0]
-        return ParameterType(only.kind, optional, only.items, only.choices, only.endless)
+        return replace(types[0], optional=optional)
     if not types or any(kind.kind == "any" for kind in types):
         return ParameterType("any", optional=optional)
     return ParameterType("union", optional, tuple(types))
@@ -178,173 +266,13 @@ def _unboxed(value: object) -> object:
     return value
 
 
-def _refuse(kind: ParameterType, value: object, hint: str | None = None) -> InvalidInput:
-    shown = repr(value)
-    shown = shown if len(shown) <= 80 else shown[:77] + "..."
-    article = "" if kind.kind == "choice" else "an " if str(kind)[0] in "aiou" else "a "
-    return InvalidInput(f"{shown} is not {article}{kind}", hint=hint)
-
-
-def _any(kind: ParameterType, value: object) -> object:
-    return value
-
-
-def _bool(kind: ParameterType, value: object) -> object:
-    if isinstance(value, bool):
-        return value
-    words = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
-    found = words.get(value.strip().lower()) if isinstance(value, str) else None
-    if found is None:
-        raise _refuse(kind, value, "write true or false")
-    return found
-
-
-def _int(kind: ParameterType, value: object) -> object:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return int(value)
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, str):
-        try:
-            return int(value.strip())
-        except ValueError:
-            pass
-    raise _refuse(kind, value)
-
-
-def _float(kind: ParameterType, value: object) -> object:
-    if (isinstance(value, (int, float)) and not isinstance(value, bool)) or isinstance(value, str):
-        try:
-            return float(value)
-        except (ValueError, OverflowError):
-            pass
-    raise _refuse(kind, value)
-
-
-def _str(kind: ParameterType, value: object) -> object:
-    if isinstance(value, (str, PurePath)):
-        return str(value)
-    raise _refuse(kind, value, "put it in quotes")
-
-
-def _date(kind: ParameterType, value: object) -> object:
-    if isinstance(value, date) and not isinstance(value, datetime):
-        return value
-    if isinstance(value, str):
-        try:
-            return date.fromisoformat(value.strip())
-        except ValueError:
-            pass
-    raise _refuse(kind, value, "write it as 2026-01-31")
-
-
-def _datetime(kind: ParameterType, value: object) -> object:
-    if isinstance(value, datetime):
-        return value
-    if isinstance(value, str):
-        try:
-            return datetime.fromisoformat(value.strip())
-        except ValueError:
-            pass
-    raise _refuse(kind, value, "write it as 2026-01-31T12:00:00+00:00")
-
-
-def _decimal(kind: ParameterType, value: object) -> object:
-    if isinstance(value, (Decimal, int, str)) and not isinstance(value, bool):
-        try:
-            return Decimal(value)
-        except InvalidOperation:
-            pass
-    raise _refuse(kind, value)
-
-
-def _path(kind: ParameterType, value: object) -> object:
-    if isinstance(value, PurePath):
-        return value
-    if isinstance(value, str) and value and "\0" not in value:
-        return Path(value)
-    raise _refuse(kind, value)
-
-
-def _of_choices(kind: ParameterType, value: object) -> object:
-    for choice in kind.choices:
-        if type(choice) is type(value) and choice == value:
-            return choice
-    if isinstance(value, str):
-        for choice in kind.choices:
-            if str(choice) == value:
-                return choice
-    raise _refuse(kind, value, did_you_mean(str(value), [str(choice) for choice in kind.choices]))
-
-
-def _parsed(kind: ParameterType, text: str) -> object:
-    """Parse a JSON text or a Python literal."""
+def _hashed(make: Callable[[list[Any]], Collection[object]], items: list[Any]) -> Collection[object]:
     try:
-        return json.loads(text)
-    except UNREADABLE:
-        pass
-    try:
-        return ast.literal_eval(text.strip())
-    except UNREADABLE:
-        example = '{"a": 1}' if kind.kind == "dict" else "[1, 2]"
-        raise _refuse(kind, text, f"write it as {example}") from None
+        return make(items)
+    except TypeError:
+        raise Unfit("a set or the keys of a dict cannot hold lists, sets or dicts") from None
 
 
-def _listed(kind: ParameterType, text: str) -> object:
-    """Return the items of a bracketed or a comma-separated text."""
-    if text.strip().startswith(("[", "(")):
-        return _parsed(kind, text)
-    parts = [part.strip() for part in text.split(",") if part.strip()]
-    return parts if kind.items else [_guessed(part) for part in parts]
-
-
-def _guessed(text: str) -> object:
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return text
-
-
-def _sequence(kind: ParameterType, value: object) -> object:
-    items = _listed(kind, value) if isinstance(value, str) else value
-    if not isinstance(items, (list, tuple)):
-        raise _refuse(kind, value)
-    if kind.kind == "list" or kind.endless or not kind.items:
-        item = kind.items[0] if kind.items else ParameterType("any", optional=True)
-        converted = [item.convert(part) for part in items]
-    elif len(items) == len(kind.items):
-        converted = [item.convert(part) for item, part in zip(kind.items, items, strict=True)]
-    else:
-        raise _refuse(kind, value)
-    return converted if kind.kind == "list" else tuple(converted)
-
-
-def _dict(kind: ParameterType, value: object) -> object:
-    given = value
-    if isinstance(value, str):
-        value = _parsed(kind, value)
-    if not isinstance(value, Mapping):
-        raise _refuse(kind, given)
-    if len(kind.items) != 2:
-        return dict(value)
-    return {kind.items[0].convert(key): kind.items[1].convert(item) for key, item in value.items()}
-
-
-def _of_union(kind: ParameterType, value: object) -> object:
-    # Prefer the alternative that the value already has, then the first that it can be converted to.
-    for item in kind.items:
-        if type_of_value(value).kind == item.kind:
-            return item.convert(value)
-    for item in kind.items:
-        try:
-            return item.convert(value)
-        except InvalidInput:
-            continue
-    raise _refuse(kind, value)
-
-
-_CONVERTERS: dict[Kind, Callable[[ParameterType, object], object]] = {
-    "any": _any, "bool": _bool, "int": _int, "float": _float, "str": _str, "date": _date, "datetime": _datetime,
-    "decimal": _decimal, "path": _path, "choice": _of_choices, "list": _sequence, "tuple": _sequence,
-    "dict": _dict, "union": _of_union,
-}  # fmt: skip
+def _shown(value: object) -> str:
+    text = repr(str(value) if isinstance(value, Text) else value)
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -25,40 +25,35 @@ class ParamSpec:
         There is no default, so every run must give a value.
     secret : str
         Environment variable that holds the value, which only the process of the stage reads; empty for none.
-    minimum, maximum : int, float, date or None
-        Bounds of the value, or of every item of a list.
     """
 
     name: str
     type: ParameterType
     required: bool
     default: object
-    minimum: object = None
-    maximum: object = None
     help: str = ""
     secret: str = ""
     line: int = 0
 
     def convert(self, value: object) -> object:
-        """The value converted to the declared type.
+        """The value converted to the declared type; one without a type is converted by each notebook.
 
         Raises
         ------
         InvalidInput
-            The value cannot be converted, or is out of bounds.
+            The value cannot be converted, is out of bounds, or the parameter is a secret.
         """
+        if self.secret:
+            raise InvalidInput(
+                f"parameter '{self.name}' is a secret, so no value can be given",
+                hint=f"set the environment variable {self.secret} where the pipeline runs",
+            )
+        if self.type.kind == "any":
+            return value
         try:
-            converted = self.type.convert(value)
+            return self.type.convert(value)
         except InvalidInput as error:
             raise InvalidInput(f"parameter '{self.name}': {error.message}", hint=error.hint) from error
-        for item in converted if isinstance(converted, list) else [converted]:
-            for bound, word, outside in (
-                (self.minimum, "at least", self.minimum is not None and item is not None and item < self.minimum),  # type: ignore[operator]
-                (self.maximum, "at most", self.maximum is not None and item is not None and item > self.maximum),  # type: ignore[operator]
-            ):
-                if outside:
-                    raise InvalidInput(f"parameter '{self.name}': {item} must be {word} {bound}")
-        return converted
 
 
 @dataclass(frozen=True)

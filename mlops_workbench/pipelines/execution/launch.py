@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from mlops_workbench.core.errors import InvalidInput, SpecError
 from mlops_workbench.core.files import write_atomic
 from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.processes import ProcessIdentity
-from mlops_workbench.core.wire.json_numbers import JsonNumber, json_value
+from mlops_workbench.core.wire.json_numbers import JsonNumber
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.notebooks.document import (
     INJECTED_TAG,
@@ -24,6 +23,7 @@ from mlops_workbench.notebooks.document import (
     write_notebook,
 )
 from mlops_workbench.notebooks.parameters.inject import inject, injected_source
+from mlops_workbench.notebooks.parameters.shown import shown
 from mlops_workbench.pipelines.executors.local import local_capacity
 from mlops_workbench.pipelines.executors.resources import excess
 from mlops_workbench.pipelines.plan import InputPlan, Plan, StagePlan
@@ -34,7 +34,6 @@ from mlops_workbench.pipelines.runs.requests import (
     OutputRequest,
     PublishTarget,
     RunRequest,
-    Scalar,
     StageRequest,
 )
 
@@ -200,11 +199,3 @@ def launch_runner(workspace: Workspace, folder: RunFolder) -> None:
     identity = ProcessIdentity.of(process.pid) or ProcessIdentity(process.pid, 0.0)
     append_event(folder.events, Launched(now_ms(), identity))
     threading.Thread(target=process.wait, daemon=True, name=f"pipeline-run-{process.pid}").start()
-
-
-def shown(value: object) -> Scalar:
-    """A value as a scalar of JSON: containers as JSON, other values as text."""
-    plain = json_value(value)
-    if plain is None or isinstance(plain, (bool, int, float, str)):
-        return plain
-    return json.dumps(plain, default=str, ensure_ascii=False) if isinstance(plain, (list, dict)) else str(plain)

@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_workbench.core.errors import InvalidInput
+from mlops_workbench.notebooks.parameters.annotations import parse_type
 from mlops_workbench.notebooks.parameters.declared import notebook_parameters, parse_parameters
-from mlops_workbench.notebooks.parameters.types import parse_type
 
 CELL = """\
 %matplotlib inline
@@ -58,7 +58,7 @@ def test_every_top_level_assignment_is_a_parameter_with_its_type_and_default() -
         "options": ("dict", {"a": 1}),
         "limit": ("int or None", None),
         "kind": ("one of 'a', 'b'", "a"),
-        "since": ("date", None),
+        "since": ("date or None", None),
         "first": ("int", 1),
         "second": ("str", "two"),
         "low": ("int", 1),
