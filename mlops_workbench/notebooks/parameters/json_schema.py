@@ -105,7 +105,10 @@ class _Forms:
         if kind.kind in ("list", "tuple", "set", "frozenset"):
             return found | self._items(kind)
         if kind.kind == "dict" and len(kind.items) == 2:
-            keys = self.of(kind.items[0]) if kind.items[0].kind == "str" else _KEYS.get(kind.items[0].kind, {})
+            key = kind.items[0]
+            keys = self.of(key) if key.kind == "str" else _KEYS.get(key.kind, {})
+            if self._not_finite and key.kind == "float":
+                keys = {}
             return {**found, "propertyNames": keys, "additionalProperties": self.of(kind.items[1])}
         return found | self._format(kind)
 
