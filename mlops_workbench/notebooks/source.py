@@ -58,7 +58,7 @@ def without_magics(source: str) -> str:
     """
     lines = source.splitlines()
     first = next((line.strip() for line in lines if line.strip()), "")
-    if first.startswith("%%") and first[2:].split(" ", 1)[0] not in _TRANSPARENT:
+    if first.startswith("%%") and first[2:].split(" ", 1)[0] not in (*_TRANSPARENT, "track"):
         return "\n" * (len(lines) - 1)
     if parse_cell(source) is not None:
         return source
