@@ -8,7 +8,17 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem, ShellComplete
 
-from mlops_workbench.commands import autolog, autotrack, budget, endpoints, models, monitors, pipelines, workspace
+from mlops_workbench.commands import (
+    autolog,
+    autotrack,
+    budget,
+    endpoints,
+    models,
+    monitors,
+    params,
+    pipelines,
+    workspace,
+)
 from mlops_workbench.commands.data import versions
 from mlops_workbench.commands.frontend import FrontEnd
 from mlops_workbench.commands.runs import listing
@@ -30,7 +40,19 @@ def app() -> None:
     """
 
 
-for module in (workspace, autotrack, autolog, budget, listing, versions, models, endpoints, pipelines, monitors):
+for module in (
+    workspace,
+    autotrack,
+    autolog,
+    budget,
+    listing,
+    versions,
+    models,
+    endpoints,
+    params,
+    pipelines,
+    monitors,
+):
     for command in module.COMMANDS:
         app.add_command(command)
 
