@@ -23,6 +23,8 @@ from mlops_workbench.notebooks.parameters.tagging import tagged
 
 #: Characters of a default in the table.
 _WIDEST = 60
+#: Notes below the table.
+_MOST_NOTES = 8
 
 
 @click.command("params")
@@ -56,12 +58,12 @@ def params(frontend: FrontEnd, notebook: Path, tag: bool, schema: bool) -> View:
         _write(path, proposal)
         done = "is new and has" if proposal.new else "has"
         title = f"{path.name}: cell {proposal.index + 1} {done} the tag '{PARAMETERS_TAG}' now"
-        return _view(path, title, proposal.parameters, schema, notes=proposal.notes)
+        return _view(path, title, proposal.parameters, schema, notes=_notes(proposal))
     return _proposed(frontend, path, proposal, schema)
 
 
 def _proposed(frontend: FrontEnd, path: Path, proposal: Proposal, schema: bool) -> View:
-    notes = list(proposal.notes)
+    notes = _notes(proposal)
     if proposal.parameters:
         does = f"inserts this cell as cell {proposal.index + 1}" if proposal.new else f"tags cell {proposal.index + 1}"
         notes.insert(0, f"'{frontend.prog} params {shlex.quote(str(path))} --tag' {does}")
@@ -77,6 +79,11 @@ def _proposed(frontend: FrontEnd, path: Path, proposal: Proposal, schema: bool) 
             View("cell", block=proposal.source),
         ]
     return view
+
+
+def _notes(proposal: Proposal) -> list[str]:
+    more = len(proposal.notes) - _MOST_NOTES
+    return [*proposal.notes[:_MOST_NOTES], *([f"and {more} more of this kind"] if more > 0 else [])]
 
 
 def _write(path: Path, proposal: Proposal) -> None:

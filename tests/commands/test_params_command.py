@@ -74,6 +74,12 @@ def test_without_the_tag_a_cell_is_proposed_and_nothing_is_written(shell: Any, t
     assert path.read_bytes() == before
 
 
+def test_a_long_notebook_has_few_notes(shell: Any, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.ipynb", "\n".join(f"open('{number}.csv')" for number in range(30)))
+    assert len(view_of(shell, str(path)).notes) == 10
+    assert view_of(shell, str(path)).notes[-1] == "and 22 more of this kind"
+
+
 def test_on_request_the_cell_is_written_once(shell: Any, tmp_path: Path) -> None:
     path = write(tmp_path / "real.ipynb", "depth = 3  # levels\n", "depth")
     path.chmod(0o640)
