@@ -82,6 +82,19 @@ def check_conditions(conditions: list[str]) -> None:
         _parse(text)
 
 
+def condition_metrics(text: str) -> list[tuple[str, str]]:
+    """Metrics in a condition: pairs of ``metrics``, ``champion`` or ``baseline`` and the name, in their order.
+
+    Raises
+    ------
+    InvalidInput
+        The condition is not valid.
+    """
+    condition = _parse(text)
+    found = (_metric(condition, node) for node in ast.walk(condition.tree) if isinstance(node, ast.expr))
+    return list(dict.fromkeys(metric for metric in found if metric is not None))
+
+
 def evaluate(
     conditions: list[str],
     candidate: MetricValues,

@@ -65,6 +65,27 @@ def without_magics(source: str) -> str:
     return "\n".join("" if _MAGIC.match(line) else line for line in lines)
 
 
+def cell_tree(source: str, transform: Callable[[str], str]) -> ast.Module | None:
+    """Return the syntax tree of a cell with magics, or None when it is not valid Python.
+
+    Parameters
+    ----------
+    source : str
+        Source of the cell.
+    transform : callable
+        IPython's transformation, called for a cell that is not plain Python.
+    """
+    first, _, rest = source.lstrip().partition("\n")
+    source = rest if first.split()[:1] == ["%%track"] else source
+    tree = parse_cell(source)
+    if tree is not None:
+        return tree
+    try:
+        return unwrap_magics(parse_cell(transform(source)), transform)
+    except UNREADABLE:
+        return None
+
+
 def root_name(node: ast.expr) -> str:
     """Return the first name of an expression: ``scores`` of ``scores["a"].append``; empty without one."""
     while isinstance(node, _PARTS):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import glob
 import logging
 import os
 import signal
@@ -17,12 +16,10 @@ from mlops_workbench.core.errors import Conflict, NotFound, StorageError, Workbe
 from mlops_workbench.core.ids import new_id, now_ms
 from mlops_workbench.core.pipelines import Pipeline, PipelineParam, PipelineRun
 from mlops_workbench.core.workspace import Workspace
-from mlops_workbench.notebooks.document import kernel_name, language, read_notebook
-from mlops_workbench.notebooks.parameters.declared import notebook_parameters
 from mlops_workbench.pipelines.definition.file import read_spec
 from mlops_workbench.pipelines.definition.nouns import PipelineSpec
 from mlops_workbench.pipelines.execution.launch import launch_runner, shown, write_run
-from mlops_workbench.pipelines.plan import NotebookFacts, Plan, make_plan
+from mlops_workbench.pipelines.plan.files import plan_spec
 from mlops_workbench.pipelines.runs.events import (
     CancelRequested,
     StageEvent,
@@ -110,7 +107,7 @@ def start_run(workspace: Workspace, name: str, params: Mapping[str, object], rea
         The run's folder cannot be written.
     """
     folder = RunFolder(workspace.pipeline_runs / new_id())
-    plan = _plan(_spec(workspace, name), folder, params)
+    plan = plan_spec(_spec(workspace, name), folder.outputs, params)
     workspace.prepare()
     write_run(workspace, folder, plan, reason)
     launch_runner(workspace, folder)
@@ -119,7 +116,7 @@ def start_run(workspace: Workspace, name: str, params: Mapping[str, object], rea
 
 def check_start(workspace: Workspace, name: str, params: Mapping[str, object]) -> None:
     """Raise what :func:`start_run` would raise for a pipeline and its parameters, without starting it."""
-    _plan(_spec(workspace, name), RunFolder(workspace.pipeline_runs / "none"), params)
+    plan_spec(_spec(workspace, name), RunFolder(workspace.pipeline_runs / "none").outputs, params)
 
 
 def read_run(workspace: Workspace, run_id: str) -> PipelineRun:
@@ -250,7 +247,7 @@ def _described(workspace: Workspace, path: Path) -> Pipeline:
         return Pipeline(path.stem, where, problem=str(error))
     problem = ""
     try:
-        _plan(spec, RunFolder(workspace.pipeline_runs / "none"), None)
+        plan_spec(spec, RunFolder(workspace.pipeline_runs / "none").outputs)
     except WorkbenchError as error:
         problem = str(error)
     params = [
@@ -258,36 +255,6 @@ def _described(workspace: Workspace, path: Path) -> Pipeline:
         for name, param in spec.params.items()
     ]
     return Pipeline(path.stem, where, list(spec.stages), params, problem)
-
-
-def _plan(spec: PipelineSpec, folder: RunFolder, given: Mapping[str, object] | None) -> Plan:
-    here = spec.path.parent
-    notebooks = {stage.notebook: _facts(here / stage.notebook) for stage in spec.stages.values()}
-
-    def matches(path: str) -> tuple[list[str], str]:
-        literal = os.path.normpath(here / path)
-        if Path(literal).exists():
-            return [literal], literal
-        pattern = os.path.normpath(Path(glob.escape(str(here))) / path)
-        return sorted(glob.glob(pattern, recursive=True)), pattern  # noqa: PTH207 - the pattern may be absolute
-
-    return make_plan(spec, notebooks, matches, folder.outputs, given)
-
-
-def _facts(path: Path) -> NotebookFacts | WorkbenchError:
-    try:
-        notebook = read_notebook(path)
-        parameters = notebook_parameters(notebook, where=path.name)
-    except WorkbenchError as error:
-        return error
-    kernel = kernel_name(notebook)
-    if kernel != "python3":  # the kernel of this Python, which need not be installed as a spec
-        from jupyter_client.kernelspec import find_kernel_specs
-
-        known = find_kernel_specs()
-        if kernel not in known:
-            return NotFound(f"its kernel '{kernel}' is not installed", hint=did_you_mean(kernel, known))
-    return NotebookFacts(Path(os.path.abspath(path)), parameters, language(notebook))
 
 
 def _folder(workspace: Workspace, run_id: str) -> RunFolder:

@@ -9,7 +9,8 @@ import pytest
 from mlops_workbench.core.errors import InvalidInput, NotFound, SpecError, WorkbenchError
 from mlops_workbench.notebooks.parameters.declared import parse_parameters
 from mlops_workbench.pipelines.definition.file import read_spec
-from mlops_workbench.pipelines.plan import NotebookFacts, Plan, StagePlan, make_plan
+from mlops_workbench.pipelines.plan.make import make_plan
+from mlops_workbench.pipelines.plan.nouns import NotebookFacts, Plan, StagePlan
 
 SPEC = """\
 version: 1
@@ -88,7 +89,7 @@ def test_a_cycle_is_named_with_its_path(tmp_path: Path) -> None:
     )
     with pytest.raises(SpecError, match="evaluate -> train -> prepare -> evaluate") as caught:
         plan(tmp_path, text)
-    assert str(caught.value.where).endswith("flights.yaml:19")
+    assert str(caught.value.where).rpartition(":")[0].endswith("flights.yaml:19")
 
 
 @pytest.mark.parametrize(
@@ -100,7 +101,7 @@ def test_a_cycle_is_named_with_its_path(tmp_path: Path) -> None:
         ("prepare.train", "prepare.trian", 13, "stage 'prepare' has no output 'trian'.*\n.*'train'"),
         ("prepare.train", "prepar.train", 13, "'prepar.train', and there is no stage 'prepar'.*\n.*'prepare'"),
         ("data/*.csv", "data/all.csv", 18, "no file matches 'data/all.csv'"),
-        ("model: model.txt", "modle: model.txt", 14, "passes 'modle'.*\n.*'model'"),
+        ("model: model.txt", "modle: model.txt", 9, "stage 'train' has no output 'model'\n.*'modle'"),
         ("[seed, rate, {", "[rate, {", 10, "does not pass 'seed', which notebook 'train.ipynb' needs"),
         ("metrics_from: evaluate", "metrics_from: eval", 20, "names an unknown stage 'eval'\n.*'evaluate'"),
         ("{stage: train,", "{stage: trains,", 20, "names an unknown stage 'trains'"),
@@ -110,19 +111,19 @@ def test_what_does_not_fit_is_named_with_its_line(tmp_path: Path, old: str, new:
     assert old in SPEC
     with pytest.raises(SpecError, match=message) as caught:
         plan(tmp_path, SPEC.replace(old, new, 1), {"rate": 1})
-    assert caught.value.where == f"{tmp_path / 'flights.yaml'}:{line}"
+    assert str(caught.value.where).startswith(f"{tmp_path / 'flights.yaml'}:{line}:")
 
 
 def test_a_missing_notebook_is_named_with_the_line_that_names_it(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="of stage 'train': there is no notebook") as caught:
         plan(tmp_path, train=NotFound("there is no notebook train.ipynb", where="train.ipynb"))
-    assert str(caught.value.where).endswith(":11")
+    assert str(caught.value.where).rpartition(":")[0].endswith(":11")
 
 
 def test_the_notebooks_own_types_count(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=r"months: \[1, 2\] is not a date") as caught:
         plan(tmp_path, prepare="months: date = None\nraw=''\ntrain=''\ntest=''")
-    assert str(caught.value.where).endswith(":17")
+    assert str(caught.value.where).rpartition(":")[0].endswith(":17")
     with pytest.raises(SpecError, match=r"'/run/prepare/train\.csv' is not an int"):
         plan(tmp_path, train="seed = 1\nrate = 1\ndepth = 1\ntrain: int = 1\nmodel = ''")
 

@@ -1,10 +1,11 @@
-"""The parts of a pipeline spec, each with its line in the file."""
+"""The parts of a pipeline spec, each with its place in the file."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from mlops_workbench.core.errors import InvalidInput
 from mlops_workbench.notebooks.parameters.types import ParameterType
@@ -13,6 +14,17 @@ InputKind = Literal["file", "url", "dataset", "sql", "stage"]
 OutputType = Literal["file", "table", "array", "model", "json", "figure"]
 #: Why an attempt at a stage failed.
 Cause = Literal["error", "kernel_died", "timeout", "missing_output", "input", "process_died"]
+TriggerKind = Literal["schedule", "change", "dataset", "pipeline", "webhook", "drift", "metric"]
+
+
+class Place(NamedTuple):
+    """Line and column in a file, from 1; 0 for unknown."""
+
+    line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.line}:{self.column}" if self.column else str(self.line)
 
 
 @dataclass(frozen=True)
@@ -62,7 +74,7 @@ class StageParam:
 
     constant: object = None
     of_pipeline: bool = True
-    line: int = 0
+    place: Place = field(default=Place(), compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -89,7 +101,7 @@ class InputSpec:
     output: str = ""
     choose: str = ""
     connection: str = ""
-    line: int = 0
+    place: Place = field(default=Place(), compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -98,7 +110,7 @@ class OutputSpec:
 
     path: str
     type: OutputType = "file"
-    line: int = 0
+    place: Place = field(default=Place(), compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -164,10 +176,12 @@ class StageSpec:
     resources: ResourceSpec = ResourceSpec()
     cache: CacheSpec = CacheSpec()
     gate: tuple[str, ...] = ()
-    line: int = 0
-    notebook_line: int = 0
-    metrics_line: int = 0
-    gate_line: int = 0
+    place: Place = field(default=Place(), compare=False, repr=False)
+    places: Mapping[str, Place] = field(default_factory=dict, compare=False, repr=False)
+
+    def at(self, key: str) -> Place:
+        """Place of the value of a key, or of the stage."""
+        return self.places.get(key, self.place)
 
 
 @dataclass(frozen=True)
@@ -195,9 +209,12 @@ class PublishSpec:
     serve: bool = False
     gate: tuple[str, ...] = ()
     metrics_from: str = ""
-    line: int = 0
-    stage_line: int = 0
-    metrics_line: int = 0
+    place: Place = field(default=Place(), compare=False, repr=False)
+    places: Mapping[str, Place] = field(default_factory=dict, compare=False, repr=False)
+
+    def at(self, key: str) -> Place:
+        """Place of the value of a key, or of the whole."""
+        return self.places.get(key, self.place)
 
 
 @dataclass(frozen=True)
@@ -212,9 +229,9 @@ class TriggerSpec:
         Its entries, checked and converted; durations in seconds.
     """
 
-    kind: Literal["schedule", "change", "dataset", "pipeline", "webhook", "drift", "metric"]
+    kind: TriggerKind
     settings: dict[str, object]
-    line: int = 0
+    place: Place = field(default=Place(), compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -229,6 +246,8 @@ class PipelineSpec:
         The file; paths in it are relative to its folder.
     experiment : str
         Experiment of its runs.
+    max_active : int
+        Most runs at a time; further ones wait.
     version : int
         Version of the format of the file.
     """
@@ -241,8 +260,9 @@ class PipelineSpec:
     description: str = ""
     publish: PublishSpec | None = None
     triggers: tuple[TriggerSpec, ...] = ()
+    max_active: int = 1
     version: int = 2
 
-    def where(self, line: int) -> str:
-        """``file:line``."""
-        return f"{self.path}:{line}"
+    def where(self, place: Place | int) -> str:
+        """``file:line:column``, or ``file:line``."""
+        return f"{self.path}:{place}"

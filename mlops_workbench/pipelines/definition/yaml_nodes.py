@@ -1,4 +1,4 @@
-"""YAML read node by node, so that every error can name file and line."""
+"""YAML read node by node, so that every error can name file, line and column."""
 
 from __future__ import annotations
 
@@ -9,26 +9,42 @@ from pathlib import Path
 import yaml
 
 from mlops_workbench.core.errors import SpecError, did_you_mean
+from mlops_workbench.pipelines.definition.nouns import Place
+from mlops_workbench.pipelines.definition.problems import Problems
 
 _WORDS = {"null": "nothing", "map": "a mapping", "seq": "a list", "str": "text", "int": "a whole number",
           "float": "a number", "bool": "true or false", "timestamp": "a date"}  # fmt: skip
 
-#: Levels of a document; a pipeline has five.
+#: Levels of a document; a pipeline has seven.
 _MOST_LEVELS = 50
 
 
 @dataclass(frozen=True)
 class YamlNode:
-    """A value in a YAML file, with its line or that of its key."""
+    """A value in a YAML file.
+
+    Attributes
+    ----------
+    place : Place
+        Where the value begins, or its key if the value begins on a later line.
+    key : Place
+        Where its key begins; `place` for items of a list.
+    """
 
     node: yaml.Node
     file: str
-    line: int
+    place: Place
+    key: Place
+
+    @property
+    def line(self) -> int:
+        """Line of the value, or of its key."""
+        return self.place.line
 
     @property
     def where(self) -> str:
-        """``file:line``."""
-        return f"{self.file}:{self.line}"
+        """``file:line:column``."""
+        return f"{self.file}:{self.place}"
 
     @property
     def empty(self) -> bool:
@@ -39,6 +55,11 @@ class YamlNode:
     def is_mapping(self) -> bool:
         """Whether the value has keys."""
         return isinstance(self.node, yaml.MappingNode)
+
+    @property
+    def is_list(self) -> bool:
+        """Whether the value is a list."""
+        return isinstance(self.node, yaml.SequenceNode)
 
     @property
     def _kind(self) -> str:
@@ -53,6 +74,10 @@ class YamlNode:
         """An error with the place of this value."""
         return SpecError(message, where=self.where, hint=hint)
 
+    def key_error(self, message: str, hint: str | None = None) -> SpecError:
+        """An error with the place of the value's key."""
+        return SpecError(message, where=f"{self.file}:{self.key}", hint=hint)
+
     def mapping(self, what: str) -> dict[str, YamlNode]:
         """Keys and values of a mapping; an empty value counts as an empty mapping."""
         if self.empty:
@@ -60,27 +85,36 @@ class YamlNode:
         if not isinstance(self.node, yaml.MappingNode):
             raise self.error(f"{what} must be a mapping, not {self.kind}", "write 'name: value' lines below it")
         found: dict[str, YamlNode] = {}
+        problems = Problems()
         for key, value in self.node.value:
-            line = key.start_mark.line + 1
-            name = YamlNode(key, self.file, line)
-            if not isinstance(key, yaml.ScalarNode) or name._kind != "str":
+            place = _place(key)
+            name = YamlNode(key, self.file, place, place)
+            if not isinstance(key, yaml.ScalarNode) or (name._kind != "str" and not _is_on(key)):
                 text = str(key.value) if isinstance(key, yaml.ScalarNode) else ""
-                raise name.error(f"a key of {what} must be text, not {name.kind}", f'write "{text}"' if text else None)
-            if key.value in found:
-                raise name.error(f"'{key.value}' is given twice in {what}", f"first on line {found[key.value].line}")
-            found[key.value] = YamlNode(value, self.file, line)
+                hint = f'write "{text}"' if text else None
+                problems.add(name.error(f"a key of {what} must be text, not {name.kind}", hint))
+            elif key.value in found:
+                hint = f"first on line {found[key.value].key.line}"
+                problems.add(name.error(f"'{key.value}' is given twice in {what}", hint))
+            else:
+                begin = _place(value)
+                here = begin if begin.line == place.line and not _is_empty(value) else place
+                found[key.value] = YamlNode(value, self.file, here, place)
+        problems.check()
         return found
 
     def record(self, what: str, known: Iterable[str], required: Iterable[str] = ()) -> dict[str, YamlNode]:
-        """A mapping with only known keys."""
+        """A mapping with only known keys; all unknown and all missing ones are reported."""
         entries = self.mapping(what)
         names = list(known)
+        problems = Problems()
         for key, value in entries.items():
             if key not in names:
-                raise value.error(f"unknown key '{key}' in {what}", did_you_mean(key, names))
+                problems.add(value.key_error(f"unknown key '{key}' in {what}", did_you_mean(key, names)))
         for key in required:
             if key not in entries or entries[key].empty:
-                raise self.error(f"{what} lacks '{key}'", f"add '{key}: ...'")
+                problems.add(self.error(f"{what} lacks '{key}'", f"add '{key}: ...'"))
+        problems.check()
         return entries
 
     def items(self, what: str) -> list[YamlNode]:
@@ -89,7 +123,7 @@ class YamlNode:
             return []
         if not isinstance(self.node, yaml.SequenceNode):
             raise self.error(f"{what} must be a list, not {self.kind}", "write [a, b], or '- a' lines below it")
-        return [YamlNode(item, self.file, item.start_mark.line + 1) for item in self.node.value]
+        return [YamlNode(item, self.file, _place(item), _place(item)) for item in self.node.value]
 
     def text(self, what: str) -> str:
         """A value that must be non-empty text."""
@@ -109,8 +143,23 @@ class YamlNode:
             raise self.error(f"cannot be read: {error}") from error
         except RecursionError as error:
             raise self.error("is nested too deeply") from error
+        except TypeError as error:  # a list or mapping as a key
+            raise self.error("cannot be read: a key is a list or a mapping") from error
         finally:
             loader.dispose()
+
+
+def _place(node: yaml.Node) -> Place:
+    return Place(node.start_mark.line + 1, node.start_mark.column + 1)
+
+
+def _is_empty(node: yaml.Node) -> bool:
+    return str(node.tag).endswith(":null")
+
+
+def _is_on(key: yaml.ScalarNode) -> bool:
+    """Whether it is the plain word ``on``, which YAML 1.1 reads as true."""
+    return bool(key.value == "on")
 
 
 class _Loader(yaml.SafeLoader):
@@ -124,29 +173,44 @@ class _Loader(yaml.SafeLoader):
             event = self.peek_event()  # type: ignore[no-untyped-call]
             raise yaml.composer.ComposerError(None, None, "it is nested too deeply", event.start_mark)
         try:
-            return super().compose_node(parent, index)  # type: ignore[no-any-return]
+            return super().compose_node(parent, index)
         finally:
             self.depth -= 1
 
 
-def read_yaml(path: Path) -> YamlNode:
-    """Root of a YAML file.
+def read_text(path: Path) -> str:
+    """Text of a YAML file, with its line ends as they are.
 
     Raises
     ------
     SpecError
-        The file cannot be read or is not YAML.
+        The file cannot be read.
     """
     try:
-        root = yaml.compose(path.read_text(encoding="utf-8"), _Loader)
+        with open(path, encoding="utf-8", newline="") as file:
+            return file.read()
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError(f"cannot be read: {error}", where=str(path)) from error
+
+
+def parse_yaml(text: str, path: Path) -> YamlNode:
+    """Root of a YAML document.
+
+    Raises
+    ------
+    SpecError
+        The text is not YAML.
+    """
+    try:
+        root = yaml.compose(text, _Loader)
     except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        reason = " ".join(text for text in (error.context, error.problem) if text)
-        raise SpecError(f"is not valid YAML: {reason}", where=f"{path}:{line}", hint="check the indentation") from error
+        mark = error.problem_mark
+        place = Place(mark.line + 1, mark.column + 1) if mark else Place(1, 1)
+        reason = " ".join(part for part in (error.context, error.problem) if part)
+        hint = "check the indentation and the quotes"
+        raise SpecError(f"is not valid YAML: {reason}", where=f"{path}:{place}", hint=hint) from error
     except yaml.YAMLError as error:
         raise SpecError(f"is not valid YAML: {error}", where=str(path)) from error
     if root is None:
-        raise SpecError("is empty", where=f"{path}:1", hint="begin with 'version: 1' and 'stages:'")
-    return YamlNode(root, str(path), root.start_mark.line + 1)
+        raise SpecError("is empty", where=f"{path}:1:1", hint="begin with 'version: 2' and 'stages:'")
+    return YamlNode(root, str(path), _place(root), _place(root))

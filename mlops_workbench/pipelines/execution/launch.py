@@ -26,7 +26,7 @@ from mlops_workbench.notebooks.parameters.inject import inject, injected_source
 from mlops_workbench.notebooks.parameters.shown import shown
 from mlops_workbench.pipelines.executors.local import local_capacity
 from mlops_workbench.pipelines.executors.resources import excess
-from mlops_workbench.pipelines.plan import InputPlan, Plan, StagePlan
+from mlops_workbench.pipelines.plan.nouns import InputPlan, Plan, StagePlan
 from mlops_workbench.pipelines.runs.events import Launched, append_event
 from mlops_workbench.pipelines.runs.folder import RunFolder, write_struct
 from mlops_workbench.pipelines.runs.requests import (
@@ -54,7 +54,7 @@ def check_capacity(workspace: Workspace, plan: Plan) -> None:
         if found := excess(stage.spec.resources, capacity):
             raise SpecError(
                 f"stage '{stage.name}' asks for more than its runs may take: {found}",
-                where=plan.spec.where(stage.spec.line),
+                where=plan.spec.where(stage.spec.at("resources")),
                 hint="lower its 'resources', or raise 'cpu', 'memory_gb' or 'gpu' in [pipelines] of workbench.toml",
             )
 
@@ -136,7 +136,7 @@ def write_stage(folder: RunFolder, stage: StagePlan) -> StageRequest:
     values = stage.values
     later = any(entry.candidates for entry in stage.inputs.values())
     try:
-        copy = inject(source, values) if values or later else source
+        copy = inject(source, values, stage.secrets) if values or stage.secrets or later else source
         inputs = {name: _input(name, entry) for name, entry in stage.inputs.items()}
     except InvalidInput as error:
         raise InvalidInput(f"stage '{stage.name}': {error.message}", hint=error.hint) from error

@@ -1,4 +1,4 @@
-"""Specs are read, and errors in them have file and line."""
+"""Specs of version 1 are read, and errors in them have file, line and column."""
 
 from __future__ import annotations
 
@@ -68,23 +68,23 @@ def test_a_spec_is_read_with_types_defaults_and_lines(tmp_path: Path) -> None:
     assert found.params["folder"].required and not found.params["seed"].required
     assert type(found.params["rate"].default) is float
     prepare = found.stages["prepare"]
-    assert prepare.params == {"months": StageParam(line=14), "share": StageParam(0.2, False, 14)}
-    assert prepare.inputs == {"raw": InputSpec("file", "../data/*.csv", line=15)}
+    assert prepare.params == {"months": StageParam(), "share": StageParam(0.2, False)}
+    assert prepare.inputs == {"raw": InputSpec("file", "../data/*.csv")}
     assert prepare.outputs == {
-        "train": OutputSpec("train.parquet", line=17),
-        "test": OutputSpec("parts/test.parquet", line=18),
+        "train": OutputSpec("train.parquet", "table"),
+        "test": OutputSpec("parts/test.parquet", "table"),
     }
-    assert (prepare.timeout, prepare.retries.max, prepare.line, prepare.notebook_line) == (5400.0, 2, 12, 13)
-    assert found.stages["train"].params == {"depth": StageParam(3, False, 23)}
+    assert (prepare.timeout, prepare.retries.max) == (5400.0, 2)
+    assert (prepare.place, prepare.at("notebook"), prepare.at("gate")) == ((12, 3), (13, 15), (12, 3))
+    assert [param.place for param in prepare.params.values()] == [(14, 14), (14, 30)]
+    assert [prepare.inputs["raw"].place, prepare.outputs["test"].place] == [(15, 19), (18, 13)]
+    assert found.stages["train"].params == {"depth": StageParam(3, False)}
     publish = PublishSpec(
         "train",
         "flight-delays",
         alias="champion",
         gate=("mae < baseline_mae", "mae < 25"),
         metrics_from="train",
-        line=25,
-        stage_line=26,
-        metrics_line=26,
     )
     assert found.publish == publish
 
@@ -113,7 +113,7 @@ STAGE = "version: 1\nstages:\n  a:\n    notebook: a.ipynb\n"
         ("version: 1\nstages: {a: [", 2, "not valid YAML"),
         ("version: 1\n\tstages: 1", 2, "not valid YAML"),
         ("stages: {a: {notebook: a.ipynb}}", 1, "lacks 'version'"),
-        ("version: 2\nstages: {a: {notebook: a.ipynb}}", 1, "version must be 1"),
+        ("version: 3\nstages: {a: {notebook: a.ipynb}}", 1, "version must be 1 or 2"),
         ("version: 1", 1, "lacks 'stages'"),
         ("version: 1\nstages: {}", 2, "has no stage"),
         ("version: 1\nstages: 3", 2, "must be a mapping, not a whole number"),
@@ -158,7 +158,7 @@ STAGE = "version: 1\nstages:\n  a:\n    notebook: a.ipynb\n"
 def test_what_is_wrong_is_named_with_its_line(tmp_path: Path, text: str, line: int, message: str) -> None:
     with pytest.raises(SpecError, match=message) as caught:
         spec(tmp_path, text)
-    assert caught.value.where == f"{tmp_path / 'flights.yaml'}:{line}"
+    assert str(caught.value.where).startswith(f"{tmp_path / 'flights.yaml'}:{line}:")
 
 
 @pytest.mark.parametrize(
