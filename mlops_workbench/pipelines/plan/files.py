@@ -55,4 +55,4 @@ def transform_cell(source: str) -> str:
     # Most notebooks that are planned have no magics, and IPython takes longer to import than the planner.
     from IPython.core.inputtransformer2 import TransformerManager
 
-    return TransformerManager().transform_cell(source)
+    return TransformerManager().transform_cell(source)  # type: ignore[no-untyped-call]
