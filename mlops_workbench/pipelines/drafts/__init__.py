@@ -1,0 +1,1 @@
+"""First specs, written from notebooks."""
