@@ -5,8 +5,10 @@ from __future__ import annotations
 import click
 
 from mlops_workbench.commands.cells import Cell
-from mlops_workbench.commands.completion import pipeline_names, pipeline_run_ids
+from mlops_workbench.commands.completion import names, pipeline_names, pipeline_run_ids
 from mlops_workbench.commands.frontend import FrontEnd
+from mlops_workbench.commands.pipeline_graph import pipeline_view
+from mlops_workbench.commands.pipeline_specs import migrate_pipeline, new_pipeline
 from mlops_workbench.commands.values import parse_assignments
 from mlops_workbench.commands.view import View
 from mlops_workbench.core.errors import NotFound, WorkbenchError, did_you_mean
@@ -14,11 +16,18 @@ from mlops_workbench.core.ids import short_id
 from mlops_workbench.core.pipelines import Pipeline, PipelineRun
 from mlops_workbench.core.shown.formats import duration, moment
 
+pipelines_and_runs = names(
+    lambda client: [
+        *(pipeline.name for pipeline in client.pipelines()),
+        *(run.id for run in client.pipeline_runs()),
+    ]
+)
+
 
 @click.group(invoke_without_command=True)
 @click.pass_context
 def pipeline(context: click.Context) -> View | None:
-    """List, run, show and cancel pipelines.
+    """List, run, show, cancel and write pipelines.
 
     Without a command, lists the pipelines and their newest runs.
     """
@@ -69,15 +78,20 @@ def run_pipeline(frontend: FrontEnd, name: str, params: tuple[str, ...], detach:
 
 
 @pipeline.command("show")
-@click.argument("run_id", metavar="RUN-ID", shell_complete=pipeline_run_ids)
+@click.argument("reference", metavar="NAME|RUN-ID", shell_complete=pipelines_and_runs)
 @click.pass_obj
-def show_pipeline(frontend: FrontEnd, run_id: str) -> View:
-    """Show a pipeline run.
+def show_pipeline(frontend: FrontEnd, reference: str) -> View:
+    """Show the graph of a pipeline with its newest run, or one of its runs.
 
-    RUN-ID is the start of its id, or the name of a pipeline for its newest run.
+    RUN-ID is the start of the id of a run.
     """
     with frontend.client() as client:
-        return pipeline_run_view(client.pipeline_run(_find(client.pipeline_runs(1000), run_id).id))
+        runs = client.pipeline_runs(1000)
+        found = next((pipeline for pipeline in client.pipelines() if pipeline.name == reference), None)
+        if found is not None:
+            newest = next((run for run in runs if run.pipeline == reference), None)
+            return pipeline_view(found, newest, frontend.prog)
+        return pipeline_run_view(client.pipeline_run(_find(runs, reference).id))
 
 
 @pipeline.command("cancel")
@@ -148,5 +162,8 @@ def _find(found: list[PipelineRun], reference: str) -> PipelineRun:
         raise NotFound(f"no pipeline run '{reference}'", hint=did_you_mean(reference, [short_id(r.id) for r in found]))
     return match
 
+
+pipeline.add_command(new_pipeline)
+pipeline.add_command(migrate_pipeline)
 
 COMMANDS = (pipeline,)

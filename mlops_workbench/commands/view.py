@@ -61,6 +61,8 @@ class View:
         Whether a notebook shows only the title of this section until it is opened.
     data : object
         The objects behind the table, for programs and for ``--json``.
+    svg : str
+        A drawing that a notebook shows instead of the block.
     plots : sequence of Plot
         Plotly figures, shown in notebooks only.
     failed : bool
@@ -82,6 +84,7 @@ class View:
     plots: Sequence[Plot] = field(default=(), repr=False)
     table: Callable[[], pd.DataFrame] | None = field(default=None, repr=False)
     failed: bool = False
+    svg: str = field(default="", repr=False)
 
     def frame(self) -> pd.DataFrame:
         """The table as a DataFrame of shape (rows, columns)."""
@@ -211,7 +214,9 @@ class View:
                 '<table style="border-collapse:collapse;font-variant-numeric:tabular-nums">'
                 f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
             )
-        if self.block:
+        if self.svg:
+            parts.append(f'<div style="overflow-x:auto;margin:6px 0">{self.svg}</div>')
+        elif self.block:
             parts.append(
                 f'<pre style="margin:2px 0;{CODE_FONT};color:inherit;white-space:pre-wrap">{self._block_html()}</pre>'
             )

@@ -25,7 +25,10 @@ def init(folder: Path) -> View:
     Writes workbench.toml, in which every setting is explained.
     """
     existed = (folder / FILE).exists()
+    from mlops_workbench.pipelines.definition.schema import write_schema
+
     workspace = Workspace.init(folder)
+    write_schema(workspace)
     return View(
         f"{'already a workspace' if existed else 'new workspace'}: {workspace.root}",
         facts=[("settings", str(workspace.root / FILE)), ("state", str(workspace.state))],

@@ -22,14 +22,40 @@ class PipelineParam:
 
 
 @dataclass(frozen=True)
+class PipelineStage:
+    """A stage of a pipeline.
+
+    Attributes
+    ----------
+    needs : list of str
+        Stages whose outputs it needs.
+    instances : int
+        How often it runs: more than once with a matrix.
+    gate : list of str
+        Conditions on its metrics.
+    """
+
+    name: str
+    notebook: str
+    needs: list[str] = field(default_factory=list)
+    instances: int = 1
+    gate: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
 class Pipeline:
-    """A pipeline spec of the workspace; `problem` is the reason why it cannot run, empty for none."""
+    """A pipeline spec of the workspace; `problem` is the reason why it cannot run, empty for none.
+
+    `graph` has its stages so that each comes after those it needs; it is empty when the spec cannot be read.
+    """
 
     name: str
     path: str
     stages: list[str] = field(default_factory=list)
     params: list[PipelineParam] = field(default_factory=list)
     problem: str = ""
+    graph: list[PipelineStage] = field(default_factory=list)
+    version: int = 2
 
 
 @dataclass(frozen=True)

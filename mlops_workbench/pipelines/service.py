@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
+import math
 import os
 import signal
 from collections.abc import Callable, Mapping
@@ -14,12 +15,13 @@ from pathlib import Path
 
 from mlops_workbench.core.errors import Conflict, NotFound, StorageError, WorkbenchError, did_you_mean
 from mlops_workbench.core.ids import new_id, now_ms
-from mlops_workbench.core.pipelines import Pipeline, PipelineParam, PipelineRun
+from mlops_workbench.core.pipelines import Pipeline, PipelineParam, PipelineRun, PipelineStage
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.pipelines.definition.file import read_spec
 from mlops_workbench.pipelines.definition.nouns import PipelineSpec
 from mlops_workbench.pipelines.execution.launch import launch_runner, shown, write_run
 from mlops_workbench.pipelines.plan.files import plan_spec
+from mlops_workbench.pipelines.plan.order import needed_stages, stage_order
 from mlops_workbench.pipelines.runs.events import (
     CancelRequested,
     StageEvent,
@@ -230,13 +232,24 @@ def _specs(workspace: Workspace) -> dict[str, Path]:
     return {path.stem: path for path in reversed(paths) if not path.is_dir() and not path.name.startswith(".")}
 
 
-def _spec(workspace: Workspace, name: str) -> PipelineSpec:
+def find_spec(workspace: Workspace, name: str) -> Path:
+    """File of a pipeline's spec.
+
+    Raises
+    ------
+    NotFound
+        There is no such pipeline.
+    """
     specs = _specs(workspace)
     if name not in specs:
         raise NotFound(
             f"there is no pipeline '{name}'", where=str(workspace.pipeline_specs), hint=did_you_mean(name, specs)
         )
-    return read_spec(specs[name])
+    return specs[name]
+
+
+def _spec(workspace: Workspace, name: str) -> PipelineSpec:
+    return read_spec(find_spec(workspace, name))
 
 
 def _described(workspace: Workspace, path: Path) -> Pipeline:
@@ -254,7 +267,24 @@ def _described(workspace: Workspace, path: Path) -> Pipeline:
         PipelineParam(name, str(param.type), None if param.required else shown(param.default), param.help)
         for name, param in spec.params.items()
     ]
-    return Pipeline(path.stem, where, list(spec.stages), params, problem)
+    return Pipeline(path.stem, where, list(spec.stages), params, problem, _graph(spec), spec.version)
+
+
+def _graph(spec: PipelineSpec) -> list[PipelineStage]:
+    try:
+        order = stage_order(spec)
+    except WorkbenchError:
+        return []  # a cycle, which is the problem of the pipeline
+    return [
+        PipelineStage(
+            name,
+            spec.stages[name].notebook,
+            list(needed_stages(spec.stages[name])),
+            math.prod(len(values) for values in spec.stages[name].matrix.values()),
+            list(spec.stages[name].gate),
+        )
+        for name in order
+    ]
 
 
 def _folder(workspace: Workspace, run_id: str) -> RunFolder:

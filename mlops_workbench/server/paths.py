@@ -8,7 +8,18 @@ from mlops_workbench.core.errors import InvalidInput, NotFound
 
 #: First segments of the paths that are forwarded. Others, such as shutdown and events, are not accessible.
 NOUNS = frozenset(
-    {"alerts", "endpoints", "experiments", "models", "monitors", "pipeline-runs", "pipelines", "runs", "status"}
+    {
+        "alerts",
+        "endpoints",
+        "experiments",
+        "models",
+        "monitors",
+        "pipeline-runs",
+        "pipeline-schema",
+        "pipelines",
+        "runs",
+        "status",
+    }
 )
 
 

@@ -480,6 +480,26 @@ export interface paths {
     patch?: never;
     trace?: never;
   };
+  '/api/pipeline-schema': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    /**
+     * Get Pipeline Schema
+     * @description JSON Schema of the format of pipeline specs, for editors.
+     */
+    get: operations['get_pipeline_schema'];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
   '/api/pipelines': {
     parameters: {
       query?: never;
@@ -1211,8 +1231,12 @@ export interface components {
     /**
      * Pipeline
      * @description A pipeline spec of the workspace; `problem` is the reason why it cannot run, empty for none.
+     *
+     *     `graph` has its stages so that each comes after those it needs; it is empty when the spec cannot be read.
      */
     Pipeline: {
+      /** Graph */
+      graph?: components['schemas']['PipelineStage'][];
       /** Name */
       name: string;
       /** Params */
@@ -1226,6 +1250,11 @@ export interface components {
       problem: string;
       /** Stages */
       stages?: string[];
+      /**
+       * Version
+       * @default 2
+       */
+      version: number;
     };
     /**
      * PipelineParam
@@ -1253,9 +1282,9 @@ export interface components {
      *     id : str
      *         Id, also the name of the run folder.
      *     pipeline : str
-     *         Name of the spec.
+     *         Name of the spec, or path of the notebook relative to the workspace.
      *     state : str
-     *         pending, running, succeeded, failed or cancelled.
+     *         See `PipelineState`.
      *     reason : str
      *         What started it: ``manual``, ``alert:<id>``, ...
      *     params : dict
@@ -1277,6 +1306,12 @@ export interface components {
       end_ms: number;
       /** Id */
       id: string;
+      /**
+       * Kind
+       * @default pipeline
+       * @enum {string}
+       */
+      kind: 'pipeline' | 'notebook';
       /**
        * Message
        * @default
@@ -1305,7 +1340,7 @@ export interface components {
        * State
        * @enum {string}
        */
-      state: 'pending' | 'running' | 'succeeded' | 'failed' | 'cancelled';
+      state: 'pending' | 'running' | 'succeeded' | 'failed' | 'cancelled' | 'not_published';
     };
     /**
      * PipelineRunRequest
@@ -1316,6 +1351,34 @@ export interface components {
       params?: {
         [key: string]: string | number | boolean | (string | number | boolean | null)[] | null;
       };
+    };
+    /**
+     * PipelineStage
+     * @description A stage of a pipeline.
+     *
+     *     Attributes
+     *     ----------
+     *     needs : list of str
+     *         Stages whose outputs it needs.
+     *     instances : int
+     *         How often it runs: more than once with a matrix.
+     *     gate : list of str
+     *         Conditions on its metrics.
+     */
+    PipelineStage: {
+      /** Gate */
+      gate?: string[];
+      /**
+       * Instances
+       * @default 1
+       */
+      instances: number;
+      /** Name */
+      name: string;
+      /** Needs */
+      needs?: string[];
+      /** Notebook */
+      notebook: string;
     };
     /**
      * Problem
@@ -1724,7 +1787,7 @@ export interface components {
        * State
        * @enum {string}
        */
-      state: 'pending' | 'running' | 'succeeded' | 'failed' | 'cancelled' | 'skipped';
+      state: 'pending' | 'running' | 'succeeded' | 'failed' | 'cancelled' | 'skipped' | 'refused';
     };
     /**
      * Window
@@ -2628,6 +2691,37 @@ export interface operations {
         };
         content: {
           'application/json': components['schemas']['PipelineRun'];
+        };
+      };
+      /** @description What was wrong, where, and how to fix it */
+      '4XX': {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
+  get_pipeline_schema: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': {
+            [key: string]: unknown;
+          };
         };
       };
       /** @description What was wrong, where, and how to fix it */

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
 from mlops_workbench.client.bodies import PipelineRunRequest
 from mlops_workbench.control.routes.plane import Plane
 from mlops_workbench.core.pipelines import Pipeline, PipelineRun
+from mlops_workbench.pipelines.definition.schema import json_schema
 
 router = APIRouter(tags=["pipelines"])
 
@@ -17,6 +18,12 @@ router = APIRouter(tags=["pipelines"])
 def list_pipelines(plane: Plane) -> list[Pipeline]:
     """Pipelines of the workspace."""
     return plane.pipelines.pipelines()
+
+
+@router.get("/pipeline-schema")
+def get_pipeline_schema() -> dict[str, Any]:
+    """JSON Schema of the format of pipeline specs, for editors."""
+    return json_schema()
 
 
 @router.post("/pipelines/{name}/runs", status_code=202)

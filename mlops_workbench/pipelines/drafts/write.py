@@ -61,6 +61,8 @@ def new_spec(workspace: Workspace, notebooks: Sequence[Path], name: str, *, forc
             f"there is a pipeline '{name}' already", where=str(existing), hint="choose a --name, or add --force"
         )
     path = existing or folder / f"{name}.yaml"
+    # The notebooks are found by paths through this folder.
+    folder.mkdir(parents=True, exist_ok=True)
     stages = draft_stages([_read(notebook) for notebook in notebooks], folder)
     schema = Path(os.path.relpath(write_schema(workspace), folder)).as_posix()
     text = spec_text(stages, schema)

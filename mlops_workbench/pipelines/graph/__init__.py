@@ -1,0 +1,1 @@
+"""The graph of a pipeline, drawn as text and as SVG."""
