@@ -25,6 +25,10 @@ class Sources:
     matches: Matches
     outputs: Callable[[str], Path]
 
+    def complete(self, stage: StageSpec) -> bool:
+        """Whether all stages that a stage needs are planned."""
+        return all(self.made.get(name) for name in needed_stages(stage))
+
     def needs(self, stage: StageSpec) -> tuple[str, ...]:
         """Instances that must have succeeded before a stage."""
         return tuple(instance for name in needed_stages(stage) for instance in self.made[name])

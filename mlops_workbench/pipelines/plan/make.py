@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlops_workbench.core.errors import InvalidInput, SpecError, WorkbenchError, did_you_mean
+from mlops_workbench.core.errors import InvalidInput, SpecError, WorkbenchError, did_you_mean, nearest
 from mlops_workbench.notebooks.parameters.declared import Parameter
 from mlops_workbench.pipelines.definition.nouns import PipelineSpec, Place, StageSpec
 from mlops_workbench.pipelines.definition.problems import Problems
 from mlops_workbench.pipelines.plan.inputs import Sources, plan_input
 from mlops_workbench.pipelines.plan.instances import instances
 from mlops_workbench.pipelines.plan.nouns import InputPlan, Matches, NotebookFacts, OutputPlan, Plan, StagePlan
-from mlops_workbench.pipelines.plan.order import needed_stages, stage_order
+from mlops_workbench.pipelines.plan.order import stage_order
+
+_BUILTINS = frozenset(dir(builtins))
 
 
 def make_plan(
@@ -55,10 +58,8 @@ def make_plan(
         stage = spec.stages[name]
         with problems.collect():
             notebook = _notebook(spec, stage, notebooks[stage.notebook])
-            made[name] = {}
-            if all(made.get(needed) for needed in needed_stages(stage)):
-                planner = _StagePlanner(spec, stage, notebook, params, Sources(spec, made, matches, outputs))
-                made[name] = planner.instances(complete)
+            planner = _StagePlanner(spec, stage, notebook, params, Sources(spec, made, matches, outputs))
+            made[name] = planner.instances(complete)
     problems.check()
     return Plan(spec, params, tuple(instance for name in order for instance in made[name].values()))
 
@@ -145,6 +146,8 @@ class _StagePlanner:
             with problems.collect():
                 self._check_required({*params, *secrets, *matrix, *inputs, *outputs})
         problems.check()
+        if not self.sources.complete(self.stage):
+            return {}  # the errors of the stages that it needs are reported
         matrix = {name: matrix[name] for name in self.stage.matrix}
         found: dict[str, StagePlan] = {}
         for name, values in instances(self.spec, self.stage, matrix).items():
@@ -167,7 +170,7 @@ class _StagePlanner:
         param = self.stage.params[name]
         accept = self.notebook.parameters.get(name)
         if accept is None:
-            raise self._unknown(name, param.place, self.notebook.parameters)
+            raise self._unknown(name, param.place)
         declared = self.spec.params.get(name) if param.of_pipeline else None
         if declared is not None and declared.secret:
             secrets[name] = declared.secret
@@ -194,20 +197,22 @@ class _StagePlanner:
             return self.notebook.parameters[name]
         known = self.notebook.parameters
         if self.spec.version == 1:
-            raise self._unknown(name, place, known)
+            raise self._unknown(name, place)
         if name in self.notebook.names:
             return None
-        raise self._unknown(name, place, [*known, *self.notebook.names])
-
-    def _unknown(self, name: str, place: Place, known: Mapping[str, object] | list[str]) -> SpecError:
-        hint = f"assign '{name}' in a cell of the notebook and give that cell the tag 'parameters'"
-        if known:
-            hint = did_you_mean(name, known)
-        what = "has no such parameter" if name in self.stage.params or self.spec.version == 1 else "does not use it"
-        return SpecError(
-            f"stage '{self.stage.name}' passes '{name}', but notebook '{self.stage.notebook}' {what}",
+        close = nearest(name, [*known, *(other for other in self.notebook.names if other not in _BUILTINS)])
+        raise SpecError(
+            f"stage '{self.stage.name}' passes '{name}', but notebook '{self.stage.notebook}' does not use it",
             where=self.spec.where(place),
-            hint=hint,
+            hint=f"did you mean '{close}'?" if close else f"read the variable '{name}' in a cell, or load('{name}')",
+        )
+
+    def _unknown(self, name: str, place: Place) -> SpecError:
+        hint = f"assign '{name}' in a cell of the notebook and give that cell the tag 'parameters'"
+        return SpecError(
+            f"stage '{self.stage.name}' passes '{name}', but notebook '{self.stage.notebook}' has no such parameter",
+            where=self.spec.where(place),
+            hint=did_you_mean(name, self.notebook.parameters) if self.notebook.parameters else hint,
         )
 
     def _fitting(self, parameter: Parameter | None, value: object, place: Place) -> object:
