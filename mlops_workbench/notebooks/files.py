@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
-from mlops_workbench.notebooks.names.effects import call_effects
+from mlops_workbench.notebooks.names.effects import call_effects, magic_code
 from mlops_workbench.notebooks.names.used import passed_name
 from mlops_workbench.notebooks.parameters.declared import Parameter
-from mlops_workbench.notebooks.source import called_name
+from mlops_workbench.notebooks.source import called_name, parse_cell
 
 _FILE, _WRITE = "@file:", "@write:"
 #: Stands for the value of a parameter in a path; no path contains it.
@@ -70,9 +70,7 @@ def notebook_files(trees: Iterable[ast.Module | None], parameters: Mapping[str, 
         for node in ast.walk(tree):
             if isinstance(node, ast.Assign | ast.AnnAssign):
                 _assign(paths, node, parameters)
-        for node in ast.walk(tree):
-            if not isinstance(node, ast.Call):
-                continue
+        for node in _calls(tree):
             if _is_workbench(node.func, functions, modules):
                 _passed(found, node)
                 continue
@@ -98,6 +96,20 @@ def notebook_files(trees: Iterable[ast.Module | None], parameters: Mapping[str, 
             if word == kind and name not in (*names, *others):
                 names.append(name)
     return found
+
+
+def _calls(tree: ast.AST) -> Iterator[ast.Call]:
+    """Yield the calls in a cell, also those in ``%time`` and its kin."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        yield node
+        if called_name(node.func) == "run_line_magic":
+            words = [part.value for part in node.args if isinstance(part, ast.Constant) and isinstance(part.value, str)]
+            code = magic_code(words[0], words[1], None) if len(words) == 2 else None
+            inner = parse_cell(code) if code else None
+            if inner is not None:
+                yield from _calls(inner)
 
 
 def _assign(paths: dict[str, str], node: ast.Assign | ast.AnnAssign, parameters: Mapping[str, Parameter]) -> None:
