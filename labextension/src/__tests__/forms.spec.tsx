@@ -265,6 +265,8 @@ describe('the forms of the server', () => {
       path: 'p.yaml',
       stages: [],
       problem: '',
+      graph: [],
+      version: 2,
       params: [
         { name: 'months', type: 'list[int]', default: '[1, 2]', help: 'of 2013' },
         { name: 'rows', type: 'int', default: 100, help: '' },
@@ -300,7 +302,15 @@ describe('the forms of the server', () => {
   });
 
   it('refreshes the runs of pipelines after a failure, and does not wait for them', async () => {
-    const pipeline: Pipeline = { name: 'flights', path: '', stages: [], problem: '', params: [] };
+    const pipeline: Pipeline = {
+      name: 'flights',
+      path: '',
+      stages: [],
+      problem: '',
+      params: [],
+      graph: [],
+      version: 2
+    };
     const { server } = harness;
     const sent = (method: string): number =>
       server.requests.filter(item => item.method === method).length;

@@ -26,7 +26,7 @@ export function PipelinesSection(): React.ReactElement {
         <EmptyState
           icon={pipelineIcon}
           title={trans.__('No pipelines')}
-          code={'version: 1\nstages:\n  train:\n    notebook: train.ipynb'}
+          code={'version: 2\nstages:\n  train:\n    notebook: train.ipynb'}
         >
           {trans.__('A pipeline is a YAML file in the pipelines folder. Its stages are notebooks.')}
         </EmptyState>
