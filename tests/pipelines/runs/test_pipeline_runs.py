@@ -200,7 +200,7 @@ def test_pipelines_are_listed_with_their_problems(place: Workspace, three: Pipel
         found = {pipeline.name: pipeline for pipeline in service.list_pipelines(place)}
     finally:
         broken.unlink()
-    assert next(iter(found)) == "broken" and "broken.yml:3: notebook 'gone.ipynb'" in found["broken"].problem
+    assert next(iter(found)) == "broken" and "broken.yml:3:17: notebook 'gone.ipynb'" in found["broken"].problem
     assert found["broken"].stages == ["a"]
     assert found["three"].problem == ""
     assert found["three"].path == "pipelines/three.yaml"
@@ -224,7 +224,9 @@ def test_errors_are_raised_before_anything_is_started(
 ) -> None:
     circle = place.pipeline_specs / "circle.yaml"
     stages = "  a: {notebook: prepare.ipynb, inputs: {raw: b.y}, outputs: {train: x}}\n"
-    circle.write_text("version: 1\nstages:\n" + stages + "  b: {notebook: x.ipynb, inputs: {raw: a.train}}\n")
+    circle.write_text(
+        "version: 1\nstages:\n" + stages + "  b: {notebook: x.ipynb, inputs: {raw: a.train}, outputs: {y: y}}\n"
+    )
     before = service.list_runs(place, 100)
     try:
         with pytest.raises(error, match=message):
