@@ -14,7 +14,7 @@ _WIDTH, _HEIGHT = 190, 46
 _GAP_X, _GAP_Y = 56, 16
 _MARGIN = 4
 #: Characters that fit a box.
-_NAME, _DETAIL = 24, 30
+_NAME, _DETAIL = 22, 28
 
 
 def graph_svg(stages: Sequence[GraphStage], title: str) -> str:
@@ -38,7 +38,7 @@ def graph_svg(stages: Sequence[GraphStage], title: str) -> str:
         )
     columns, most = max(rows, default=0) + 1, max(rows.values(), default=1)
     width = 2 * _MARGIN + columns * _WIDTH + (columns - 1) * _GAP_X
-    height = 2 * _MARGIN + most * _HEIGHT + (most - 1) * _GAP_Y
+    height = 2 * _MARGIN + most * (_HEIGHT + _GAP_Y)
     arrows = [_arrow(places[need], places[stage.name]) for stage in stages for need in stage.needs if need in places]
     boxes = [_box(stage, *places[stage.name]) for stage in stages]
     label = _text(f"{title}: " + "; ".join(_words(stage) for stage in stages))
@@ -68,13 +68,22 @@ def _short(stage: GraphStage, state: str) -> str:
 
 
 def _arrow(start: tuple[int, int], end: tuple[int, int]) -> str:
+    """An arrow between boxes; one that passes a level goes through the gap below the row of its first box."""
     x1, y1 = start[0] + _WIDTH, start[1] + _HEIGHT // 2
     x2, y2 = end[0], end[1] + _HEIGHT // 2
-    bend = max((x2 - x1) // 2, 20)
-    tip = x2 - 7
+    tip, bend = x2 - 7, _GAP_X // 2
+    if x2 - x1 > _GAP_X:
+        lane = start[1] + _HEIGHT + _GAP_Y // 2
+        left, right = x1 + _GAP_X - 8, x2 - _GAP_X + 8
+        way = (
+            f"M{x1} {y1} C{x1 + bend} {y1} {left - bend} {lane} {left} {lane}"
+            f" L{right} {lane} C{right + bend} {lane} {tip - bend} {y2} {tip} {y2}"
+        )
+    else:
+        way = f"M{x1} {y1} C{x1 + bend} {y1} {tip - bend} {y2} {tip} {y2}"
     return (
-        f'<path d="M{x1} {y1} C{x1 + bend} {y1} {tip - bend} {y2} {tip} {y2}" fill="none" stroke="currentColor"'
-        f' opacity=".5"/><path d="M{x2 - 1} {y2} l-7 -4 v8 z" fill="currentColor" opacity=".5"/>'
+        f'<path d="{way}" fill="none" stroke="currentColor" opacity=".5"/>'
+        f'<path d="M{x2 - 1} {y2} l-7 -4 v8 z" fill="currentColor" opacity=".5"/>'
     )
 
 
