@@ -104,7 +104,10 @@ def _form(parameter: Parameter) -> tuple[Any] | None:
         forms.insert(0, parameter.default)
     for form in forms:
         try:
-            read = read_param(parameter.name, parse_yaml(_flow(form), Path("spec.yaml")))
+            text = _flow(form)
+            if "\n" in text:
+                continue  # bytes, which a person cannot edit
+            read = read_param(parameter.name, parse_yaml(text, Path("spec.yaml")))
         except (SpecError, yaml.YAMLError):
             continue
         same = read.type == kind and read.required == parameter.required
