@@ -6,14 +6,15 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from mlops_workbench.core.models import SignatureColumn
-from mlops_workbench.core.wire.patterns import ALIAS, CONDITION, MAX_CONDITION, REFERENCE, Documented
+from mlops_workbench.core.wire.patterns import ALIAS, CONDITION, MAX_CONDITION, PATH, REFERENCE, Documented
 
 #: Header of an answer that may lack runs that were just logged, since the index is catching up.
 CATCHING_UP = "X-Catching-Up"
 
 GateCondition = Annotated[str, Documented(CONDITION, longest=MAX_CONDITION)]
+#: Longest name of a run or an experiment that a request gives.
+LONGEST_NAME = 250
 AliasOrNone = Annotated[str, Documented(ALIAS, optional=True)]
-Scalar = str | int | float | bool | None
 
 
 @dataclass(frozen=True)
@@ -77,9 +78,49 @@ class DeployRequest:
 
 @dataclass(frozen=True)
 class PipelineRunRequest:
-    """Start a pipeline with these parameters."""
+    """Start a pipeline, or say what it would run.
 
-    params: dict[str, Scalar | list[Scalar]] = field(default_factory=dict)
+    Attributes
+    ----------
+    params : dict
+        Values of parameters.
+    texts : dict
+        Parameters to what was typed for them in a shell or a form; the type of the parameter says what it means.
+        They go before `params`.
+    """
+
+    params: dict[str, Any] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class NotebookRunRequest:
+    """Run a notebook.
+
+    Attributes
+    ----------
+    notebook : str
+        Its path, absolute or relative to the workspace.
+    params, texts : dict
+        See `PipelineRunRequest`.
+    secrets : dict
+        Parameters to the environment variables that hold their values.
+    name, experiment : str
+        Of the run; empty for the name of the notebook, and for the default experiment.
+    timeout : float or None
+        Seconds that it may take.
+    output : str
+        Path to which the executed notebook is copied, empty for none.
+    """
+
+    notebook: Annotated[str, Documented(PATH)]
+    params: dict[str, Any] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
+    secrets: dict[str, str] = field(default_factory=dict)
+    name: Annotated[str, Documented(longest=LONGEST_NAME)] = ""
+    experiment: Annotated[str, Documented(longest=LONGEST_NAME)] = ""
+    timeout: Annotated[float, Documented(above=0)] | None = None
+    output: Annotated[str, Documented(PATH, optional=True)] = ""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -14,6 +15,7 @@ import msgspec
 from mlops_workbench.client.bodies import (
     DeployRequest,
     LocalModel,
+    NotebookRunRequest,
     PipelineRunRequest,
     PromoteRequest,
     RegisterRequest,
@@ -28,7 +30,7 @@ from mlops_workbench.core.events import WorkspaceStatus
 from mlops_workbench.core.ids import check_name
 from mlops_workbench.core.models import AliasChange, ModelVersion, RegisteredModel
 from mlops_workbench.core.monitors import Alert, MonitorReport, MonitorSpec
-from mlops_workbench.core.pipelines import Pipeline, PipelineRun
+from mlops_workbench.core.pipelines import Pipeline, PipelineRun, PlannedRun, StageResult
 from mlops_workbench.core.runs import Experiment, MetricPoint, Run, RunDetail
 from mlops_workbench.core.wire.json_numbers import json_value
 from mlops_workbench.core.workspace import Workspace
@@ -36,6 +38,8 @@ from mlops_workbench.core.workspace import Workspace
 Noun = TypeVar("Noun")
 Notify = Callable[[str], object]
 
+#: Longest time between two looks at a run that is waited for: the time that a command takes longer than its run.
+_PIPELINE_PAUSE = 0.15
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -229,9 +233,23 @@ class Client:
         """Pipelines of the workspace."""
         return self._get("/pipelines", list[Pipeline])
 
-    def start_pipeline(self, name: str, params: Mapping[str, Any] | None = None) -> PipelineRun:
-        """Start a pipeline."""
-        return self._post(f"/pipelines/{_part(name)}/runs", PipelineRun, PipelineRunRequest(dict(params or {})))
+    def start_pipeline(
+        self, name: str, params: Mapping[str, Any] | None = None, *, texts: Mapping[str, str] | None = None
+    ) -> PipelineRun:
+        """Start a pipeline; `texts` are values as they were typed, whose types the parameters give."""
+        request = PipelineRunRequest(dict(params or {}), dict(texts or {}))
+        return self._post(f"/pipelines/{_part(name)}/runs", PipelineRun, request)
+
+    def plan_pipeline(
+        self, name: str, params: Mapping[str, Any] | None = None, *, texts: Mapping[str, str] | None = None
+    ) -> PlannedRun:
+        """What a run of a pipeline would do; raises what :meth:`start_pipeline` would raise."""
+        request = PipelineRunRequest(dict(params or {}), dict(texts or {}))
+        return self._post(f"/pipelines/{_part(name)}/plan", PlannedRun, request)
+
+    def start_notebook(self, request: NotebookRunRequest) -> PipelineRun:
+        """Run a notebook."""
+        return self._post("/notebook-runs", PipelineRun, request)
 
     def pipeline_runs(self, limit: int = 100) -> list[PipelineRun]:
         """Pipeline runs, newest first."""
@@ -241,22 +259,32 @@ class Client:
         """One pipeline run."""
         return self._get(f"/pipeline-runs/{_part(run_id)}", PipelineRun)
 
+    def pipeline_run_results(self, run_id: str) -> list[StageResult]:
+        """Executed notebooks of a pipeline run's stages, and where they failed."""
+        return self._get(f"/pipeline-runs/{_part(run_id)}/results", list[StageResult])
+
     def cancel_pipeline_run(self, run_id: str) -> PipelineRun:
         """Cancel a pipeline run."""
         return self._post(f"/pipeline-runs/{_part(run_id)}/cancel", PipelineRun)
 
     def wait_pipeline(
-        self, run_id: str, timeout: float = 3600.0, progress: Callable[[PipelineRun], None] | None = None
+        self, run_id: str, timeout: float = math.inf, progress: Callable[[PipelineRun], None] | None = None
     ) -> PipelineRun:
-        """Wait until a pipeline run has ended and its model is published; `progress` receives each state."""
+        """Wait until a pipeline run has ended and its model is published; `progress` receives each state.
+
+        Raises
+        ------
+        Unavailable
+            It took longer than `timeout` seconds.
+        """
 
         def ended() -> PipelineRun | None:
             run = self.pipeline_run(run_id)
             if progress is not None:
                 progress(run)
-            return run if run.state in ("succeeded", "failed", "cancelled") else None
+            return None if run.active else run
 
-        return _wait(ended, timeout, f"pipeline run {run_id} did not end")
+        return _wait(ended, timeout, f"pipeline run {run_id} did not end", longest=_PIPELINE_PAUSE)
 
     # -- monitors --------------------------------------------------------------------------------------
 
@@ -334,7 +362,7 @@ def _part(name: str) -> str:
     return quote(name, safe="@")
 
 
-def _wait(poll: Callable[[], Noun | None], timeout: float, problem: str) -> Noun:
+def _wait(poll: Callable[[], Noun | None], timeout: float, problem: str, *, longest: float = 0.5) -> Noun:
     deadline = time.monotonic() + timeout
     pause = 0.05
     while True:
@@ -344,4 +372,4 @@ def _wait(poll: Callable[[], Noun | None], timeout: float, problem: str) -> Noun
         if time.monotonic() > deadline:
             raise Unavailable(f"{problem} within {timeout:.0f} s", hint="'mlops status' shows its state")
         time.sleep(pause)
-        pause = min(pause * 1.3, 0.5)
+        pause = min(pause * 1.3, longest)

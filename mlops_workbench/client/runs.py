@@ -45,8 +45,8 @@ def runs(
         Maximum number of runs.
     status : {"RUNNING", "FINISHED", "FAILED", "KILLED"}, optional
         Only runs with this status.
-    kind : {"run", "stage", "pipeline"}, optional
-        None for all kinds.
+    kind : {"run", "notebook", "stage", "pipeline"}, optional
+        A ``run`` may be a whole notebook, too; None for all kinds.
 
     Returns
     -------

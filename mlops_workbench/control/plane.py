@@ -54,7 +54,7 @@ class ControlPlane:
                 f"{self.notice or 'control.db was gone'}; endpoints taken over, with new monitors: {', '.join(names)}"
             )
             log.warning("%s", self.notice)
-        self.pipelines = PipelineService(workspace, self._database, self.models, self.runs, self.hub)
+        self.pipelines = PipelineService(workspace, self._database, self.models, self.runs, self.hub, self.deploy)
         self.monitors = MonitorService(workspace, self._database, self.models, self.endpoints, self.pipelines, self.hub)
         self._ingesting = threading.Event()
         self._ingest_thread = threading.Thread(

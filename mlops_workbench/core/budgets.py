@@ -85,7 +85,7 @@ def parse_budget(words: Sequence[str], *, currency: str, stop: bool = False) -> 
     seconds: float | None = None
     money: float | None = None
     for word in words:
-        time = _time(word)
+        time = seconds_of(word)
         amount = _money(word, currency) if time is None else None
         if time is not None and seconds is None:
             seconds = time
@@ -102,7 +102,8 @@ def parse_budget(words: Sequence[str], *, currency: str, stop: bool = False) -> 
     return Budget(seconds, money, currency if money is not None else "", stop)
 
 
-def _time(word: str) -> float | None:
+def seconds_of(word: str) -> float | None:
+    """Return the seconds of a time such as ``90s``, ``30min`` or ``1h30m``; None if the text is none."""
     lower, position, total = word.lower(), 0, 0.0
     while position < len(lower):
         found = _TIME.match(lower, position)

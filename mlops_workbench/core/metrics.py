@@ -1,13 +1,17 @@
-"""Direction of a metric, derived from its name."""
+"""What the name of a metric says: whether lower or higher is better, and whether it is the use of resources."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import Literal
+from collections.abc import Iterable, Mapping
+from typing import Literal, TypeVar
 
 #: Which values are better; empty when unknown.
 Direction = Literal["lower", "higher", ""]
+Value = TypeVar("Value")
+
+#: Begins the names of the metrics that the workbench measures of a run: its use of resources.
+SYSTEM_PREFIX = "system/"
 
 _LOWER_WORDS = """
 loss losses error errors err mae mse rmse mape smape wape wmape mase msle rmsle mdae medae mad rmspe logloss nll
@@ -66,9 +70,14 @@ def first_directed(names: Iterable[str]) -> tuple[str, Direction]:
     Resources of the run (``system/...``) are left out.
     """
     for name in names:
-        if not name.startswith("system/") and (direction := metric_direction(name)):
+        if not name.startswith(SYSTEM_PREFIX) and (direction := metric_direction(name)):
             return name, direction
     return "", ""
+
+
+def own_metrics(metrics: Mapping[str, Value]) -> dict[str, Value]:
+    """Return the metrics of the user, without the use of resources."""
+    return {name: value for name, value in metrics.items() if not name.startswith(SYSTEM_PREFIX)}
 
 
 def named_metric(text: str) -> tuple[str, Direction]:

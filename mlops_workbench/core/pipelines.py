@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+Scalar = str | int | float | bool | None
+
 #: ``refused``: it succeeded, but its gate failed.
 StageState = Literal["pending", "running", "succeeded", "failed", "cancelled", "skipped", "refused"]
 #: ``not_published``: finished, but the gate of a stage failed, so that nothing was published.
@@ -17,7 +19,7 @@ class PipelineParam:
 
     name: str
     type: str
-    default: str | int | float | bool | None
+    default: Scalar
     help: str = ""
 
 
@@ -93,20 +95,22 @@ class PipelineRun:
     params : dict
         Values of the parameters.
     run_uid : str
-        Id of its run in the tracking store; the runs of the stages are its children.
+        Id of its run in the tracking store; the runs of the stages are its children. Of a notebook, its only run.
     published : str
         ``name/version`` of the registered model, empty for none.
     start_ms, end_ms : int
         Milliseconds since the epoch; `end_ms` is 0 while it runs.
     message : str
         Error, or result of the gate.
+    kind : str
+        ``pipeline``, or ``notebook`` for the run of a single notebook, whose only stage is that notebook.
     """
 
     id: str
     pipeline: str
     state: PipelineState
     reason: str
-    params: dict[str, str | int | float | bool | None]
+    params: dict[str, Scalar]
     run_uid: str
     start_ms: int
     end_ms: int = 0
@@ -114,3 +118,71 @@ class PipelineRun:
     published: str = ""
     message: str = ""
     kind: Literal["pipeline", "notebook"] = "pipeline"
+
+    @property
+    def active(self) -> bool:
+        """Whether it has not ended."""
+        return self.state in ("pending", "running")
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """What the last attempt at a stage has left.
+
+    Attributes
+    ----------
+    stage : str
+        Name of the stage, or of its instance.
+    attempt : int
+        Number of the attempt, from 1.
+    notebook : str
+        Absolute path of the executed notebook, empty if there is none.
+    cell : int
+        Number of the cell that failed, counted from 1 in the user's notebook; 0 if none did.
+    line, source : int, str
+        Number and text of the line of that cell that failed; 0 and empty if unknown.
+    traceback : str
+        Why it failed, as the kernel said.
+    """
+
+    stage: str
+    attempt: int
+    notebook: str = ""
+    cell: int = 0
+    line: int = 0
+    source: str = ""
+    traceback: str = ""
+
+
+@dataclass(frozen=True)
+class PlannedStage:
+    """A stage, or an instance of one, that a run would execute.
+
+    Attributes
+    ----------
+    needs : list of str
+        Stages and instances that must have succeeded before.
+    params : dict
+        Values of its parameters.
+    secrets : dict
+        Parameters to the environment variables that hold their values.
+    inputs, outputs : dict
+        By name where it is read from, as in the spec, and its path in the folder of the stage's outputs.
+    """
+
+    name: str
+    notebook: str
+    needs: list[str] = field(default_factory=list)
+    params: dict[str, Scalar] = field(default_factory=dict)
+    secrets: dict[str, str] = field(default_factory=dict)
+    inputs: dict[str, str] = field(default_factory=dict)
+    outputs: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """What a run of a pipeline would do: its parameters, and its stages in order."""
+
+    pipeline: str
+    params: dict[str, Scalar] = field(default_factory=dict)
+    stages: list[PlannedStage] = field(default_factory=list)

@@ -21,7 +21,7 @@ class Run:
     run_id : str
         MLflow's id; empty until the run is delivered to MLflow.
     experiment, name, kind : str
-        Name of the experiment and of the run; the kind is ``run``, ``pipeline`` or ``stage``.
+        Name of the experiment and of the run; the kind is ``run``, ``notebook``, ``pipeline`` or ``stage``.
     status : str
         RUNNING, FINISHED, FAILED or KILLED.
     start_ms, end_ms : int

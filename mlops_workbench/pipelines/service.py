@@ -9,19 +9,34 @@ import math
 import os
 import signal
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from mlops_workbench.core.errors import Conflict, NotFound, StorageError, WorkbenchError, did_you_mean
 from mlops_workbench.core.ids import new_id, now_ms
-from mlops_workbench.core.pipelines import Pipeline, PipelineParam, PipelineRun, PipelineStage
+from mlops_workbench.core.pipelines import (
+    Pipeline,
+    PipelineParam,
+    PipelineRun,
+    PipelineStage,
+    PlannedRun,
+    StageResult,
+)
+from mlops_workbench.core.wire.json_numbers import JsonNumber
 from mlops_workbench.core.workspace import Workspace
+from mlops_workbench.notebooks.parameters.shown import shown
 from mlops_workbench.pipelines.definition.file import read_spec
 from mlops_workbench.pipelines.definition.nouns import PipelineSpec
-from mlops_workbench.pipelines.execution.launch import launch_runner, shown, write_run
-from mlops_workbench.pipelines.plan.files import plan_spec
+from mlops_workbench.pipelines.execution.launch import check_capacity, launch_runner, write_run
+from mlops_workbench.pipelines.execution.notebook_run import (
+    NotebookOptions,
+    check_output,
+    plan_notebook,
+    write_notebook_run,
+)
+from mlops_workbench.pipelines.plan.files import notebook_facts, plan_spec
 from mlops_workbench.pipelines.plan.order import needed_stages, stage_order
+from mlops_workbench.pipelines.plan.planned import check_secrets, planned_run
 from mlops_workbench.pipelines.runs.events import (
     CancelRequested,
     StageEvent,
@@ -31,7 +46,9 @@ from mlops_workbench.pipelines.runs.events import (
     read_stage_events,
 )
 from mlops_workbench.pipelines.runs.folder import RunFolder, unknown_run
-from mlops_workbench.pipelines.runs.progress import DAMAGED, fold, has_ended, launched_process
+from mlops_workbench.pipelines.runs.progress import DAMAGED, chosen_instances, fold, has_ended, launched_process
+from mlops_workbench.pipelines.runs.publication import PublishRequest, publication
+from mlops_workbench.pipelines.runs.results import stage_results
 
 log = logging.getLogger("mlops_workbench.pipelines")
 
@@ -40,29 +57,8 @@ _ENDINGS = (".yaml", ".yml")
 _LONGEST_ID = 64
 
 
-@dataclass(frozen=True)
-class PublishRequest:
-    """How to publish the model of a succeeded run.
-
-    Attributes
-    ----------
-    run_uid : str
-        Run of the stage that logged the model.
-    metrics_run_uid : str
-        Run with the metrics for the gate.
-    name : str
-        Registered model.
-    alias : str
-        Alias to set when the gate passes, empty for none.
-    gate : list of str
-        Conditions such as ``mae < baseline_mae``.
-    """
-
-    run_uid: str
-    metrics_run_uid: str
-    name: str
-    alias: str
-    gate: list[str]
+#: Metrics of the present champion of a model; None without one.
+Champion = Callable[[str], Mapping[str, JsonNumber | None] | None]
 
 
 def list_pipelines(workspace: Workspace) -> list[Pipeline]:
@@ -78,7 +74,13 @@ def list_pipelines(workspace: Workspace) -> list[Pipeline]:
     return found
 
 
-def start_run(workspace: Workspace, name: str, params: Mapping[str, object], reason: str = "manual") -> PipelineRun:
+def start_run(
+    workspace: Workspace,
+    name: str,
+    params: Mapping[str, object],
+    reason: str = "manual",
+    champion: Champion | None = None,
+) -> PipelineRun:
     """Check a pipeline, and start it in a process of its own.
 
     Parameters
@@ -91,6 +93,8 @@ def start_run(workspace: Workspace, name: str, params: Mapping[str, object], rea
         Values for its parameters; text is converted to their types.
     reason : str
         Reason for the run.
+    champion : callable, optional
+        Returns the metrics of the present champion of a model; called if a gate of a stage compares with them.
 
     Returns
     -------
@@ -102,23 +106,80 @@ def start_run(workspace: Workspace, name: str, params: Mapping[str, object], rea
     NotFound
         There is no such pipeline.
     SpecError
-        The spec is wrong, or does not match its notebooks; ``where`` is ``file:line``.
+        The spec is wrong, or does not match its notebooks; ``where`` is ``file:line:column``.
     InvalidInput
-        A parameter is unknown, missing or of the wrong type.
+        A parameter is unknown, missing or of the wrong type, or a secret is not in the environment of this process.
     StorageError
         The run's folder cannot be written.
     """
     folder = RunFolder(workspace.pipeline_runs / new_id())
     plan = plan_spec(_spec(workspace, name), folder.outputs, params)
+    check_secrets(plan.stages)
+    publish = plan.spec.publish
+    compares = any("champion" in condition for stage in plan.stages for condition in stage.spec.gate)
+    best = champion(publish.name) if champion is not None and publish is not None and compares else None
     workspace.prepare()
-    write_run(workspace, folder, plan, reason)
+    write_run(workspace, folder, plan, reason, best)
+    launch_runner(workspace, folder)
+    return read_run(workspace, folder.path.name)
+
+
+def start_notebook(
+    workspace: Workspace, notebook: Path, options: NotebookOptions, reason: str = "manual"
+) -> PipelineRun:
+    """Check a notebook and the values for its parameters, and run it in a process of its own as a tracked run.
+
+    Parameters
+    ----------
+    workspace : Workspace
+        Workspace of the run; the notebook may be elsewhere.
+    notebook : Path
+        Absolute path.
+    options : NotebookOptions
+        Values, names and limits.
+    reason : str
+        Reason for the run.
+
+    Returns
+    -------
+    PipelineRun
+        The run, usually still ``pending``.
+
+    Raises
+    ------
+    NotFound
+        There is no such notebook, kernel or folder for the output.
+    InvalidInput
+        A value does not fit, is missing or unknown; a secret is not in the environment of this process.
+    StorageError
+        The notebook cannot be read, or the run's folder cannot be written.
+    """
+    facts = notebook_facts(notebook)
+    if isinstance(facts, WorkbenchError):
+        raise facts
+    stage = plan_notebook(facts, options)
+    if options.output is not None:
+        check_output(notebook, options.output)
+    check_secrets([stage])
+    folder = RunFolder(workspace.pipeline_runs / new_id())
+    workspace.prepare()
+    write_notebook_run(workspace, folder, stage, options, reason)
     launch_runner(workspace, folder)
     return read_run(workspace, folder.path.name)
 
 
 def check_start(workspace: Workspace, name: str, params: Mapping[str, object]) -> None:
     """Raise what :func:`start_run` would raise for a pipeline and its parameters, without starting it."""
-    plan_spec(_spec(workspace, name), RunFolder(workspace.pipeline_runs / "none").outputs, params)
+    plan_run(workspace, name, params)
+
+
+def plan_run(workspace: Workspace, name: str, params: Mapping[str, object]) -> PlannedRun:
+    """What :func:`start_run` would run; raises what it would raise."""
+    folder = RunFolder(workspace.pipeline_runs / "none")
+    plan = plan_spec(_spec(workspace, name), folder.outputs, params)
+    check_capacity(workspace, plan)
+    check_secrets(plan.stages)
+    return planned_run(plan)
 
 
 def read_run(workspace: Workspace, run_id: str) -> PipelineRun:
@@ -197,19 +258,39 @@ def cancel_run(workspace: Workspace, run_id: str) -> PipelineRun:
 
 
 def read_publish(workspace: Workspace, run_id: str) -> PublishRequest | None:
-    """The model to publish of a run; None if its spec publishes nothing or it has not succeeded.
+    """How the model of a run is published; None if it publishes nothing or has not succeeded.
+
+    Raises
+    ------
+    NotFound
+        There is no such run.
+    Conflict
+        Which model is published cannot be told.
+    """
+    run = read_run(workspace, run_id)
+    folder = _folder(workspace, run_id)
+    request = folder.read_request()
+    if request.publish is None or run.state != "succeeded":
+        return None
+    uids = {stage.name: stage.run_uid for stage in run.stages}
+    return publication(request, request.publish, uids, chosen_instances(read_run_events(folder.events)))
+
+
+def publishes(workspace: Workspace, run_id: str) -> bool:
+    """Whether a run has a model to publish when it succeeds; raises NotFound."""
+    return _folder(workspace, run_id).read_request().publish is not None
+
+
+def read_results(workspace: Workspace, run_id: str) -> list[StageResult]:
+    """Executed notebooks of the stages of a run that were started, and where they failed.
 
     Raises
     ------
     NotFound
         There is no such run.
     """
-    run = read_run(workspace, run_id)
-    target = _folder(workspace, run_id).read_request().publish
-    if target is None or run.state != "succeeded":
-        return None
-    uids = {stage.name: stage.run_uid for stage in run.stages}
-    return PublishRequest(uids[target.stage], uids[target.metrics_from], target.name, target.alias, list(target.gate))
+    folder = _folder(workspace, run_id)
+    return stage_results(folder, folder.read_request(), read_run_events(folder.events))
 
 
 def run_folder(workspace: Workspace, run_id: str) -> Path:

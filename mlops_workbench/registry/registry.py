@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -187,6 +187,7 @@ class Registry:
         *,
         baseline: MetricValues | None = None,
         metrics: MetricValues | None = None,
+        stages: Sequence[tuple[list[str], MetricValues]] = (),
     ) -> tuple[GateResult, int]:
         """Evaluate a gate for a version and store the result with it.
 
@@ -201,6 +202,8 @@ class Registry:
         metrics : mapping, optional
             Metrics of the candidate that another run measured; they are stored with the version, and precede those of
             the run that logged the model.
+        stages : sequence of (conditions, metrics)
+            Further gates, of the stages that made the candidate, each with the metrics of its stage.
 
         Returns
         -------
@@ -224,8 +227,16 @@ class Registry:
         if holder and holder != version:
             champion = self._shown(self._stored(model, holder), model.aliases).metrics
         measured = {**candidate.metrics, **(metrics or {})}
-        result = evaluate(conditions, measured, champion=champion, baseline=baseline, at_ms=now_ms())
-        self.store.set_version_tags(name, version, {**gate_tag(result), **(metrics_tag(measured) if metrics else {})})
+        now = now_ms()
+        results = [
+            evaluate(gate, values, champion=champion, baseline=baseline, at_ms=now)
+            for gate, values in [(conditions, measured), *stages]
+        ]
+        checks = [check for result in results for check in result.checks]
+        result = GateResult(all(check.passed for check in checks), checks, now)
+        # Without a condition there is no result to show.
+        tags = gate_tag(result) if checks else {}
+        self.store.set_version_tags(name, version, {**tags, **(metrics_tag(measured) if metrics else {})})
         return result, holder
 
     def export(self, name: str, version: int) -> Path:

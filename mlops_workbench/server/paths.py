@@ -14,6 +14,7 @@ NOUNS = frozenset(
         "experiments",
         "models",
         "monitors",
+        "notebook-runs",
         "pipeline-runs",
         "pipeline-schema",
         "pipelines",

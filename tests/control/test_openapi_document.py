@@ -181,8 +181,18 @@ def test_usual_requests_are_allowed() -> None:
     assert [allows(worse, value) for value in (0.1, 0, -1.0)] == [True, False, False]
 
 
-def values(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
+WORD = st.text(st.characters(codec="utf-8"), max_size=30)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | WORD,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORD, inner, max_size=3),
+    max_leaves=5,
+)
+
+
+def values(schema: dict[str, Any] | bool) -> st.SearchStrategy[Any]:
     """Values that a schema of this document allows."""
+    if isinstance(schema, bool):
+        return JSON
     if "$ref" in schema:
         return values(DOCUMENT["components"]["schemas"][schema["$ref"].rpartition("/")[2]])
     if "anyOf" in schema:

@@ -16,8 +16,9 @@ from mlops_workbench.core.workspace import Workspace
 
 def test_concurrent_calls_add_one_row_for_a_run(workspace: Workspace, database_url: str) -> None:
     database = Database(database_url)
-    # Neither models nor delivery have a part in this.
-    service = PipelineService(workspace, database, cast("Any", None), cast("Any", None), EventHub())
+    # Neither models nor delivery nor endpoints have a part in this.
+    nothing = cast("Any", None)
+    service = PipelineService(workspace, database, nothing, nothing, EventHub(), nothing)
     together = threading.Barrier(3)
     failed: list[BaseException] = []
 

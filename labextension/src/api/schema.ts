@@ -420,6 +420,26 @@ export interface paths {
     patch?: never;
     trace?: never;
   };
+  '/api/notebook-runs': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get?: never;
+    put?: never;
+    /**
+     * Start Notebook
+     * @description Run a notebook, as a pipeline run of kind ``notebook``; its parameters are checked first.
+     */
+    post: operations['start_notebook'];
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
   '/api/pipeline-runs': {
     parameters: {
       query?: never;
@@ -480,6 +500,26 @@ export interface paths {
     patch?: never;
     trace?: never;
   };
+  '/api/pipeline-runs/{run_id}/results': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    /**
+     * Get Pipeline Run Results
+     * @description Executed notebooks of a run's stages, and where they failed.
+     */
+    get: operations['get_pipeline_run_results'];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
   '/api/pipeline-schema': {
     parameters: {
       query?: never;
@@ -514,6 +554,26 @@ export interface paths {
     get: operations['list_pipelines'];
     put?: never;
     post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/api/pipelines/{name}/plan': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get?: never;
+    put?: never;
+    /**
+     * Plan Pipeline
+     * @description What a run would do, checked as if it were started.
+     */
+    post: operations['plan_pipeline'];
     delete?: never;
     options?: never;
     head?: never;
@@ -1229,6 +1289,58 @@ export interface components {
       window: string;
     };
     /**
+     * NotebookRunRequest
+     * @description Run a notebook.
+     *
+     *     Attributes
+     *     ----------
+     *     notebook : str
+     *         Its path, absolute or relative to the workspace.
+     *     params, texts : dict
+     *         See `PipelineRunRequest`.
+     *     secrets : dict
+     *         Parameters to the environment variables that hold their values.
+     *     name, experiment : str
+     *         Of the run; empty for the name of the notebook, and for the default experiment.
+     *     timeout : float or None
+     *         Seconds that it may take.
+     *     output : str
+     *         Path to which the executed notebook is copied, empty for none.
+     */
+    NotebookRunRequest: {
+      /**
+       * Experiment
+       * @default
+       */
+      experiment: string;
+      /**
+       * Name
+       * @default
+       */
+      name: string;
+      /** Notebook */
+      notebook: string;
+      /**
+       * Output
+       * @default
+       */
+      output: string;
+      /** Params */
+      params?: {
+        [key: string]: unknown;
+      };
+      /** Secrets */
+      secrets?: {
+        [key: string]: string;
+      };
+      /** Texts */
+      texts?: {
+        [key: string]: string;
+      };
+      /** Timeout */
+      timeout?: number | null;
+    };
+    /**
      * Pipeline
      * @description A pipeline spec of the workspace; `problem` is the reason why it cannot run, empty for none.
      *
@@ -1290,13 +1402,15 @@ export interface components {
      *     params : dict
      *         Values of the parameters.
      *     run_uid : str
-     *         Id of its run in the tracking store; the runs of the stages are its children.
+     *         Id of its run in the tracking store; the runs of the stages are its children. Of a notebook, its only run.
      *     published : str
      *         ``name/version`` of the registered model, empty for none.
      *     start_ms, end_ms : int
      *         Milliseconds since the epoch; `end_ms` is 0 while it runs.
      *     message : str
      *         Error, or result of the gate.
+     *     kind : str
+     *         ``pipeline``, or ``notebook`` for the run of a single notebook, whose only stage is that notebook.
      */
     PipelineRun: {
       /**
@@ -1344,12 +1458,24 @@ export interface components {
     };
     /**
      * PipelineRunRequest
-     * @description Start a pipeline with these parameters.
+     * @description Start a pipeline, or say what it would run.
+     *
+     *     Attributes
+     *     ----------
+     *     params : dict
+     *         Values of parameters.
+     *     texts : dict
+     *         Parameters to what was typed for them in a shell or a form; the type of the parameter says what it means.
+     *         They go before `params`.
      */
     PipelineRunRequest: {
       /** Params */
       params?: {
-        [key: string]: string | number | boolean | (string | number | boolean | null)[] | null;
+        [key: string]: unknown;
+      };
+      /** Texts */
+      texts?: {
+        [key: string]: string;
       };
     };
     /**
@@ -1379,6 +1505,59 @@ export interface components {
       needs?: string[];
       /** Notebook */
       notebook: string;
+    };
+    /**
+     * PlannedRun
+     * @description What a run of a pipeline would do: its parameters, and its stages in order.
+     */
+    PlannedRun: {
+      /** Params */
+      params?: {
+        [key: string]: string | number | boolean | null;
+      };
+      /** Pipeline */
+      pipeline: string;
+      /** Stages */
+      stages?: components['schemas']['PlannedStage'][];
+    };
+    /**
+     * PlannedStage
+     * @description A stage, or an instance of one, that a run would execute.
+     *
+     *     Attributes
+     *     ----------
+     *     needs : list of str
+     *         Stages and instances that must have succeeded before.
+     *     params : dict
+     *         Values of its parameters.
+     *     secrets : dict
+     *         Parameters to the environment variables that hold their values.
+     *     inputs, outputs : dict
+     *         By name where it is read from, as in the spec, and its path in the folder of the stage's outputs.
+     */
+    PlannedStage: {
+      /** Inputs */
+      inputs?: {
+        [key: string]: string;
+      };
+      /** Name */
+      name: string;
+      /** Needs */
+      needs?: string[];
+      /** Notebook */
+      notebook: string;
+      /** Outputs */
+      outputs?: {
+        [key: string]: string;
+      };
+      /** Params */
+      params?: {
+        [key: string]: string | number | boolean | null;
+      };
+      /** Secrets */
+      secrets?: {
+        [key: string]: string;
+      };
     };
     /**
      * Problem
@@ -1498,7 +1677,7 @@ export interface components {
      *     run_id : str
      *         MLflow's id; empty until the run is delivered to MLflow.
      *     experiment, name, kind : str
-     *         Name of the experiment and of the run; the kind is ``run``, ``pipeline`` or ``stage``.
+     *         Name of the experiment and of the run; the kind is ``run``, ``notebook``, ``pipeline`` or ``stage``.
      *     status : str
      *         RUNNING, FINISHED, FAILED or KILLED.
      *     start_ms, end_ms : int
@@ -1741,6 +1920,56 @@ export interface components {
        * @default true
        */
       required: boolean;
+    };
+    /**
+     * StageResult
+     * @description What the last attempt at a stage has left.
+     *
+     *     Attributes
+     *     ----------
+     *     stage : str
+     *         Name of the stage, or of its instance.
+     *     attempt : int
+     *         Number of the attempt, from 1.
+     *     notebook : str
+     *         Absolute path of the executed notebook, empty if there is none.
+     *     cell : int
+     *         Number of the cell that failed, counted from 1 in the user's notebook; 0 if none did.
+     *     line, source : int, str
+     *         Number and text of the line of that cell that failed; 0 and empty if unknown.
+     *     traceback : str
+     *         Why it failed, as the kernel said.
+     */
+    StageResult: {
+      /** Attempt */
+      attempt: number;
+      /**
+       * Cell
+       * @default 0
+       */
+      cell: number;
+      /**
+       * Line
+       * @default 0
+       */
+      line: number;
+      /**
+       * Notebook
+       * @default
+       */
+      notebook: string;
+      /**
+       * Source
+       * @default
+       */
+      source: string;
+      /** Stage */
+      stage: string;
+      /**
+       * Traceback
+       * @default
+       */
+      traceback: string;
     };
     /**
      * StageRun
@@ -2611,6 +2840,39 @@ export interface operations {
       };
     };
   };
+  start_notebook: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    requestBody: {
+      content: {
+        'application/json': components['schemas']['NotebookRunRequest'];
+      };
+    };
+    responses: {
+      /** @description Successful Response */
+      202: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['PipelineRun'];
+        };
+      };
+      /** @description What was wrong, where, and how to fix it */
+      '4XX': {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
   list_pipeline_runs: {
     parameters: {
       query?: {
@@ -2704,6 +2966,37 @@ export interface operations {
       };
     };
   };
+  get_pipeline_run_results: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path: {
+        run_id: string;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['StageResult'][];
+        };
+      };
+      /** @description What was wrong, where, and how to fix it */
+      '4XX': {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
   get_pipeline_schema: {
     parameters: {
       query?: never;
@@ -2751,6 +3044,41 @@ export interface operations {
         };
         content: {
           'application/json': components['schemas']['Pipeline'][];
+        };
+      };
+      /** @description What was wrong, where, and how to fix it */
+      '4XX': {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
+  plan_pipeline: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path: {
+        name: string;
+      };
+      cookie?: never;
+    };
+    requestBody: {
+      content: {
+        'application/json': components['schemas']['PipelineRunRequest'];
+      };
+    };
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['PlannedRun'];
         };
       };
       /** @description What was wrong, where, and how to fix it */

@@ -1,4 +1,4 @@
-"""Pipelines and their runs."""
+"""Pipelines, notebooks and their runs."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from mlops_workbench.client.bodies import PipelineRunRequest
+from mlops_workbench.client.bodies import NotebookRunRequest, PipelineRunRequest
 from mlops_workbench.control.routes.plane import Plane
-from mlops_workbench.core.pipelines import Pipeline, PipelineRun
+from mlops_workbench.control.services.pipelines import given_values
+from mlops_workbench.core.pipelines import Pipeline, PipelineRun, PlannedRun, StageResult
 from mlops_workbench.pipelines.definition.schema import json_schema
 
 router = APIRouter(tags=["pipelines"])
@@ -29,7 +30,19 @@ def get_pipeline_schema() -> dict[str, Any]:
 @router.post("/pipelines/{name}/runs", status_code=202)
 def start_pipeline(plane: Plane, name: str, request: PipelineRunRequest) -> PipelineRun:
     """Start a pipeline; its definition, parameters and files are checked first."""
-    return plane.pipelines.start(name, request.params)
+    return plane.pipelines.start(name, given_values(request.params, request.texts))
+
+
+@router.post("/pipelines/{name}/plan")
+def plan_pipeline(plane: Plane, name: str, request: PipelineRunRequest) -> PlannedRun:
+    """What a run would do, checked as if it were started."""
+    return plane.pipelines.plan(name, given_values(request.params, request.texts))
+
+
+@router.post("/notebook-runs", status_code=202)
+def start_notebook(plane: Plane, request: NotebookRunRequest) -> PipelineRun:
+    """Run a notebook, as a pipeline run of kind ``notebook``; its parameters are checked first."""
+    return plane.pipelines.start_notebook(request)
 
 
 @router.get("/pipeline-runs")
@@ -42,6 +55,12 @@ def list_pipeline_runs(plane: Plane, limit: Annotated[int, Query(ge=1, le=1000)]
 def get_pipeline_run(plane: Plane, run_id: str) -> PipelineRun:
     """One pipeline run."""
     return plane.pipelines.run(run_id)
+
+
+@router.get("/pipeline-runs/{run_id}/results")
+def get_pipeline_run_results(plane: Plane, run_id: str) -> list[StageResult]:
+    """Executed notebooks of a run's stages, and where they failed."""
+    return plane.pipelines.results(run_id)
 
 
 @router.post("/pipeline-runs/{run_id}/cancel")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from mlops_workbench.control.services.aliases import AliasService, ChampionChang
 from mlops_workbench.control.services.runs import RunService
 from mlops_workbench.control.services.version_copies import VersionCopies
 from mlops_workbench.core.errors import GateFailed, NotFound, StorageError, Unavailable
-from mlops_workbench.core.gates import check_conditions
+from mlops_workbench.core.gates import MetricValues, check_conditions
 from mlops_workbench.core.models import AliasChange, GateResult, ModelVersion, RegisteredModel, model_name
 from mlops_workbench.core.runs import Run
 from mlops_workbench.core.workspace import Workspace
@@ -153,15 +153,31 @@ class ModelService:
             return self.promote(name, version.version, promotion)
         return version
 
-    def promote(self, name: str, version: int, request: PromoteRequest, metrics: Run | None = None) -> ModelVersion:
+    def champion(self, name: str) -> ModelVersion | None:
+        """The version of a model that is its champion; None without one, or without the model."""
+        try:
+            return self.version(*self.resolve(f"{name}@{CHAMPION}"))
+        except NotFound:
+            return None
+
+    def promote(
+        self,
+        name: str,
+        version: int,
+        request: PromoteRequest,
+        metrics: MetricValues | None = None,
+        stages: Sequence[tuple[list[str], MetricValues]] = (),
+    ) -> ModelVersion:
         """Evaluate the gate and set the alias if it passes; endpoints that follow it switch.
 
         The gate is evaluated again when another version became the champion meanwhile.
 
         Parameters
         ----------
-        metrics : Run, optional
-            Run whose metrics are checked, by default the run that created the version.
+        metrics : mapping, optional
+            Metrics that are checked and kept with the version, before those of the run that created it.
+        stages : sequence of (conditions, metrics)
+            Gates of stages, which must pass too.
 
         Raises
         ------
@@ -173,8 +189,8 @@ class ModelService:
         baseline = self._baseline(request.baseline)
         while True:
             gate, champion = None, None
-            if request.gate:
-                gate, champion = self._check_gate(name, version, request.gate, baseline, metrics)
+            if request.gate or metrics or stages:
+                gate, champion = self._check_gate(name, version, request.gate, baseline, metrics, stages)
             before = self._registry.version(name, version)
             if not request.alias:
                 return before
@@ -187,14 +203,21 @@ class ModelService:
             return self._registry.version(name, version)
 
     def _check_gate(
-        self, name: str, version: int, conditions: list[str], baseline: Run | None, metrics: Run | None
-    ) -> tuple[GateResult, int]:
+        self,
+        name: str,
+        version: int,
+        conditions: list[str],
+        baseline: Run | None,
+        metrics: MetricValues | None,
+        stages: Sequence[tuple[list[str], MetricValues]],
+    ) -> tuple[GateResult | None, int]:
         result, champion = self._registry.evaluate_gate(
             name,
             version,
             conditions,
             baseline=baseline.metrics if baseline else None,
-            metrics=metrics.metrics if metrics else None,
+            metrics=metrics,
+            stages=stages,
         )
         self._hub.publish("models", name)
         if not result.passed:
@@ -203,7 +226,7 @@ class ModelService:
                 f"{name}/{version} did not pass its gate: {failed}",
                 hint="the version stays registered; no alias was moved",
             )
-        return result, champion
+        return result if result.checks else None, champion
 
     def rollback(self, name: str, alias: str = CHAMPION) -> ModelVersion:
         """Set an alias to the version that had it before, also while MLflow does not answer."""

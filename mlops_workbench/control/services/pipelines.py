@@ -1,39 +1,75 @@
-"""Pipeline runs, and the publication of their models."""
+"""Runs of pipelines and notebooks, and the publication of their models."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from sqlalchemy import select
 
-from mlops_workbench.client.bodies import PromoteRequest, RegisterRequest
+from mlops_workbench.client.bodies import DeployRequest, NotebookRunRequest, PromoteRequest, RegisterRequest
 from mlops_workbench.control.database import Database
 from mlops_workbench.control.events import EventHub
 from mlops_workbench.control.services.models import ModelService
 from mlops_workbench.control.services.runs import RunService
-from mlops_workbench.control.tables import PipelineRunRow
-from mlops_workbench.core.errors import GateFailed, NotFound, StorageError, Unavailable, WorkbenchError
-from mlops_workbench.core.pipelines import Pipeline, PipelineRun
+from mlops_workbench.control.tables import EndpointRow, PipelineRunRow
+from mlops_workbench.core.errors import (
+    Conflict,
+    GateFailed,
+    InvalidInput,
+    NotFound,
+    StorageError,
+    Unavailable,
+    WorkbenchError,
+)
+from mlops_workbench.core.gates import MetricValues
+from mlops_workbench.core.ids import now_ms
+from mlops_workbench.core.metrics import own_metrics
+from mlops_workbench.core.models import ModelVersion
+from mlops_workbench.core.pipelines import Pipeline, PipelineRun, PlannedRun, StageResult
+from mlops_workbench.core.records import Number
+from mlops_workbench.core.runs import Run
+from mlops_workbench.core.wire.json_numbers import JsonNumber, real_number
 from mlops_workbench.core.workspace import Workspace
+from mlops_workbench.notebooks.parameters.text import Text
 from mlops_workbench.pipelines import service as engine
+from mlops_workbench.pipelines.execution.notebook_run import NotebookOptions
+from mlops_workbench.pipelines.execution.verdict import judge
+from mlops_workbench.pipelines.runs.publication import PublishRequest
+
+#: Deploys an endpoint.
+Deploy = Callable[[str, DeployRequest], object]
+
+
+def given_values(params: Mapping[str, object], texts: Mapping[str, str]) -> dict[str, object]:
+    """Values for parameters from a request; what was typed is marked as such."""
+    return {**params, **{name: Text(text) for name, text in texts.items()}}
 
 
 class PipelineService:
-    """Starts pipelines and, after their last stage, registers and promotes their model.
+    """Starts pipelines and notebooks and, after the last stage of a pipeline, registers and promotes its model.
 
     A process of its own runs the stages and writes their state to a folder. A publication stays in the database until
     it is settled, and each of its steps can be repeated.
     """
 
     def __init__(
-        self, workspace: Workspace, database: Database, models: ModelService, runs: RunService, hub: EventHub
+        self,
+        workspace: Workspace,
+        database: Database,
+        models: ModelService,
+        runs: RunService,
+        hub: EventHub,
+        deploy: Deploy,
     ) -> None:
         self._workspace = workspace
         self._database = database
         self._models = models
         self._runs = runs
         self._hub = hub
+        self._deploy = deploy
         self._published: dict[str, PipelineRun] = {}
 
     def pipelines(self) -> list[Pipeline]:
@@ -44,12 +80,44 @@ class PipelineService:
         """Raise an error if the pipeline cannot start with these parameters."""
         engine.check_start(self._workspace, name, dict(params))
 
+    def plan(self, name: str, params: Mapping[str, object]) -> PlannedRun:
+        """What a run of a pipeline would do; raises what starting it would raise."""
+        return engine.plan_run(self._workspace, name, dict(params))
+
     def start(self, name: str, params: Mapping[str, object], reason: str = "manual") -> PipelineRun:
         """Check and start a pipeline."""
-        run = engine.start_run(self._workspace, name, dict(params), reason=reason)
-        self._track(run.id)
+        return self._started(engine.start_run(self._workspace, name, dict(params), reason, self._champion_metrics))
+
+    def start_notebook(self, request: NotebookRunRequest, reason: str = "manual") -> PipelineRun:
+        """Check and run a notebook; relative paths are in the workspace."""
+        options = NotebookOptions(
+            params=given_values(request.params, request.texts),
+            secrets=request.secrets,
+            name=request.name,
+            experiment=request.experiment,
+            timeout=request.timeout,
+            output=self._path(request.output) if request.output else None,
+        )
+        return self._started(engine.start_notebook(self._workspace, self._path(request.notebook), options, reason))
+
+    def _started(self, run: PipelineRun) -> PipelineRun:
+        # A run that publishes nothing has ended when its stages have.
+        self._track(run.id, publishes=engine.publishes(self._workspace, run.id))
         self._hub.publish("pipelines", run.id)
         return run
+
+    def _path(self, text: str) -> Path:
+        path = Path(text)
+        if not text or "\0" in text:
+            raise InvalidInput(f"{text!r} is not a path", hint="give the path of a notebook")
+        if path.is_absolute():
+            return path
+        found = Path(os.path.normpath(self._workspace.root / path))
+        if not found.is_relative_to(self._workspace.root):
+            raise InvalidInput(
+                f"'{text}' is outside the workspace", hint=f"give an absolute path, or one in {self._workspace.root}"
+            )
+        return found
 
     def runs(self, limit: int = 100) -> list[PipelineRun]:
         """Pipeline runs, newest first."""
@@ -58,6 +126,10 @@ class PipelineService:
     def run(self, run_id: str) -> PipelineRun:
         """One pipeline run."""
         return self._with_outcome(engine.read_run(self._workspace, run_id))
+
+    def results(self, run_id: str) -> list[StageResult]:
+        """Executed notebooks of a run's stages, and where they failed."""
+        return engine.read_results(self._workspace, run_id)
 
     def cancel(self, run_id: str) -> PipelineRun:
         """Cancel a pipeline run."""
@@ -102,29 +174,83 @@ class PipelineService:
         if run.state != "succeeded":
             self._close(run_id, "none")
             return
+        published, message = "", ""
         try:
-            published = self._publish(run)
+            published, message = self._publish(run)
         except GateFailed as error:
             self._close(run_id, "refused", message=error.message)
         except (Unavailable, StorageError):
             raise
         except WorkbenchError as error:
-            self._close(run_id, "failed", message=str(error))
+            self._close(run_id, "failed", message=error.message)
         else:
-            self._close(run_id, "done" if published else "none", published=published)
+            self._close(run_id, "done" if published else "none", published=published, message=message)
 
-    def _publish(self, run: PipelineRun) -> str:
+    def _publish(self, run: PipelineRun) -> tuple[str, str]:
+        """Publish the model of a run: the version, empty for nothing to publish, and what did not work with it.
+
+        Raises
+        ------
+        GateFailed
+            A gate that passed in the run does not pass any more, or the gate of the publication does not.
+        """
         request = engine.read_publish(self._workspace, run.id)
         if request is None:
-            return ""
-        self._runs.deliver(request.metrics_run_uid)
-        version = self._models.register(request.name, RegisterRequest(run=request.run_uid))
-        metrics = self._runs.find(request.metrics_run_uid)
+            return "", ""
+        found = self._measured(request)
+        self._check_gates(request, found)
+        # A model that the notebook wrote without `save` has another name, or that of its class.
+        logged = [model.name for model in self._runs.detail(request.run_uid).models]
+        model = request.model if request.model in logged else ""
+        version = self._models.register(request.name, RegisterRequest(run=request.run_uid, model=model))
         published = f"{request.name}/{version.version}"
-        if request.gate or request.alias:
-            promotion = PromoteRequest(request.alias, list(request.gate))
-            self._models.promote(request.name, version.version, promotion, metrics)
-        return published
+        kept = _merged(found, request.metrics_run_uids)
+        own = [gate for gate in request.gates if not gate.stage]
+        stages = [(gate.conditions, _merged(found, gate.run_uids)) for gate in request.gates if gate.stage]
+        promotion = PromoteRequest(request.alias, [condition for gate in own for condition in gate.conditions])
+        self._models.promote(request.name, version.version, promotion, kept, stages)
+        return published, self._serve(request, version) if request.serve else ""
+
+    def _measured(self, request: PublishRequest) -> dict[str, Run]:
+        """The runs with metrics for a publication."""
+        uids = {request.run_uid, *request.metrics_run_uids, *(uid for gate in request.gates for uid in gate.run_uids)}
+        for uid in sorted(uids):
+            self._runs.deliver(uid)
+        return {uid: self._runs.find(uid) for uid in uids}
+
+    def _check_gates(self, request: PublishRequest, found: Mapping[str, Run]) -> None:
+        """Raise GateFailed if a gate fails now: the champion may be another one than at the start of the run.
+
+        A version is permanent, so this comes before it is registered; `ModelService.promote` checks again when it
+        moves the alias.
+        """
+        champion = self._models.champion(request.name) if request.gates else None
+        # The version of this very run, when the publication is repeated after a crash.
+        best = champion.metrics if champion is not None and champion.run_uid != request.run_uid else None
+        reasons = []
+        for gate in request.gates:
+            values = _numbers(_merged(found, gate.run_uids))
+            if reason := judge(gate.conditions, values, best, now_ms(), gate.metrics):
+                reasons.append(f"stage '{gate.stage}' was refused: {reason}" if gate.stage else reason)
+        if reasons:
+            raise GateFailed("; ".join(reasons))
+
+    def _champion_metrics(self, name: str) -> MetricValues | None:
+        champion = self._models.champion(name)
+        return None if champion is None else champion.metrics
+
+    def _serve(self, request: PublishRequest, version: ModelVersion) -> str:
+        """Deploy the endpoint of a model if there is none; returns why it cannot be served."""
+        with self._database.session() as session:
+            row = session.get(EndpointRow, request.name)
+            if row is not None and row.wanted:
+                return ""
+        reference = f"{request.name}@{request.alias}" if request.alias else f"{request.name}/{version.version}"
+        try:
+            self._deploy(request.name, DeployRequest(reference))
+        except (InvalidInput, Conflict, NotFound) as error:
+            return f"published, but not served: {error.message}"
+        return ""
 
     def _close(self, run_id: str, publish: str, *, published: str = "", message: str = "") -> None:
         with self._database.change() as session:
@@ -133,11 +259,15 @@ class PipelineService:
                 row.publish, row.published, row.message = publish, published, message
         self._hub.publish("pipelines", run_id)
 
-    def _track(self, run_id: str) -> None:
+    def _track(self, run_id: str, *, publishes: bool = True) -> None:
         with self._database.change() as session:
             # `step` may add the row before `start` does.
-            if session.get(PipelineRunRow, run_id) is None:
-                session.add(PipelineRunRow(id=run_id, publish="pending", published="", message=""))
+            row = session.get(PipelineRunRow, run_id)
+            if row is None:
+                state = "pending" if publishes else "none"
+                session.add(PipelineRunRow(id=run_id, publish=state, published="", message=""))
+            elif not publishes:
+                row.publish = "none"
 
     def _row(self, run_id: str) -> PipelineRunRow | None:
         with self._database.session() as session:
@@ -147,11 +277,21 @@ class PipelineService:
         row = self._row(run.id)
         if row is None:
             return run
-        # For clients, a run ends after its model is published.
-        publishing = run.state == "succeeded" and row.publish == "pending"
-        return dataclasses.replace(
-            run,
-            state="running" if publishing else run.state,
-            published=row.published or run.published,
-            message=row.message or ("publishing" if publishing else run.message),
-        )
+        state, message = run.state, row.message or run.message
+        if run.state == "succeeded" and row.publish == "pending":
+            # For clients, a run ends after its model is published.
+            state, message = "running", message or "publishing"
+        elif run.state == "succeeded" and row.publish == "refused":
+            state = "not_published"
+        elif run.state == "succeeded" and row.publish == "failed":
+            state, message = "failed", f"its model could not be published: {message}"
+        return dataclasses.replace(run, state=state, published=row.published or run.published, message=message)
+
+
+def _merged(found: Mapping[str, Run], uids: list[str]) -> dict[str, JsonNumber | None]:
+    """Metrics of runs without the use of resources; those of a later run go first."""
+    return own_metrics({name: value for uid in uids for name, value in found[uid].metrics.items()})
+
+
+def _numbers(metrics: MetricValues) -> dict[str, Number]:
+    return {name: real_number(value) for name, value in metrics.items() if value is not None}

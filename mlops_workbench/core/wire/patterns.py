@@ -19,6 +19,8 @@ NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}"
 ALIAS = r"(?!latest$|[vV][0-9]+$)[A-Za-z][A-Za-z0-9_-]{0,200}"
 #: Reference to a model version: ``name``, ``name@alias`` or ``name/3``.
 REFERENCE = r"(?:models:/)?[^@/]+(?:@[^@/]+|/[0-9]{1,10})?"
+#: Path of a file, absolute or below a folder; the code takes ``..`` in it where the path stays below the folder.
+PATH = r"/?(?:(?!\.\.(?:/|$))[^/\x00]+(?:/(?!\.\.(?:/|$))[^/\x00]+)*)"
 #: Size of a monitor's windows; no setting lets fewer than 50 rows raise an alert.
 WINDOW = r"hour|day|month|[5-9][0-9]|[1-9][0-9]{2,8}"
 

@@ -20,7 +20,7 @@ from mlops_workbench.pipelines.plan.nouns import NotebookFacts, Plan
 def plan_spec(spec: PipelineSpec, outputs: Callable[[str], Path], given: Mapping[str, object] | None = None) -> Plan:
     """Read the notebooks of a spec, find the files of its inputs, and plan its run; see `make_plan`."""
     here = spec.path.parent
-    notebooks = {name: _facts(here / name) for name in {stage.notebook for stage in spec.stages.values()}}
+    notebooks = {name: notebook_facts(here / name) for name in {stage.notebook for stage in spec.stages.values()}}
     return make_plan(spec, notebooks, lambda path: matching_files(here, path), outputs, given)
 
 
@@ -33,7 +33,8 @@ def matching_files(folder: Path, path: str) -> tuple[list[str], str]:
     return sorted(glob.glob(pattern, recursive=True)), pattern  # noqa: PTH207 - the pattern may be absolute
 
 
-def _facts(path: Path) -> NotebookFacts | WorkbenchError:
+def notebook_facts(path: Path) -> NotebookFacts | WorkbenchError:
+    """What a plan needs to know of a notebook, or why it cannot run."""
     try:
         notebook = read_notebook(path)
         parameters = notebook_parameters(notebook, where=path.name)

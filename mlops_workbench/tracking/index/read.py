@@ -30,7 +30,14 @@ from mlops_workbench.tracking.index.datasets import datasets_of_run, versions_of
 from mlops_workbench.tracking.index.filter import parse_filter
 from mlops_workbench.tracking.index.history import history, points_of
 from mlops_workbench.tracking.index.schema import REBUILD_HINT, connect
-from mlops_workbench.tracking.index.search import NOT_NESTED, RUN_COLUMNS, clause, column_clause, search
+from mlops_workbench.tracking.index.search import (
+    NOT_NESTED,
+    RUN_COLUMNS,
+    clause,
+    column_clause,
+    kind_clause,
+    search,
+)
 from mlops_workbench.tracking.journals.files import SELECT_CURSORS, Cursor, cursors_of
 from mlops_workbench.tracking.mapping.models import model_uid
 from mlops_workbench.tracking.sqlite import ReplaceableFile, select_in
@@ -82,7 +89,7 @@ class ReadIndex:
         Parameters
         ----------
         experiment, name, status, kind : str, optional
-            Only runs with this experiment, name, status or kind.
+            Only runs with this experiment, name, status or kind; a ``run`` may be a whole ``notebook``, too.
         order_by : str
             ``start end name status experiment duration`` or another attribute, ``metrics.<name>``,
             ``params.<name>`` (numbers before text) or ``tags.<name>``.
@@ -103,8 +110,10 @@ class ReadIndex:
         InvalidInput
             `order_by` or `filter` is not valid.
         """
-        columns = {"experiment": experiment, "name": name, "status": status, "kind": kind, "parent_uid": parent}
+        columns = {"experiment": experiment, "name": name, "status": status, "parent_uid": parent}
         clauses = [column_clause(column, value) for column, value in columns.items() if value is not None]
+        if kind is not None:
+            clauses.append(kind_clause(kind))
         clauses += [clause(condition) for condition in parse_filter(filter or "")]
         if not nested:
             clauses.append(NOT_NESTED)

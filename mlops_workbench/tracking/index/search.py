@@ -189,6 +189,11 @@ def column_clause(column: str, value: str) -> Clause:
     )  # fmt: skip
 
 
+def kind_clause(kind: str) -> Clause:
+    """Runs of this kind; a whole notebook (``notebook``) that was run is a ``run`` too."""
+    return column_clause("kind", kind) if kind != "run" else Clause("r.kind IN ('run', 'notebook')", ())
+
+
 #: Runs that are not part of another run, as the candidates of a search are; runs in a stage of a pipeline are included.
 NOT_NESTED = Clause("NOT EXISTS (SELECT 1 FROM runs p WHERE p.uid = r.parent_uid AND p.kind = 'run')", ())
 

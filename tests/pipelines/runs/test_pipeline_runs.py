@@ -189,8 +189,17 @@ def test_what_a_notebook_logs_goes_into_the_run_of_its_stage(place: Workspace, t
 
 def test_a_succeeded_run_has_a_model_to_publish(place: Workspace, three: PipelineRun) -> None:
     train, evaluate = stage(three, "train").run_uid, stage(three, "evaluate").run_uid
-    expected = service.PublishRequest(train, evaluate, "counts", "champion", ["error < 5"])
-    assert service.read_publish(place, three.id) == expected
+    found = service.read_publish(place, three.id)
+    assert found is not None and service.publishes(place, three.id)
+    assert (found.run_uid, found.name, found.model, found.alias, found.serve) == (
+        train,
+        "counts",
+        "",
+        "champion",
+        False,
+    )
+    assert [(gate.conditions, gate.run_uids) for gate in found.gates] == [(["error < 5"], [train, evaluate])]
+    assert found.metrics_run_uids == [evaluate]
 
 
 def test_pipelines_are_listed_with_their_problems(place: Workspace, three: PipelineRun) -> None:
