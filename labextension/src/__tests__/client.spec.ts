@@ -59,12 +59,12 @@ describe('WorkbenchClient', () => {
 
   it('sends a body as JSON', async () => {
     server.reply = () => ({ status: 202, body: { id: 'p1' } });
-    const run = await client.runPipeline('flights', { months: [1, 2], depth: null });
+    const run = await client.runPipeline('flights', { months: '[1, 2]', depth: 'null' });
     expect(run.id).toBe('p1');
     expect(server.requests[0]).toMatchObject({
       method: 'POST',
       url: '/user/a%40b/mlops-workbench/api/pipelines/flights/runs',
-      body: { params: { months: [1, 2], depth: null } }
+      body: { texts: { months: '[1, 2]', depth: 'null' } }
     });
   });
 

@@ -296,8 +296,8 @@ describe('the forms of the server', () => {
     fireEvent.click(dialog.getByRole('button', { name: 'Run' }));
     expect(await result).toMatchObject({ id: 'p1' });
     expect(sent()).toEqual([
-      { params: { months: '[1, 2]many', fast: 'true' } },
-      { params: { months: '[3]', fast: 'true' } }
+      { texts: { months: '[1, 2]many', fast: 'true' } },
+      { texts: { months: '[3]', fast: 'true' } }
     ]);
   });
 

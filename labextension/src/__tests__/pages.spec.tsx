@@ -290,6 +290,7 @@ describe('pages', () => {
       state: 'running',
       reason: 'manual',
       params: { months: '1' },
+      kind: 'pipeline',
       run_uid: 'u5',
       start_ms: now - 10_000,
       end_ms: 0,
@@ -344,5 +345,43 @@ describe('pages', () => {
     ).toHaveLength(1);
     fireEvent.click(screen.getByRole('button', { name: 'prepare' }));
     expect(harness.opened).toEqual([['run', 'u6']]);
+  });
+
+  it('a run whose gate failed is shown as not published, with the reason', async () => {
+    const run: PipelineRun = {
+      id: 'p1',
+      pipeline: 'flights',
+      state: 'not_published',
+      reason: 'manual',
+      params: {},
+      run_uid: 'u5',
+      start_ms: 1000,
+      end_ms: 5000,
+      published: '',
+      message: 'gate failed: auc >= 0.9 (0.8 < 0.9)',
+      kind: 'pipeline',
+      stages: [
+        {
+          name: 'evaluate',
+          notebook: 'n.ipynb',
+          state: 'refused',
+          run_uid: 'u6',
+          start_ms: 1000,
+          end_ms: 5000,
+          cells: 1,
+          cells_total: 1,
+          message: ''
+        }
+      ]
+    };
+    harness.answer({ pipelines: [], 'pipeline-runs': [run] });
+    harness.show(<PipelinePage name="flights" />);
+    const badge = await screen.findByText('Not published');
+    expect(badge.className).toBe('mw-badge mw-badge-warn');
+    expect(screen.getByRole('status').className).toBe('mw-note mw-note-warn');
+    expect(screen.getByRole('status').textContent).toBe(run.message);
+    const stages = within(screen.getByRole('list', { name: 'Stages' }));
+    expect(stages.getByRole('img', { name: 'Refused' }).className).toContain('mw-dot-warn');
+    expect(screen.queryByRole('button', { name: 'Cancel…' })).toBeNull();
   });
 });

@@ -11,7 +11,7 @@ import type {
   Experiment,
   ModelVersion,
   MonitorReport,
-  ParamValues,
+  ParamTexts,
   Pipeline,
   PipelineRun,
   PromoteRequest,
@@ -135,9 +135,9 @@ export class WorkbenchClient {
     return answer(this._api.GET('/api/pipelines'));
   }
 
-  runPipeline(name: string, values: ParamValues): Promise<PipelineRun> {
+  runPipeline(name: string, texts: ParamTexts): Promise<PipelineRun> {
     const params = { path: { name } };
-    const body = { params: values };
+    const body = { texts };
     return answer(this._api.POST('/api/pipelines/{name}/runs', { params, body }));
   }
 

@@ -35,7 +35,7 @@ export type Topic = Schemas['Event']['topic'];
 export type Window = Complete<Schemas['Window']>;
 export type WorkspaceStatus = Complete<Schemas['WorkspaceStatus']>;
 
-/** Values that a pipeline runs with. */
-export type ParamValues = NonNullable<Schemas['PipelineRunRequest']['params']>;
+/** What was typed for the parameters of a pipeline; the server converts it to their types. */
+export type ParamTexts = NonNullable<Schemas['PipelineRunRequest']['texts']>;
 export type RegisterRequest = Schemas['RegisterRequest'];
 export type PromoteRequest = Schemas['PromoteRequest'];

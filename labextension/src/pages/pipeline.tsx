@@ -90,13 +90,19 @@ export function PipelinePage({ name }: { name: string }): React.ReactElement {
   );
 }
 
+/** Looks of a run's message by its state. */
+const NOTICES: Partial<Record<PipelineRun['state'], string>> = {
+  failed: 'mw-problem',
+  not_published: 'mw-note mw-note-warn'
+};
+
 function RunDetail({ run }: { run: PipelineRun }): React.ReactElement {
   const { trans, open } = useWorkbench();
   const params = Object.entries(run.params);
   return (
     <>
       {run.message && (
-        <div className={run.state === 'failed' ? 'mw-problem' : 'mw-note'} role="status">
+        <div className={NOTICES[run.state] ?? 'mw-note'} role="status">
           {run.message}
         </div>
       )}

@@ -1,3 +1,4 @@
+import type { TranslationBundle } from '@jupyterlab/translation';
 import * as React from 'react';
 
 import type { Run, RunDetail } from '../api/types';
@@ -43,7 +44,7 @@ export function RunPage({
   return (
     <Page
       icon={runIcon}
-      kind={kindName(run.kind, trans.__('Run'), trans.__('Pipeline run'), trans.__('Stage'))}
+      kind={kindName(run.kind, trans)}
       title={run.name}
       badge={<StateBadge state={run.status} />}
       problem={problem}
@@ -262,6 +263,11 @@ export function metricLine(metrics: Run['metrics']): string {
     .join('  ·  ');
 }
 
-function kindName(kind: string, run: string, pipeline: string, stage: string): string {
-  return kind === 'pipeline' ? pipeline : kind === 'stage' ? stage : run;
+function kindName(kind: string, trans: TranslationBundle): string {
+  const names: Partial<Record<string, string>> = {
+    pipeline: trans.__('Pipeline run'),
+    stage: trans.__('Stage'),
+    notebook: trans.__('Notebook run')
+  };
+  return names[kind] ?? trans.__('Run');
 }
