@@ -88,7 +88,11 @@ class Shell:
 
 
 def main() -> None:
-    """Run ``mlops``; exit code 1 for an error or a check that fails, 130 after Ctrl-C."""
+    """Run ``mlops``.
+
+    The exit code is 1 for an error or a check that fails, 2 for wrong input, 130 after Ctrl-C, or the view's own: 3 for
+    a pipeline that finished and published nothing.
+    """
     from mlops_workbench.commands.app import app, run
 
     if "_MLOPS_COMPLETE" in os.environ:
@@ -111,8 +115,8 @@ def main() -> None:
         raise SystemExit(1) from None
     if view is not None:
         _print(view, as_json=as_json)
-        if view.failed:
-            raise SystemExit(1)
+        if code := view.exit_code or int(view.failed):
+            raise SystemExit(code)
 
 
 def _print(view: Any, *, as_json: bool) -> None:

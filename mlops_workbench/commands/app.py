@@ -19,6 +19,7 @@ from mlops_workbench.commands import (
     pipelines,
     workspace,
 )
+from mlops_workbench.commands import run as notebook_run
 from mlops_workbench.commands.data import versions
 from mlops_workbench.commands.frontend import FrontEnd
 from mlops_workbench.commands.runs import listing
@@ -50,6 +51,7 @@ for module in (
     models,
     endpoints,
     params,
+    notebook_run,
     pipelines,
     monitors,
 ):

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import click
 
-from mlops_workbench.commands.cells import Cell
 from mlops_workbench.commands.completion import names, pipeline_names, pipeline_run_ids
 from mlops_workbench.commands.frontend import FrontEnd
 from mlops_workbench.commands.pipeline_graph import pipeline_view
+from mlops_workbench.commands.pipeline_runs import conclude, follow, pipeline_run_view, state_name
 from mlops_workbench.commands.pipeline_specs import migrate_pipeline, new_pipeline
-from mlops_workbench.commands.values import parse_assignments
+from mlops_workbench.commands.values import given_parameters, parameter_options
 from mlops_workbench.commands.view import View
-from mlops_workbench.core.errors import NotFound, WorkbenchError, did_you_mean
+from mlops_workbench.core.errors import NotFound, did_you_mean
 from mlops_workbench.core.ids import short_id
-from mlops_workbench.core.pipelines import Pipeline, PipelineRun
-from mlops_workbench.core.shown.formats import duration, moment
+from mlops_workbench.core.pipelines import Pipeline, PipelineRun, PlannedRun
+from mlops_workbench.core.shown.formats import moment
 
 pipelines_and_runs = names(
     lambda client: [
@@ -49,32 +51,27 @@ def _list(frontend: FrontEnd) -> View:
 
 @pipeline.command("run")
 @click.argument("name", shell_complete=pipeline_names)
-@click.option("-p", "--param", "params", multiple=True, metavar="NAME=VALUE", help="Parameter; repeatable.")
-@click.option("--detach", is_flag=True, help="Return at once, without waiting for the run to end.")
+@parameter_options
+@click.option("--dry-run", is_flag=True, help="Say what would run, with which values, and start nothing.")
+@click.option("--detach", "--background", is_flag=True, help="Return at once, without waiting for the run to end.")
 @click.pass_obj
-def run_pipeline(frontend: FrontEnd, name: str, params: tuple[str, ...], detach: bool) -> View:
-    """Run pipeline NAME and wait for it."""
-    values = parse_assignments(params)
+def run_pipeline(
+    frontend: FrontEnd, name: str, texts: tuple[str, ...], file: str | None, dry_run: bool, detach: bool
+) -> View:
+    """Run pipeline NAME and wait for it.
+
+    In a shell, the exit code is 0 if it succeeded, 1 if it failed or was cancelled, 2 if it cannot start, and 3 if it
+    finished but published nothing, since a gate failed.
+    """
+    given = given_parameters(texts, file)
     with frontend.client() as client:
-        run = client.start_pipeline(name, values)
+        if dry_run:
+            return _plan_view(client.plan_pipeline(name, given.params, texts=given.texts))
+        run = client.start_pipeline(name, given.params, texts=given.texts)
         if detach:
             return pipeline_run_view(run)
-        shown: dict[str, str] = {}
-
-        def progress(current: PipelineRun) -> None:
-            for stage in current.stages:
-                if shown.get(stage.name) != stage.state and stage.state != "pending":
-                    shown[stage.name] = stage.state
-                    frontend.progress(_stage_line(stage.name, stage.state, stage.start_ms, stage.end_ms, stage.message))
-
-        run = client.wait_pipeline(run.id, progress=progress)
-    view = pipeline_run_view(run)
-    if run.state != "succeeded":
-        raise PipelineFailed(
-            f"pipeline run {short_id(run.id)} {run.state}: {run.message}",
-            hint=f"'mlops pipeline show {short_id(run.id)}' shows its stages",
-        )
-    return view
+        run = follow(frontend, client, run)
+        return conclude(frontend, client, run, pipeline_run_view(run))
 
 
 @pipeline.command("show")
@@ -106,49 +103,45 @@ def cancel_pipeline(frontend: FrontEnd, run_id: str) -> View:
         return pipeline_run_view(client.cancel_pipeline_run(_find(client.pipeline_runs(1000), run_id).id))
 
 
-class PipelineFailed(WorkbenchError):
-    """The pipeline run failed or was cancelled."""
-
-    code = "pipeline_failed"
-    status = 409
-
-
-def pipeline_run_view(run: PipelineRun) -> View:
-    """A pipeline run with its stages."""
-    facts: list[tuple[str, Cell]] = [
-        ("state", run.state),
-        ("started", f"{moment(run.start_ms)} ({run.reason})"),
-        ("duration", duration((run.end_ms - run.start_ms) / 1000 if run.end_ms else None)),
-        ("parameters", ", ".join(f"{name}={value}" for name, value in run.params.items()) or "–"),
-    ]
-    if run.published:
-        facts.append(("published", run.published))
-    if run.message:
-        facts.append(("message", run.message))
+def _plan_view(plan: PlannedRun) -> View:
+    """What a run would do."""
     return View(
-        f"pipeline {run.pipeline}, run {short_id(run.id)}",
-        facts=facts,
-        columns=("stage", "state", "cells", "duration", "message"),
+        f"pipeline {plan.pipeline} would run {len(plan.stages)} stage{'' if len(plan.stages) == 1 else 's'}",
+        facts=[("parameters", _values(plan.params) or "–")],
+        columns=("stage", "notebook", "after", "parameters", "inputs", "outputs"),
         rows=[
-            (s.name, s.state, f"{s.cells}/{s.cells_total}" if s.cells_total else None,
-             duration((s.end_ms - s.start_ms) / 1000) if s.end_ms and s.start_ms else None, s.message or None)
-            for s in run.stages
+            (
+                stage.name,
+                stage.notebook,
+                ", ".join(stage.needs) or None,
+                ", ".join(filter(None, (_values(stage.params), _secrets(stage.secrets)))) or None,
+                _values(stage.inputs) or None,
+                _values(stage.outputs) or None,
+            )
+            for stage in plan.stages
         ],
-        data=run,
-    )  # fmt: skip
+        notes=["nothing was started"],
+        data=plan,
+    )
+
+
+def _values(values: Mapping[str, object]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in values.items())
+
+
+def _secrets(secrets: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} from ${variable}" for name, variable in secrets.items())
 
 
 def _runs_view(found: list[PipelineRun]) -> View:
     return View(
         "newest pipeline runs",
         columns=("id", "pipeline", "state", "reason", "started", "published"),
-        rows=[(short_id(r.id), r.pipeline, r.state, r.reason, moment(r.start_ms), r.published or None) for r in found],
+        rows=[
+            (short_id(r.id), r.pipeline, state_name(r.state), r.reason, moment(r.start_ms), r.published or None)
+            for r in found
+        ],
     )
-
-
-def _stage_line(name: str, state: str, start_ms: int, end_ms: int, message: str) -> str:
-    took = f" in {duration((end_ms - start_ms) / 1000)}" if end_ms and start_ms else ""
-    return f"  {name}: {state}{took}" + (f" ({message})" if message else "")
 
 
 def _params(found: Pipeline) -> str:

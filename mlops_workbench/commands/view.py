@@ -67,6 +67,8 @@ class View:
         Plotly figures, shown in notebooks only.
     failed : bool
         Whether a check failed: the exit code in a shell is 1.
+    exit_code : int
+        Another exit code in a shell; 0 for none.
     table : callable, optional
         Builds the DataFrame if it has more than the table that is shown.
     """
@@ -84,6 +86,7 @@ class View:
     plots: Sequence[Plot] = field(default=(), repr=False)
     table: Callable[[], pd.DataFrame] | None = field(default=None, repr=False)
     failed: bool = False
+    exit_code: int = 0
     svg: str = field(default="", repr=False)
 
     def frame(self) -> pd.DataFrame:

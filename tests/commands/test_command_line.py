@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_workbench.commands.app import app, complete, run
-from mlops_workbench.commands.values import parse_assignments
+from mlops_workbench.commands.values import (
+    given_parameters,
+    parse_assignments,
+    parse_duration,
+    parse_texts,
+    read_params_file,
+)
 from mlops_workbench.core.errors import InvalidInput
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.magics.mlops_magic import split
@@ -137,3 +145,46 @@ def test_invalid_assignments_are_refused(texts: list[str]) -> None:
 @given(st.text())
 def test_any_text_can_be_a_value(text: str) -> None:
     assert set(parse_assignments([f"name={text}"])) == {"name"}
+    # What was typed for a parameter of a notebook stays as it is, since its type says what it means.
+    assert parse_texts([f"name={text}"]) == {"name": text}
+
+
+def test_a_file_of_parameters_is_yaml_or_json_and_p_goes_before_it(tmp_path: Path) -> None:
+    (yaml := tmp_path / "a.yaml").write_text(
+        "day: 2026-01-02\nrate: 1e-3\nodd: .nan\nmonths: [1, 2]\nnested: {1: {a: null}}\ntext: 'x: 1'\n"
+    )
+    given_ = given_parameters(["text=y=z"], str(yaml))
+    assert given_.texts == {"text": "y=z"} and math.isnan(given_.params.pop("odd"))
+    assert given_.params == {"day": "2026-01-02", "rate": 0.001, "months": [1, 2], "nested": {"1": {"a": None}}}
+    (tmp_path / "b.json").write_text('{"rate": 1e-3, "text": "a\\nb", "none": null}')
+    assert read_params_file(tmp_path / "b.json") == {"rate": 0.001, "text": "a\nb", "none": None}
+    (tmp_path / "empty.yaml").write_text("")
+    assert read_params_file(tmp_path / "empty.yaml") == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: [1", r"f\.yaml:1:6: not valid YAML"),
+        ("- 1", "not a mapping"),
+        ("1: 2", "not a mapping"),
+        ("a: !!binary aGk=", r"f\.yaml: a: a value of type bytes"),
+        ("a: !!python/name:os.system", "not valid YAML"),
+        ("[" * 3000, "not valid YAML"),
+    ],
+)
+def test_a_file_that_holds_no_parameters_is_refused_with_the_place(tmp_path: Path, text: str, message: str) -> None:
+    (file := tmp_path / "f.yaml").write_text(text)
+    with pytest.raises(InvalidInput, match=message):
+        read_params_file(file)
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("1.5", 1.5), ("90s", 90), ("10m", 600), ("1h30m", 5400)])
+def test_a_time_is_a_number_of_seconds_or_has_units(text: str, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "soon", "0", "0s", "-1", "1e400", "inf", "nan", "5x"])
+def test_what_is_no_time_is_refused(text: str) -> None:
+    with pytest.raises(InvalidInput):
+        parse_duration(text)

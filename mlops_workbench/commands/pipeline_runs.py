@@ -1,0 +1,151 @@
+"""Runs of pipelines and notebooks in the front ends: progress, result, and why they failed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from mlops_workbench.commands.cells import Cell
+from mlops_workbench.commands.frontend import FrontEnd
+from mlops_workbench.commands.view import View
+from mlops_workbench.core.errors import WorkbenchError
+from mlops_workbench.core.ids import short_id
+from mlops_workbench.core.pipelines import PipelineRun, StageResult, StageRun
+from mlops_workbench.core.shown.formats import duration, moment
+
+if TYPE_CHECKING:
+    from mlops_workbench.client.client import Client
+
+#: Exit code of a shell command whose run finished, but published nothing, since a gate failed.
+NOT_PUBLISHED = 3
+#: Stages whose traceback is printed after a run; the others have failed for the same reason more often than not.
+_MOST_TRACEBACKS = 3
+
+
+class PipelineFailed(WorkbenchError):
+    """The run of a pipeline or a notebook failed or was cancelled."""
+
+    code = "pipeline_failed"
+    status = 409
+
+
+def follow(frontend: FrontEnd, client: Client, run: PipelineRun) -> PipelineRun:
+    """Wait until a run has ended, and show each change of a stage."""
+    shown: dict[str, str] = {}
+
+    def progress(current: PipelineRun) -> None:
+        for stage in current.stages:
+            line = stage_line(stage)
+            if line and shown.get(stage.name) != line:
+                shown[stage.name] = line
+                frontend.progress(line)
+
+    try:
+        return client.wait_pipeline(run.id, progress=progress)
+    except KeyboardInterrupt:
+        frontend.progress(f"the run goes on: '{frontend.prog} pipeline cancel {short_id(run.id)}' ends it")
+        raise
+
+
+def conclude(frontend: FrontEnd, client: Client, run: PipelineRun, view: View) -> View:
+    """The view of a run that has ended.
+
+    Raises
+    ------
+    PipelineFailed
+        It failed or was cancelled; the failing cells are shown before.
+    """
+    if run.state == "succeeded":
+        return view
+    if run.state == "not_published":
+        frontend.progress(f"not published: {run.message}")
+        view.exit_code = NOT_PUBLISHED
+        return view
+    results = client.pipeline_run_results(run.id)
+    states = {stage.name: stage.state for stage in run.stages}
+    failed = [result for result in results if states[result.stage] == "failed"]
+    for text in failures(failed):
+        frontend.progress(text)
+    executed = next((result.notebook for result in failed if result.notebook), "")
+    show = f"'{frontend.prog} pipeline show {short_id(run.id)}' shows its stages"
+    raise PipelineFailed(
+        f"{run.kind} run {short_id(run.id)} {run.state}" + (f": {run.message}" if run.message != run.state else ""),
+        hint=f"the executed notebook is {executed}" if executed and run.kind == "notebook" else show,
+    )
+
+
+def failures(results: Sequence[StageResult]) -> list[str]:
+    """The cells that failed, each with the line that did, and the traceback."""
+    known = [result for result in results if result.traceback]
+    texts = []
+    for result in known[:_MOST_TRACEBACKS]:
+        where = [result.stage]
+        if result.cell:
+            where.append(f"cell {result.cell}")
+        if result.line:
+            where.append(f"line {result.line}: {result.source.strip()}")
+        texts.append("\n".join(["", ", ".join(where), *(f"  {line}" for line in _frames(result.traceback))]))
+    if len(known) > _MOST_TRACEBACKS:
+        texts.append(f"\nand {len(known) - _MOST_TRACEBACKS} more stages failed")
+    return texts
+
+
+def _frames(traceback: str) -> list[str]:
+    """Lines of IPython's traceback without its heading, which repeats the name of the error."""
+    lines = traceback.splitlines()
+    return [
+        line
+        for number, line in enumerate(lines)
+        if number > 1 or not (set(line) == {"-"} or line.endswith("Traceback (most recent call last)"))
+    ]
+
+
+def pipeline_run_view(run: PipelineRun) -> View:
+    """A run with its stages."""
+    return View(
+        f"{run.kind} {run.pipeline}, run {short_id(run.id)}",
+        facts=run_facts(run),
+        columns=("stage", "state", "cells", "duration", "message"),
+        rows=[
+            (s.name, s.state, f"{s.cells}/{s.cells_total}" if s.cells_total else None, _took(s), s.message or None)
+            for s in run.stages
+        ],
+        data=run,
+    )
+
+
+def state_name(state: str) -> str:
+    """The state of a run in words."""
+    return "finished, not published" if state == "not_published" else state
+
+
+def run_facts(run: PipelineRun) -> list[tuple[str, Cell]]:
+    """State, times, parameters and outcome of a run."""
+    facts: list[tuple[str, Cell]] = [
+        ("state", state_name(run.state)),
+        ("started", f"{moment(run.start_ms)} ({run.reason})"),
+        ("duration", duration((run.end_ms - run.start_ms) / 1000 if run.end_ms else None)),
+        ("parameters", ", ".join(f"{name}={value}" for name, value in run.params.items()) or "–"),
+    ]
+    if run.published:
+        facts.append(("published", run.published))
+    if run.message:
+        facts.append(("message", run.message))
+    return facts
+
+
+def stage_line(stage: StageRun) -> str:
+    """A line of progress; empty for a stage that waits for others."""
+    if stage.state == "pending":
+        # Between two attempts, the message has the reason of the failure.
+        return f"  {stage.name}: {stage.message}" if stage.message else ""
+    took = _took(stage)
+    return (
+        f"  {stage.name}: {stage.state}"
+        + (f" in {took}" if took else "")
+        + (f" ({stage.message})" if stage.message else "")
+    )
+
+
+def _took(stage: StageRun) -> str | None:
+    return duration((stage.end_ms - stage.start_ms) / 1000) if stage.end_ms and stage.start_ms else None
