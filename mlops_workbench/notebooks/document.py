@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,14 +13,23 @@ from mlops_workbench.core.files import write_atomic
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
+#: Endings of notebooks that are text, which jupytext reads.
+TEXT_ENDINGS = (".py", ".md", ".markdown", ".rmd", ".qmd")
+
 PARAMETERS_TAG = "parameters"
 INJECTED_TAG = "injected-parameters"
+
+_CELL_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 # nbformat takes 0.3 to 2 seconds to import, so functions import it and processes that open no notebook do not.
 
 
 def read_notebook(path: Path) -> NotebookNode:
     """Read a notebook of any format version, upgraded to version 4 in memory.
+
+    Scripts with cells (``# %%``) and Markdown with code are read by jupytext, which the extra ``text`` installs. What
+    Jupyter reads in spite of the format, such as cells without an id or with that of another one, is
+    mended in memory.
 
     Raises
     ------
@@ -38,6 +48,8 @@ def read_notebook(path: Path) -> NotebookNode:
         raise InvalidInput(f"{path.name} is not UTF-8 text: {error.reason}", where=str(path)) from error
     except OSError as error:
         raise StorageError(f"cannot read {path.name}: {error.strerror or error}", where=str(path)) from error
+    if path.suffix.lower() in TEXT_ENDINGS:
+        return _parse_text(text, path)
     return parse_notebook(text, where=str(path))
 
 
@@ -47,8 +59,9 @@ def parse_notebook(text: str, *, where: str | None = None) -> NotebookNode:
 
     hint = "open it in JupyterLab and save it again, or restore it from version control"
     try:
-        notebook: NotebookNode = nbformat.reads(text, as_version=4)  # type: ignore[no-untyped-call]
-        nbformat.validate(notebook)
+        notebook: NotebookNode = nbformat.convert(nbformat.reader.reads(text), 4)  # type: ignore[no-untyped-call]
+        _mend(notebook)
+        nbformat.validate(notebook, relax_add_props=True)
     except nbformat.reader.NotJSONError as error:
         raise InvalidInput("not a notebook: the file is not valid JSON", where=where, hint=hint) from error
     except nbformat.ValidationError as error:
@@ -58,6 +71,56 @@ def parse_notebook(text: str, *, where: str | None = None) -> NotebookNode:
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         # nbformat fails in various ways to upgrade JSON that is not a notebook.
         raise InvalidInput(f"not a notebook: {error!r}", where=where, hint=hint) from error
+    return notebook
+
+
+def _mend(notebook: NotebookNode) -> None:
+    """Give a notebook what the format demands and Jupyter does not miss."""
+    spec = notebook.metadata.get("kernelspec")
+    if isinstance(spec, dict):
+        if not isinstance(spec.get("name"), str):
+            language = notebook.metadata.pop("kernelspec").get("language")
+            if isinstance(language, str):
+                notebook.metadata.setdefault("language_info", {"name": language})
+        else:
+            spec.setdefault("display_name", spec["name"])
+    with_ids = (notebook.nbformat, notebook.get("nbformat_minor", 0)) >= (4, 5)
+    known: set[str] = set()
+    for number, cell in enumerate(notebook.cells):
+        cell.setdefault("metadata", {})
+        if isinstance(tags := cell.metadata.get("tags"), str):
+            cell.metadata["tags"] = [tags]
+        if cell.cell_type == "code":
+            cell.setdefault("outputs", [])
+            cell.setdefault("execution_count", None)
+        cell_id = cell.pop("id", None)
+        if with_ids:
+            valid = isinstance(cell_id, str) and _CELL_ID.fullmatch(cell_id) is not None and cell_id not in known
+            cell["id"] = cell_id if valid else f"cell-{number}-{len(known)}"
+            known.add(cell["id"])
+
+
+def _parse_text(text: str, path: Path) -> NotebookNode:
+    """Parse a script or Markdown as a notebook."""
+    try:
+        import jupytext
+    except ImportError as error:
+        raise InvalidInput(
+            f"{path.name} is a notebook as text, which jupytext reads; it is not installed",
+            where=str(path),
+            hint="pip install mlops-workbench[text]",
+        ) from error
+    try:
+        notebook: NotebookNode = jupytext.reads(text, fmt={"extension": path.suffix})
+    except Exception as error:  # jupytext's readers and the programs that they call fail in many ways
+        raise InvalidInput(
+            f"{path.name} is not a notebook that jupytext can read: {str(error).strip().partition(chr(10))[0]}",
+            where=str(path),
+            hint="see jupytext's documentation for the formats of text notebooks",
+        ) from error
+    # A copy of the notebook is not paired with the file.
+    notebook.metadata.pop("jupytext", None)
+    _mend(notebook)
     return notebook
 
 
