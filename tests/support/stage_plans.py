@@ -16,7 +16,7 @@ from mlops_workbench.journal import read_frames
 from mlops_workbench.pipelines import service
 from mlops_workbench.pipelines.definition.nouns import InputSpec, OutputSpec, PipelineSpec, StageSpec
 from mlops_workbench.pipelines.execution.launch import launch_runner, write_run
-from mlops_workbench.pipelines.plan import InputPlan, OutputPlan, Plan, StagePlan
+from mlops_workbench.pipelines.plan.nouns import InputPlan, OutputPlan, Plan, StagePlan
 from mlops_workbench.pipelines.runs.folder import RunFolder
 
 T = TypeVar("T")
