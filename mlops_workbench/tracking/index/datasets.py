@@ -62,6 +62,17 @@ def versions_of_digest(query: Query, digest: str) -> list[DatasetVersion]:
     )
 
 
+def uses_of_name(query: Query, name: str) -> list[DatasetVersion]:
+    """Uses of the data that runs recorded under a name, the newest first."""
+    return _versions(query, query(f"{_SELECT} WHERE d.name = ? ORDER BY r.start_ms DESC, d.uid DESC", (name,)))
+
+
+def names_of_data(query: Query) -> list[str]:
+    """All names under which runs recorded data."""
+    rows = query("SELECT DISTINCT d.name FROM datasets d JOIN runs r ON r.uid = d.uid AND r.started = 1 ORDER BY 1")
+    return [name for (name,) in rows]
+
+
 def _versions(query: Query, rows: list[tuple[Any, ...]]) -> list[DatasetVersion]:
     uses = [(DatasetVersion(*row[:12]), row[12]) for row in rows]
     first = {digest: query(_FIRST, (digest,)) for digest in {use.digest for use, _ in uses}}

@@ -26,7 +26,7 @@ from mlops_workbench.core.runs import (
     RunModel,
 )
 from mlops_workbench.core.tags import MODEL_PREFIX, shown_tags
-from mlops_workbench.tracking.index.datasets import datasets_of_run, versions_of_digest
+from mlops_workbench.tracking.index.datasets import datasets_of_run, names_of_data, uses_of_name, versions_of_digest
 from mlops_workbench.tracking.index.filter import parse_filter
 from mlops_workbench.tracking.index.history import history, points_of
 from mlops_workbench.tracking.index.schema import REBUILD_HINT, connect
@@ -305,6 +305,14 @@ class ReadIndex:
     def dataset_versions(self, digest: str) -> list[DatasetVersion]:
         """Uses of a version of data, newest first; see :func:`versions_of_digest`."""
         return versions_of_digest(self._query, digest)
+
+    def dataset_uses(self, name: str) -> list[DatasetVersion]:
+        """Uses of the data that runs recorded under a name, newest first."""
+        return uses_of_name(self._query, name)
+
+    def dataset_names(self) -> list[str]:
+        """All names under which runs recorded data."""
+        return names_of_data(self._query)
 
     def counts(self) -> dict[str, int]:
         """Numbers of runs, running runs, experiments and logged models."""

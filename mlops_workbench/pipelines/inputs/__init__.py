@@ -1,0 +1,1 @@
+"""Inputs of a stage: made before its kernel starts, and their digests."""
