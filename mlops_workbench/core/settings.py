@@ -128,6 +128,9 @@ class PipelineSettings(_Section, frozen=True):
         float, Meta(ge=0, description="memory for the stages of a run in GB; 0: that of the machine")
     ] = 0.0
     gpu: Annotated[int, Meta(ge=-1, le=1024, description="GPUs for the stages of a run; -1: those of the machine")] = -1
+    max_output_mb: Annotated[
+        float, Meta(gt=0, le=2000, description="output in MB that an executed notebook keeps of one cell")
+    ] = 20.0
 
 
 class ServingSettings(_Section, frozen=True):

@@ -24,6 +24,7 @@ from mlops_workbench.core.records import Number
 from mlops_workbench.core.shown.log_lines import log_to_stderr
 from mlops_workbench.core.tags import ATTEMPT, INPUT_PREFIX, PIPELINE, PIPELINE_RUN, REASON, STAGE
 from mlops_workbench.core.workspace import Workspace
+from mlops_workbench.pipelines.cells.interrupted import record_death
 from mlops_workbench.pipelines.definition.nouns import ResourceSpec
 from mlops_workbench.pipelines.execution.attempts import (
     Attempt,
@@ -265,6 +266,7 @@ class Runner:
         if ended.state not in ("succeeded", "refused"):
             # A notebook that ends well may leave a process behind on purpose, as in Jupyter.
             attempt.handle.kill()
+        record_death(self._folder.executed(stage.name, number), ended.message)
         self._keep_notebook(attempt)
         attempt.run.end(_STATUS[ended.state], error=ended.error, traceback=ended.traceback)
         pause = None if self._stopping else retry_pause(stage, number, ended)

@@ -1,7 +1,6 @@
 """The process of one attempt at a stage: ``python -m mlops_workbench.pipelines.execution.stage <stage.json>``.
 
-It is a process of its own because papermill changes the working folder of the process, and because its memory and file
-descriptors are then freed, and a crash contained.
+It is a process of its own because its memory and file descriptors are then freed, and a crash contained.
 """
 
 from __future__ import annotations
@@ -15,20 +14,32 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
-from mlops_workbench.core.errors import WorkbenchError
-from mlops_workbench.core.files import write_atomic
+import msgspec
+
+from mlops_workbench.core.errors import InvalidInput, Unavailable, WorkbenchError
 from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.processes import ProcessIdentity
+from mlops_workbench.core.secrets.registered import NAMES_VARIABLE
 from mlops_workbench.core.shown.log_lines import log_to_stderr
-from mlops_workbench.core.shown.plain_text import without_sequences
-from mlops_workbench.pipelines.runs.events import AttemptEnded, CellEnded, CellStarted, append_event
+from mlops_workbench.core.stage_io import STAGE_VARIABLE, StageInput, StageOutput, write_stage_io
+from mlops_workbench.core.workspace import Workspace
+from mlops_workbench.pipelines.cells.secret_values import MaskedStream, SecretValues
+from mlops_workbench.pipelines.execution.result import ended_as, failed
+from mlops_workbench.pipelines.inputs.materialise import materialise
+from mlops_workbench.pipelines.inputs.query import IN_ENVIRONMENT
+from mlops_workbench.pipelines.runs.events import AttemptEnded, append_event
 from mlops_workbench.pipelines.runs.folder import read_struct
 from mlops_workbench.pipelines.runs.requests import StageJob, StageRequest
 
+if TYPE_CHECKING:
+    from mlops_workbench.pipelines.cells.record import ExecutionRecord
+
 _START_TIMEOUT = 180  # seconds for a kernel to start, on a machine that starts many
-_MESSAGE = 2000
+#: Kinds of inputs that are written as Parquet.
+_TABLES = ("dataset", "sql")
+_STAGE_IO = "stage-io.json"
 
 
 class StageStopped(KeyboardInterrupt):
@@ -37,68 +48,116 @@ class StageStopped(KeyboardInterrupt):
 
 def main(arguments: list[str]) -> int:
     """Run the stage that the file describes; 0 when it succeeded."""
-    # Papermill announces every cell at INFO.
-    log_to_stderr(logging.WARNING)
     job = read_struct(Path(arguments[0]), StageJob)
+    names = _secret_names(job.stage)
+    secrets = SecretValues.of(names)
+    os.environ[NAMES_VARIABLE] = ",".join(names)
+    errors = MaskedStream(sys.stderr, secrets)
+    sys.stderr = cast(TextIO, errors)
+    log_to_stderr(logging.WARNING)  # papermill announces every cell at INFO
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, _stop)
     _watch(ProcessIdentity(job.runner_pid, job.runner_started))
     try:
-        ended = _run(job)
+        ended = _run(job, secrets)
     except KeyboardInterrupt:
         ended = AttemptEnded(now_ms(), "cancelled", "stopped")
+    except WorkbenchError as error:
+        cause = "kernel_died" if isinstance(error, Unavailable) else "error"
+        ended = failed(job.stage, error, cause)
     except Exception as error:  # noqa: BLE001 - the outermost frame of the process: any error must be recorded
-        message = error.message if isinstance(error, WorkbenchError) else f"{type(error).__name__}: {error}"
-        ended = AttemptEnded(now_ms(), "failed", message[:_MESSAGE], message[:_MESSAGE], traceback.format_exc())
-    append_event(Path(job.events), ended)
+        ended = failed(job.stage, error, "error", traceback.format_exc())
+    texts = {name: secrets.mask(getattr(ended, name)) for name in ("message", "error", "traceback")}
+    append_event(Path(job.events), msgspec.structs.replace(ended, **texts))
+    errors.finish()
     return 0 if ended.state == "succeeded" else 1
 
 
-def _run(job: StageJob) -> AttemptEnded:
+def _run(job: StageJob, secrets: SecretValues) -> AttemptEnded:
+    stage = job.stage
+    try:
+        _check_secrets(stage)
+        workspace = Workspace.find()
+        paths = {name: materialise(workspace, name, entry) for name, entry in stage.inputs.items()}
+    except WorkbenchError as error:
+        return failed(stage, error, "input")
+    described = Path(job.executed).with_name(_STAGE_IO)
+    inputs = {
+        name: StageInput(found, "table" if stage.inputs[name].kind in _TABLES else "") for name, found in paths.items()
+    }
+    outputs = {
+        name: StageOutput(entry.path, "" if entry.type == "file" else entry.type)
+        for name, entry in stage.outputs.items()
+    }
+    write_stage_io(described, inputs, outputs, stage.params)
+    os.environ[STAGE_VARIABLE] = str(described)
+    return ended_as(stage, _execute(job, secrets, workspace))
+
+
+def _secret_names(stage: StageRequest) -> list[str]:
+    """Environment variables with secrets: those of parameters and of connections."""
+    connections = [entry.connection for entry in stage.inputs.values() if entry.connection.startswith(IN_ENVIRONMENT)]
+    return sorted({*stage.secrets.values(), *(connection.removeprefix(IN_ENVIRONMENT) for connection in connections)})
+
+
+def _check_secrets(stage: StageRequest) -> None:
+    missing = [f"{name} ({variable})" for name, variable in stage.secrets.items() if variable not in os.environ]
+    if missing:
+        raise InvalidInput(
+            f"the environment variables of its secrets are not set where the stage runs: {', '.join(missing)}",
+            hint="set them for the control plane, and start it again",
+        )
+
+
+def _execute(job: StageJob, secrets: SecretValues, workspace: Workspace) -> ExecutionRecord:
     # These take a second to import, and are used only for nbformat's check of URLs and papermill's HDFS paths, which
     # pipelines do not have.
     sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
     sys.modules.setdefault("pyarrow", None)  # type: ignore[arg-type]
     import papermill
-    from papermill.exceptions import PapermillExecutionError
-    from papermill.iorw import LocalHandler, papermill_io
+    from papermill.log import logger
 
     from mlops_workbench.notebooks.document import read_notebook
+    from mlops_workbench.pipelines.cells.client import WorkbenchClient, installed_kernel
+    from mlops_workbench.pipelines.cells.record import ExecutionRecord
 
-    class AtomicHandler(LocalHandler):
-        def write(self, buf: str, path: str) -> None:
-            write_atomic(Path(path), buf)
-
-    papermill_io.register("/", AtomicHandler())  # every absolute path
     stage = job.stage
+    notebook = read_notebook(Path(job.copy))
+    notebook.metadata["papermill"] = {
+        "default_parameters": {},
+        "environment_variables": {},
+        "input_path": stage.source,
+        "output_path": job.executed,
+        "parameters": dict(stage.params),
+        "version": papermill.__version__,
+    }
+    for cell in notebook.cells:
+        cell.metadata.setdefault("tags", [])  # as papermill writes it
+    record = ExecutionRecord(notebook, job.executed, events=Path(job.events), secrets=secrets)
+    folder = Path(stage.source).parent
+    client = WorkbenchClient(
+        record,
+        kernel_name=installed_kernel(notebook, stage.kernel),
+        startup_timeout=_START_TIMEOUT,
+        timeout_func=_deadline(stage.timeout),
+        # Output may arrive after the reply of its cell; the default of four seconds is too short on a busy machine.
+        iopub_timeout=60,
+        log=logger,
+        resources={"metadata": {"path": str(folder)}},
+        extension=True,
+        max_output=int(workspace.settings.pipelines.max_output_mb * 1e6),
+        secrets=secrets,
+    )
+    record.notebook_start()
     try:
-        papermill.execute_notebook(
-            read_notebook(Path(job.copy)),
-            # papermill formats paths with the parameters, so braces in it must be doubled.
-            job.executed.replace("{", "{{").replace("}", "}}"),
-            engine_name="mlops_workbench",
-            kernel_name=stage.kernel,
-            progress_bar=False,
-            start_timeout=_START_TIMEOUT,
-            cwd=str(Path(stage.source).parent),
-            on_cell=_listener(Path(job.events)),
-            timeout_func=_deadline(stage.timeout),
-        )
-    except PapermillExecutionError as error:
-        return _failure(stage, error)
-    missing = [f"'{name}' ({file.path})" for name, file in stage.outputs.items() if not Path(file.path).exists()]
-    if missing:
-        message = f"{stage.notebook} did not write its output {' and '.join(missing)}"
-        return AttemptEnded(now_ms(), "failed", message, message)
-    return AttemptEnded(now_ms(), "succeeded")
-
-
-def _listener(events: Path) -> Callable[[int, str], None]:
-    def on_cell(index: int, status: str) -> None:
-        at_ms = now_ms()
-        append_event(events, CellStarted(at_ms, index) if status == "started" else CellEnded(at_ms, index, status))
-
-    return on_cell
+        client.execute()
+    except BaseException:
+        notebook.metadata.papermill["exception"] = True
+        raise
+    finally:
+        record.mark_failure()
+        record.notebook_complete()
+    return record
 
 
 def _deadline(timeout: float | None) -> Callable[[Any], float | None]:
@@ -106,19 +165,6 @@ def _deadline(timeout: float | None) -> Callable[[Any], float | None]:
     end = time.monotonic() + timeout if timeout else None
     # nbclient takes 0 for no limit.
     return lambda cell: None if end is None else max(0.001, end - time.monotonic())
-
-
-def _failure(stage: StageRequest, error: Any) -> AttemptEnded:
-    name, value = str(error.ename), str(error.evalue)
-    if name == "CellTimeoutError" and stage.timeout:
-        value = f"the stage took longer than its timeout of {stage.timeout:g} s"
-    # Cells are numbered from 1 as in the user's notebook, which has no injected cell.
-    cell = error.cell_index + (0 if error.cell_index > stage.injected else 1)
-    what = value if name in ("DeadKernelError", "CellTimeoutError") else f"{name}: {value}" if value else name
-    message = without_sequences(f"{stage.notebook}, cell {cell}: {what}")[:_MESSAGE]
-    return AttemptEnded(
-        now_ms(), "failed", message, f"{name}: {value}"[:_MESSAGE], without_sequences("\n".join(error.traceback))
-    )
 
 
 def _stop(number: int, frame: object) -> None:
