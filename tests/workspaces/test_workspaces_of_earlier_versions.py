@@ -127,7 +127,7 @@ def test_what_was_made_is_shown_as_it_was(workspace: Path, tmp_path: Path) -> No
         (1, ["previous"], 0.34),
     ]
     assert [check["detail"] for check in versions[0]["gate"]["checks"]] == ["0.966667 >= 0.9", "0.966667 >= 0.34"]
-    pipeline = mlops("pipeline", "show", "iris")
+    pipeline = mlops("pipeline", "show", "iris")["run"]
     assert (pipeline["state"], pipeline["params"], pipeline["published"]) == ("succeeded", {"C": 0.5}, "iris/2")
     assert [(stage["name"], stage["state"], stage["cells"]) for stage in pipeline["stages"]] == [
         ("prepare", "succeeded", 3),
