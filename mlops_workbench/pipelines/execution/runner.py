@@ -271,8 +271,9 @@ class Runner:
         attempt.run.end(_STATUS[ended.state], error=ended.error, traceback=ended.traceback)
         pause = None if self._stopping else retry_pause(stage, number, ended)
         if pause is not None:
-            retry_ms = now_ms() + int(pause * 1000)
-            append_event(self._folder.events, AttemptFailed(now_ms(), stage.name, number, ended.message, retry_ms))
+            ended_ms = now_ms()
+            retry_ms = ended_ms + int(pause * 1000)
+            append_event(self._folder.events, AttemptFailed(ended_ms, stage.name, number, ended.message, retry_ms))
             self._states[stage.name] = "pending"
             self._pausing[stage.name] = (time.monotonic() + pause, number + 1)
             return
