@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import os
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
 
 import nbformat
 import psutil
 import pytest
 from notebook_files import write
+from stage_plans import finished, records_of, until
+from stage_plans import stage_of as stage
 
 from mlops_workbench.core import records
 from mlops_workbench.core.errors import Conflict, InvalidInput, NotFound, SpecError, StorageError
-from mlops_workbench.core.pipelines import PipelineRun, StageRun
+from mlops_workbench.core.pipelines import PipelineRun
 from mlops_workbench.core.workspace import Workspace
-from mlops_workbench.journal import read_frames
 from mlops_workbench.pipelines import service
 from mlops_workbench.pipelines.runs.events import read_run_events
 from mlops_workbench.pipelines.runs.progress import launched_process
 
 pytestmark = pytest.mark.process
-
-DEADLINE = 150.0
-T = TypeVar("T")
 
 
 @pytest.fixture(scope="module")
@@ -41,41 +37,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
             process.stop()
 
 
-def until(found: Callable[[], T | None]) -> T:
-    deadline = time.monotonic() + DEADLINE
-    while time.monotonic() < deadline:
-        value = found()
-        if value is not None:
-            return value
-        time.sleep(0.1)
-    raise AssertionError("it did not happen in time")
-
-
-def finished(workspace: Workspace, run_id: str) -> PipelineRun:
-    def over() -> PipelineRun | None:
-        run = service.read_run(workspace, run_id)
-        return run if run.state not in ("pending", "running") else None
-
-    return until(over)
-
-
-def stage(run: PipelineRun, name: str) -> StageRun:
-    return next(stage for stage in run.stages if stage.name == name)
-
-
-def journal(workspace: Workspace) -> list[records.Record]:
-    found = []
-    for path in sorted(workspace.journal.glob("*.mlj")):
-        found += [records.decode(frame.type, frame.payload) for frame in read_frames(path)]
-    return [record for record in found if record is not None]
-
-
-def of_run(workspace: Workspace, kind: type[T], uid: str) -> list[T]:
-    return [record for record in journal(workspace) if isinstance(record, kind) and record.run_uid == uid]
-
-
 def executed(workspace: Workspace, uid: str) -> nbformat.NotebookNode:
-    artifact = next(a for a in of_run(workspace, records.Artifact, uid) if a.kind == "notebook")
+    artifact = next(a for a in records_of(workspace, records.Artifact, uid) if a.kind == "notebook")
     return nbformat.reads(workspace.blobs.get(artifact.digest).read_text(), as_version=4)
 
 
@@ -158,23 +121,27 @@ def test_outputs_go_from_stage_to_stage(place: Workspace, three: PipelineRun) ->
 
 
 def test_the_journal_has_a_run_for_the_pipeline_and_one_for_each_stage(place: Workspace, three: PipelineRun) -> None:
-    (parent,) = of_run(place, records.RunStart, three.run_uid)
+    (parent,) = records_of(place, records.RunStart, three.run_uid)
     assert (parent.kind, parent.name, parent.experiment, parent.parent_uid) == ("pipeline", "three", "counting", "")
     assert parent.tags["mlops.reason"] == "alert:7" and parent.tags["mlops.pipeline_run"] == three.id
-    assert of_run(place, records.Params, three.run_uid)[0].values == {"months": "[1, 2]", "since": "2026-02-03"}
+    assert records_of(place, records.Params, three.run_uid)[0].values == {"months": "[1, 2]", "since": "2026-02-03"}
     for one in three.stages:
-        (start,) = of_run(place, records.RunStart, one.run_uid)
+        (start,) = records_of(place, records.RunStart, one.run_uid)
         assert (start.kind, start.name, start.parent_uid) == ("stage", one.name, three.run_uid)
         assert Path(start.notebook).name == Path(one.notebook).name
     prepare = stage(three, "prepare").run_uid
-    assert of_run(place, records.Params, prepare)[0].values == {"months": "[1, 2]", "since": "2026-02-03", "ratio": 2.0}
-    ends = [of_run(place, records.RunEnd, uid)[0].status for uid in (three.run_uid, prepare)]
+    assert records_of(place, records.Params, prepare)[0].values == {
+        "months": "[1, 2]",
+        "since": "2026-02-03",
+        "ratio": 2.0,
+    }
+    ends = [records_of(place, records.RunEnd, uid)[0].status for uid in (three.run_uid, prepare)]
     assert ends == ["FINISHED", "FINISHED"]
 
 
 def test_the_executed_notebook_is_an_artifact_of_the_stages_run(place: Workspace, three: PipelineRun) -> None:
     uid = stage(three, "prepare").run_uid
-    (artifact,) = [found for found in of_run(place, records.Artifact, uid) if found.kind == "notebook"]
+    (artifact,) = [found for found in records_of(place, records.Artifact, uid) if found.kind == "notebook"]
     assert (artifact.path, artifact.media_type) == ("notebook/prepare.ipynb", "application/x-ipynb+json")
     notebook = executed(place, uid)
     injected = next(cell for cell in notebook.cells if "injected-parameters" in cell.metadata.tags)
@@ -183,7 +150,7 @@ def test_the_executed_notebook_is_an_artifact_of_the_stages_run(place: Workspace
 
 
 def test_what_a_notebook_logs_goes_into_the_run_of_its_stage(place: Workspace, three: PipelineRun) -> None:
-    found = of_run(place, records.Metrics, stage(three, "evaluate").run_uid)
+    found = records_of(place, records.Metrics, stage(three, "evaluate").run_uid)
     assert [metrics.values for metrics in found if metrics.origin == "logged"] == [{"error": 1.5}]
 
 
@@ -282,10 +249,10 @@ def test_a_failing_cell_fails_the_run_and_skips_what_depends_on_it(place: Worksp
     breaks, after = stage(failing, "breaks"), stage(failing, "after")
     assert (breaks.state, breaks.cells, breaks.cells_total) == ("failed", 3 + 1, 5)
     assert (after.state, after.message, after.run_uid) == ("skipped", "stage 'breaks' did not succeed", "")
-    (end,) = of_run(place, records.RunEnd, breaks.run_uid)
+    (end,) = records_of(place, records.RunEnd, breaks.run_uid)
     assert (end.status, end.error) == ("FAILED", "ValueError: no such flight: ✈")
     assert "ValueError" in end.traceback and "\x1b" not in end.traceback
-    assert of_run(place, records.RunEnd, failing.run_uid)[0].status == "FAILED"
+    assert records_of(place, records.RunEnd, failing.run_uid)[0].status == "FAILED"
     notebook = executed(place, breaks.run_uid)
     assert any(output.output_type == "error" for cell in notebook.cells for output in cell.get("outputs", []))
     assert service.read_publish(place, failing.id) is None
@@ -295,7 +262,7 @@ def test_a_dead_kernel_fails_the_stage_and_its_notebook_is_kept(place: Workspace
     dies = stage(failing, "dies")
     assert dies.state == "failed"
     assert dies.message.startswith("dies.ipynb, cell 3: the kernel died")
-    assert of_run(place, records.RunEnd, dies.run_uid)[0].status == "FAILED"
+    assert records_of(place, records.RunEnd, dies.run_uid)[0].status == "FAILED"
     cells = [cell for cell in executed(place, dies.run_uid).cells if cell.cell_type == "code"]
     assert [cell.metadata.papermill["status"] for cell in cells] == ["completed", "failed", "pending"]
     assert cells[0].outputs[0].text == "alive\n"
@@ -305,8 +272,8 @@ def test_a_dead_kernel_fails_the_stage_and_its_notebook_is_kept(place: Workspace
 def test_a_stage_is_tried_again_as_often_as_it_may_be(place: Workspace, failing: PipelineRun) -> None:
     flaky = stage(failing, "flaky")
     assert flaky.state == "succeeded"
-    starts = [r for r in journal(place) if isinstance(r, records.RunStart) and r.name == "flaky"]
-    assert [of_run(place, records.RunEnd, start.run_uid)[0].status for start in starts] == ["FAILED", "FINISHED"]
+    starts = [r for r in records_of(place, records.RunStart) if r.name == "flaky"]
+    assert [records_of(place, records.RunEnd, start.run_uid)[0].status for start in starts] == ["FAILED", "FINISHED"]
     assert starts[1].run_uid == flaky.run_uid and starts[1].tags["mlops.attempt"] == "2"
 
 
@@ -320,7 +287,7 @@ def test_a_stage_that_takes_too_long_is_ended(place: Workspace, failing: Pipelin
     slow = stage(failing, "slow")
     assert slow.state == "failed"
     assert slow.message.endswith("the stage took longer than its timeout of 2 s")
-    (end,) = of_run(place, records.RunEnd, slow.run_uid)
+    (end,) = records_of(place, records.RunEnd, slow.run_uid)
     assert end.status == "FAILED"
 
 
@@ -386,7 +353,7 @@ def test_a_cancelled_run_ends_its_kernel_and_keeps_what_it_did(place: Workspace)
     run = finished(place, run.id)
     assert run.state == "cancelled"
     assert [s.state for s in run.stages] == ["cancelled", "cancelled"]
-    assert [of_run(place, records.RunEnd, uid)[0].status for uid in (run.run_uid, run.stages[0].run_uid)] == [
+    assert [records_of(place, records.RunEnd, uid)[0].status for uid in (run.run_uid, run.stages[0].run_uid)] == [
         "KILLED",
         "KILLED",
     ]
