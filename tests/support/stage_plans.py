@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+import psutil
+
 from mlops_workbench.core import records
 from mlops_workbench.core.ids import new_id
 from mlops_workbench.core.pipelines import PipelineRun, StageRun
@@ -126,3 +128,14 @@ def records_of(workspace: Workspace, kind: type[T], uid: str = "") -> list[T]:
     for path in sorted(workspace.journal.glob("*.mlj")):
         found += [records.decode(frame.type, frame.payload) for frame in read_frames(path)]
     return [one for one in found if isinstance(one, kind) and (not uid or one.run_uid == uid)]
+
+
+def gone(processes: list[psutil.Process]) -> bool | None:
+    return not any(living(process) for process in processes) or None
+
+
+def living(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

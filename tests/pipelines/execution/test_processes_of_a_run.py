@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -12,7 +13,7 @@ import nbformat
 import psutil
 import pytest
 from notebook_files import write
-from stage_plans import Plans, finished, records_of, until
+from stage_plans import Plans, finished, gone, living, records_of, until
 
 from mlops_workbench.core import records
 from mlops_workbench.core.processes import ProcessIdentity
@@ -65,11 +66,12 @@ def with_children(place: Workspace, folder: Path, end: str) -> Plans:
 
 
 def children(folder: Path) -> list[psutil.Process]:
-    return [psutil.Process(int((folder / kind).read_text())) for kind in KINDS]
-
-
-def gone(processes: list[psutil.Process]) -> bool | None:
-    return all(not p.is_running() or p.status() == psutil.STATUS_ZOMBIE for p in processes) or None
+    """Those that are still there; each of them has written its id before the notebook goes on."""
+    found = []
+    for kind in KINDS:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found.append(psutil.Process(int((folder / kind).read_text())))
+    return found
 
 
 def test_a_cancelled_run_ends_all_that_its_notebook_has_started(place: Workspace, tmp_path: Path) -> None:
@@ -80,11 +82,12 @@ def test_a_cancelled_run_ends_all_that_its_notebook_has_started(place: Workspace
     until(lambda: (tmp_path / "all.begun").exists() or None)
     runner = launched_process(read_run_events(plans.folder.events))
     assert runner is not None
+    assert len(children(tmp_path)) == len(KINDS)
     started = [*children(tmp_path), *psutil.Process(runner.pid).children(recursive=True)]
     until(lambda: service.read_run(place, run_id).stages[0].cells == 3 or None)
     service.cancel_run(place, run_id)
     run = finished(place, run_id)
-    assert gone(started), [p for p in started if p.is_running()]
+    assert gone(started), [p for p in started if living(p)]
     assert (run.state, run.stages[0].state) == ("cancelled", "cancelled")
     assert records_of(place, records.RunEnd, run.stages[0].run_uid)[0].status == "KILLED"
     notebook = nbformat.read(plans.folder.executed("parent", 1), as_version=4)
@@ -94,7 +97,7 @@ def test_a_cancelled_run_ends_all_that_its_notebook_has_started(place: Workspace
 def test_a_notebook_that_fails_leaves_no_process_behind(place: Workspace, tmp_path: Path) -> None:
     plans = with_children(place, tmp_path, "raise ValueError")
     assert plans.run().state == "failed"
-    assert gone(children(tmp_path))
+    assert all((tmp_path / kind).exists() for kind in KINDS) and gone(children(tmp_path))
 
 
 def test_a_killed_stage_leaves_no_process_behind_and_is_tried_again_for_that(place: Workspace, tmp_path: Path) -> None:

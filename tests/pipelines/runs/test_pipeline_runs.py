@@ -11,7 +11,7 @@ import nbformat
 import psutil
 import pytest
 from notebook_files import write
-from stage_plans import finished, records_of, until
+from stage_plans import finished, gone, records_of, until
 from stage_plans import stage_of as stage
 
 from mlops_workbench.core import records
@@ -340,10 +340,6 @@ def sleeping(workspace: Workspace) -> tuple[PipelineRun, list[psutil.Process]]:
     runner = launched_process(read_run_events(folder / "events.jsonl"))
     assert runner is not None and runner.alive()
     return now, psutil.Process(runner.pid).children(recursive=True)
-
-
-def gone(processes: list[psutil.Process]) -> bool | None:
-    return all(not p.is_running() or p.status() == psutil.STATUS_ZOMBIE for p in processes) or None
 
 
 def test_a_cancelled_run_ends_its_kernel_and_keeps_what_it_did(place: Workspace) -> None:
