@@ -131,6 +131,12 @@ class PipelineSettings(_Section, frozen=True):
     max_output_mb: Annotated[
         float, Meta(gt=0, le=2000, description="output in MB that an executed notebook keeps of one cell")
     ] = 20.0
+    warm_servers: Annotated[
+        int, Meta(ge=0, le=64, description="largest number of servers that fork kernels with their imports; 0: none")
+    ] = 4
+    warm_minutes: Annotated[
+        float, Meta(gt=0, le=1440, description="minutes after which such a server ends when it is not used")
+    ] = 30.0
 
 
 class ServingSettings(_Section, frozen=True):

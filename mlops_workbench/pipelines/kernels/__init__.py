@@ -1,0 +1,1 @@
+"""Warm processes: kernels and stages, forked from servers that have imported what they need."""

@@ -1,0 +1,105 @@
+"""What a forked process does before and while it is the process that was asked for."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import signal
+import sys
+import time
+from importlib import import_module
+
+from mlops_workbench.core.processes import ProcessIdentity
+from mlops_workbench.pipelines.kernels.requests import ForkRequest
+
+_WATCH_SECONDS = 1.0
+
+
+def become(request: ForkRequest, streams: list[int]) -> int:
+    """Be the process of a request, and return its exit code.
+
+    Parameters
+    ----------
+    request : ForkRequest
+        The process.
+    streams : list of int
+        Descriptors of its stdin, stdout and stderr.
+    """
+    _set_up(request, streams)
+    _seed()
+    if request.role == "kernel":
+        _run_kernel(request)
+        return 0
+    module, _, function = request.target.partition(":")
+    return int(getattr(import_module(module), function)(request.argv[1:]) or 0)
+
+
+def _set_up(request: ForkRequest, streams: list[int]) -> None:
+    """Have the surroundings of a process that the requester itself has started."""
+    os.setsid()
+    for number, descriptor in enumerate(streams):
+        os.dup2(descriptor, number)
+    for descriptor in streams:
+        if descriptor > 2:
+            os.close(descriptor)
+    for number in signal.valid_signals():
+        with contextlib.suppress(OSError, ValueError):
+            signal.signal(number, signal.SIG_DFL)
+    # As Python itself sets them at its start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for name in ("SIGPIPE", "SIGXFSZ"):
+        signal.signal(getattr(signal, name), signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    os.environ.clear()
+    os.environ.update(request.environment)
+    time.tzset()
+    os.umask(request.umask)
+    for number, soft, hard in request.limits:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(number, (soft, hard))
+    with contextlib.suppress(OSError):
+        os.sched_setaffinity(0, request.cpus)
+    os.chdir(request.folder)
+    sys.argv = list(request.argv)
+    sys.orig_argv = list(request.command)
+
+
+def _seed() -> None:
+    """Seed the generators that imported modules have made; Python's own is seeded by each fork."""
+    numpy_random = sys.modules.get("numpy.random")
+    if numpy_random is not None:
+        numpy_random.seed()
+
+
+def _run_kernel(request: ForkRequest) -> None:
+    from ipykernel.kernelapp import IPKernelApp
+    from ipykernel.parentpoller import ParentPollerUnix
+
+    class RequesterPoller(ParentPollerUnix):
+        """Ends the kernel when the process that asked for it has ended, which is not its parent."""
+
+        def run(self) -> None:
+            while request.requester.alive():
+                time.sleep(_WATCH_SECONDS)
+            os._exit(1)
+
+    # 1: there is no parent to watch, but this is not a kernel that a user has started in a terminal either.
+    app = IPKernelApp.instance(parent_handle=1)
+    app.initialize(request.argv[1:])
+    app.poller = RequesterPoller()
+    app.start()
+
+
+def surroundings() -> tuple[int, list[tuple[int, int, int]], list[int]]:
+    """Return file mode mask, resource limits and processors of this process."""
+    umask = os.umask(0o077)
+    os.umask(umask)
+    numbers = {value for name, value in vars(resource).items() if name.startswith("RLIMIT_")}
+    limits = [(number, *resource.getrlimit(number)) for number in sorted(numbers)]
+    return umask, limits, sorted(os.sched_getaffinity(0))
+
+
+def own_identity() -> ProcessIdentity:
+    """Return the identity of this process."""
+    return ProcessIdentity.of() or ProcessIdentity(os.getpid(), 0.0)

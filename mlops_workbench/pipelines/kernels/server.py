@@ -1,0 +1,264 @@
+"""A fork server: ``python -m mlops_workbench.pipelines.kernels.server CONFIG``, with a `ServerConfig` as JSON.
+
+It imports what the processes need, then forks one for each request: a fork takes milliseconds, the imports seconds. It
+has one thread, and never runs code of users: what a forked process inherits is modules only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import logging
+import os
+import selectors
+import socket
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+
+import msgspec
+
+from mlops_workbench.core.shown.log_lines import log_to_stderr
+from mlops_workbench.pipelines.kernels.forked import become
+from mlops_workbench.pipelines.kernels.imported import Unfit, import_all
+from mlops_workbench.pipelines.kernels.loaded import is_current, loaded_files, shadowed
+from mlops_workbench.pipelines.kernels.requests import (
+    ForkRequest,
+    Reply,
+    ServerConfig,
+    StopRequest,
+    encoded,
+    request_decoder,
+    short_address,
+)
+
+_LARGEST = 4 << 20  # bytes of a request: an environment may have megabytes
+_TICK_SECONDS = 5.0
+
+log = logging.getLogger("mlops_workbench.pipelines")
+
+
+@dataclass
+class _Client:
+    """A connection, its unread bytes, the descriptors that came with them, and the process that it asked for."""
+
+    socket: socket.socket
+    data: bytearray = field(default_factory=bytearray)
+    descriptors: list[int] = field(default_factory=list)
+    pid: int = 0
+
+
+class ForkServer:
+    """Answers requests until it is idle, told to stop, or out of date.
+
+    Parameters
+    ----------
+    config : ServerConfig
+        The server.
+    listener : socket
+        Listening socket at its path.
+    """
+
+    def __init__(self, config: ServerConfig, listener: socket.socket) -> None:
+        self._config = config
+        self._listener = listener
+        self._files = loaded_files()
+        self._names = frozenset(name.partition(".")[0] for name in sys.modules)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(listener, selectors.EVENT_READ, self._accept)
+        self._clients: dict[int, _Client] = {}
+        self._ends: dict[int, _Client | None] = {}  # pidfd of a process: who waits for its end
+        self._pids: dict[int, int] = {}
+        self._accepting = True
+        self._used = time.monotonic()
+        self._inode = Path(config.socket).stat().st_ino
+        self._child: Callable[[], int] | None = None
+
+    def serve(self) -> Callable[[], int] | None:
+        """Serve to the end; in a forked process, return at once what that process is to do."""
+        while self._accepting or self._pids:
+            for key, _ in self._selector.select(_TICK_SECONDS):
+                key.data()
+                if self._child is not None:
+                    return self._child
+            if self._accepting and (self._idle() or self._replaced()):
+                self._stop()
+        return None
+
+    def _idle(self) -> bool:
+        return not self._pids and time.monotonic() - self._used > self._config.idle_seconds
+
+    def _replaced(self) -> bool:
+        """Whether the socket's file is gone or another server's: the workspace was deleted, or moved."""
+        try:
+            return Path(self._config.socket).stat().st_ino != self._inode
+        except OSError:
+            return True
+
+    def _stop(self) -> None:
+        self._accepting = False
+        self._selector.unregister(self._listener)
+        if not self._replaced():
+            with contextlib.suppress(OSError):
+                os.unlink(self._config.socket)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        try:
+            connection, _ = self._listener.accept()
+        except OSError:
+            return
+        client = _Client(connection)
+        self._clients[connection.fileno()] = client
+        self._selector.register(connection, selectors.EVENT_READ, lambda: self._receive(client))
+
+    def _receive(self, client: _Client) -> None:
+        try:
+            data, descriptors, _, _ = socket.recv_fds(client.socket, 1 << 16, 3)
+        except OSError:
+            data, descriptors = b"", []
+        client.descriptors += descriptors
+        client.data += data
+        if not data or len(client.data) > _LARGEST:
+            self._disconnect(client)
+        elif client.data.endswith(b"\n"):
+            line = bytes(client.data)
+            client.data.clear()
+            try:
+                request = request_decoder.decode(line)
+            except msgspec.DecodeError as error:
+                log.warning("a request cannot be read: %s", error)
+                self._disconnect(client)
+                return
+            if isinstance(request, StopRequest):
+                self._disconnect(client)
+                if self._accepting:
+                    self._stop()
+            else:
+                self._fork(client, request)
+
+    def _disconnect(self, client: _Client) -> None:
+        """Forget a client. Its process goes on: it watches the requester itself."""
+        self._selector.unregister(client.socket)
+        self._clients.pop(client.socket.fileno(), None)
+        client.socket.close()
+        _close(client.descriptors)
+        for descriptor, waiting in self._ends.items():
+            if waiting is client:
+                self._ends[descriptor] = None
+
+    def _fork(self, client: _Client, request: ForkRequest) -> None:
+        self._used = time.monotonic()
+        refused = self._refusal(client, request)
+        if refused:
+            _close(client.descriptors)
+            self._send(client, Reply(refused=refused))
+            return
+        with contextlib.suppress(OSError):
+            os.utime(self._config.socket)  # the servers used longest ago are stopped first
+        pid = os.fork()
+        if pid == 0:
+            streams = client.descriptors
+            self._close_all()
+            self._child = lambda: become(request, streams)
+            return
+        _close(client.descriptors)
+        descriptor = os.pidfd_open(pid)
+        self._pids[descriptor] = pid
+        self._ends[descriptor] = client
+        client.pid = pid
+        self._selector.register(descriptor, selectors.EVENT_READ, lambda: self._ended(descriptor))
+        self._send(client, Reply(pid=pid))
+
+    def _refusal(self, client: _Client, request: ForkRequest) -> str:
+        if not self._accepting:
+            return "the server ends"
+        if len(client.descriptors) != 3 or client.pid:
+            return "a request has three descriptors, and a connection one process"
+        if not is_current(self._files):
+            self._stop()
+            return "a package has changed"
+        hidden = shadowed(self._names, request.folder) if request.role == "kernel" else ""
+        if hidden:
+            return f"'{hidden}' in {request.folder} hides an imported module"
+        return ""
+
+    def _ended(self, descriptor: int) -> None:
+        self._selector.unregister(descriptor)
+        os.close(descriptor)
+        pid = self._pids.pop(descriptor)
+        _, status = os.waitpid(pid, 0)
+        client = self._ends.pop(descriptor)
+        if client is not None:
+            self._send(client, Reply(pid=pid, code=os.waitstatus_to_exitcode(status)))
+
+    def _send(self, client: _Client, reply: Reply) -> None:
+        try:
+            client.socket.sendall(encoded(reply))
+        except OSError:
+            self._disconnect(client)
+
+    def _close_all(self) -> None:
+        """In a forked process: close what belongs to the server."""
+        self._selector.close()
+        self._listener.close()
+        for client in self._clients.values():
+            client.socket.close()
+        _close(list(self._pids))
+
+
+def main(arguments: list[str]) -> int:
+    """Run the server that the argument describes; in forked processes, what was asked for."""
+    log_to_stderr()
+    config = msgspec.json.decode(arguments[0], type=ServerConfig)
+    # As the launcher of ipykernel does, with the option -P but without its flag, which processes would inherit.
+    if sys.path[0] in ("", str(Path.cwd())):
+        del sys.path[0]
+    os.chdir(config.folder)
+    try:
+        for module in config.required:
+            import_module(module)
+        import_all(config.imports, config.left_out)
+    except Unfit as error:
+        log.info("without %s", error)
+        again = msgspec.structs.replace(config, left_out={**config.left_out, error.module: error.reason})
+        _begin_again(again)
+    # What is alive now is never freed: collections in forked processes would copy its pages.
+    gc.collect()
+    gc.freeze()
+    child = ForkServer(config, _listen(Path(config.socket))).serve()
+    return 0 if child is None else child()
+
+
+def _begin_again(config: ServerConfig) -> None:
+    os.chdir(Path(config.socket).parent)
+    options = sys.orig_argv[1 : sys.orig_argv.index("-m")]
+    command = [sys.executable, *options, "-m", __spec__.name, msgspec.json.encode(config).decode()]
+    os.execv(sys.executable, command)  # noqa: S606 - this program again
+
+
+def _listen(path: Path) -> socket.socket:
+    """Listen at a path, which appears when the server is ready; it replaces one that no server uses any more."""
+    listener = socket.socket(socket.AF_UNIX)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with short_address(temporary) as address:
+        listener.bind(address)
+    os.chmod(temporary, 0o600)
+    listener.listen(64)
+    os.replace(temporary, path)
+    path.with_suffix(".starting").unlink(missing_ok=True)
+    return listener
+
+
+def _close(descriptors: list[int]) -> None:
+    for descriptor in descriptors:
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
+    descriptors.clear()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
