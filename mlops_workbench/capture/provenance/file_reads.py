@@ -1,0 +1,248 @@
+"""Observes which files a kernel reads: by audit events, by open descriptors and by memory maps."""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+import threading
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from mlops_workbench.capture.environment.distributions import Distributions, imported_modules
+from mlops_workbench.core.reads import FileRead, FolderRead, ProgramReads
+
+#: Libraries that open files in native code, which raises no audit event.
+_BLIND = {
+    "duckdb": "duckdb", "h5py": "h5py", "tables": "PyTables", "netCDF4": "netCDF4", "polars": "polars",
+    "pyarrow.parquet": "pyarrow", "pyarrow.dataset": "pyarrow", "pyarrow.csv": "pyarrow", "pyarrow.feather": "pyarrow",
+    "rasterio": "rasterio", "cv2": "OpenCV", "lance": "lance", "zarr": "zarr", "vaex": "vaex",
+    "tensorflow": "TensorFlow",
+}  # fmt: skip
+_PROCESSES = ("os.fork", "subprocess.Popen", "os.system", "os.posix_spawn", "os.exec", "os.spawn", "pty.spawn")
+#: Share of the time that looking at descriptors and maps may take.
+_SHARE = 0.05
+_SYSTEM = (
+    "/proc/", "/sys/", "/dev/", "/etc/", "/run/", "/usr/lib/", "/lib/", "/lib64/", "/usr/share/zoneinfo/",
+    "/usr/share/fonts/", "/usr/share/fontconfig/", "/usr/share/mime/", "/usr/share/locale/", "/memfd:",
+)  # fmt: skip
+_WRITE_FLAGS = os.O_WRONLY | os.O_TRUNC | os.O_EXCL
+
+
+class FileReads:
+    """The files that this process reads from now on.
+
+    Parameters
+    ----------
+    ignored : iterable of str
+        Folders whose files are not inputs: the state folder of the workspace, but for what is declared.
+    """
+
+    def __init__(self, ignored: Iterable[str] = ()) -> None:
+        self._files: dict[str, FileRead] = {}
+        self._folders: dict[str, FolderRead] = {}
+        self._written: set[str] = set()
+        self._unseen: dict[str, None] = {}
+        self._excluded = (*_SYSTEM, *_own_folders(ignored))
+        self._installed = _installed_folders()
+        self._own = threading.local()  # busy: opens by the observer itself, in this thread
+        self._due = 0.0
+        self._handlers: dict[str, Callable[[tuple[Any, ...]], None]] = {
+            "open": self._opened, "os.listdir": self._listed, "os.scandir": self._listed,
+            "sqlite3.connect": self._database, "socket.connect": self._connected,
+            **dict.fromkeys(_PROCESSES, self._started),
+        }  # fmt: skip
+
+    def install(self) -> None:
+        """Observe from now on; it cannot be taken back."""
+        handlers, own = self._handlers, self._own
+
+        def audit(event: str, arguments: tuple[Any, ...]) -> None:
+            handler = handlers.get(event)
+            if handler is None or getattr(own, "busy", False):
+                return
+            own.busy = True
+            try:
+                handler(arguments)
+            except Exception:  # noqa: BLE001 - an error here would be raised into the user's call
+                self._unseen["a file could not be observed"] = None
+            finally:
+                own.busy = False
+
+        sys.addaudithook(audit)
+
+    def after_cell(self) -> None:
+        """Look for files that native code holds open, unless that was done a moment ago."""
+        begin = time.monotonic()
+        if begin < self._due:
+            return
+        self._look()
+        self._due = begin + (time.monotonic() - begin) / _SHARE
+
+    def report(self) -> ProgramReads:
+        """Everything that was read so far."""
+        self._look()
+        self._own.busy = True
+        try:
+            modules = self._modules()
+            for name, library in _BLIND.items():
+                if name in sys.modules and (name.partition(".")[0] != "pyarrow" or self._by_notebook("pyarrow")):
+                    self._unseen[f"{library} opens files itself"] = None
+            installed = Distributions().read()
+            used = {name for module in imported_modules() for name in installed.modules.get(module, ())}
+            return ProgramReads(
+                sorted({**self._files, **modules}.values(), key=lambda file: file.path),
+                sorted(self._folders.values(), key=lambda folder: folder.path),
+                {name: installed.versions[name] for name in sorted(used)},
+                list(self._unseen),
+            )
+        finally:
+            self._own.busy = False
+
+    def _by_notebook(self, library: str) -> bool:
+        """Whether code of the notebook uses a library, which others import for their own use."""
+        main = sys.modules.get("__main__")
+        for value in list(vars(main).values()) if main is not None else ():
+            name = getattr(value, "__name__", "") if isinstance(value, type(sys)) else type(value).__module__
+            if isinstance(name, str) and name.partition(".")[0] == library:
+                return True
+        return False
+
+    def _opened(self, arguments: tuple[Any, ...]) -> None:
+        path, mode, flags = arguments
+        if isinstance(path, int):
+            return
+        writes = isinstance(flags, int) and bool(flags & _WRITE_FLAGS)
+        if writes or (isinstance(mode, str) and mode[:1] in "wxa" and mode):
+            self._written.add(_absolute(path))
+        else:
+            self._read(_absolute(path), "open")
+
+    def _listed(self, arguments: tuple[Any, ...]) -> None:
+        path = arguments[0] if arguments else None
+        if isinstance(path, int):
+            return
+        folder = _absolute("." if path is None else path)
+        if folder not in self._folders and self._matters(folder + "/"):
+            self._folders[folder] = FolderRead(folder, sorted(os.listdir(folder)))  # noqa: PTH208 - a text is at hand
+
+    def _database(self, arguments: tuple[Any, ...]) -> None:
+        path = arguments[0]
+        if path and path not in (":memory:", b":memory:") and not str(path).startswith("file:"):
+            self._read(_absolute(path), "open")
+        elif str(path).startswith("file:"):
+            self._unseen["SQLite opens a database by a URI"] = None
+
+    def _connected(self, arguments: tuple[Any, ...]) -> None:
+        address = arguments[1] if len(arguments) > 1 else None
+        # A path is a socket of this machine, such as the one of a language server or of a database.
+        where = address[0] if isinstance(address, tuple) and address else address
+        self._unseen[f"it reads from the network or another process: {where!s}"] = None
+
+    def _started(self, arguments: tuple[Any, ...]) -> None:
+        program = arguments[0] if arguments else ""
+        name = os.path.basename(os.fsdecode(program)) if isinstance(program, (str, bytes, os.PathLike)) else ""  # noqa: PTH119
+        self._unseen[f"it starts another program: {name or '?'}"] = None
+
+    def _look(self) -> None:
+        self._own.busy = True
+        try:
+            for path in _descriptors():
+                self._read(path, "descriptor")
+            for path in _maps():
+                self._read(path, "map")
+        finally:
+            self._own.busy = False
+
+    def _read(self, path: str, how: Any) -> None:
+        if path in self._files or path in self._written or not self._matters(path):
+            return
+        try:
+            status = os.stat(path)  # noqa: PTH116 - for every file that is opened
+        except OSError:
+            return
+        if status.st_mode & 0o170000 == 0o100000:
+            self._files[path] = FileRead(path, status.st_size, status.st_mtime_ns, how)
+
+    def _matters(self, path: str) -> bool:
+        return not path.startswith(self._excluded) and not path.startswith(self._installed)
+
+    def _modules(self) -> dict[str, FileRead]:
+        """Files of the imported modules that belong to no distribution."""
+        found = {}
+        for module in list(sys.modules.values()):
+            path = getattr(module, "__file__", None)
+            if isinstance(path, str) and self._matters(path := _absolute(path)):
+                try:
+                    status = os.stat(path)  # noqa: PTH116
+                except OSError:
+                    continue
+                found[path] = FileRead(path, status.st_size, status.st_mtime_ns, "module")
+        return found
+
+
+def _absolute(path: Any) -> str:
+    return os.path.abspath(os.fsdecode(path))
+
+
+def _descriptors() -> Iterable[str]:
+    try:
+        numbers = os.listdir("/proc/self/fd")  # noqa: PTH208
+    except OSError:
+        return
+    for number in numbers:
+        try:
+            target = os.readlink(f"/proc/self/fd/{number}")  # noqa: PTH115
+        except OSError:
+            continue
+        # A regular file that is open for writing only is an output.
+        if target.startswith("/") and not target.endswith(" (deleted)") and _readable(number):
+            yield target
+
+
+def _readable(number: str) -> bool:
+    try:
+        text = Path(f"/proc/self/fdinfo/{number}").read_text()
+    except OSError:
+        return True
+    for line in text.splitlines():
+        if line.startswith("flags:"):
+            return int(line.split()[1], 8) & os.O_ACCMODE != os.O_WRONLY
+    return True
+
+
+def _maps() -> set[str]:
+    try:
+        lines = Path("/proc/self/maps").read_bytes().splitlines()
+    except OSError:
+        return set()
+    found = set()
+    for line in lines:
+        position = line.find(b"/")
+        if position > 0:
+            path = os.fsdecode(line[position:])
+            if ".so" not in path and not path.endswith(" (deleted)"):
+                found.add(path)
+    return found
+
+
+def _own_folders(ignored: Iterable[str]) -> tuple[str, ...]:
+    """Folders of IPython, of Jupyter, of caches that hold no data, and the ignored ones, with a slash at the end."""
+    home = Path(os.path.expanduser("~"))  # noqa: PTH111 - Path.home raises without a home folder
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
+    folders = [home / ".ipython", home / ".jupyter", home / ".local/share/jupyter", home / ".config/matplotlib"]
+    folders += [cache / name for name in ("matplotlib", "fontconfig", "mlops-workbench", "pip")]
+    names = ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "MPLCONFIGDIR")
+    folders += [Path(os.environ[name]) for name in names if os.environ.get(name)]
+    connection = sys.argv[sys.argv.index("-f") + 1] if "-f" in sys.argv[:-1] else ""
+    return (*(os.path.abspath(folder) + os.sep for folder in (*folders, *ignored)), *filter(None, [connection]))
+
+
+def _installed_folders() -> tuple[str, ...]:
+    """Folders of Python and of distributions, whose versions stand for their files."""
+    paths = {*sysconfig.get_paths().values(), sys.base_prefix, sys.base_exec_prefix, sys.prefix}
+    paths |= {entry for entry in sys.path if entry.endswith(("site-packages", "dist-packages"))}
+    own = str(Path(__file__).parents[2])
+    return tuple(sorted({os.path.abspath(path) + os.sep for path in (*paths, own) if path and path != os.sep}))
