@@ -61,7 +61,7 @@ class FileReads:
 
         def audit(event: str, arguments: tuple[Any, ...]) -> None:
             handler = handlers.get(event)
-            if handler is None or getattr(own, "busy", False):
+            if handler is None or getattr(own, "busy", False) or _by_import():
                 return
             own.busy = True
             try:
@@ -88,7 +88,7 @@ class FileReads:
         try:
             modules = self._modules()
             for name, library in _BLIND.items():
-                if name in sys.modules and (name.partition(".")[0] != "pyarrow" or self._by_notebook("pyarrow")):
+                if name in sys.modules:
                     self._unseen[f"{library} opens files itself"] = None
             installed = Distributions().read()
             used = {name for module in imported_modules() for name in installed.modules.get(module, ())}
@@ -100,15 +100,6 @@ class FileReads:
             )
         finally:
             self._own.busy = False
-
-    def _by_notebook(self, library: str) -> bool:
-        """Whether code of the notebook uses a library, which others import for their own use."""
-        main = sys.modules.get("__main__")
-        for value in list(vars(main).values()) if main is not None else ():
-            name = getattr(value, "__name__", "") if isinstance(value, type(sys)) else type(value).__module__
-            if isinstance(name, str) and name.partition(".")[0] == library:
-                return True
-        return False
 
     def _opened(self, arguments: tuple[Any, ...]) -> None:
         path, mode, flags = arguments
@@ -181,6 +172,11 @@ class FileReads:
                     continue
                 found[path] = FileRead(path, status.st_size, status.st_mtime_ns, "module")
         return found
+
+
+def _by_import() -> bool:
+    """Whether Python's import system does it: imported modules are found by other means."""
+    return sys._getframe(2).f_code.co_filename.startswith("<frozen importlib")
 
 
 def _absolute(path: Any) -> str:
