@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 
-import httpx
 import msgspec
 
 from mlops_workbench.client.bodies import (
@@ -21,6 +20,7 @@ from mlops_workbench.client.bodies import (
     RegisterRequest,
     ShutdownRequest,
 )
+from mlops_workbench.client.http import Response
 from mlops_workbench.client.launch import ensure_running, find_running
 from mlops_workbench.client.transport import Transport
 from mlops_workbench.core.datasets import DatasetVersion
@@ -343,7 +343,7 @@ class Client:
         content = b"{}" if body is None else _encoded(body)
         return _decoded(self._send("POST", path, content=content), kind)
 
-    def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
+    def _send(self, method: str, path: str, **options: Any) -> Response:
         return self._transport.send(method, path, **options)
 
 
@@ -351,7 +351,7 @@ def _encoded(body: object) -> bytes:
     return msgspec.json.encode(json_value(msgspec.to_builtins(body)))
 
 
-def _decoded(response: httpx.Response, kind: type[Noun]) -> Noun:
+def _decoded(response: Response, kind: type[Noun]) -> Noun:
     return msgspec.json.decode(response.content, type=kind)
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import http.client
 import time
 from collections.abc import Callable
 from typing import Any
 
-import httpx
 import msgspec
 
 from mlops_workbench.client.bodies import CATCHING_UP
+from mlops_workbench.client.http import HttpSession, NotSent, Response
 from mlops_workbench.client.launch import ensure_running, find_running
 from mlops_workbench.core.errors import InvalidInput, Unavailable, WorkbenchError
 from mlops_workbench.core.workspace import Workspace
@@ -31,7 +32,7 @@ class Transport:
         self.on_catching_up: Callable[[], object] = lambda: None
         self._http = _session(url, token)
 
-    def send(self, method: str, path: str, **options: Any) -> httpx.Response:
+    def send(self, method: str, path: str, **options: Any) -> Response:
         """Send a request below ``/api`` and return the successful response.
 
         Raises
@@ -54,13 +55,13 @@ class Transport:
             if CATCHING_UP in response.headers:
                 self.on_catching_up()
             return response
-        raise _error(response)
+        raise _error(path, response)
 
     def close(self) -> None:
         """Close the connection."""
         self._http.close()
 
-    def _retry(self, workspace: Workspace, method: str, path: str, options: dict[str, Any]) -> httpx.Response:
+    def _retry(self, workspace: Workspace, method: str, path: str, options: dict[str, Any]) -> Response:
         # A process that was just killed exists for a moment without responding, so that no other is started.
         deadline = time.monotonic() + _RETRY_SECONDS
         while True:
@@ -72,13 +73,13 @@ class Transport:
                     raise
                 time.sleep(0.1)
 
-    def _request(self, method: str, path: str, options: dict[str, Any]) -> httpx.Response:
+    def _request(self, method: str, path: str, options: dict[str, Any]) -> Response:
         try:
             return self._http.request(method, f"/api{path}", **options)
-        except httpx.TimeoutException as error:
-            raise Unavailable(f"the control plane did not answer {path} in time", hint="try again") from error
-        except (httpx.NetworkError, httpx.RemoteProtocolError) as error:
-            if method == "POST" and not isinstance(error, httpx.ConnectError):
+        except (OSError, http.client.HTTPException) as error:
+            if isinstance(error, TimeoutError):
+                raise Unavailable(f"the control plane did not answer {path} in time", hint="try again") from error
+            if method == "POST" and not isinstance(error, NotSent):
                 raise Unavailable(
                     "the control plane stopped during the request",
                     hint="check whether the request took effect before you repeat it; 'mlops status' shows the state",
@@ -88,8 +89,6 @@ class Transport:
                 where=self.url,
                 hint="start it with 'mlops up', or check MLOPS_URL if it is on another host",
             ) from error
-        except httpx.TransportError as error:
-            raise _invalid_url(self.url, error) from error
 
     def _reconnect(self, workspace: Workspace) -> None:
         self.url, token = ensure_running(workspace)
@@ -97,25 +96,19 @@ class Transport:
         self._http = _session(self.url, token)
 
 
-def _session(url: str, token: str) -> httpx.Client:
-    # Without the proxies of the environment: this is loopback or a team's own host.
-    timeout = httpx.Timeout(180.0, connect=5.0)
-    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+def _session(url: str, token: str) -> HttpSession:
     try:
-        return httpx.Client(base_url=url, headers=headers, timeout=timeout, trust_env=False)
-    except httpx.InvalidURL as error:
-        raise _invalid_url(url, error) from error
+        return HttpSession(url, {"Authorization": f"Bearer {token}", "Content-Type": "application/json"})
+    except ValueError as error:
+        raise InvalidInput(
+            f"'{url}' is not a valid URL of a control plane: {error}", hint="MLOPS_URL has the form http://host:port"
+        ) from error
 
 
-def _invalid_url(url: str, error: Exception) -> InvalidInput:
-    return InvalidInput(
-        f"'{url}' is not a valid URL of a control plane: {error}", hint="MLOPS_URL has the form http://host:port"
-    )
-
-
-def _error(response: httpx.Response) -> WorkbenchError:
+def _error(path: str, response: Response) -> WorkbenchError:
     try:
         body = msgspec.json.decode(response.content, type=dict[str, Any])
     except msgspec.DecodeError:
-        body = {"message": f"{response.request.url} answered {response.status_code}: {response.text[:200]}"}
-    return WorkbenchError.from_dict(body, response.status_code)
+        text = response.content[:200].decode(errors="replace")
+        body = {"message": f"/api{path} answered {response.status}: {text}"}
+    return WorkbenchError.from_dict(body, response.status)
