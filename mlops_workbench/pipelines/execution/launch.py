@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import threading
 from collections.abc import Mapping
 
@@ -26,6 +24,7 @@ from mlops_workbench.notebooks.parameters.inject import inject, injected_source
 from mlops_workbench.notebooks.parameters.shown import shown
 from mlops_workbench.pipelines.executors.local import local_capacity
 from mlops_workbench.pipelines.executors.resources import excess
+from mlops_workbench.pipelines.kernels.modules import start_module
 from mlops_workbench.pipelines.plan.nouns import InputPlan, Plan, StagePlan
 from mlops_workbench.pipelines.runs.events import Launched, append_event
 from mlops_workbench.pipelines.runs.folder import RunFolder, write_struct
@@ -185,16 +184,14 @@ def launch_runner(workspace: Workspace, folder: RunFolder) -> None:
     # A run that is started in a stage, or in a notebook of a run, is independent of that run.
     environment = {key: value for key, value in os.environ.items() if key not in _OF_A_RUN}
     environment["MLOPS_WORKSPACE"] = str(workspace.root)
-    with open(folder.log, "ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "mlops_workbench.pipelines.execution.runner", str(folder.path)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            cwd=folder.path,
-            env=environment,
-            start_new_session=True,
-        )
+    process = start_module(
+        workspace,
+        "mlops_workbench.pipelines.execution.runner",
+        [str(folder.path)],
+        folder=folder.path,
+        environment=environment,
+        output=folder.log,
+    )
     # Before the process is reaped, so that its id is not reused.
     identity = ProcessIdentity.of(process.pid) or ProcessIdentity(process.pid, 0.0)
     append_event(folder.events, Launched(now_ms(), identity))

@@ -7,6 +7,7 @@ the journal. It does not depend on the process that requested the run.
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 import time
@@ -39,6 +40,7 @@ from mlops_workbench.pipelines.execution.verdict import judge, lacking
 from mlops_workbench.pipelines.executors.base import Executor, Job
 from mlops_workbench.pipelines.executors.local import LocalExecutor
 from mlops_workbench.pipelines.executors.resources import Schedule, Share, excess
+from mlops_workbench.pipelines.kernels.modules import prepare_modules
 from mlops_workbench.pipelines.runs.events import (
     AttemptEnded,
     AttemptFailed,
@@ -83,7 +85,7 @@ class Runner:
         self._stages = {stage.name: stage for stage in self._request.stages}
         self._states: dict[str, str] = dict.fromkeys(self._stages, "pending")
         self._messages: dict[str, str] = {}
-        self._executor: Executor = LocalExecutor(self._workspace.settings.pipelines)
+        self._executor: Executor = LocalExecutor(self._workspace)
         self._schedule = Schedule(self._executor.capacity, self._request.workers)
         self._ready: dict[str, int] = {}  # stages that wait for resources to the number of their attempt, oldest first
         self._pausing: dict[str, tuple[float, int]] = {}  # stages that wait to be tried again: when, and the attempt
@@ -104,6 +106,7 @@ class Runner:
             for attempt in self._running:
                 attempt.handle.kill()
             self._session.close()
+            prepare_modules(self._workspace, os.environ)
 
     def _run(self) -> str:
         if self._request.kind == "pipeline":

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import selectors
-import subprocess
-import sys
 from pathlib import Path
 
 from mlops_workbench.core.errors import StorageError
 from mlops_workbench.core.settings import PipelineSettings
+from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.pipelines.executors.base import Job
 from mlops_workbench.pipelines.executors.left_behind import RUN_UID, kill_processes
 from mlops_workbench.pipelines.executors.resources import Capacity
+from mlops_workbench.pipelines.kernels.modules import ChildProcess, start_module
 
 #: Variables for the number of threads of OpenMP, the BLAS libraries, NumExpr and Polars.
 _THREADS = (
@@ -25,6 +25,7 @@ _THREADS = (
     "POLARS_MAX_THREADS",
 )
 _GPUS = Path("/proc/driver/nvidia/gpus")
+_CODE_SECONDS = 10.0
 _POLL_SECONDS = 0.05  # where the end of a process is not an event
 
 
@@ -40,7 +41,7 @@ def local_capacity(settings: PipelineSettings) -> Capacity:
 class LocalHandle:
     """A process of this machine that makes an attempt at a stage."""
 
-    def __init__(self, process: subprocess.Popen[bytes], run_uid: str) -> None:
+    def __init__(self, process: ChildProcess, run_uid: str) -> None:
         self._process = process
         self._run_uid = run_uid
 
@@ -74,16 +75,17 @@ class LocalExecutor:
 
     Parameters
     ----------
-    settings : PipelineSettings
-        Limits of the resources.
+    workspace : Workspace
+        Its settings limit the resources; its fork servers make the processes.
     """
 
-    def __init__(self, settings: PipelineSettings) -> None:
-        self._capacity = local_capacity(settings)
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._capacity = local_capacity(workspace.settings.pipelines)
         self._selector = selectors.DefaultSelector()
         self._woken, self._wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK) if hasattr(os, "pipe2") else os.pipe()
         self._selector.register(self._woken, selectors.EVENT_READ)
-        self._unwatched: list[subprocess.Popen[bytes]] = []
+        self._unwatched: list[ChildProcess] = []
 
     @property
     def capacity(self) -> Capacity:
@@ -99,17 +101,14 @@ class LocalExecutor:
             It cannot be started.
         """
         try:
-            with open(job.log, "ab") as output:
-                # -P: a module beside the notebook must not shadow an installed one.
-                process = subprocess.Popen(
-                    [sys.executable, "-P", "-m", "mlops_workbench.pipelines.execution.stage", str(job.file)],
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=output,
-                    cwd=job.file.parent,
-                    env=_environment(job),
-                    start_new_session=True,
-                )
+            process = start_module(
+                self._workspace,
+                "mlops_workbench.pipelines.execution.stage",
+                [str(job.file)],
+                folder=job.file.parent,
+                environment=_environment(job),
+                output=job.log,
+            )
         except OSError as error:
             raise StorageError(
                 f"the process of a stage cannot be started: {error}", where=str(job.file.parent)
@@ -128,17 +127,19 @@ class LocalExecutor:
             else:
                 self._selector.unregister(key.fd)
                 os.close(key.fd)
+                # Its end is known, its exit code may arrive a moment later.
+                key.data.wait(_CODE_SECONDS)
 
     def wake(self) -> None:
         """Make `wait` return; may be called by a signal handler."""
         os.write(self._wake, b".")
 
-    def _watch(self, process: subprocess.Popen[bytes]) -> None:
+    def _watch(self, process: ChildProcess) -> None:
         if not hasattr(os, "pidfd_open"):
             self._unwatched.append(process)
             return
         try:
-            self._selector.register(os.pidfd_open(process.pid), selectors.EVENT_READ)
+            self._selector.register(os.pidfd_open(process.pid), selectors.EVENT_READ, process)
         except OSError:  # an old kernel, a sandbox, or too many open files
             self._unwatched.append(process)
 

@@ -33,7 +33,7 @@ _REQUIRED: dict[Role, tuple[str, ...]] = {
         "mlops_workbench.magics.hooks",
     ),
     "call": (
-        "papermill.execute", "papermill.engines", "mlops_workbench.pipelines.execution.engine",
+        "mlops_workbench.pipelines.execution.papermill_import", "mlops_workbench.pipelines.execution.engine",
         "mlops_workbench.pipelines.execution.runner", "mlops_workbench.pipelines.execution.stage",
     ),
 }  # fmt: skip
@@ -98,6 +98,8 @@ class ForkPool:
         *,
         command: Sequence[str] = (),
         target: str = "",
+        environment: Mapping[str, str] | None = None,
+        folder: str = "",
     ) -> ForkedProcess:
         """Have a process forked.
 
@@ -113,6 +115,8 @@ class ForkPool:
             The command that would start it otherwise.
         target : str
             For the role ``call``: ``module:function``.
+        environment, folder
+            Environment variables and working folder, if they are others than those of the preparation.
 
         Raises
         ------
@@ -125,8 +129,8 @@ class ForkPool:
             requester=own_identity(),
             argv=argv,
             command=list(command) or argv,
-            environment=dict(preparation.environment),
-            folder=preparation.folder,
+            environment=dict(environment or preparation.environment),
+            folder=folder or preparation.folder,
             umask=umask,
             limits=limits,
             cpus=cpus,
