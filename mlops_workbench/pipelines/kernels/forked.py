@@ -88,6 +88,8 @@ def _run_kernel(request: ForkRequest) -> None:
     app = IPKernelApp.instance(parent_handle=1)
     app.initialize(request.argv[1:])
     app.poller = RequesterPoller()
+    # ipykernel sleeps before each reply for the sake of output that old versions flushed too late.
+    app.kernel._execute_sleep = 0.0
     app.start()
 
 
