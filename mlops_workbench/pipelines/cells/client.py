@@ -7,21 +7,23 @@ import contextlib
 import sys
 from typing import TYPE_CHECKING, Any
 
-from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
-from jupyter_client.manager import AsyncKernelManager
+from jupyter_client.manager import KernelManager
 from nbclient.client import NotebookClient
 from nbclient.exceptions import CellExecutionComplete, CellExecutionError, CellTimeoutError, DeadKernelError
 from nbclient.util import ensure_async, run_sync
 from papermill.clientwrap import PapermillNotebookClient
-from traitlets import Bool, Instance, Integer
+from traitlets import Bool, Instance, Integer, Type
 
 from mlops_workbench.core.errors import NotFound, Unavailable, did_you_mean
-from mlops_workbench.notebooks.document import language
+from mlops_workbench.notebooks.document import code_cells, language
 from mlops_workbench.pipelines.cells.outputs import CellOutputs, MaskedMessages
 from mlops_workbench.pipelines.cells.reasons import is_normal_exit, kernel_death
 from mlops_workbench.pipelines.cells.record import CellFailure, ExecutionRecord
 from mlops_workbench.pipelines.cells.secret_values import MaskedPipe, SecretValues
+from mlops_workbench.pipelines.kernels.manager import WarmKernelManager
+from mlops_workbench.pipelines.kernels.preload import imports_of
+from mlops_workbench.pipelines.kernels.specs import WarmKernelSpecs
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -33,15 +35,6 @@ _EXTENSION = '__import__("mlops_workbench").load_ipython_extension(get_ipython()
 _EXTENSION_SECONDS = 60
 #: Seconds without a message after the reply to a cell, until the kernel is asked whether there are more.
 _SILENCE = 1.0
-
-
-class PatientClient(AsyncKernelClient):
-    """A kernel's client that drops no message: by default those beyond a thousand that wait are."""
-
-    def _context_default(self) -> Any:
-        context = super()._context_default()
-        context.rcvhwm = 0
-        return context
 
 
 class WorkbenchClient(PapermillNotebookClient):
@@ -56,6 +49,7 @@ class WorkbenchClient(PapermillNotebookClient):
     extension = Bool(False)
     max_output = Integer(20_000_000)
     secrets = Instance(SecretValues, args=({},))
+    kernel_manager_class = Type(WarmKernelManager, klass=KernelManager)
 
     def __init__(self, record: ExecutionRecord, **traits: Any) -> None:
         super().__init__(record, **traits)
@@ -191,8 +185,9 @@ class WorkbenchClient(PapermillNotebookClient):
     def create_kernel_manager(self) -> Any:
         """Create the kernel manager."""
         manager = super().create_kernel_manager()
-        if isinstance(manager, AsyncKernelManager):
-            manager.client_factory = PatientClient
+        if isinstance(manager, WarmKernelManager):
+            imports = imports_of(source for _, source in code_cells(self.nb))
+            manager.kernel_spec_manager = WarmKernelSpecs(imports, parent=manager)
         return manager
 
     async def async_start_new_kernel(self, **kwargs: Any) -> None:

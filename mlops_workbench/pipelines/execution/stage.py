@@ -110,11 +110,8 @@ def _check_secrets(stage: StageRequest) -> None:
 
 
 def _execute(job: StageJob, secrets: SecretValues, workspace: Workspace) -> ExecutionRecord:
-    # These take a second to import, and are used only for nbformat's check of URLs and papermill's HDFS paths, which
-    # pipelines do not have.
-    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
-    sys.modules.setdefault("pyarrow", None)  # type: ignore[arg-type]
-    import papermill
+    from mlops_workbench.pipelines.execution.papermill_import import papermill  # isort: skip - before others import it
+
     from papermill.log import logger
 
     from mlops_workbench.notebooks.document import read_notebook

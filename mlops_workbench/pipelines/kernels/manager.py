@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
 from queue import Empty
 from typing import Any
 
@@ -13,7 +12,6 @@ from jupyter_client import AsyncKernelManager
 from jupyter_client.asynchronous import AsyncKernelClient
 from traitlets import DottedObjectName, Type, default
 
-from mlops_workbench.pipelines.kernels.preload import Import
 from mlops_workbench.pipelines.kernels.specs import WarmKernelSpecs
 
 _RECONNECT_MS = 5
@@ -59,15 +57,12 @@ class PromptKernelClient(AsyncKernelClient):
 class WarmKernelManager(AsyncKernelManager):
     """Starts warm kernels, where a kernel spec names no provisioner of its own."""
 
-    #: Imports of the code that the kernels will run.
-    imports: Iterable[Import] = ()
-
     client_class = DottedObjectName(f"{__name__}.{PromptKernelClient.__name__}", config=True)
     client_factory = Type(PromptKernelClient, config=True)
 
     @default("kernel_spec_manager")
     def _kernel_spec_manager_default(self) -> WarmKernelSpecs:
-        return WarmKernelSpecs(self.imports, parent=self)
+        return WarmKernelSpecs(parent=self)
 
     @default("context")
     def _context_default(self) -> zmq.asyncio.Context:
@@ -75,6 +70,8 @@ class WarmKernelManager(AsyncKernelManager):
         context = zmq.asyncio.Context()
         # The client connects before the kernel listens; by default it tries again after 100 ms.
         context.setsockopt(zmq.RECONNECT_IVL, _RECONNECT_MS)
+        # By default, messages are dropped when a thousand wait to be read.
+        context.setsockopt(zmq.RCVHWM, 0)
         return context
 
     async def _async_wait(self, pollinterval: float = 0.1) -> Any:

@@ -33,8 +33,7 @@ _REQUIRED: dict[Role, tuple[str, ...]] = {
         "mlops_workbench.magics.hooks",
     ),
     "call": (
-        "mlops_workbench.pipelines.execution.papermill_import", "mlops_workbench.pipelines.execution.engine",
-        "mlops_workbench.pipelines.execution.runner", "mlops_workbench.pipelines.execution.stage",
+        "mlops_workbench.pipelines.execution.papermill_import", "mlops_workbench.pipelines.execution.preloaded",
     ),
 }  # fmt: skip
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,9 @@ class WarmProvisioner(LocalProvisioner):
         config=True
     )
 
+    #: Starts a server for the next kernel, once this one does not need the processor any more.
+    _prepare: Callable[[], None] | None = None
+
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
         """Fork the kernel of a command, or start it."""
         preparation = self._preparation(cmd, kwargs)
@@ -41,11 +45,18 @@ class WarmProvisioner(LocalProvisioner):
             process = _forked(pool, preparation, cmd, kwargs)
         except NotForked as error:
             self.log.debug("the kernel is started anew: %s", error)
-            pool.prepare(preparation)
+            self._prepare = lambda: pool.prepare(preparation)
             return await super().launch_kernel(cmd, **kwargs)
         self.process = process
         self.pid = self.pgid = process.pid
         return self.connection_info
+
+    async def cleanup(self, restart: bool = False) -> None:
+        """Clean up after the kernel has ended."""
+        await super().cleanup(restart)
+        prepare, self._prepare = self._prepare, None
+        if prepare is not None:
+            prepare()
 
     def _preparation(self, cmd: list[str], kwargs: dict[str, Any]) -> Preparation | None:
         """The preparation for a kernel; None if it is not an IPython kernel of this Python."""

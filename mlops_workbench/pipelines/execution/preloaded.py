@@ -1,0 +1,17 @@
+"""What the processes of runs import, for the server that forks them."""
+
+from __future__ import annotations
+
+import IPython.paths
+import nbformat.v4
+import nbformat.validator
+
+from mlops_workbench.pipelines.cells import client, record
+from mlops_workbench.pipelines.execution import engine, runner, stage
+from mlops_workbench.pipelines.kernels import provisioner
+
+__all__ = ["IPython", "client", "engine", "provisioner", "record", "runner", "stage"]
+
+# nbformat compiles the schema of each version of the format when it is first used.
+for _minor in range(6):
+    nbformat.validator.get_validator(4, _minor)
