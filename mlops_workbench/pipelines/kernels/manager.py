@@ -6,7 +6,6 @@ import time
 from queue import Empty
 from typing import Any
 
-import zmq
 import zmq.asyncio
 from jupyter_client import AsyncKernelManager
 from jupyter_client.asynchronous import AsyncKernelClient
@@ -23,8 +22,16 @@ _FIRST_ANSWER_SECONDS, _LONGEST_ANSWER_SECONDS = 0.05, 1.0
 class PromptKernelClient(AsyncKernelClient):
     """A client that goes on as soon as the kernel answers.
 
-    Jupyter's own waits another 0.2 seconds, to skip messages that no request of this client has caused.
+    Jupyter's own waits another 0.2 seconds, to skip messages that no request of this client has caused. It drops
+    messages when a thousand wait to be read; this one drops none.
     """
+
+    def _context_default(self) -> zmq.asyncio.Context:
+        context = super()._context_default()
+        context.rcvhwm = 0
+        # The client connects before the kernel listens; by default it tries again after 100 ms.
+        context.reconnect_ivl = _RECONNECT_MS
+        return context
 
     async def wait_for_ready(self, timeout: float | None = None) -> None:  # type: ignore[override]
         """Wait until the kernel answers requests and its messages arrive.
@@ -63,16 +70,6 @@ class WarmKernelManager(AsyncKernelManager):
     @default("kernel_spec_manager")
     def _kernel_spec_manager_default(self) -> WarmKernelSpecs:
         return WarmKernelSpecs(parent=self)
-
-    @default("context")
-    def _context_default(self) -> zmq.asyncio.Context:
-        self._created_context = True
-        context = zmq.asyncio.Context()
-        # The client connects before the kernel listens; by default it tries again after 100 ms.
-        context.setsockopt(zmq.RECONNECT_IVL, _RECONNECT_MS)
-        # By default, messages are dropped when a thousand wait to be read.
-        context.setsockopt(zmq.RCVHWM, 0)
-        return context
 
     async def _async_wait(self, pollinterval: float = 0.1) -> Any:
         return await super()._async_wait(min(pollinterval, _POLL_SECONDS))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import stat
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -79,7 +81,8 @@ class ForkPool:
     """
 
     def __init__(self, workspace: Workspace) -> None:
-        self._folder = workspace.run / "forks"
+        self._folder = _runtime_folder() / hashlib.sha256(os.fsencode(workspace.root)).hexdigest()[:16]
+        self._root = str(workspace.root)
         settings = workspace.settings.pipelines
         self._servers = settings.warm_servers
         self._idle_seconds = settings.warm_minutes * 60
@@ -87,7 +90,15 @@ class ForkPool:
     @property
     def usable(self) -> bool:
         """Whether this system and the settings allow fork servers."""
-        return sys.platform == "linux" and hasattr(os, "pidfd_open") and self._servers > 0
+        return sys.platform == "linux" and hasattr(os, "pidfd_open") and self._servers > 0 and self._is_ours()
+
+    def _is_ours(self) -> bool:
+        """Whether no other user can put sockets into the folder."""
+        try:
+            found = self._folder.parent.stat(follow_symlinks=False)
+        except OSError:
+            return True
+        return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o022
 
     def fork(
         self,
@@ -146,6 +157,7 @@ class ForkPool:
         config = ServerConfig(
             str(path),
             preparation.folder,
+            self._root,
             list(_REQUIRED[preparation.role]),
             list(preparation.imports),
             self._idle_seconds,
@@ -173,7 +185,8 @@ class ForkPool:
 
     def _claim(self, path: Path) -> bool:
         """Whether this process is to start the server: no other does, and none has failed lately."""
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._folder.mkdir(mode=0o700, exist_ok=True)
         claim = path.with_suffix(".starting")
         with contextlib.suppress(FileNotFoundError):
             if time.time() - claim.stat().st_mtime > _CLAIM_SECONDS:
@@ -199,3 +212,11 @@ class ForkPool:
             with contextlib.suppress(FileNotFoundError):
                 found.append((path.stat().st_mtime, path))
         return [path for _, path in sorted(found)]
+
+
+def _runtime_folder() -> Path:
+    """The folder of this user for sockets; not in the workspace, since tools that copy folders fail at sockets."""
+    named = os.environ.get("XDG_RUNTIME_DIR")
+    if named and os.access(named, os.W_OK):
+        return Path(named) / "mlops-workbench"
+    return Path(tempfile.gettempdir()) / f"mlops-workbench-{os.geteuid()}"

@@ -26,6 +26,8 @@ class ServerConfig(msgspec.Struct, frozen=True):
         Path of its socket.
     folder : str
         Working folder, from which some modules read their settings.
+    workspace : str
+        Root of the workspace, with which it ends.
     required : list of str
         Modules without which it is of no use.
     imports : list of Import
@@ -38,6 +40,7 @@ class ServerConfig(msgspec.Struct, frozen=True):
 
     socket: str
     folder: str
+    workspace: str
     required: list[str]
     imports: list[Import]
     idle_seconds: float

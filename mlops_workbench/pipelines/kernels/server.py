@@ -92,9 +92,9 @@ class ForkServer:
         return not self._pids and time.monotonic() - self._used > self._config.idle_seconds
 
     def _replaced(self) -> bool:
-        """Whether the socket's file is gone or another server's: the workspace was deleted, or moved."""
+        """Whether the workspace was deleted or moved, or the socket's file is gone or another server's."""
         try:
-            return Path(self._config.socket).stat().st_ino != self._inode
+            return not Path(self._config.workspace).is_dir() or Path(self._config.socket).stat().st_ino != self._inode
         except OSError:
             return True
 

@@ -87,7 +87,9 @@ def warm(imports: object = (), folder: Path | None = None, **options: Any) -> It
             if running.forked:
                 yield running
                 return
-        assert time.monotonic() < deadline, [log.read_text() for log in Workspace.find().run.glob("forks/*.log")]
+        assert time.monotonic() < deadline, [
+            log.read_text() for log in ForkPool(Workspace.find())._folder.glob("*.log")
+        ]
         time.sleep(0.2)
 
 
