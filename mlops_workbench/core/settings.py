@@ -192,6 +192,25 @@ class MonitoringSettings(_Section, frozen=True):
         return max(self.min_rows, self.act_rows)
 
 
+class RetentionSettings(_Section, frozen=True):
+    """What is removed; nothing unless a limit is set. What a kept run or a registered version refers to stays."""
+
+    runs_days: Annotated[
+        float,
+        Meta(ge=0, description="days to keep the files of a run after its end; MLflow keeps its own; 0: always"),
+    ] = 0.0
+    failed_days: Annotated[
+        float, Meta(ge=0, description="the same for runs that failed or were stopped; 0: as runs_days")
+    ] = 0.0
+    store_gb: Annotated[
+        float,
+        Meta(ge=0, description="size of the files of runs in GB; the oldest are removed beyond it; 0: no limit"),
+    ] = 0.0
+    predictions_days: Annotated[
+        float, Meta(ge=0, description="days to keep logged predictions and their outcomes; 0: always")
+    ] = 0.0
+
+
 class Settings(_Section, frozen=True):
     """All settings of a workspace."""
 
@@ -203,6 +222,7 @@ class Settings(_Section, frozen=True):
     pipelines: PipelineSettings = PipelineSettings()
     serving: ServingSettings = ServingSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
+    retention: RetentionSettings = RetentionSettings()
 
 
 _DEFAULTS = Settings()

@@ -8,6 +8,7 @@ import os
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -17,6 +18,11 @@ from mlops_workbench.core.files import sync_folder
 
 _CHUNK = 1 << 20
 _WRITABLE = 0o222
+#: Seconds after which a use of a blob is noted again as its time of change.
+_USED_SECONDS = 600.0
+#: End of the names of blobs that are being removed.
+_ASIDE = ".removing"
+_INCOMING = ".incoming-"
 
 
 def digest_file(path: Path) -> str:
@@ -31,6 +37,10 @@ class BlobStore:
     Processes write without a lock: a blob is written to a temporary file, which is renamed to the digest of its
     content. A blob is made read-only once it is on the disk. A loss of power before that may truncate it, so the digest
     of a writable blob is checked on each read.
+
+    :meth:`remove` needs no lock either. Who relies on a blob that exists notes the use as its time of change; a blob is
+    removed in two steps, and comes back when a use was noted before the first one. A use after it fails, so that the
+    blob is written anew.
 
     Parameters
     ----------
@@ -56,6 +66,8 @@ class BlobStore:
         path = self.path(digest)
         try:
             mode = path.stat().st_mode
+        except FileNotFoundError:
+            mode = path.stat().st_mode if self._bring_back(digest) else 0
         except OSError:
             mode = 0
         if not stat.S_ISREG(mode):
@@ -83,10 +95,82 @@ class BlobStore:
         return digest
 
     def holds(self, digest: str) -> bool:
-        """Return whether a blob exists and is known to be on the disk."""
+        """Return whether a blob exists and is known to be on the disk; then it is not removed within an hour."""
+        path = self.path(digest)
         with contextlib.suppress(OSError):
-            return not self.path(digest).stat().st_mode & _WRITABLE
+            found = path.stat()
+            if found.st_mode & _WRITABLE:
+                return False
+            if found.st_mtime < time.time() - _USED_SECONDS:
+                # This fails when the blob is being removed, or is another user's.
+                os.utime(path)
+            return True
         return False
+
+    def blobs(self) -> Iterator[tuple[str, os.stat_result]]:
+        """Yield the digest and the state of each blob."""
+        for folder in _entries(self.root):
+            if len(folder.name) == 2 and folder.is_dir(follow_symlinks=False):
+                for entry in _entries(Path(folder.path)):
+                    if len(entry.name) == 64 and entry.name[:2] == folder.name:
+                        with contextlib.suppress(FileNotFoundError):
+                            found = entry.stat(follow_symlinks=False)
+                            if stat.S_ISREG(found.st_mode):
+                                yield entry.name, found
+
+    def remove(self, digest: str, *, unused_since: float) -> bool:
+        """Remove a blob unless it was used since a time.
+
+        An end of the process at any moment leaves the blob where readers find it.
+
+        Parameters
+        ----------
+        digest : str
+            The blob.
+        unused_since : float
+            Seconds since the epoch; at least some minutes ago, because a use is noted every ten minutes.
+
+        Returns
+        -------
+        bool
+            Whether it was removed.
+
+        Raises
+        ------
+        OSError
+            The folder cannot be changed.
+        """
+        path = self.path(digest)
+        aside = path.with_name(digest + _ASIDE)
+        try:
+            os.replace(path, aside)
+            if aside.stat().st_mtime >= unused_since:
+                self._bring_back(digest)
+                return False
+            os.unlink(aside)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def settle(self, *, unused_since: float) -> None:
+        """Finish what ended processes have left: bring back blobs half removed, delete blobs half written."""
+        for folder in _entries(self.root):
+            if folder.name.startswith(_INCOMING):
+                with contextlib.suppress(FileNotFoundError):
+                    if folder.stat(follow_symlinks=False).st_mtime < unused_since:
+                        os.unlink(folder.path)
+            elif len(folder.name) == 2 and folder.is_dir(follow_symlinks=False):
+                for entry in _entries(Path(folder.path)):
+                    if entry.name.endswith(_ASIDE):
+                        self._bring_back(entry.name.removesuffix(_ASIDE))
+
+    def _bring_back(self, digest: str) -> bool:
+        path = self.path(digest)
+        try:
+            os.replace(path.with_name(digest + _ASIDE), path)
+        except OSError:
+            return path.exists()
+        return True
 
     def sync(self, digest: str) -> None:
         """Wait until a blob is on the disk; a missing blob is ignored.
@@ -144,10 +228,10 @@ class BlobStore:
         file: BinaryIO
         try:
             try:
-                handle, temporary = tempfile.mkstemp(prefix=".incoming-", dir=self.root)
+                handle, temporary = tempfile.mkstemp(prefix=_INCOMING, dir=self.root)
             except FileNotFoundError:
                 self.root.mkdir(parents=True, exist_ok=True)
-                handle, temporary = tempfile.mkstemp(prefix=".incoming-", dir=self.root)
+                handle, temporary = tempfile.mkstemp(prefix=_INCOMING, dir=self.root)
             with os.fdopen(handle, "wb") as file:
                 yield file, keep
         except OSError as error:
@@ -171,3 +255,11 @@ def _settle(descriptor: int, folder: Path) -> None:
     # In a shared store another user may own the file by now; the process of that user makes it read-only.
     with contextlib.suppress(PermissionError):
         os.fchmod(descriptor, 0o444)
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as found:
+            return list(found)
+    except (FileNotFoundError, NotADirectoryError):
+        return []

@@ -44,6 +44,8 @@ UNKNOWN_DATA = "mlops.data.unknown"
 #: Snapshots that are not kept, and why.
 REFUSED_SNAPSHOTS = "mlops.data.no_snapshot"
 AUTOTRACK = "mlops.autotrack"
+#: Set on a run whose files are kept from the rule of retention.
+KEEP = "mlops.keep"
 #: On a search over parameters and on its candidates.
 SEARCH = "mlops.search"
 SEARCH_CANDIDATE = "mlops.search.candidate"

@@ -197,6 +197,16 @@ class Workspace:
         return self.root / self.settings.pipelines.folder
 
     @property
+    def references(self) -> Path:
+        """Folder with the references of deleted journals to files of the store."""
+        return self.state / "references"
+
+    @property
+    def kept_runs(self) -> Path:
+        """Folder with an empty file for each run whose files are kept from the rule of retention, by its uid."""
+        return self.state / "kept"
+
+    @property
     def tracking_uri(self) -> str:
         """MLflow tracking URI; by default an SQLite file in the state folder, with its absolute path."""
         return self.settings.tracking.uri or f"sqlite:///{self.state / 'mlflow.db'}"

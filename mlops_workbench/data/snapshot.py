@@ -65,7 +65,8 @@ def write_snapshot(workspace: Workspace, data: Any, digest: str, covers: str) ->
     if covers == "content":
         try:
             blob = known.read_text().strip()
-            return blob, workspace.blobs.path(blob).stat().st_size
+            if workspace.blobs.holds(blob):
+                return blob, workspace.blobs.path(blob).stat().st_size
         except OSError:
             pass  # There is no snapshot, or it was deleted.
     table = to_arrow(data)

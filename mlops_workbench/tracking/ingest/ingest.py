@@ -332,7 +332,8 @@ class Ingest:
         if time.monotonic() >= self._expire_at:
             self._expire_at = time.monotonic() + _EXPIRE_SECONDS
             keep_days = self.workspace.settings.journal.keep_days
-            expire_journals(self._folder.files(), self._read_cursors(), self.log.cursors(), keep_days)
+            read, delivered = self._read_cursors(), self.log.cursors()
+            expire_journals(self._folder.files(), read, delivered, keep_days, self.workspace.references)
 
     def _read_cursors(self) -> dict[str, Cursor]:
         with self._ownership.writer() as writer:

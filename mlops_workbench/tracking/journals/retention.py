@@ -5,8 +5,11 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
+from mlops_workbench.core.errors import StorageError
 from mlops_workbench.tracking.journals.files import Cursor, JournalFile
+from mlops_workbench.tracking.journals.references import keep_references
 
 _log = logging.getLogger(__name__)
 
@@ -14,7 +17,11 @@ _DAY = 86_400.0
 
 
 def expire_journals(
-    files: Sequence[JournalFile], read: Mapping[str, Cursor], delivered: Mapping[str, Cursor], keep_days: float
+    files: Sequence[JournalFile],
+    read: Mapping[str, Cursor],
+    delivered: Mapping[str, Cursor],
+    keep_days: float,
+    references: Path,
 ) -> list[JournalFile]:
     """Delete closed files that were read and delivered completely, `keep_days` after their last change.
 
@@ -26,6 +33,8 @@ def expire_journals(
         How far they are in the read index and in MLflow.
     keep_days : float
         Days that a file is kept after its last change; 0 keeps all.
+    references : Path
+        Folder that keeps which files of the store they refer to.
 
     Returns
     -------
@@ -41,8 +50,9 @@ def expire_journals(
             continue
         try:
             if time.time() - file.path.stat().st_mtime > keep_days * _DAY:
+                keep_references(file.path, references)
                 file.path.unlink()
                 deleted.append(file)
-        except OSError as error:
-            _log.warning("cannot delete the journal %s: %s", file.name, error.strerror)
+        except (OSError, StorageError) as error:
+            _log.warning("cannot delete the journal %s: %s", file.name, error)
     return deleted
