@@ -31,6 +31,7 @@ from mlops_workbench.core.ids import check_name
 from mlops_workbench.core.models import AliasChange, ModelVersion, RegisteredModel
 from mlops_workbench.core.monitors import Alert, MonitorReport, MonitorSpec
 from mlops_workbench.core.pipelines import Pipeline, PipelineRun, PlannedRun, StageResult
+from mlops_workbench.core.retention import Kept, RetentionReport
 from mlops_workbench.core.runs import Experiment, MetricPoint, Run, RunDetail
 from mlops_workbench.core.wire.json_numbers import json_value
 from mlops_workbench.core.workspace import Workspace
@@ -307,6 +308,21 @@ class Client:
     def alerts(self, endpoint: str | None = None) -> list[Alert]:
         """Alerts, newest first."""
         return self._get("/alerts", list[Alert], {"endpoint": endpoint} if endpoint else {})
+
+    # -- retention -------------------------------------------------------------------------------------
+
+    def retention(self) -> RetentionReport:
+        """What the rule of retention would remove now."""
+        return self._get("/retention", RetentionReport)
+
+    def apply_retention(self) -> RetentionReport:
+        """Remove what the rule of retention lets go."""
+        return self._post("/retention", RetentionReport)
+
+    def keep_run(self, reference: str, *, kept: bool = True) -> Kept:
+        """Keep the files of a run from the rule of retention, or leave them to it."""
+        method = "PUT" if kept else "DELETE"
+        return _decoded(self._send(method, f"/retention/kept/{_part(reference)}"), Kept)
 
     # -- the process -----------------------------------------------------------------------------------
 

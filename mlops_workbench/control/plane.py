@@ -15,6 +15,7 @@ from mlops_workbench.control.services.endpoints import EndpointService
 from mlops_workbench.control.services.models import ModelService
 from mlops_workbench.control.services.monitors import MonitorService
 from mlops_workbench.control.services.pipelines import PipelineService
+from mlops_workbench.control.services.retention import RetentionService
 from mlops_workbench.control.services.runs import RunService
 from mlops_workbench.control.worker import Worker
 from mlops_workbench.core.endpoints import Endpoint
@@ -56,6 +57,7 @@ class ControlPlane:
             log.warning("%s", self.notice)
         self.pipelines = PipelineService(workspace, self._database, self.models, self.runs, self.hub, self.deploy)
         self.monitors = MonitorService(workspace, self._database, self.models, self.endpoints, self.pipelines, self.hub)
+        self.retention = RetentionService(workspace, self.ingest, self.models, self.monitors, self.pipelines, self.runs)
         self._ingesting = threading.Event()
         self._ingest_thread = threading.Thread(
             target=self.ingest.run_forever, args=(self._ingesting,), name="ingest", daemon=True
@@ -68,6 +70,7 @@ class ControlPlane:
             Worker("models", self.models.step, 1.0),
             Worker("pipelines", self._leading(self.pipelines.step), 0.5),
             Worker("monitors", self._leading(self.monitors.step), workspace.settings.monitoring.interval_seconds),
+            Worker("retention", self._leading(self.retention.step), 60.0),
         ]
         for name in ("endpoints", "models"):
             self.models.on_alias(self._worker(name).wake)

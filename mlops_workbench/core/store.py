@@ -23,6 +23,8 @@ _USED_SECONDS = 600.0
 #: End of the names of blobs that are being removed.
 _ASIDE = ".removing"
 _INCOMING = ".incoming-"
+#: Reads of a blob that another process moves aside and back meanwhile.
+_TRIES = 5
 
 
 def digest_file(path: Path) -> str:
@@ -64,12 +66,13 @@ class BlobStore:
             No blob has this digest, or a loss of power damaged the blob.
         """
         path = self.path(digest)
-        try:
-            mode = path.stat().st_mode
-        except FileNotFoundError:
-            mode = path.stat().st_mode if self._bring_back(digest) else 0
-        except OSError:
-            mode = 0
+        mode = 0
+        for _ in range(_TRIES):
+            with contextlib.suppress(OSError):
+                mode = path.stat().st_mode
+                break
+            if not self._bring_back(digest):
+                break
         if not stat.S_ISREG(mode):
             raise NotFound(f"no blob {digest[:12]} in the store", where=str(path))
         if mode & _WRITABLE and digest_file(path) != digest:

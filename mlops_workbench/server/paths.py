@@ -18,6 +18,7 @@ NOUNS = frozenset(
         "pipeline-runs",
         "pipeline-schema",
         "pipelines",
+        "retention",
         "runs",
         "status",
     }

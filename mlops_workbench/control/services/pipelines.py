@@ -141,6 +141,11 @@ class PipelineService:
         """The run that was started for this reason, or None."""
         return next((run for run in engine.list_runs(self._workspace, 1000) if run.reason == reason), None)
 
+    def publishing(self) -> set[str]:
+        """Ids of the runs whose model is not published yet."""
+        with self._database.session() as session:
+            return set(session.scalars(select(PipelineRunRow.id).where(PipelineRunRow.publish == "pending")))
+
     def step(self) -> None:
         """Publish the models of runs that have ended, and events about runs that have changed."""
         for run in engine.list_runs(self._workspace, 50):
@@ -148,10 +153,8 @@ class PipelineService:
                 self._published[run.id] = run
                 self._track(run.id)
                 self._hub.publish("pipelines", run.id)
-        with self._database.session() as session:
-            pending = session.scalars(select(PipelineRunRow.id).where(PipelineRunRow.publish == "pending")).all()
         problem: WorkbenchError | None = None
-        for run_id in pending:
+        for run_id in sorted(self.publishing()):
             try:
                 self._settle(run_id)
             except (Unavailable, StorageError) as error:

@@ -95,8 +95,16 @@ class RunService:
 
     def artifact(self, reference: str, path: str) -> tuple[RunArtifact, Path]:
         """An artifact of a run, and the file with its content."""
-        artifact = self._ingest.index.artifact(self._shown(reference).uid, path)
-        return artifact, self._blobs.get(artifact.digest)
+        run = self._shown(reference)
+        artifact = self._ingest.index.artifact(run.uid, path)
+        try:
+            return artifact, self._blobs.get(artifact.digest)
+        except NotFound as error:
+            raise NotFound(
+                f"the file is not on this machine any more: {error.message}",
+                where=path,
+                hint=f"'mlops clean' shows the rule that removes files; MLflow's run {run.run_id} has a copy of it",
+            ) from error
 
     def deliver(self, uid: str) -> None:
         """Wait until everything about a run is in MLflow; raises Unavailable after a timeout."""

@@ -1,0 +1,85 @@
+"""Files of the workspace that the rule of retention may remove, and their removal."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from mlops_workbench.core.retention import Aged
+from mlops_workbench.core.workspace import Workspace
+from mlops_workbench.tracking.journals.references import digests_in
+
+#: Largest file of the cache of stages whose text is searched for digests; its entries are small.
+_LARGEST_ENTRY = 16 << 20
+
+
+def log_files(folder: Path, held: Mapping[str, str]) -> list[Aged]:
+    """Parquet files below ``endpoint=<name>`` by the time they were written; `held` says why an endpoint's stay."""
+    found = []
+    for path, state in _regular(folder):
+        name = path.relative_to(folder)
+        endpoint = name.parts[0].removeprefix("endpoint=")
+        if path.suffix == ".parquet" and name.parts[0].startswith("endpoint="):
+            written = int(state.st_mtime * 1000)
+            found.append(Aged(str(name), endpoint, state.st_size, written, held=held.get(endpoint, "")))
+    return found
+
+
+def remove_log_file(folder: Path, name: str) -> None:
+    """Delete a file of a log, and its folder of a day if that is empty now.
+
+    Raises
+    ------
+    OSError
+        It cannot be deleted.
+    """
+    path = folder / name
+    path.unlink(missing_ok=True)
+    if path.parent.name.startswith("date="):
+        with contextlib.suppress(OSError):
+            path.parent.rmdir()
+
+
+def folder_size(folder: Path, suffix: str) -> tuple[int, int]:
+    """Number and bytes of the files with this suffix."""
+    sizes = [state.st_size for path, state in _regular(folder) if path.suffix == suffix]
+    return len(sizes), sum(sizes)
+
+
+def cached_digests(workspace: Workspace) -> set[str]:
+    """Digests that entries of the cache of stages name.
+
+    Raises
+    ------
+    OSError
+        An entry cannot be read.
+    """
+    found: set[str] = set()
+    for path, state in _regular(workspace.state / "cache"):
+        found |= digests_in(path.name.encode())
+        if state.st_size <= _LARGEST_ENTRY:
+            with contextlib.suppress(FileNotFoundError):
+                found |= digests_in(path.read_bytes())
+    return found
+
+
+def drop_snapshot_names(workspace: Workspace) -> None:
+    """Forget which files held versions of data, of files that were removed."""
+    for path, _ in _regular(workspace.state / "snapshots"):
+        with contextlib.suppress(OSError):
+            if not workspace.blobs.path(path.read_text().strip()).exists():
+                path.unlink()
+
+
+def _regular(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    """Regular files below a folder; links are not followed."""
+    for root, _, names in os.walk(folder):
+        for name in names:
+            path = Path(root, name)
+            with contextlib.suppress(FileNotFoundError):
+                state = path.stat(follow_symlinks=False)
+                if stat.S_ISREG(state.st_mode):
+                    yield path, state
