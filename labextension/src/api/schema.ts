@@ -600,6 +600,54 @@ export interface paths {
     patch?: never;
     trace?: never;
   };
+  '/api/retention': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    /**
+     * Get Retention
+     * @description What the rule would remove now, and why the rest stays.
+     */
+    get: operations['get_retention'];
+    put?: never;
+    /**
+     * Apply Retention
+     * @description Remove what the rule lets go.
+     */
+    post: operations['apply_retention'];
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/api/retention/kept/{ref}': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get?: never;
+    /**
+     * Keep Run
+     * @description Keep the files of a run from the rule.
+     */
+    put: operations['keep_run'];
+    post?: never;
+    /**
+     * Release Run
+     * @description Leave the files of a run to the rule.
+     */
+    delete: operations['release_run'];
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
   '/api/runs': {
     parameters: {
       query?: never;
@@ -1122,6 +1170,18 @@ export interface components {
       refused: number;
       /** Tracking */
       tracking: string;
+    };
+    /**
+     * Kept
+     * @description Whether the files of a run are kept from the rule.
+     */
+    Kept: {
+      /** Kept */
+      kept: boolean;
+      /** Name */
+      name: string;
+      /** Uid */
+      uid: string;
     };
     /**
      * LocalModel
@@ -1667,6 +1727,78 @@ export interface components {
       updated_ms: number;
     };
     /**
+     * Removal
+     * @description Something that may be removed: its name, its size in bytes, and why.
+     */
+    Removal: {
+      /** Name */
+      name: string;
+      /** Reason */
+      reason: string;
+      /** Size */
+      size: number;
+      /** Title */
+      title: string;
+    };
+    /**
+     * RetentionPart
+     * @description What the rule does with one kind of things.
+     *
+     *     Attributes
+     *     ----------
+     *     kind : str
+     *         Such as ``files of runs``.
+     *     rule : str
+     *         The part of the rule that decides, in words.
+     *     count, size : int
+     *         Number and bytes of what goes.
+     *     examples : list of Removal
+     *         The largest of them.
+     *     staying : list of Staying
+     *         Number and bytes of what stays, by reason.
+     */
+    RetentionPart: {
+      /** Count */
+      count: number;
+      /** Examples */
+      examples?: components['schemas']['Removal'][];
+      /** Kind */
+      kind: string;
+      /** Rule */
+      rule: string;
+      /** Size */
+      size: number;
+      /** Staying */
+      staying?: components['schemas']['Staying'][];
+    };
+    /**
+     * RetentionReport
+     * @description What the rule removes, or has removed.
+     *
+     *     Attributes
+     *     ----------
+     *     at_ms : int
+     *         When it was found, in milliseconds since the epoch.
+     *     removed : bool
+     *         Whether it was removed; otherwise the report is a preview.
+     *     rule_is_set : bool
+     *         Whether ``[retention]`` sets any limit.
+     *     problems : list of str
+     *         What could not be removed, and why.
+     */
+    RetentionReport: {
+      /** At Ms */
+      at_ms: number;
+      /** Parts */
+      parts?: components['schemas']['RetentionPart'][];
+      /** Problems */
+      problems?: string[];
+      /** Removed */
+      removed: boolean;
+      /** Rule Is Set */
+      rule_is_set: boolean;
+    };
+    /**
      * Run
      * @description One run.
      *
@@ -2017,6 +2149,18 @@ export interface components {
        * @enum {string}
        */
       state: 'pending' | 'running' | 'succeeded' | 'failed' | 'cancelled' | 'skipped' | 'refused';
+    };
+    /**
+     * Staying
+     * @description Why some things stay: how many, and their size in bytes.
+     */
+    Staying: {
+      /** Count */
+      count: number;
+      /** Reason */
+      reason: string;
+      /** Size */
+      size: number;
     };
     /**
      * Window
@@ -3114,6 +3258,126 @@ export interface operations {
         };
         content: {
           'application/json': components['schemas']['PipelineRun'];
+        };
+      };
+      /** @description What was wrong, where, and how to fix it */
+      '4XX': {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
+  get_retention: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['RetentionReport'];
+        };
+      };
+      /** @description What was wrong, where, and how to fix it */
+      '4XX': {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
+  apply_retention: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['RetentionReport'];
+        };
+      };
+      /** @description What was wrong, where, and how to fix it */
+      '4XX': {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
+  keep_run: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path: {
+        ref: string;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['Kept'];
+        };
+      };
+      /** @description What was wrong, where, and how to fix it */
+      '4XX': {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
+  release_run: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path: {
+        ref: string;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['Kept'];
         };
       };
       /** @description What was wrong, where, and how to fix it */

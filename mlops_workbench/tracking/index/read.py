@@ -27,7 +27,6 @@ from mlops_workbench.core.runs import (
 )
 from mlops_workbench.core.tags import MODEL_PREFIX, shown_tags
 from mlops_workbench.tracking.index.datasets import datasets_of_run, names_of_data, uses_of_name, versions_of_digest
-from mlops_workbench.tracking.index.files_of_runs import RunFiles, files_of_runs
 from mlops_workbench.tracking.index.filter import parse_filter
 from mlops_workbench.tracking.index.history import history, points_of
 from mlops_workbench.tracking.index.schema import REBUILD_HINT, connect
@@ -323,14 +322,6 @@ class ReadIndex:
             " (SELECT count(DISTINCT experiment) FROM runs WHERE started=1), (SELECT count(*) FROM models)"
         )[0]
         return dict(zip(("runs", "running", "experiments", "models"), row, strict=True))
-
-    def files_of_runs(self) -> list[RunFiles]:
-        """All runs with the digests of their files."""
-        return files_of_runs(self._query)
-
-    def is_restored(self) -> bool:
-        """Whether all runs of MLflow were read once since this index was created."""
-        return bool(self._query("SELECT value FROM state WHERE name = 'restored'")[0][0])
 
     def revision(self) -> int:
         """A number that grows with every change; a new index starts again at 0."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from mlops_workbench.core.errors import Unavailable
 from mlops_workbench.core.workspace import Workspace
-from mlops_workbench.tracking.index.files_of_runs import RunFiles
+from mlops_workbench.tracking.index.files_of_runs import RunFiles, files_of_runs
 from mlops_workbench.tracking.ingest.ingest import Ingest
 from mlops_workbench.tracking.journals.files import Cursor, journal_files
 from mlops_workbench.tracking.journals.references import digests_in, kept_references, read_journal
@@ -32,12 +32,7 @@ def stored_files(ingest: Ingest) -> StoredFiles:
     StorageError
         The references of a deleted journal cannot be read.
     """
-    if not ingest.catch_up(_CATCH_UP_SECONDS) or not ingest.index.is_restored():
-        raise Unavailable(
-            "not all runs are read yet, so that it is not known which files they refer to",
-            where=str(ingest.index.path),
-            hint="try again when 'mlops status' shows that runs are up to date",
-        )
+    current = ingest.catch_up(_CATCH_UP_SECONDS)
     # The journals first: what is delivered meanwhile is in the index.
     waiting: set[str] = set()
     delivered = ingest.log.cursors()
@@ -47,7 +42,14 @@ def stored_files(ingest: Ingest) -> StoredFiles:
     for uid in ingest.log.runs_with_held_files():
         for record in ingest.log.held_files(uid):
             waiting |= digests_in(record.payload)
-    runs = {run.uid: run for run in ingest.index.files_of_runs()}
+    found = files_of_runs(ingest.index.path) if current else None
+    if found is None:
+        raise Unavailable(
+            "not all runs are read yet, so that it is not known which files they refer to",
+            where=str(ingest.index.path),
+            hint="try again when 'mlops status' shows that delivery is up to date",
+        )
+    runs = {run.uid: run for run in found}
     for references in kept_references(ingest.workspace.references).values():
         for uid, digests in references.runs.items():
             run = runs.get(uid)

@@ -1,0 +1,351 @@
+"""Old files are removed by the rule; what a kept run or a registered version refers to is never lost."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from recorder import Recorder, dead_process
+from sklearn.dummy import DummyRegressor
+
+from mlops_workbench.client.bodies import RegisterRequest
+from mlops_workbench.control.plane import ControlPlane
+from mlops_workbench.core.errors import NotFound, Unavailable
+from mlops_workbench.core.ids import new_id, now_ms
+from mlops_workbench.core.monitors import MonitorSpec
+from mlops_workbench.core.records import RunEnd
+from mlops_workbench.core.retention import RetentionPart, RetentionReport
+from mlops_workbench.core.workspace import Workspace
+from mlops_workbench.pipelines.runs.events import RunEnded, RunStarted, StageEnded, StageStarted, append_event
+from mlops_workbench.pipelines.runs.folder import RunFolder, write_struct
+from mlops_workbench.pipelines.runs.requests import RunRequest, StageRequest
+from mlops_workbench.tracking.journals.files import journal_files
+from mlops_workbench.tracking.journals.retention import expire_journals
+
+DAY = 86_400_000
+
+pytestmark = pytest.mark.usefixtures("database_url")
+
+
+@pytest.fixture
+def plane(stored_workspace: Workspace) -> Iterator[ControlPlane]:
+    """A control plane whose jobs run when a test says so."""
+    made = ControlPlane(stored_workspace, on_shutdown=lambda: None)
+    yield made
+    made._database.close()
+    made.ingest.close()
+
+
+@pytest.fixture
+def recorder(plane: ControlPlane) -> Iterator[Recorder]:
+    made = Recorder(plane.workspace)
+    yield made
+    made.close()
+
+
+def rule(workspace: Workspace, text: str) -> None:
+    (workspace.root / "workbench.toml").write_text(f"[retention]\n{text}\n")
+
+
+def ended(recorder: Recorder, name: str, days: float, data: bytes = b"", **more: str) -> str:
+    """A run that ended days ago, with a file."""
+    at = now_ms() - int(days * DAY)
+    uid = recorder.start(name, start_ms=at - 1000, **more)
+    recorder.artifact(uid, "notes.txt", data or name.encode())
+    recorder.put(RunEnd(uid, at, "FINISHED"))
+    return uid
+
+
+def deliver(plane: ControlPlane) -> None:
+    plane.ingest.drain()
+    while plane.ingest.follow():
+        pass
+    plane.ingest.follow()
+
+
+def make_old(workspace: Workspace) -> None:
+    past = time.time() - 30 * 86_400
+    for file in (workspace.state / "store").rglob("*"):
+        os.utime(file, (past, past))
+
+
+def files(plane: ControlPlane) -> set[str]:
+    return {plane.workspace.blobs.get(digest).read_bytes().decode() for digest, _ in plane.workspace.blobs.blobs()}
+
+
+def of(report: RetentionReport, kind: str) -> RetentionPart:
+    return next(part for part in report.parts if part.kind == kind)
+
+
+def test_nothing_that_a_run_has_is_removed_without_a_rule(plane: ControlPlane, recorder: Recorder) -> None:
+    ended(recorder, "ancient", 4000)
+    deliver(plane)
+    make_old(plane.workspace)
+    report = plane.retention.apply()
+    assert files(plane) == {"ancient"} and not report.rule_is_set
+    assert [part.count for part in report.parts] == [0] * len(report.parts)
+
+
+def test_the_rule_removes_files_of_old_runs_and_says_why_others_stay(plane: ControlPlane, recorder: Recorder) -> None:
+    old = ended(recorder, "old", 20)
+    ended(recorder, "young", 2)
+    ended(recorder, "shared by old", 20, b"same")
+    ended(recorder, "shared by young", 2, b"same")
+    parent = ended(recorder, "kept", 20)
+    ended(recorder, "part of kept", 20, parent_uid=parent)
+    active = recorder.start("active")
+    recorder.artifact(active, "a.txt", b"active")
+    deliver(plane)
+    make_old(plane.workspace)
+    rule(plane.workspace, "runs_days = 10")
+    plane.retention.keep("kept", kept=True)
+
+    preview = plane.retention.preview()
+    assert not preview.removed and "old" in files(plane)
+    assert [one.title[:3] for one in of(preview, "files of runs").examples] == ["old"]
+    plane.retention.apply()
+    assert files(plane) == {"young", "same", "kept", "part of kept", "active"}
+    staying = {one.reason: one.count for one in of(preview, "files of runs").staying}
+    assert staying == {"of a kept run": 2, "younger than the rule": 2, "of an active run": 1}
+    with pytest.raises(NotFound, match="not on this machine any more") as missing:
+        plane.runs.artifact(old, "notes.txt")
+    assert plane.runs.find(old).run_id in missing.value.hint
+
+    plane.retention.keep(parent, kept=False)
+    plane.retention.apply()
+    assert files(plane) == {"young", "same", "active"}
+
+
+def test_a_tag_of_mlflow_keeps_a_run(plane: ControlPlane, recorder: Recorder) -> None:
+    ended(recorder, "tagged", 20, tags={"mlops.keep": "true"})
+    ended(recorder, "other", 20)
+    deliver(plane)
+    make_old(plane.workspace)
+    rule(plane.workspace, "runs_days = 10")
+    plane.retention.apply()
+    assert files(plane) == {"tagged"}
+
+
+def test_a_registered_version_keeps_the_files_of_its_run(plane: ControlPlane, recorder: Recorder) -> None:
+    import pandas as pd
+
+    frame = pd.DataFrame({"x": [1.0, 2.0, 3.0]})
+    for name in ("registered", "other"):
+        uid = recorder.start(name, start_ms=now_ms() - 30 * DAY)
+        recorder.model(uid, DummyRegressor().fit(frame, [float(len(name)), 2.0, 3.0]), frame)
+        recorder.put(RunEnd(uid, now_ms() - 20 * DAY, "FINISHED"))
+    deliver(plane)
+    plane.models.register("sizes", RegisterRequest("registered"))
+    make_old(plane.workspace)
+    rule(plane.workspace, "runs_days = 10")
+    before = {digest for digest, _ in plane.workspace.blobs.blobs()}
+    report = plane.retention.apply()
+    left = {digest for digest, _ in plane.workspace.blobs.blobs()}
+    # Both models have the same example.
+    assert len(before) == 3 and len(left) == 2
+    assert {one.reason for one in of(report, "files of runs").staying} == {"of a registered version"}
+
+
+def test_what_is_not_in_mlflow_yet_stays(stored_workspace: Workspace) -> None:
+    plane = ControlPlane(stored_workspace, on_shutdown=lambda: None)
+    recorder = Recorder(stored_workspace)
+    try:
+        deliver(plane)
+        ended(recorder, "waiting", 20)
+        make_old(plane.workspace)
+        rule(plane.workspace, "runs_days = 10")
+        report = plane.retention.apply()
+        assert files(plane) == {"waiting"}
+        assert [one.reason for one in of(report, "files of runs").staying] == ["not in MLflow yet"]
+    finally:
+        recorder.close()
+        plane._database.close()
+        plane.ingest.close()
+
+
+def test_nothing_is_removed_before_all_runs_are_known(plane: ControlPlane, recorder: Recorder) -> None:
+    ended(recorder, "old", 20)
+    plane.ingest.catch_up()
+    make_old(plane.workspace)
+    rule(plane.workspace, "runs_days = 10")
+    with pytest.raises(Unavailable, match="not all runs are read"):
+        plane.retention.apply()
+    assert files(plane) == {"old"}
+
+
+def test_a_kept_run_keeps_its_files_after_its_journal_and_the_index_are_gone(plane: ControlPlane) -> None:
+    # Nothing is added to the journal of a process that has ended.
+    recorder = Recorder(plane.workspace, dead_process())
+    ended(recorder, "kept", 20)
+    ended(recorder, "other", 20)
+    recorder.close()
+    deliver(plane)
+    while plane.ingest.step():
+        pass
+    plane.retention.keep("kept", kept=True)
+    journals = journal_files(plane.workspace.journal)
+    for journal in journals:
+        os.utime(journal.path, (1, 1))
+    read, sent = plane.ingest.index.cursors(), plane.ingest.log.cursors()
+    assert expire_journals(journals, read, sent, 30, plane.workspace.references) == journals
+    plane.ingest.index.close()
+    for file in plane.workspace.state.glob("index.db*"):
+        file.unlink()
+    deliver(plane)
+    make_old(plane.workspace)
+    rule(plane.workspace, "runs_days = 10")
+    plane.retention.apply()
+    assert files(plane) == {"kept"}
+    assert list(plane.workspace.references.iterdir())
+    plane.retention.keep("kept", kept=False)
+    plane.retention.apply()
+    assert files(plane) == set() and not list(plane.workspace.references.iterdir())
+
+
+def test_files_that_nothing_refers_to_go_on_request_and_those_of_the_cache_stay(plane: ControlPlane) -> None:
+    deliver(plane)
+    blobs = plane.workspace.blobs
+    blobs.put_bytes(b"stray")
+    cached = blobs.put_bytes(b"cached")
+    make_old(plane.workspace)
+    blobs.put_bytes(b"new")
+    entry = plane.workspace.state / "cache" / "ab" / "entry.json"
+    entry.parent.mkdir(parents=True)
+    entry.write_text(f'{{"outputs": {{"table": "{cached}"}}}}')
+    plane.retention.apply()
+    assert files(plane) == {"cached", "new"}
+
+
+def pipeline_run(workspace: Workspace, days: float, *, state: str = "succeeded", uid: str = "") -> RunFolder:
+    at = now_ms() - int(days * DAY)
+    folder = RunFolder(workspace.pipeline_runs / new_id())
+    folder.attempt("train", 1).mkdir(parents=True)
+    folder.outputs("train").mkdir()
+    (folder.outputs("train") / "table.parquet").write_bytes(b"table")
+    folder.executed("train", 1).write_text("{}")
+    folder.attempt_events("train", 1).write_text("")
+    stage = StageRequest(
+        name="train", stage="train", notebook="train.ipynb", source=str(workspace.root / "train.ipynb")
+    )
+    write_struct(
+        folder.request,
+        RunRequest(
+            id=folder.path.name,
+            pipeline="daily",
+            workspace=str(workspace.root),
+            experiment="flights",
+            created_ms=at,
+            stages=[stage],
+        ),
+    )
+    for event in (
+        RunStarted(at, uid or new_id()),
+        StageStarted(at, "train", 1, new_id()),
+        StageEnded(at, "train", state),
+        RunEnded(at, state),
+    ):
+        append_event(folder.events, event)
+    return folder
+
+
+def test_notebooks_and_outputs_of_old_pipeline_runs_go_and_the_history_stays(
+    plane: ControlPlane, recorder: Recorder
+) -> None:
+    kept = ended(recorder, "pipeline kept", 20)
+    deliver(plane)
+    plane.retention.keep(kept, kept=True)
+    workspace = plane.workspace
+    old, failed, young = (
+        pipeline_run(workspace, 20),
+        pipeline_run(workspace, 5, state="failed"),
+        pipeline_run(workspace, 5),
+    )
+    of_kept = pipeline_run(workspace, 20, uid=kept)
+    outside = workspace.root / "mine.txt"
+    outside.write_text("mine")
+    (old.outputs("train") / "link").symlink_to(outside)
+    (old.outputs("train") / "folder").symlink_to(workspace.root)
+    plane.pipelines.step()
+    before = plane.pipelines.run(old.path.name)
+    rule(workspace, "runs_days = 10\nfailed_days = 3")
+    report = plane.retention.apply()
+
+    assert of(report, "notebooks and outputs of pipeline runs").count == 2
+    assert plane.pipelines.run(old.path.name) == before
+    for gone in (old, failed):
+        assert not gone.outputs("train").exists() and not gone.executed("train", 1).exists()
+        assert gone.request.exists() and gone.attempt_events("train", 1).exists()
+    for stays in (young, of_kept):
+        assert (stays.outputs("train") / "table.parquet").exists() and stays.executed("train", 1).exists()
+    assert outside.read_text() == "mine"
+    assert of(plane.retention.preview(), "notebooks and outputs of pipeline runs").size == 0
+
+
+def log_file(folder: Path, endpoint: str, days: float, day: str = "date=2013-01-01") -> Path:
+    path = folder / f"endpoint={endpoint}" / day / f"{new_id()}.parquet"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"rows")
+    past = time.time() - days * 86_400
+    os.utime(path, (past, past))
+    return path
+
+
+def test_old_predictions_and_outcomes_go_unless_a_monitor_counts_them(plane: ControlPlane) -> None:
+    deliver(plane)
+    plane.monitors._store(MonitorSpec("counted", window="500"), replace=True)
+    workspace = plane.workspace
+    gone = [log_file(workspace.predictions, "daily", 40), log_file(workspace.feedback, "daily", 40, "")]
+    stays = [
+        log_file(workspace.predictions, "daily", 3, "date=2013-01-02"),
+        log_file(workspace.feedback, "daily", 3, ""),
+        log_file(workspace.predictions, "counted", 40),
+    ]
+    rule(workspace, "predictions_days = 30")
+    report = plane.retention.apply()
+    assert not any(path.exists() for path in gone) and not gone[0].parent.exists()
+    assert all(path.exists() for path in stays)
+    assert (of(report, "predictions").count, of(report, "feedback").count) == (1, 1)
+
+
+def test_the_job_applies_the_rule_only_when_one_is_set(plane: ControlPlane, recorder: Recorder) -> None:
+    ended(recorder, "old", 20)
+    deliver(plane)
+    make_old(plane.workspace)
+    plane.retention._due = 0.0
+    plane.retention.step()
+    assert files(plane) == {"old"}
+    rule(plane.workspace, "runs_days = 10")
+    plane.retention.step()
+    assert files(plane) == set()
+
+
+@pytest.fixture
+def full_disk(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)], capture_output=True, check=False
+    )
+    if done.returncode:
+        pytest.skip(f"mounting is not permitted here: {done.stderr.decode().strip()}")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_files_are_removed_from_a_full_disk(plane: ControlPlane, recorder: Recorder, full_disk: Path) -> None:
+    store = plane.workspace.state / "store"
+    store.symlink_to(full_disk)
+    ended(recorder, "old", 20, b"x" * 1_000_000)
+    deliver(plane)
+    make_old(plane.workspace)
+    rule(plane.workspace, "runs_days = 10")
+    with pytest.raises(OSError, match="No space"), open(full_disk / "filler", "wb") as filler:
+        while True:
+            filler.write(b"x" * 4096)
+            filler.flush()
+    report = plane.retention.apply()
+    assert files(plane) == set() and report.problems == []
