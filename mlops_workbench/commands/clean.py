@@ -50,7 +50,7 @@ def report_view(report: RetentionReport) -> View:
         if total
         else f"nothing {'was' if report.removed else 'would be'} removed",
         facts=[("as of", moment(report.at_ms))],
-        columns=("kind", "kept", "removed" if report.removed else "to remove", "size", "what stays, and why"),
+        columns=("kind", "rule", "removed" if report.removed else "to remove", "size", "what stays, and why"),
         rows=rows,
         sections=[
             View(
@@ -77,7 +77,7 @@ def size(count: int) -> str:
 
 
 def _staying(part: RetentionPart) -> list[str]:
-    return [f"{one.count:,} {one.reason} ({size(one.size)})" for one in part.staying]
+    return [f"{one.reason}: {one.count:,} ({size(one.size)})" for one in part.staying]
 
 
 def _notes(report: RetentionReport, total: int) -> list[str]:

@@ -255,7 +255,7 @@ def blob_verdicts(
         elif of_run is None:
             tally.goes(Removal(blob.digest, blob.digest[:12], blob.size, "nothing refers to it"))
         elif holders[blob.digest]:
-            tally.stays(reasons.get(blob.digest, _YOUNG if rule.is_set else "no rule"), blob.size)
+            tally.stays(reasons.get(blob.digest, _YOUNG if rule.is_set else "no limit"), blob.size)
         elif blob.used_ms >= now_ms - FRESH_MS:
             tally.stays("used within the last hour", blob.size)
         else:
@@ -278,7 +278,7 @@ def _by_age(entries: Iterable[tuple[Aged, float]], now_ms: int) -> Verdict:
         elif not entry.ended_ms:
             tally.stays("active", entry.size)
         elif not days:
-            tally.stays("no rule", entry.size)
+            tally.stays("no limit", entry.size)
         elif entry.ended_ms >= now_ms - max(days * _DAY_MS, FRESH_MS):
             tally.stays(_YOUNG, entry.size)
         else:

@@ -13,6 +13,7 @@ from recorder import Recorder, dead_process
 from sklearn.dummy import DummyRegressor
 
 from mlops_workbench.client.bodies import RegisterRequest
+from mlops_workbench.commands.clean import report_view
 from mlops_workbench.control.plane import ControlPlane
 from mlops_workbench.core.errors import NotFound, Unavailable
 from mlops_workbench.core.ids import new_id, now_ms
@@ -106,6 +107,8 @@ def test_the_rule_removes_files_of_old_runs_and_says_why_others_stay(plane: Cont
 
     preview = plane.retention.preview()
     assert not preview.removed and "old" in files(plane)
+    shown = report_view(preview).text(width=200)
+    assert "1 item would be removed: 3 B" in shown and "of a kept run: 2 (16 B)" in shown
     assert [one.title[:3] for one in of(preview, "files of runs").examples] == ["old"]
     plane.retention.apply()
     assert files(plane) == {"young", "same", "kept", "part of kept", "active"}
