@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -324,6 +325,49 @@ def test_the_job_applies_the_rule_only_when_one_is_set(plane: ControlPlane, reco
     rule(plane.workspace, "runs_days = 10")
     plane.retention.step()
     assert files(plane) == set()
+
+
+_APPLY = """
+import sys
+from pathlib import Path
+from mlops_workbench.control.plane import ControlPlane
+from mlops_workbench.core.workspace import Workspace
+plane = ControlPlane(Workspace.open(Path(sys.argv[1])), on_shutdown=lambda: None)
+print("ready", flush=True)
+plane.retention.apply()
+"""
+
+
+@pytest.mark.process
+def test_a_kill_while_the_rule_is_applied_loses_nothing_that_is_kept(stored_workspace: Workspace) -> None:
+    plane = ControlPlane(stored_workspace, on_shutdown=lambda: None)
+    recorder = Recorder(stored_workspace)
+    for number in range(150):
+        ended(recorder, f"old {number}", 20)
+    kept = ended(recorder, "kept", 20)
+    for number in range(50):
+        ended(recorder, f"part of kept {number}", 20, parent_uid=kept)
+    deliver(plane)
+    plane.retention.keep(kept, kept=True)
+    rule(stored_workspace, "runs_days = 10")
+    for trial in range(3):
+        make_old(stored_workspace)
+        plane._database.close()
+        plane.ingest.close()
+        process = subprocess.Popen([sys.executable, "-c", _APPLY, str(stored_workspace.root)], stdout=subprocess.PIPE)
+        assert process.stdout is not None and process.stdout.readline() == b"ready\n"
+        time.sleep(0.01 + 0.02 * trial)
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        plane = ControlPlane(stored_workspace, on_shutdown=lambda: None)
+        for uid in [run.uid for run in plane.runs.runs(limit=1000) if run.name.endswith("kept") or run.parent_uid]:
+            assert plane.runs.artifact(uid, "notes.txt")[1].exists()
+    plane.retention.apply()
+    assert len(files(plane)) == 51
+    recorder.close()
+    plane._database.close()
+    plane.ingest.close()
 
 
 @pytest.fixture
