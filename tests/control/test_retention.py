@@ -19,7 +19,7 @@ from mlops_workbench.control.plane import ControlPlane
 from mlops_workbench.core.errors import NotFound, Unavailable
 from mlops_workbench.core.ids import new_id, now_ms
 from mlops_workbench.core.monitors import MonitorSpec
-from mlops_workbench.core.records import RunEnd
+from mlops_workbench.core.records import Dataset, RunEnd
 from mlops_workbench.core.retention import RetentionPart, RetentionReport
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.pipelines.runs.events import RunEnded, RunStarted, StageEnded, StageStarted, append_event
@@ -208,6 +208,25 @@ def test_a_kept_run_keeps_its_files_after_its_journal_and_the_index_are_gone(pla
     plane.retention.keep("kept", kept=False)
     plane.retention.apply()
     assert files(plane) == set() and not list(plane.workspace.references.iterdir())
+
+
+@pytest.mark.parametrize("source", ["{dataset: flights}", "{dataset: flights@1}", "[not a spec"])
+def test_data_that_a_pipeline_reads_stay(plane: ControlPlane, recorder: Recorder, source: str) -> None:
+    digest = "5" * 64
+    uid = ended(recorder, "old", 20)
+    snapshot = plane.workspace.blobs.put_bytes(b"rows")
+    recorder.put(Dataset(uid, "flights", "training", digest, 3, snapshot=snapshot))
+    deliver(plane)
+    make_old(plane.workspace)
+    rule(plane.workspace, "runs_days = 10")
+    plane.workspace.pipeline_specs.mkdir()
+    spec = plane.workspace.pipeline_specs / "daily.yaml"
+    spec.write_text(f"version: 2\nstages:\n  train:\n    notebook: train.ipynb\n    inputs: {{table: {source}}}\n")
+    plane.retention.apply()
+    assert files(plane) == {"rows"}
+    spec.unlink()
+    plane.retention.apply()
+    assert files(plane) == set()
 
 
 def test_files_that_nothing_refers_to_go_on_request_and_those_of_the_cache_stay(plane: ControlPlane) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from mlops_workbench.control.services.models import ModelService
 from mlops_workbench.control.services.monitors import MonitorService
+from mlops_workbench.control.services.needed_data import needed_data
 from mlops_workbench.control.services.old_files import (
     cached_digests,
     drop_snapshot_names,
@@ -176,7 +177,10 @@ class RetentionService:
         rule, workspace = self._rule(), self._workspace
         blobs = [StoredBlob(name, found.st_size, int(found.st_mtime * 1000)) for name, found in workspace.blobs.blobs()]
         files = stored_files(self._ingest)
-        others = dict.fromkeys(cached_digests(workspace), _CACHED) | dict.fromkeys(files.waiting, _WAITING)
+        needed, unreadable = needed_data(workspace)
+        if unreadable:
+            needed |= {data: f"data that pipeline {unreadable[0]} may read" for run in files.runs for data in run.data}
+        others = needed | dict.fromkeys(cached_digests(workspace), _CACHED) | dict.fromkeys(files.waiting, _WAITING)
         pipeline_runs = self._pipelines.runs(sys.maxsize)
         held = self._held(files.runs, pipeline_runs)
         publishing = self._pipelines.publishing()

@@ -25,7 +25,8 @@ _NOT_KEPT = ("", "0", "false", "no", "off")
 class RunFiles:
     """A run by the read index, with the digests of its files; times are in milliseconds since the epoch.
 
-    `kept` says that a tag keeps it; `run_id` is empty until it is in MLflow.
+    `kept` says that a tag keeps it; `data` are those of `blobs` that are snapshots of data; `run_id` is empty until it
+    is in MLflow.
     """
 
     uid: str
@@ -38,6 +39,7 @@ class RunFiles:
     parent_uid: str
     kept: bool
     blobs: frozenset[str]
+    data: frozenset[str] = frozenset()
 
 
 def files_of_runs(index: Path) -> list[RunFiles] | None:
@@ -66,10 +68,12 @@ def files_of_runs(index: Path) -> list[RunFiles] | None:
 
 def _runs(connection: sqlite3.Connection) -> list[RunFiles]:
     blobs: defaultdict[str, set[str]] = defaultdict(set)
+    data: defaultdict[str, set[str]] = defaultdict(set)
     for uid, digest in connection.execute("SELECT DISTINCT uid, digest FROM artifacts"):
         blobs[uid].add(digest)
     for uid, snapshot, schema in connection.execute("SELECT uid, snapshot, schema FROM datasets"):
         blobs[uid].update(digest for digest in (snapshot, schema) if digest)
+        data[uid].update({snapshot} - {""})
     for uid, record in connection.execute("SELECT uid, record FROM models"):
         blobs[uid].update(digests_in(record))
     tags = connection.execute("SELECT uid, value FROM tags WHERE name = ?", (KEEP,))
@@ -77,7 +81,10 @@ def _runs(connection: sqlite3.Connection) -> list[RunFiles]:
     ended = "CASE WHEN end_ms THEN end_ms ELSE last_ms END"
     columns = f"uid, run_id, experiment, name, status, start_ms, {ended}, parent_uid"
     rows = connection.execute(f"SELECT {columns} FROM runs").fetchall()
-    return [RunFiles(*row, row[0] in kept, frozenset(blobs.get(row[0], ()))) for row in rows]
+    return [
+        RunFiles(*row, row[0] in kept, frozenset(blobs.get(row[0], ())), frozenset(data.get(row[0], ())))
+        for row in rows
+    ]
 
 
 def _keeps(value: str) -> bool:
