@@ -71,8 +71,7 @@ class BlobStore:
             with contextlib.suppress(OSError):
                 mode = path.stat().st_mode
                 break
-            if not self._bring_back(digest):
-                break
+            self._bring_back(digest)
         if not stat.S_ISREG(mode):
             raise NotFound(f"no blob {digest[:12]} in the store", where=str(path))
         if mode & _WRITABLE and digest_file(path) != digest:
@@ -105,8 +104,10 @@ class BlobStore:
             if found.st_mode & _WRITABLE:
                 return False
             if found.st_mtime < time.time() - _USED_SECONDS:
-                # This fails when the blob is being removed, or is another user's.
+                # This fails when the blob is being removed, or is another user's. It may also set the time of a file
+                # that was found here and has been moved since, so that the blob is looked for again.
                 os.utime(path)
+                return path.stat().st_ino == found.st_ino
             return True
         return False
 
@@ -146,7 +147,10 @@ class BlobStore:
         path = self.path(digest)
         aside = path.with_name(digest + _ASIDE)
         try:
+            if path.stat().st_mtime >= unused_since:
+                return False
             os.replace(path, aside)
+            # Looked at again: a use may have been noted in between, and none can be any more.
             if aside.stat().st_mtime >= unused_since:
                 self._bring_back(digest)
                 return False
@@ -167,13 +171,10 @@ class BlobStore:
                     if entry.name.endswith(_ASIDE):
                         self._bring_back(entry.name.removesuffix(_ASIDE))
 
-    def _bring_back(self, digest: str) -> bool:
+    def _bring_back(self, digest: str) -> None:
         path = self.path(digest)
-        try:
+        with contextlib.suppress(OSError):
             os.replace(path.with_name(digest + _ASIDE), path)
-        except OSError:
-            return path.exists()
-        return True
 
     def sync(self, digest: str) -> None:
         """Wait until a blob is on the disk; a missing blob is ignored.
