@@ -7,12 +7,19 @@ from pathlib import Path
 from typing import TypeVar
 
 from mlops_workbench.pipelines.definition.checks import check_spec
-from mlops_workbench.pipelines.definition.nouns import ParamSpec, PipelineSpec, PublishSpec, StageSpec, TriggerSpec
+from mlops_workbench.pipelines.definition.nouns import (
+    ParamSpec,
+    PipelineSpec,
+    PublishSpec,
+    StageSpec,
+    StartLimits,
+    TriggerSpec,
+)
 from mlops_workbench.pipelines.definition.params import named, read_param
 from mlops_workbench.pipelines.definition.problems import Problems
 from mlops_workbench.pipelines.definition.publish import read_publish
 from mlops_workbench.pipelines.definition.stages import read_stage
-from mlops_workbench.pipelines.definition.triggers import read_triggers
+from mlops_workbench.pipelines.definition.triggers import read_limits, read_triggers
 from mlops_workbench.pipelines.definition.values import count
 from mlops_workbench.pipelines.definition.yaml_nodes import YamlNode, parse_yaml, read_text
 
@@ -79,12 +86,15 @@ def parse_spec(text: str, path: Path) -> PipelineSpec:
         stages = _each(entries["stages"], "'stages'", lambda stage, node: read_stage(stage, node, names, version))
     publish: PublishSpec | None = None
     triggers: tuple[TriggerSpec, ...] = ()
+    limits = StartLimits()
     if "publish" in entries:
         with problems.collect():
             publish = read_publish(entries["publish"], version)
     if "on" in entries:
         with problems.collect():
             triggers = read_triggers(entries["on"])
+            found = entries["on"].mapping("'on'")
+            limits = read_limits(found["limits"]) if "limits" in found else limits
     problems.check()
     spec = PipelineSpec(
         name=name,
@@ -96,6 +106,7 @@ def parse_spec(text: str, path: Path) -> PipelineSpec:
         publish=publish,
         triggers=triggers,
         max_active=most,
+        limits=limits,
         version=version,
     )
     check_spec(spec)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
-from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
@@ -12,18 +10,8 @@ import yaml
 from mlops_workbench.core.errors import Conflict, SpecError
 from mlops_workbench.pipelines.definition.file import parse_spec
 from mlops_workbench.pipelines.definition.nouns import ParamSpec, PipelineSpec, PublishSpec, StageSpec
+from mlops_workbench.pipelines.definition.yaml_edits import Edit, applied, last_index, line_end, removed
 from mlops_workbench.pipelines.definition.yaml_nodes import parse_yaml
-
-_COMMENT = re.compile(r"[ \t]*#")
-
-
-@dataclass(frozen=True)
-class _Edit:
-    """Replaces the text from `start` to `end`."""
-
-    start: int
-    end: int
-    text: str
 
 
 def migrate(text: str, path: Path) -> str:
@@ -44,14 +32,14 @@ def migrate(text: str, path: Path) -> str:
     root = parse_yaml(text, path)
     entries = root.mapping("the pipeline")
     version = entries["version"].node
-    edits = [_Edit(version.start_mark.index, version.end_mark.index, "2")]
+    edits = [Edit(version.start_mark.index, version.end_mark.index, "2")]
     if spec.publish is not None:
         stage = entries["stages"].mapping("'stages'")[spec.publish.metrics_from].node
         assert isinstance(stage, yaml.MappingNode)
         publish = entries["publish"].node
         assert isinstance(publish, yaml.MappingNode)
         edits += _publish_edits(text, spec, publish, stage)
-    result = _applied(text, edits)
+    result = applied(text, edits)
     hint = "change 'version' to 2 by hand, then the places that 'mlops pipeline' names"
     try:
         same = comparable(parse_spec(result, path)) == comparable(spec)
@@ -81,7 +69,7 @@ def _maker(spec: PipelineSpec, publish: PublishSpec) -> str:
     return entry.source if entry is not None else publish.stage
 
 
-def _publish_edits(text: str, spec: PipelineSpec, publish: yaml.MappingNode, stage: yaml.MappingNode) -> list[_Edit]:
+def _publish_edits(text: str, spec: PipelineSpec, publish: yaml.MappingNode, stage: yaml.MappingNode) -> list[Edit]:
     assert spec.publish is not None
     if publish.flow_style:
         conditions = next((value for key, value in publish.value if key.value == "gate"), None)
@@ -92,12 +80,12 @@ def _publish_edits(text: str, spec: PipelineSpec, publish: yaml.MappingNode, sta
     gate = ""
     for index, (key, value) in enumerate(publish.value):
         if key.value == "stage":
-            edits.append(_Edit(key.start_mark.index, key.end_mark.index, "model"))
-            edits.append(_Edit(value.start_mark.index, value.end_mark.index, _model(spec, spec.publish)))
+            edits.append(Edit(key.start_mark.index, key.end_mark.index, "model"))
+            edits.append(Edit(value.start_mark.index, value.end_mark.index, _model(spec, spec.publish)))
         elif key.value == "metrics_from":
-            edits.append(_removed(text, publish, index)[0])
+            edits.append(removed(text, publish, index)[0])
         elif key.value == "gate":
-            edit, gate = _removed(text, publish, index)
+            edit, gate = removed(text, publish, index)
             edits.append(edit)
     if spec.publish.gate:
         edits.append(_gate_edit(text, publish, stage, gate))
@@ -121,7 +109,7 @@ def _model(spec: PipelineSpec, publish: PublishSpec) -> str:
     )
 
 
-def _flow_edit(text: str, spec: PipelineSpec, publish: yaml.MappingNode) -> _Edit:
+def _flow_edit(text: str, spec: PipelineSpec, publish: yaml.MappingNode) -> Edit:
     """Writes the entries of ``publish: {...}`` anew."""
     assert spec.publish is not None
     kept = []
@@ -130,29 +118,19 @@ def _flow_edit(text: str, spec: PipelineSpec, publish: yaml.MappingNode) -> _Edi
             kept.append(f"model: {_model(spec, spec.publish)}")
         elif key.value in ("as", "alias"):
             kept.append(text[key.start_mark.index : value.end_mark.index])
-    return _Edit(publish.start_mark.index, publish.end_mark.index, "{" + ", ".join(kept) + "}")
+    return Edit(publish.start_mark.index, publish.end_mark.index, "{" + ", ".join(kept) + "}")
 
 
-def _removed(text: str, mapping: yaml.MappingNode, index: int) -> tuple[_Edit, str]:
-    """The removal of an entry of a block, and its text with the comments above it."""
-    key, value = mapping.value[index]
-    start = text.rfind("\n", 0, key.start_mark.index) + 1
-    while start and _COMMENT.match(text, text.rfind("\n", 0, start - 1) + 1, start):
-        start = text.rfind("\n", 0, start - 1) + 1
-    end = _line_end(text, _last_index(value))
-    return _Edit(start, end, ""), text[start:end]
-
-
-def _gate_edit(text: str, publish: yaml.MappingNode, stage: yaml.MappingNode, gate: str) -> _Edit:
+def _gate_edit(text: str, publish: yaml.MappingNode, stage: yaml.MappingNode, gate: str) -> Edit:
     """Adds the gate to a stage."""
     if stage.flow_style:
         conditions = next(value for key, value in publish.value if key.value == "gate")
         items = ", ".join(_quoted(item.value) for item in conditions.value)
         end = stage.end_mark.index - 1
         comma = "" if text[:end].rstrip().endswith(",") else ", "
-        return _Edit(end, end, f"{comma}gate: [{items}]")
+        return Edit(end, end, f"{comma}gate: [{items}]")
     column = stage.value[0][0].start_mark.column
-    end = _line_end(text, _last_index(stage))
+    end = line_end(text, last_index(stage))
     if publish.flow_style:
         block = f"{' ' * column}{gate}\n"
     else:
@@ -161,7 +139,7 @@ def _gate_edit(text: str, publish: yaml.MappingNode, stage: yaml.MappingNode, ga
     if not block.endswith("\n"):
         block += "\n"
     before = "" if text[end - 1 : end] == "\n" else "\n"
-    return _Edit(end, end, before + block)
+    return Edit(end, end, before + block)
 
 
 def _quoted(text: str) -> str:
@@ -172,27 +150,3 @@ def _shifted(line: str, by: int) -> str:
     if by >= 0:
         return " " * by + line if line.strip() else line
     return line[min(-by, len(line) - len(line.lstrip(" "))) :]
-
-
-def _last_index(node: yaml.Node) -> int:
-    """Index of the end of the last scalar or flow collection: a block collection ends where the next thing begins."""
-    if isinstance(node, yaml.MappingNode) and not node.flow_style and node.value:
-        return _last_index(node.value[-1][1])
-    if isinstance(node, yaml.SequenceNode) and not node.flow_style and node.value:
-        return _last_index(node.value[-1])
-    return node.end_mark.index
-
-
-def _line_end(text: str, index: int) -> int:
-    """Index after the end of the line."""
-    # A block scalar (| or >) ends at the begin of a line.
-    if index and text[index - 1] == "\n":
-        return index
-    found = text.find("\n", index)
-    return len(text) if found < 0 else found + 1
-
-
-def _applied(text: str, edits: list[_Edit]) -> str:
-    for edit in sorted(edits, key=lambda edit: edit.start, reverse=True):
-        text = text[: edit.start] + edit.text + text[edit.end :]
-    return text

@@ -235,6 +235,22 @@ class TriggerSpec:
 
 
 @dataclass(frozen=True)
+class StartLimits:
+    """How often triggers start a pipeline; 0 for no limit.
+
+    Attributes
+    ----------
+    cooldown : float
+        Seconds from the start of a run to the next one.
+    per_day : int
+        Most starts in 24 hours.
+    """
+
+    cooldown: float = 0.0
+    per_day: int = 0
+
+
+@dataclass(frozen=True)
 class PipelineSpec:
     """A pipeline spec.
 
@@ -248,6 +264,8 @@ class PipelineSpec:
         Experiment of its runs.
     max_active : int
         Most runs at a time; further ones wait.
+    limits : StartLimits
+        How often its triggers start it.
     version : int
         Version of the format of the file.
     """
@@ -261,6 +279,7 @@ class PipelineSpec:
     publish: PublishSpec | None = None
     triggers: tuple[TriggerSpec, ...] = ()
     max_active: int = 1
+    limits: StartLimits = StartLimits()
     version: int = 2
 
     def where(self, place: Place | int) -> str:

@@ -12,7 +12,7 @@ from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.pipelines.definition.edges import OUTPUT_TYPES
 from mlops_workbench.pipelines.definition.file import MOST_ACTIVE
 from mlops_workbench.pipelines.definition.stages import CACHE_PARTS, CAUSES, MOST_RETRIES, RANGE, STAGE_NAME
-from mlops_workbench.pipelines.definition.triggers import CATCHUPS, END_STATES, MOST_WINDOWS
+from mlops_workbench.pipelines.definition.triggers import CATCHUPS, END_STATES, MOST_PER_DAY, MOST_WINDOWS
 from mlops_workbench.pipelines.definition.values import DURATION, ENVIRONMENT_VARIABLE, SIZE
 
 #: Name of the file in the state folder of a workspace.
@@ -319,6 +319,16 @@ def _triggers() -> _Schema:
                 ),
                 "drift": _several(drift),
                 "metric": _several(metric),
+                "limits": {
+                    **_record(
+                        {
+                            "cooldown": {**pause, "description": "Time from the start of a run to the next one."},
+                            "per_day": _whole_number(1, MOST_PER_DAY, "Most starts in 24 hours."),
+                        },
+                        empty=True,
+                    ),
+                    "description": "How often the triggers start it.",
+                },
             },
             empty=True,
         ),

@@ -10,7 +10,7 @@ from typing import get_args
 from cronsim import CronSim, CronSimError
 
 from mlops_workbench.core.errors import did_you_mean
-from mlops_workbench.pipelines.definition.nouns import TriggerKind, TriggerSpec
+from mlops_workbench.pipelines.definition.nouns import StartLimits, TriggerKind, TriggerSpec
 from mlops_workbench.pipelines.definition.params import named
 from mlops_workbench.pipelines.definition.problems import Problems
 from mlops_workbench.pipelines.definition.values import (
@@ -30,17 +30,19 @@ SCHEDULE_KEYS = ("cron", "timezone", "catchup")
 PIPELINE_KEYS = ("name", "state")
 WEBHOOK_KEYS = ("secret",)
 DRIFT_KEYS = ("monitor", "metric", "above", "windows", "cooldown")
+LIMIT_KEYS = ("cooldown", "per_day")
 METRIC_KEYS = ("monitor", "when", "over", "cooldown")
 CATCHUPS = ("skip", "once", "all")
 #: States of a pipeline run that start another pipeline.
 END_STATES = ("succeeded", "failed", "cancelled", "not_published")
 MOST_WINDOWS = 1000
+MOST_PER_DAY = 10_000
 _COOLDOWN = 86400.0
 
 
 def read_triggers(node: YamlNode) -> tuple[TriggerSpec, ...]:
     """Read the section ``on``; each schedule, pipeline, drift or metric of a list is a trigger of its own."""
-    entries = node.record("'on'", TRIGGER_KINDS)
+    entries = node.record("'on'", (*TRIGGER_KINDS, "limits"))
     found: list[TriggerSpec] = []
     problems = Problems()
     for kind in TRIGGER_KINDS:
@@ -56,8 +58,27 @@ def read_triggers(node: YamlNode) -> tuple[TriggerSpec, ...]:
     return tuple(found)
 
 
+def read_limits(node: YamlNode) -> StartLimits:
+    """Read the entry ``limits`` of ``on``, or of a schedule of a notebook."""
+    entries = node.record("'limits'", LIMIT_KEYS)
+    problems = Problems()
+    cooldown, per_day = 0.0, 0
+    if "cooldown" in entries:
+        with problems.collect():
+            cooldown = duration(entries["cooldown"], "cooldown", zero=True)
+    if "per_day" in entries:
+        with problems.collect():
+            per_day = count(entries["per_day"], "per_day", 1, MOST_PER_DAY)
+    problems.check()
+    return StartLimits(cooldown, per_day)
+
+
 def _schedule(node: YamlNode) -> dict[str, object]:
-    entries = node.record("'schedule'", SCHEDULE_KEYS, required=("cron",))
+    return read_schedule(node.record("'schedule'", SCHEDULE_KEYS, required=("cron",)))
+
+
+def read_schedule(entries: dict[str, YamlNode]) -> dict[str, object]:
+    """Settings of a schedule from its entries, of which ``cron`` is one."""
     problems = Problems()
     found: dict[str, object] = {"cron": "", "timezone": "UTC", "catchup": "skip"}
     with problems.collect():

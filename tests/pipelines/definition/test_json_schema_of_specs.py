@@ -71,6 +71,7 @@ publish: {model: evaluate.clf, as: churn, alias: challenger, serve: false}
   webhook: {secret: HOOK_TOKEN}
   drift: {monitor: churn, metric: psi, above: 0.2, windows: 3, cooldown: 24h}
   metric: {monitor: churn, when: auc < 0.80, over: 7d, cooldown: 24h}
+  limits: {cooldown: 10m, per_day: 24}
 max_active: 1
 """
 )
@@ -106,7 +107,7 @@ def test_it_has_the_keys_of_the_reader_each_with_a_description() -> None:
     assert set(SCHEMA["properties"]) == set(ROOT_KEYS)
     stage = SCHEMA["definitions"]["stage"]
     assert set(stage["properties"]) == set(STAGE_KEYS)
-    assert set(SCHEMA["properties"]["on"]["properties"]) == set(TRIGGER_KINDS)
+    assert set(SCHEMA["properties"]["on"]["properties"]) == {*TRIGGER_KINDS, "limits"}
     for name, entry in [*SCHEMA["properties"].items(), *stage["properties"].items()]:
         assert entry.get("description") or name == "stages", name
 
