@@ -33,6 +33,7 @@ from mlops_workbench.core.monitors import Alert, MonitorReport, MonitorSpec
 from mlops_workbench.core.pipelines import Pipeline, PipelineRun, PlannedRun, StageResult
 from mlops_workbench.core.retention import Kept, RetentionReport
 from mlops_workbench.core.runs import Experiment, MetricPoint, Run, RunDetail
+from mlops_workbench.core.schedules import Occasion, Schedule
 from mlops_workbench.core.wire.json_numbers import json_value
 from mlops_workbench.core.workspace import Workspace
 
@@ -286,6 +287,24 @@ class Client:
             return None if run.active else run
 
         return _wait(ended, timeout, f"pipeline run {run_id} did not end", longest=_PIPELINE_PAUSE)
+
+    # -- schedules -------------------------------------------------------------------------------------
+
+    def schedules(self) -> list[Schedule]:
+        """Pipelines and notebooks that start by themselves."""
+        return self._get("/schedules", list[Schedule])
+
+    def occasions(self, name: str, limit: int = 100) -> list[Occasion]:
+        """What happened to a schedule, newest first: why it was started, and why not."""
+        return self._get(f"/schedules/{_part(name)}/occasions", list[Occasion], {"limit": limit})
+
+    def pause_schedule(self, name: str) -> Schedule:
+        """Start a pipeline or a notebook no more by itself."""
+        return self._post(f"/schedules/{_part(name)}/pause", Schedule)
+
+    def resume_schedule(self, name: str) -> Schedule:
+        """Start it by itself again; what happened meanwhile starts nothing."""
+        return self._post(f"/schedules/{_part(name)}/resume", Schedule)
 
     # -- monitors --------------------------------------------------------------------------------------
 

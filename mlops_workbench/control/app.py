@@ -13,7 +13,19 @@ from starlette.responses import Response
 
 from mlops_workbench.client.bodies import Problem
 from mlops_workbench.control.request_bodies import RequestBodies
-from mlops_workbench.control.routes import data, endpoints, events, models, monitors, pipelines, retention, runs, status
+from mlops_workbench.control.routes import (
+    data,
+    endpoints,
+    events,
+    hooks,
+    models,
+    monitors,
+    pipelines,
+    retention,
+    runs,
+    schedules,
+    status,
+)
 from mlops_workbench.control.routes.plane import changes_if_leading
 from mlops_workbench.core.errors import InvalidInput, NotFound, WorkbenchError
 from mlops_workbench.core.files import disk_error
@@ -36,9 +48,9 @@ def create_app() -> FastAPI:
         generate_unique_id_function=_operation_id,
         responses={"4XX": {"model": Problem, "description": "What was wrong, where, and how to fix it"}},
     )
-    for module in (status, runs, data, events):
+    for module in (status, runs, data, events, hooks):
         app.include_router(module.router, prefix="/api")
-    for module in (models, endpoints, pipelines, monitors, retention):
+    for module in (models, endpoints, pipelines, schedules, monitors, retention):
         app.include_router(module.router, prefix="/api", dependencies=[Depends(changes_if_leading)])
     app.add_middleware(RequestBodies)
     app.add_exception_handler(WorkbenchError, _workbench_error)

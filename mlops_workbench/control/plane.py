@@ -17,6 +17,7 @@ from mlops_workbench.control.services.monitors import MonitorService
 from mlops_workbench.control.services.pipelines import PipelineService
 from mlops_workbench.control.services.retention import RetentionService
 from mlops_workbench.control.services.runs import RunService
+from mlops_workbench.control.services.schedules import ScheduleService
 from mlops_workbench.control.worker import Worker
 from mlops_workbench.core.endpoints import Endpoint
 from mlops_workbench.core.errors import StorageError, Unavailable
@@ -58,6 +59,7 @@ class ControlPlane:
         self.pipelines = PipelineService(workspace, self._database, self.models, self.runs, self.hub, self.deploy)
         self.monitors = MonitorService(workspace, self._database, self.models, self.endpoints, self.pipelines, self.hub)
         self.retention = RetentionService(workspace, self.ingest, self.models, self.monitors, self.pipelines, self.runs)
+        self.schedules = ScheduleService(workspace, self._database, self.pipelines, self.monitors, self.runs, self.hub)
         self._ingesting = threading.Event()
         self._ingest_thread = threading.Thread(
             target=self.ingest.run_forever, args=(self._ingesting,), name="ingest", daemon=True
@@ -69,6 +71,7 @@ class ControlPlane:
             Worker("ended endpoints", self._leading(self._replace_ended), 0.25),
             Worker("models", self.models.step, 1.0),
             Worker("pipelines", self._leading(self.pipelines.step), 0.5),
+            Worker("schedules", self._leading(self.schedules.step), 1.0),
             Worker("monitors", self._leading(self.monitors.step), workspace.settings.monitoring.interval_seconds),
             Worker("retention", self._leading(self.retention.step), 60.0),
         ]
@@ -90,6 +93,7 @@ class ControlPlane:
     def stop(self) -> None:
         """Stop delivery and the jobs; the desired state stays in the database."""
         self.hub.close()
+        self.schedules.close()
         self._ingesting.set()
         for worker in self._workers:
             worker.stop()
@@ -133,6 +137,7 @@ class ControlPlane:
             self.ingest.identity.notice,
             self.models.notice,
             self.monitors.notice,
+            self.schedules.notice,
             standby,
             *(f"{job.name}: {job.problem}" for job in self._workers if job.problem),
         ]

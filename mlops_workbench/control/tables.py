@@ -130,3 +130,72 @@ class AlertRow(Base):
     pipeline_run: Mapped[str] = mapped_column(CleanText, default="")
     resolved_ms: Mapped[int] = mapped_column(BigInteger, default=0)
     trigger: Mapped[str] = mapped_column(CleanText, default="none", index=True)
+
+
+class ScheduleRow(Base):
+    """What starts a pipeline or a notebook (:class:`mlops_workbench.pipelines.triggers.targets.Target`).
+
+    ``definition`` is that of the last good file. The row stays when the file is gone, so that what was paused stays
+    paused when it is there again.
+    """
+
+    __tablename__ = "schedules"
+
+    id: Mapped[str] = mapped_column(CleanText, primary_key=True)
+    kind: Mapped[str] = mapped_column(CleanText)
+    name: Mapped[str] = mapped_column(CleanText)
+    path: Mapped[str] = mapped_column(CleanText)
+    definition: Mapped[dict[str, Any]] = mapped_column(CleanJson, default=dict)
+    problem: Mapped[str] = mapped_column(CleanText, default="")
+    paused: Mapped[bool] = mapped_column(Boolean, default=False)
+    removed: Mapped[bool] = mapped_column(Boolean, default=False)
+
+
+class TriggerRow(Base):
+    """A trigger of a schedule.
+
+    ``next_ms`` is the next time of a cron expression, 0 for none. ``seen`` is what was seen last: the digests of files,
+    or versions of data sets; None until the first look. What happened before ``since_ms`` starts nothing.
+    """
+
+    __tablename__ = "triggers"
+
+    id: Mapped[str] = mapped_column(CleanText, primary_key=True)
+    schedule: Mapped[str] = mapped_column(CleanText, index=True)
+    kind: Mapped[str] = mapped_column(CleanText)
+    settings: Mapped[dict[str, Any]] = mapped_column(CleanJson)
+    since_ms: Mapped[int] = mapped_column(BigInteger)
+    next_ms: Mapped[int] = mapped_column(BigInteger, default=0)
+    seen: Mapped[dict[str, Any] | None] = mapped_column(CleanJson(none_as_null=True))
+    problem: Mapped[str] = mapped_column(CleanText, default="")
+
+
+class OccasionRow(Base):
+    """What a trigger noticed, and what became of it (:class:`mlops_workbench.core.schedules.Occasion`).
+
+    ``key`` is the planned time, run, alert or delivery: each is noticed once. While the state is ``starting``, the
+    process ``owner`` starts the run, until ``lease_ms``. ``joins`` is the occasion whose run serves this one, too.
+    """
+
+    __tablename__ = "occasions"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    schedule: Mapped[str] = mapped_column(CleanText)
+    trigger: Mapped[str] = mapped_column(CleanText)
+    key: Mapped[str] = mapped_column(CleanText)
+    kind: Mapped[str] = mapped_column(CleanText)
+    reason: Mapped[str] = mapped_column(CleanText)
+    params: Mapped[dict[str, Any]] = mapped_column(CleanJson)
+    state: Mapped[str] = mapped_column(CleanText, index=True)
+    message: Mapped[str] = mapped_column(CleanText, default="")
+    run: Mapped[str] = mapped_column(CleanText, default="")
+    joins: Mapped[int] = mapped_column(Integer, default=0)
+    at_ms: Mapped[int] = mapped_column(BigInteger)
+    started_ms: Mapped[int] = mapped_column(BigInteger, default=0)
+    owner: Mapped[str] = mapped_column(CleanText, default="")
+    lease_ms: Mapped[int] = mapped_column(BigInteger, default=0)
+
+    __table_args__ = (
+        Index("occasions_by_schedule", "schedule", "id"),
+        Index("occasions_by_key", "trigger", "key", unique=True),
+    )

@@ -64,7 +64,7 @@ Champion = Callable[[str], Mapping[str, JsonNumber | None] | None]
 def list_pipelines(workspace: Workspace) -> list[Pipeline]:
     """Specs in the workspace's pipeline folder, by name; an invalid one has a problem."""
     found = []
-    for name, path in sorted(_specs(workspace).items()):
+    for name, path in sorted(spec_files(workspace).items()):
         try:
             found.append(_described(workspace, path))
         except Exception as error:
@@ -304,7 +304,8 @@ def run_folder(workspace: Workspace, run_id: str) -> Path:
     return _folder(workspace, run_id).path
 
 
-def _specs(workspace: Workspace) -> dict[str, Path]:
+def spec_files(workspace: Workspace) -> dict[str, Path]:
+    """Specs in the workspace's folder of pipelines, by the names of the pipelines."""
     try:
         paths = sorted(path for path in workspace.pipeline_specs.iterdir() if path.suffix in _ENDINGS)
     except (FileNotFoundError, NotADirectoryError):
@@ -321,7 +322,7 @@ def find_spec(workspace: Workspace, name: str) -> Path:
     NotFound
         There is no such pipeline.
     """
-    specs = _specs(workspace)
+    specs = spec_files(workspace)
     if name not in specs:
         raise NotFound(
             f"there is no pipeline '{name}'", where=str(workspace.pipeline_specs), hint=did_you_mean(name, specs)

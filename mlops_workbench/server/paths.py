@@ -20,6 +20,7 @@ NOUNS = frozenset(
         "pipelines",
         "retention",
         "runs",
+        "schedules",
         "status",
     }
 )

@@ -101,7 +101,7 @@ def test_a_copy_is_kept_before_a_migration(tmp_path: Path, monkeypatch: pytest.M
     (later / "versions" / "9998_later.py").write_text(LATER)
     monkeypatch.setattr(database_module, "MIGRATIONS", later)
     Database(f"sqlite:///{file}").close()
-    assert [_tables(path) for path in (file, tmp_path / "control-0003.db")] == [(["e"], True), (["e"], False)]
+    assert [_tables(path) for path in (file, tmp_path / "control-0004.db")] == [(["e"], True), (["e"], False)]
 
 
 def test_a_database_of_a_newer_version_is_refused_and_stays_as_it_is(tmp_path: Path) -> None:

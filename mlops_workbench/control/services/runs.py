@@ -13,6 +13,7 @@ from mlops_workbench.core.files import disk_error
 from mlops_workbench.core.runs import Experiment, MetricPoint, Run, RunArtifact, RunDetail
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.tracking import Ingest
+from mlops_workbench.tracking.index.datasets import DataVersion
 
 _DELIVERY_SECONDS = 120.0
 _PATIENCE_SECONDS = 10.0
@@ -121,6 +122,10 @@ class RunService:
     def dataset_uses(self, digest: str) -> list[DatasetVersion]:
         """Runs that used a version of data, newest first; `digest` may be abbreviated."""
         return self._ingest.index.dataset_versions(digest)
+
+    def data_versions(self, name: str) -> list[DataVersion]:
+        """Versions of the data that runs recorded under a name, oldest first."""
+        return self._ingest.index.data_versions(name)
 
     def snapshot(self, digest: str) -> Path:
         """Parquet file with a version of data; raises NotFound if no snapshot was kept."""

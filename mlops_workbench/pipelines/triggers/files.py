@@ -57,8 +57,9 @@ def _matches(folder: Path, pattern: str) -> Iterator[Path]:
         yield path
     elif glob.has_magic(pattern):
         # Path.glob finds hidden files, too.
-        found = (Path(name) for name in glob.iglob(str(path), recursive=True))  # noqa: PTH207
-        yield from (name for name in found if name.is_file())
+        found = glob.iglob(os.path.normpath(pattern), root_dir=folder, recursive=True)  # noqa: PTH207
+        paths = (Path(os.path.normpath(folder / name)) for name in found)
+        yield from (name for name in paths if name.is_file())
 
 
 @dataclass(frozen=True)
@@ -144,8 +145,9 @@ def folders_of(folder: Path, pattern: str) -> WatchedFolder:
     full = Path(os.path.normpath(folder / pattern))
     base, deep = full, True
     if not full.is_dir() and glob.has_magic(pattern):
-        first = next(index for index, part in enumerate(full.parts) if glob.has_magic(part))
-        base, deep = Path(*full.parts[:first]), first < len(full.parts) - 1
+        parts = Path(os.path.normpath(pattern)).parts
+        first = next(index for index, part in enumerate(parts) if glob.has_magic(part))
+        base, deep = Path(os.path.normpath(folder / Path(*parts[:first]))), first < len(parts) - 1
     elif not full.is_dir():
         base, deep = full.parent, False
     while not base.is_dir():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 from pathlib import Path
 
@@ -57,10 +58,19 @@ def _target(name: str, node: YamlNode, path: Path) -> Target:
             limits = read_limits(entries["limits"])
     if "params" in entries:
         with problems.collect():
-            params = {key: value.value() for key, value in entries["params"].mapping("'params'").items()}
+            params = {key: _plain(value.value()) for key, value in entries["params"].mapping("'params'").items()}
     problems.check()
     trigger = TriggerSpec("schedule", settings, node.place)
     return Target("notebook", name, str(path.parent), (trigger,), 1, limits, notebook, params)
+
+
+def _plain(value: object) -> object:
+    """A value as JSON has it; the type of the parameter reads a date from text."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value.isoformat() if isinstance(value, (datetime.date, datetime.time)) else value
 
 
 def _notebook(node: YamlNode) -> str:

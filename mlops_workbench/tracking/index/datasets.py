@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from mlops_workbench.core.datasets import DatasetVersion
 from mlops_workbench.core.errors import InvalidInput, NotFound
+from mlops_workbench.core.tags import PIPELINE
 from mlops_workbench.tracking.sqlite import Query
 
 _MIN_PREFIX = 6
@@ -25,6 +26,14 @@ WHERE d.digest >= ? AND d.digest < ? LIMIT 2
 _KEPT = "SELECT max(snapshot) FROM datasets WHERE digest = ? AND covers = 'content' AND snapshot <> ''"
 # Ids of runs sort by time: the index gives the least, however many runs used the same data.
 _FIRST = "SELECT start_ms, name FROM runs WHERE started = 1 AND uid = (SELECT min(uid) FROM datasets WHERE digest = ?)"
+
+
+class DataVersion(NamedTuple):
+    """A version of data, and the first run that recorded it: its name, and the pipeline that it is of, if any."""
+
+    digest: str
+    run: str
+    pipeline: str
 
 
 def datasets_of_run(query: Query, uid: str) -> list[DatasetVersion]:
@@ -65,6 +74,17 @@ def versions_of_digest(query: Query, digest: str) -> list[DatasetVersion]:
 def uses_of_name(query: Query, name: str) -> list[DatasetVersion]:
     """Uses of the data that runs recorded under a name, the newest first."""
     return _versions(query, query(f"{_SELECT} WHERE d.name = ? ORDER BY r.start_ms DESC, d.uid DESC", (name,)))
+
+
+def versions_of_name(query: Query, name: str) -> list[DataVersion]:
+    """Versions of the data that runs recorded under a name, each with the first run that did, oldest first."""
+    firsts = "SELECT digest, min(uid) AS uid FROM datasets WHERE name = ? GROUP BY digest"
+    rows = query(
+        f"SELECT f.digest, r.name, coalesce(t.value, '') FROM ({firsts}) f JOIN runs r ON r.uid = f.uid "
+        "LEFT JOIN tags t ON t.uid = f.uid AND t.name = ? WHERE r.started = 1 ORDER BY f.uid",
+        (name, PIPELINE),
+    )
+    return [DataVersion(*row) for row in rows]
 
 
 def names_of_data(query: Query) -> list[str]:

@@ -26,7 +26,7 @@ from mlops_workbench.core.runs import (
     RunModel,
 )
 from mlops_workbench.core.tags import MODEL_PREFIX, shown_tags
-from mlops_workbench.tracking.index.datasets import datasets_of_run, names_of_data, uses_of_name, versions_of_digest
+from mlops_workbench.tracking.index import datasets as data
 from mlops_workbench.tracking.index.filter import parse_filter
 from mlops_workbench.tracking.index.history import history, points_of
 from mlops_workbench.tracking.index.schema import REBUILD_HINT, connect
@@ -300,19 +300,23 @@ class ReadIndex:
 
     def datasets(self, uid: str) -> list[DatasetVersion]:
         """Data that a run used, training data first."""
-        return datasets_of_run(self._query, uid)
+        return data.datasets_of_run(self._query, uid)
 
     def dataset_versions(self, digest: str) -> list[DatasetVersion]:
         """Uses of a version of data, newest first; see :func:`versions_of_digest`."""
-        return versions_of_digest(self._query, digest)
+        return data.versions_of_digest(self._query, digest)
 
     def dataset_uses(self, name: str) -> list[DatasetVersion]:
         """Uses of the data that runs recorded under a name, newest first."""
-        return uses_of_name(self._query, name)
+        return data.uses_of_name(self._query, name)
+
+    def data_versions(self, name: str) -> list[data.DataVersion]:
+        """Versions of the data that runs recorded under a name, oldest first."""
+        return data.versions_of_name(self._query, name)
 
     def dataset_names(self) -> list[str]:
         """All names under which runs recorded data."""
-        return names_of_data(self._query)
+        return data.names_of_data(self._query)
 
     def counts(self) -> dict[str, int]:
         """Numbers of runs, running runs, experiments and logged models."""
