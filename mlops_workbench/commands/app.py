@@ -18,6 +18,7 @@ from mlops_workbench.commands import (
     monitors,
     params,
     pipelines,
+    schedules,
     workspace,
 )
 from mlops_workbench.commands import run as notebook_run
@@ -55,6 +56,7 @@ for module in (
     params,
     notebook_run,
     pipelines,
+    schedules,
     monitors,
 ):
     for command in module.COMMANDS:

@@ -55,8 +55,6 @@ log = logging.getLogger("mlops_workbench.pipelines")
 _ENDINGS = (".yaml", ".yml")
 #: Ids have 32 digits; longer text may exceed the length of a file name.
 _LONGEST_ID = 64
-
-
 #: Metrics of the present champion of a model; None without one.
 Champion = Callable[[str], Mapping[str, JsonNumber | None] | None]
 
