@@ -79,7 +79,7 @@ def _in_triggers(
         return [put_below(text, key, [f"schedule: {flow}"])]
     index = entry(on, "schedule")
     if index is None:
-        return put(text, on, {"schedule": flow}) if on.value else [Edit(on.start_mark.index, on.end_mark.index, flow)]
+        return put(text, on, {"schedule": flow})
     schedule = on.value[index][1]
     if isinstance(schedule, yaml.SequenceNode):
         if len(schedule.value) > 1:
