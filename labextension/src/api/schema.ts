@@ -212,6 +212,28 @@ export interface paths {
     patch?: never;
     trace?: never;
   };
+  '/api/hooks/{pipeline}': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get?: never;
+    put?: never;
+    /**
+     * Call Hook
+     * @description Start a pipeline by its webhook.
+     *
+     *     The secret, or the HMAC of the body, is in the headers. The answer says whether it starts, and what it waits for.
+     */
+    post: operations['call_hook'];
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
   '/api/local-models/{reference}': {
     parameters: {
       query?: never;
@@ -745,6 +767,106 @@ export interface paths {
     get: operations['get_history'];
     put?: never;
     post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/api/schedules': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    /**
+     * List Schedules
+     * @description Pipelines and notebooks that start by themselves.
+     */
+    get: operations['list_schedules'];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/api/schedules/{name}': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    /**
+     * Get Schedule
+     * @description What starts a pipeline or a notebook.
+     */
+    get: operations['get_schedule'];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/api/schedules/{name}/occasions': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    /**
+     * List Occasions
+     * @description What happened, newest first: why it was started, and why not.
+     */
+    get: operations['list_occasions'];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/api/schedules/{name}/pause': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get?: never;
+    put?: never;
+    /**
+     * Pause Schedule
+     * @description Start nothing until it is resumed.
+     */
+    post: operations['pause_schedule'];
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/api/schedules/{name}/resume': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get?: never;
+    put?: never;
+    /**
+     * Resume Schedule
+     * @description Start again; what happened during the pause starts nothing.
+     */
+    post: operations['resume_schedule'];
     delete?: never;
     options?: never;
     head?: never;
@@ -1401,6 +1523,50 @@ export interface components {
       timeout?: number | null;
     };
     /**
+     * Occasion
+     * @description A moment at which a trigger said that something should start, and what became of it.
+     *
+     *     Attributes
+     *     ----------
+     *     id : int
+     *         Its number.
+     *     target : str
+     *         Name of the pipeline, or of the schedule of a notebook.
+     *     kind : str
+     *         Kind of the trigger; ``rule`` for what concerns several.
+     *     reason : str
+     *         What happened. Runs that it started have it as their reason.
+     *     state : str
+     *         See `OccasionState`.
+     *     message : str
+     *         Why it started nothing, or what it waits for.
+     *     run : str
+     *         Id of the run, empty for none.
+     *     at_ms : int
+     *         When it was noticed, in milliseconds since the epoch.
+     */
+    Occasion: {
+      /** At Ms */
+      at_ms: number;
+      /** Id */
+      id: number;
+      /** Kind */
+      kind: string;
+      /** Message */
+      message: string;
+      /** Reason */
+      reason: string;
+      /** Run */
+      run: string;
+      /**
+       * State
+       * @enum {string}
+       */
+      state: 'waiting' | 'starting' | 'started' | 'joined' | 'skipped' | 'failed';
+      /** Target */
+      target: string;
+    };
+    /**
      * Pipeline
      * @description A pipeline spec of the workspace; `problem` is the reason why it cannot run, empty for none.
      *
@@ -2028,6 +2194,63 @@ export interface components {
       name: string;
     };
     /**
+     * Schedule
+     * @description What starts one pipeline or one notebook.
+     *
+     *     Attributes
+     *     ----------
+     *     name : str
+     *         Name of the pipeline, or of the entry in ``schedules.yaml``.
+     *     kind : str
+     *         ``pipeline`` or ``notebook``.
+     *     path : str
+     *         The file that says so, relative to the workspace.
+     *     notebook : str
+     *         Of a notebook, its path.
+     *     paused : bool
+     *         Whether nothing is started until it is resumed.
+     *     problem : str
+     *         What is wrong with the file; what it said before is used until that is mended.
+     *     next_ms : int
+     *         Earliest time of its schedules in milliseconds since the epoch; 0 for none.
+     *     last : Occasion or None
+     *         What happened last.
+     */
+    Schedule: {
+      /**
+       * Kind
+       * @enum {string}
+       */
+      kind: 'pipeline' | 'notebook';
+      last?: components['schemas']['Occasion'] | null;
+      /** Name */
+      name: string;
+      /**
+       * Next Ms
+       * @default 0
+       */
+      next_ms: number;
+      /**
+       * Notebook
+       * @default
+       */
+      notebook: string;
+      /** Path */
+      path: string;
+      /**
+       * Paused
+       * @default false
+       */
+      paused: boolean;
+      /**
+       * Problem
+       * @default
+       */
+      problem: string;
+      /** Triggers */
+      triggers?: components['schemas']['Trigger'][];
+    };
+    /**
      * ShutdownRequest
      * @description Stop the control plane, and the endpoints unless they are kept.
      */
@@ -2161,6 +2384,43 @@ export interface components {
       reason: string;
       /** Size */
       size: number;
+    };
+    /**
+     * Trigger
+     * @description One thing that starts a pipeline or a notebook.
+     *
+     *     Attributes
+     *     ----------
+     *     kind : str
+     *         ``schedule``, ``change``, ``dataset``, ``pipeline``, ``webhook``, ``drift`` or ``metric``.
+     *     text : str
+     *         What it is, for people.
+     *     settings : dict
+     *         Its entries in the file.
+     *     next_ms : int
+     *         Of a schedule, the next time in milliseconds since the epoch; 0 for none.
+     *     problem : str
+     *         Why it does not work, empty for nothing.
+     */
+    Trigger: {
+      /** Kind */
+      kind: string;
+      /**
+       * Next Ms
+       * @default 0
+       */
+      next_ms: number;
+      /**
+       * Problem
+       * @default
+       */
+      problem: string;
+      /** Settings */
+      settings?: {
+        [key: string]: unknown;
+      };
+      /** Text */
+      text: string;
     };
     /**
      * Window
@@ -2591,6 +2851,44 @@ export interface operations {
         };
         content: {
           'application/json': components['schemas']['Health'];
+        };
+      };
+      /** @description What was wrong, where, and how to fix it */
+      '4XX': {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
+  call_hook: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path: {
+        pipeline: string;
+      };
+      cookie?: never;
+    };
+    requestBody?: {
+      content: {
+        'application/json': {
+          /** @description Values for parameters. */
+          params?: Record<string, never>;
+        };
+      };
+    };
+    responses: {
+      /** @description Successful Response */
+      202: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['Occasion'];
         };
       };
       /** @description What was wrong, where, and how to fix it */
@@ -3546,6 +3844,161 @@ export interface operations {
         };
         content: {
           'application/json': components['schemas']['MetricPoint'][];
+        };
+      };
+      /** @description What was wrong, where, and how to fix it */
+      '4XX': {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
+  list_schedules: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['Schedule'][];
+        };
+      };
+      /** @description What was wrong, where, and how to fix it */
+      '4XX': {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
+  get_schedule: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path: {
+        name: string;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['Schedule'];
+        };
+      };
+      /** @description What was wrong, where, and how to fix it */
+      '4XX': {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
+  list_occasions: {
+    parameters: {
+      query?: {
+        limit?: number;
+      };
+      header?: never;
+      path: {
+        name: string;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['Occasion'][];
+        };
+      };
+      /** @description What was wrong, where, and how to fix it */
+      '4XX': {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
+  pause_schedule: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path: {
+        name: string;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['Schedule'];
+        };
+      };
+      /** @description What was wrong, where, and how to fix it */
+      '4XX': {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
+  resume_schedule: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path: {
+        name: string;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['Schedule'];
         };
       };
       /** @description What was wrong, where, and how to fix it */
