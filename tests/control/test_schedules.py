@@ -76,12 +76,12 @@ def set_row(plane: ControlPlane, table: type, **values: object) -> None:
         session.execute(update(table).values(**values))
 
 
-def ended_run(plane: ControlPlane, name: str, state: str = "succeeded", reason: str = "manual") -> str:
+def ended_run(plane: ControlPlane, name: str, state: str = "succeeded", reason: str = "manual", ago_ms: int = 0) -> str:
     run_id = new_id()
     folder = RunFolder(plane.workspace.pipeline_runs / run_id)
     request = RunRequest(
         id=run_id, pipeline=name, name=name, reason=reason, workspace=str(plane.workspace.root), experiment="e",
-        created_ms=now_ms(), workers=1, params={}, stages=[],
+        created_ms=now_ms() - ago_ms, workers=1, params={}, stages=[],
     )  # fmt: skip
     write_struct(folder.request, request)
     append_event(folder.events, RunEnded(now_ms(), state, ""))
@@ -325,6 +325,19 @@ def test_a_run_that_was_started_before_the_process_ended_is_not_started_again(pl
     plane.schedules._occasions.step()
     found = plane.schedules.occasions("p")[0]
     assert (found.state, found.run) == ("started", run) and len(plane.pipelines.runs()) == 1
+
+
+@pytest.mark.process
+def test_a_run_whose_process_was_never_started_is_started(plane: ControlPlane) -> None:
+    pipeline(plane, "  schedule: {cron: 0 * * * *, catchup: once}\n")
+    set_row(plane, TriggerRow, next_ms=planned(0))
+    waiting = notice(plane)[0]
+    set_row(plane, OccasionRow, state="starting", owner=DEAD, lease_ms=0, at_ms=now_ms() - 2 * HOUR)
+    lost = ended_run(plane, "p", reason=waiting.reason, ago_ms=HOUR)
+    RunFolder(plane.workspace.pipeline_runs / lost).events.unlink()
+    found = wait_for_end(plane, 2, lambda: time.sleep(0.1))[0]
+    assert found.state == "started" and found.run != lost
+    assert plane.pipelines.run(found.run).state == "succeeded"
 
 
 def test_a_process_that_may_still_start_it_is_left_to_it(plane: ControlPlane) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import nbformat
@@ -53,9 +57,6 @@ def until(workspace: Workspace, found: Callable[[Client], bool]) -> None:
 def kill(workspace: Workspace) -> None:
     address = read_address(workspace)
     assert address is not None
-    import os
-    import signal
-
     os.kill(address.pid, signal.SIGKILL)
     while address.process.alive():
         time.sleep(0.02)
@@ -65,14 +66,13 @@ def test_a_kill_between_a_change_and_its_run_loses_and_doubles_nothing(
     stored_workspace: Workspace, watched: Path
 ) -> None:
     seed = random.randrange(10**9)
-    print("seed", seed)  # noqa: T201
+    print("seed", seed)
     random.seed(seed)
 
     def occasions(client: Client) -> list[Occasion]:
         return client.occasions("p")
 
-    until(stored_workspace, lambda client: bool(client.schedules()))
-    time.sleep(3)  # two looks at the file as it is now
+    until(stored_workspace, lambda client: bool(client.schedules()) and has_looked(stored_workspace))
     for number in range(1, 5):
         watched.write_text(str(number))
         # From before the change is noticed to after its run was started.
@@ -86,6 +86,12 @@ def test_a_kill_between_a_change_and_its_run_loses_and_doubles_nothing(
     ran = [run for run in runs if run.state == "succeeded"]
     assert sorted(run.reason for run in ran) == sorted(occasion.reason for occasion in found)
     assert {occasion.run for occasion in found} == {run.id for run in ran}
+
+
+def has_looked(workspace: Workspace) -> bool:
+    """Whether the file as it is now is known."""
+    with closing(sqlite3.connect(workspace.state / "control.db")) as connection:
+        return bool(connection.execute("SELECT 1 FROM triggers WHERE kind = 'change' AND seen IS NOT NULL").fetchall())
 
 
 def settled(client: Client) -> bool:
