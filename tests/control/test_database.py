@@ -85,7 +85,7 @@ def test_a_database_error_does_not_contain_the_password(url: str) -> None:
 LATER = """
 import sqlalchemy as sa
 from alembic import op
-revision, down_revision, branch_labels, depends_on = "9998", "0003", None, None
+revision, down_revision, branch_labels, depends_on = "9998", "0004", None, None
 def upgrade():
     op.create_table("later", sa.Column("id", sa.Integer(), primary_key=True))
 """
