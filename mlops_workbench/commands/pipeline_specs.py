@@ -60,7 +60,7 @@ def migrate_pipeline(frontend: FrontEnd, name: str, dry_run: bool) -> View:
     from mlops_workbench.pipelines.definition.migrate import migrate
     from mlops_workbench.pipelines.definition.yaml_nodes import read_text
     from mlops_workbench.pipelines.plan.order import needed_stages
-    from mlops_workbench.pipelines.service import find_spec
+    from mlops_workbench.pipelines.plan.specs import find_spec
 
     path = find_spec(frontend.workspace, name)
     before = read_text(path)

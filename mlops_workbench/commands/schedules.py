@@ -51,7 +51,7 @@ def set_schedule(
     The schedule of a notebook is written to schedules.yaml in the workspace, that of a pipeline to its file below 'on'.
     The control plane, which must run, starts it.
     """
-    from mlops_workbench.pipelines.service import spec_files
+    from mlops_workbench.pipelines.plan.specs import spec_files
 
     if (cron is None) != remove:
         raise InvalidInput("give the times, or --remove", hint=f"{frontend.prog} schedule {target} '0 6 * * 1'")
@@ -102,7 +102,7 @@ def _notebook(
     from mlops_workbench.pipelines.definition.yaml_nodes import read_text
     from mlops_workbench.pipelines.execution.notebook_run import NotebookOptions, plan_notebook
     from mlops_workbench.pipelines.plan.files import notebook_facts
-    from mlops_workbench.pipelines.service import spec_files
+    from mlops_workbench.pipelines.plan.specs import spec_files
     from mlops_workbench.pipelines.triggers.edit import schedule_notebook, unschedule_notebook
     from mlops_workbench.pipelines.triggers.notebooks import SCHEDULES_FILE
 

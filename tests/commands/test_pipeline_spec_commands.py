@@ -19,7 +19,7 @@ from mlops_workbench.core.errors import Conflict, NotFound
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.pipelines.definition.file import read_spec
 from mlops_workbench.pipelines.definition.schema import json_schema
-from mlops_workbench.pipelines.service import list_pipelines
+from mlops_workbench.pipelines.plan.specs import list_pipelines
 
 OLD = """\
 version: 1

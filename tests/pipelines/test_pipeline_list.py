@@ -7,7 +7,8 @@ import json
 import pytest
 
 from mlops_workbench.core.workspace import Workspace
-from mlops_workbench.pipelines import service
+from mlops_workbench.pipelines.plan import specs
+from mlops_workbench.pipelines.plan.specs import list_pipelines
 
 
 def notebook(source: str) -> str:
@@ -37,7 +38,7 @@ def test_a_notebook_that_cannot_be_read_is_the_problem_of_its_pipeline(workspace
         (folder / f"{name}.ipynb").write_text(content)
         (folder / f"{name}.yaml").write_text(f"version: 1\nstages: {{a: {{notebook: {name}.ipynb}}}}\n")
     (folder / "odd.yaml").write_text("version: 1\nstages: " + "[" * 3000)
-    bad, good, odd = service.list_pipelines(workspace)
+    bad, good, odd = list_pipelines(workspace)
     assert "notebook 'bad.ipynb' of stage 'a'" in bad.problem and good.problem == ""
     assert "nested too deeply" in odd.problem
 
@@ -48,7 +49,7 @@ def test_a_spec_that_is_a_link_to_nowhere_is_listed_with_its_problem(workspace: 
     (folder / "a.yaml").symlink_to(folder / "gone.yaml")
     (folder / "b.yaml").symlink_to(folder / "b.yaml")
     (folder / "no-spec.yaml").mkdir()
-    assert [(pipeline.name, bool(pipeline.problem)) for pipeline in service.list_pipelines(workspace)] == [
+    assert [(pipeline.name, bool(pipeline.problem)) for pipeline in list_pipelines(workspace)] == [
         ("a", True),
         ("b", True),
     ]
@@ -61,13 +62,13 @@ def test_what_nobody_thought_of_is_the_problem_of_its_pipeline_too(
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("bad", "good"):
         (folder / f"{name}.yaml").write_text("version: 1\nstages: {a: {notebook: gone.ipynb}}\n")
-    describe = service._described
+    describe = specs._described
 
     def odd(of: Workspace, path):  # type: ignore[no-untyped-def]
         if path.stem == "bad":
             raise ZeroDivisionError("odd")
         return describe(of, path)
 
-    monkeypatch.setattr(service, "_described", odd)
-    bad, good = service.list_pipelines(workspace)
+    monkeypatch.setattr(specs, "_described", odd)
+    bad, good = list_pipelines(workspace)
     assert "ZeroDivisionError: odd" in bad.problem and "gone.ipynb" in good.problem

@@ -6,7 +6,7 @@ from mlops_workbench.core.errors import NotFound, WorkbenchError
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.pipelines.definition.file import read_spec
 from mlops_workbench.pipelines.inputs.dataset import find_dataset
-from mlops_workbench.pipelines.service import find_spec, list_pipelines
+from mlops_workbench.pipelines.plan.specs import find_spec, list_pipelines
 
 
 def needed_data(workspace: Workspace) -> tuple[dict[str, str], list[str]]:

@@ -37,6 +37,7 @@ from mlops_workbench.notebooks.parameters.text import Text
 from mlops_workbench.pipelines import service as engine
 from mlops_workbench.pipelines.execution.notebook_run import NotebookOptions
 from mlops_workbench.pipelines.execution.verdict import judge
+from mlops_workbench.pipelines.plan.specs import list_pipelines
 from mlops_workbench.pipelines.runs.publication import PublishRequest
 
 #: Deploys an endpoint.
@@ -74,7 +75,7 @@ class PipelineService:
 
     def pipelines(self) -> list[Pipeline]:
         """Pipelines of the workspace; invalid ones with their problem."""
-        return engine.list_pipelines(self._workspace)
+        return list_pipelines(self._workspace)
 
     def check(self, name: str, params: Mapping[str, object]) -> None:
         """Raise an error if the pipeline cannot start with these parameters."""

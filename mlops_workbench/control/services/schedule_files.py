@@ -23,7 +23,7 @@ from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.pipelines.definition.file import parse_spec
 from mlops_workbench.pipelines.definition.nouns import TriggerSpec
-from mlops_workbench.pipelines.service import spec_files
+from mlops_workbench.pipelines.plan.specs import spec_files
 from mlops_workbench.pipelines.triggers.alerts import unknown_measure
 from mlops_workbench.pipelines.triggers.cron import Cron
 from mlops_workbench.pipelines.triggers.notebooks import SCHEDULES_FILE, parse_schedules

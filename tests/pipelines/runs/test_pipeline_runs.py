@@ -19,6 +19,7 @@ from mlops_workbench.core.errors import Conflict, InvalidInput, NotFound, SpecEr
 from mlops_workbench.core.pipelines import PipelineRun
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.pipelines import service
+from mlops_workbench.pipelines.plan.specs import list_pipelines
 from mlops_workbench.pipelines.runs.events import read_run_events
 from mlops_workbench.pipelines.runs.progress import launched_process
 
@@ -173,7 +174,7 @@ def test_pipelines_are_listed_with_their_problems(place: Workspace, three: Pipel
     broken = place.pipeline_specs / "broken.yml"
     broken.write_text("version: 1\nstages:\n  a: {notebook: gone.ipynb}\n")
     try:
-        found = {pipeline.name: pipeline for pipeline in service.list_pipelines(place)}
+        found = {pipeline.name: pipeline for pipeline in list_pipelines(place)}
     finally:
         broken.unlink()
     assert next(iter(found)) == "broken" and "broken.yml:3:17: notebook 'gone.ipynb'" in found["broken"].problem
