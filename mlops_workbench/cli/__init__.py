@@ -7,12 +7,14 @@ import sys
 import traceback
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mlops_workbench.core.budgets import Budget, BudgetState
 from mlops_workbench.core.errors import InvalidInput, WorkbenchError
 from mlops_workbench.core.shown.plain_text import visible
 from mlops_workbench.core.workspace import Workspace
+
+if TYPE_CHECKING:
+    from mlops_workbench.core.budgets import Budget, BudgetState
 
 
 class Shell:

@@ -6,7 +6,7 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlsplit
 
 import msgspec
@@ -23,25 +23,29 @@ from mlops_workbench.client.bodies import (
 from mlops_workbench.client.http import Response
 from mlops_workbench.client.launch import ensure_running, find_running
 from mlops_workbench.client.transport import Transport
-from mlops_workbench.core.datasets import DatasetVersion
-from mlops_workbench.core.endpoints import Endpoint
 from mlops_workbench.core.errors import Conflict, NotFound, Unavailable
-from mlops_workbench.core.events import WorkspaceStatus
 from mlops_workbench.core.ids import check_name
-from mlops_workbench.core.models import AliasChange, ModelVersion, RegisteredModel
-from mlops_workbench.core.monitors import Alert, MonitorReport, MonitorSpec
 from mlops_workbench.core.pipelines import Pipeline, PipelineRun, PlannedRun, StageResult
-from mlops_workbench.core.retention import Kept, RetentionReport
 from mlops_workbench.core.runs import Experiment, MetricPoint, Run, RunDetail
-from mlops_workbench.core.schedules import Occasion, Schedule
 from mlops_workbench.core.wire.json_numbers import json_value
 from mlops_workbench.core.workspace import Workspace
+
+# At run time, a method imports what it returns: each of these takes milliseconds, and a command needs one or two.
+if TYPE_CHECKING:
+    from mlops_workbench.core.datasets import DatasetVersion
+    from mlops_workbench.core.endpoints import Endpoint
+    from mlops_workbench.core.events import WorkspaceStatus
+    from mlops_workbench.core.models import AliasChange, ModelVersion, RegisteredModel
+    from mlops_workbench.core.monitors import Alert, MonitorReport, MonitorSpec
+    from mlops_workbench.core.retention import Kept, RetentionReport
+    from mlops_workbench.core.schedules import Occasion, Schedule
 
 Noun = TypeVar("Noun")
 Notify = Callable[[str], object]
 
-#: Longest time between two looks at a run that is waited for: the time that a command takes longer than its run.
-_PIPELINE_PAUSE = 0.15
+#: Longest time that the control plane holds the answer to a question about a run that is waited for; it answers at once
+#: when a stage begins or ends, but not for each cell.
+_PIPELINE_SECONDS = 0.5
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -140,10 +144,14 @@ class Client:
 
     def datasets(self, reference: str) -> list[DatasetVersion]:
         """Data that a run used, with profiles; training data comes first."""
+        from mlops_workbench.core.datasets import DatasetVersion
+
         return self._get(f"/runs/{_part(reference)}/datasets", list[DatasetVersion])
 
     def dataset_versions(self, digest: str) -> list[DatasetVersion]:
         """Runs that used a version of data, newest first; `digest` may be abbreviated."""
+        from mlops_workbench.core.datasets import DatasetVersion
+
         return self._get(f"/datasets/{_part(digest)}", list[DatasetVersion])
 
     def dataset_file(self, digest: str, part: str) -> bytes:
@@ -154,27 +162,39 @@ class Client:
 
     def models(self) -> list[RegisteredModel]:
         """Registered models."""
+        from mlops_workbench.core.models import RegisteredModel
+
         return self._get("/models", list[RegisteredModel])
 
     def versions(self, name: str) -> list[ModelVersion]:
         """Versions of a model, newest first."""
+        from mlops_workbench.core.models import ModelVersion
+
         return self._get(f"/models/{_part(name)}/versions", list[ModelVersion])
 
     def register(self, name: str, request: RegisterRequest) -> ModelVersion:
         """Register the model of a run."""
+        from mlops_workbench.core.models import ModelVersion
+
         check_name("model", name)
         return self._post(f"/models/{_part(name)}/versions", ModelVersion, request)
 
     def promote(self, name: str, version: int, request: PromoteRequest) -> ModelVersion:
         """Set an alias of a version if the gate passes."""
+        from mlops_workbench.core.models import ModelVersion
+
         return self._post(f"/models/{_part(name)}/versions/{version}/promote", ModelVersion, request)
 
     def rollback_model(self, name: str) -> ModelVersion:
         """Make the previous champion the champion again."""
+        from mlops_workbench.core.models import ModelVersion
+
         return self._post(f"/models/{_part(name)}/rollback", ModelVersion)
 
     def alias_changes(self, name: str) -> list[AliasChange]:
         """Changes of the aliases of a model, newest first."""
+        from mlops_workbench.core.models import AliasChange
+
         return self._get(f"/models/{_part(name)}/alias-changes", list[AliasChange])
 
     def local_model(self, reference: str) -> LocalModel:
@@ -185,20 +205,28 @@ class Client:
 
     def endpoints(self) -> list[Endpoint]:
         """State of every endpoint."""
+        from mlops_workbench.core.endpoints import Endpoint
+
         return [self._reachable(endpoint) for endpoint in self._get("/endpoints", list[Endpoint])]
 
     def endpoint(self, name: str) -> Endpoint:
         """State of an endpoint."""
+        from mlops_workbench.core.endpoints import Endpoint
+
         return self._reachable(self._get(f"/endpoints/{_part(name)}", Endpoint))
 
     def deploy(self, name: str, request: DeployRequest, *, timeout: float = 120.0) -> Endpoint:
         """Serve a model version and wait until it is ready; `timeout` in seconds, 0 does not wait."""
+        from mlops_workbench.core.endpoints import Endpoint
+
         body = _encoded(request)
         endpoint = _decoded(self._send("PUT", f"/endpoints/{_part(name)}", content=body), Endpoint)
         return self.wait_endpoint(name, endpoint.wanted_version, timeout) if timeout else endpoint
 
     def rollback(self, name: str, *, timeout: float = 120.0) -> Endpoint:
         """Serve the previous version again and wait until it is ready."""
+        from mlops_workbench.core.endpoints import Endpoint
+
         endpoint = self._post(f"/endpoints/{_part(name)}/rollback", Endpoint)
         return self.wait_endpoint(name, endpoint.wanted_version, timeout) if timeout else endpoint
 
@@ -279,67 +307,94 @@ class Client:
         Unavailable
             It took longer than `timeout` seconds.
         """
-
-        def ended() -> PipelineRun | None:
-            run = self.pipeline_run(run_id)
+        path = f"/pipeline-runs/{_part(run_id)}"
+        deadline = time.monotonic() + timeout
+        while True:
+            left = deadline - time.monotonic()
+            run = self._get(path, PipelineRun, {"wait": max(0.0, min(_PIPELINE_SECONDS, left))})
             if progress is not None:
                 progress(run)
-            return None if run.active else run
-
-        return _wait(ended, timeout, f"pipeline run {run_id} did not end", longest=_PIPELINE_PAUSE)
+            if not run.active:
+                return run
+            if left <= 0:
+                raise _too_long(f"pipeline run {run_id} did not end", timeout)
 
     # -- schedules -------------------------------------------------------------------------------------
 
     def schedules(self) -> list[Schedule]:
         """Pipelines and notebooks that start by themselves."""
+        from mlops_workbench.core.schedules import Schedule
+
         return self._get("/schedules", list[Schedule])
 
     def occasions(self, name: str, limit: int = 100) -> list[Occasion]:
         """What happened to a schedule, newest first: why it was started, and why not."""
+        from mlops_workbench.core.schedules import Occasion
+
         return self._get(f"/schedules/{_part(name)}/occasions", list[Occasion], {"limit": limit})
 
     def pause_schedule(self, name: str) -> Schedule:
         """Start a pipeline or a notebook no more by itself."""
+        from mlops_workbench.core.schedules import Schedule
+
         return self._post(f"/schedules/{_part(name)}/pause", Schedule)
 
     def resume_schedule(self, name: str) -> Schedule:
         """Start it by itself again; what happened meanwhile starts nothing."""
+        from mlops_workbench.core.schedules import Schedule
+
         return self._post(f"/schedules/{_part(name)}/resume", Schedule)
 
     # -- monitors --------------------------------------------------------------------------------------
 
     def monitors(self) -> list[MonitorReport]:
         """Monitors with their windows."""
+        from mlops_workbench.core.monitors import MonitorReport
+
         return self._get("/monitors", list[MonitorReport])
 
     def monitor(self, endpoint: str) -> MonitorReport:
         """The monitor of an endpoint."""
+        from mlops_workbench.core.monitors import MonitorReport
+
         return self._get(f"/monitors/{_part(endpoint)}", MonitorReport)
 
     def put_monitor(self, spec: MonitorSpec) -> MonitorReport:
         """Create or change the monitor of an endpoint."""
+        from mlops_workbench.core.monitors import MonitorReport
+
         return _decoded(self._send("PUT", "/monitors", content=_encoded(spec)), MonitorReport)
 
     def evaluate_monitor(self, endpoint: str) -> MonitorReport:
         """Evaluate the monitor of an endpoint now."""
+        from mlops_workbench.core.monitors import MonitorReport
+
         return self._post(f"/monitors/{_part(endpoint)}/evaluate", MonitorReport)
 
     def alerts(self, endpoint: str | None = None) -> list[Alert]:
         """Alerts, newest first."""
+        from mlops_workbench.core.monitors import Alert
+
         return self._get("/alerts", list[Alert], {"endpoint": endpoint} if endpoint else {})
 
     # -- retention -------------------------------------------------------------------------------------
 
     def retention(self) -> RetentionReport:
         """What the rule of retention would remove now."""
+        from mlops_workbench.core.retention import RetentionReport
+
         return self._get("/retention", RetentionReport)
 
     def apply_retention(self) -> RetentionReport:
         """Remove what the rule of retention lets go."""
+        from mlops_workbench.core.retention import RetentionReport
+
         return self._post("/retention", RetentionReport)
 
     def keep_run(self, reference: str, *, kept: bool = True) -> Kept:
         """Keep the files of a run from the rule of retention, or leave them to it."""
+        from mlops_workbench.core.retention import Kept
+
         method = "PUT" if kept else "DELETE"
         return _decoded(self._send(method, f"/retention/kept/{_part(reference)}"), Kept)
 
@@ -347,6 +402,8 @@ class Client:
 
     def status(self) -> WorkspaceStatus:
         """Processes, delivery and counts."""
+        from mlops_workbench.core.events import WorkspaceStatus
+
         return self._get("/status", WorkspaceStatus)
 
     def shutdown(self, *, keep_endpoints: bool = False) -> None:
@@ -397,7 +454,11 @@ def _part(name: str) -> str:
     return quote(name, safe="@")
 
 
-def _wait(poll: Callable[[], Noun | None], timeout: float, problem: str, *, longest: float = 0.5) -> Noun:
+def _too_long(problem: str, timeout: float) -> Unavailable:
+    return Unavailable(f"{problem} within {timeout:.0f} s", hint="'mlops status' shows its state")
+
+
+def _wait(poll: Callable[[], Noun | None], timeout: float, problem: str) -> Noun:
     deadline = time.monotonic() + timeout
     pause = 0.05
     while True:
@@ -405,6 +466,6 @@ def _wait(poll: Callable[[], Noun | None], timeout: float, problem: str, *, long
         if found is not None:
             return found
         if time.monotonic() > deadline:
-            raise Unavailable(f"{problem} within {timeout:.0f} s", hint="'mlops status' shows its state")
+            raise _too_long(problem, timeout)
         time.sleep(pause)
-        pause = min(pause * 1.3, longest)
+        pause = min(pause * 1.3, 0.5)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import select
 import socket
-import ssl
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -44,6 +43,8 @@ class HttpSession:
         ``http://host:port`` or ``https://...``, with a path or without.
     headers : mapping
         Headers of every request.
+    timeout : float
+        Seconds without a byte of the answer after which a request fails.
 
     Raises
     ------
@@ -51,7 +52,7 @@ class HttpSession:
         The URL is not valid.
     """
 
-    def __init__(self, url: str, headers: Mapping[str, str]) -> None:
+    def __init__(self, url: str, headers: Mapping[str, str], timeout: float = _ANSWER_SECONDS) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("it needs 'http://' or 'https://' and a host")
@@ -59,6 +60,7 @@ class HttpSession:
         self._host, self._port = parts.hostname, parts.port  # the port may raise ValueError
         self._base = parts.path.rstrip("/")
         self._headers = dict(headers)
+        self._timeout = timeout
         self._lock = threading.Lock()
         self._idle: http.client.HTTPConnection | None = None
 
@@ -107,6 +109,8 @@ class HttpSession:
                 return connection
             connection.close()
         if self._secure:
+            import ssl
+
             context = ssl.create_default_context()
             connection = http.client.HTTPSConnection(self._host, self._port, timeout=_CONNECT_SECONDS, context=context)
         else:
@@ -115,7 +119,7 @@ class HttpSession:
             connection.connect()
         except OSError as error:
             raise NotSent(str(error)) from error
-        connection.sock.settimeout(_ANSWER_SECONDS)
+        connection.sock.settimeout(self._timeout)
         # Headers and body are two writes, and the second must not wait for the answer to the first.
         connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return connection

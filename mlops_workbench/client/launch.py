@@ -5,28 +5,28 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
-import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
+from mlops_workbench.client.http import HttpSession
 from mlops_workbench.core.errors import StorageError, Unauthorized, Unavailable
 from mlops_workbench.core.files import file_lock
 from mlops_workbench.core.processes import ProcessIdentity
 from mlops_workbench.core.workspace import Workspace
 
+if TYPE_CHECKING:
+    import subprocess
+
 #: Exit code of a control plane whose workspace is already served by another one (EX_TEMPFAIL of sysexits.h).
 ALREADY_RUNNING = 75
 
 _START_SECONDS = 60.0
-
-# Without the proxies of the environment: a control plane is on loopback or on a team's own host.
-_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+_PROBE_SECONDS = 5.0
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -154,15 +154,17 @@ def ensure_running(workspace: Workspace, options: Sequence[str] = ()) -> tuple[s
 
 def answers(url: str, token: str) -> bool:
     """Whether a control plane at `url` accepts the token."""
-    request = urllib.request.Request(f"{url}/api/health", headers={"Authorization": f"Bearer {token}"})  # noqa: S310
     try:
-        with _opener.open(request, timeout=5) as response:
-            return bool(response.status == 200)
-    except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError):
+        session = HttpSession(url, {"Authorization": f"Bearer {token}"}, timeout=_PROBE_SECONDS)
+        with contextlib.closing(session):
+            return session.request("GET", "/api/health").status == 200
+    except (OSError, http.client.HTTPException, ValueError):
         return False
 
 
 def _spawn(workspace: Workspace, options: Sequence[str]) -> subprocess.Popen[bytes]:
+    import subprocess
+
     log = log_file(workspace)
     try:
         log.parent.mkdir(exist_ok=True)

@@ -3,35 +3,64 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
 import click
 from click.shell_completion import CompletionItem, ShellComplete
 
-from mlops_workbench.commands import (
-    autolog,
-    autotrack,
-    budget,
-    clean,
-    endpoints,
-    models,
-    monitors,
-    params,
-    pipelines,
-    schedules,
-    workspace,
-)
-from mlops_workbench.commands import run as notebook_run
-from mlops_workbench.commands.data import versions
 from mlops_workbench.commands.frontend import FrontEnd
-from mlops_workbench.commands.runs import listing
 from mlops_workbench.commands.view import View
 from mlops_workbench.core.errors import InvalidInput, WorkbenchError
 from mlops_workbench.core.files import disk_error
 from mlops_workbench.core.version import __version__
 
+#: Modules with the commands; a module is imported when one of its commands is run, since a command takes as long to
+#: start as what it imports.
+_MODULES = {
+    "workspace": ("init", "up", "down", "status", "ingest"),
+    "autotrack": ("autotrack",),
+    "autolog": ("autolog",),
+    "budget": ("budget",),
+    "clean": ("clean", "keep"),
+    "runs.listing": ("experiment", "runs", "show", "compare"),
+    "data.versions": ("data",),
+    "models": ("models", "register", "promote"),
+    "endpoints": ("deploy", "endpoints", "predict", "rollback"),
+    "params": ("params",),
+    "run": ("run",),
+    "pipelines": ("pipeline",),
+    "schedules": ("schedule", "schedules"),
+    "monitors": ("monitor", "alerts"),
+}
+
+
+class Commands(click.Group):
+    """A group whose commands are in the modules of this package."""
+
+    def list_commands(self, ctx: click.Context | None) -> list[str]:
+        """Names of all commands."""
+        for module in _MODULES:
+            self._load(module)
+        return sorted(self.commands)
+
+    def get_command(self, ctx: click.Context | None, cmd_name: str) -> click.Command | None:
+        """The command of this name; None if there is none, of which click says what is near."""
+        for module, names in _MODULES.items():
+            if cmd_name in names:
+                self._load(module)
+                return self.commands[cmd_name]
+        self.list_commands(ctx)
+        return None
+
+    def _load(self, module: str) -> None:
+        if not self.commands.keys() >= set(_MODULES[module]):
+            for command in import_module(f"mlops_workbench.commands.{module}").COMMANDS:
+                self.add_command(command)
+
 
 @click.group(
+    cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     invoke_without_command=False,
 )
@@ -41,26 +70,6 @@ def app() -> None:
 
     Every command takes --json: it then prints its data as JSON instead of a table.
     """
-
-
-for module in (
-    workspace,
-    autotrack,
-    autolog,
-    budget,
-    clean,
-    listing,
-    versions,
-    models,
-    endpoints,
-    params,
-    notebook_run,
-    pipelines,
-    schedules,
-    monitors,
-):
-    for command in module.COMMANDS:
-        app.add_command(command)
 
 
 def run(words: Sequence[str], frontend: FrontEnd, *, prog: str) -> View | None:

@@ -175,5 +175,9 @@ class ControlPlane:
         if self.endpoints.wait_for_end(1.0):
             self._worker("endpoints").wake()
 
+    def publish_soon(self) -> None:
+        """Look at once whether a pipeline run has ended whose model is to be published."""
+        self._worker("pipelines").wake()
+
     def _worker(self, name: str) -> Worker:
         return next(worker for worker in self._workers if worker.name == name)

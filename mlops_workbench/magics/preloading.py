@@ -18,7 +18,7 @@ _POLL_SECONDS, _WAIT_SECONDS = 0.01, 30.0
 #: Seconds that are left for the reply to that request.
 _REPLY_SECONDS = 0.05
 #: In the order of need: modules for any cell, then those for the first tracked cell.
-_MODULES = (
+MODULES = (
     "mlops_workbench.capture.cells.watch",
     "mlops_workbench.capture.provenance.cell_log",
     "mlops_workbench.notebooks.names.visitor",
@@ -43,7 +43,7 @@ class Preloading:
         self._shell = shell
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
-        if getattr(shell, "kernel", None) is None:
+        if getattr(shell, "kernel", None) is None or all(module in sys.modules for module in MODULES):
             return
         # Not a daemon: the interpreter stops daemons at exit at any point, even in the middle of an import.
         self._thread = threading.Thread(target=self._import, name="mlops-preloading", daemon=False)
@@ -84,8 +84,9 @@ class Preloading:
                 gc.enable()
 
     def _import_modules(self) -> None:
-        for module in _MODULES:
-            if self._over.is_set() or sys.is_finalizing():
+        for module in MODULES:
+            # At its end, the interpreter waits for this thread.
+            if self._over.is_set() or not threading.main_thread().is_alive():
                 return
             try:
                 import_module(module)

@@ -184,6 +184,14 @@ def read_run(workspace: Workspace, run_id: str) -> PipelineRun:
     return run
 
 
+def log_size(workspace: Workspace, run_id: str) -> int:
+    """Bytes of the event log of a run, 0 if there is none."""
+    try:
+        return RunFolder(workspace.pipeline_runs / run_id).events.stat().st_size
+    except OSError:
+        return 0
+
+
 def list_runs(workspace: Workspace, limit: int = 100) -> list[PipelineRun]:
     """Runs, newest first; one whose files cannot be read has failed, with the reason as its message."""
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_workbench.commands.app import app, complete, run
+from mlops_workbench.commands.app import _MODULES, app, complete, run
+from mlops_workbench.commands.params_file import read_params_file
 from mlops_workbench.commands.values import (
     given_parameters,
     parse_assignments,
     parse_duration,
     parse_texts,
-    read_params_file,
 )
 from mlops_workbench.core.errors import InvalidInput
 from mlops_workbench.core.workspace import Workspace
@@ -72,7 +73,7 @@ def test_an_error_names_the_nearest_command_or_option(nowhere: Nowhere, words: l
 
 
 def test_every_command_has_help(nowhere: Nowhere, capsys: pytest.CaptureFixture[str]) -> None:
-    for command in app.commands:
+    for command in app.list_commands(None):
         assert run([command, "--help"], nowhere, prog="%mlops") is None
         text = capsys.readouterr().out
         assert f"%mlops {command}" in text
@@ -82,9 +83,9 @@ def test_every_command_has_help(nowhere: Nowhere, capsys: pytest.CaptureFixture[
 def test_an_empty_line_prints_help(nowhere: Nowhere, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([], nowhere, prog="mlops") is None
     text = capsys.readouterr().out
-    assert all(command in text for command in app.commands)
+    assert all(command in text for command in app.list_commands(None))
     asked = {"experiment", "runs", "show", "compare", "register", "promote", "deploy", "predict", "endpoints"}
-    assert asked | {"rollback", "monitor", "pipeline", "status", "init", "up", "down"} <= set(app.commands)
+    assert asked | {"rollback", "monitor", "pipeline", "status", "init", "up", "down"} <= set(app.list_commands(None))
 
 
 def test_commands_and_options_are_completed(nowhere: Nowhere) -> None:
@@ -188,3 +189,10 @@ def test_a_time_is_a_number_of_seconds_or_has_units(text: str, seconds: float) -
 def test_what_is_no_time_is_refused(text: str) -> None:
     with pytest.raises(InvalidInput):
         parse_duration(text)
+
+
+def test_a_command_is_found_without_the_others() -> None:
+    for module, names in _MODULES.items():
+        found = import_module(f"mlops_workbench.commands.{module}").COMMANDS
+        assert {command.name for command in found} == set(names), module
+        assert all(app.get_command(None, name) in found for name in names)

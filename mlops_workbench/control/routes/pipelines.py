@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
+from fastapi.concurrency import run_in_threadpool
 
 from mlops_workbench.client.bodies import NotebookRunRequest, PipelineRunRequest
 from mlops_workbench.control.routes.plane import Plane
@@ -13,6 +16,9 @@ from mlops_workbench.core.pipelines import Pipeline, PipelineRun, PlannedRun, St
 from mlops_workbench.pipelines.definition.schema import json_schema
 
 router = APIRouter(tags=["pipelines"])
+
+#: Seconds between two looks at the log of a run that somebody waits for.
+_LOOK_SECONDS = 0.005
 
 
 @router.get("/pipelines")
@@ -52,9 +58,19 @@ def list_pipeline_runs(plane: Plane, limit: Annotated[int, Query(ge=1, le=1000)]
 
 
 @router.get("/pipeline-runs/{run_id}")
-def get_pipeline_run(plane: Plane, run_id: str) -> PipelineRun:
-    """One pipeline run."""
-    return plane.pipelines.run(run_id)
+async def get_pipeline_run(
+    plane: Plane, run_id: str, wait: Annotated[float, Query(ge=0, le=30, allow_inf_nan=False)] = 0.0
+) -> PipelineRun:
+    """One pipeline run; if it is active, as soon as something happens to it, at the latest after `wait` seconds."""
+    known = plane.pipelines.version(run_id)
+    run = await run_in_threadpool(plane.pipelines.run, run_id)
+    end = time.monotonic() + wait
+    while run.active and (left := end - time.monotonic()) > 0:
+        await asyncio.sleep(min(_LOOK_SECONDS, left))
+        if plane.pipelines.version(run_id) != known:
+            plane.publish_soon()
+            return await run_in_threadpool(plane.pipelines.run, run_id)
+    return run
 
 
 @router.get("/pipeline-runs/{run_id}/results")

@@ -72,6 +72,7 @@ class PipelineService:
         self._hub = hub
         self._deploy = deploy
         self._published: dict[str, PipelineRun] = {}
+        self._outcomes = 0  # publications that have ended
 
     def pipelines(self) -> list[Pipeline]:
         """Pipelines of the workspace; invalid ones with their problem."""
@@ -127,6 +128,10 @@ class PipelineService:
     def run(self, run_id: str) -> PipelineRun:
         """One pipeline run."""
         return self._with_outcome(engine.read_run(self._workspace, run_id))
+
+    def version(self, run_id: str) -> tuple[int, int]:
+        """A value that changes with each event of a run; cheap to get."""
+        return engine.log_size(self._workspace, run_id), self._outcomes
 
     def results(self, run_id: str) -> list[StageResult]:
         """Executed notebooks of a run's stages, and where they failed."""
@@ -261,6 +266,7 @@ class PipelineService:
             row = session.get(PipelineRunRow, run_id)
             if row is not None:
                 row.publish, row.published, row.message = publish, published, message
+        self._outcomes += 1
         self._hub.publish("pipelines", run_id)
 
     def _track(self, run_id: str, *, publishes: bool = True) -> None:

@@ -31,8 +31,8 @@ _VARYING = frozenset(
 )  # fmt: skip
 _REQUIRED: dict[Role, tuple[str, ...]] = {
     "kernel": (
-        "ipykernel.kernelapp", "ipykernel.ipkernel", "ipykernel.zmqshell", "ipykernel.comm", "comm",
-        "mlops_workbench.magics.hooks",
+        "ipykernel.kernelapp", "ipykernel.ipkernel", "ipykernel.zmqshell", "ipykernel.debugger", "ipykernel.comm",
+        "comm", "mlops_workbench.magics.preloaded", "mlops_workbench.pipelines.kernels.streams",
     ),
     "call": (
         "mlops_workbench.pipelines.execution.papermill_import", "mlops_workbench.pipelines.execution.preloaded",

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
+from typing import NoReturn
 
 import msgspec
 
@@ -75,9 +76,9 @@ class ForkServer:
         self._accepting = True
         self._used = time.monotonic()
         self._inode = Path(config.socket).stat().st_ino
-        self._child: Callable[[], int] | None = None
+        self._child: Callable[[], NoReturn] | None = None
 
-    def serve(self) -> Callable[[], int] | None:
+    def serve(self) -> Callable[[], NoReturn] | None:
         """Serve to the end; in a forked process, return at once what that process is to do."""
         while self._accepting or self._pids:
             for key, _ in self._selector.select(_TICK_SECONDS):
@@ -230,7 +231,9 @@ def main(arguments: list[str]) -> int:
     gc.collect()
     gc.freeze()
     child = ForkServer(config, _listen(Path(config.socket))).serve()
-    return 0 if child is None else child()
+    if child is not None:
+        child()
+    return 0
 
 
 def _begin_again(config: ServerConfig) -> None:

@@ -274,6 +274,26 @@ def test_exit_handlers_run_at_a_shutdown(tmp_path: Path) -> None:
         assert (tmp_path / "ended").exists()
 
 
+def test_files_that_were_left_open_are_complete_after_its_end(tmp_path: Path) -> None:
+    (tmp_path / "holder.py").write_text("file = open('module.txt', 'w')\n")
+    with warm(folder=tmp_path) as running:
+        running.run("import holder\nholder.file.write('m')\nmine = open('cell.txt', 'w')\nn = mine.write('c')")
+        running.run(
+            "import functools, io\nloop = []\nloop.append((loop, open('loop.bin', 'wb')))\nn = loop[0][1].write(b'l')"
+        )
+        running.manager.shutdown_kernel()
+        assert running.process is None or running.process.poll() == 0
+    assert [(tmp_path / name).read_text() for name in ("module.txt", "cell.txt", "loop.bin")] == ["m", "c", "l"]
+
+
+def test_output_keeps_its_order_and_none_is_lost() -> None:
+    code = "import sys\nfor n in range(300):\n    print(n)\n    print('e', n, file=sys.stderr)\n    sys.stdout.flush()"
+    with warm() as running:
+        lines = running.run(code).split("\n")
+        assert [line for line in lines if not line.startswith("e")] == [str(n) for n in range(300)]
+        assert [line for line in lines if line.startswith("e")] == [f"e {n}" for n in range(300)]
+
+
 def test_a_killed_server_leaves_its_kernels_alone(pool: ForkPool) -> None:
     with warm() as forked:
         server = int(forked.run("import os; print(os.getppid())"))
