@@ -14,14 +14,23 @@ from mlops_workbench.core.shown.plain_text import visible
 from mlops_workbench.core.workspace import Workspace
 
 if TYPE_CHECKING:
+    from mlops_workbench.cli.display import TerminalDisplay
     from mlops_workbench.core.budgets import Budget, BudgetState
 
 
 class Shell:
-    """The shell as a front end of the commands."""
+    """The shell as a front end of the commands.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    draws : bool
+        Whether the progress of a run is drawn anew in place where that is possible, instead of printed in lines.
+    """
+
+    def __init__(self, *, draws: bool = True) -> None:
         self._workspace: Workspace | None = None
+        self._draws = draws
+        self._display: TerminalDisplay | None = None
 
     @property
     def workspace(self) -> Workspace:
@@ -83,8 +92,18 @@ class Shell:
         """Raise InvalidInput."""
         raise InvalidInput("a budget is set in a notebook, not in a shell", hint="run '%mlops budget 2h' in a cell")
 
+    def display(self) -> TerminalDisplay | None:
+        """The drawing of a run in the terminal; None where standard error is no terminal."""
+        from mlops_workbench.cli.display import TerminalDisplay, can_draw
+
+        self._display = TerminalDisplay() if self._draws and can_draw() else None
+        return self._display
+
     def progress(self, text: str) -> None:
         """Write a line to standard error; the result goes to standard output."""
+        if self._display is not None and self._display.is_open:
+            self._display.line(text)
+            return
         sys.stderr.write(visible(text) + "\n")
         sys.stderr.flush()
 
@@ -102,7 +121,7 @@ def main() -> None:
     words = sys.argv[1:]
     as_json = "--json" in words
     try:
-        view = run([word for word in words if word != "--json"], Shell(), prog="mlops")
+        view = run([word for word in words if word != "--json"], Shell(draws=not as_json), prog="mlops")
     except WorkbenchError as error:
         sys.stderr.write(f"mlops: {error}\n")
         raise SystemExit(2 if isinstance(error, InvalidInput) else 1) from None

@@ -25,7 +25,7 @@ from mlops_workbench.client.launch import ensure_running, find_running
 from mlops_workbench.client.transport import Transport
 from mlops_workbench.core.errors import Conflict, NotFound, Unavailable
 from mlops_workbench.core.ids import check_name
-from mlops_workbench.core.pipelines import Pipeline, PipelineRun, PlannedRun, StageResult
+from mlops_workbench.core.pipelines import Pipeline, PipelineRun, PlannedRun, RunProgress, StageResult
 from mlops_workbench.core.runs import Experiment, MetricPoint, Run, RunDetail
 from mlops_workbench.core.wire.json_numbers import json_value
 from mlops_workbench.core.workspace import Workspace
@@ -46,6 +46,8 @@ Notify = Callable[[str], object]
 #: Longest time that the control plane holds the answer to a question about a run that is waited for; it answers at once
 #: when a stage begins or ends, but not for each cell.
 _PIPELINE_SECONDS = 0.5
+#: The same for a run whose progress is drawn.
+_WATCH_SECONDS = 0.25
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -289,6 +291,10 @@ class Client:
         """One pipeline run."""
         return self._get(f"/pipeline-runs/{_part(run_id)}", PipelineRun)
 
+    def pipeline_run_progress(self, run_id: str, lines: int = 5) -> RunProgress:
+        """How far a pipeline run is, with the last lines that each of its running stages printed."""
+        return self._get(f"/pipeline-runs/{_part(run_id)}/progress", RunProgress, {"lines": lines})
+
     def pipeline_run_results(self, run_id: str) -> list[StageResult]:
         """Executed notebooks of a pipeline run's stages, and where they failed."""
         return self._get(f"/pipeline-runs/{_part(run_id)}/results", list[StageResult])
@@ -318,6 +324,16 @@ class Client:
                 return run
             if left <= 0:
                 raise _too_long(f"pipeline run {run_id} did not end", timeout)
+
+    def watch_pipeline(self, run_id: str, show: Callable[[RunProgress], None]) -> PipelineRun:
+        """Wait like :meth:`wait_pipeline`, without a limit; `show` receives the progress several times a second."""
+
+        while True:
+            progress = self.pipeline_run_progress(run_id)
+            show(progress)
+            if not progress.run.active:
+                return progress.run
+            self._get(f"/pipeline-runs/{_part(run_id)}", PipelineRun, {"wait": _WATCH_SECONDS})
 
     # -- schedules -------------------------------------------------------------------------------------
 

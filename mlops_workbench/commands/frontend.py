@@ -10,6 +10,19 @@ from mlops_workbench.core.workspace import Workspace
 if TYPE_CHECKING:
     from mlops_workbench.client.client import Client
     from mlops_workbench.core.budgets import Budget, BudgetState
+    from mlops_workbench.core.pipelines import RunProgress
+
+
+class Display(Protocol):
+    """A drawing of a run that goes on, in place of lines of progress."""
+
+    def show(self, progress: RunProgress) -> None:
+        """Draw the run as it is now."""
+        ...
+
+    def close(self) -> None:
+        """End the drawing: when the run has ended, or goes on without being watched."""
+        ...
 
 
 class FrontEnd(Protocol):
@@ -59,6 +72,10 @@ class FrontEnd(Protocol):
 
     def set_budget(self, budget: Budget | None) -> None:
         """Set a budget, or remove it with None; raises InvalidInput in a shell."""
+        ...
+
+    def display(self) -> Display | None:
+        """Open a drawing of a run; None where progress can only be printed in lines."""
         ...
 
     def progress(self, text: str) -> None:

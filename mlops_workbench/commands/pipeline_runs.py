@@ -30,7 +30,7 @@ class PipelineFailed(WorkbenchError):
 
 
 def follow(frontend: FrontEnd, client: Client, run: PipelineRun) -> PipelineRun:
-    """Wait until a run has ended, and show each change of a stage."""
+    """Wait until a run has ended, and show how far it is."""
     shown: dict[str, str] = {}
 
     def progress(current: PipelineRun) -> None:
@@ -40,10 +40,19 @@ def follow(frontend: FrontEnd, client: Client, run: PipelineRun) -> PipelineRun:
                 shown[stage.name] = line
                 frontend.progress(line)
 
+    display = frontend.display()
     try:
-        return client.wait_pipeline(run.id, progress=progress)
+        if display is None:
+            return client.wait_pipeline(run.id, progress=progress)
+        try:
+            return client.watch_pipeline(run.id, display.show)
+        finally:
+            display.close()
     except KeyboardInterrupt:
-        frontend.progress(f"the run goes on: '{frontend.prog} pipeline cancel {short_id(run.id)}' ends it")
+        command, name = f"{frontend.prog} pipeline", short_id(run.id)
+        frontend.progress(
+            f"the run goes on: '{command} cancel {name}' ends it, '{command} watch {name}' shows it again"
+        )
         raise
 
 
@@ -64,7 +73,7 @@ def conclude(frontend: FrontEnd, client: Client, run: PipelineRun, view: View) -
     results = client.pipeline_run_results(run.id)
     states = {stage.name: stage.state for stage in run.stages}
     failed = [result for result in results if states[result.stage] == "failed"]
-    for text in failures(failed):
+    for text in failures(failed, notebooks=run.kind == "pipeline"):
         frontend.progress(text)
     executed = next((result.notebook for result in failed if result.notebook), "")
     show = f"'{frontend.prog} pipeline show {short_id(run.id)}' shows its stages"
@@ -74,8 +83,8 @@ def conclude(frontend: FrontEnd, client: Client, run: PipelineRun, view: View) -
     )
 
 
-def failures(results: Sequence[StageResult]) -> list[str]:
-    """The cells that failed, each with the line that did, and the traceback."""
+def failures(results: Sequence[StageResult], *, notebooks: bool = False) -> list[str]:
+    """The cells that failed, each with the line that did, the traceback, and the executed notebook if asked for."""
     known = [result for result in results if result.traceback]
     texts = []
     for result in known[:_MOST_TRACEBACKS]:
@@ -84,7 +93,10 @@ def failures(results: Sequence[StageResult]) -> list[str]:
             where.append(f"cell {result.cell}")
         if result.line:
             where.append(f"line {result.line}: {result.source.strip()}")
-        texts.append("\n".join(["", ", ".join(where), *(f"  {line}" for line in _frames(result.traceback))]))
+        lines = [f"  {line}" for line in _frames(result.traceback)]
+        if notebooks and result.notebook:
+            lines.append(f"  executed notebook: {result.notebook}")
+        texts.append("\n".join(["", ", ".join(where), *lines]))
     if len(known) > _MOST_TRACEBACKS:
         texts.append(f"\nand {len(known) - _MOST_TRACEBACKS} more stages failed")
     return texts

@@ -91,6 +91,20 @@ def show_pipeline(frontend: FrontEnd, reference: str) -> View:
         return pipeline_run_view(client.pipeline_run(_find(runs, reference).id))
 
 
+@pipeline.command("watch")
+@click.argument("run_id", metavar="RUN-ID", shell_complete=pipeline_run_ids)
+@click.pass_obj
+def watch_pipeline(frontend: FrontEnd, run_id: str) -> View:
+    """Show how far a run is until it ends; Ctrl-C ends the watching, not the run.
+
+    RUN-ID is the start of its id, or the name of a pipeline or the path of a notebook for its newest run. The exit
+    code is that of the command that started the run.
+    """
+    with frontend.client() as client:
+        run = follow(frontend, client, _find(client.pipeline_runs(1000), run_id))
+        return conclude(frontend, client, run, pipeline_run_view(run))
+
+
 @pipeline.command("cancel")
 @click.argument("run_id", metavar="RUN-ID", shell_complete=pipeline_run_ids)
 @click.pass_obj

@@ -126,6 +126,43 @@ class PipelineRun:
 
 
 @dataclass(frozen=True)
+class StageProgress:
+    """What a display of a run shows of a stage beside its `StageRun`.
+
+    Attributes
+    ----------
+    usual_ms : int or None
+        Median of its last durations in milliseconds; None if it has not succeeded before.
+    output : list of str
+        Last lines that the cells of a running stage printed, oldest first.
+    """
+
+    name: str
+    usual_ms: int | None = None
+    output: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class RunProgress:
+    """How far a run is.
+
+    Attributes
+    ----------
+    at_ms : int
+        Time of this state on the clock of the control plane, in milliseconds since the epoch.
+    stages : list of StageProgress
+        In the order of the run's stages.
+    remaining_ms : int or None
+        Estimate of the time to its end from earlier runs; None without one.
+    """
+
+    run: PipelineRun
+    at_ms: int
+    stages: list[StageProgress] = field(default_factory=list)
+    remaining_ms: int | None = None
+
+
+@dataclass(frozen=True)
 class StageResult:
     """What the last attempt at a stage has left.
 

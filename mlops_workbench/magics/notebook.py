@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mlops_workbench.client.client import Client
     from mlops_workbench.core.budgets import Budget, BudgetState
     from mlops_workbench.core.workspace import Workspace
+    from mlops_workbench.widgets.run_output import RunOutput
 
 
 class Notebook:
@@ -98,6 +99,16 @@ class Notebook:
 
         resources = current_session().surroundings.resources
         resources.budget.set(budget, active=resources.active())
+
+    def display(self) -> RunOutput | None:
+        """The output of the cell that shows a run; None where nobody sees it before the cell has ended."""
+        from mlops_workbench.widgets.live_output import cell_id, is_watched
+
+        if not is_watched(self._shell, cell_id(self._shell)):
+            return None
+        from mlops_workbench.widgets.run_output import RunOutput
+
+        return RunOutput(self._shell)
 
     def progress(self, text: str) -> None:
         """Print a line of progress."""

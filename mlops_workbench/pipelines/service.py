@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mlops_workbench.core.errors import Conflict, NotFound, StorageError, WorkbenchError
 from mlops_workbench.core.ids import new_id, now_ms
-from mlops_workbench.core.pipelines import PipelineRun, PlannedRun, StageResult
+from mlops_workbench.core.pipelines import PipelineRun, PlannedRun, RunProgress, StageProgress, StageResult
 from mlops_workbench.core.wire.json_numbers import JsonNumber
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.pipelines.definition.file import read_spec
@@ -27,9 +27,11 @@ from mlops_workbench.pipelines.execution.notebook_run import (
 from mlops_workbench.pipelines.plan.files import notebook_facts, plan_spec
 from mlops_workbench.pipelines.plan.planned import check_secrets, planned_run
 from mlops_workbench.pipelines.plan.specs import find_spec
+from mlops_workbench.pipelines.runs.estimates import remaining, usual_durations
 from mlops_workbench.pipelines.runs.events import (
     CancelRequested,
     StageEvent,
+    StageStarted,
     append_event,
     is_damaged,
     read_run_events,
@@ -39,9 +41,12 @@ from mlops_workbench.pipelines.runs.folder import RunFolder, unknown_run
 from mlops_workbench.pipelines.runs.progress import DAMAGED, chosen_instances, fold, has_ended, launched_process
 from mlops_workbench.pipelines.runs.publication import PublishRequest, publication
 from mlops_workbench.pipelines.runs.results import stage_results
+from mlops_workbench.pipelines.runs.tail import read_tail
 
 #: Ids have 32 digits; longer text may exceed the length of a file name.
 _LONGEST_ID = 64
+#: Runs, of any pipeline, among which those are that tell how long a stage usually takes.
+_EARLIER = 200
 #: Metrics of the present champion of a model; None without one.
 Champion = Callable[[str], Mapping[str, JsonNumber | None] | None]
 
@@ -271,6 +276,56 @@ def read_results(workspace: Workspace, run_id: str) -> list[StageResult]:
     """
     folder = _folder(workspace, run_id)
     return stage_results(folder, folder.read_request(), read_run_events(folder.events))
+
+
+def read_progress(workspace: Workspace, run_id: str, lines: int) -> RunProgress:
+    """How far a run is, with an estimate from earlier runs and the last lines that its running stages printed.
+
+    Parameters
+    ----------
+    workspace : Workspace
+        Workspace of the run.
+    run_id : str
+        The run.
+    lines : int
+        Most lines of a stage.
+
+    Raises
+    ------
+    NotFound
+        There is no such run.
+    StorageError
+        Its request or its event log cannot be read.
+    """
+    run = read_run(workspace, run_id)
+    folder = _folder(workspace, run_id)
+    if not run.active:
+        return RunProgress(run, now_ms(), [StageProgress(stage.name) for stage in run.stages])
+    request = folder.read_request()
+    attempts = {
+        event.stage: event.attempt for event in read_run_events(folder.events) if isinstance(event, StageStarted)
+    }
+    usual = _usual_durations(workspace.root, run_id)
+    now = now_ms()
+    stages = [
+        StageProgress(
+            stage.name,
+            usual.get(stage.name),
+            read_tail(folder.tail(stage.name, attempts[stage.name]), lines) if stage.state == "running" else [],
+        )
+        for stage in run.stages
+    ]
+    needs = {stage.name: stage.needs for stage in request.stages}
+    return RunProgress(run, now, stages, remaining(run.stages, needs, usual, request.workers, now))
+
+
+@lru_cache(maxsize=256)
+def _usual_durations(root: Path, run_id: str) -> dict[str, int]:
+    """Usual durations of the stages of a run, by other runs; read once for a run."""
+    workspace = Workspace.open(root)
+    run = read_run(workspace, run_id)
+    earlier = [one for one in list_runs(workspace, _EARLIER) if (one.kind, one.pipeline) == (run.kind, run.pipeline)]
+    return usual_durations([stage.name for stage in run.stages], earlier)
 
 
 def run_folder(workspace: Workspace, run_id: str) -> Path:

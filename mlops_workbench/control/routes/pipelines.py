@@ -12,7 +12,7 @@ from fastapi.concurrency import run_in_threadpool
 from mlops_workbench.client.bodies import NotebookRunRequest, PipelineRunRequest
 from mlops_workbench.control.routes.plane import Plane
 from mlops_workbench.control.services.pipelines import given_values
-from mlops_workbench.core.pipelines import Pipeline, PipelineRun, PlannedRun, StageResult
+from mlops_workbench.core.pipelines import Pipeline, PipelineRun, PlannedRun, RunProgress, StageResult
 from mlops_workbench.pipelines.definition.schema import json_schema
 
 router = APIRouter(tags=["pipelines"])
@@ -71,6 +71,12 @@ async def get_pipeline_run(
             plane.publish_soon()
             return await run_in_threadpool(plane.pipelines.run, run_id)
     return run
+
+
+@router.get("/pipeline-runs/{run_id}/progress")
+def get_pipeline_run_progress(plane: Plane, run_id: str, lines: Annotated[int, Query(ge=0, le=100)] = 5) -> RunProgress:
+    """How far a run is: its state, an estimate from earlier runs, the last lines that its running stages printed."""
+    return plane.pipelines.progress(run_id, lines)
 
 
 @router.get("/pipeline-runs/{run_id}/results")

@@ -28,7 +28,7 @@ from mlops_workbench.core.gates import MetricValues
 from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.metrics import own_metrics
 from mlops_workbench.core.models import ModelVersion
-from mlops_workbench.core.pipelines import Pipeline, PipelineRun, PlannedRun, StageResult
+from mlops_workbench.core.pipelines import Pipeline, PipelineRun, PlannedRun, RunProgress, StageResult
 from mlops_workbench.core.records import Number
 from mlops_workbench.core.runs import Run
 from mlops_workbench.core.wire.json_numbers import JsonNumber, real_number
@@ -132,6 +132,11 @@ class PipelineService:
     def version(self, run_id: str) -> tuple[int, int]:
         """A value that changes with each event of a run; cheap to get."""
         return engine.log_size(self._workspace, run_id), self._outcomes
+
+    def progress(self, run_id: str, lines: int) -> RunProgress:
+        """How far a run is, with the last lines that its running stages printed."""
+        found = engine.read_progress(self._workspace, run_id, lines)
+        return dataclasses.replace(found, run=self._with_outcome(found.run))
 
     def results(self, run_id: str) -> list[StageResult]:
         """Executed notebooks of a run's stages, and where they failed."""

@@ -11,7 +11,8 @@ from mlops_workbench.capture.progress import Bar, paint_with
 from mlops_workbench.core.run_ranking import RunRanking
 from mlops_workbench.magics.shown.card import card
 from mlops_workbench.magics.shown.card_parts import dataset_text
-from mlops_workbench.magics.shown.live import LiveView, LiveViews, is_watched
+from mlops_workbench.magics.shown.live import LiveView, LiveViews
+from mlops_workbench.widgets.live_output import is_watched
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -65,7 +66,7 @@ class CellDisplay:
             for cell in cells:
                 update = self._show(cell, view if view is not None and view.execution is cell.execution else None)
                 # nbclient and papermill accept outputs of a cell only while it runs: update in the next cell.
-                unseen = hasattr(self._shell, "kernel") and not is_watched(self._shell, cell.execution)
+                unseen = hasattr(self._shell, "kernel") and not is_watched(self._shell, cell.execution.cell_id)
                 (deferred.add_to_next if unseen else deferred.add)("its card", update)
         finally:
             if view is not None and not view.done.is_set():

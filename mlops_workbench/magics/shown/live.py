@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from mlops_workbench.capture.cells.output import OWN
 from mlops_workbench.capture.kernel.threads import start_daemon
 from mlops_workbench.capture.progress import Bar, open_bars
-from mlops_workbench.core.shown.plain_text import visible
 from mlops_workbench.magics.shown.card_parts import SYSTEM
 from mlops_workbench.magics.shown.live_drawing import Snapshot, bars_html, bars_text, live_html, live_text
 from mlops_workbench.magics.shown.live_resources import ProcessGauge
+from mlops_workbench.widgets.live_output import LiveOutput, in_vscode, is_watched
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -30,7 +30,6 @@ DELAY = 1.0
 #: Seconds between two looks whether the cell is done, and between two drawings.
 _SAMPLE, _DRAW = 0.1, 0.4
 _MAX_BARS = 12
-_VIEW = "application/vnd.jupyter.widget-view+json"
 
 
 class LiveView:
@@ -40,18 +39,16 @@ class LiveView:
         self.run = run
         self.execution = execution
         self.done = threading.Event()
-        # Bound now: magics such as `%%capture` replace it while the cell runs.
-        self._publisher = shell.display_pub
-        self._watched = is_watched(shell, execution)
-        self._may_have_widget = not _in_vscode(shell, execution)
+        # The publisher is bound now: magics such as `%%capture` replace it while the cell runs.
+        self._output = LiveOutput(
+            shell.display_pub, f"mlops-{execution.uid}", {}, widget=not in_vscode(shell, execution.cell_id)
+        )
+        self._watched = is_watched(shell, execution.cell_id)
         # The kernel assigns messages to cells by a variable of this context.
         self._context = contextvars.copy_context()
-        self._display_id = f"mlops-{execution.uid}"
         self._began = time.perf_counter()
         self._bars: dict[tuple[int, int, str], Bar] = {}
         self._lock = threading.Lock()
-        self._shown = False
-        self._widget: Any = None
         self._resources = ProcessGauge()
 
     @property
@@ -83,31 +80,26 @@ class LiveView:
         """Replace the live output by a MIME bundle, by default the progress bars; show it if nothing was shown."""
         self.done.set()
         with self._lock:
-            if bundle is None and self._shown:
+            if bundle is None and self._output.shown:
                 bundle = {"text/plain": bars_text(self.bars), "text/html": bars_html(self.bars)}
             if bundle is not None:
-                self._publish(bundle, update=self._shown)
-                self._shown = True
-            self._close_widget()
+                self._replace(bundle)
+            self._output.close_widget()
 
     def refresh(self, bundle: Mapping[str, str]) -> None:
         """Replace the output that :meth:`end` showed."""
         with self._lock:
-            self._publish(bundle, update=True)
+            self._replace(bundle)
+
+    def _replace(self, bundle: Mapping[str, str]) -> None:
+        self._output.metadata = self._marks()
+        self._output.replace(bundle)
 
     def _draw_until_done(self) -> None:
-        self._widget = _html_widget(live_html(self._snapshot())) if self._may_have_widget else None
-        with self._lock:
-            if self.done.is_set():
-                self._close_widget()
-                return
-            bundle: dict[str, Any] = self._still()
-            if self._widget is not None:
-                bundle[_VIEW] = {"version_major": 2, "version_minor": 0, "model_id": self._widget.model_id}
-            self._publish(bundle, update=False)
-            self._shown = True
-        drawn, pause = time.perf_counter(), _DRAW
-        while not self.done.wait(_SAMPLE):
+        # Outside of the lock, so that the cell need not wait for it.
+        self._output.prepare(live_html(self._snapshot()))
+        drawn, pause = float("-inf"), _DRAW
+        while not self.done.wait(_SAMPLE if self._output.shown else 0):
             if self.run is not None and self.run.curves is not None:
                 self.run.curves.fold()
             now = time.perf_counter()
@@ -115,31 +107,19 @@ class LiveView:
                 continue
             with self._lock:
                 if self.done.is_set():
-                    return
-                if self._widget is not None:
-                    self._widget.value = visible(live_html(self._snapshot()))
-                else:
-                    self._publish(self._still(), update=True)
+                    break
+                snapshot = self._snapshot()
+                self._output.metadata = self._marks()
+                self._output.draw(live_html(snapshot), live_text(snapshot))
             drawn = time.perf_counter()
             # Drawing takes at most a twentieth of the time, even on a busy machine.
             pause = max(_DRAW, 20 * (drawn - now))
+        with self._lock:
+            self._output.close_widget()
 
-    def _still(self) -> dict[str, Any]:
-        now = self._snapshot()
-        return {"text/plain": live_text(now), "text/html": live_html(now)}
-
-    def _close_widget(self) -> None:
-        # The page no longer shows the view, but its models would stay in the kernel and in the notebook.
-        widget, self._widget = self._widget, None
-        if widget is not None:
-            for part in (widget, widget.layout, widget.style):
-                part.close()
-
-    def _publish(self, bundle: Mapping[str, Any], *, update: bool) -> None:
-        # Marked, so that tools and observers can distinguish it from the user's outputs.
-        metadata = {OWN: {"run": self.run.uid if self.run is not None else ""}}
-        shown = {kind: visible(part) if isinstance(part, str) else part for kind, part in bundle.items()}
-        self._publisher.publish(shown, metadata, transient={"display_id": self._display_id}, update=update)
+    def _marks(self) -> dict[str, Any]:
+        """Marks of the output, so that tools and observers can distinguish it from the user's outputs."""
+        return {OWN: {"run": self.run.uid if self.run is not None else ""}}
 
     def _snapshot(self) -> Snapshot:
         run = self.run
@@ -230,34 +210,6 @@ class LiveViews:
                     sys.__stderr__ and sys.__stderr__.write(f"mlops: the live view failed: {error!r}\n")
             # Otherwise the variable keeps the objects of the last cell alive while the thread waits.
             del view
-
-
-def is_watched(shell: Any, execution: Execution) -> bool:
-    """Whether a notebook application shows the outputs of this execution as they arrive.
-
-    Such applications send the id of the cell and show widgets. nbclient and papermill, which write the executed
-    notebook to a file, do not.
-    """
-    return hasattr(shell, "kernel") and bool(execution.cell_id or _in_vscode(shell, execution))
-
-
-def _in_vscode(shell: Any, execution: Execution) -> bool:
-    """Whether the cell runs in VS Code, where an output is updated instead of a widget.
-
-    VS Code draws widgets on white even in dark themes. Without its extension for widgets, the first widget is not
-    shown and no later cell runs.
-    """
-    return "__vsc_ipynb_file__" in shell.user_ns or execution.cell_id.startswith("vscode-notebook-cell:")
-
-
-def _html_widget(value: str) -> Any:
-    try:
-        # Imported here, in a thread and a second after the cell started: the import takes longer than most cells.
-        from ipywidgets import HTML
-
-        return HTML(value=visible(value))
-    except Exception:  # noqa: BLE001 without widgets the output itself is updated
-        return None
 
 
 def _metrics(run: ActiveRun) -> dict[str, float | int]:

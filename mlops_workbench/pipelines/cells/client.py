@@ -301,6 +301,8 @@ class WorkbenchClient(PapermillNotebookClient):
         self._received += 1
         output = None
         for message in self._messages.of(msg):
+            if message["msg_type"] == "stream":
+                self.nb_man.printed(message["content"]["text"])
             output = NotebookClient.process_message(self, self._outputs.bounded(message), cell, cell_index)
             self.nb_man.changed()
             if output and (self.log_output or self.stderr_file or self.stdout_file):

@@ -21,6 +21,8 @@ from mlops_workbench.core.ids import now_ms
 from mlops_workbench.pipelines.cells.secret_values import SecretValues
 from mlops_workbench.pipelines.definition.nouns import Cause
 from mlops_workbench.pipelines.runs.events import CellEnded, CellStarted, append_event
+from mlops_workbench.pipelines.runs.folder import TAIL
+from mlops_workbench.pipelines.runs.tail import OutputTail
 
 #: Least pause between two saves in seconds. A running notebook is saved within two seconds.
 PAUSE = 1.0
@@ -95,6 +97,7 @@ class ExecutionRecord(NotebookExecutionManager):
         self.before_save: Callable[[], None] = lambda: None
         self._events = events
         self._secrets = secrets
+        self._tail = OutputTail(events.with_name(TAIL)) if events else None
         self._saved = self._due = 0.0
         self._changed = True
 
@@ -155,8 +158,15 @@ class ExecutionRecord(NotebookExecutionManager):
         """Note that the running cell has other outputs than before."""
         self._changed = True
 
+    def printed(self, text: str) -> None:
+        """Note what the running cell printed, without values of secrets."""
+        if self._tail is not None:
+            self._tail.add(text)
+
     def autosave_cell(self, **kwargs: Any) -> None:
         """Save the outputs of a running cell, if there are new ones and a save is due."""
+        if self._tail is not None:
+            self._tail.write()
         due = self._saved + self.autosave_cell_every
         if self._changed and self.autosave_cell_every and time.monotonic() >= due:
             self.save()

@@ -14,6 +14,8 @@ from mlops_workbench.pipelines.runs.earlier import upgraded
 from mlops_workbench.pipelines.runs.requests import RunRequest
 
 _Kind = TypeVar("_Kind", bound=msgspec.Struct)
+#: Beside the events of an attempt.
+TAIL = "output.txt"
 
 
 class RunFolder:
@@ -71,6 +73,10 @@ class RunFolder:
     def attempt_events(self, name: str, number: int) -> Path:
         """Log of the events of an attempt."""
         return self.attempt(name, number) / "events.jsonl"
+
+    def tail(self, name: str, number: int) -> Path:
+        """The end of what the cells of a running attempt printed."""
+        return self.attempt(name, number) / TAIL
 
     def read_request(self) -> RunRequest:
         """Read the request.
