@@ -71,6 +71,8 @@ class View:
         Another exit code in a shell; 0 for none.
     table : callable, optional
         Builds the DataFrame if it has more than the table that is shown.
+    place : callable, optional
+        Shows the MIME bundle of the view in place of what the command has shown while it ran; returns whether it did.
     """
 
     title: str
@@ -88,6 +90,7 @@ class View:
     failed: bool = False
     exit_code: int = 0
     svg: str = field(default="", repr=False)
+    place: Callable[[dict[str, str]], bool] | None = field(default=None, repr=False)
 
     def frame(self) -> pd.DataFrame:
         """The table as a DataFrame of shape (rows, columns)."""
@@ -134,16 +137,19 @@ class View:
         from IPython.display import display
 
         marks = {MARK: {"view": self.title}}
-        display(self._repr_mimebundle_(), raw=True, metadata=marks)
+        bundle, place = self._repr_mimebundle_(), self.place
+        self.place = None
+        if place is None or not place(bundle):
+            display(bundle, raw=True, metadata=marks)
         # A terminal cannot draw figures.
         for plot in self.plots if hasattr(get_ipython(), "kernel") else ():
             # A front end without plotly shows the title instead.
-            bundle = {
+            figure = {
                 "application/vnd.plotly.v1+json": plot.make().to_plotly_json(),
                 "text/html": visible(f"<em>interactive figure: {html.escape(plot.title)}</em>"),
                 "text/plain": visible(f"[figure: {plot.title}]"),
             }
-            display(bundle, raw=True, metadata=marks)
+            display(figure, raw=True, metadata=marks)
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         return {"text/plain": self.text(width=100), "text/html": self.html()}

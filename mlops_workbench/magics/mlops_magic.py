@@ -27,6 +27,7 @@ def register_commands(shell: InteractiveShell) -> None:
     def mlops(line: str) -> View | None:
         """Run a command, for example ``%mlops runs``; ``%mlops --help`` lists the commands."""
         # An error fails the cell, so that papermill sees it, but is shown without our traceback.
+        notebook.output = None
         try:
             words = split(line)
             view = _run([word for word in words if word != "--json"], notebook)
@@ -37,6 +38,8 @@ def register_commands(shell: InteractiveShell) -> None:
         if view is not None and "--json" in words:
             sys.stdout.write(view.json() + "\n")
             return None
+        if view is not None and notebook.output is not None:
+            view.place = notebook.output.take
         return view
 
     shell.register_magic_function(mlops, magic_kind="line", magic_name="mlops")

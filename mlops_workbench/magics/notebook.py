@@ -23,6 +23,8 @@ class Notebook:
 
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell = shell
+        #: Where the last run was shown.
+        self.output: RunOutput | None = None
 
     @property
     def workspace(self) -> Workspace:
@@ -108,7 +110,8 @@ class Notebook:
             return None
         from mlops_workbench.widgets.run_output import RunOutput
 
-        return RunOutput(self._shell)
+        self.output = RunOutput(self._shell)
+        return self.output
 
     def progress(self, text: str) -> None:
         """Print a line of progress."""

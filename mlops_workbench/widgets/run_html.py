@@ -18,7 +18,7 @@ _COLOURS = {
 }
 _MARKS = {"succeeded": "✓", "failed": "✗", "running": "●", "pending": "○", "refused": "!", "": ""}
 _CELL = "padding:0 12px 0 0;text-align:left;border:none;vertical-align:top"
-_LONGEST = 200
+_LONGEST, _LONGEST_NAME = 200, 40
 
 
 def run_html(frame: Frame) -> str:
@@ -33,32 +33,33 @@ def run_html(frame: Frame) -> str:
     if frame.message:
         head += f'<div style="overflow-wrap:anywhere">{escape(_short(frame.message))}</div>'
     table = (
-        '<table style="border-collapse:collapse;border:none;margin:2px 0;font-size:inherit;'
+        '<table style="border-collapse:collapse;border:none;margin:2px 0;font-size:inherit;width:100%;'
         f'font-variant-numeric:tabular-nums"><tbody>{"".join(map(_row, frame.rows))}</tbody></table>'
     )
     return (
         f'<div style="border:1px solid {BORDER};border-left:3px solid {colour};border-radius:3px;padding:5px 10px;'
-        f"margin:4px 0;display:inline-block;max-width:100%;box-sizing:border-box;overflow-x:auto;{FONT};"
+        f"margin:4px 0;max-width:760px;box-sizing:border-box;overflow-x:auto;{FONT};"
         f'font-size:13px;line-height:1.55;color:{TEXT}">{head}{table if frame.rows else ""}</div>'
     )
 
 
 def _row(row: Row) -> str:
     mark = f'<span style="color:{_COLOURS.get(row.state, "inherit")}">{_MARKS.get(row.state, "–")}</span>'
-    name = f'{mark} <span style="overflow-wrap:anywhere">{escape(_short(row.name))}</span>'
+    name = f"{mark}&nbsp;{escape(_short(row.name, _LONGEST_NAME))}"
     if not (row.cells or row.time):
         return f'<tr style="background:none"><td colspan="3" style="{_CELL}">{name}</td></tr>'
     found = (
         f'<tr style="background:none"><td style="{_CELL}">{name}</td>'
-        f'<td style="{_CELL}">{row.cells}{_bar(row)}</td><td style="{_CELL}">{escape(row.time)}</td></tr>'
+        f'<td style="{_CELL}">{row.cells}{_bar(row)}</td><td style="{_CELL};width:100%">{escape(row.time)}</td></tr>'
     )
     if row.message:
         found += _below(f'<span style="{_MUTED}">{escape(_short(row.message))}</span>')
     if row.output:
-        text = escape("\n".join(map(_short, row.output)))
+        # Its lines are cut off where the card ends, and do not make the table wider.
         found += _below(
             f'<pre style="margin:0;padding:0;background:none;{CODE_FONT};font-size:12px;line-height:1.4;color:inherit;'
-            f'white-space:pre-wrap;overflow-wrap:anywhere;{_MUTED}">{text}</pre>'
+            f'width:0;min-width:100%;overflow:hidden;text-overflow:ellipsis;white-space:pre;{_MUTED}">'
+            f"{escape(chr(10).join(map(_short, row.output)))}</pre>"
         )
     return found
 
@@ -79,5 +80,5 @@ def _bar(row: Row) -> str:
     )
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+def _short(text: str, longest: int = _LONGEST) -> str:
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from mlops_workbench.commands.progress.frame import Frame, frame, header
@@ -28,6 +29,8 @@ class RunOutput:
     """
 
     def __init__(self, shell: Any) -> None:
+        self._shell = shell
+        self._cell = self._running_cell()
         self._output = LiveOutput(
             shell.display_pub,
             f"mlops-run-{new_id()}",
@@ -46,12 +49,22 @@ class RunOutput:
             self._drawn = html
             self._output.draw(html, plain(shown, _WIDTH))
 
+    def take(self, bundle: Mapping[str, str]) -> bool:
+        """Show the result of the command in place of the run; False if another cell runs by now."""
+        if self._last is None or self._running_cell() != self._cell:
+            return False
+        self._output.replace(bundle)
+        return True
+
     def close(self) -> None:
         """Leave the last state: without its stages if they are in the result of the command."""
         if self._last is not None:
             told = self._last.run.state in ("succeeded", "not_published")
             self._output.replace(_static(header(self._last)) if told else still(self._last))
         self._output.close_widget()
+
+    def _running_cell(self) -> object:
+        return self._shell.get_parent().get("header", {}).get("msg_id")
 
 
 def still(progress: RunProgress) -> dict[str, str]:

@@ -12,6 +12,15 @@ SCREENSHOTS = Path(__file__).parent / "screenshots"
 TOKEN = "browser-test"
 #: Seconds that a condition may take to hold; a loaded machine needs minutes where an idle one needs a second.
 PATIENCE = 180.0
+#: Of an element's text and of what it stands on, from 0 to 1.
+LIGHTNESS = r"""element => {
+    const light = colour => colour.match(/[\d.]+/g).slice(0, 3).reduce((sum, one) => sum + Number(one), 0) / 765;
+    let above = element;
+    while (above && /rgba\(.*, 0\)|transparent/.test(getComputedStyle(above).backgroundColor))
+        above = above.parentElement;
+    const text = element.querySelector("td") ?? element;
+    return [light(getComputedStyle(text).color), light(getComputedStyle(above).backgroundColor)];
+}"""
 
 
 class Lab:
@@ -104,3 +113,17 @@ class Lab:
         for theme in ("Dark", "Light"):
             self.theme(f"JupyterLab {theme}")
             self.shoot(f"{name}-{theme.lower()}")
+
+
+def start(lab: Lab, command: str, **arguments: object) -> None:
+    """Begin a command without waiting for what it does."""
+    lab.page.evaluate(
+        "([command, args]) => { void window.jupyterapp.commands.execute(command, args); }", [command, arguments]
+    )
+
+
+def connected(lab: Lab) -> None:
+    """Wait until the kernel has answered: cells that are run before that are lost."""
+    lab.page.wait_for_function(
+        "() => window.jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.info.then(() => true) ?? false"
+    )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from lab_page import PATIENCE, TOKEN, Lab
+from lab_page import LIGHTNESS, PATIENCE, TOKEN, Lab, connected, start
 from playwright.sync_api import Locator, expect
 
 from mlops_workbench.client.client import Client
@@ -49,15 +49,6 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
         address.process.stop(grace=PATIENCE)
 
 
-#: Of an element's text and of what it stands on, from 0 to 1.
-LIGHTNESS = r"""element => {
-    const light = colour => colour.match(/[\d.]+/g).slice(0, 3).reduce((sum, one) => sum + Number(one), 0) / 765;
-    let above = element;
-    while (above && /rgba\(.*, 0\)|transparent/.test(getComputedStyle(above).backgroundColor))
-        above = above.parentElement;
-    const text = element.querySelector("td") ?? element;
-    return [light(getComputedStyle(text).color), light(getComputedStyle(above).backgroundColor)];
-}"""
 COMMANDS = (
     "%load_ext mlops_workbench\nfrom mlops_workbench import log",
     "%%track one\ndepth = 2\nfor step in range(5): log(loss=1 / (step + 1), step=step)",
@@ -72,25 +63,11 @@ def path(workspace: Workspace) -> Path:
     return workspace.root / "watched.ipynb"
 
 
-def start(lab: Lab, command: str, **arguments: object) -> None:
-    """Begin a command without waiting for what it does."""
-    lab.page.evaluate(
-        "([command, args]) => { void window.jupyterapp.commands.execute(command, args); }", [command, arguments]
-    )
-
-
 def opened(lab: Lab) -> Locator:
     start(lab, "docmanager:open", path="watched.ipynb", factory="Notebook")
     cells = lab.page.locator(".jp-Notebook .jp-CodeCell")
     expect(cells).to_have_count(2)
     return cells.nth(1).locator(".jp-Cell-outputArea")
-
-
-def connected(lab: Lab) -> None:
-    """Wait until the kernel has answered: cells that are run before that are lost."""
-    lab.page.wait_for_function(
-        "() => window.jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.info.then(() => true) ?? false"
-    )
 
 
 def test_a_running_cell_is_live_and_its_card_stays_in_the_notebook(lab_on: Start, watched: Workspace) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from mlops_workbench.commands.pipeline_runs import state_name
 from mlops_workbench.core.ids import short_id
-from mlops_workbench.core.pipelines import RunProgress, StageProgress, StageRun
+from mlops_workbench.core.pipelines import PipelineRun, RunProgress, StageProgress, StageRun
 from mlops_workbench.core.shown.formats import duration
 from mlops_workbench.core.shown.plain_text import visible
 
@@ -100,7 +100,7 @@ def frame(progress: RunProgress, lines: int) -> Frame:
         state=run.state,
         words=state_name(run.state),
         facts=[fact for fact in (elapsed, left) if fact],
-        message="" if run.message in ("", run.state) else _line(run.message),
+        message="" if run.message == run.state or _is_told(run) else _line(run.message),
         rows=_fitting(progress, max(1, lines)),
     )
 
@@ -164,6 +164,11 @@ def _time(stage: StageRun, known: StageProgress, now: int) -> str:
     if stage.state == "succeeded":
         return took
     return f"{stage.state} after {took}" if took else stage.state
+
+
+def _is_told(run: PipelineRun) -> bool:
+    """Whether a stage has the message of the run."""
+    return any(stage.message and stage.message in run.message for stage in run.stages)
 
 
 def _about(milliseconds: int) -> str:

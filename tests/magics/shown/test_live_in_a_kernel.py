@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import nbclient
 import nbformat
 import pytest
-from jupyter_client.manager import KernelManager, start_new_kernel
+from front_end import Front
 
 from mlops_workbench.client.client import Client
 from mlops_workbench.client.launch import read_address
@@ -20,16 +19,6 @@ from mlops_workbench.core.workspace import Workspace
 pytestmark = pytest.mark.process
 
 VIEW = "application/vnd.jupyter.widget-view+json"
-SHOWN = (
-    "stream",
-    "display_data",
-    "update_display_data",
-    "execute_result",
-    "error",
-    "comm_open",
-    "comm_msg",
-    "comm_close",
-)
 LONG = """%%track {name}
 import time
 from mlops_workbench import log, track
@@ -39,37 +28,6 @@ for epoch in track.progress(range(30), desc="epochs"):
     log(loss=1 / (epoch + 1))
 print("after")
 """
-
-
-class Front:
-    """A front end: a kernel, and its messages in the order they came."""
-
-    def __init__(self, folder: Path) -> None:
-        self.manager: KernelManager
-        self.manager, self.client = start_new_kernel(kernel_name="python3", cwd=str(folder))
-
-    def run(self, source: str, *, cell_id: str = "") -> list[dict[str, Any]]:
-        """Execute a cell; with an id, as notebook applications do that somebody looks at."""
-        content = {"code": source, "silent": False, "store_history": True, "user_expressions": {}, "allow_stdin": False,
-                   "stop_on_error": True}  # fmt: skip
-        message = self.client.session.msg("execute_request", content, metadata={"cellId": cell_id} if cell_id else {})
-        self.client.shell_channel.send(message)
-        found: list[dict[str, Any]] = []
-        deadline = time.monotonic() + 120
-        while True:
-            answer = self.client.get_iopub_msg(timeout=max(0.1, deadline - time.monotonic()))
-            if answer["parent_header"].get("msg_id") != message["header"]["msg_id"]:
-                continue
-            kind, content = answer["msg_type"], answer["content"]
-            if kind in SHOWN:
-                found.append({"type": kind, **content})
-            if kind == "status" and content["execution_state"] == "idle":
-                self.client.get_shell_msg(timeout=60)
-                return found
-
-    def close(self) -> None:
-        self.client.stop_channels()
-        self.manager.shutdown_kernel(now=True)
 
 
 @pytest.fixture(scope="module")
