@@ -18,7 +18,7 @@ def can_draw() -> bool:
     return (
         stream.isatty()
         and os.environ.get("TERM", "dumb") not in ("dumb", "unknown", "")
-        and not os.environ.get("NO_COLOR")
+        and not any(os.environ.get(name) for name in ("NO_COLOR", "CI"))
         and (stream.encoding or "").lower().replace("-", "") == "utf8"
     )
 

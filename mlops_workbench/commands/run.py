@@ -68,7 +68,7 @@ def run_notebook(
         run = client.start_notebook(request)
         if background:
             view = pipeline_run_view(run)
-            view.notes = [f"next: {frontend.prog} pipeline show {short_id(run.id)}"]
+            view.notes = [f"next: {frontend.prog} pipeline watch {short_id(run.id)}"]
             return view
         run = follow(frontend, client, run)
         return conclude(frontend, client, run, _view(client, run, request.output, frontend.prog))

@@ -75,7 +75,9 @@ class Terminal:
     def __init__(self, folder: Path, *words: str, **environment: str) -> None:
         leader, follower = pty.openpty()
         fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 12, 60, 0, 0))
-        plain = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLUMNS", "LINES")}
+        plain = {
+            name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "CI", "COLUMNS", "LINES")
+        }
         self.process = subprocess.Popen(
             [sys.executable, "-m", "mlops_workbench.cli", *words],
             cwd=folder, stdin=follower, stdout=follower, stderr=follower, start_new_session=True,
@@ -180,7 +182,13 @@ def test_interrupting_detaches_and_watch_attaches_again(workspace: Workspace, tm
 
 @pytest.mark.parametrize(
     ("words", "environment"),
-    [((), {"NO_COLOR": "1"}), ((), {"TERM": "dumb"}), (("--json",), {}), ((), {"PYTHONIOENCODING": "ascii:replace"})],
+    [
+        ((), {"NO_COLOR": "1"}),
+        ((), {"TERM": "dumb"}),
+        ((), {"CI": "true"}),
+        (("--json",), {}),
+        ((), {"PYTHONIOENCODING": "ascii:replace"}),
+    ],
 )
 def test_it_is_told_in_lines_where_nothing_can_or_should_be_drawn(
     workspace: Workspace, words: tuple[str, ...], environment: dict[str, str]

@@ -138,6 +138,8 @@ class ExecutionRecord(NotebookExecutionManager):
             self.complete_pbar()
         self.cleanup_pbar()
         self.save(force=True)
+        if self._tail is not None:
+            self._tail.remove()
 
     def mark_failure(self) -> None:
         """Insert papermill's notes: one at the top with a link to the cell that failed, one above that cell."""

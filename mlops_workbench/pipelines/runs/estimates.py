@@ -29,7 +29,9 @@ def usual_durations(stages: Iterable[str], earlier: Iterable[PipelineRun]) -> di
     found: dict[str, list[int]] = {}
     for run in earlier:
         for stage in run.stages:
-            if stage.state == "succeeded" and stage.start_ms and stage.end_ms >= stage.start_ms:
+            # One whose result was reused has executed no cell.
+            executed = stage.cells or not stage.cells_total
+            if stage.state == "succeeded" and executed and stage.start_ms and stage.end_ms >= stage.start_ms:
                 for name in {stage.name, _of_any_instance(stage.name)}:
                     found.setdefault(name, []).append(stage.end_ms - stage.start_ms)
     known = {name: found.get(name) or found.get(_of_any_instance(name)) for name in stages}

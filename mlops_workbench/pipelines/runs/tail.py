@@ -41,6 +41,11 @@ class OutputTail:
             beside.write_bytes(self._text.encode("utf-8", "replace"))
             os.replace(beside, self._path)
 
+    def remove(self) -> None:
+        """Delete the file: all output is in the executed notebook by now."""
+        with contextlib.suppress(OSError):
+            self._path.unlink(missing_ok=True)
+
 
 def read_tail(path: Path, count: int) -> list[str]:
     """The last lines of a file that `OutputTail` wrote; none if there is no such file."""

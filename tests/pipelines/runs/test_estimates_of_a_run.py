@@ -22,6 +22,11 @@ def test_a_stage_usually_takes_the_median_of_its_last_five_successes() -> None:
     assert usual_durations(["train", "check", "new"], runs) == {"train": 30}
 
 
+def test_a_stage_that_executed_no_cell_tells_nothing() -> None:
+    reused = StageRun("train", "train.ipynb", "succeeded", start_ms=1, end_ms=2, cells=0, cells_total=9)
+    assert usual_durations(["train"], [earlier(reused), earlier(stage("train", 30))]) == {"train": 30}
+
+
 def test_a_new_instance_of_a_matrix_is_compared_with_the_others() -> None:
     runs = [earlier(stage("train@lr=0.1", 10), stage("train@lr=0.2", 30), stage("trainer", 500))]
     assert usual_durations(["train@lr=0.3", "train@lr=0.2"], runs) == {"train@lr=0.3": 20, "train@lr=0.2": 30}

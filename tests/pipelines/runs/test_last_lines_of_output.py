@@ -28,12 +28,16 @@ def test_a_flood_leaves_a_small_file_with_its_end(tmp_path: Path) -> None:
     *_, before, last = read_tail(tmp_path / "output.txt", 5)
     assert set(before) == {"y"} and len(before) <= 500 and last.startswith("last, with half a pair")
     assert [path.name for path in tmp_path.iterdir()] == ["output.txt"]
+    tail.remove()
+    tail.remove()
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_cannot_be_written_or_read_is_no_output(tmp_path: Path) -> None:
     tail = OutputTail(tmp_path / "gone" / "output.txt")
     tail.add("text\n")
     tail.write()
+    tail.remove()
     assert read_tail(tmp_path / "gone" / "output.txt", 3) == []
     (tmp_path / "bytes").write_bytes(b"\xff\xfe\nend\n")
     assert read_tail(tmp_path / "bytes", 1) == ["end"]
