@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import quote, quote_plus
 
 from mlops_workbench.core.secrets.formats import MASK
+from mlops_workbench.core.secrets.written_forms import SHORTEST, written_forms
 
 #: Variable with the names of the variables of the environment that hold secrets, separated by commas.
 NAMES_VARIABLE = "MLOPS_SECRET_NAMES"
-#: A shorter value would occur in texts by chance.
-SHORTEST = 4
 
 
 class _Registered:
@@ -22,8 +19,7 @@ class _Registered:
 
     def __init__(self, values: frozenset[str]) -> None:
         self.values = values
-        # As they are, and as a program writes them: inside of a literal, in JSON, in an address.
-        forms = {form for value in values for form in _forms(value) if len(form) >= SHORTEST}
+        forms = {form for value in values for form in written_forms(value)}
         # A value that contains another one comes first.
         ordered = sorted(forms, key=lambda form: (-len(form), form))
         self.text = re.compile("|".join(map(re.escape, ordered)))
@@ -99,18 +95,6 @@ def _as_text(value: float) -> str:
         return str(value)
     except ValueError:
         return ""  # An int with more digits than Python writes.
-
-
-def _forms(value: str) -> Iterable[str]:
-    yield value
-    yield repr(value)[1:-1]
-    for ascii_only in (True, False):
-        yield json.dumps(value, ensure_ascii=ascii_only)[1:-1]
-    try:
-        yield quote(value, safe="")
-        yield quote_plus(value)
-    except UnicodeEncodeError:
-        return  # A value of the environment that is not text.
 
 
 def _is_undecoded(text: str) -> bool:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import html
-import json
 import os
 import re
 import threading
-import urllib.parse
 from collections.abc import Iterable, Mapping
 from typing import Any, TextIO
 
-#: Shorter values are in too many other texts.
-_SHORTEST = 4
+from mlops_workbench.core.secrets.written_forms import SHORTEST, written_forms
 
 
 class SecretValues:
@@ -26,7 +22,7 @@ class SecretValues:
 
     def __init__(self, values: Mapping[str, str]) -> None:
         self._names = {
-            form: name for name, value in values.items() if len(value) >= _SHORTEST for form in _forms(value)
+            form: name for name, value in values.items() if len(value) >= SHORTEST for form in written_forms(value)
         }
         longest_first = sorted(self._names, key=len, reverse=True)
         self._longest = len(longest_first[0]) if longest_first else 0
@@ -118,19 +114,3 @@ class MaskedPipe:
                 self._stream.write(line)
                 self._stream.flush()
         self._stream.finish()
-
-
-def _forms(value: str) -> set[str]:
-    """A value as it stands in plain text, literals, JSON, HTML and addresses."""
-    return {
-        value,
-        value.replace("\n", "\r\n"),
-        repr(value)[1:-1],
-        json.dumps(value)[1:-1],
-        json.dumps(value, ensure_ascii=False)[1:-1],
-        html.escape(value),
-        html.escape(value, quote=False),
-        urllib.parse.quote(value, safe=""),
-        urllib.parse.quote(value),
-        urllib.parse.quote_plus(value),
-    }

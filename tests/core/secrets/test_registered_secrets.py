@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from urllib.parse import quote
 
@@ -40,6 +41,8 @@ def test_a_secret_is_masked_in_every_form_that_programs_write(secret):
         json.dumps(secret),
         json.dumps([secret], ensure_ascii=False),
         quote(secret, safe=""),
+        html.escape(secret),
+        secret.replace("\n", "\r\n"),
     ):
         assert mask(f"x {written} y").count("***") == 1
     assert registered.holds_registered(f"x{secret}y".encode())

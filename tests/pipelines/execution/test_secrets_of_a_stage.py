@@ -47,6 +47,10 @@ def test_a_value_is_masked_in_the_forms_that_programs_write() -> None:
     assert secrets.mask_all({"a": [VALUE, 3, None]}) == {"a": ["[secret TOKEN]", 3, None]}
 
 
+def test_a_value_that_is_not_text_is_masked_too() -> None:
+    assert SecretValues({"A": "open\udcff"}).mask("say open\udcff") == "say [secret A]"
+
+
 def test_values_that_are_too_short_are_left() -> None:
     assert SecretValues({"A": "abc"}).mask("abc") == "abc" and not SecretValues({"A": "abc"})
 
