@@ -32,9 +32,10 @@ def run_html(frame: Frame) -> str:
     )
     if frame.message:
         head += f'<div style="overflow-wrap:anywhere">{escape(_short(frame.message))}</div>'
+    # JupyterLab's own layout of tables is a fixed one, in which a wide column leaves no room for the others.
     table = (
-        '<table style="border-collapse:collapse;border:none;margin:2px 0;font-size:inherit;width:100%;'
-        f'font-variant-numeric:tabular-nums"><tbody>{"".join(map(_row, frame.rows))}</tbody></table>'
+        '<table style="table-layout:auto;width:100%;border-collapse:collapse;border:none;margin:2px 0;'
+        f'font-size:inherit;font-variant-numeric:tabular-nums"><tbody>{"".join(map(_row, frame.rows))}</tbody></table>'
     )
     return (
         f'<div style="border:1px solid {BORDER};border-left:3px solid {colour};border-radius:3px;padding:5px 10px;'

@@ -99,6 +99,10 @@ def test_a_cell_shows_the_run_that_it_waits_for(lab_on: Start, place: Workspace)
     expect(outputs.get_by_text("PipelineFailed")).to_be_visible()
     expect(outputs.locator("table")).to_contain_text("failed after")
     lab.shoot_in_both_themes("run-failed")
+    # No text is on another one.
+    assert outputs.locator("table").evaluate(
+        "table => [...table.querySelectorAll('td')].every(cell => cell.scrollWidth <= cell.offsetWidth)"
+    )
     text, ground = outputs.locator("table").evaluate(LIGHTNESS)
     assert abs(text - ground) > 0.4, (text, ground)
 

@@ -144,7 +144,7 @@ def test_a_run_is_drawn_in_place_with_what_it_prints(workspace: Workspace, tmp_p
         assert "succeeded" in last_screen(text) and "●" not in last_screen(text)
     # From now on it is known how long it takes.
     with terminal(workspace.root, "run", "waits.ipynb", "-p", f"enough={enough}") as shown:
-        shown.wait_for(r"● waits .* of about \d")
+        shown.wait_for(r"[○●] waits .*about \d")
         assert shown.ended() == 0
 
 

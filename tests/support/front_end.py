@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,10 @@ class Front:
         self.manager: KernelManager
         self.manager, self.client = start_new_kernel(kernel_name="python3", cwd=str(folder))
 
-    def run(self, source: str, *, cell_id: str = "") -> list[dict[str, Any]]:
-        """Execute a cell; with an id, as notebook applications do that somebody looks at."""
+    def run(
+        self, source: str, *, cell_id: str = "", when: Callable[[dict[str, Any]], None] | None = None
+    ) -> list[dict[str, Any]]:
+        """Execute a cell; with an id, as notebook applications do that somebody looks at; `when` sees each message."""
         content = {"code": source, "silent": False, "store_history": True, "user_expressions": {}, "allow_stdin": False,
                    "stop_on_error": True}  # fmt: skip
         message = self.client.session.msg("execute_request", content, metadata={"cellId": cell_id} if cell_id else {})
@@ -42,6 +45,8 @@ class Front:
             kind, content = answer["msg_type"], answer["content"]
             if kind in SHOWN:
                 found.append({"type": kind, **content})
+                if when is not None:
+                    when(found[-1])
             if kind == "status" and content["execution_state"] == "idle":
                 self.client.get_shell_msg(timeout=60)
                 return found

@@ -25,6 +25,15 @@ VIEW = "application/vnd.jupyter.widget-view+json"
 STATES: list[StageState] = ["pending", "running", "succeeded", "failed", "cancelled", "skipped", "refused"]
 TEXTS = st.text(st.sampled_from("ab<>&\"'ü日\u202e\x1b\n"), min_size=1, max_size=200)
 
+# It ends when its output was seen, however slow the machine is.
+WAITS = """\
+import time
+from pathlib import Path
+print("epoch 1", flush=True)
+while not Path(seen).exists():
+    time.sleep(0.05)
+"""
+
 
 class Tags(html.parser.HTMLParser):
     """The tags of a document, and its text."""
@@ -67,8 +76,8 @@ def test_what_stays_in_a_notebook_is_small_and_no_text_of_others_is_markup(
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
     made = Workspace.init(tmp_path_factory.mktemp("widgets") / "ein Ordner")
-    write(made.root / "fits.ipynb", "import time\nprint('epoch 1')\ntime.sleep(2)", "zero = 0", "1 / zero")
-    write(made.root / "ends.ipynb", "import time\nprint('epoch 1')\ntime.sleep(2)")
+    write(made.root / "fits.ipynb", "zero = 0", "1 / zero")
+    write(made.root / "ends.ipynb", WAITS, parameters="seen = 'seen'")
     yield made
     address = read_address(made)
     if address is not None:
@@ -105,8 +114,12 @@ def values(messages: list[dict[str, Any]]) -> list[str]:
 
 
 @pytest.mark.process
-def test_a_run_is_a_widget_until_its_result_takes_the_place(front: Front) -> None:
-    messages = front.run("%mlops run ends.ipynb", cell_id="1")
+def test_a_run_is_a_widget_until_its_result_takes_the_place(front: Front, workspace: Workspace) -> None:
+    def look(message: dict[str, Any]) -> None:
+        if any("epoch 1" in value for value in values([message])):
+            (workspace.root / "seen").touch()
+
+    messages = front.run("%mlops run ends.ipynb", cell_id="1", when=look)
     shown = values(messages)
     assert any("running" in value and "epoch 1" in value for value in shown)
     opened = {m["comm_id"] for m in messages if m["type"] == "comm_open"}
@@ -129,15 +142,19 @@ def test_a_failure_leaves_the_stages_the_traceback_and_one_line(front: Front) ->
     assert list(dict.fromkeys(output["type"] for output in kept)) == ["display_data", "stream", "error"]
     assert set(kept[0]["data"]) == {"text/plain", "text/html"}
     assert sum(map(len, kept[0]["data"].values())) < 5000
-    assert "✗ fits  3/3  failed after" in kept[0]["data"]["text/plain"]
+    assert "✗ fits  2/2  failed after" in kept[0]["data"]["text/plain"]
     assert "----> 1 1 / zero" in "".join(output.get("text", "") for output in kept)
-    assert kept[-1]["ename"] == "PipelineFailed" and "fits.ipynb, cell 4: ZeroDivisionError" in kept[-1]["evalue"]
+    assert kept[-1]["ename"] == "PipelineFailed" and "fits.ipynb, cell 3: ZeroDivisionError" in kept[-1]["evalue"]
 
 
 @pytest.mark.process
-def test_without_widgets_the_output_is_updated(front: Front) -> None:
+def test_without_widgets_the_output_is_updated(front: Front, workspace: Workspace) -> None:
+    def look(message: dict[str, Any]) -> None:
+        if "epoch 1" in message.get("data", {}).get("text/plain", ""):
+            (workspace.root / "seen too").touch()
+
     front.run("import sys; known = sys.modules.pop('ipywidgets', None); sys.modules['ipywidgets'] = None")
-    messages = front.run("%mlops run ends.ipynb", cell_id="5")
+    messages = front.run("%mlops run ends.ipynb -p 'seen=seen too'", cell_id="5", when=look)
     front.run("del sys.modules['ipywidgets']")
     assert not [message for message in messages if message["type"].startswith("comm")]
     updates = [m["data"]["text/plain"] for m in messages if m["type"] == "update_display_data"]
