@@ -65,6 +65,9 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
     address = read_address(made)
     if address is not None:
         with Client.connect(made, start=False) as client:
+            for run in client.pipeline_runs():
+                if run.active:  # of a test that has failed
+                    client.cancel_pipeline_run(run.id)
             client.shutdown()
         address.process.stop(grace=20)
 

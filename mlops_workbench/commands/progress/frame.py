@@ -23,10 +23,10 @@ _WAYS = (
     (("succeeded", "pending", "skipped", "cancelled"), 0),
 )
 _JOINED = {
-    "succeeded": "{} have succeeded",
-    "pending": "{} wait",
-    "skipped": "{} were skipped",
-    "cancelled": "{} were cancelled",
+    "succeeded": "{} succeeded",
+    "pending": "{} waiting",
+    "skipped": "{} skipped",
+    "cancelled": "{} cancelled",
 }
 
 

@@ -89,13 +89,13 @@ def test_forty_stages_fit_a_small_terminal_and_those_that_run_or_failed_are_seen
     stages += [stage("again", "pending", message="attempt 1 failed: killed; the next begins soon")]
     stages += [stage(f"w{number}", "pending") for number in range(17)]
     assert plain(frame(of(*stages), 8), 80).splitlines()[1:] == [
-        "✓ 20 stages have succeeded",
+        "✓ 20 stages succeeded",
         "● runs   3/9  ━━━━────────  1 min 23 s of about 1 min 10 s",
         "    epoch 3: loss 0.12",
         "    epoch 4: loss 0.11",
         "✗ broke  3/9                failed after 500 ms · cell 3: KeyError: 'x'",
         "○ again                     waits, takes about 1 min 10 s · attempt 1 failed: k…",
-        "○ 17 stages wait",
+        "○ 17 stages waiting",
     ]
     shown = plain(frame(of(*[stage(f"s{number}", "running") for number in range(40)]), 8), 80)
     assert shown.splitlines()[-1] == "  and 33 more"
