@@ -327,7 +327,6 @@ class Client:
 
     def watch_pipeline(self, run_id: str, show: Callable[[RunProgress], None]) -> PipelineRun:
         """Wait like :meth:`wait_pipeline`, without a limit; `show` receives the progress several times a second."""
-
         while True:
             progress = self.pipeline_run_progress(run_id)
             show(progress)

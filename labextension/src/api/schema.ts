@@ -491,7 +491,7 @@ export interface paths {
     };
     /**
      * Get Pipeline Run
-     * @description One pipeline run.
+     * @description One pipeline run; if it is active, as soon as something happens to it, at the latest after `wait` seconds.
      */
     get: operations['get_pipeline_run'];
     put?: never;
@@ -516,6 +516,26 @@ export interface paths {
      * @description Cancel a pipeline run.
      */
     post: operations['cancel_pipeline_run'];
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/api/pipeline-runs/{run_id}/progress': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    /**
+     * Get Pipeline Run Progress
+     * @description How far a run is: its state, an estimate from earlier runs, the last lines that its running stages printed.
+     */
+    get: operations['get_pipeline_run_progress'];
+    put?: never;
+    post?: never;
     delete?: never;
     options?: never;
     head?: never;
@@ -2194,6 +2214,28 @@ export interface components {
       name: string;
     };
     /**
+     * RunProgress
+     * @description How far a run is.
+     *
+     *     Attributes
+     *     ----------
+     *     at_ms : int
+     *         Time of this state on the clock of the control plane, in milliseconds since the epoch.
+     *     stages : list of StageProgress
+     *         In the order of the run's stages.
+     *     remaining_ms : int or None
+     *         Estimate of the time to its end from earlier runs; None without one.
+     */
+    RunProgress: {
+      /** At Ms */
+      at_ms: number;
+      /** Remaining Ms */
+      remaining_ms?: number | null;
+      run: components['schemas']['PipelineRun'];
+      /** Stages */
+      stages?: components['schemas']['StageProgress'][];
+    };
+    /**
      * Schedule
      * @description What starts one pipeline or one notebook.
      *
@@ -2275,6 +2317,25 @@ export interface components {
        * @default true
        */
       required: boolean;
+    };
+    /**
+     * StageProgress
+     * @description What a display of a run shows of a stage beside its `StageRun`.
+     *
+     *     Attributes
+     *     ----------
+     *     usual_ms : int or None
+     *         Median of its last durations in milliseconds; None if it has not succeeded before.
+     *     output : list of str
+     *         Last lines that the cells of a running stage printed, oldest first.
+     */
+    StageProgress: {
+      /** Name */
+      name: string;
+      /** Output */
+      output?: string[];
+      /** Usual Ms */
+      usual_ms?: number | null;
     };
     /**
      * StageResult
@@ -3348,7 +3409,9 @@ export interface operations {
   };
   get_pipeline_run: {
     parameters: {
-      query?: never;
+      query?: {
+        wait?: number;
+      };
       header?: never;
       path: {
         run_id: string;
@@ -3395,6 +3458,39 @@ export interface operations {
         };
         content: {
           'application/json': components['schemas']['PipelineRun'];
+        };
+      };
+      /** @description What was wrong, where, and how to fix it */
+      '4XX': {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
+  get_pipeline_run_progress: {
+    parameters: {
+      query?: {
+        lines?: number;
+      };
+      header?: never;
+      path: {
+        run_id: string;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['RunProgress'];
         };
       };
       /** @description What was wrong, where, and how to fix it */
