@@ -194,7 +194,7 @@ def test_only_what_the_notebook_imports_is_there() -> None:
     with warm([("decimal", ())]) as forked:
         found = set(forked.run(modules).split())
     extra = {name.partition(".")[0] for name in found - expected} - sys.stdlib_module_names
-    assert extra <= {"mlops_workbench", "msgspec"}
+    assert extra <= {"mlops_workbench", "msgspec", "xxhash"}
 
 
 def test_plots_are_shown_inline() -> None:
