@@ -303,6 +303,10 @@ class Client:
         """Cancel a pipeline run."""
         return self._post(f"/pipeline-runs/{_part(run_id)}/cancel", PipelineRun)
 
+    def resume_pipeline_run(self, run_id: str) -> PipelineRun:
+        """Let a run that has failed or was cancelled go on; its stages that succeeded are kept."""
+        return self._post(f"/pipeline-runs/{_part(run_id)}/resume", PipelineRun)
+
     def wait_pipeline(
         self, run_id: str, timeout: float = math.inf, progress: Callable[[PipelineRun], None] | None = None
     ) -> PipelineRun:

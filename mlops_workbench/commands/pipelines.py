@@ -29,7 +29,7 @@ pipelines_and_runs = names(
 @click.group(invoke_without_command=True)
 @click.pass_context
 def pipeline(context: click.Context) -> View | None:
-    """List, run, show, cancel and write pipelines.
+    """List, run, show, cancel, resume and write pipelines.
 
     Without a command, lists the pipelines and their newest runs.
     """
@@ -115,6 +115,24 @@ def cancel_pipeline(frontend: FrontEnd, run_id: str) -> View:
     """
     with frontend.client() as client:
         return pipeline_run_view(client.cancel_pipeline_run(_find(client.pipeline_runs(1000), run_id).id))
+
+
+@pipeline.command("resume")
+@click.argument("run_id", metavar="RUN-ID", shell_complete=pipeline_run_ids)
+@click.option("--detach", "--background", is_flag=True, help="Return at once, without waiting for the run to end.")
+@click.pass_obj
+def resume_pipeline(frontend: FrontEnd, run_id: str, detach: bool) -> View:
+    """Let a run that has failed or was cancelled go on, and wait for it.
+
+    Stages that succeeded are kept; the others run again, with the notebooks and parameters of that run. A run whose
+    process was killed goes on by itself. RUN-ID is the start of its id, or the name of a pipeline for its newest run.
+    """
+    with frontend.client() as client:
+        run = client.resume_pipeline_run(_find(client.pipeline_runs(1000), run_id).id)
+        if detach:
+            return pipeline_run_view(run)
+        run = follow(frontend, client, run)
+        return conclude(frontend, client, run, pipeline_run_view(run))
 
 
 def _plan_view(plan: PlannedRun) -> View:

@@ -131,6 +131,10 @@ class PipelineSettings(_Section, frozen=True):
     max_output_mb: Annotated[
         float, Meta(gt=0, le=2000, description="output in MB that an executed notebook keeps of one cell")
     ] = 20.0
+    resume_hours: Annotated[
+        float,
+        Meta(ge=0, le=8760, description="hours in which a run whose runner was killed is resumed by itself; 0: never"),
+    ] = 24.0
     warm_servers: Annotated[
         int, Meta(ge=0, le=64, description="largest number of servers that fork kernels with their imports; 0: none")
     ] = 4

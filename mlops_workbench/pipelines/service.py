@@ -1,4 +1,4 @@
-"""Runs of the pipelines and notebooks of a workspace: start, read, cancel."""
+"""Runs of the pipelines and notebooks of a workspace: start, read, cancel, resume."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from mlops_workbench.core.errors import Conflict, NotFound, StorageError, WorkbenchError
+from mlops_workbench.core.files import file_lock
 from mlops_workbench.core.ids import new_id, now_ms
 from mlops_workbench.core.pipelines import PipelineRun, PlannedRun, RunProgress, StageProgress, StageResult
 from mlops_workbench.core.wire.json_numbers import JsonNumber
@@ -24,21 +25,31 @@ from mlops_workbench.pipelines.execution.notebook_run import (
     plan_notebook,
     write_notebook_run,
 )
+from mlops_workbench.pipelines.execution.resume import belongs_to, check_resumable, goes_on
 from mlops_workbench.pipelines.plan.files import notebook_facts, plan_spec
 from mlops_workbench.pipelines.plan.planned import check_secrets, planned_run
 from mlops_workbench.pipelines.plan.specs import find_spec
 from mlops_workbench.pipelines.runs.estimates import remaining, usual_durations
 from mlops_workbench.pipelines.runs.events import (
     CancelRequested,
+    Resumed,
     StageEvent,
     StageStarted,
     append_event,
+    drop_partial,
     is_damaged,
     read_run_events,
     read_stage_events,
 )
 from mlops_workbench.pipelines.runs.folder import RunFolder, unknown_run
-from mlops_workbench.pipelines.runs.progress import DAMAGED, chosen_instances, fold, has_ended, launched_process
+from mlops_workbench.pipelines.runs.progress import (
+    DAMAGED,
+    INTERRUPTED,
+    chosen_instances,
+    fold,
+    has_ended,
+    launched_process,
+)
 from mlops_workbench.pipelines.runs.publication import PublishRequest, publication
 from mlops_workbench.pipelines.runs.results import stage_results
 from mlops_workbench.pipelines.runs.tail import read_tail
@@ -183,7 +194,9 @@ def read_run(workspace: Workspace, run_id: str) -> PipelineRun:
     alive = process is not None and process.alive()
     if not alive:  # it may have ended since the events were read
         events = read_run_events(folder.events)
-    run = fold(folder.read_request(), events, _cells(folder), runner_alive=alive, now=now_ms())
+    request, now = folder.read_request(), now_ms()
+    resumable = not alive and goes_on(workspace, folder, request, events, now)
+    run = fold(request, events, _cells(folder), runner_alive=alive, now=now, resumable=resumable)
     if run.state in ("pending", "failed") and not alive and _lost_events(folder):
         return dataclasses.replace(run, state="failed", message=DAMAGED)
     return run
@@ -235,10 +248,48 @@ def cancel_run(workspace: Workspace, run_id: str) -> PipelineRun:
     append_event(folder.events, CancelRequested(now_ms()))
     process = launched_process(read_run_events(folder.events))
     # In a workspace that was copied, the process is the original's.
-    ours = workspace.root.samefile(folder.read_request().workspace)
+    ours = belongs_to(workspace, folder.read_request())
     if process is not None and ours and process.alive():
         with contextlib.suppress(ProcessLookupError):
             os.kill(process.pid, signal.SIGTERM)
+    return read_run(workspace, run_id)
+
+
+def is_interrupted(run: PipelineRun) -> bool:
+    """Whether a run waits for another runner."""
+    return run.active and run.message == INTERRUPTED
+
+
+def resume_run(workspace: Workspace, run_id: str, *, by_hand: bool = True) -> PipelineRun:
+    """Let a run go on whose runner has ended.
+
+    Stages whose end is on record are kept. If a user asks for it, by hand, the stages of an ended run that failed,
+    or were skipped or cancelled, run again, with the notebooks and parameters of that run.
+
+    Raises
+    ------
+    NotFound
+        There is no such run.
+    Conflict
+        It is running, has succeeded or belongs to another workspace, its files were removed, or `by_hand` is False and
+        it does not go on by itself.
+    StorageError
+        Its folder cannot be written.
+    """
+    folder = _folder(workspace, run_id)
+    with file_lock(folder.resume_lock, wait=False) as alone:
+        run = read_run(workspace, run_id)
+        if not alone or (run.active and not is_interrupted(run)):
+            raise Conflict("the run is running", where=run_id, hint="wait for its end, or cancel it")
+        if by_hand:
+            check_resumable(workspace, folder, run)
+            if _lost_events(folder):
+                raise Conflict("its event log is damaged", where=run_id, hint="start a new run")
+        elif not run.active:
+            raise Conflict(f"the run has {run.state} already", where=run_id)
+        drop_partial(folder.events)
+        append_event(folder.events, Resumed(now_ms(), by_hand))
+        launch_runner(workspace, folder)
     return read_run(workspace, run_id)
 
 

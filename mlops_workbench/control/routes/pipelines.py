@@ -89,3 +89,9 @@ def get_pipeline_run_results(plane: Plane, run_id: str) -> list[StageResult]:
 def cancel_pipeline_run(plane: Plane, run_id: str) -> PipelineRun:
     """Cancel a pipeline run."""
     return plane.pipelines.cancel(run_id)
+
+
+@router.post("/pipeline-runs/{run_id}/resume", status_code=202)
+def resume_pipeline_run(plane: Plane, run_id: str) -> PipelineRun:
+    """Let a run that has failed or was cancelled go on; its stages that succeeded are kept."""
+    return plane.pipelines.resume(run_id)

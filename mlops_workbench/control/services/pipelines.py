@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 from collections.abc import Callable, Mapping
@@ -148,6 +149,17 @@ class PipelineService:
         self._hub.publish("pipelines", run_id)
         return run
 
+    def resume(self, run_id: str) -> PipelineRun:
+        """Let a run that has failed or was cancelled go on: stages that succeeded are kept."""
+        run = engine.resume_run(self._workspace, run_id)
+        with self._database.change() as session:
+            row = session.get(PipelineRunRow, run_id)
+            if row is not None:
+                row.message = ""
+                row.publish = "pending" if engine.publishes(self._workspace, run_id) else "none"
+        self._hub.publish("pipelines", run_id)
+        return run
+
     def started_for(self, reason: str) -> PipelineRun | None:
         """The run that was started for this reason, or None."""
         return next((run for run in engine.list_runs(self._workspace, 1000) if run.reason == reason), None)
@@ -158,8 +170,12 @@ class PipelineService:
             return set(session.scalars(select(PipelineRunRow.id).where(PipelineRunRow.publish == "pending")))
 
     def step(self) -> None:
-        """Publish the models of runs that have ended, and events about runs that have changed."""
-        for run in engine.list_runs(self._workspace, 50):
+        """Resume runs whose runner has ended, publish models of runs that have ended, and events about changed runs."""
+        # At first also those whose runner has ended while no control plane led.
+        for run in engine.list_runs(self._workspace, 50 if self._published else 1000):
+            if engine.is_interrupted(run):
+                with contextlib.suppress(Conflict):  # it was resumed by hand, or is being resumed
+                    run = engine.resume_run(self._workspace, run.id, by_hand=False)
             if self._published.get(run.id) != run:
                 self._published[run.id] = run
                 self._track(run.id)

@@ -210,6 +210,9 @@ class WorkbenchClient(PapermillNotebookClient):
             ) from error
         except OSError as error:
             raise Unavailable(f"the kernel '{self.kernel_name}' cannot be started: {error}") from error
+        # A kernel that is forked is no child of this process, so that others find it by this only.
+        if pid := getattr(getattr(self.km, "provisioner", None), "pid", None):
+            self.nb_man.kernel_started(pid)
 
     start_new_kernel = run_sync(async_start_new_kernel)
 

@@ -18,9 +18,10 @@ from papermill.log import logger
 from mlops_workbench.core.errors import StorageError
 from mlops_workbench.core.files import write_atomic
 from mlops_workbench.core.ids import now_ms
+from mlops_workbench.core.processes import ProcessIdentity
 from mlops_workbench.pipelines.cells.secret_values import SecretValues
 from mlops_workbench.pipelines.definition.nouns import Cause
-from mlops_workbench.pipelines.runs.events import CellEnded, CellStarted, append_event
+from mlops_workbench.pipelines.runs.events import CellEnded, CellStarted, ProcessStarted, append_event
 from mlops_workbench.pipelines.runs.folder import TAIL
 from mlops_workbench.pipelines.runs.tail import OutputTail
 
@@ -100,6 +101,12 @@ class ExecutionRecord(NotebookExecutionManager):
         self._tail = OutputTail(events.with_name(TAIL)) if events else None
         self._saved = self._due = 0.0
         self._changed = True
+
+    def kernel_started(self, pid: int) -> None:
+        """Record the process of the kernel."""
+        process = ProcessIdentity.of(pid)
+        if self._events and process is not None:
+            append_event(self._events, ProcessStarted(now_ms(), process))
 
     def cell_start(self, cell: Any, cell_index: int | None = None, **kwargs: Any) -> None:
         """Record the start of a cell."""

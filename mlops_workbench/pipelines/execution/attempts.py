@@ -72,6 +72,23 @@ class Attempt:
             self.handle.kill()
 
 
+class LostJob:
+    """The handle of a job of an earlier runner, after the end of its processes."""
+
+    def poll(self) -> int:
+        """Return an exit code; that of the process is not known."""
+        return -signal.SIGKILL
+
+    def terminate(self) -> None:
+        """Do nothing."""
+
+    def kill_notebook(self) -> None:
+        """Do nothing."""
+
+    def kill(self) -> None:
+        """Do nothing."""
+
+
 def timeout_of(stage: StageRequest) -> float:
     """When the runner ends an attempt that begins now and does not end itself after its timeout."""
     return time.monotonic() + stage.timeout + _TIMEOUT_SECONDS if stage.timeout else float("inf")
@@ -91,6 +108,8 @@ def write_job(folder: RunFolder, stage: StageRequest, number: int, choices: dict
         They cannot be written.
     """
     attempt = folder.attempt(stage.name, number)
+    # One that is there is of a runner that was killed before it recorded the start.
+    shutil.rmtree(attempt, ignore_errors=True)
     attempt.mkdir(parents=True)
     shutil.rmtree(folder.outputs(stage.name), ignore_errors=True)
     folder.outputs(stage.name).mkdir(parents=True)
@@ -125,16 +144,21 @@ def _with_choices(copy: Path, path: Path, choices: dict[str, Choice]) -> Path:
     return path
 
 
+def reported(folder: RunFolder, stage: StageRequest, number: int) -> AttemptEnded | None:
+    """What the process of an attempt has recorded as its result."""
+    events = read_stage_events(folder.attempt_events(stage.name, number))
+    return next((event for event in events if isinstance(event, AttemptEnded)), None)
+
+
 def result(folder: RunFolder, attempt: Attempt, *, cancelled: bool) -> AttemptEnded:
     """What became of an attempt whose process has ended: as it reported, else as its process ended.
 
     What it reports after it was asked to stop, such as a dead kernel, is a consequence of that.
     """
     stage = attempt.stage
-    events = read_stage_events(folder.attempt_events(stage.name, attempt.number))
-    reported = next((event for event in events if isinstance(event, AttemptEnded)), None)
-    if reported is not None and (reported.state == "succeeded" or (reported.state == "failed" and not attempt.stopped)):
-        return reported
+    found = reported(folder, stage, attempt.number)
+    if found is not None and (found.state == "succeeded" or (found.state == "failed" and not attempt.stopped)):
+        return found
     if cancelled:
         return AttemptEnded(now_ms(), "cancelled", "cancelled", "cancelled")
     written = log_of(folder, stage, attempt.number).read_text(errors="replace")[-10_000:]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import threading
 from collections.abc import Mapping
 
@@ -194,5 +195,5 @@ def launch_runner(workspace: Workspace, folder: RunFolder) -> None:
     )
     # Before the process is reaped, so that its id is not reused.
     identity = ProcessIdentity.of(process.pid) or ProcessIdentity(process.pid, 0.0)
-    append_event(folder.events, Launched(now_ms(), identity))
+    append_event(folder.events, Launched(now_ms(), identity, platform.node()))
     threading.Thread(target=process.wait, daemon=True, name=f"pipeline-run-{process.pid}").start()

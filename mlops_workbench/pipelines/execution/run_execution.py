@@ -13,38 +13,43 @@ from mlops_workbench.capture.run.active import ActiveRun
 from mlops_workbench.capture.session.session import Session
 from mlops_workbench.core.errors import InvalidInput, StorageError
 from mlops_workbench.core.files import write_atomic
-from mlops_workbench.core.ids import now_ms
+from mlops_workbench.core.ids import new_id, now_ms
+from mlops_workbench.core.processes import ProcessIdentity
 from mlops_workbench.core.records import Number
-from mlops_workbench.core.tags import ATTEMPT, INPUT_PREFIX, PIPELINE, PIPELINE_RUN, REASON, STAGE
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.pipelines.cells.interrupted import record_death
 from mlops_workbench.pipelines.definition.nouns import ResourceSpec
 from mlops_workbench.pipelines.execution.attempts import (
     Attempt,
+    LostJob,
     log_of,
+    reported,
     result,
     retry_pause,
     timeout_of,
     write_job,
 )
 from mlops_workbench.pipelines.execution.choice import Choice, choose
+from mlops_workbench.pipelines.execution.stage_runs import StageRuns
 from mlops_workbench.pipelines.execution.verdict import judge, lacking
 from mlops_workbench.pipelines.executors.base import Executor, Job
 from mlops_workbench.pipelines.executors.resources import Schedule, Share, excess
 from mlops_workbench.pipelines.runs.events import (
     AttemptEnded,
     AttemptFailed,
-    CancelRequested,
+    AttemptInterrupted,
     RunEnded,
     RunStarted,
     StageEnded,
     StageStarted,
     append_event,
+    drop_partial,
     read_run_events,
 )
 from mlops_workbench.pipelines.runs.folder import RunFolder
 from mlops_workbench.pipelines.runs.metrics import read_metrics
 from mlops_workbench.pipelines.runs.requests import RunRequest, StageRequest
+from mlops_workbench.pipelines.runs.resumption import Progress, progress_of
 
 _STATUS = {
     "succeeded": "FINISHED",
@@ -55,12 +60,15 @@ _STATUS = {
 }
 #: Ends of a stage after which those that need it are skipped.
 _LOST = ("failed", "skipped", "cancelled", "refused")
+_INTERRUPTED = "the runner of the run ended"
 
 log = logging.getLogger("mlops_workbench.pipelines")
 
 
 class RunExecution:
     """Executes the stages of one run, with resources that it may share with other runs.
+
+    A run that an earlier process has begun goes on where its log ends.
 
     Parameters
     ----------
@@ -91,9 +99,8 @@ class RunExecution:
         self._folder = folder
         self._executor = executor
         self._schedule = schedule
-        self._session = session
-        self._parent_uid = parent_uid
         self._request: RunRequest = folder.read_request()
+        self._store_runs = StageRuns(session, folder, self._request, parent_uid)
         self._stages = {stage.name: stage for stage in self._request.stages}
         self._states: dict[str, str] = dict.fromkeys(self._stages, "pending")
         self._messages: dict[str, str] = {}
@@ -101,17 +108,57 @@ class RunExecution:
         self._pausing: dict[str, tuple[float, int]] = {}  # stages that wait to be tried again: when, and the attempt
         self._running: list[Attempt] = []
         self._runs: dict[str, tuple[str, int]] = {}  # stages to the uid and the start of their last attempt's run
+        self._attempts: dict[str, int] = {}  # stages to the number of their last attempt
+        self._uncounted: dict[str, int] = {}  # stages to the number of attempts that were no tries
         self._stopping = False
         self._parent: ActiveRun | None = None
 
     def begin(self) -> None:
-        """Record the start."""
-        if self._request.kind == "pipeline":
-            self._parent = self._start_parent()
-        append_event(self._folder.events, RunStarted(now_ms(), self._parent.uid if self._parent else ""))
-        # A run may be cancelled before it has a process that can receive a signal.
-        if any(isinstance(event, CancelRequested) for event in read_run_events(self._folder.events)):
-            self._stopping = True
+        """Record the start, and take up what an earlier process has done."""
+        log_file = self._folder.events
+        drop_partial(log_file)
+        # Each run is announced in the log before it is started, so that none is started twice.
+        uid = progress_of(read_run_events(log_file)).run_uid
+        uid = uid or (new_id() if self._request.kind == "pipeline" else "")
+        append_event(log_file, RunStarted(now_ms(), uid, ProcessIdentity.of()))
+        if uid:
+            self._parent = self._store_runs.of_pipeline(uid)
+        # After the process is on record: it gets a signal if the run is cancelled later.
+        self._take_up(progress_of(read_run_events(log_file)))
+
+    def _take_up(self, progress: Progress) -> None:
+        self._stopping = self._stopping or progress.cancelled
+        for name, end in progress.ended.items():
+            self._states[name], self._messages[name] = end.state, end.message
+        for name, start in progress.started.items():
+            self._runs[name] = (start.run_uid, start.at_ms)
+            self._attempts[name] = start.attempt
+        self._uncounted = progress.uncounted
+        for name, due_ms in progress.due_ms.items():
+            due = time.monotonic() + max(0, due_ms - now_ms()) / 1000
+            self._pausing[name] = (due, self._attempts[name] + 1)
+        for name in sorted(progress.running):
+            self._take_over(self._stages[name])
+
+    def _take_over(self, stage: StageRequest) -> None:
+        """End an attempt that has lost its runner; an end that it has recorded itself counts."""
+        number, (uid, _) = self._attempts[stage.name], self._runs[stage.name]
+        ended = reported(self._folder, stage, number)
+        if ended is None or ended.state != "succeeded":
+            # A notebook that ends well may leave a process behind on purpose.
+            self._executor.end(uid, self._folder.attempt(stage.name, number))
+            ended = reported(self._folder, stage, number)
+        choices = self._choices(stage)
+        run = self._store_runs.of_attempt(uid, stage, number, choices)
+        attempt = Attempt(stage, number, LostJob(), run, choices, float("inf"))
+        if ended is not None and ended.state != "cancelled":
+            self._finish(attempt)
+            return
+        record_death(self._folder.executed(stage.name, number), _INTERRUPTED)
+        self._keep_notebook(attempt)
+        run.end("KILLED", error=_INTERRUPTED)
+        append_event(self._folder.events, AttemptInterrupted(now_ms(), stage.name, number))
+        self._uncounted[stage.name] = self._uncounted.get(stage.name, 0) + 1
 
     def advance(self) -> str:
         """Note which attempts have ended, and start what can start now.
@@ -127,6 +174,7 @@ class RunExecution:
                     attempt.enforce()
                 else:
                     self._running.remove(attempt)
+                    self._schedule.end(self._key(attempt.stage.name))
                     self._finish(attempt)
             states: dict[str, str] = {}
             while states != self._states:  # a stage that ends without a process decides about others
@@ -159,23 +207,6 @@ class RunExecution:
         for attempt in self._running:
             attempt.handle.kill()
 
-    def _start_parent(self) -> ActiveRun:
-        request = self._request
-        parent = self._session.start_run(
-            request.name or request.pipeline,
-            experiment=request.experiment,
-            kind="pipeline",
-            parent_uid=self._parent_uid,
-            notebook="",
-            tags={PIPELINE: request.pipeline, PIPELINE_RUN: request.id, REASON: request.reason},
-        )
-        parent.log_params(dict(request.params))
-        if self._folder.spec.exists():
-            parent.log_artifact(
-                self._folder.spec, f"{request.pipeline}.yaml", kind="code", media_type="application/yaml"
-            )
-        return parent
-
     def _skip(self) -> None:
         """Skip stages whose needed stages did not succeed; one pass, since the order is topological."""
         for stage in self._request.stages:
@@ -192,7 +223,7 @@ class RunExecution:
                 if found := excess(stage.resources, self._executor.capacity):
                     self._set(stage.name, "failed", f"it asks for more than its runs may take: {found}")
                 else:
-                    self._ready[stage.name] = 1
+                    self._ready[stage.name] = self._attempts.get(stage.name, 0) + 1
         now = time.monotonic()
         for name, (due, number) in sorted(self._pausing.items(), key=lambda item: item[1][0]):
             if due <= now:
@@ -219,11 +250,11 @@ class RunExecution:
     def _start(self, stage: StageRequest, number: int, share: Share) -> None:
         choices = self._choices(stage)
         file = write_job(self._folder, stage, number, choices)
-        started_ms = now_ms()
-        run = self._start_run(stage, number, choices)
-        self._runs[stage.name] = (run.uid, started_ms)
+        uid, started_ms = new_id(), now_ms()
+        self._runs[stage.name], self._attempts[stage.name] = (uid, started_ms), number
         chosen = {name: choice.instance for name, choice in choices.items()}
-        append_event(self._folder.events, StageStarted(started_ms, stage.name, number, run.uid, chosen))
+        append_event(self._folder.events, StageStarted(started_ms, stage.name, number, uid, chosen))
+        run = self._store_runs.of_attempt(uid, stage, number, choices)
         declared = stage.resources.cpu != ResourceSpec().cpu
         job = Job(
             run_uid=run.uid,
@@ -252,25 +283,6 @@ class RunExecution:
         found = read_metrics(self._workspace.journal, [uid for uid, _ in runs.values()], since)
         return {name: found[uid] for name, (uid, _) in runs.items()}
 
-    def _start_run(self, stage: StageRequest, number: int, choices: dict[str, Choice]) -> ActiveRun:
-        request, parent = self._request, self._parent
-        tags = {PIPELINE_RUN: request.id}
-        tags |= {REASON: request.reason} if parent is None else {PIPELINE: request.pipeline, STAGE: stage.name}
-        tags |= {f"{INPUT_PREFIX}{name}": entry.source for name, entry in stage.inputs.items()}
-        for name, choice in choices.items():
-            output = stage.inputs[name].source.rpartition(".")[2]
-            tags[f"{INPUT_PREFIX}{name}"] = f"{choice.instance}.{output} ({choice.reason})"
-        run = self._session.start_run(
-            (request.name if parent is None else "") or stage.name,
-            experiment=request.experiment,
-            kind="notebook" if parent is None else "stage",
-            parent_uid=parent.uid if parent else self._parent_uid,
-            notebook=stage.source,
-            tags=tags | ({ATTEMPT: str(number)} if number > 1 else {}),
-        )
-        run.log_params(dict(stage.params))
-        return run
-
     def _cancel(self) -> None:
         for attempt in self._running:
             attempt.stop()
@@ -282,7 +294,6 @@ class RunExecution:
 
     def _finish(self, attempt: Attempt) -> None:
         stage, number = attempt.stage, attempt.number
-        self._schedule.end(self._key(stage.name))
         ended = self._judged(attempt, result(self._folder, attempt, cancelled=self._stopping))
         if ended.state not in ("succeeded", "refused"):
             # A notebook that ends well may leave a process behind on purpose, as in Jupyter.
@@ -290,7 +301,7 @@ class RunExecution:
         record_death(self._folder.executed(stage.name, number), ended.message)
         self._keep_notebook(attempt)
         attempt.run.end(_STATUS[ended.state], error=ended.error, traceback=ended.traceback)
-        pause = None if self._stopping else retry_pause(stage, number, ended)
+        pause = None if self._stopping else retry_pause(stage, number - self._uncounted.get(stage.name, 0), ended)
         if pause is not None:
             ended_ms = now_ms()
             retry_ms = ended_ms + int(pause * 1000)

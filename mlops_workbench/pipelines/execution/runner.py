@@ -14,6 +14,7 @@ from pathlib import Path
 
 from mlops_workbench.capture.session.session import Session
 from mlops_workbench.core.errors import WorkbenchError
+from mlops_workbench.core.files import file_lock
 from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.shown.log_lines import log_to_stderr
 from mlops_workbench.core.workspace import Workspace
@@ -21,8 +22,9 @@ from mlops_workbench.pipelines.execution.run_execution import RunExecution
 from mlops_workbench.pipelines.executors.local import LocalExecutor
 from mlops_workbench.pipelines.executors.resources import Schedule
 from mlops_workbench.pipelines.kernels.modules import prepare_modules
-from mlops_workbench.pipelines.runs.events import RunEnded, append_event
+from mlops_workbench.pipelines.runs.events import RunEnded, append_event, read_run_events
 from mlops_workbench.pipelines.runs.folder import RunFolder
+from mlops_workbench.pipelines.runs.progress import has_ended
 
 log = logging.getLogger("mlops_workbench.pipelines")
 
@@ -69,6 +71,14 @@ def main(arguments: list[str]) -> int:
     """Run the pipeline run in a folder; 0 when all stages succeeded."""
     log_to_stderr()
     folder = RunFolder(Path(arguments[0]))
+    with file_lock(folder.runner_lock, wait=False) as alone:
+        if not alone or has_ended(read_run_events(folder.events)):
+            log.warning("the run has another runner, or has ended")
+            return 1
+        return _run(folder)
+
+
+def _run(folder: RunFolder) -> int:
     try:
         return 0 if Runner(folder).run() == "succeeded" else 1
     except Exception as error:  # the outermost frame of the process: any error must be recorded

@@ -29,7 +29,7 @@ from mlops_workbench.pipelines.cells.secret_values import MaskedStream, SecretVa
 from mlops_workbench.pipelines.execution.result import ended_as, failed
 from mlops_workbench.pipelines.inputs.materialise import materialise
 from mlops_workbench.pipelines.inputs.query import IN_ENVIRONMENT
-from mlops_workbench.pipelines.runs.events import AttemptEnded, append_event
+from mlops_workbench.pipelines.runs.events import AttemptEnded, ProcessStarted, append_event
 from mlops_workbench.pipelines.runs.folder import read_struct
 from mlops_workbench.pipelines.runs.requests import StageJob, StageRequest
 
@@ -57,7 +57,12 @@ def main(arguments: list[str]) -> int:
     log_to_stderr(logging.WARNING)  # papermill announces every cell at INFO
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, _stop)
-    _watch(ProcessIdentity(job.runner_pid, job.runner_started))
+    runner = ProcessIdentity(job.runner_pid, job.runner_started)
+    # Before the look at the runner: the next runner either finds this process, or this process does nothing.
+    append_event(Path(job.events), ProcessStarted(now_ms(), ProcessIdentity.of() or ProcessIdentity(os.getpid(), 0.0)))
+    if not runner.alive():
+        return 1
+    _watch(runner)
     try:
         ended = _run(job, secrets)
     except KeyboardInterrupt:
@@ -67,6 +72,9 @@ def main(arguments: list[str]) -> int:
         ended = failed(job.stage, error, cause)
     except Exception as error:  # noqa: BLE001 - the outermost frame of the process: any error must be recorded
         ended = failed(job.stage, error, "error", traceback.format_exc())
+    if ended.state == "failed" and signal.getsignal(signal.SIGTERM) == signal.SIG_IGN:
+        # It was asked to end: what failed after that, such as the kernel, failed for that.
+        ended = AttemptEnded(now_ms(), "cancelled", "stopped")
     texts = {name: secrets.mask(getattr(ended, name)) for name in ("message", "error", "traceback")}
     append_event(Path(job.events), msgspec.structs.replace(ended, **texts))
     errors.finish()

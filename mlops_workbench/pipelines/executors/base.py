@@ -78,6 +78,18 @@ class Executor(Protocol):
         """
         ...
 
+    def end(self, run_uid: str, folder: Path) -> None:
+        """End a job that an earlier runner has submitted, with all its processes, and wait for that.
+
+        Parameters
+        ----------
+        run_uid : str
+            Its run in the tracking store.
+        folder : Path
+            Its working folder.
+        """
+        ...
+
     def wait(self, seconds: float | None) -> None:
         """Return when a job has ended, when `wake` was called, or after `seconds` (None: no limit)."""
         ...

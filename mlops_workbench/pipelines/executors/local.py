@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import selectors
+import time
 from pathlib import Path
 
 from mlops_workbench.core.errors import StorageError
+from mlops_workbench.core.processes import ProcessIdentity
 from mlops_workbench.core.settings import PipelineSettings
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.pipelines.executors.base import Job
 from mlops_workbench.pipelines.executors.left_behind import RUN_UID, kill_processes
 from mlops_workbench.pipelines.executors.resources import Capacity
 from mlops_workbench.pipelines.kernels.modules import ChildProcess, start_module
+from mlops_workbench.pipelines.runs.events import ProcessStarted, read_stage_events
+from mlops_workbench.pipelines.runs.folder import EVENTS
 
 #: Variables for the number of threads of OpenMP, the BLAS libraries, NumExpr and Polars.
 _THREADS = (
@@ -26,6 +30,7 @@ _THREADS = (
 )
 _GPUS = Path("/proc/driver/nvidia/gpus")
 _CODE_SECONDS = 10.0
+_SAVE_SECONDS = 5.0
 _POLL_SECONDS = 0.05  # where the end of a process is not an event
 
 
@@ -41,9 +46,10 @@ def local_capacity(settings: PipelineSettings) -> Capacity:
 class LocalHandle:
     """A process of this machine that makes an attempt at a stage."""
 
-    def __init__(self, process: ChildProcess, run_uid: str) -> None:
+    def __init__(self, process: ChildProcess, job: Job) -> None:
         self._process = process
-        self._run_uid = run_uid
+        self._run_uid = job.run_uid
+        self._folder = job.file.parent
 
     def poll(self) -> int | None:
         """Return the exit code, negative for a signal, None while it runs."""
@@ -67,7 +73,8 @@ class LocalHandle:
 
     def _roots(self) -> set[int]:
         # The id of a process that was reaped may belong to another one.
-        return {self._process.pid} if self._process.returncode is None else set()
+        own = {self._process.pid} if self._process.returncode is None else set()
+        return own | {process.pid for process in _recorded(self._folder)}
 
 
 class LocalExecutor:
@@ -114,7 +121,15 @@ class LocalExecutor:
                 f"the process of a stage cannot be started: {error}", where=str(job.file.parent)
             ) from error
         self._watch(process)
-        return LocalHandle(process, job.run_uid)
+        return LocalHandle(process, job)
+
+    def end(self, run_uid: str, folder: Path) -> None:
+        """End a job that an earlier runner has submitted, with all its processes, and wait for that."""
+        # The process of the attempt ends by itself when its runner has, and saves the notebook.
+        deadline = time.monotonic() + _SAVE_SECONDS
+        while _recorded(folder) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        kill_processes(run_uid, {process.pid for process in _recorded(folder)})
 
     def wait(self, seconds: float | None) -> None:
         """Return when a job has ended, when `wake` was called, or after `seconds`."""
@@ -142,6 +157,16 @@ class LocalExecutor:
             self._selector.register(os.pidfd_open(process.pid), selectors.EVENT_READ, process)
         except OSError:  # an old kernel, a sandbox, or too many open files
             self._unwatched.append(process)
+
+
+def _recorded(folder: Path) -> list[ProcessIdentity]:
+    """The living ones of the processes that an attempt has recorded: a forked kernel is no child of the attempt's."""
+    try:
+        events = read_stage_events(folder / EVENTS)
+    except StorageError:
+        return []
+    processes = [event.process for event in events if isinstance(event, ProcessStarted)]
+    return [process for process in processes if process.alive()]
 
 
 def _environment(job: Job) -> dict[str, str]:

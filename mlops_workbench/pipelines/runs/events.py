@@ -22,15 +22,29 @@ class _Event(msgspec.Struct, frozen=True, tag_field="event", tag=True):
 
 
 class Launched(_Event):
-    """The runner process was started."""
+    """The runner process was started, on the machine `host` (empty in logs of versions that resume no runs)."""
 
     process: ProcessIdentity
+    host: str = ""
 
 
 class RunStarted(_Event):
-    """The runner has started; `run_uid` is the pipeline's run in the tracking store, empty for a single notebook."""
+    """A runner has begun; `run_uid` is the pipeline's run in the tracking store, empty for a single notebook.
+
+    `process` is that of the runner: the one that launched it may have ended before it recorded that.
+    """
 
     run_uid: str
+    process: ProcessIdentity | None = None
+
+
+class Resumed(_Event):
+    """The run goes on with another runner.
+
+    `by_hand`: a user asked for it, so that also stages run again that had failed, or were skipped or cancelled.
+    """
+
+    by_hand: bool = False
 
 
 class StageStarted(_Event):
@@ -51,6 +65,13 @@ class AttemptFailed(_Event):
     retry_ms: int
 
 
+class AttemptInterrupted(_Event):
+    """An attempt at a stage was ended by the end of its runner; it does not count as a try."""
+
+    stage: str
+    attempt: int
+
+
 class StageEnded(_Event):
     """A stage has ended: ``succeeded failed cancelled skipped refused``."""
 
@@ -68,6 +89,12 @@ class RunEnded(_Event):
 
     state: str
     message: str = ""
+
+
+class ProcessStarted(_Event):
+    """A process of an attempt has started: that of the stage, or its kernel."""
+
+    process: ProcessIdentity
 
 
 class CellStarted(_Event):
@@ -97,8 +124,18 @@ class AttemptEnded(_Event):
     cell: int | None = None
 
 
-RunEvent: TypeAlias = Launched | RunStarted | StageStarted | AttemptFailed | StageEnded | CancelRequested | RunEnded
-StageEvent: TypeAlias = CellStarted | CellEnded | AttemptEnded
+RunEvent: TypeAlias = (
+    Launched
+    | RunStarted
+    | Resumed
+    | StageStarted
+    | AttemptFailed
+    | AttemptInterrupted
+    | StageEnded
+    | CancelRequested
+    | RunEnded
+)
+StageEvent: TypeAlias = ProcessStarted | CellStarted | CellEnded | AttemptEnded
 
 _run_decoder = msgspec.json.Decoder(RunEvent)
 _stage_decoder = msgspec.json.Decoder(StageEvent)
@@ -141,11 +178,27 @@ def read_stage_events(path: Path) -> list[StageEvent]:
 _Kind = TypeVar("_Kind")
 
 
-def is_damaged(path: Path) -> bool:
-    """Whether the log of a runner that is dead lacks events that were in it."""
+def is_damaged(path: Path, *, but_last: bool = False) -> bool:
+    """Whether the log of a runner that is dead lacks events that were in it; `but_last`: one that was cut off may."""
     *lines, rest = _lines(path)
     # Each event is written at once, with its line end.
-    return bool(rest) or sum(1 for _ in _events(path, _run_decoder)) < len(lines)
+    return bool(rest and not but_last) or sum(1 for _ in _events(path, _run_decoder)) < len(lines)
+
+
+def drop_partial(path: Path) -> None:
+    """Remove a last event that was cut off, so that the next one has a line of its own.
+
+    Raises
+    ------
+    StorageError
+        The log cannot be written.
+    """
+    *lines, rest = _lines(path)
+    if rest:
+        try:
+            os.truncate(path, sum(len(line) + 1 for line in lines))
+        except OSError as error:
+            raise StorageError(f"cannot write {path.name}: {error.strerror or error}", where=str(path)) from error
 
 
 def _lines(path: Path) -> list[bytes]:

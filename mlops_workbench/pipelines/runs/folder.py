@@ -13,6 +13,9 @@ from mlops_workbench.core.files import write_atomic
 from mlops_workbench.pipelines.runs.earlier import upgraded
 from mlops_workbench.pipelines.runs.requests import RunRequest
 
+#: Name of the logs of a run and of its attempts.
+EVENTS = "events.jsonl"
+
 _Kind = TypeVar("_Kind", bound=msgspec.Struct)
 #: Beside the events of an attempt.
 TAIL = "output.txt"
@@ -38,7 +41,7 @@ class RunFolder:
     @property
     def events(self) -> Path:
         """Log of the run's events."""
-        return self.path / "events.jsonl"
+        return self.path / EVENTS
 
     @property
     def log(self) -> Path:
@@ -49,6 +52,16 @@ class RunFolder:
     def spec(self) -> Path:
         """Copy of the spec as it was run."""
         return self.path / "spec.yaml"
+
+    @property
+    def runner_lock(self) -> Path:
+        """Lock that the runner holds for its life."""
+        return self.path / "runner.lock"
+
+    @property
+    def resume_lock(self) -> Path:
+        """Lock of the process that starts another runner."""
+        return self.path / "resume.lock"
 
     def stage(self, name: str) -> Path:
         """Folder of a stage."""
@@ -72,7 +85,7 @@ class RunFolder:
 
     def attempt_events(self, name: str, number: int) -> Path:
         """Log of the events of an attempt."""
-        return self.attempt(name, number) / "events.jsonl"
+        return self.attempt(name, number) / EVENTS
 
     def tail(self, name: str, number: int) -> Path:
         """The end of what the cells of a running attempt printed."""

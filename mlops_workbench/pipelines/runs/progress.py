@@ -11,9 +11,11 @@ from mlops_workbench.core.processes import ProcessIdentity
 from mlops_workbench.core.shown.formats import moment
 from mlops_workbench.pipelines.runs.events import (
     AttemptFailed,
+    AttemptInterrupted,
     CancelRequested,
     CellEnded,
     Launched,
+    Resumed,
     RunEnded,
     RunEvent,
     RunStarted,
@@ -24,8 +26,11 @@ from mlops_workbench.pipelines.runs.events import (
 from mlops_workbench.pipelines.runs.requests import RunRequest
 
 RUNNER_DIED = "runner process died"
+INTERRUPTED = f"{RUNNER_DIED}; the control plane resumes the run"
 DAMAGED = "its event log is damaged, so that its end is not known; the notebooks that it ran are in its folder"
 
+#: Ends of a stage after which it never runs again.
+DONE = ("succeeded", "refused")
 #: Time after which a run without a recorded process is considered dead.
 _LAUNCH_MS = 60_000
 
@@ -42,13 +47,18 @@ class _LogState:
 
 
 def launched_process(events: Iterable[RunEvent]) -> ProcessIdentity | None:
-    """The runner process of a run, None if it is not recorded yet."""
-    return next((event.process for event in events if isinstance(event, Launched)), None)
+    """The runner process of a run: the one that is alive, else the last one; None if none is recorded yet."""
+    found = [event.process for event in events if isinstance(event, Launched | RunStarted) and event.process]
+    return next((process for process in reversed(found) if process.alive()), found[-1] if found else None)
 
 
 def has_ended(events: Iterable[RunEvent]) -> bool:
     """Whether the run has ended by its log."""
-    return any(isinstance(event, RunEnded) for event in events)
+    ended = False
+    for event in events:
+        if isinstance(event, RunEnded | Resumed):
+            ended = isinstance(event, RunEnded)
+    return ended
 
 
 def fold(
@@ -58,6 +68,7 @@ def fold(
     *,
     runner_alive: bool,
     now: int,
+    resumable: bool = False,
 ) -> PipelineRun:
     """The state of a run.
 
@@ -74,6 +85,8 @@ def fold(
         Whether the runner process is alive.
     now : int
         Milliseconds since the epoch.
+    resumable : bool
+        Whether the run is resumed if its runner is dead: see `is_resumable`.
     """
     log_state = _LogState()
     stages = {
@@ -86,6 +99,12 @@ def fold(
             log_state.process = event.process
         elif isinstance(event, RunStarted):
             log_state.started = event
+            log_state.process = event.process or log_state.process
+        elif isinstance(event, Resumed):
+            log_state.ended = None
+            if event.by_hand:
+                log_state.cancelled = False
+                stages = {name: _again(stage) for name, stage in stages.items()}
         elif isinstance(event, RunEnded):
             log_state.ended = event
         elif isinstance(event, CancelRequested):
@@ -106,6 +125,9 @@ def fold(
                 state="pending",
                 message=f"attempt {event.attempt} failed: {event.message}; the next begins at {moment(event.retry_ms)}",
             )
+        elif isinstance(event, AttemptInterrupted) and event.stage in stages:
+            message = f"attempt {event.attempt} was interrupted by the end of its runner"
+            stages[event.stage] = replace(stages[event.stage], state="pending", message=message)
         elif isinstance(event, StageEnded) and event.stage in stages:
             stages[event.stage] = replace(
                 stages[event.stage], state=cast(StageState, event.state), end_ms=event.at_ms, message=event.message
@@ -114,7 +136,7 @@ def fold(
         found = cells(name, attempt)
         stages[name] = replace(stages[name], cells=sum(isinstance(event, CellEnded) for event in found))
         log_state.last_ms = max([log_state.last_ms, *(event.at_ms for event in found)])
-    state, message, end_ms = _state(request, log_state, runner_alive, now)
+    state, message, end_ms = _state(request, log_state, runner_alive, now, resumable)
     if state in ("failed", "cancelled"):
         stages = {name: _closed(stage, state, message, end_ms) for name, stage in stages.items()}
     return PipelineRun(
@@ -143,10 +165,14 @@ def _run_uid(request: RunRequest, log_state: _LogState, stages: dict[str, StageR
     return log_state.started.run_uid if log_state.started else ""
 
 
-def _state(request: RunRequest, log_state: _LogState, alive: bool, now: int) -> tuple[PipelineState, str, int]:
+def _state(
+    request: RunRequest, log_state: _LogState, alive: bool, now: int, resumable: bool
+) -> tuple[PipelineState, str, int]:
     if log_state.ended:
         return cast(PipelineState, log_state.ended.state), log_state.ended.message, log_state.ended.at_ms
     dead = not alive if log_state.process else now - request.created_ms > _LAUNCH_MS
+    if dead and resumable:
+        return "running", INTERRUPTED, 0
     if dead:
         # The time of death is unknown; the last event is used, which does not change any more.
         end_ms = log_state.last_ms or request.created_ms
@@ -154,6 +180,13 @@ def _state(request: RunRequest, log_state: _LogState, alive: bool, now: int) -> 
     if log_state.started:
         return "running", "cancelling" if log_state.cancelled else "", 0
     return "pending", "", 0
+
+
+def _again(stage: StageRun) -> StageRun:
+    """A stage of a run that a user resumes: one that did not succeed runs again."""
+    if stage.state in DONE:
+        return stage
+    return replace(stage, state="pending", start_ms=0, end_ms=0, cells=0, message="")
 
 
 def _closed(stage: StageRun, state: PipelineState, message: str, end_ms: int) -> StageRun:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from stage_plans import stage_of as stage
 from mlops_workbench.core import records
 from mlops_workbench.core.errors import Conflict, InvalidInput, NotFound, SpecError, StorageError
 from mlops_workbench.core.pipelines import PipelineRun
+from mlops_workbench.core.settings import PipelineSettings, Settings
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.pipelines import service
 from mlops_workbench.pipelines.plan.specs import list_pipelines
@@ -367,12 +369,13 @@ def test_a_killed_runner_is_detected_and_leaves_no_process(place: Workspace) -> 
     runner = launched_process(read_run_events(service.run_folder(place, run.id) / "events.jsonl"))
     assert runner is not None
     os.kill(runner.pid, signal.SIGKILL)
-    run = finished(place, run.id)
+    until(lambda: service.is_interrupted(service.read_run(place, run.id)) or None)
+    until(lambda: gone(processes))
+    never = dataclasses.replace(place, settings=Settings(pipelines=PipelineSettings(resume_hours=0)))
+    run = service.read_run(never, run.id)
     assert (run.state, run.message) == ("failed", "runner process died")
     assert [s.state for s in run.stages] == ["failed", "skipped"]
-    until(lambda: gone(processes))
-    first = service.read_run(place, run.id)
-    assert service.read_run(place, run.id) == first == service.list_runs(place, 1)[0]
+    assert service.read_run(never, run.id) == run == service.list_runs(never, 1)[0]
 
 
 def test_an_unknown_run_is_not_found(place: Workspace) -> None:
