@@ -86,11 +86,12 @@ def kill_runner(plans: Plans) -> list[psutil.Process]:
 
 
 def interrupted(plans: Plans, folder: Path, name: str = "two") -> list[psutil.Process]:
-    """Start a run, and kill its runner in the middle of a stage."""
+    """Start a run, and kill its runner in the middle of a stage; return the processes that it had."""
     (folder / "hold").write_text(name)
     plans.start()
     until(lambda: name in ran(folder) or None)
     found = kill_runner(plans)
+    until(lambda: gone(found))  # else the stage may end well before it notices
     (folder / "hold").unlink()
     return found
 
@@ -111,14 +112,13 @@ def ends(place: Workspace, uid: str) -> list[str]:
 
 def test_a_run_goes_on_after_its_runner_was_killed(place: Workspace, tmp_path: Path) -> None:
     plans = chain(place, tmp_path)
-    left = interrupted(plans, tmp_path)
+    interrupted(plans, tmp_path)
     run = service.read_run(place, plans.folder.path.name)
     assert (run.state, run.message) == ("running", INTERRUPTED) and service.is_interrupted(run)
     first_uid = run.stages[1].run_uid
     run = resumed(plans)
     assert (run.state, [stage.state for stage in run.stages]) == ("succeeded", ["succeeded"] * 3)
     assert ran(tmp_path) == ["one", "two", "two", "three"] and result(plans) == "one two three "
-    assert gone(left)
     # One run for the pipeline, and one for each attempt.
     starts = [start for start in records_of(place, records.RunStart) if start.tags["mlops.pipeline_run"] == run.id]
     assert {start.run_uid for start in starts if start.kind == "pipeline"} == {run.run_uid}
@@ -164,6 +164,20 @@ def test_it_goes_on_from_whatever_event_was_the_last(place: Workspace, tmp_path:
         }[keep]
     )
     assert ends(place, run.run_uid)[-1] == "FINISHED"
+
+
+def test_a_stage_that_works_on_is_ended_before_it_begins_anew(place: Workspace, tmp_path: Path) -> None:
+    plans = chain(place, tmp_path)
+    (tmp_path / "hold").write_text("two")
+    plans.start()
+    until(lambda: "two" in ran(tmp_path) or None)
+    left = kill_runner(plans)
+    service.resume_run(place, plans.folder.path.name, by_hand=False)
+    until(lambda: ran(tmp_path).count("two") == 2 or None)
+    assert gone(left)
+    (tmp_path / "hold").unlink()
+    run = finished(place, plans.folder.path.name)
+    assert run.state == "succeeded" and ran(tmp_path) == ["one", "two", "two", "three"]
 
 
 def test_an_event_that_was_cut_off_is_no_event(place: Workspace, tmp_path: Path) -> None:
@@ -257,12 +271,11 @@ def test_a_run_that_comes_to_nothing_is_resumed_three_times(place: Workspace, tm
 
 def test_a_cancelled_run_does_not_go_on_by_itself(place: Workspace, tmp_path: Path) -> None:
     plans = chain(place, tmp_path)
-    left = interrupted(plans, tmp_path)
+    interrupted(plans, tmp_path)
     run_id = plans.folder.path.name
     assert service.cancel_run(place, run_id).state == "cancelled"
     with pytest.raises(Conflict, match="cancelled"):
         service.resume_run(place, run_id, by_hand=False)
-    until(lambda: gone(left))
     run = resumed(plans, by_hand=True)
     assert run.state == "succeeded" and ran(tmp_path) == ["one", "two", "two", "three"]
 
@@ -293,8 +306,7 @@ def test_a_run_whose_outputs_were_removed_is_not_resumed(place: Workspace, tmp_p
 
 def test_a_stage_that_is_started_after_the_end_of_its_runner_does_nothing(place: Workspace, tmp_path: Path) -> None:
     plans = chain(place, tmp_path)
-    left = interrupted(plans, tmp_path)
-    until(lambda: gone(left))
+    interrupted(plans, tmp_path)
     from mlops_workbench.pipelines.execution.stage import main
 
     job, log = plans.folder.attempt("two", 1) / "stage.json", plans.folder.attempt_events("two", 1)
