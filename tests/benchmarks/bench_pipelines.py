@@ -15,6 +15,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 
@@ -25,11 +26,13 @@ def main() -> None:
         "cells200": cells200,
         "imports": imports,
         "parallel": parallel,
+        "kills": kills,
     }
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(parts)}; by default all")
     parser.add_argument("--rounds", type=int, default=5, help="commands of either kind, by default 5")
     parser.add_argument("--cold", type=int, default=3, help="commands of either kind without a control plane")
+    parser.add_argument("--kills", type=int, default=100, help="processes to kill, by default 100")
     given = parser.parse_args()
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     figures: dict[str, Any] = {}
@@ -79,6 +82,14 @@ def parallel(given: argparse.Namespace) -> dict[str, float]:
     from pipelines_parallel import speedup
 
     return speedup(max(given.rounds // 2, 1))
+
+
+def kills(given: argparse.Namespace) -> dict[str, float]:
+    """Kills of runners, kernels and control planes at any moment of runs, which go on."""
+    sys.path[:0] = [str(Path(__file__).parents[1] / name) for name in ("faults", "support")]
+    from resume_trials import resumed_runs
+
+    return dict(resumed_runs(given.kills))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from capture_trials import capture, ingest
 from damage_trials import File, damage
 from pipeline_trials import runners
 from race_trials import races
+from resume_trials import resumed_runs
 from serving_trials import endpoints
 from trials import Counts
 
@@ -35,6 +36,12 @@ def test_a_killed_endpoint_loses_no_answered_row() -> None:
 
 def test_what_is_recorded_of_a_killed_pipeline_run_is_what_happened() -> None:
     check(runners(3), ("kills_runner", 3))
+
+
+def test_runs_go_on_after_kills_and_repeat_nothing_that_has_ended() -> None:
+    counts = resumed_runs(5)
+    check(counts, ("kills", 5), ("runs", 5))
+    assert not counts["resume_lost_stages"] + counts["resume_repeated_stages"] + counts["wrong_outputs"], counts
 
 
 def test_changes_at_the_same_time_leave_the_right_champion_and_one_endpoint() -> None:
