@@ -76,7 +76,8 @@ def conclude(frontend: FrontEnd, client: Client, run: PipelineRun, view: View) -
     for text in failures(failed, notebooks=run.kind == "pipeline"):
         frontend.progress(text)
     executed = next((result.notebook for result in failed if result.notebook), "")
-    show = f"'{frontend.prog} pipeline show {short_id(run.id)}' shows its stages"
+    command, ref = f"{frontend.prog} pipeline", short_id(run.id)
+    show = f"'{command} show {ref}' shows its stages, '{command} resume {ref}' runs those again that did not succeed"
     raise PipelineFailed(
         f"{run.kind} run {short_id(run.id)} {run.state}" + (f": {run.message}" if run.message != run.state else ""),
         hint=f"the executed notebook is {executed}" if executed and run.kind == "notebook" else show,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import os
 from collections.abc import Callable, Mapping
@@ -172,15 +171,19 @@ class PipelineService:
     def step(self) -> None:
         """Resume runs whose runner has ended, publish models of runs that have ended, and events about changed runs."""
         # At first also those whose runner has ended while no control plane led.
+        problem: WorkbenchError | None = None
         for run in engine.list_runs(self._workspace, 50 if self._published else 1000):
             if engine.is_interrupted(run):
-                with contextlib.suppress(Conflict):  # it was resumed by hand, or is being resumed
+                try:
                     run = engine.resume_run(self._workspace, run.id, by_hand=False)
+                except StorageError as error:
+                    problem = error
+                except Conflict:
+                    pass  # it was resumed by hand, or has ended
             if self._published.get(run.id) != run:
                 self._published[run.id] = run
                 self._track(run.id)
                 self._hub.publish("pipelines", run.id)
-        problem: WorkbenchError | None = None
         for run_id in sorted(self.publishing()):
             try:
                 self._settle(run_id)

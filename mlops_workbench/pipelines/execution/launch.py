@@ -7,7 +7,7 @@ import platform
 import threading
 from collections.abc import Mapping
 
-from mlops_workbench.core.errors import InvalidInput, SpecError
+from mlops_workbench.core.errors import InvalidInput, SpecError, StorageError
 from mlops_workbench.core.files import write_atomic
 from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.processes import ProcessIdentity
@@ -181,18 +181,27 @@ def _input(name: str, entry: InputPlan) -> InputRequest:
 
 
 def launch_runner(workspace: Workspace, folder: RunFolder) -> None:
-    """Start the runner of a written run, detached, and record its process."""
+    """Start the runner of a written run, detached, and record its process.
+
+    Raises
+    ------
+    StorageError
+        It cannot be started, or recorded.
+    """
     # A run that is started in a stage, or in a notebook of a run, is independent of that run.
     environment = {key: value for key, value in os.environ.items() if key not in _OF_A_RUN}
     environment["MLOPS_WORKSPACE"] = str(workspace.root)
-    process = start_module(
-        workspace,
-        "mlops_workbench.pipelines.execution.runner",
-        [str(folder.path)],
-        folder=folder.path,
-        environment=environment,
-        output=folder.log,
-    )
+    try:
+        process = start_module(
+            workspace,
+            "mlops_workbench.pipelines.execution.runner",
+            [str(folder.path)],
+            folder=folder.path,
+            environment=environment,
+            output=folder.log,
+        )
+    except OSError as error:
+        raise StorageError(f"the process of the run cannot be started: {error}", where=str(folder.path)) from error
     # Before the process is reaped, so that its id is not reused.
     identity = ProcessIdentity.of(process.pid) or ProcessIdentity(process.pid, 0.0)
     append_event(folder.events, Launched(now_ms(), identity, platform.node()))

@@ -19,6 +19,7 @@ from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.pipelines import service
 from mlops_workbench.pipelines.definition.nouns import RetrySpec
 from mlops_workbench.pipelines.execution.launch import launch_runner
+from mlops_workbench.pipelines.execution.notebook_run import NotebookOptions
 from mlops_workbench.pipelines.runs.events import (
     AttemptEnded,
     AttemptFailed,
@@ -32,6 +33,7 @@ from mlops_workbench.pipelines.runs.events import (
     read_run_events,
     read_stage_events,
 )
+from mlops_workbench.pipelines.runs.folder import RunFolder
 from mlops_workbench.pipelines.runs.progress import INTERRUPTED, launched_process
 
 pytestmark = pytest.mark.process
@@ -293,6 +295,23 @@ def test_a_failed_run_is_resumed_by_hand_with_the_stages_that_did_not_succeed(pl
     assert ends(place, run.run_uid) == ["FAILED", "FINISHED"]
     with pytest.raises(Conflict, match="has succeeded already"):
         service.resume_run(place, run.id)
+
+
+def test_the_run_of_a_notebook_begins_anew_with_a_run_of_its_own(place: Workspace, tmp_path: Path) -> None:
+    notebook = write(place.root / "single.ipynb", STAGE, parameters="folder = name = out = given = ''")
+    (tmp_path / "hold").write_text("alone")
+    values = {"folder": str(tmp_path), "name": "alone", "out": str(tmp_path / "out")}
+    run = service.start_notebook(place, notebook, NotebookOptions(values, output=tmp_path / "executed.ipynb"))
+    until(lambda: ran(tmp_path) or None)
+    plans = Plans(place)
+    plans.folder = RunFolder(place.pipeline_runs / run.id)
+    left, first = kill_runner(plans), service.read_run(place, run.id)
+    until(lambda: gone(left))
+    (tmp_path / "hold").unlink()
+    run = resumed(plans)
+    assert (run.state, ran(tmp_path)) == ("succeeded", ["alone", "alone"])
+    assert ends(place, first.run_uid) == ["KILLED"] and ends(place, run.run_uid) == ["FINISHED"]
+    assert (tmp_path / "executed.ipynb").read_bytes() == plans.folder.executed("single", 2).read_bytes()
 
 
 def test_a_run_whose_outputs_were_removed_is_not_resumed(place: Workspace, tmp_path: Path) -> None:
