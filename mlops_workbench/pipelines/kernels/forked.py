@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from importlib import import_module
 from typing import NoReturn
 
@@ -21,7 +22,7 @@ from mlops_workbench.pipelines.kernels.requests import ForkRequest
 _WATCH_SECONDS = 1.0
 
 
-def become(request: ForkRequest, streams: list[int]) -> NoReturn:
+def become(request: ForkRequest, streams: list[int], made: Mapping[str, str]) -> NoReturn:
     """Be the process of a request, and end.
 
     Parameters
@@ -30,8 +31,11 @@ def become(request: ForkRequest, streams: list[int]) -> NoReturn:
         The process.
     streams : list of int
         Descriptors of its stdin, stdout and stderr.
+    made : mapping
+        Environment variables that the imports have set.
     """
     _set_up(request, streams)
+    os.environ.update(made)
     _seed()
     if request.role == "kernel":
         _run_kernel(request)

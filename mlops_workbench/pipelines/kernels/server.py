@@ -14,7 +14,7 @@ import selectors
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -61,11 +61,14 @@ class ForkServer:
         The server.
     listener : socket
         Listening socket at its path.
+    made : mapping
+        Environment variables that the imports have set.
     """
 
-    def __init__(self, config: ServerConfig, listener: socket.socket) -> None:
+    def __init__(self, config: ServerConfig, listener: socket.socket, made: Mapping[str, str]) -> None:
         self._config = config
         self._listener = listener
+        self._made = made
         self._files = loaded_files()
         self._names = frozenset(name.partition(".")[0] for name in sys.modules)
         self._selector = selectors.DefaultSelector()
@@ -164,7 +167,7 @@ class ForkServer:
         if pid == 0:
             streams = client.descriptors
             self._close_all()
-            self._child = lambda: become(request, streams)
+            self._child = lambda: become(request, streams, self._made)
             return
         _close(client.descriptors)
         descriptor = os.pidfd_open(pid)
@@ -219,6 +222,7 @@ def main(arguments: list[str]) -> int:
     if sys.path[0] in ("", str(Path.cwd())):
         del sys.path[0]
     os.chdir(config.folder)
+    given = dict(os.environ)
     try:
         for module in config.required:
             import_module(module)
@@ -230,7 +234,8 @@ def main(arguments: list[str]) -> int:
     # What is alive now is never freed: collections in forked processes would copy its pages.
     gc.collect()
     gc.freeze()
-    child = ForkServer(config, _listen(Path(config.socket))).serve()
+    made = {name: value for name, value in os.environ.items() if given.get(name) != value}
+    child = ForkServer(config, _listen(Path(config.socket)), made).serve()
     if child is not None:
         child()
     return 0
