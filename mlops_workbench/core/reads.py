@@ -6,6 +6,9 @@ from typing import Literal
 
 import msgspec
 
+#: Variable of the environment with the path of the file to which the kernel of a stage writes what it has read.
+READS_VARIABLE = "MLOPS_READS"
+
 
 class FileRead(msgspec.Struct, frozen=True):
     """A file that was read.
@@ -15,7 +18,7 @@ class FileRead(msgspec.Struct, frozen=True):
     path : str
         Absolute path.
     size, mtime_ns : int
-        As they were when it was opened, to notice that it was changed afterwards.
+        As they were when it was opened, to notice that it was changed afterwards; size -1 if that is not known.
     how : str
         ``open``, ``descriptor`` or ``map`` (found open, or mapped, between two cells), ``module`` (imported).
     """
@@ -46,9 +49,15 @@ class ProgramReads(msgspec.Struct, frozen=True):
         Imported distributions and their versions.
     unseen : list of str
         Why there may be more that was not seen: ``duckdb opens files itself``.
+    written : list of str
+        Absolute paths of files that it has written, and that are there.
+    prefix : str
+        Folder of the Python that ran it.
     """
 
     files: list[FileRead] = []
     folders: list[FolderRead] = []
     distributions: dict[str, str] = {}
     unseen: list[str] = []
+    written: list[str] = []
+    prefix: str = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import sysconfig
@@ -11,8 +12,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from mlops_workbench.capture.environment.distributions import Distributions, imported_modules
-from mlops_workbench.core.reads import FileRead, FolderRead, ProgramReads
+from mlops_workbench.core.files import write_atomic
+from mlops_workbench.core.reads import READS_VARIABLE, FileRead, FolderRead, ProgramReads
+from mlops_workbench.core.workspace import STATE
 
 #: Libraries that open files in native code, which raises no audit event.
 _BLIND = {
@@ -28,6 +33,9 @@ _SYSTEM = (
     "/proc/", "/sys/", "/dev/", "/etc/", "/run/", "/usr/lib/", "/lib/", "/lib64/", "/usr/share/zoneinfo/",
     "/usr/share/fonts/", "/usr/share/fontconfig/", "/usr/share/mime/", "/usr/share/locale/", "/memfd:",
 )  # fmt: skip
+_WORKBENCH = str(Path(__file__).parents[2]) + os.sep
+#: Code that looks for installed distributions.
+_METADATA = (os.path.join(os.sep, "importlib", "metadata", ""), os.path.join(os.sep, "pkg_resources", ""))  # noqa: PTH118
 _WRITE_FLAGS = os.O_WRONLY | os.O_TRUNC | os.O_EXCL
 
 
@@ -45,6 +53,7 @@ class FileReads:
         self._folders: dict[str, FolderRead] = {}
         self._written: set[str] = set()
         self._unseen: dict[str, None] = {}
+        self._begun_ns = time.time_ns()
         self._excluded = (*_SYSTEM, *_own_folders(ignored))
         self._installed = _installed_folders()
         self._own = threading.local()  # busy: opens by the observer itself, in this thread
@@ -65,7 +74,8 @@ class FileReads:
                 return
             own.busy = True
             try:
-                handler(arguments)
+                if not _for_observation():
+                    handler(arguments)
             except Exception:  # noqa: BLE001 - an error here would be raised into the user's call
                 self._unseen["a file could not be observed"] = None
             finally:
@@ -97,6 +107,8 @@ class FileReads:
                 sorted(self._folders.values(), key=lambda folder: folder.path),
                 {name: installed.versions[name] for name in sorted(used)},
                 list(self._unseen),
+                sorted(path for path in self._written if self._matters(path) and os.path.isfile(path)),  # noqa: PTH113
+                sys.prefix,
             )
         finally:
             self._own.busy = False
@@ -170,13 +182,59 @@ class FileReads:
                     status = os.stat(path)  # noqa: PTH116
                 except OSError:
                     continue
-                found[path] = FileRead(path, status.st_size, status.st_mtime_ns, "module")
+                # Of a file that was changed since, it is not known which content was imported.
+                changed = max(status.st_mtime_ns, status.st_ctime_ns) > self._begun_ns
+                found[path] = FileRead(path, -1 if changed else status.st_size, status.st_mtime_ns, "module")
         return found
+
+
+_of_stage: FileReads | None = None
+
+
+def observe_stage(shell: Any) -> None:
+    """Observe what the kernel of a stage reads; its process asks for it by naming a file for `write_report`."""
+    global _of_stage
+    if _of_stage is not None or not os.environ.get(READS_VARIABLE):
+        return
+    _of_stage = FileReads([os.path.join(os.environ.get("MLOPS_WORKSPACE", ""), STATE)])  # noqa: PTH118
+    _of_stage.install()
+    shell.events.register("post_run_cell", _after_cell)
+
+
+def _after_cell(result: Any = None) -> None:
+    if _of_stage is not None:
+        with contextlib.suppress(Exception):
+            _of_stage.after_cell()
+
+
+def write_report() -> None:
+    """Write what the kernel of a stage has read; the process of the stage calls it after the last cell."""
+    if _of_stage is not None:
+        write_atomic(Path(os.environ[READS_VARIABLE]), msgspec.json.encode(_of_stage.report()))
 
 
 def _by_import() -> bool:
     """Whether Python's import system does it: imported modules are found by other means."""
     return sys._getframe(2).f_code.co_filename.startswith("<frozen importlib")
+
+
+def _for_observation() -> bool:
+    """Whether the code that runs now observes the program, or looks for distributions: the program reads nothing."""
+    frame: Any = sys._getframe(2)
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if name.startswith(_WORKBENCH):
+            package, _, rest = name[len(_WORKBENCH) :].partition(os.sep)
+            if package in ("capture", "magics"):
+                return not rest.startswith("exchange")  # `load` reads for the program
+            if package == "client":
+                return False
+        elif _METADATA[0] in name or _METADATA[1] in name:
+            return True
+        elif "ipykernel_" in name:
+            return False  # the code of a cell
+        frame = frame.f_back
+    return False
 
 
 def _absolute(path: Any) -> str:

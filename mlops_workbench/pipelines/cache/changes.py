@@ -17,7 +17,7 @@ def key_changes(before: StageKey, now: StageKey) -> list[str]:
         if len(before.code) != len(now.code):
             found.append(f"the notebook has {len(now.code)} code cells instead of {len(before.code)}")
         else:
-            found.append(f"the code of cell {', '.join(map(str, cells))} has changed")
+            found.append(f"code cell {', '.join(map(str, cells))} has changed")
     found += [f"parameter '{name}': {change}" for name, change in _changes(before.params, now.params)]
     found += [f"secret '{name}': {change}" for name, change in _changes(before.secrets, now.secrets)]
     found += [

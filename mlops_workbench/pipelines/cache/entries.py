@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
 from pathlib import Path
 
 import msgspec
 
 from mlops_workbench.core.files import file_lock, write_atomic
+from mlops_workbench.core.wire.json_numbers import JsonNumber
 
-_MOST_RESULTS = 20
+#: Results under a key, and keys of a stage that are remembered to say what has changed.
+_MOST_RESULTS, _MOST_KEYS = 20, 20
+#: A pipeline, and the name of an instance of one of its stages.
+Owner = tuple[str, str]
 
 
 class StageKey(msgspec.Struct, frozen=True):
@@ -18,7 +24,7 @@ class StageKey(msgspec.Struct, frozen=True):
     Attributes
     ----------
     code : list of str
-        Normal code, a text for each cell.
+        Digests of the normal code of the cells.
     params : dict
         Parameters to the source of their values, which is exact.
     secrets : dict
@@ -26,7 +32,7 @@ class StageKey(msgspec.Struct, frozen=True):
     inputs : dict
         Inputs to their digests.
     outputs : dict
-        Outputs to path and type.
+        Outputs to type and path in the folder of the outputs.
     environment : dict
         Environment variables that the code names, to the digests of their values.
     python : str
@@ -82,9 +88,11 @@ class StageResult(msgspec.Struct, frozen=True):
     outputs : dict
         Outputs to the files in them (path below the output, empty for the output itself) and their blobs.
     metrics : dict
-        Last values of the metrics of its run.
+        Last values of the metrics of its run, as :func:`json_number` writes them.
     run_uid : str
-        Run that made it.
+        Run of the stage in the tracking store.
+    run_id : str
+        The pipeline run that it was made in.
     notebook : str
         Blob of the executed notebook.
     ended_ms, seconds : int, float
@@ -93,8 +101,9 @@ class StageResult(msgspec.Struct, frozen=True):
 
     reads: StageReads
     outputs: dict[str, dict[str, str]]
-    metrics: dict[str, float]
+    metrics: dict[str, JsonNumber]
     run_uid: str
+    run_id: str
     notebook: str
     ended_ms: int
     seconds: float
@@ -106,6 +115,7 @@ class _Entry(msgspec.Struct, frozen=True):
 
 
 _decoder = msgspec.json.Decoder(_Entry)
+_keys_decoder = msgspec.json.Decoder(list[str])
 
 
 class CacheEntries:
@@ -122,14 +132,20 @@ class CacheEntries:
 
     def results(self, key: StageKey) -> list[StageResult]:
         """Return the results under a key, newest first; empty for a damaged entry, which the next result replaces."""
-        try:
-            entry = _decoder.decode(self._path(key.digest).read_bytes())
-        except (OSError, msgspec.DecodeError):
-            return []
-        return entry.results if entry.key == key else []
+        entry = self._read(key.digest)
+        return entry.results if entry is not None and entry.key == key else []
 
-    def add(self, key: StageKey, result: StageResult) -> None:
-        """Add a result; one with the same reads is replaced.
+    def recent(self, owner: Owner) -> list[tuple[StageKey, list[StageResult]]]:
+        """Return the keys of a stage with their results, the last used one first."""
+        found = []
+        for digest in self._keys(owner):
+            entry = self._read(digest)
+            if entry is not None:
+                found.append((entry.key, entry.results))
+        return found
+
+    def add(self, key: StageKey, result: StageResult, owner: Owner) -> None:
+        """Add a result of a stage; one with the same reads is replaced.
 
         Raises
         ------
@@ -141,6 +157,36 @@ class CacheEntries:
         with file_lock(self._folder / "lock"):
             others = [other for other in self.results(key) if other.reads != result.reads]
             write_atomic(path, msgspec.json.encode(_Entry(key, [result, *others][:_MOST_RESULTS])))
+            self._remember(key, owner)
+
+    def used(self, key: StageKey, owner: Owner) -> None:
+        """Note that a result was used, for the rule of retention and for :meth:`recent`; raises StorageError."""
+        with contextlib.suppress(OSError):
+            os.utime(self._path(key.digest))
+        if self._keys(owner)[:1] != [key.digest]:
+            with file_lock(self._folder / "lock"):
+                self._remember(key, owner)
+
+    def _remember(self, key: StageKey, owner: Owner) -> None:
+        others = [digest for digest in self._keys(owner) if digest != key.digest]
+        path = self._index(owner)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, msgspec.json.encode([key.digest, *others][:_MOST_KEYS]))
+
+    def _keys(self, owner: Owner) -> list[str]:
+        try:
+            return _keys_decoder.decode(self._index(owner).read_bytes())
+        except (OSError, msgspec.DecodeError):
+            return []
+
+    def _read(self, digest: str) -> _Entry | None:
+        try:
+            return _decoder.decode(self._path(digest).read_bytes())
+        except (OSError, msgspec.DecodeError):
+            return None
+
+    def _index(self, owner: Owner) -> Path:
+        return self._folder / "stages" / hashlib.sha256("\0".join(owner).encode()).hexdigest()
 
     def _path(self, digest: str) -> Path:
         return self._folder / digest[:2] / f"{digest}.json"

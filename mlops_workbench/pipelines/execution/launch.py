@@ -37,7 +37,7 @@ from mlops_workbench.pipelines.runs.requests import (
 )
 
 #: Variables of the process that started a run, which the run must not inherit.
-_OF_A_RUN = ("MLOPS_RUN_UID", "MLOPS_EXPERIMENT", "MLOPS_STAGE", "MLOPS_SECRET_NAMES")
+_OF_A_RUN = ("MLOPS_RUN_UID", "MLOPS_EXPERIMENT", "MLOPS_STAGE", "MLOPS_READS", "MLOPS_SECRET_NAMES")
 
 
 def check_capacity(workspace: Workspace, plan: Plan) -> None:

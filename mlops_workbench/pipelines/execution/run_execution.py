@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import traceback
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -28,6 +29,7 @@ from mlops_workbench.pipelines.execution.attempts import (
     write_job,
 )
 from mlops_workbench.pipelines.execution.choice import Choice, choose
+from mlops_workbench.pipelines.execution.reuse import Reuse
 from mlops_workbench.pipelines.execution.verdict import judge, lacking
 from mlops_workbench.pipelines.executors.base import Executor, Job
 from mlops_workbench.pipelines.executors.resources import Schedule, Share, excess
@@ -38,6 +40,7 @@ from mlops_workbench.pipelines.runs.events import (
     RunEnded,
     RunStarted,
     StageEnded,
+    StageReused,
     StageStarted,
     append_event,
     read_run_events,
@@ -101,6 +104,8 @@ class RunExecution:
         self._pausing: dict[str, tuple[float, int]] = {}  # stages that wait to be tried again: when, and the attempt
         self._running: list[Attempt] = []
         self._runs: dict[str, tuple[str, int]] = {}  # stages to the uid and the start of their last attempt's run
+        self._reuse = Reuse(workspace, folder, self._request.pipeline, self._request.spec)
+        self._reused: dict[str, dict[str, Number]] = {}  # stages from the cache to their metrics
         self._stopping = False
         self._parent: ActiveRun | None = None
 
@@ -189,6 +194,8 @@ class RunExecution:
             if self._states[stage.name] != "pending" or stage.name in self._ready or stage.name in self._pausing:
                 continue
             if all(self._states[needed] == "succeeded" for needed in stage.needs):
+                if self._is_reused(stage):
+                    continue
                 if found := excess(stage.resources, self._executor.capacity):
                     self._set(stage.name, "failed", f"it asks for more than its runs may take: {found}")
                 else:
@@ -212,12 +219,33 @@ class RunExecution:
                 self._schedule.end(key)
                 self._set(name, "failed", " ".join(filter(None, (error.message, error.hint and f"({error.hint})"))))
 
+    def _is_reused(self, stage: StageRequest) -> bool:
+        """End a stage with a result from the cache, if there is one."""
+        try:
+            choices = self._choices(stage)
+        except InvalidInput:
+            return False  # its start reports the error
+        taken = self._reuse.take(stage, choices)
+        if taken is None:
+            if stage.reuse == "always":
+                self._set(stage.name, "failed", "it has no kept result")
+            return stage.reuse == "always"
+        result, metrics = taken
+        self._reused[stage.name] = metrics
+        chosen = {name: choice.instance for name, choice in choices.items()}
+        append_event(self._folder.events, StageReused(now_ms(), stage.name, result.run_uid, result.run_id, chosen))
+        # The champion may be another one than when the result was made.
+        refusal = judge(stage.gate, metrics, self._request.champion, now_ms(), stage.metrics) if stage.gate else ""
+        self._set(stage.name, "refused" if refusal else "succeeded", refusal, _chosen(choices))
+        return True
+
     def _key(self, stage: str) -> str:
         """Name of a stage in the schedule, which other runs may share."""
         return f"{self._request.id}/{stage}"
 
     def _start(self, stage: StageRequest, number: int, share: Share) -> None:
         choices = self._choices(stage)
+        key = self._reuse.begin(stage, choices)
         file = write_job(self._folder, stage, number, choices)
         started_ms = now_ms()
         run = self._start_run(stage, number, choices)
@@ -236,7 +264,7 @@ class RunExecution:
         )
         self._states[stage.name] = "running"
         handle = self._executor.submit(job)
-        self._running.append(Attempt(stage, number, handle, run, choices, timeout_of(stage)))
+        self._running.append(Attempt(stage, number, handle, run, choices, key, started_ms, timeout_of(stage)))
 
     def _choices(self, stage: StageRequest) -> dict[str, Choice]:
         entries = {name: entry for name, entry in stage.inputs.items() if entry.candidates}
@@ -250,7 +278,8 @@ class RunExecution:
         runs = {name: self._runs[name] for name in names if name in self._runs}
         since = min((started for _, started in runs.values()), default=0)
         found = read_metrics(self._workspace.journal, [uid for uid, _ in runs.values()], since)
-        return {name: found[uid] for name, (uid, _) in runs.items()}
+        reused = {name: self._reused[name] for name in names if name in self._reused}
+        return {**{name: found[uid] for name, (uid, _) in runs.items()}, **reused}
 
     def _start_run(self, stage: StageRequest, number: int, choices: dict[str, Choice]) -> ActiveRun:
         request, parent = self._request, self._parent
@@ -299,8 +328,10 @@ class RunExecution:
             self._pausing[stage.name] = (time.monotonic() + pause, number + 1)
             return
         tries = f" (attempt {number} of {number})" if number > 1 and ended.state == "failed" else ""
-        chosen = [f"{name} is of {choice.instance} ({choice.reason})" for name, choice in attempt.choices.items()]
-        self._set(stage.name, ended.state, ended.message + tries, "; ".join(chosen))
+        notes = []
+        if ended.state in ("succeeded", "refused"):
+            notes = self._reuse.keep(attempt, lambda: self._metrics({stage.name})[stage.name])
+        self._set(stage.name, ended.state, ended.message + tries, _chosen(attempt.choices), notes)
 
     def _judged(self, attempt: Attempt, ended: AttemptEnded) -> AttemptEnded:
         """The result, in view of the metrics that the stage must have and of its gate."""
@@ -329,11 +360,12 @@ class RunExecution:
                 # The notebook is kept with the run all the same.
                 log.warning("the executed notebook cannot be written to %s: %s", self._request.output, error)
 
-    def _set(self, name: str, state: str, message: str, note: str = "") -> None:
+    def _set(self, name: str, state: str, message: str, note: str = "", notes: Sequence[str] = ()) -> None:
         """Record the end of a stage; the message of the run repeats `message`, not `note`."""
         self._states[name] = state
         self._messages[name] = message
-        append_event(self._folder.events, StageEnded(now_ms(), name, state, "; ".join(filter(None, (message, note)))))
+        text = "; ".join(filter(None, (message, note)))
+        append_event(self._folder.events, StageEnded(now_ms(), name, state, text, list(notes)))
 
     def _conclude(self) -> str:
         state, message = self._outcome()
@@ -357,3 +389,8 @@ class RunExecution:
         if self._parent is None:
             return [self._messages[name] for name in names]
         return [f"stage '{name}' {verb}: {self._messages[name]}" for name in names]
+
+
+def _chosen(choices: Mapping[str, Choice]) -> str:
+    """What was chosen for the inputs of a stage, in words."""
+    return "; ".join(f"{name} is of {choice.instance} ({choice.reason})" for name, choice in choices.items())

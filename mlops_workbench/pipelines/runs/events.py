@@ -51,12 +51,25 @@ class AttemptFailed(_Event):
     retry_ms: int
 
 
+class StageReused(_Event):
+    """The result of a stage was taken from the cache; its end follows.
+
+    `run_uid` is the run of the stage that made it, `run_id` the pipeline run of that; `chosen` as in `StageStarted`.
+    """
+
+    stage: str
+    run_uid: str
+    run_id: str
+    chosen: dict[str, str] = {}
+
+
 class StageEnded(_Event):
-    """A stage has ended: ``succeeded failed cancelled skipped refused``."""
+    """A stage has ended: ``succeeded failed cancelled skipped refused``; `notes` say why it may not be reused."""
 
     stage: str
     state: str
     message: str = ""
+    notes: list[str] = []
 
 
 class CancelRequested(_Event):
@@ -97,7 +110,9 @@ class AttemptEnded(_Event):
     cell: int | None = None
 
 
-RunEvent: TypeAlias = Launched | RunStarted | StageStarted | AttemptFailed | StageEnded | CancelRequested | RunEnded
+RunEvent: TypeAlias = (
+    Launched | RunStarted | StageStarted | AttemptFailed | StageReused | StageEnded | CancelRequested | RunEnded
+)
 StageEvent: TypeAlias = CellStarted | CellEnded | AttemptEnded
 
 _run_decoder = msgspec.json.Decoder(RunEvent)
