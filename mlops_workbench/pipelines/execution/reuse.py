@@ -26,6 +26,9 @@ from mlops_workbench.pipelines.execution.verdict import lacking
 from mlops_workbench.pipelines.runs.folder import RunFolder, read_struct
 from mlops_workbench.pipelines.runs.requests import StageRequest
 
+#: Why a stage runs that must not be taken from the cache.
+FORCED = "it is to run in any case"
+
 log = logging.getLogger("mlops_workbench.pipelines")
 
 
@@ -35,6 +38,15 @@ class LookedUp:
 
     key: StageKey | None
     found: Found
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A result that was taken from the cache, its metrics, and what has changed since for one taken in any case."""
+
+    result: StageResult
+    metrics: dict[str, Number]
+    changes: list[str]
 
 
 class Reuse:
@@ -80,10 +92,11 @@ class Reuse:
         made : callable, optional
             Returns the digest that an output of another stage will have, None if a path is none.
         """
-        if stage.reuse == "never" or not stage.cache.enabled:
-            reason = "it is to run in any case" if stage.cache.enabled else "its spec says 'cache: false'"
-            return LookedUp(None, Found(None, [reason]))
+        if stage.reuse == "never":
+            return LookedUp(None, Found(None, [FORCED]))
         try:
+            if not stage.cache.enabled:
+                raise NotCached("its spec says 'cache: false'")
             key = self.key(stage, chosen, cells=cells, made=made)
         except NotCached as error:
             key, found = None, Found(None, [str(error)])
@@ -97,7 +110,7 @@ class Reuse:
                 now_ms=now_ms(),
             )
         if found.result is None and stage.reuse == "always":
-            found = Found(self._cache.newest(self._owner(stage)), found.reasons)
+            key, found = None, Found(self._cache.newest(self._owner(stage)), found.reasons)
         self._save_digests()
         return LookedUp(key, found)
 
@@ -129,14 +142,8 @@ class Reuse:
         outputs = self._folder.outputs(stage.name)
         return stage_key(self._workspace, stage, cells, outputs, digest, os.environ)
 
-    def take(self, stage: StageRequest, choices: Mapping[str, Choice]) -> tuple[StageResult, dict[str, Number]] | None:
-        """Write outputs and notebook of a result that holds into the folder of the run.
-
-        Returns
-        -------
-        tuple or None
-            The result and its metrics; None if the stage has to run.
-        """
+    def take(self, stage: StageRequest, choices: Mapping[str, Choice]) -> Taken | None:
+        """Write outputs and notebook of a result that holds into the folder of the run; None if there is none."""
         if stage.reuse != "always" and (stage.reuse == "never" or not stage.cache.enabled):
             return None
         looked_up = self.look_up(stage, _paths(choices))
@@ -154,7 +161,7 @@ class Reuse:
         except (DamagedOutput, StorageError) as error:
             log.warning("the result of stage '%s' in the cache cannot be used: %s", stage.name, error)
             return None
-        return result, metrics
+        return Taken(result, metrics, looked_up.found.reasons)
 
     def begin(self, stage: StageRequest, choices: Mapping[str, Choice]) -> StageKey | None:
         """Return the key of a stage that begins to run, None if its result cannot be kept."""

@@ -230,13 +230,15 @@ class RunExecution:
             if stage.reuse == "always":
                 self._set(stage.name, "failed", "it has no kept result")
             return stage.reuse == "always"
-        result, metrics = taken
+        metrics, result = taken.metrics, taken.result
         self._reused[stage.name] = metrics
         chosen = {name: choice.instance for name, choice in choices.items()}
         append_event(self._folder.events, StageReused(now_ms(), stage.name, result.run_uid, result.run_id, chosen))
         # The champion may be another one than when the result was made.
         refusal = judge(stage.gate, metrics, self._request.champion, now_ms(), stage.metrics) if stage.gate else ""
-        self._set(stage.name, "refused" if refusal else "succeeded", refusal, _chosen(choices))
+        self._set(
+            stage.name, "refused" if refusal else "succeeded", refusal, "; ".join([*taken.changes, *_chosen(choices)])
+        )
         return True
 
     def _key(self, stage: str) -> str:
@@ -331,7 +333,7 @@ class RunExecution:
         notes = []
         if ended.state in ("succeeded", "refused"):
             notes = self._reuse.keep(attempt, lambda: self._metrics({stage.name})[stage.name])
-        self._set(stage.name, ended.state, ended.message + tries, _chosen(attempt.choices), notes)
+        self._set(stage.name, ended.state, ended.message + tries, "; ".join(_chosen(attempt.choices)), notes)
 
     def _judged(self, attempt: Attempt, ended: AttemptEnded) -> AttemptEnded:
         """The result, in view of the metrics that the stage must have and of its gate."""
@@ -391,6 +393,6 @@ class RunExecution:
         return [f"stage '{name}' {verb}: {self._messages[name]}" for name in names]
 
 
-def _chosen(choices: Mapping[str, Choice]) -> str:
+def _chosen(choices: Mapping[str, Choice]) -> list[str]:
     """What was chosen for the inputs of a stage, in words."""
-    return "; ".join(f"{name} is of {choice.instance} ({choice.reason})" for name, choice in choices.items())
+    return [f"{name} is of {choice.instance} ({choice.reason})" for name, choice in choices.items()]

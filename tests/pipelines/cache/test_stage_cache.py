@@ -96,12 +96,12 @@ def set_back(path: Path, text: str) -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda e: e.data.write_text("2\n"), "the file notebook:data/a.csv has changed"),
-        (lambda e: set_back(e.data, "2\n"), "the file notebook:data/a.csv has changed"),
-        (lambda e: e.data.unlink(), "the file notebook:data/a.csv has gone"),
-        (lambda e: e.module.write_text("2\n"), "the module workspace:helpers.py has changed"),
+        (lambda e: e.data.write_text("2\n"), "data/a.csv has changed"),
+        (lambda e: set_back(e.data, "2\n"), "data/a.csv has changed"),
+        (lambda e: e.data.unlink(), "data/a.csv has gone"),
+        (lambda e: e.module.write_text("2\n"), "the module helpers.py has changed"),
         (lambda e: e.outside.write_text("2\n"), "outside.csv has changed"),
-        (lambda e: (e.folder / "data" / "b.csv").write_text(""), "the files in the folder notebook:data are others"),
+        (lambda e: (e.folder / "data" / "b.csv").write_text(""), "the folder data has other files"),
     ],
 )
 def test_a_change_of_what_it_read_is_a_miss_with_its_reason(
