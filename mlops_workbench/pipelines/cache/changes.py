@@ -61,7 +61,7 @@ def _differing(before: Mapping[str, object], now: Mapping[str, object]) -> list[
 
 
 def _word(before: Mapping[str, object], now: Mapping[str, object], name: str) -> str:
-    if name not in before:
+    if not before.get(name):
         return "been added"
     return "changed" if now.get(name) else "gone"
 

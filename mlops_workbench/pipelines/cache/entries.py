@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -109,6 +110,17 @@ class StageResult(msgspec.Struct, frozen=True):
     seconds: float
 
 
+@dataclass(frozen=True)
+class KeptEntry:
+    """An entry as the rule of retention sees it: file, size, time of its last use, blobs and runs that it names."""
+
+    path: Path
+    size: int
+    used_ms: int
+    blobs: frozenset[str]
+    run_uids: frozenset[str]
+
+
 class _Entry(msgspec.Struct, frozen=True):
     key: StageKey
     results: list[StageResult]
@@ -158,6 +170,19 @@ class CacheEntries:
             others = [other for other in self.results(key) if other.reads != result.reads]
             write_atomic(path, msgspec.json.encode(_Entry(key, [result, *others][:_MOST_RESULTS])))
             self._remember(key, owner)
+
+    def kept(self) -> list[KeptEntry]:
+        """Return all entries; a damaged one names no blobs."""
+        found = []
+        for path in self._folder.glob("??/*.json"):
+            with contextlib.suppress(FileNotFoundError):
+                status, entry = path.stat(), self._read(path.stem)
+                results = entry.results if entry is not None else []
+                blobs = {digest for one in results for output in one.outputs.values() for digest in output.values()}
+                blobs |= {one.notebook for one in results}
+                uids = frozenset(one.run_uid for one in results)
+                found.append(KeptEntry(path, status.st_size, int(status.st_mtime * 1000), frozenset(blobs), uids))
+        return found
 
     def used(self, key: StageKey, owner: Owner) -> None:
         """Note that a result was used, for the rule of retention and for :meth:`recent`; raises StorageError."""

@@ -94,24 +94,29 @@ class Reuse:
         """
         if stage.reuse == "never":
             return LookedUp(None, Found(None, [FORCED]))
+        looked_up = self._look_up(stage, chosen, cells, made)
+        if looked_up.found.result is None and stage.reuse == "always":
+            looked_up = LookedUp(None, Found(self._cache.newest(self._owner(stage)), looked_up.found.reasons))
+        self._save_digests()
+        return looked_up
+
+    def _look_up(
+        self,
+        stage: StageRequest,
+        chosen: Mapping[str, str],
+        cells: Cells | None,
+        made: Callable[[str], str | None] | None,
+    ) -> LookedUp:
+        if not stage.cache.enabled:
+            return LookedUp(None, Found(None, ["its spec says 'cache: false'"]))
         try:
-            if not stage.cache.enabled:
-                raise NotCached("its spec says 'cache: false'")
             key = self.key(stage, chosen, cells=cells, made=made)
         except NotCached as error:
-            key, found = None, Found(None, [str(error)])
-        else:
-            found = self._cache.find(
-                key,
-                Path(stage.source),
-                self._owner(stage),
-                ignore=stage.cache.ignore,
-                ttl=stage.cache.ttl,
-                now_ms=now_ms(),
-            )
-        if found.result is None and stage.reuse == "always":
-            key, found = None, Found(self._cache.newest(self._owner(stage)), found.reasons)
-        self._save_digests()
+            return LookedUp(None, Found(None, [str(error)]))
+        cache = stage.cache
+        found = self._cache.find(
+            key, Path(stage.source), self._owner(stage), ignore=cache.ignore, ttl=cache.ttl, now_ms=now_ms()
+        )
         return LookedUp(key, found)
 
     def key(
