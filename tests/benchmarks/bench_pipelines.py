@@ -25,6 +25,7 @@ def main() -> None:
         "cells200": cells200,
         "imports": imports,
         "parallel": parallel,
+        "cache": cache,
     }
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(parts)}; by default all")
@@ -79,6 +80,13 @@ def parallel(given: argparse.Namespace) -> dict[str, float]:
     from pipelines_parallel import speedup
 
     return speedup(max(given.rounds // 2, 1))
+
+
+def cache(given: argparse.Namespace) -> dict[str, float]:
+    """Ten unchanged stages against one notebook, and whether the cache tells changes from what is none."""
+    from pipelines_cache import reuse, truth
+
+    return reuse(given.rounds) | truth()
 
 
 if __name__ == "__main__":
