@@ -20,13 +20,14 @@ class FileRead(msgspec.Struct, frozen=True):
     size, mtime_ns : int
         As they were when it was opened, to notice that it was changed afterwards; size -1 if that is not known.
     how : str
-        ``open``, ``descriptor`` or ``map`` (found open, or mapped, between two cells), ``module`` (imported).
+        ``open``, ``descriptor`` or ``map`` (found open, or mapped, between two cells), ``module`` (imported),
+        ``missing`` (looked for, and not there).
     """
 
     path: str
     size: int
     mtime_ns: int
-    how: Literal["open", "descriptor", "map", "module"] = "open"
+    how: Literal["open", "descriptor", "map", "module", "missing"] = "open"
 
 
 class FolderRead(msgspec.Struct, frozen=True):

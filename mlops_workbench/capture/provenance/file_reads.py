@@ -24,7 +24,10 @@ _BLIND = {
     "duckdb": "duckdb", "h5py": "h5py", "tables": "PyTables", "netCDF4": "netCDF4", "polars": "polars",
     "pyarrow.parquet": "pyarrow", "pyarrow.dataset": "pyarrow", "pyarrow.csv": "pyarrow", "pyarrow.feather": "pyarrow",
     "rasterio": "rasterio", "cv2": "OpenCV", "lance": "lance", "zarr": "zarr", "vaex": "vaex",
-    "tensorflow": "TensorFlow",
+    "tensorflow": "TensorFlow", "lxml.etree": "lxml", "soundfile": "soundfile", "onnxruntime": "onnxruntime",
+    "faiss": "faiss", "fasttext": "fastText", "sentencepiece": "sentencepiece", "tokenizers": "tokenizers",
+    "safetensors": "safetensors", "pyogrio": "pyogrio", "fiona": "fiona", "osgeo": "GDAL", "pyreadstat": "pyreadstat",
+    "psycopg2": "psycopg2", "psycopg": "psycopg", "MySQLdb": "MySQLdb", "pyodbc": "pyodbc", "oracledb": "oracledb",
 }  # fmt: skip
 _PROCESSES = ("os.fork", "subprocess.Popen", "os.system", "os.posix_spawn", "os.exec", "os.spawn", "pty.spawn")
 #: Share of the time that looking at descriptors and maps may take.
@@ -129,7 +132,10 @@ class FileReads:
             return
         folder = _absolute("." if path is None else path)
         if folder not in self._folders and self._matters(folder + "/"):
-            self._folders[folder] = FolderRead(folder, sorted(os.listdir(folder)))  # noqa: PTH208 - a text is at hand
+            try:
+                self._folders[folder] = FolderRead(folder, sorted(os.listdir(folder)))  # noqa: PTH208 - a text is at hand
+            except OSError:
+                self._read(folder, "open")
 
     def _database(self, arguments: tuple[Any, ...]) -> None:
         path = arguments[0]
@@ -165,6 +171,7 @@ class FileReads:
         try:
             status = os.stat(path)  # noqa: PTH116 - for every file that is opened
         except OSError:
+            self._files[path] = FileRead(path, 0, 0, "missing")
             return
         if status.st_mode & 0o170000 == 0o100000:
             self._files[path] = FileRead(path, status.st_size, status.st_mtime_ns, how)

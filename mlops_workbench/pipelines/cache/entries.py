@@ -65,7 +65,7 @@ class StageReads(msgspec.Struct, frozen=True):
     Attributes
     ----------
     files, modules : dict
-        Data and local modules to their digests.
+        Data and local modules to their digests; empty for a file that was looked for and not there.
     folders : dict
         Listed folders to the digests of their names.
     distributions : dict

@@ -161,6 +161,11 @@ class StageCache:
         for file in reads.files:
             if file.path in known or file.path.startswith(tuple(path + os.sep for path in known)):
                 continue
+            if file.how == "missing":
+                if os.path.lexists(file.path):
+                    return None, f"{file.path} was made after it was looked for"
+                files[self._portable(file.path, notebook.parent)] = ""
+                continue
             try:
                 status = os.stat(file.path)  # noqa: PTH116
                 digest = self.digests.of(file.path)
@@ -177,13 +182,13 @@ class StageCache:
         return StageReads(files, modules, listed, reads.distributions, reads.unseen), ""
 
     def _present(self, reads: StageReads, folder: Path) -> StageReads:
-        """The same files, folders and distributions as they are now; what is gone is missing."""
+        """The same files, folders and distributions as they are now."""
         # Read anew: a stage may have installed some.
         versions = Distributions().read().versions
         return StageReads(
-            {name: digest for name in reads.files if (digest := self._digest(name, folder))},
-            {name: digest for name in reads.modules if (digest := self._digest(name, folder))},
-            {name: digest for name in reads.folders if (digest := self._names(name, folder))},
+            {name: self._digest(name, folder) for name in reads.files},
+            {name: self._digest(name, folder) for name in reads.modules},
+            {name: self._names(name, folder) for name in reads.folders},
             {name: versions[name] for name in reads.distributions if name in versions},
             reads.unseen,
         )

@@ -78,7 +78,8 @@ def keep_files(workspace: Workspace, stage: StageRequest, executed: Path, observ
     targets = {name: entry.path for name, entry in stage.outputs.items()}
     patterns = {str(Path(file).parent) for entry in files if "*" in entry.source for file in entry.files}
     reads, changed = cache.reads(program, notebook, [*declared, *targets.values(), str(notebook)], patterns)
-    undeclared = [cache.absolute(name, notebook) for name in reads.files] if reads is not None else []
+    found = reads.files.items() if reads is not None else ()
+    undeclared = [cache.absolute(name, notebook) for name, digest in found if digest]
     refusal = changed or _refusal(workspace, stage, program)
     if reads is None or refusal:
         write_struct(path, Kept(refusal=refusal, undeclared=undeclared))

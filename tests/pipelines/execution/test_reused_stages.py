@@ -47,6 +47,7 @@ PREP = (
 )
 TRAIN = "import mlops_workbench\nopen(clf, 'w').write(open(src).read() + str(lr))\nmlops_workbench.log(auc=lr)"
 JUDGE = "import mlops_workbench\nfrom pathlib import Path\nPath(clf).read_text(), open('side.txt').read()\n"
+JUDGE += "try:\n    open('optional.txt')\nexcept FileNotFoundError:\n    pass\n"
 JUDGE += "mlops_workbench.log(score=1, odd=float('inf'))"
 
 
@@ -174,6 +175,7 @@ LATER = {"train": ["stage 'prep' runs"], "judge": ["stage 'train' runs"]}
         (lambda demo: (demo.specs / "data" / "b.csv").write_text("b\n"), {"prep": [RAW], **LATER}),
         (lambda demo: (demo.specs / "side.txt").write_text("sidd"), {"judge": ["side.txt has changed"]}),
         (lambda demo: (demo.specs / "side.txt").unlink(), {"judge": ["side.txt has gone"]}),
+        (lambda demo: (demo.specs / "optional.txt").write_text(""), {"judge": ["optional.txt has been added"]}),
     ],
 )  # fmt: skip
 def test_what_has_changed_is_said_for_each_stage_that_would_run(
