@@ -9,6 +9,9 @@ import msgspec
 #: Variable of the environment with the path of the file to which the kernel of a stage writes what it has read.
 READS_VARIABLE = "MLOPS_READS"
 
+#: In `ProgramReads.unseen`, of a program that asked the workbench for runs, models or predictions.
+ASKS_WORKBENCH = "it asks the workbench, whose answers change"
+
 
 class FileRead(msgspec.Struct, frozen=True):
     """A file that was read.

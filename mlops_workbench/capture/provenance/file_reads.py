@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 import sysconfig
 import threading
@@ -16,19 +17,24 @@ import msgspec
 
 from mlops_workbench.capture.environment.distributions import Distributions, imported_modules
 from mlops_workbench.core.files import write_atomic
-from mlops_workbench.core.reads import READS_VARIABLE, FileRead, FolderRead, ProgramReads
+from mlops_workbench.core.reads import ASKS_WORKBENCH, READS_VARIABLE, FileRead, FolderRead, ProgramReads
 from mlops_workbench.core.workspace import STATE
 
 #: Libraries that open files in native code, which raises no audit event.
 _BLIND = {
     "duckdb": "duckdb", "h5py": "h5py", "tables": "PyTables", "netCDF4": "netCDF4", "polars": "polars",
-    "pyarrow.parquet": "pyarrow", "pyarrow.dataset": "pyarrow", "pyarrow.csv": "pyarrow", "pyarrow.feather": "pyarrow",
+    "datasets": "datasets", "dask.dataframe": "dask", "deltalake": "deltalake", "pyiceberg": "pyiceberg",
     "rasterio": "rasterio", "cv2": "OpenCV", "lance": "lance", "zarr": "zarr", "vaex": "vaex",
     "tensorflow": "TensorFlow", "lxml.etree": "lxml", "soundfile": "soundfile", "onnxruntime": "onnxruntime",
     "faiss": "faiss", "fasttext": "fastText", "sentencepiece": "sentencepiece", "tokenizers": "tokenizers",
     "safetensors": "safetensors", "pyogrio": "pyogrio", "fiona": "fiona", "osgeo": "GDAL", "pyreadstat": "pyreadstat",
     "psycopg2": "psycopg2", "psycopg": "psycopg", "MySQLdb": "MySQLdb", "pyodbc": "pyodbc", "oracledb": "oracledb",
 }  # fmt: skip
+#: Modules of pyarrow that do, too. pandas writes Parquet with them, so they count only if code reads with them: its
+#: readers whose files are seen are left out here.
+_ARROW = ("pyarrow.parquet", "pyarrow.dataset", "pyarrow.csv", "pyarrow.feather", "pyarrow.orc")
+_SEEN_READERS = "csv|excel|json|pickle|sql|sql_query|sql_table|html|xml|fwf|stata|sas|clipboard|text|bytes"
+_ARROW_READS = re.compile(rf"\bread_(?!(?:{_SEEN_READERS})\b)|pyarrow|Parquet(?:File|Dataset)")
 _PROCESSES = ("os.fork", "subprocess.Popen", "os.system", "os.posix_spawn", "os.exec", "os.spawn", "pty.spawn")
 #: Share of the time that looking at descriptors and maps may take.
 _SHARE = 0.05
@@ -57,6 +63,7 @@ class FileReads:
         self._written: set[str] = set()
         self._unseen: dict[str, None] = {}
         self._begun_ns = time.time_ns()
+        self._by_arrow = True
         self._excluded = (*_SYSTEM, *_own_folders(ignored))
         self._installed = _installed_folders()
         self._own = threading.local()  # busy: opens by the observer itself, in this thread
@@ -77,7 +84,10 @@ class FileReads:
                 return
             own.busy = True
             try:
-                if not _for_observation():
+                belongs_to = _caller()
+                if belongs_to == "workbench":
+                    self._unseen[ASKS_WORKBENCH] = None
+                elif not belongs_to:
                     handler(arguments)
             except Exception:  # noqa: BLE001 - an error here would be raised into the user's call
                 self._unseen["a file could not be observed"] = None
@@ -85,6 +95,14 @@ class FileReads:
                 own.busy = False
 
         sys.addaudithook(audit)
+
+    def follow_code(self) -> None:
+        """From now on :meth:`code` is told the program's code."""
+        self._by_arrow = False
+
+    def code(self, text: str) -> None:
+        """Note what a part of the program's code, which runs or has run, may read."""
+        self._by_arrow = self._by_arrow or _ARROW_READS.search(text) is not None
 
     def after_cell(self) -> None:
         """Look for files that native code holds open, unless that was done a moment ago."""
@@ -100,6 +118,12 @@ class FileReads:
         self._own.busy = True
         try:
             modules = self._modules()
+            for path in {*modules, *self._files}:
+                if path.endswith(".py") and not self._by_arrow:
+                    with contextlib.suppress(OSError):
+                        self.code(Path(path).read_text(errors="replace"))
+            if self._by_arrow and any(name in sys.modules for name in _ARROW):
+                self._unseen["pyarrow opens files itself"] = None
             for name, library in _BLIND.items():
                 if name in sys.modules:
                     self._unseen[f"{library} opens files itself"] = None
@@ -204,6 +228,7 @@ def observe_stage(shell: Any) -> None:
     if _of_stage is not None or not os.environ.get(READS_VARIABLE):
         return
     _of_stage = FileReads([os.path.join(os.environ.get("MLOPS_WORKSPACE", ""), STATE)])  # noqa: PTH118
+    _of_stage.follow_code()
     _of_stage.install()
     shell.events.register("post_run_cell", _after_cell)
 
@@ -211,6 +236,7 @@ def observe_stage(shell: Any) -> None:
 def _after_cell(result: Any = None) -> None:
     if _of_stage is not None:
         with contextlib.suppress(Exception):
+            _of_stage.code(result.info.raw_cell)
             _of_stage.after_cell()
 
 
@@ -225,23 +251,23 @@ def _by_import() -> bool:
     return sys._getframe(2).f_code.co_filename.startswith("<frozen importlib")
 
 
-def _for_observation() -> bool:
-    """Whether the code that runs now observes the program, or looks for distributions: the program reads nothing."""
+def _caller() -> str:
+    """For whom the code that runs now reads: ``observation`` of the program, ``workbench``; empty for the program."""
     frame: Any = sys._getframe(2)
     while frame is not None:
         name = frame.f_code.co_filename
         if name.startswith(_WORKBENCH):
             package, _, rest = name[len(_WORKBENCH) :].partition(os.sep)
             if package in ("capture", "magics"):
-                return not rest.startswith("exchange")  # `load` reads for the program
+                return "" if rest.startswith("exchange") else "observation"  # `load` reads for the program
             if package == "client":
-                return False
+                return "workbench"
         elif _METADATA[0] in name or _METADATA[1] in name:
-            return True
+            return "observation"  # for the versions of distributions
         elif "ipykernel_" in name:
-            return False  # the code of a cell
+            return ""  # the code of a cell
         frame = frame.f_back
-    return False
+    return ""
 
 
 def _absolute(path: Any) -> str:

@@ -126,8 +126,15 @@ class _Entry(msgspec.Struct, frozen=True):
     results: list[StageResult]
 
 
+class _Stage(msgspec.Struct, frozen=True):
+    """Digests of the keys of a stage, that of the last used one first, and why its newest result was not kept."""
+
+    keys: list[str]
+    refusal: str = ""
+
+
 _decoder = msgspec.json.Decoder(_Entry)
-_keys_decoder = msgspec.json.Decoder(list[str])
+_stage_decoder = msgspec.json.Decoder(_Stage)
 
 
 class CacheEntries:
@@ -150,7 +157,7 @@ class CacheEntries:
     def recent(self, owner: Owner) -> list[tuple[StageKey, list[StageResult]]]:
         """Return the keys of a stage with their results, the last used one first."""
         found = []
-        for digest in self._keys(owner):
+        for digest in self._stage(owner).keys:
             entry = self._read(digest)
             if entry is not None:
                 found.append((entry.key, entry.results))
@@ -188,21 +195,34 @@ class CacheEntries:
         """Note that a result was used, for the rule of retention and for :meth:`recent`; raises StorageError."""
         with contextlib.suppress(OSError):
             os.utime(self._path(key.digest))
-        if self._keys(owner)[:1] != [key.digest]:
+        if self._stage(owner) != _Stage([key.digest, *self._stage(owner).keys[1:]]):
             with file_lock(self._folder / "lock"):
                 self._remember(key, owner)
 
+    def refuse(self, owner: Owner, reason: str) -> None:
+        """Note why the newest result of a stage was not kept; raises StorageError."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with file_lock(self._folder / "lock"):
+            self._write(owner, _Stage(self._stage(owner).keys, reason))
+
+    def refusal(self, owner: Owner) -> str:
+        """Return why the newest result of a stage was not kept; empty if it was."""
+        return self._stage(owner).refusal
+
     def _remember(self, key: StageKey, owner: Owner) -> None:
-        others = [digest for digest in self._keys(owner) if digest != key.digest]
+        others = [digest for digest in self._stage(owner).keys if digest != key.digest]
+        self._write(owner, _Stage([key.digest, *others][:_MOST_KEYS]))
+
+    def _write(self, owner: Owner, stage: _Stage) -> None:
         path = self._index(owner)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, msgspec.json.encode([key.digest, *others][:_MOST_KEYS]))
+        write_atomic(path, msgspec.json.encode(stage))
 
-    def _keys(self, owner: Owner) -> list[str]:
+    def _stage(self, owner: Owner) -> _Stage:
         try:
-            return _keys_decoder.decode(self._index(owner).read_bytes())
+            return _stage_decoder.decode(self._index(owner).read_bytes())
         except (OSError, msgspec.DecodeError):
-            return []
+            return _Stage([])
 
     def _read(self, digest: str) -> _Entry | None:
         try:

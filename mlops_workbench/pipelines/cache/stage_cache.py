@@ -90,8 +90,14 @@ class StageCache:
         return Found(None, reasons or self._differences(key, owner))
 
     def _differences(self, key: StageKey, owner: Owner) -> list[str]:
+        if refusal := self._entries.refusal(owner):
+            return [f"its last result was not kept: {refusal}"]
         others = [key_changes(other, key) for other, _ in self._entries.recent(owner)]
         return min(others, key=len, default=["it has no result yet"])
+
+    def refuse(self, owner: Owner, reason: str) -> None:
+        """Note why the newest result of a stage is not kept; raises StorageError."""
+        self._entries.refuse(owner, reason)
 
     def newest(self, owner: Owner) -> StageResult | None:
         """Return the result of a stage that was made or used last, whether it holds or not."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from mlops_workbench.core.errors import StorageError
-from mlops_workbench.core.reads import ProgramReads
+from mlops_workbench.core.reads import ASKS_WORKBENCH, ProgramReads
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.pipelines.cache.entries import StageReads
 from mlops_workbench.pipelines.cache.stage_cache import StageCache
@@ -97,6 +97,8 @@ def _refusal(workspace: Workspace, stage: StageRequest, program: ProgramReads) -
     """Why a result of the stage must not be reused; empty if it may."""
     if program.prefix != sys.prefix:
         return f"its kernel runs the Python in {program.prefix}, whose packages are not compared"
+    if ASKS_WORKBENCH in program.unseen and stage.cache.ttl is None:
+        return f"{ASKS_WORKBENCH}: say for how long a result holds with 'cache: {{ttl: 1d}}'"
     if program.unseen and not stage.inputs and stage.cache.ttl is None:
         return (
             f"{_named(program.unseen)}, so that what it reads is not known: declare its 'inputs', or for how long a"

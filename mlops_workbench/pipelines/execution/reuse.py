@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -165,6 +166,8 @@ class Reuse:
                 self._cache.used(looked_up.key, self._owner(stage))
         except (DamagedOutput, StorageError) as error:
             log.warning("the result of stage '%s' in the cache cannot be used: %s", stage.name, error)
+            # Its first attempt makes this folder.
+            shutil.rmtree(self._folder.attempt(stage.name, 1), ignore_errors=True)
             return None
         return Taken(result, metrics, looked_up.found.reasons)
 
@@ -206,6 +209,8 @@ class Reuse:
                     seconds=(now - attempt.started_ms) / 1000,
                 )
                 self._cache.keep(key, result, self._owner(stage))
+            if kept.refusal:
+                self._cache.refuse(self._owner(stage), kept.refusal)
         except (NotCached, WorkbenchError, OSError) as error:
             log.warning("the result of stage '%s' is not kept: %s", stage.name, error)
         self._save_digests()
