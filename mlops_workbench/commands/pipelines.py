@@ -14,7 +14,7 @@ from mlops_workbench.commands.pipeline_runs import conclude, follow, pipeline_ru
 from mlops_workbench.commands.pipeline_specs import migrate_pipeline, new_pipeline
 from mlops_workbench.commands.values import given_parameters, parameter_options
 from mlops_workbench.commands.view import View
-from mlops_workbench.core.errors import Conflict, InvalidInput, NotFound, WorkbenchError, did_you_mean
+from mlops_workbench.core.errors import InvalidInput, NotFound, WorkbenchError, did_you_mean
 from mlops_workbench.core.ids import short_id
 from mlops_workbench.core.pipelines import Pipeline, PipelineRun, PlannedRun
 from mlops_workbench.core.shown.formats import moment
@@ -148,8 +148,8 @@ def _pipeline_and_stage(found: list[Pipeline], given: tuple[str, ...]) -> tuple[
     ------
     NotFound
         There is none of this name.
-    Conflict
-        Several pipelines have a stage of this name.
+    InvalidInput
+        Several pipelines have a stage of this name, or there are too many names.
     """
     if len(given) > 2:
         raise InvalidInput("too many names", hint="give a pipeline and a stage")
@@ -158,7 +158,9 @@ def _pipeline_and_stage(found: list[Pipeline], given: tuple[str, ...]) -> tuple[
     if not rest and first not in by_name:
         owners = [one.name for one in found if first.partition("@")[0] in one.stages]
         if len(owners) > 1:
-            raise Conflict(f"{len(owners)} pipelines have a stage '{first}'", hint=f"say which: {', '.join(owners)}")
+            raise InvalidInput(
+                f"{len(owners)} pipelines have a stage '{first}'", hint=f"say which: {', '.join(owners)}"
+            )
         if not owners:
             known = [*by_name, *(stage for one in found for stage in one.stages)]
             raise NotFound(f"there is no pipeline or stage '{first}'", hint=did_you_mean(first, known))

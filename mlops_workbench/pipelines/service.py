@@ -191,11 +191,11 @@ def _forecast(workspace: Workspace, folder: RunFolder, plan: Plan, selection: Se
 
 
 def _check_results(found: Mapping[str, Forecast]) -> None:
-    """Raise Conflict if a stage that only one stage needs has no result that could be taken."""
+    """Raise NotFound if a stage that only one stage needs has no result that could be taken."""
     *needed, _ = found.items()
     missing = [name for name, one in needed if one.result is None and FORCED not in one.reasons]
     if missing:
-        raise Conflict(
+        raise NotFound(
             f"stage '{missing[0]}', whose outputs it needs, has no kept result",
             hint="run the pipeline without --only first; results of stages with 'cache: false' are not kept",
         )

@@ -201,7 +201,6 @@ class CacheEntries:
 
     def refuse(self, owner: Owner, reason: str) -> None:
         """Note why the newest result of a stage was not kept; raises StorageError."""
-        self._folder.mkdir(parents=True, exist_ok=True)
         with file_lock(self._folder / "lock"):
             self._write(owner, _Stage(self._stage(owner).keys, reason))
 
