@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 
-from mlops_workbench.core.errors import Conflict, NotFound, StorageError, WorkbenchError
+from mlops_workbench.core.errors import Conflict, InvalidInput, NotFound, StorageError, WorkbenchError
 from mlops_workbench.core.ids import new_id, now_ms
 from mlops_workbench.core.pipelines import PipelineRun, PlannedRun, StageResult
 from mlops_workbench.core.wire.json_numbers import JsonNumber
@@ -191,11 +191,11 @@ def _forecast(workspace: Workspace, folder: RunFolder, plan: Plan, selection: Se
 
 
 def _check_results(found: Mapping[str, Forecast]) -> None:
-    """Raise NotFound if a stage that only one stage needs has no result that could be taken."""
+    """Raise InvalidInput if a stage that only one stage needs has no result that could be taken."""
     *needed, _ = found.items()
     missing = [name for name, one in needed if one.result is None and FORCED not in one.reasons]
     if missing:
-        raise NotFound(
+        raise InvalidInput(
             f"stage '{missing[0]}', whose outputs it needs, has no kept result",
             hint="run the pipeline without --only first; results of stages with 'cache: false' are not kept",
         )

@@ -12,7 +12,7 @@ import pytest
 from notebook_files import write
 from stage_plans import finished
 
-from mlops_workbench.core.errors import InvalidInput, NotFound
+from mlops_workbench.core.errors import InvalidInput
 from mlops_workbench.core.pipelines import PipelineRun
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.pipelines import service
@@ -218,7 +218,7 @@ def test_only_one_stage_runs_on_the_newest_results_of_the_others(demo: Demo) -> 
     assert reused(run) == ["prep"]
     assert run.stages[0].message == "input 'raw' has changed"
     shutil.rmtree(demo.workspace.state / "cache")
-    with pytest.raises(NotFound, match="stage 'prep', whose outputs it needs, has no kept result"):
+    with pytest.raises(InvalidInput, match="stage 'prep', whose outputs it needs, has no kept result"):
         demo.run(Selection(only="train"))
 
 
