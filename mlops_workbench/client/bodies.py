@@ -87,10 +87,19 @@ class PipelineRunRequest:
     texts : dict
         Parameters to what was typed for them in a shell or a form; the type of the parameter says what it means.
         They go before `params`.
+    start : str
+        This stage and all that need it run, whether they have changed or not; empty for none.
+    only : str
+        Only this stage runs, on the newest results of those that it needs; empty for none.
+    force : list of str
+        Stages that run whether they have changed or not; ``*`` for all.
     """
 
     params: dict[str, Any] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
+    start: str = ""
+    only: str = ""
+    force: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -266,17 +266,30 @@ class Client:
         return self._get("/pipelines", list[Pipeline])
 
     def start_pipeline(
-        self, name: str, params: Mapping[str, Any] | None = None, *, texts: Mapping[str, str] | None = None
+        self,
+        name: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        texts: Mapping[str, str] | None = None,
+        **stages: Any,
     ) -> PipelineRun:
-        """Start a pipeline; `texts` are values as they were typed, whose types the parameters give."""
-        request = PipelineRunRequest(dict(params or {}), dict(texts or {}))
+        """Start a pipeline; `texts` are values as they were typed, whose types the parameters give.
+
+        `stages` say which stages run: `start`, `only` and `force` of `PipelineRunRequest`.
+        """
+        request = PipelineRunRequest(dict(params or {}), dict(texts or {}), **stages)
         return self._post(f"/pipelines/{_part(name)}/runs", PipelineRun, request)
 
     def plan_pipeline(
-        self, name: str, params: Mapping[str, Any] | None = None, *, texts: Mapping[str, str] | None = None
+        self,
+        name: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        texts: Mapping[str, str] | None = None,
+        **stages: Any,
     ) -> PlannedRun:
-        """What a run of a pipeline would do; raises what :meth:`start_pipeline` would raise."""
-        request = PipelineRunRequest(dict(params or {}), dict(texts or {}))
+        """What a run of a pipeline would do and why; takes and raises what :meth:`start_pipeline` does."""
+        request = PipelineRunRequest(dict(params or {}), dict(texts or {}), **stages)
         return self._post(f"/pipelines/{_part(name)}/plan", PlannedRun, request)
 
     def start_notebook(self, request: NotebookRunRequest) -> PipelineRun:

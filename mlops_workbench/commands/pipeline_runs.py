@@ -120,9 +120,10 @@ def pipeline_run_view(run: PipelineRun) -> View:
         facts=run_facts(run),
         columns=("stage", "state", "cells", "duration", "message"),
         rows=[
-            (s.name, s.state, f"{s.cells}/{s.cells_total}" if s.cells_total else None, _took(s), s.message or None)
+            (s.name, s.state, _cells(s), _took(s), "; ".join(filter(None, (s.message, _origin(s)))) or None)
             for s in run.stages
         ],
+        notes=[note for stage in run.stages for note in stage.notes],
         data=run,
     )
 
@@ -153,6 +154,8 @@ def stage_line(stage: StageRun) -> str:
         # Between two attempts, the message has the reason of the failure.
         return f"  {stage.name}: {stage.message}" if stage.message else ""
     took = _took(stage)
+    if stage.cached:
+        return f"  {stage.name}: {stage.state}, {_origin(stage)}" + (f" ({stage.message})" if stage.message else "")
     return (
         f"  {stage.name}: {stage.state}"
         + (f" in {took}" if took else "")
@@ -160,5 +163,15 @@ def stage_line(stage: StageRun) -> str:
     )
 
 
+def _origin(stage: StageRun) -> str:
+    return f"reused from run {short_id(stage.cached_from)}" if stage.cached else ""
+
+
+def _cells(stage: StageRun) -> str | None:
+    return f"{stage.cells}/{stage.cells_total}" if stage.cells_total and not stage.cached else None
+
+
 def _took(stage: StageRun) -> str | None:
+    if stage.cached:
+        return None
     return duration((stage.end_ms - stage.start_ms) / 1000) if stage.end_ms and stage.start_ms else None

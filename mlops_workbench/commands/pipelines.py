@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import click
 
 from mlops_workbench.commands.completion import names, pipeline_names, pipeline_run_ids
 from mlops_workbench.commands.frontend import FrontEnd
-from mlops_workbench.commands.pipeline_graph import pipeline_view
+from mlops_workbench.commands.pipeline_graph import pipeline_view, why_stage
 from mlops_workbench.commands.pipeline_runs import conclude, follow, pipeline_run_view, state_name
 from mlops_workbench.commands.pipeline_specs import migrate_pipeline, new_pipeline
 from mlops_workbench.commands.values import given_parameters, parameter_options
 from mlops_workbench.commands.view import View
-from mlops_workbench.core.errors import NotFound, did_you_mean
+from mlops_workbench.core.errors import InvalidInput, NotFound, WorkbenchError, did_you_mean
 from mlops_workbench.core.ids import short_id
 from mlops_workbench.core.pipelines import Pipeline, PipelineRun, PlannedRun
 from mlops_workbench.core.shown.formats import moment
+
+if TYPE_CHECKING:
+    from mlops_workbench.client.client import Client
 
 pipelines_and_runs = names(
     lambda client: [
@@ -52,22 +56,44 @@ def _list(frontend: FrontEnd) -> View:
 @pipeline.command("run")
 @click.argument("name", shell_complete=pipeline_names)
 @parameter_options
-@click.option("--dry-run", is_flag=True, help="Say what would run, with which values, and start nothing.")
+@click.option("--from", "start", metavar="STAGE", default="", help="Run STAGE and all that need it, changed or not.")
+@click.option("--only", metavar="STAGE", default="", help="Run STAGE alone, on the newest results of those it needs.")
+@click.option(
+    "--force",
+    metavar="[STAGE,...]",
+    is_flag=False,
+    flag_value="*",
+    default="",
+    help="Run these stages, by default all, changed or not.",
+)
+@click.option("--dry-run", is_flag=True, help="Say what would run, with which values and why, and start nothing.")
 @click.option("--detach", "--background", is_flag=True, help="Return at once, without waiting for the run to end.")
 @click.pass_obj
 def run_pipeline(
-    frontend: FrontEnd, name: str, texts: tuple[str, ...], file: str | None, dry_run: bool, detach: bool
+    frontend: FrontEnd,
+    name: str,
+    texts: tuple[str, ...],
+    file: str | None,
+    start: str,
+    only: str,
+    force: str,
+    dry_run: bool,
+    detach: bool,
 ) -> View:
     """Run pipeline NAME and wait for it.
+
+    A stage whose code, parameters, inputs and packages are what they were is not run again: its result is taken from
+    the cache. '--from', '--only' and '--force' say otherwise, the last one after NAME.
 
     In a shell, the exit code is 0 if it succeeded, 1 if it failed or was cancelled, 2 if it cannot start, and 3 if it
     finished but published nothing, since a gate failed.
     """
     given = given_parameters(texts, file)
+    stages = {"start": start, "only": only, "force": [stage for stage in force.split(",") if stage]}
     with frontend.client() as client:
         if dry_run:
-            return _plan_view(client.plan_pipeline(name, given.params, texts=given.texts))
-        run = client.start_pipeline(name, given.params, texts=given.texts)
+            return _plan_view(client.plan_pipeline(name, given.params, texts=given.texts, **stages))
+        run = client.start_pipeline(name, given.params, texts=given.texts, **stages)
         if detach:
             return pipeline_run_view(run)
         run = follow(frontend, client, run)
@@ -87,7 +113,7 @@ def show_pipeline(frontend: FrontEnd, reference: str) -> View:
         found = next((pipeline for pipeline in client.pipelines() if pipeline.name == reference), None)
         if found is not None:
             newest = next((run for run in runs if run.pipeline == reference), None)
-            return pipeline_view(found, newest, frontend.prog)
+            return pipeline_view(found, newest, frontend.prog, _planned(client, found))
         return pipeline_run_view(client.pipeline_run(_find(runs, reference).id))
 
 
@@ -103,6 +129,71 @@ def watch_pipeline(frontend: FrontEnd, run_id: str) -> View:
     with frontend.client() as client:
         run = follow(frontend, client, _find(client.pipeline_runs(1000), run_id))
         return conclude(frontend, client, run, pipeline_run_view(run))
+
+
+@pipeline.command("why")
+@click.argument("pipeline_or_stage", metavar="[NAME] [STAGE]", nargs=-1, required=True, shell_complete=pipeline_names)
+@parameter_options
+@click.pass_obj
+def why_pipeline(
+    frontend: FrontEnd, pipeline_or_stage: tuple[str, ...], texts: tuple[str, ...], file: str | None
+) -> View:
+    """Say what a run of pipeline NAME, or its stage STAGE, would do and why.
+
+    A stage whose name is in one pipeline only needs no NAME.
+    """
+    given = given_parameters(texts, file)
+    with frontend.client() as client:
+        name, stage = _pipeline_and_stage(client.pipelines(), pipeline_or_stage)
+        plan = client.plan_pipeline(name, given.params, texts=given.texts)
+    chosen = [one for one in plan.stages if not stage or stage in (one.name, one.name.partition("@")[0])]
+    return View(
+        f"pipeline {name}" + (f", stage {stage}" if stage else ""),
+        columns=("stage", "would", "why"),
+        rows=[(one.name, *why_stage(one)) for one in chosen],
+        data=chosen,
+    )
+
+
+def _pipeline_and_stage(found: list[Pipeline], given: tuple[str, ...]) -> tuple[str, str]:
+    """Name of a pipeline, and of its stage, empty for all.
+
+    Raises
+    ------
+    NotFound
+        There is none of this name.
+    InvalidInput
+        Several pipelines have a stage of this name, or there are too many names.
+    """
+    if len(given) > 2:
+        raise InvalidInput("too many names", hint="give a pipeline and a stage")
+    by_name = {one.name: one for one in found}
+    first, *rest = given
+    if not rest and first not in by_name:
+        owners = [one.name for one in found if first.partition("@")[0] in one.stages]
+        if len(owners) > 1:
+            raise InvalidInput(
+                f"{len(owners)} pipelines have a stage '{first}'", hint=f"say which: {', '.join(owners)}"
+            )
+        if not owners:
+            known = [*by_name, *(stage for one in found for stage in one.stages)]
+            raise NotFound(f"there is no pipeline or stage '{first}'", hint=did_you_mean(first, known))
+        return owners[0], first
+    if first not in by_name:
+        raise NotFound(f"there is no pipeline '{first}'", hint=did_you_mean(first, by_name))
+    stage = rest[0] if rest else ""
+    if stage and stage.partition("@")[0] not in by_name[first].stages:
+        hint = did_you_mean(stage, by_name[first].stages)
+        raise NotFound(f"pipeline '{first}' has no stage '{stage}'", hint=hint)
+    return first, stage
+
+
+def _planned(client: Client, found: Pipeline) -> PlannedRun | None:
+    """What a run would do, None if it cannot start as it is, for example without a value for a parameter."""
+    try:
+        return client.plan_pipeline(found.name)
+    except WorkbenchError:
+        return None
 
 
 @pipeline.command("cancel")
@@ -137,13 +228,17 @@ def resume_pipeline(frontend: FrontEnd, run_id: str, detach: bool) -> View:
 
 def _plan_view(plan: PlannedRun) -> View:
     """What a run would do."""
+    cached = sum(stage.cached for stage in plan.stages)
+    count = len(plan.stages) - cached
+    reused = f", and take {cached} from the cache" if cached else ""
     return View(
-        f"pipeline {plan.pipeline} would run {len(plan.stages)} stage{'' if len(plan.stages) == 1 else 's'}",
+        f"pipeline {plan.pipeline} would run {count} stage{'' if count == 1 else 's'}{reused}",
         facts=[("parameters", _values(plan.params) or "–")],
-        columns=("stage", "notebook", "after", "parameters", "inputs", "outputs"),
+        columns=("stage", "would", "why", "notebook", "after", "parameters", "inputs", "outputs"),
         rows=[
             (
                 stage.name,
+                *why_stage(stage),
                 stage.notebook,
                 ", ".join(stage.needs) or None,
                 ", ".join(filter(None, (_values(stage.params), _secrets(stage.secrets)))) or None,

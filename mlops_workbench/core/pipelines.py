@@ -65,6 +65,15 @@ class StageRun:
     """A stage of a pipeline run.
 
     Times are milliseconds since the epoch, 0 until known; `cells` is the number of executed code cells.
+
+    Attributes
+    ----------
+    cached : bool
+        Whether its result was taken from the cache; then `run_uid` is the run that made it.
+    cached_from : str
+        The pipeline run that made it.
+    notes : list of str
+        What to declare so that its result can be reused safely.
     """
 
     name: str
@@ -76,6 +85,9 @@ class StageRun:
     cells: int = 0
     cells_total: int = 0
     message: str = ""
+    cached: bool = False
+    cached_from: str = ""
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -205,6 +217,12 @@ class PlannedStage:
         Parameters to the environment variables that hold their values.
     inputs, outputs : dict
         By name where it is read from, as in the spec, and its path in the folder of the stage's outputs.
+    cached : bool
+        Whether its result would be taken from the cache.
+    cached_from : str
+        The pipeline run that made that result.
+    reasons : list of str
+        Why it would run: what has changed, one line each.
     """
 
     name: str
@@ -214,6 +232,9 @@ class PlannedStage:
     secrets: dict[str, str] = field(default_factory=dict)
     inputs: dict[str, str] = field(default_factory=dict)
     outputs: dict[str, str] = field(default_factory=dict)
+    cached: bool = False
+    cached_from: str = ""
+    reasons: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,12 @@ from typing import Literal
 
 import msgspec
 
+#: Variable of the environment with the path of the file to which the kernel of a stage writes what it has read.
+READS_VARIABLE = "MLOPS_READS"
+
+#: In `ProgramReads.unseen`, of a program that asked the workbench for runs, models or predictions.
+ASKS_WORKBENCH = "it asks the workbench, whose answers change"
+
 
 class FileRead(msgspec.Struct, frozen=True):
     """A file that was read.
@@ -15,15 +21,16 @@ class FileRead(msgspec.Struct, frozen=True):
     path : str
         Absolute path.
     size, mtime_ns : int
-        As they were when it was opened, to notice that it was changed afterwards.
+        As they were when it was opened, to notice that it was changed afterwards; size -1 if that is not known.
     how : str
-        ``open``, ``descriptor`` or ``map`` (found open, or mapped, between two cells), ``module`` (imported).
+        ``open``, ``descriptor`` or ``map`` (found open, or mapped, between two cells), ``module`` (imported),
+        ``missing`` (looked for, and not there).
     """
 
     path: str
     size: int
     mtime_ns: int
-    how: Literal["open", "descriptor", "map", "module"] = "open"
+    how: Literal["open", "descriptor", "map", "module", "missing"] = "open"
 
 
 class FolderRead(msgspec.Struct, frozen=True):
@@ -46,9 +53,15 @@ class ProgramReads(msgspec.Struct, frozen=True):
         Imported distributions and their versions.
     unseen : list of str
         Why there may be more that was not seen: ``duckdb opens files itself``.
+    written : list of str
+        Absolute paths of files that it has written, and that are there.
+    prefix : str
+        Folder of the Python that ran it.
     """
 
     files: list[FileRead] = []
     folders: list[FolderRead] = []
     distributions: dict[str, str] = {}
     unseen: list[str] = []
+    written: list[str] = []
+    prefix: str = ""

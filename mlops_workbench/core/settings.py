@@ -201,7 +201,10 @@ class RetentionSettings(_Section, frozen=True):
 
     runs_days: Annotated[
         float,
-        Meta(ge=0, description="days to keep the files of a run after its end; MLflow keeps its own; 0: always"),
+        Meta(
+            ge=0,
+            description="days to keep files of runs after their end, results of stages after their last use; 0: always",
+        ),
     ] = 0.0
     failed_days: Annotated[
         float, Meta(ge=0, description="the same for runs that failed or were stopped; 0: as runs_days")

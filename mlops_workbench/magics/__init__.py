@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
+
+from mlops_workbench.core.reads import READS_VARIABLE
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -10,6 +13,10 @@ if TYPE_CHECKING:
 
 def register(shell: InteractiveShell) -> None:
     """Add the magics to an IPython session; a second call has no effect."""
+    if os.environ.get(READS_VARIABLE):
+        from mlops_workbench.capture.provenance.file_reads import observe_stage
+
+        observe_stage(shell)
     from mlops_workbench.magics.mlops_magic import register_commands
     from mlops_workbench.magics.tracebacks import register_tracebacks
     from mlops_workbench.magics.track import register_track

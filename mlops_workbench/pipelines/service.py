@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 
-from mlops_workbench.core.errors import Conflict, NotFound, StorageError, WorkbenchError
+from mlops_workbench.core.errors import Conflict, InvalidInput, NotFound, StorageError, WorkbenchError
 from mlops_workbench.core.files import file_lock
 from mlops_workbench.core.ids import new_id, now_ms
 from mlops_workbench.core.pipelines import PipelineRun, PlannedRun, RunProgress, StageProgress, StageResult
@@ -18,7 +18,8 @@ from mlops_workbench.core.wire.json_numbers import JsonNumber
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.pipelines.definition.file import read_spec
 from mlops_workbench.pipelines.definition.nouns import PipelineSpec
-from mlops_workbench.pipelines.execution.launch import check_capacity, launch_runner, write_run
+from mlops_workbench.pipelines.execution.forecast import Forecast, forecast
+from mlops_workbench.pipelines.execution.launch import check_capacity, launch_runner, prepare_stage, write_run
 from mlops_workbench.pipelines.execution.notebook_run import (
     NotebookOptions,
     check_output,
@@ -26,7 +27,10 @@ from mlops_workbench.pipelines.execution.notebook_run import (
     write_notebook_run,
 )
 from mlops_workbench.pipelines.execution.resume import belongs_to, check_resumable, goes_on
+from mlops_workbench.pipelines.execution.reuse import FORCED, Reuse
+from mlops_workbench.pipelines.execution.selection import WHOLE, Selection, selected
 from mlops_workbench.pipelines.plan.files import notebook_facts, plan_spec
+from mlops_workbench.pipelines.plan.nouns import Plan
 from mlops_workbench.pipelines.plan.planned import check_secrets, planned_run
 from mlops_workbench.pipelines.plan.specs import find_spec
 from mlops_workbench.pipelines.runs.estimates import remaining, usual_durations
@@ -68,6 +72,7 @@ def start_run(
     params: Mapping[str, object],
     reason: str = "manual",
     champion: Champion | None = None,
+    selection: Selection = WHOLE,
 ) -> PipelineRun:
     """Check a pipeline, and start it in a process of its own.
 
@@ -83,6 +88,8 @@ def start_run(
         Reason for the run.
     champion : callable, optional
         Returns the metrics of the present champion of a model; called if a gate of a stage compares with them.
+    selection : Selection, optional
+        Which stages run.
 
     Returns
     -------
@@ -106,8 +113,10 @@ def start_run(
     publish = plan.spec.publish
     compares = any("champion" in condition for stage in plan.stages for condition in stage.spec.gate)
     best = champion(publish.name) if champion is not None and publish is not None and compares else None
+    if selection.only:
+        _check_results(_forecast(workspace, folder, plan, selection))
     workspace.prepare()
-    write_run(workspace, folder, plan, reason, best)
+    write_run(workspace, folder, plan, reason, best, selection)
     launch_runner(workspace, folder)
     return read_run(workspace, folder.path.name)
 
@@ -158,16 +167,54 @@ def start_notebook(
 
 def check_start(workspace: Workspace, name: str, params: Mapping[str, object]) -> None:
     """Raise what :func:`start_run` would raise for a pipeline and its parameters, without starting it."""
-    plan_run(workspace, name, params)
+    _checked_plan(workspace, name, params)
 
 
-def plan_run(workspace: Workspace, name: str, params: Mapping[str, object]) -> PlannedRun:
-    """What :func:`start_run` would run; raises what it would raise."""
+def plan_run(workspace: Workspace, name: str, params: Mapping[str, object], selection: Selection = WHOLE) -> PlannedRun:
+    """What :func:`start_run` would run, and why; raises what it would raise."""
+    folder, plan = _checked_plan(workspace, name, params)
+    found = _forecast(workspace, folder, plan, selection)
+    if selection.only:
+        _check_results(found)
+    planned = planned_run(plan)
+    stages = [
+        dataclasses.replace(
+            stage,
+            cached=found[stage.name].result is not None,
+            cached_from=result.run_id if (result := found[stage.name].result) is not None else "",
+            reasons=found[stage.name].reasons,
+        )
+        for stage in planned.stages
+        if stage.name in found
+    ]
+    return dataclasses.replace(planned, stages=stages)
+
+
+def _checked_plan(workspace: Workspace, name: str, params: Mapping[str, object]) -> tuple[RunFolder, Plan]:
     folder = RunFolder(workspace.pipeline_runs / "none")
     plan = plan_spec(_spec(workspace, name), folder.outputs, params)
     check_capacity(workspace, plan)
     check_secrets(plan.stages)
-    return planned_run(plan)
+    return folder, plan
+
+
+def _forecast(workspace: Workspace, folder: RunFolder, plan: Plan, selection: Selection) -> dict[str, Forecast]:
+    prepared = [prepare_stage(stage) for stage in plan.stages]
+    cells = {request.name: notebook.cells for request, notebook in prepared}
+    stages = selected(plan.spec.name, [request for request, _ in prepared], selection)
+    reuse = Reuse(workspace, folder, plan.spec.name, str(plan.spec.path))
+    return forecast(reuse, [(stage, cells[stage.name]) for stage in stages])
+
+
+def _check_results(found: Mapping[str, Forecast]) -> None:
+    """Raise InvalidInput if a stage that only one stage needs has no result that could be taken."""
+    *needed, _ = found.items()
+    missing = [name for name, one in needed if one.result is None and FORCED not in one.reasons]
+    if missing:
+        raise InvalidInput(
+            f"stage '{missing[0]}', whose outputs it needs, has no kept result",
+            hint="run the pipeline without --only first; results of stages with 'cache: false' are not kept",
+        )
 
 
 def read_run(workspace: Workspace, run_id: str) -> PipelineRun:

@@ -27,6 +27,7 @@ def main() -> None:
         "imports": imports,
         "parallel": parallel,
         "kills": kills,
+        "cache": cache,
     }
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(parts)}; by default all")
@@ -90,6 +91,13 @@ def kills(given: argparse.Namespace) -> dict[str, float]:
     from resume_trials import resumed_runs
 
     return dict(resumed_runs(given.kills))
+
+
+def cache(given: argparse.Namespace) -> dict[str, float]:
+    """Ten unchanged stages against one notebook, and whether the cache tells changes from what is none."""
+    from pipelines_cache import reuse, truth
+
+    return reuse(given.rounds) | truth()
 
 
 if __name__ == "__main__":

@@ -110,11 +110,11 @@ def test_gates_are_checked_again_when_the_champion_changes_during_the_run(
 ) -> None:
     first = running.wait_pipeline(running.start_pipeline("retrain", {"auc": 0.7}).id, timeout=200)
     assert first.published == "churn/1"
-    late = running.start_pipeline("slow", {"auc": 0.75})
+    late = running.start_pipeline("slow", {"auc": 0.75}, force=["*"])
     deadline = time.monotonic() + 150
     while time.monotonic() < deadline and running.pipeline_run(late.id).stages[1].cells < 2:
         time.sleep(0.1)
-    better = running.wait_pipeline(running.start_pipeline("retrain", {"auc": 0.95}).id, timeout=200)
+    better = running.wait_pipeline(running.start_pipeline("retrain", {"auc": 0.95}, force=["*"]).id, timeout=200)
     assert better.published == "churn/2"
     (workspace.pipeline_specs / "go").touch()
     late = running.wait_pipeline(late.id, timeout=200)

@@ -22,6 +22,7 @@ from mlops_workbench.core.monitors import MonitorSpec
 from mlops_workbench.core.records import Dataset, RunEnd
 from mlops_workbench.core.retention import RetentionPart, RetentionReport
 from mlops_workbench.core.workspace import Workspace
+from mlops_workbench.pipelines.cache.entries import CacheEntries, StageKey, StageReads, StageResult
 from mlops_workbench.pipelines.runs.events import RunEnded, RunStarted, StageEnded, StageStarted, append_event
 from mlops_workbench.pipelines.runs.folder import RunFolder, write_struct
 from mlops_workbench.pipelines.runs.requests import RunRequest, StageRequest
@@ -110,10 +111,10 @@ def test_the_rule_removes_files_of_old_runs_and_says_why_others_stay(plane: Cont
     assert not preview.removed and "old" in files(plane)
     shown = report_view(preview).text(width=200)
     assert "1 item would be removed: 3 B" in shown and "of a kept run: 2 (16 B)" in shown
-    assert [one.title[:3] for one in of(preview, "files of runs").examples] == ["old"]
+    assert [one.title[:3] for one in of(preview, "files of runs and results").examples] == ["old"]
     plane.retention.apply()
     assert files(plane) == {"young", "same", "kept", "part of kept", "active"}
-    staying = {one.reason: one.count for one in of(preview, "files of runs").staying}
+    staying = {one.reason: one.count for one in of(preview, "files of runs and results").staying}
     assert staying == {"of a kept run": 2, "younger than the rule": 2, "of an active run": 1}
     with pytest.raises(NotFound, match="not on this machine any more") as missing:
         plane.runs.artifact(old, "notes.txt")
@@ -151,7 +152,7 @@ def test_a_registered_version_keeps_the_files_of_its_run(plane: ControlPlane, re
     left = {digest for digest, _ in plane.workspace.blobs.blobs()}
     # Both models have the same example.
     assert len(before) == 3 and len(left) == 2
-    assert {one.reason for one in of(report, "files of runs").staying} == {"of a registered version"}
+    assert {one.reason for one in of(report, "files of runs and results").staying} == {"of a registered version"}
 
 
 def test_what_is_not_in_mlflow_yet_stays(stored_workspace: Workspace) -> None:
@@ -164,7 +165,7 @@ def test_what_is_not_in_mlflow_yet_stays(stored_workspace: Workspace) -> None:
         rule(plane.workspace, "runs_days = 10")
         report = plane.retention.apply()
         assert files(plane) == {"waiting"}
-        assert [one.reason for one in of(report, "files of runs").staying] == ["not in MLflow yet"]
+        assert [one.reason for one in of(report, "files of runs and results").staying] == ["not in MLflow yet"]
     finally:
         recorder.close()
         plane._database.close()
@@ -236,11 +237,34 @@ def test_files_that_nothing_refers_to_go_on_request_and_those_of_the_cache_stay(
     cached = blobs.put_bytes(b"cached")
     make_old(plane.workspace)
     blobs.put_bytes(b"new")
-    entry = plane.workspace.state / "cache" / "ab" / "entry.json"
-    entry.parent.mkdir(parents=True)
-    entry.write_text(f'{{"outputs": {{"table": "{cached}"}}}}')
+    keep_result(plane.workspace, cached)
     plane.retention.apply()
     assert files(plane) == {"cached", "new"}
+
+
+def keep_result(workspace: Workspace, digest: str, days: float = 0) -> Path:
+    """Keep a result of a stage with this file, last used some days ago."""
+    key = StageKey([digest], {}, {}, {}, {}, {}, "", "")
+    result = StageResult(StageReads(), {"table": {"": digest}}, {}, "1" * 32, "2" * 32, digest, 1, 0.0)
+    CacheEntries(workspace.state / "cache").add(key, result, ("daily", "train"))
+    path = workspace.state / "cache" / key.digest[:2] / f"{key.digest}.json"
+    used = now_ms() / 1000 - days * 86_400
+    os.utime(path, (used, used))
+    return path
+
+
+@pytest.mark.parametrize("limits", ["runs_days = 7", "store_gb = 0.000000006"])
+def test_results_of_stages_go_by_their_last_use(plane: ControlPlane, limits: str) -> None:
+    deliver(plane)
+    blobs = plane.workspace.blobs
+    used, unused = blobs.put_bytes(b"used"), blobs.put_bytes(b"unused")
+    make_old(plane.workspace)
+    kept, dropped = keep_result(plane.workspace, used, days=3), keep_result(plane.workspace, unused, days=8)
+    rule(plane.workspace, limits)
+    plane.retention.apply()
+    plane.retention.apply()
+    assert files(plane) == {"used"}
+    assert kept.exists() and not dropped.exists()
 
 
 def pipeline_run(workspace: Workspace, days: float, *, state: str = "succeeded", uid: str = "") -> RunFolder:

@@ -67,7 +67,12 @@ def test_a_dry_run_names_the_stages_with_their_values_and_starts_nothing(made: W
         secrets={"token": "THE_TOKEN"},
         inputs={"raw": "*.csv (2 files)", "orders": "SELECT 1"},
         outputs={"rows": "rows.parquet"},
+        reasons=[
+            "input 'orders' is a query, whose rows may be others: set for how long a result holds with"
+            " 'cache: {ttl: 1d}'"
+        ],
     )
+    assert [stage.reasons for stage in trained] == [["stage 'prepare' runs", "it has no result yet"]] * 2
     assert [(stage.name, stage.needs, stage.params) for stage in trained] == [
         ("train@lr=0.1", ["prepare"], {"lr": 0.1, "seed": 7}),
         ("train@lr=0.2", ["prepare"], {"lr": 0.2, "seed": 7}),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import sys
 import sysconfig
 import threading
@@ -11,16 +13,28 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from mlops_workbench.capture.environment.distributions import Distributions, imported_modules
-from mlops_workbench.core.reads import FileRead, FolderRead, ProgramReads
+from mlops_workbench.core.files import write_atomic
+from mlops_workbench.core.reads import ASKS_WORKBENCH, READS_VARIABLE, FileRead, FolderRead, ProgramReads
+from mlops_workbench.core.workspace import STATE
 
 #: Libraries that open files in native code, which raises no audit event.
 _BLIND = {
     "duckdb": "duckdb", "h5py": "h5py", "tables": "PyTables", "netCDF4": "netCDF4", "polars": "polars",
-    "pyarrow.parquet": "pyarrow", "pyarrow.dataset": "pyarrow", "pyarrow.csv": "pyarrow", "pyarrow.feather": "pyarrow",
+    "datasets": "datasets", "dask.dataframe": "dask", "deltalake": "deltalake", "pyiceberg": "pyiceberg",
     "rasterio": "rasterio", "cv2": "OpenCV", "lance": "lance", "zarr": "zarr", "vaex": "vaex",
-    "tensorflow": "TensorFlow",
+    "tensorflow": "TensorFlow", "lxml.etree": "lxml", "soundfile": "soundfile", "onnxruntime": "onnxruntime",
+    "faiss": "faiss", "fasttext": "fastText", "sentencepiece": "sentencepiece", "tokenizers": "tokenizers",
+    "safetensors": "safetensors", "pyogrio": "pyogrio", "fiona": "fiona", "osgeo": "GDAL", "pyreadstat": "pyreadstat",
+    "psycopg2": "psycopg2", "psycopg": "psycopg", "MySQLdb": "MySQLdb", "pyodbc": "pyodbc", "oracledb": "oracledb",
 }  # fmt: skip
+#: Modules of pyarrow that do, too. pandas writes Parquet with them, so they count only if code reads with them: its
+#: readers whose files are seen are left out here.
+_ARROW = ("pyarrow.parquet", "pyarrow.dataset", "pyarrow.csv", "pyarrow.feather", "pyarrow.orc")
+_SEEN_READERS = "csv|excel|json|pickle|sql|sql_query|sql_table|html|xml|fwf|stata|sas|clipboard|text|bytes"
+_ARROW_READS = re.compile(rf"\bread_(?!(?:{_SEEN_READERS})\b)|pyarrow|Parquet(?:File|Dataset)")
 _PROCESSES = ("os.fork", "subprocess.Popen", "os.system", "os.posix_spawn", "os.exec", "os.spawn", "pty.spawn")
 #: Share of the time that looking at descriptors and maps may take.
 _SHARE = 0.05
@@ -28,6 +42,9 @@ _SYSTEM = (
     "/proc/", "/sys/", "/dev/", "/etc/", "/run/", "/usr/lib/", "/lib/", "/lib64/", "/usr/share/zoneinfo/",
     "/usr/share/fonts/", "/usr/share/fontconfig/", "/usr/share/mime/", "/usr/share/locale/", "/memfd:",
 )  # fmt: skip
+_WORKBENCH = str(Path(__file__).parents[2]) + os.sep
+#: Code that looks for installed distributions.
+_METADATA = (os.path.join(os.sep, "importlib", "metadata", ""), os.path.join(os.sep, "pkg_resources", ""))  # noqa: PTH118
 _WRITE_FLAGS = os.O_WRONLY | os.O_TRUNC | os.O_EXCL
 
 
@@ -45,6 +62,8 @@ class FileReads:
         self._folders: dict[str, FolderRead] = {}
         self._written: set[str] = set()
         self._unseen: dict[str, None] = {}
+        self._begun_ns = time.time_ns()
+        self._by_arrow = True
         self._excluded = (*_SYSTEM, *_own_folders(ignored))
         self._installed = _installed_folders()
         self._own = threading.local()  # busy: opens by the observer itself, in this thread
@@ -65,13 +84,25 @@ class FileReads:
                 return
             own.busy = True
             try:
-                handler(arguments)
+                belongs_to = _caller()
+                if belongs_to == "workbench":
+                    self._unseen[ASKS_WORKBENCH] = None
+                elif not belongs_to:
+                    handler(arguments)
             except Exception:  # noqa: BLE001 - an error here would be raised into the user's call
                 self._unseen["a file could not be observed"] = None
             finally:
                 own.busy = False
 
         sys.addaudithook(audit)
+
+    def follow_code(self) -> None:
+        """From now on :meth:`code` is told the program's code."""
+        self._by_arrow = False
+
+    def code(self, text: str) -> None:
+        """Note what a part of the program's code, which runs or has run, may read."""
+        self._by_arrow = self._by_arrow or _ARROW_READS.search(text) is not None
 
     def after_cell(self) -> None:
         """Look for files that native code holds open, unless that was done a moment ago."""
@@ -87,6 +118,12 @@ class FileReads:
         self._own.busy = True
         try:
             modules = self._modules()
+            for path in {*modules, *self._files}:
+                if path.endswith(".py") and not self._by_arrow:
+                    with contextlib.suppress(OSError):
+                        self.code(Path(path).read_text(errors="replace"))
+            if self._by_arrow and any(name in sys.modules for name in _ARROW):
+                self._unseen["pyarrow opens files itself"] = None
             for name, library in _BLIND.items():
                 if name in sys.modules:
                     self._unseen[f"{library} opens files itself"] = None
@@ -97,6 +134,8 @@ class FileReads:
                 sorted(self._folders.values(), key=lambda folder: folder.path),
                 {name: installed.versions[name] for name in sorted(used)},
                 list(self._unseen),
+                sorted(path for path in self._written if self._matters(path) and os.path.isfile(path)),  # noqa: PTH113
+                sys.prefix,
             )
         finally:
             self._own.busy = False
@@ -117,7 +156,10 @@ class FileReads:
             return
         folder = _absolute("." if path is None else path)
         if folder not in self._folders and self._matters(folder + "/"):
-            self._folders[folder] = FolderRead(folder, sorted(os.listdir(folder)))  # noqa: PTH208 - a text is at hand
+            try:
+                self._folders[folder] = FolderRead(folder, sorted(os.listdir(folder)))  # noqa: PTH208 - a text is at hand
+            except OSError:
+                self._read(folder, "open")
 
     def _database(self, arguments: tuple[Any, ...]) -> None:
         path = arguments[0]
@@ -153,6 +195,7 @@ class FileReads:
         try:
             status = os.stat(path)  # noqa: PTH116 - for every file that is opened
         except OSError:
+            self._files[path] = FileRead(path, 0, 0, "missing")
             return
         if status.st_mode & 0o170000 == 0o100000:
             self._files[path] = FileRead(path, status.st_size, status.st_mtime_ns, how)
@@ -170,13 +213,61 @@ class FileReads:
                     status = os.stat(path)  # noqa: PTH116
                 except OSError:
                     continue
-                found[path] = FileRead(path, status.st_size, status.st_mtime_ns, "module")
+                # Of a file that was changed since, it is not known which content was imported.
+                changed = max(status.st_mtime_ns, status.st_ctime_ns) > self._begun_ns
+                found[path] = FileRead(path, -1 if changed else status.st_size, status.st_mtime_ns, "module")
         return found
+
+
+_of_stage: FileReads | None = None
+
+
+def observe_stage(shell: Any) -> None:
+    """Observe what the kernel of a stage reads; its process asks for it by naming a file for `write_report`."""
+    global _of_stage
+    if _of_stage is not None or not os.environ.get(READS_VARIABLE):
+        return
+    _of_stage = FileReads([os.path.join(os.environ.get("MLOPS_WORKSPACE", ""), STATE)])  # noqa: PTH118
+    _of_stage.follow_code()
+    _of_stage.install()
+    shell.events.register("post_run_cell", _after_cell)
+
+
+def _after_cell(result: Any = None) -> None:
+    if _of_stage is not None:
+        with contextlib.suppress(Exception):
+            _of_stage.code(result.info.raw_cell)
+            _of_stage.after_cell()
+
+
+def write_report() -> None:
+    """Write what the kernel of a stage has read; the process of the stage calls it after the last cell."""
+    if _of_stage is not None:
+        write_atomic(Path(os.environ[READS_VARIABLE]), msgspec.json.encode(_of_stage.report()))
 
 
 def _by_import() -> bool:
     """Whether Python's import system does it: imported modules are found by other means."""
     return sys._getframe(2).f_code.co_filename.startswith("<frozen importlib")
+
+
+def _caller() -> str:
+    """For whom the code that runs now reads: ``observation`` of the program, ``workbench``; empty for the program."""
+    frame: Any = sys._getframe(2)
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if name.startswith(_WORKBENCH):
+            package, _, rest = name[len(_WORKBENCH) :].partition(os.sep)
+            if package in ("capture", "magics"):
+                return "" if rest.startswith("exchange") else "observation"  # `load` reads for the program
+            if package == "client":
+                return "workbench"
+        elif _METADATA[0] in name or _METADATA[1] in name:
+            return "observation"  # for the versions of distributions
+        elif "ipykernel_" in name:
+            return ""  # the code of a cell
+        frame = frame.f_back
+    return ""
 
 
 def _absolute(path: Any) -> str:

@@ -14,6 +14,7 @@ from mlops_workbench.control.routes.plane import Plane
 from mlops_workbench.control.services.pipelines import given_values
 from mlops_workbench.core.pipelines import Pipeline, PipelineRun, PlannedRun, RunProgress, StageResult
 from mlops_workbench.pipelines.definition.schema import json_schema
+from mlops_workbench.pipelines.execution.selection import Selection
 
 router = APIRouter(tags=["pipelines"])
 
@@ -36,13 +37,14 @@ def get_pipeline_schema() -> dict[str, Any]:
 @router.post("/pipelines/{name}/runs", status_code=202)
 def start_pipeline(plane: Plane, name: str, request: PipelineRunRequest) -> PipelineRun:
     """Start a pipeline; its definition, parameters and files are checked first."""
-    return plane.pipelines.start(name, given_values(request.params, request.texts))
+    values = given_values(request.params, request.texts)
+    return plane.pipelines.start(name, values, selection=_selection(request))
 
 
 @router.post("/pipelines/{name}/plan")
 def plan_pipeline(plane: Plane, name: str, request: PipelineRunRequest) -> PlannedRun:
-    """What a run would do, checked as if it were started."""
-    return plane.pipelines.plan(name, given_values(request.params, request.texts))
+    """What a run would do and why, checked as if it were started."""
+    return plane.pipelines.plan(name, given_values(request.params, request.texts), _selection(request))
 
 
 @router.post("/notebook-runs", status_code=202)
@@ -95,3 +97,7 @@ def cancel_pipeline_run(plane: Plane, run_id: str) -> PipelineRun:
 def resume_pipeline_run(plane: Plane, run_id: str) -> PipelineRun:
     """Let a run that has failed or was cancelled go on; its stages that succeeded are kept."""
     return plane.pipelines.resume(run_id)
+
+
+def _selection(request: PipelineRunRequest) -> Selection:
+    return Selection(request.start, request.only, tuple(request.force))

@@ -10,10 +10,6 @@ from pathlib import Path
 
 from mlops_workbench.core.retention import Aged
 from mlops_workbench.core.workspace import Workspace
-from mlops_workbench.tracking.journals.references import digests_in
-
-#: Largest file of the cache of stages whose text is searched for digests; its entries are small.
-_LARGEST_ENTRY = 16 << 20
 
 
 def log_files(folder: Path, held: Mapping[str, str]) -> list[Aged]:
@@ -47,23 +43,6 @@ def folder_size(folder: Path, suffix: str) -> tuple[int, int]:
     """Number and bytes of the files with this suffix."""
     sizes = [state.st_size for path, state in _regular(folder) if path.suffix == suffix]
     return len(sizes), sum(sizes)
-
-
-def cached_digests(workspace: Workspace) -> set[str]:
-    """Digests that entries of the cache of stages name.
-
-    Raises
-    ------
-    OSError
-        An entry cannot be read.
-    """
-    found: set[str] = set()
-    for path, state in _regular(workspace.state / "cache"):
-        found |= digests_in(path.name.encode())
-        if state.st_size <= _LARGEST_ENTRY:
-            with contextlib.suppress(FileNotFoundError):
-                found |= digests_in(path.read_bytes())
-    return found
 
 
 def drop_snapshot_names(workspace: Workspace) -> None:

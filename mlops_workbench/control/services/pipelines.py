@@ -36,6 +36,7 @@ from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.notebooks.parameters.text import Text
 from mlops_workbench.pipelines import service as engine
 from mlops_workbench.pipelines.execution.notebook_run import NotebookOptions
+from mlops_workbench.pipelines.execution.selection import WHOLE, Selection
 from mlops_workbench.pipelines.execution.verdict import judge
 from mlops_workbench.pipelines.plan.specs import list_pipelines
 from mlops_workbench.pipelines.runs.publication import PublishRequest
@@ -82,13 +83,16 @@ class PipelineService:
         """Raise an error if the pipeline cannot start with these parameters."""
         engine.check_start(self._workspace, name, dict(params))
 
-    def plan(self, name: str, params: Mapping[str, object]) -> PlannedRun:
+    def plan(self, name: str, params: Mapping[str, object], selection: Selection = WHOLE) -> PlannedRun:
         """What a run of a pipeline would do; raises what starting it would raise."""
-        return engine.plan_run(self._workspace, name, dict(params))
+        return engine.plan_run(self._workspace, name, dict(params), selection)
 
-    def start(self, name: str, params: Mapping[str, object], reason: str = "manual") -> PipelineRun:
+    def start(
+        self, name: str, params: Mapping[str, object], reason: str = "manual", selection: Selection = WHOLE
+    ) -> PipelineRun:
         """Check and start a pipeline."""
-        return self._started(engine.start_run(self._workspace, name, dict(params), reason, self._champion_metrics))
+        run = engine.start_run(self._workspace, name, dict(params), reason, self._champion_metrics, selection)
+        return self._started(run)
 
     def start_notebook(self, request: NotebookRunRequest, reason: str = "manual") -> PipelineRun:
         """Check and run a notebook; relative paths are in the workspace."""

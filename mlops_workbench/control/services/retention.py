@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,6 @@ from mlops_workbench.control.services.models import ModelService
 from mlops_workbench.control.services.monitors import MonitorService
 from mlops_workbench.control.services.needed_data import needed_data
 from mlops_workbench.control.services.old_files import (
-    cached_digests,
     drop_snapshot_names,
     folder_size,
     log_files,
@@ -45,6 +44,7 @@ from mlops_workbench.core.retention import (
     part,
 )
 from mlops_workbench.core.workspace import Workspace
+from mlops_workbench.pipelines.cache.entries import CacheEntries, KeptEntry
 from mlops_workbench.pipelines.runs.removal import removable_size, remove_files
 from mlops_workbench.tracking import Ingest
 from mlops_workbench.tracking.index.files_of_runs import RunFiles
@@ -52,7 +52,7 @@ from mlops_workbench.tracking.ingest.stored_files import drop_references, stored
 
 #: Seconds between two applications of the rule, and until the first one.
 _EVERY, _FIRST = 3600.0, 60.0
-_KEPT, _CACHED, _WAITING = "of a kept run", "of the cache of stages", "not in MLflow yet"
+_KEPT, _WAITING = "of a kept run", "not in MLflow yet"
 #: Problems that are reported of one kind.
 _MOST_PROBLEMS = 5
 
@@ -180,11 +180,19 @@ class RetentionService:
         needed, unreadable = needed_data(workspace)
         if unreadable:
             needed |= {data: f"data that pipeline {unreadable[0]} may read" for run in files.runs for data in run.data}
-        others = needed | dict.fromkeys(cached_digests(workspace), _CACHED) | dict.fromkeys(files.waiting, _WAITING)
+        others = needed | dict.fromkeys(files.waiting, _WAITING)
+        cached = CacheEntries(workspace.state / "cache").kept()
         pipeline_runs = self._pipelines.runs(sys.maxsize)
         held = self._held(files.runs, pipeline_runs)
         publishing = self._pipelines.publishing()
-        of_runs, unreferenced = blob_verdicts(blobs, [self._stored(run, held) for run in files.runs], others, rule, now)
+        # A result of a stage refers to files as a run does that ended when the result was last used.
+        results = [
+            StoredRun(entry.path.name, "result of a stage", entry.used_ms, False, entry.blobs) for entry in cached
+        ]
+        # What such a run has logged, as a model, is published with the result.
+        used = {uid: entry.used_ms for entry in sorted(cached, key=lambda one: one.used_ms) for uid in entry.run_uids}
+        runs = [self._stored(run, held, used.get(run.uid, 0)) for run in files.runs]
+        of_runs, unreferenced = blob_verdicts(blobs, [*runs, *results], others, rule, now)
         folders = aged_verdict([self._aged(run, held) for run in pipeline_runs if run.id not in publishing], rule, now)
         counting = {
             report.spec.endpoint: "its monitor counts windows from the first answer"
@@ -209,7 +217,13 @@ class RetentionService:
         return [
             *kinds,
             _Kind("notebooks and outputs of pipeline runs", _days_of(rule), folders, self._remove_folder),
-            _Kind("files of runs", _days_of(rule, size=True), of_runs, remove_blob),
+            _Kind(
+                "results of stages",
+                _days(rule.runs_days, "after their last use"),
+                _entry_verdict(cached, {blob.digest for blob in blobs}, rule, now),
+                _remove_entry,
+            ),
+            _Kind("files of runs and results", _days_of(rule, size=True), of_runs, remove_blob),
             _Kind("files without a run", "one day after their last use", unreferenced, remove_blob),
         ]
 
@@ -235,13 +249,13 @@ class RetentionService:
                 kept += children[uid]
         return held
 
-    def _stored(self, run: RunFiles, held: dict[str, str]) -> StoredRun:
+    def _stored(self, run: RunFiles, held: dict[str, str], used_ms: int) -> StoredRun:
         why = held.get(run.uid, "")
         if not why and run.blobs and (not run.run_id or self._ingest.log.has_deferred(run.uid)):
             why = _WAITING
         active = run.status == "RUNNING"
         title = f"{run.name or 'run'} {short_id(run.uid)}"
-        ended = 0 if active else run.end_ms or run.start_ms
+        ended = 0 if active else max(run.end_ms or run.start_ms, used_ms)
         return StoredRun(run.uid, title, ended, run.status in ("FAILED", "KILLED"), run.blobs, why)
 
     def _aged(self, run: PipelineRun, held: dict[str, str]) -> Aged:
@@ -264,6 +278,20 @@ class RetentionService:
 
 def _remove_log_file(folder: Path, removal: Removal) -> None:
     remove_log_file(folder, removal.name)
+
+
+def _entry_verdict(entries: Sequence[KeptEntry], blobs: Container[str], rule: Rule, now: int) -> Verdict:
+    """Entries of the cache go by the time of their last use, and when the rule has removed files of theirs."""
+    whole = [entry for entry in entries if all(digest in blobs for digest in entry.blobs)]
+    broken = [entry for entry in entries if entry not in whole and entry.used_ms < now - FRESH_MS]
+    title = "result of a stage"
+    verdict = aged_verdict([Aged(str(one.path), title, one.size, one.used_ms) for one in whole], rule, now)
+    removals = [Removal(str(one.path), title, one.size, "its files were removed") for one in broken]
+    return replace(verdict, removals=[*verdict.removals, *removals])
+
+
+def _remove_entry(removal: Removal) -> None:
+    Path(removal.name).unlink(missing_ok=True)
 
 
 def _uids(run: PipelineRun) -> list[str]:

@@ -17,7 +17,7 @@ def key_changes(before: StageKey, now: StageKey) -> list[str]:
         if len(before.code) != len(now.code):
             found.append(f"the notebook has {len(now.code)} code cells instead of {len(before.code)}")
         else:
-            found.append(f"the code of cell {', '.join(map(str, cells))} has changed")
+            found.append(f"code cell {', '.join(map(str, cells))} has changed")
     found += [f"parameter '{name}': {change}" for name, change in _changes(before.params, now.params)]
     found += [f"secret '{name}': {change}" for name, change in _changes(before.secrets, now.secrets)]
     found += [
@@ -41,14 +41,19 @@ def key_changes(before: StageKey, now: StageKey) -> list[str]:
 def reads_changes(before: StageReads, now: StageReads) -> list[str]:
     """Return what differs between what a run read and what is there now, one line each."""
     found = [
-        f"the file {name} has {_word(before.files, now.files, name)}" for name in _differing(before.files, now.files)
+        f"{shown_path(name)} has {_word(before.files, now.files, name)}" for name in _differing(before.files, now.files)
     ]
     found += [
-        f"the module {name} has {_word(before.modules, now.modules, name)}"
+        f"the module {shown_path(name)} has {_word(before.modules, now.modules, name)}"
         for name in _differing(before.modules, now.modules)
     ]
-    found += [f"the files in the folder {name} are others" for name in _differing(before.folders, now.folders)]
+    found += [f"the folder {shown_path(name)} has other files" for name in _differing(before.folders, now.folders)]
     return found + [f"package {name}: {change}" for name, change in _changes(before.distributions, now.distributions)]
+
+
+def shown_path(name: str) -> str:
+    """Return a path in `StageReads` without the word for the folder that it is relative to."""
+    return name.removeprefix("workspace:").removeprefix("notebook:") or "of the notebook"
 
 
 def _differing(before: Mapping[str, object], now: Mapping[str, object]) -> list[str]:
@@ -56,7 +61,7 @@ def _differing(before: Mapping[str, object], now: Mapping[str, object]) -> list[
 
 
 def _word(before: Mapping[str, object], now: Mapping[str, object], name: str) -> str:
-    if name not in before:
+    if not before.get(name):
         return "been added"
     return "changed" if now.get(name) else "gone"
 

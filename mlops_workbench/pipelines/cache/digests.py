@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -79,18 +80,33 @@ class FileDigests:
             return {}
 
     def _of_folder(self, path: str) -> str:
-        state = hashlib.sha256()
-        for folder, folders, files in os.walk(path):
-            folders.sort()
-            for name in sorted(files):
+        found = {}
+        for folder, _, files in os.walk(path):
+            for name in files:
                 file = os.path.join(folder, name)  # noqa: PTH118
-                state.update(f"{os.path.relpath(file, path)}\0{self.of(file)}\n".encode(errors="surrogateescape"))
-        return state.hexdigest()
+                found[os.path.relpath(file, path)] = self.of(file)
+        return files_digest(found)
+
+
+def files_digest(files: Mapping[str, str]) -> str:
+    """Return the digest of a folder from those of the files below it, by their paths in it.
+
+    A single file that has the empty path, as outputs do that are no folders, has its own digest.
+    """
+    if list(files) == [""]:
+        return files[""]
+    text = "".join(f"{name}\0{digest}\n" for name, digest in sorted(files.items()))
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+#: What Jupyter and Python put into folders by themselves.
+_NOT_DATA = frozenset((".ipynb_checkpoints", "__pycache__", ".virtual_documents"))
 
 
 def names_digest(names: list[str]) -> str:
     """Return the digest of the names in a folder."""
-    return hashlib.sha256("\0".join(sorted(names)).encode(errors="surrogateescape")).hexdigest()
+    text = "\0".join(sorted(name for name in names if name not in _NOT_DATA))
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
 
 
 def _stamp(path: str) -> _Stamp:

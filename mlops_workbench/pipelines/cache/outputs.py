@@ -70,6 +70,7 @@ def restore_output(blobs: BlobStore, files: Mapping[str, str], path: Path) -> No
 
 def _restore_file(blobs: BlobStore, digest: str, path: Path) -> None:
     try:
+        blobs.holds(digest)  # so that the rule of retention does not remove it meanwhile
         blob = blobs.get(digest)
     except NotFound as error:
         raise DamagedOutput(error.message) from error

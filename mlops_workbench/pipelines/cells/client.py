@@ -13,7 +13,7 @@ from nbclient.client import NotebookClient
 from nbclient.exceptions import CellExecutionComplete, CellExecutionError, CellTimeoutError, DeadKernelError
 from nbclient.util import ensure_async, run_sync
 from papermill.clientwrap import PapermillNotebookClient
-from traitlets import Bool, Instance, Integer, Type
+from traitlets import Bool, Instance, Integer, Type, Unicode
 
 from mlops_workbench.core.errors import NotFound, Unavailable, did_you_mean
 from mlops_workbench.notebooks.document import code_cells, language
@@ -41,12 +41,13 @@ class WorkbenchClient(PapermillNotebookClient):
     """Papermill's client with a true record of every end, and for cells with much output.
 
     Besides those of papermill it has these traits: `extension`, whether the kernel loads the extension of the workbench
-    before the first cell; `max_output`, the bytes of output that are kept of a cell; `secrets`, what is kept out of
-    outputs and logs.
+    before the first cell; `closing`, code that it runs after the last cell, unless one failed; `max_output`, the bytes
+    of output that are kept of a cell; `secrets`, what is kept out of outputs and logs.
     """
 
     nb_man: ExecutionRecord
     extension = Bool(False)
+    closing = Unicode("")
     max_output = Integer(20_000_000)
     secrets = Instance(SecretValues, args=({},))
     kernel_manager_class = Type(WarmKernelManager, klass=KernelManager)
@@ -98,6 +99,8 @@ class WorkbenchClient(PapermillNotebookClient):
                 self.nb_man.cell_complete(self.nb.cells[index], cell_index=index)
                 if failure is not None or self.nb_man.left_at is not None:
                     return
+            if self.closing:
+                await self._run_silently(self.closing, "what the cells have read is not known")
         finally:
             saving.cancel()
 
@@ -162,7 +165,12 @@ class WorkbenchClient(PapermillNotebookClient):
             self.nb.metadata["language_info"] = info["language_info"]
         if not self.extension or info.get("implementation") != "ipython":
             return
-        sent = self.kc.execute(_EXTENSION, silent=True, store_history=False)
+        await self._run_silently(_EXTENSION, "the cells are not observed", "its environment needs mlops-workbench")
+
+    async def _run_silently(self, code: str, consequence: str, hint: str = "") -> None:
+        """Have the kernel run code that leaves no trace in the notebook, and report an error with its consequence."""
+        assert self.kc is not None
+        sent = self.kc.execute(code, silent=True, store_history=False)
         try:
             reply = await asyncio.wait_for(self.async_wait_for_reply(sent), _EXTENSION_SECONDS)
         except TimeoutError:
@@ -172,8 +180,7 @@ class WorkbenchClient(PapermillNotebookClient):
         if reply and reply["content"]["status"] == "error":
             said = reply["content"]
             print(  # noqa: T201 - the log of the stage, or papermill's terminal
-                f"mlops: the cells are not observed: {said.get('ename')}: {said.get('evalue')}"
-                " (the kernel's environment needs mlops-workbench)",
+                f"mlops: {consequence}: {said.get('ename')}: {said.get('evalue')}" + (f" ({hint})" if hint else ""),
                 file=sys.stderr,
             )
 

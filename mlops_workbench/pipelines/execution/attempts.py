@@ -15,6 +15,7 @@ from mlops_workbench.capture.run.active import ActiveRun
 from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.processes import ProcessIdentity
 from mlops_workbench.notebooks.document import INJECTED_TAG, read_notebook, tagged_cell, write_notebook
+from mlops_workbench.pipelines.cache.entries import StageKey
 from mlops_workbench.pipelines.execution.choice import Choice
 from mlops_workbench.pipelines.executors.base import Handle
 from mlops_workbench.pipelines.runs.events import AttemptEnded, read_stage_events
@@ -39,6 +40,8 @@ class Attempt:
     handle: Handle
     run: ActiveRun
     choices: dict[str, Choice]
+    key: StageKey | None
+    started_ms: int
     timeout_at: float
     stopped: bool = False
     kill_notebook_at: float = float("inf")
@@ -99,6 +102,11 @@ def log_of(folder: RunFolder, stage: StageRequest, number: int) -> Path:
     return folder.attempt(stage.name, number) / _LOG
 
 
+def kept_file(folder: RunFolder, stage: StageRequest, number: int) -> Path:
+    """File in which the process of an attempt leaves what the cache needs."""
+    return folder.attempt(stage.name, number) / "kept.json"
+
+
 def write_job(folder: RunFolder, stage: StageRequest, number: int, choices: dict[str, Choice]) -> Path:
     """Prepare the folders of an attempt, and write the notebook and the job of its process.
 
@@ -128,6 +136,7 @@ def write_job(folder: RunFolder, stage: StageRequest, number: int, choices: dict
         events=str(folder.attempt_events(stage.name, number)),
         runner_pid=runner.pid if runner else os.getpid(),
         runner_started=runner.started if runner else 0.0,
+        kept=str(kept_file(folder, stage, number)) if stage.cache.enabled else "",
     )
     write_struct(attempt / "stage.json", job)
     return attempt / "stage.json"

@@ -6,6 +6,7 @@ import os
 import platform
 import threading
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from mlops_workbench.core.errors import InvalidInput, SpecError, StorageError
 from mlops_workbench.core.files import write_atomic
@@ -23,6 +24,7 @@ from mlops_workbench.notebooks.document import (
 )
 from mlops_workbench.notebooks.parameters.inject import inject, injected_source
 from mlops_workbench.notebooks.parameters.shown import shown
+from mlops_workbench.pipelines.execution.selection import WHOLE, Selection, selected
 from mlops_workbench.pipelines.executors.local import local_capacity
 from mlops_workbench.pipelines.executors.resources import excess
 from mlops_workbench.pipelines.kernels.modules import start_module
@@ -37,8 +39,11 @@ from mlops_workbench.pipelines.runs.requests import (
     StageRequest,
 )
 
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
 #: Variables of the process that started a run, which the run must not inherit.
-_OF_A_RUN = ("MLOPS_RUN_UID", "MLOPS_EXPERIMENT", "MLOPS_STAGE", "MLOPS_SECRET_NAMES")
+_OF_A_RUN = ("MLOPS_RUN_UID", "MLOPS_EXPERIMENT", "MLOPS_STAGE", "MLOPS_READS", "MLOPS_SECRET_NAMES")
 
 
 def check_capacity(workspace: Workspace, plan: Plan) -> None:
@@ -65,6 +70,7 @@ def write_run(
     plan: Plan,
     reason: str,
     champion: Mapping[str, JsonNumber | None] | None = None,
+    selection: Selection = WHOLE,
 ) -> None:
     """Write a planned run to its folder; the request is written last, since it makes the run exist.
 
@@ -80,6 +86,8 @@ def write_run(
         What starts it.
     champion : mapping, optional
         Metrics of the present champion of the model to publish; None without one.
+    selection : Selection, optional
+        Which stages run.
 
     Raises
     ------
@@ -92,9 +100,9 @@ def write_run(
     """
     check_capacity(workspace, plan)
     spec = plan.spec
-    stages = [write_stage(folder, stage) for stage in plan.stages]
+    stages = selected(spec.name, [write_stage(folder, stage) for stage in plan.stages], selection)
     write_atomic(folder.spec, spec.path.read_bytes())
-    publish = spec.publish
+    publish = None if selection.only else spec.publish
     request = RunRequest(
         id=folder.path.name,
         pipeline=spec.name,
@@ -132,6 +140,13 @@ def write_stage(folder: RunFolder, stage: StagePlan) -> StageRequest:
     StorageError
         The folder cannot be written.
     """
+    request, copy = prepare_stage(stage)
+    write_notebook(copy, folder.copy(stage.name))
+    return request
+
+
+def prepare_stage(stage: StagePlan) -> tuple[StageRequest, NotebookNode]:
+    """Return the request of a stage, and the notebook that will run; raises InvalidInput."""
     source = read_notebook(stage.notebook)
     values = stage.values
     later = any(entry.candidates for entry in stage.inputs.values())
@@ -142,8 +157,7 @@ def write_stage(folder: RunFolder, stage: StagePlan) -> StageRequest:
         raise InvalidInput(f"stage '{stage.name}': {error.message}", hint=error.hint) from error
     added = len(copy.cells) > len(source.cells)
     injected = tagged_cell(copy, INJECTED_TAG) if added else None
-    write_notebook(copy, folder.copy(stage.name))
-    return StageRequest(
+    request = StageRequest(
         name=stage.name,
         stage=stage.spec.name,
         notebook=stage.spec.notebook,
@@ -164,6 +178,7 @@ def write_stage(folder: RunFolder, stage: StagePlan) -> StageRequest:
         metrics=list(stage.spec.metrics),
         gate=list(stage.spec.gate),
     )
+    return request, copy
 
 
 def _input(name: str, entry: InputPlan) -> InputRequest:

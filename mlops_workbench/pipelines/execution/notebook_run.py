@@ -13,7 +13,7 @@ from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.notebooks.parameters.check import check_values
 from mlops_workbench.notebooks.parameters.inject import check_variable
 from mlops_workbench.notebooks.parameters.shown import shown
-from mlops_workbench.pipelines.definition.nouns import StageSpec
+from mlops_workbench.pipelines.definition.nouns import CacheSpec, StageSpec
 from mlops_workbench.pipelines.execution.launch import write_stage
 from mlops_workbench.pipelines.plan.nouns import NotebookFacts, StagePlan
 from mlops_workbench.pipelines.runs.folder import RunFolder, write_struct
@@ -80,7 +80,8 @@ def plan_notebook(notebook: NotebookFacts, options: NotebookOptions) -> StagePla
     stage = notebook.path.stem.strip(".") or "notebook"
     return StagePlan(
         name=stage,
-        spec=StageSpec(stage, name, timeout=options.timeout),
+        # Who runs a notebook wants it to run.
+        spec=StageSpec(stage, name, timeout=options.timeout, cache=CacheSpec(enabled=False)),
         notebook=notebook.path,
         params=values,
         secrets=dict(options.secrets),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import traceback
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -16,6 +17,7 @@ from mlops_workbench.core.files import write_atomic
 from mlops_workbench.core.ids import new_id, now_ms
 from mlops_workbench.core.processes import ProcessIdentity
 from mlops_workbench.core.records import Number
+from mlops_workbench.core.wire.json_numbers import real_number
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.pipelines.cells.interrupted import record_death
 from mlops_workbench.pipelines.definition.nouns import ResourceSpec
@@ -30,6 +32,7 @@ from mlops_workbench.pipelines.execution.attempts import (
     write_job,
 )
 from mlops_workbench.pipelines.execution.choice import Choice, choose
+from mlops_workbench.pipelines.execution.reuse import Reuse
 from mlops_workbench.pipelines.execution.stage_runs import StageRuns
 from mlops_workbench.pipelines.execution.verdict import judge, lacking
 from mlops_workbench.pipelines.executors.base import Executor, Job
@@ -41,6 +44,7 @@ from mlops_workbench.pipelines.runs.events import (
     RunEnded,
     RunStarted,
     StageEnded,
+    StageReused,
     StageStarted,
     append_event,
     drop_partial,
@@ -110,6 +114,8 @@ class RunExecution:
         self._runs: dict[str, tuple[str, int]] = {}  # stages to the uid and the start of their last attempt's run
         self._attempts: dict[str, int] = {}  # stages to the number of their last attempt
         self._uncounted: dict[str, int] = {}  # stages to the number of attempts that were no tries
+        self._reuse = Reuse(workspace, folder, self._request.pipeline, self._request.spec)
+        self._reused: dict[str, dict[str, Number]] = {}  # stages from the cache to their metrics
         self._stopping = False
         self._parent: ActiveRun | None = None
 
@@ -133,6 +139,8 @@ class RunExecution:
         for name, start in progress.started.items():
             self._runs[name] = (start.run_uid, start.at_ms)
             self._attempts[name] = start.attempt
+        for name, reused in progress.reused.items():
+            self._reused[name] = {metric: real_number(value) for metric, value in reused.metrics.items()}
         self._uncounted = progress.uncounted
         for name, due_ms in progress.due_ms.items():
             due = time.monotonic() + max(0, due_ms - now_ms()) / 1000
@@ -220,6 +228,8 @@ class RunExecution:
             if self._states[stage.name] != "pending" or stage.name in self._ready or stage.name in self._pausing:
                 continue
             if all(self._states[needed] == "succeeded" for needed in stage.needs):
+                if self._is_reused(stage):
+                    continue
                 if found := excess(stage.resources, self._executor.capacity):
                     self._set(stage.name, "failed", f"it asks for more than its runs may take: {found}")
                 else:
@@ -243,12 +253,38 @@ class RunExecution:
                 self._schedule.end(key)
                 self._set(name, "failed", " ".join(filter(None, (error.message, error.hint and f"({error.hint})"))))
 
+    def _is_reused(self, stage: StageRequest) -> bool:
+        """End a stage with a result from the cache, if there is one."""
+        try:
+            choices = self._choices(stage)
+        except InvalidInput:
+            return False  # its start reports the error
+        taken = self._reuse.take(stage, choices)
+        if taken is None:
+            if stage.reuse == "always":
+                self._set(stage.name, "failed", "it has no kept result")
+            return stage.reuse == "always"
+        metrics, result = taken.metrics, taken.result
+        self._reused[stage.name] = metrics
+        chosen = {name: choice.instance for name, choice in choices.items()}
+        append_event(
+            self._folder.events,
+            StageReused(now_ms(), stage.name, result.run_uid, result.run_id, chosen, dict(result.metrics)),
+        )
+        # The champion may be another one than when the result was made.
+        refusal = judge(stage.gate, metrics, self._request.champion, now_ms(), stage.metrics) if stage.gate else ""
+        self._set(
+            stage.name, "refused" if refusal else "succeeded", refusal, "; ".join([*taken.changes, *_chosen(choices)])
+        )
+        return True
+
     def _key(self, stage: str) -> str:
         """Name of a stage in the schedule, which other runs may share."""
         return f"{self._request.id}/{stage}"
 
     def _start(self, stage: StageRequest, number: int, share: Share) -> None:
         choices = self._choices(stage)
+        key = self._reuse.begin(stage, choices)
         file = write_job(self._folder, stage, number, choices)
         uid, started_ms = new_id(), now_ms()
         self._runs[stage.name], self._attempts[stage.name] = (uid, started_ms), number
@@ -267,7 +303,7 @@ class RunExecution:
         )
         self._states[stage.name] = "running"
         handle = self._executor.submit(job)
-        self._running.append(Attempt(stage, number, handle, run, choices, timeout_of(stage)))
+        self._running.append(Attempt(stage, number, handle, run, choices, key, started_ms, timeout_of(stage)))
 
     def _choices(self, stage: StageRequest) -> dict[str, Choice]:
         entries = {name: entry for name, entry in stage.inputs.items() if entry.candidates}
@@ -281,7 +317,8 @@ class RunExecution:
         runs = {name: self._runs[name] for name in names if name in self._runs}
         since = min((started for _, started in runs.values()), default=0)
         found = read_metrics(self._workspace.journal, [uid for uid, _ in runs.values()], since)
-        return {name: found[uid] for name, (uid, _) in runs.items()}
+        reused = {name: self._reused[name] for name in names if name in self._reused}
+        return {**{name: found[uid] for name, (uid, _) in runs.items()}, **reused}
 
     def _cancel(self) -> None:
         for attempt in self._running:
@@ -310,8 +347,10 @@ class RunExecution:
             self._pausing[stage.name] = (time.monotonic() + pause, number + 1)
             return
         tries = f" (attempt {number} of {number})" if number > 1 and ended.state == "failed" else ""
-        chosen = [f"{name} is of {choice.instance} ({choice.reason})" for name, choice in attempt.choices.items()]
-        self._set(stage.name, ended.state, ended.message + tries, "; ".join(chosen))
+        notes = []
+        if ended.state in ("succeeded", "refused"):
+            notes = self._reuse.keep(attempt, lambda: self._metrics({stage.name})[stage.name])
+        self._set(stage.name, ended.state, ended.message + tries, "; ".join(_chosen(attempt.choices)), notes)
 
     def _judged(self, attempt: Attempt, ended: AttemptEnded) -> AttemptEnded:
         """The result, in view of the metrics that the stage must have and of its gate."""
@@ -340,11 +379,12 @@ class RunExecution:
                 # The notebook is kept with the run all the same.
                 log.warning("the executed notebook cannot be written to %s: %s", self._request.output, error)
 
-    def _set(self, name: str, state: str, message: str, note: str = "") -> None:
+    def _set(self, name: str, state: str, message: str, note: str = "", notes: Sequence[str] = ()) -> None:
         """Record the end of a stage; the message of the run repeats `message`, not `note`."""
         self._states[name] = state
         self._messages[name] = message
-        append_event(self._folder.events, StageEnded(now_ms(), name, state, "; ".join(filter(None, (message, note)))))
+        text = "; ".join(filter(None, (message, note)))
+        append_event(self._folder.events, StageEnded(now_ms(), name, state, text, list(notes)))
 
     def _conclude(self) -> str:
         state, message = self._outcome()
@@ -368,3 +408,8 @@ class RunExecution:
         if self._parent is None:
             return [self._messages[name] for name in names]
         return [f"stage '{name}' {verb}: {self._messages[name]}" for name in names]
+
+
+def _chosen(choices: Mapping[str, Choice]) -> list[str]:
+    """What was chosen for the inputs of a stage, in words."""
+    return [f"{name} is of {choice.instance} ({choice.reason})" for name, choice in choices.items()]

@@ -21,11 +21,13 @@ import msgspec
 from mlops_workbench.core.errors import InvalidInput, Unavailable, WorkbenchError
 from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.processes import ProcessIdentity
+from mlops_workbench.core.reads import READS_VARIABLE
 from mlops_workbench.core.secrets.registered import NAMES_VARIABLE
 from mlops_workbench.core.shown.log_lines import log_to_stderr
 from mlops_workbench.core.stage_io import STAGE_VARIABLE, StageInput, StageOutput, write_stage_io
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.pipelines.cells.secret_values import MaskedStream, SecretValues
+from mlops_workbench.pipelines.execution.kept import keep_files
 from mlops_workbench.pipelines.execution.result import ended_as, failed
 from mlops_workbench.pipelines.inputs.materialise import materialise
 from mlops_workbench.pipelines.inputs.query import IN_ENVIRONMENT
@@ -40,6 +42,11 @@ _START_TIMEOUT = 180  # seconds for a kernel to start, on a machine that starts 
 #: Kinds of inputs that are written as Parquet.
 _TABLES = ("dataset", "sql")
 _STAGE_IO = "stage-io.json"
+_READS = "reads.json"
+#: Has the kernel write what it has read, which it observes when it is told the name of the file.
+_WRITE_REPORT = '__import__("mlops_workbench.capture.provenance.file_reads", fromlist=["_"]).write_report()'
+
+log = logging.getLogger("mlops_workbench.pipelines")
 
 
 class StageStopped(KeyboardInterrupt):
@@ -99,7 +106,17 @@ def _run(job: StageJob, secrets: SecretValues) -> AttemptEnded:
     }
     write_stage_io(described, inputs, outputs, stage.params)
     os.environ[STAGE_VARIABLE] = str(described)
-    return ended_as(stage, _execute(job, secrets, workspace))
+    observed = Path(job.executed).with_name(_READS)
+    if job.kept:
+        os.environ[READS_VARIABLE] = str(observed)
+    ended = ended_as(stage, _execute(job, secrets, workspace))
+    if job.kept and ended.state == "succeeded":
+        try:
+            keep_files(workspace, stage, Path(job.executed), observed, Path(job.kept))
+        except WorkbenchError as error:
+            # The stage has done its work; it runs again the next time.
+            log.warning("its result is not kept for another run: %s", error)
+    return ended
 
 
 def _secret_names(stage: StageRequest) -> list[str]:
@@ -150,6 +167,7 @@ def _execute(job: StageJob, secrets: SecretValues, workspace: Workspace) -> Exec
         log=logger,
         resources={"metadata": {"path": str(folder)}},
         extension=True,
+        closing=_WRITE_REPORT if job.kept else "",
         max_output=int(workspace.settings.pipelines.max_output_mb * 1e6),
         secrets=secrets,
     )

@@ -70,7 +70,10 @@ def _detail(stage: PipelineStage, runs: Sequence[StageRun], state: str, *, ran: 
         parts.append("not in that run" if ran else "never ran")
     begin = min((part.start_ms for part in runs if part.start_ms), default=0)
     end = max((part.end_ms for part in runs), default=0)
-    if begin and end and state not in ("running", "pending"):
+    cached = [part for part in runs if part.cached]
+    if cached:
+        parts.append("reused" if len(cached) == len(runs) else f"{len(cached)} reused")
+    if begin and end and len(cached) < len(runs) and state not in ("running", "pending"):
         parts.append(duration((end - begin) / 1000))
     message = next((part.message for part in runs if part.state == state and part.message), "")
     if message:

@@ -1,20 +1,19 @@
-"""The version of an input, for the lineage of a run."""
+"""The version of an input: for the key of a result, and for the lineage of a run."""
 
 from __future__ import annotations
 
-import hashlib
-from functools import lru_cache
+from collections.abc import Callable
 from pathlib import Path
 
 from mlops_workbench.core.errors import NotFound
-from mlops_workbench.core.store import digest_file
 from mlops_workbench.core.workspace import Workspace
+from mlops_workbench.pipelines.cache.digests import files_digest
 from mlops_workbench.pipelines.inputs.dataset import find_dataset
 from mlops_workbench.pipelines.inputs.url import version_of_url
 from mlops_workbench.pipelines.runs.requests import InputRequest
 
 
-def describe_input(workspace: Workspace, entry: InputRequest) -> str:
+def describe_input(workspace: Workspace, entry: InputRequest, digest: Callable[[str], str]) -> str:
     """What identifies the content of an input.
 
     Parameters
@@ -23,6 +22,8 @@ def describe_input(workspace: Workspace, entry: InputRequest) -> str:
         Workspace of the run.
     entry : InputRequest
         The input, after it was made.
+    digest : callable
+        Returns the digest of a file or folder, as `FileDigests.of` does.
 
     Returns
     -------
@@ -42,32 +43,10 @@ def describe_input(workspace: Workspace, entry: InputRequest) -> str:
     if entry.kind == "url":
         versions = [version_of_url(url) for url in entry.files]
         return f"version:{' '.join(versions)}" if all(versions) else ""
-    return f"sha256:{_digest_of([Path(file) for file in entry.files])}"
-
-
-def _digest_of(paths: list[Path]) -> str:
-    """SHA-256 of a file; of several files or a folder, that of their names and digests."""
-    if len(paths) == 1 and paths[0].is_file():
-        return _digest(paths[0])
-    state = hashlib.sha256()
-    for top in paths:
-        inside = sorted(one for one in top.rglob("*") if one.is_file()) if top.is_dir() else [top]
-        for file in inside:
-            state.update(
-                f"{file.relative_to(top.parent).as_posix()}\0{_digest(file)}\n".encode("utf-8", "surrogateescape")
-            )
-    return state.hexdigest()
-
-
-def _digest(path: Path) -> str:
-    try:
-        found = path.stat()
-        return _cached(path, found.st_size, found.st_mtime_ns, found.st_ino)
-    except OSError as error:
-        raise NotFound(f"{path} cannot be read: {error.strerror or error}") from error
-
-
-@lru_cache(maxsize=4096)
-def _cached(path: Path, size: int, mtime_ns: int, inode: int) -> str:
-    """The digest of a file, computed anew after its size, its time or the file itself changed."""
-    return digest_file(path)
+    digests = {}
+    for number, file in enumerate(entry.files):
+        try:
+            digests[f"{number} {Path(file).name}"] = digest(file)
+        except OSError as error:
+            raise NotFound(f"{file} cannot be read: {error.strerror or error}") from error
+    return f"sha256:{next(iter(digests.values())) if len(digests) == 1 else files_digest(digests)}"

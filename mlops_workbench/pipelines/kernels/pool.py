@@ -26,13 +26,15 @@ from mlops_workbench.pipelines.kernels.requests import ForkRequest, Role, Server
 _CLAIM_SECONDS = 300.0
 #: Variables that no import depends on: they differ from process to process.
 _VARYING = frozenset(
-    ("MLOPS_RUN_UID", "MLOPS_EXPERIMENT", "MLOPS_STAGE", "MLOPS_SECRET_NAMES", "MLOPS_WORKSPACE", "JPY_PARENT_PID",
-     "JPY_SESSION_NAME", "PWD", "OLDPWD", "SHLVL", "_", "TERM", "COLUMNS", "LINES", "COLORTERM", "TERM_PROGRAM")
+    ("MLOPS_RUN_UID", "MLOPS_EXPERIMENT", "MLOPS_STAGE", "MLOPS_READS", "MLOPS_SECRET_NAMES", "MLOPS_WORKSPACE",
+     "JPY_PARENT_PID", "JPY_SESSION_NAME", "PWD", "OLDPWD", "SHLVL", "_", "TERM", "COLUMNS", "LINES", "COLORTERM",
+     "TERM_PROGRAM")
 )  # fmt: skip
 _REQUIRED: dict[Role, tuple[str, ...]] = {
     "kernel": (
         "ipykernel.kernelapp", "ipykernel.ipkernel", "ipykernel.zmqshell", "ipykernel.debugger", "ipykernel.comm",
         "comm", "mlops_workbench.magics.preloaded", "mlops_workbench.pipelines.kernels.streams",
+        "mlops_workbench.capture.provenance.file_reads",
     ),
     "call": (
         "mlops_workbench.pipelines.execution.papermill_import", "mlops_workbench.pipelines.execution.preloaded",

@@ -12,6 +12,7 @@ import msgspec
 
 from mlops_workbench.core.errors import StorageError
 from mlops_workbench.core.processes import ProcessIdentity
+from mlops_workbench.core.wire.json_numbers import JsonNumber
 from mlops_workbench.pipelines.definition.nouns import Cause
 
 
@@ -72,12 +73,27 @@ class AttemptInterrupted(_Event):
     attempt: int
 
 
+class StageReused(_Event):
+    """The result of a stage was taken from the cache; its end follows.
+
+    `run_uid` is the run of the stage that made it, `run_id` the pipeline run of that; `chosen` as in `StageStarted`;
+    `metrics` are those of that run.
+    """
+
+    stage: str
+    run_uid: str
+    run_id: str
+    chosen: dict[str, str] = {}
+    metrics: dict[str, JsonNumber] = {}
+
+
 class StageEnded(_Event):
-    """A stage has ended: ``succeeded failed cancelled skipped refused``."""
+    """A stage has ended: ``succeeded failed cancelled skipped refused``; `notes` say why it may not be reused."""
 
     stage: str
     state: str
     message: str = ""
+    notes: list[str] = []
 
 
 class CancelRequested(_Event):
@@ -131,6 +147,7 @@ RunEvent: TypeAlias = (
     | StageStarted
     | AttemptFailed
     | AttemptInterrupted
+    | StageReused
     | StageEnded
     | CancelRequested
     | RunEnded

@@ -21,6 +21,7 @@ from mlops_workbench.pipelines.runs.events import (
     RunStarted,
     StageEnded,
     StageEvent,
+    StageReused,
     StageStarted,
 )
 from mlops_workbench.pipelines.runs.requests import RunRequest
@@ -128,9 +129,17 @@ def fold(
         elif isinstance(event, AttemptInterrupted) and event.stage in stages:
             message = f"attempt {event.attempt} was interrupted by the end of its runner"
             stages[event.stage] = replace(stages[event.stage], state="pending", message=message)
+        elif isinstance(event, StageReused) and event.stage in stages:
+            stages[event.stage] = replace(
+                stages[event.stage], run_uid=event.run_uid, start_ms=event.at_ms, cached=True, cached_from=event.run_id
+            )
         elif isinstance(event, StageEnded) and event.stage in stages:
             stages[event.stage] = replace(
-                stages[event.stage], state=cast(StageState, event.state), end_ms=event.at_ms, message=event.message
+                stages[event.stage],
+                state=cast(StageState, event.state),
+                end_ms=event.at_ms,
+                message=event.message,
+                notes=list(event.notes),
             )
     for name, attempt in attempts.items():
         found = cells(name, attempt)
@@ -156,7 +165,8 @@ def fold(
 
 def chosen_instances(events: Iterable[RunEvent]) -> dict[str, dict[str, str]]:
     """For each stage that has chosen: its inputs with a choice, to the instance that each comes from."""
-    return {event.stage: event.chosen for event in events if isinstance(event, StageStarted) and event.chosen}
+    starts = (event for event in events if isinstance(event, StageStarted | StageReused))
+    return {event.stage: event.chosen for event in starts if event.chosen}
 
 
 def _run_uid(request: RunRequest, log_state: _LogState, stages: dict[str, StageRun]) -> str:

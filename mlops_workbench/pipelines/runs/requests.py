@@ -9,6 +9,8 @@ import msgspec
 from mlops_workbench.core.wire.json_numbers import JsonNumber
 from mlops_workbench.pipelines.definition.nouns import CacheSpec, InputKind, OutputType, ResourceSpec, RetrySpec
 
+#: Whether a stage is taken from the cache.
+Reuse = Literal["unchanged", "never", "always"]
 Scalar = str | int | float | bool | None
 
 
@@ -92,6 +94,9 @@ class StageRequest(msgspec.Struct, frozen=True, kw_only=True):
         Seconds for an attempt.
     gate : list of str
         Conditions on its metrics.
+    reuse : str
+        ``unchanged``: a kept result is taken if nothing that it depends on has changed, and `cache` allows it;
+        ``never``: it runs; ``always``: the newest result is taken in any case, and it does not run.
     """
 
     name: str
@@ -113,6 +118,7 @@ class StageRequest(msgspec.Struct, frozen=True, kw_only=True):
     resources: ResourceSpec = ResourceSpec()
     cache: CacheSpec = CacheSpec()
     gate: list[str] = []
+    reuse: Reuse = "unchanged"
 
 
 class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -162,6 +168,8 @@ class StageJob(msgspec.Struct, frozen=True):
         Paths of the prepared notebook, the notebook with outputs, and the log of the attempt.
     runner_pid, runner_started : int, float
         The runner, whose end ends the attempt: see `core.processes.ProcessIdentity`.
+    kept : str
+        Path to which it writes what the cache needs of a stage that succeeded (`Kept`); empty for nothing.
     """
 
     stage: StageRequest
@@ -170,3 +178,4 @@ class StageJob(msgspec.Struct, frozen=True):
     events: str
     runner_pid: int
     runner_started: float
+    kept: str = ""

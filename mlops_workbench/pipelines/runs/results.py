@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from mlops_workbench.core.errors import WorkbenchError
 from mlops_workbench.core.pipelines import StageResult
 from mlops_workbench.notebooks.document import read_notebook
-from mlops_workbench.pipelines.runs.events import AttemptEnded, RunEvent, StageStarted, read_stage_events
+from mlops_workbench.pipelines.runs.events import AttemptEnded, RunEvent, StageReused, StageStarted, read_stage_events
 from mlops_workbench.pipelines.runs.folder import RunFolder
 from mlops_workbench.pipelines.runs.requests import RunRequest, StageRequest
 
@@ -17,8 +17,11 @@ _FRAME = re.compile(r"Cell In\[(\d+)\], line (\d+)")
 
 
 def stage_results(folder: RunFolder, request: RunRequest, events: Iterable[RunEvent]) -> list[StageResult]:
-    """What the last attempt at each stage has left, in the order of the request; only stages that were started."""
-    attempts = {event.stage: event.attempt for event in events if isinstance(event, StageStarted)}
+    """What the last attempt at each stage has left, in order; only stages that were started or reused."""
+    attempts: dict[str, int] = {}
+    for event in events:
+        if isinstance(event, StageStarted | StageReused):
+            attempts[event.stage] = event.attempt if isinstance(event, StageStarted) else 1
     return [_result(folder, stage, attempts[stage.name]) for stage in request.stages if stage.name in attempts]
 
 

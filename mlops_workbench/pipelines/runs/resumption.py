@@ -15,6 +15,7 @@ from mlops_workbench.pipelines.runs.events import (
     RunEvent,
     RunStarted,
     StageEnded,
+    StageReused,
     StageStarted,
 )
 from mlops_workbench.pipelines.runs.progress import DONE, has_ended
@@ -36,6 +37,8 @@ class Progress:
         Stages whose end is on record, to it.
     started : dict
         Stages to their last attempt, by its start.
+    reused : dict
+        Stages whose result was taken from the cache, to that event.
     running : set of str
         Those whose last attempt has no end.
     due_ms : dict
@@ -49,6 +52,7 @@ class Progress:
     run_uid: str = ""
     ended: dict[str, StageEnded] = field(default_factory=dict)
     started: dict[str, StageStarted] = field(default_factory=dict)
+    reused: dict[str, StageReused] = field(default_factory=dict)
     running: set[str] = field(default_factory=set)
     due_ms: dict[str, int] = field(default_factory=dict)
     uncounted: dict[str, int] = field(default_factory=dict)
@@ -69,8 +73,12 @@ def progress_of(events: Sequence[RunEvent]) -> Progress:
             found.due_ms.clear()
             # An attempt without an end is not counted when it is found to be interrupted.
             found.uncounted = {name: start.attempt - (name in found.running) for name, start in found.started.items()}
+        elif isinstance(event, StageReused):
+            # It is no attempt: without an end, the stage is looked up again.
+            found.reused[event.stage] = event
         elif isinstance(event, StageStarted):
             found.started[event.stage] = event
+            found.reused.pop(event.stage, None)
             found.running.add(event.stage)
             found.due_ms.pop(event.stage, None)
         elif isinstance(event, AttemptFailed):

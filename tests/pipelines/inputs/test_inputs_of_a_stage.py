@@ -18,6 +18,7 @@ from stage_process import run_stage
 from mlops_workbench.capture.session.session import Session
 from mlops_workbench.core.errors import InvalidInput, NotFound
 from mlops_workbench.core.workspace import Workspace
+from mlops_workbench.pipelines.cache.digests import FileDigests
 from mlops_workbench.pipelines.inputs.describe import describe_input
 from mlops_workbench.pipelines.inputs.materialise import materialise
 from mlops_workbench.pipelines.runs.requests import InputRequest
@@ -121,7 +122,7 @@ def test_a_data_set_is_its_newest_or_the_named_version(session: Session, stored_
     for reference, count in (("numbers", 3), ("numbers@1", 1), ("numbers@2", 2), (f"numbers@{digests[1][:8]}", 2)):
         assert len(made(stored_workspace, "dataset", reference)) == count, reference
     entry = InputRequest("dataset", "numbers@1", [str(stored_workspace.root / "x.parquet")])
-    assert describe_input(stored_workspace, entry) == f"dataset:{digests[0]}"
+    assert version(stored_workspace, entry) == f"dataset:{digests[0]}"
     assert "did you mean 'numbers'?" in refusal(stored_workspace, "dataset", "nunbers")
     assert "no version '9' (it has versions 1 to 3)" in refusal(stored_workspace, "dataset", "numbers@9")
     assert "no version '0'" in refusal(stored_workspace, "dataset", "numbers@0")
@@ -156,6 +157,10 @@ def pages() -> Iterator[str]:
     server.shutdown()
 
 
+def version(workspace: Workspace, entry: InputRequest) -> str:
+    return describe_input(workspace, entry, FileDigests(workspace.state / "digests").of)
+
+
 def url(workspace: Workspace, address: str) -> InputRequest:
     return InputRequest("url", address, [address])
 
@@ -164,13 +169,13 @@ def test_a_url_is_looked_for_and_left_to_the_notebook(workspace: Workspace, page
     for page in ("there", "nohead"):
         address = f"http://user:geheim@{pages}/{page}"
         assert materialise(workspace, "rows", url(workspace, address)) == [address]
-        assert describe_input(workspace, url(workspace, address)) == 'version:"v1"'
+        assert version(workspace, url(workspace, address)) == 'version:"v1"'
     (workspace.root / "a b.csv").write_text("x")
     address = f"file://{workspace.root}/a b.csv"
     assert materialise(workspace, "rows", url(workspace, address)) == [address]
-    first = describe_input(workspace, url(workspace, address))
+    first = version(workspace, url(workspace, address))
     (workspace.root / "a b.csv").write_text("xy")
-    assert describe_input(workspace, url(workspace, address)) != first
+    assert version(workspace, url(workspace, address)) != first
 
 
 @pytest.mark.parametrize(
@@ -207,21 +212,21 @@ def test_the_digest_of_files_is_that_of_their_content(workspace: Workspace) -> N
     one = workspace.root / "one.csv"
     one.write_text("x")
     entry = InputRequest("file", "one.csv", [str(one)])
-    assert describe_input(workspace, entry) == "sha256:2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"
-    first = describe_input(workspace, entry)
+    assert version(workspace, entry) == "sha256:2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"
+    first = version(workspace, entry)
     os.utime(one, ns=(1, 1))
-    assert describe_input(workspace, entry) == first
+    assert version(workspace, entry) == first
     one.write_text("y")
-    assert describe_input(workspace, entry) != first
+    assert version(workspace, entry) != first
     folder = workspace.root / "folder"
     (folder / "inner").mkdir(parents=True)
     (folder / "inner" / "a").write_text("1")
     several = InputRequest("file", "*", [str(one), str(folder)])
-    before = describe_input(workspace, several)
+    before = version(workspace, several)
     (folder / "inner" / "a").rename(folder / "inner" / "b")
-    assert describe_input(workspace, several) != before
+    assert version(workspace, several) != before
     with pytest.raises(NotFound):
-        describe_input(workspace, InputRequest("file", "gone", [str(workspace.root / "gone")]))
+        version(workspace, InputRequest("file", "gone", [str(workspace.root / "gone")]))
 
 
 @pytest.mark.process
@@ -249,7 +254,7 @@ def test_the_notebook_finds_the_rows_of_a_query(workspace: Workspace) -> None:
     )
     assert attempt.ended.state == "succeeded", attempt.ended
     assert "3" in attempt.output(0) and attempt.output(1) == "['rows']"
-    assert describe_input(workspace, query).startswith("sha256:")
+    assert version(workspace, query).startswith("sha256:")
 
 
 def test_the_path_of_a_result_may_have_odd_letters(workspace: Workspace) -> None:
