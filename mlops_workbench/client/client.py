@@ -34,6 +34,7 @@ from mlops_workbench.core.pipelines import Pipeline, PipelineRun, PlannedRun, St
 from mlops_workbench.core.retention import Kept, RetentionReport
 from mlops_workbench.core.runs import Experiment, MetricPoint, Run, RunDetail
 from mlops_workbench.core.schedules import Occasion, Schedule
+from mlops_workbench.core.sweeps import BestTrial, Sweep, SweepRequest
 from mlops_workbench.core.wire.json_numbers import json_value
 from mlops_workbench.core.workspace import Workspace
 
@@ -287,6 +288,51 @@ class Client:
             return None if run.active else run
 
         return _wait(ended, timeout, f"pipeline run {run_id} did not end", longest=_PIPELINE_PAUSE)
+
+    # -- sweeps ----------------------------------------------------------------------------------------
+
+    def sweeps(self, limit: int = 100) -> list[Sweep]:
+        """Sweeps, newest first, without their trials."""
+        return self._get("/sweeps", list[Sweep], {"limit": limit})
+
+    def sweep(self, sweep_id: str) -> Sweep:
+        """One sweep with its trials."""
+        return self._get(f"/sweeps/{_part(sweep_id)}", Sweep)
+
+    def start_sweep(self, request: SweepRequest) -> Sweep:
+        """Run a notebook or a pipeline with many values of its parameters."""
+        return self._post("/sweeps", Sweep, request)
+
+    def cancel_sweep(self, sweep_id: str) -> Sweep:
+        """End a sweep and the trials that run."""
+        return self._post(f"/sweeps/{_part(sweep_id)}/cancel", Sweep)
+
+    def resume_sweep(self, sweep_id: str) -> Sweep:
+        """Let a sweep go on that was cancelled, has failed or was killed."""
+        return self._post(f"/sweeps/{_part(sweep_id)}/resume", Sweep)
+
+    def best_trial(self, sweep_id: str) -> BestTrial:
+        """The best trial of a sweep, and the run whose model can be registered."""
+        return self._get(f"/sweeps/{_part(sweep_id)}/best", BestTrial)
+
+    def wait_sweep(
+        self, sweep_id: str, timeout: float = math.inf, progress: Callable[[Sweep], None] | None = None
+    ) -> Sweep:
+        """Wait until a sweep has ended; `progress` receives each state.
+
+        Raises
+        ------
+        Unavailable
+            It took longer than `timeout` seconds.
+        """
+
+        def ended() -> Sweep | None:
+            sweep = self.sweep(sweep_id)
+            if progress is not None:
+                progress(sweep)
+            return None if sweep.run.active else sweep
+
+        return _wait(ended, timeout, f"sweep {sweep_id} did not end", longest=_PIPELINE_PAUSE)
 
     # -- schedules -------------------------------------------------------------------------------------
 

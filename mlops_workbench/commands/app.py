@@ -19,6 +19,7 @@ from mlops_workbench.commands import (
     params,
     pipelines,
     schedules,
+    sweeps,
     workspace,
 )
 from mlops_workbench.commands import run as notebook_run
@@ -56,6 +57,7 @@ for module in (
     params,
     notebook_run,
     pipelines,
+    sweeps,
     schedules,
     monitors,
 ):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlops_workbench.core.errors import InvalidInput, SpecError
 from mlops_workbench.core.files import write_atomic
@@ -36,6 +38,9 @@ from mlops_workbench.pipelines.runs.requests import (
     StageRequest,
 )
 
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
 #: Variables of the process that started a run, which the run must not inherit.
 _OF_A_RUN = ("MLOPS_RUN_UID", "MLOPS_EXPERIMENT", "MLOPS_STAGE", "MLOPS_SECRET_NAMES")
 
@@ -64,6 +69,7 @@ def write_run(
     plan: Plan,
     reason: str,
     champion: Mapping[str, JsonNumber | None] | None = None,
+    read: Callable[[Path], NotebookNode] = read_notebook,
 ) -> None:
     """Write a planned run to its folder; the request is written last, since it makes the run exist.
 
@@ -79,6 +85,8 @@ def write_run(
         What starts it.
     champion : mapping, optional
         Metrics of the present champion of the model to publish; None without one.
+    read : callable, optional
+        Returns the notebook of a path, which is not changed.
 
     Raises
     ------
@@ -91,7 +99,7 @@ def write_run(
     """
     check_capacity(workspace, plan)
     spec = plan.spec
-    stages = [write_stage(folder, stage) for stage in plan.stages]
+    stages = [write_stage(folder, stage, read) for stage in plan.stages]
     write_atomic(folder.spec, spec.path.read_bytes())
     publish = spec.publish
     request = RunRequest(
@@ -121,7 +129,9 @@ def write_run(
     write_struct(folder.request, request)
 
 
-def write_stage(folder: RunFolder, stage: StagePlan) -> StageRequest:
+def write_stage(
+    folder: RunFolder, stage: StagePlan, read: Callable[[Path], NotebookNode] = read_notebook
+) -> StageRequest:
     """Write the copy of the notebook that will run; later edits of the user's notebook have no effect on it.
 
     Raises
@@ -131,7 +141,7 @@ def write_stage(folder: RunFolder, stage: StagePlan) -> StageRequest:
     StorageError
         The folder cannot be written.
     """
-    source = read_notebook(stage.notebook)
+    source = read(stage.notebook)
     values = stage.values
     later = any(entry.candidates for entry in stage.inputs.values())
     try:

@@ -11,7 +11,9 @@ from typing import TypeAlias, TypeVar
 import msgspec
 
 from mlops_workbench.core.errors import StorageError
+from mlops_workbench.core.pipelines import Scalar
 from mlops_workbench.core.processes import ProcessIdentity
+from mlops_workbench.core.wire.json_numbers import JsonNumber
 from mlops_workbench.pipelines.definition.nouns import Cause
 
 
@@ -70,6 +72,30 @@ class RunEnded(_Event):
     message: str = ""
 
 
+class Resumed(_Event):
+    """The run goes on after its runner was killed, or was resumed by a user; ends before this do not count."""
+
+
+class TrialStarted(_Event):
+    """A trial of a sweep was started: its number from 1, the values that are varied, and the id of its run."""
+
+    number: int
+    params: dict[str, Scalar]
+    run: str
+    rung: int = 0
+
+
+class TrialEnded(_Event):
+    """A trial of a sweep has ended: ``succeeded failed cancelled refused``."""
+
+    number: int
+    state: str
+    run_uid: str = ""
+    value: JsonNumber | None = None
+    metrics: dict[str, JsonNumber] = {}
+    message: str = ""
+
+
 class CellStarted(_Event):
     """A cell was sent to the kernel; `cell` is its index in the executed notebook."""
 
@@ -97,7 +123,10 @@ class AttemptEnded(_Event):
     cell: int | None = None
 
 
-RunEvent: TypeAlias = Launched | RunStarted | StageStarted | AttemptFailed | StageEnded | CancelRequested | RunEnded
+RunEvent: TypeAlias = (
+    Launched | RunStarted | StageStarted | AttemptFailed | StageEnded | CancelRequested | RunEnded | Resumed
+    | TrialStarted | TrialEnded
+)  # fmt: skip
 StageEvent: TypeAlias = CellStarted | CellEnded | AttemptEnded
 
 _run_decoder = msgspec.json.Decoder(RunEvent)

@@ -14,12 +14,15 @@ from mlops_workbench.pipelines.runs.events import (
     CancelRequested,
     CellEnded,
     Launched,
+    Resumed,
     RunEnded,
     RunEvent,
     RunStarted,
     StageEnded,
     StageEvent,
     StageStarted,
+    TrialEnded,
+    TrialStarted,
 )
 from mlops_workbench.pipelines.runs.requests import RunRequest
 
@@ -42,13 +45,14 @@ class _LogState:
 
 
 def launched_process(events: Iterable[RunEvent]) -> ProcessIdentity | None:
-    """The runner process of a run, None if it is not recorded yet."""
-    return next((event.process for event in events if isinstance(event, Launched)), None)
+    """The last runner process of a run, None if it is not recorded yet."""
+    return next((event.process for event in reversed(list(events)) if isinstance(event, Launched)), None)
 
 
 def has_ended(events: Iterable[RunEvent]) -> bool:
     """Whether the run has ended by its log."""
-    return any(isinstance(event, RunEnded) for event in events)
+    ends = [event for event in events if isinstance(event, (RunEnded, Resumed))]
+    return bool(ends) and isinstance(ends[-1], RunEnded)
 
 
 def fold(
@@ -80,6 +84,7 @@ def fold(
         stage.name: StageRun(stage.name, stage.notebook, "pending", cells_total=stage.cells) for stage in request.stages
     }
     attempts: dict[str, int] = {}
+    trials: dict[int, bool] = {}  # to whether they have ended
     for event in events:
         log_state.last_ms = max(log_state.last_ms, event.at_ms)
         if isinstance(event, Launched):
@@ -88,8 +93,12 @@ def fold(
             log_state.started = event
         elif isinstance(event, RunEnded):
             log_state.ended = event
+        elif isinstance(event, Resumed):
+            log_state.ended, log_state.cancelled = None, False
         elif isinstance(event, CancelRequested):
             log_state.cancelled = True
+        elif isinstance(event, (TrialStarted, TrialEnded)):
+            trials[event.number] = isinstance(event, TrialEnded)
         elif isinstance(event, StageStarted) and event.stage in stages:
             attempts[event.stage] = event.attempt
             stage = stages[event.stage]
@@ -115,6 +124,8 @@ def fold(
         stages[name] = replace(stages[name], cells=sum(isinstance(event, CellEnded) for event in found))
         log_state.last_ms = max([log_state.last_ms, *(event.at_ms for event in found)])
     state, message, end_ms = _state(request, log_state, runner_alive, now)
+    if state == "running" and trials:
+        message = message or f"{sum(trials.values())} trials have ended, {list(trials.values()).count(False)} run"
     if state in ("failed", "cancelled"):
         stages = {name: _closed(stage, state, message, end_ms) for name, stage in stages.items()}
     return PipelineRun(
