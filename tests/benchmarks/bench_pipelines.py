@@ -25,10 +25,12 @@ def main() -> None:
         "cells200": cells200,
         "imports": imports,
         "parallel": parallel,
+        "sweep": sweep,
     }
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(parts)}; by default all")
     parser.add_argument("--rounds", type=int, default=5, help="commands of either kind, by default 5")
+    parser.add_argument("--trials", type=int, default=200, help="trials of the sweep, by default 200")
     parser.add_argument("--cold", type=int, default=3, help="commands of either kind without a control plane")
     given = parser.parse_args()
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
@@ -79,6 +81,13 @@ def parallel(given: argparse.Namespace) -> dict[str, float]:
     from pipelines_parallel import speedup
 
     return speedup(max(given.rounds // 2, 1))
+
+
+def sweep(given: argparse.Namespace) -> dict[str, float]:
+    """A sweep of trivial trials against a bare loop of warm kernels."""
+    from pipelines_sweep import overhead
+
+    return overhead(given.trials)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from mlops_workbench.core.errors import InvalidInput
@@ -15,10 +16,12 @@ from mlops_workbench.pipelines.sweeps.space import Range, Space
 _OWN = ("grid", "random", "lhs", "halving")
 #: Most trials of a sampler whose values are drawn before the start.
 _MOST_DRAWN = 100_000
+_MOST_PARALLEL = 256
 
 
 def resolved(request: SweepRequest, space: Space, seed: int) -> SweepRequest:
     """The request with what it leaves open: method, direction, seed; raises InvalidInput where that cannot be known."""
+    _check_limits(request)
     method = request.method or ("grid" if _is_grid(space) else "random")
     if not space.dimensions:
         raise InvalidInput("no parameter is varied", hint="give one several values: -p lr=0.1,0.2,0.3 or -p depth=2..8")
@@ -33,6 +36,21 @@ def resolved(request: SweepRequest, space: Space, seed: int) -> SweepRequest:
     if not direction and (request.patience is not None or request.target is not None):
         raise InvalidInput("an early stop needs a metric", hint="name one that the notebook logs: --metric auc --max")
     return replace(request, method=method, direction=direction, seed=seed if request.seed is None else request.seed)
+
+
+def _check_limits(request: SweepRequest) -> None:
+    for name in ("runs", "seconds", "money", "patience", "max_failures", "timeout"):
+        limit = getattr(request, name)
+        if limit is not None and not 0 < limit < math.inf:
+            raise InvalidInput(f"the limit '{name}' is {limit}", hint="give a number above zero, or leave it out")
+    if not 0 <= request.parallel <= _MOST_PARALLEL:
+        raise InvalidInput(f"{request.parallel} trials at a time are not possible", hint=f"0 to {_MOST_PARALLEL}")
+    if request.target is not None and not math.isfinite(request.target):
+        raise InvalidInput(f"the target is {request.target}", hint="give a number")
+    if request.pipeline and (request.secrets or request.timeout is not None):
+        raise InvalidInput(
+            "secrets and the timeout of a pipeline are in its file", hint=f"see pipelines/{request.pipeline}.yaml"
+        )
 
 
 def _direction(request: SweepRequest) -> Direction:
