@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import random
 import shutil
@@ -181,6 +182,16 @@ def resume_sweep(workspace: Workspace, sweep_id: str) -> Sweep:
     append_event(folder.events, Resumed(now_ms()))
     launch_runner(workspace, folder)
     return read_sweep(workspace, sweep_id)
+
+
+def trial_uids(workspace: Workspace, sweep_id: str) -> list[str]:
+    """Runs in the tracking store of all trials, with those of their stages."""
+    found = []
+    for trial in trials_of(read_run_events(RunFolder(service.run_folder(workspace, sweep_id)).events)):
+        found.append(trial.run_uid)
+        with contextlib.suppress(NotFound, StorageError):
+            found += [stage.run_uid for stage in service.read_run(workspace, trial.run).stages]
+    return [uid for uid in found if uid]
 
 
 @lru_cache(maxsize=64)

@@ -14,6 +14,9 @@ from pathlib import Path
 import nbformat
 from pipelines_commands import command, workspace, write_notebook
 
+#: Kernels before the loop, and seconds after them: the first one has the server of the others made.
+_BEFORE, _PAUSE = 2, 5.0
+
 
 def overhead(trials: int) -> dict[str, float]:
     """Seconds of either, and how many times as long the sweep takes."""
@@ -48,9 +51,10 @@ def loop(notebook: Path, trials: int) -> float:
     folder = notebook.parent / "loop"
     folder.mkdir()
     begun = 0.0
-    for number in range(trials + 1):
-        if number == 1:
-            begun = time.perf_counter()  # the first one has made the server of the kernels
+    for number in range(-_BEFORE, trials):
+        if number == 0:
+            time.sleep(_PAUSE)  # the server of the kernels is ready
+            begun = time.perf_counter()
         copy = inject(source, {"number": number})
         client = NotebookClient(
             copy,
