@@ -13,6 +13,7 @@ from pathlib import Path
 from mlops_workbench.capture.resources.cost import money_of
 from mlops_workbench.core.errors import Conflict, InvalidInput, NotFound, SettingsError, StorageError
 from mlops_workbench.core.ids import new_id, now_ms
+from mlops_workbench.core.pipelines import PipelineRun
 from mlops_workbench.core.sweeps import Sweep, SweepRequest
 from mlops_workbench.core.wire.json_numbers import JsonNumber
 from mlops_workbench.core.workspace import FILE as SETTINGS_FILE
@@ -25,6 +26,7 @@ from mlops_workbench.pipelines.execution.trials import TrialPlanner
 from mlops_workbench.pipelines.plan.specs import find_spec
 from mlops_workbench.pipelines.runs.events import Resumed, append_event, read_run_events
 from mlops_workbench.pipelines.runs.folder import RunFolder, read_struct, write_struct
+from mlops_workbench.pipelines.runs.progress import launched_process
 from mlops_workbench.pipelines.runs.requests import RunRequest
 from mlops_workbench.pipelines.sweeps.methods import make_sampler, resolved
 from mlops_workbench.pipelines.sweeps.results import best_trial, closed, importance, trials_of
@@ -125,7 +127,16 @@ def read_sweep(workspace: Workspace, sweep_id: str) -> Sweep:
     run = service.read_run(workspace, sweep_id)
     if run.kind != "sweep":
         raise NotFound(f"the run '{sweep_id}' is no sweep", hint="'mlops sweep' lists the sweeps")
+    found = _of_run(workspace, run)
+    if run.active or not found.metric:
+        return dataclasses.replace(found, importance_note="known at the end" if found.metric else "without a metric")
     folder = RunFolder(service.run_folder(workspace, sweep_id))
+    shares, note = _importance(str(folder.path), folder.events.stat().st_size)
+    return dataclasses.replace(found, importance=dict(shares), importance_note=note)
+
+
+def _of_run(workspace: Workspace, run: PipelineRun) -> Sweep:
+    folder = RunFolder(service.run_folder(workspace, run.id))
     try:
         stored = read_struct(folder.path / FILE, StoredSweep)
     except FileNotFoundError:
@@ -134,7 +145,7 @@ def read_sweep(workspace: Workspace, sweep_id: str) -> Sweep:
     trials = trials_of(read_run_events(folder.events))
     request = stored.request
     best = best_trial(trials, request.direction)
-    found = Sweep(
+    return Sweep(
         run=run,
         method=request.method,
         seed=request.seed or 0,
@@ -144,10 +155,6 @@ def read_sweep(workspace: Workspace, sweep_id: str) -> Sweep:
         trials=trials if run.active else closed(trials, run.end_ms),
         best=best.number if best is not None else 0,
     )
-    if run.active or not request.metric:
-        return dataclasses.replace(found, importance_note="known at the end" if request.metric else "without a metric")
-    shares, note = _importance(str(folder.path), folder.events.stat().st_size)
-    return dataclasses.replace(found, importance=dict(shares), importance_note=note)
 
 
 def list_sweeps(workspace: Workspace, limit: int = 100) -> list[Sweep]:
@@ -156,8 +163,8 @@ def list_sweeps(workspace: Workspace, limit: int = 100) -> list[Sweep]:
     for run in service.list_runs(workspace, 10 * limit):
         if run.kind == "sweep" and len(found) < limit:
             try:
-                found.append(read_sweep(workspace, run.id))
-            except StorageError:
+                found.append(_of_run(workspace, run))
+            except (NotFound, StorageError):
                 continue
     return found
 
@@ -173,13 +180,15 @@ def resume_sweep(workspace: Workspace, sweep_id: str) -> Sweep:
         It runs, or has reached its end.
     """
     sweep = read_sweep(workspace, sweep_id)
-    if sweep.run.active or sweep.run.state == "succeeded":
-        state = "runs" if sweep.run.active else "has succeeded"
-        raise Conflict(f"the sweep {state} already", where=sweep_id, hint="start another one for more trials")
     folder = RunFolder(service.run_folder(workspace, sweep_id))
+    process = launched_process(read_run_events(folder.events))
+    runs = sweep.run.active and (process is None or process.alive())
+    if runs or sweep.run.state == "succeeded":
+        state = "runs" if runs else "has succeeded"
+        raise Conflict(f"the sweep {state} already", where=sweep_id, hint="start another one for more trials")
     if not (folder.path / FILE).exists():
         raise Conflict("the files of the sweep were removed", where=sweep_id, hint="start another one")
-    append_event(folder.events, Resumed(now_ms()))
+    append_event(folder.events, Resumed(now_ms(), by_hand=True))
     launch_runner(workspace, folder)
     return read_sweep(workspace, sweep_id)
 

@@ -319,6 +319,6 @@ def _cancel_requested(events: list[RunEvent]) -> bool:
     for event in events:
         if isinstance(event, CancelRequested):
             asked = True
-        elif isinstance(event, Resumed):
+        elif isinstance(event, Resumed) and event.by_hand:
             asked = False
     return asked

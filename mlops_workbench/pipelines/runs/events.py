@@ -73,7 +73,12 @@ class RunEnded(_Event):
 
 
 class Resumed(_Event):
-    """The run goes on after its runner was killed, or was resumed by a user; ends before this do not count."""
+    """The run goes on with another runner; ends before this do not count.
+
+    `by_hand`: a user asked for it, so that requests to cancel before this do not count either.
+    """
+
+    by_hand: bool = False
 
 
 class TrialStarted(_Event):

@@ -94,7 +94,8 @@ def fold(
         elif isinstance(event, RunEnded):
             log_state.ended = event
         elif isinstance(event, Resumed):
-            log_state.ended, log_state.cancelled = None, False
+            log_state.ended = None
+            log_state.cancelled = log_state.cancelled and not event.by_hand
         elif isinstance(event, CancelRequested):
             log_state.cancelled = True
         elif isinstance(event, (TrialStarted, TrialEnded)):
