@@ -8,10 +8,11 @@ from __future__ import annotations
 import math
 
 from mlops_workbench.core.errors import InvalidInput
-from mlops_workbench.pipelines.sweeps.samplers import Proposal, RandomSampler
+from mlops_workbench.pipelines.sweeps.samplers import MOST_GRID, Proposal, RandomSampler
 from mlops_workbench.pipelines.sweeps.space import Range, Space
 
 _SLACK = 1e-9
+_MOST_RUNGS = 40
 
 
 class HalvingSampler:
@@ -59,6 +60,11 @@ class HalvingSampler:
                     hint=f"give --runs {sum(self._sizes(first))}, or a smaller range of the budget",
                 )
             first = max(count for count in range(1, runs + 1) if sum(self._sizes(count)) <= runs)
+        if first > MOST_GRID:
+            raise InvalidInput(
+                f"the budgets from {budget.low:g} to {budget.high:g} ask for {first:,} trials with the smallest one",
+                hint="give a smaller range, or the number of trials: --runs 100",
+            )
         source = RandomSampler(space, first, seed)
         configurations = [source.ask() for _ in range(source.total or 0)]
         self._rung = 0
@@ -118,8 +124,13 @@ class HalvingSampler:
 
 
 def budgets(budget: Range, eta: int) -> list[float]:
-    """Budgets of the rungs, of which the last is the largest one."""
-    rungs = int(math.log(budget.high / budget.low) / math.log(eta) + _SLACK) + 1
+    """Budgets of the rungs, of which the last is the largest one; raises InvalidInput if they are too many."""
+    rungs = int((math.log(budget.high) - math.log(budget.low)) / math.log(eta) + _SLACK) + 1
+    if rungs > _MOST_RUNGS:
+        raise InvalidInput(
+            f"from {budget.low:g} to {budget.high:g} are {rungs} budgets",
+            hint="give a smaller range, or a larger --eta",
+        )
     found = [budget.high / eta ** (rungs - 1 - rung) for rung in range(rungs)]
     return list(dict.fromkeys(max(int(budget.low), round(value)) if budget.whole else value for value in found))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -122,7 +123,9 @@ def _made(optuna: Any, name: str, options: Mapping[str, Any], seed: int) -> Any:
         if option not in known and not any(one.kind is one.VAR_KEYWORD for one in known.values()):
             raise InvalidInput(f"{kind.__name__} has no argument '{option}'", hint=did_you_mean(option, known))
     try:
-        return kind(**given)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # several samplers are experimental
+            return kind(**given)
     except Exception as error:
         raise InvalidInput(
             f"the sampler {kind.__name__} cannot be made: {error}", hint="give its arguments: --option name=value"

@@ -116,9 +116,9 @@ class _Reader:
             if found is None or found[4] or len(parts) > 2 or (word == "linspace" and len(parts) < 2):
                 raise self._error(f"'{word}({inner})' is no range", f"write {word}(1e-4..1e-1, 7) for seven values")
             count = parts[1] if len(parts) == 2 else ""
-            if count and not count.isdecimal():
+            if count and not (count.isdecimal() and 0 < int(count[:9]) <= _MOST_CHECKED):
                 raise self._error(f"'{count}' is no number of values", f"write {word}(1e-4..1e-1, 7)")
-            return self._range(found[1], found[2], found[3], log=word == "log", count=int(count[:6] or "0"))
+            return self._range(found[1], found[2], found[3], log=word == "log", count=int(count or "0"))
         if len(parts) != 2 or not all(re.fullmatch(_NUMBER, part) for part in parts):
             raise self._error(f"'{word}' takes two numbers, not '{inner}'", f"write {word}(1, 10)")
         if word == "normal":
@@ -142,7 +142,7 @@ class _Reader:
             step = repr(self._real(given, "step")) if given.get("step") is not None else None
             low, high = repr(self._real(given, "low")), repr(self._real(given, "high"))
             count = given.get("count") or 0
-            if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count < 10**6:
+            if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= _MOST_CHECKED:
                 raise self._error(f"count: {count!r} is no number of values", "write a whole number above zero")
             return self._range(low, high, step, log=given.get("log") is True, count=count)
         raise self._error(

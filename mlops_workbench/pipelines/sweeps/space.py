@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cached_property
 from statistics import NormalDist
 
 from mlops_workbench.core.errors import InvalidInput
@@ -72,7 +73,7 @@ class Range:
     def size(self) -> int | None:
         """Number of values; None for a continuous range."""
         if self.count:
-            return len(self._spaced()) if self.whole else self.count
+            return len(self._spaced) if self.whole else self.count
         if self.log:
             return None
         if self.step is not None:
@@ -82,7 +83,7 @@ class Range:
     def point(self, index: int) -> float:
         """Value number `index`, from 0, of a range with a size."""
         if self.count:
-            return self._spaced()[index]
+            return self._spaced[index]
         step = _exact(self.step if self.step is not None else 1)
         value = _exact(self.low) + index * step
         return int(value) if self.whole else float(value)
@@ -103,6 +104,7 @@ class Range:
         values = [_exact(self.low) * 10**index for index in range(count)]
         return Choices(tuple(int(value) if self.whole else float(value) for value in values))
 
+    @cached_property
     def _spaced(self) -> list[float]:
         shares = [index / (self.count - 1) if self.count > 1 else 0.0 for index in range(self.count)]
         values = [_between(self.low, self.high, share, log=self.log) for share in shares]
@@ -211,7 +213,7 @@ def _finite(name: str, dimension: Dimension) -> str:
 def _between(low: float, high: float, share: float, *, log: bool) -> float:
     if log:
         return math.exp(math.log(low) + share * (math.log(high) - math.log(low)))
-    return low + share * (high - low)
+    return low * (1 - share) + high * share  # the difference may be beyond the range of a float
 
 
 def _exact(value: float) -> Fraction:

@@ -177,3 +177,12 @@ def test_a_sweep_that_cannot_be_made_says_what_is_missing(request_: SweepRequest
     with pytest.raises(InvalidInput) as error:
         make_sampler(resolved(request_, space, 1), space)
     assert says in str(error.value)
+
+
+def test_extreme_ranges_neither_hang_nor_overflow() -> None:
+    space = Space({"x": Range(-1e308, 1e308), "budget": Range(1e-300, 1e300)})
+    request = SweepRequest(method="halving", budget="budget", metric="m", direction="max", seed=1)
+    with pytest.raises(InvalidInput, match="smaller range"):
+        make_sampler(request, space)
+    values = [Range(-1e308, 1e308).at(share) for share in (0.0, 0.5, 0.999)]
+    assert values == sorted(values) and all(map(math.isfinite, values))
