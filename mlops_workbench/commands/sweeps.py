@@ -133,7 +133,7 @@ def run_sweep(
     background: bool,
     **given: Any,
 ) -> View:
-    r"""Run TARGET, a notebook or a pipeline, with many values of its parameters, and wait.
+    """Run TARGET, a notebook or a pipeline, with many values of its parameters, and wait.
 
     \b
     Values of a parameter:
@@ -148,7 +148,7 @@ def run_sweep(
     fails does not stop the sweep, unless the first five all fail alike. Ctrl+C cancels the sweep; 'sweep resume'
     lets it go on. In a shell, the exit code is 0 if it succeeded, 1 if it failed or was cancelled, 2 if it cannot
     start.
-    """
+    """  # noqa: D301 - the mark of click for text that is not wrapped
     values = given_parameters(texts, file)
     notebook = "" if _is_pipeline(target) else os.path.abspath(target)
     request = SweepRequest(
@@ -305,7 +305,7 @@ def _view(found: Sweep, prog: str) -> View:
 
 
 def _values(values: Mapping[str, object]) -> str:
-    return ", ".join(f"{name}={value}" for name, value in values.items())
+    return ", ".join(f"{name}={number(value) if isinstance(value, float) else value}" for name, value in values.items())
 
 
 def _metrics(trial: Trial) -> Sequence[tuple[str, float | None]]:

@@ -76,15 +76,15 @@ class SweepRequest:
     metric: str = ""
     direction: Direction = ""
     budget: str = ""
-    eta: int = 3
-    parallel: int = 0
-    runs: int | None = None
-    seconds: float | None = None
-    money: float | None = None
-    patience: int | None = None
+    eta: Annotated[int, Documented(above=1)] = 3
+    parallel: Annotated[int, Documented(above=-1)] = 0
+    runs: Annotated[int, Documented(above=0)] | None = None
+    seconds: Annotated[float, Documented(above=0)] | None = None
+    money: Annotated[float, Documented(above=0)] | None = None
+    patience: Annotated[int, Documented(above=0)] | None = None
     target: float | None = None
-    max_failures: int | None = None
-    timeout: float | None = None
+    max_failures: Annotated[int, Documented(above=0)] | None = None
+    timeout: Annotated[float, Documented(above=0)] | None = None
 
 
 @dataclass(frozen=True)
