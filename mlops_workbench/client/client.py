@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from mlops_workbench.core.monitors import Alert, MonitorReport, MonitorSpec
     from mlops_workbench.core.retention import Kept, RetentionReport
     from mlops_workbench.core.schedules import Occasion, Schedule
+    from mlops_workbench.core.sweeps import BestTrial, Sweep, SweepRequest
 
 Noun = TypeVar("Noun")
 Notify = Callable[[str], object]
@@ -350,6 +351,63 @@ class Client:
             if not progress.run.active:
                 return progress.run
             self._get(f"/pipeline-runs/{_part(run_id)}", PipelineRun, {"wait": _WATCH_SECONDS})
+
+    # -- sweeps ----------------------------------------------------------------------------------------
+
+    def sweeps(self, limit: int = 100) -> list[Sweep]:
+        """Sweeps, newest first, without their trials."""
+        from mlops_workbench.core.sweeps import Sweep
+
+        return self._get("/sweeps", list[Sweep], {"limit": limit})
+
+    def sweep(self, sweep_id: str) -> Sweep:
+        """One sweep with its trials."""
+        from mlops_workbench.core.sweeps import Sweep
+
+        return self._get(f"/sweeps/{_part(sweep_id)}", Sweep)
+
+    def start_sweep(self, request: SweepRequest) -> Sweep:
+        """Run a notebook or a pipeline with many values of its parameters."""
+        from mlops_workbench.core.sweeps import Sweep
+
+        return self._post("/sweeps", Sweep, request)
+
+    def cancel_sweep(self, sweep_id: str) -> Sweep:
+        """End a sweep and the trials that run."""
+        from mlops_workbench.core.sweeps import Sweep
+
+        return self._post(f"/sweeps/{_part(sweep_id)}/cancel", Sweep)
+
+    def resume_sweep(self, sweep_id: str) -> Sweep:
+        """Let a sweep go on that was cancelled, has failed or was killed."""
+        from mlops_workbench.core.sweeps import Sweep
+
+        return self._post(f"/sweeps/{_part(sweep_id)}/resume", Sweep)
+
+    def best_trial(self, sweep_id: str) -> BestTrial:
+        """The best trial of a sweep, and the run whose model can be registered."""
+        from mlops_workbench.core.sweeps import BestTrial
+
+        return self._get(f"/sweeps/{_part(sweep_id)}/best", BestTrial)
+
+    def wait_sweep(
+        self, sweep_id: str, timeout: float = math.inf, progress: Callable[[Sweep], None] | None = None
+    ) -> Sweep:
+        """Wait until a sweep has ended; `progress` receives each state.
+
+        Raises
+        ------
+        Unavailable
+            It took longer than `timeout` seconds.
+        """
+
+        def ended() -> Sweep | None:
+            sweep = self.sweep(sweep_id)
+            if progress is not None:
+                progress(sweep)
+            return None if sweep.run.active else sweep
+
+        return _wait(ended, timeout, f"sweep {sweep_id} did not end")
 
     # -- schedules -------------------------------------------------------------------------------------
 

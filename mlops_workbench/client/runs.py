@@ -45,7 +45,7 @@ def runs(
         Maximum number of runs.
     status : {"RUNNING", "FINISHED", "FAILED", "KILLED"}, optional
         Only runs with this status.
-    kind : {"run", "notebook", "stage", "pipeline"}, optional
+    kind : {"run", "notebook", "stage", "pipeline", "sweep"}, optional
         A ``run`` may be a whole notebook, too; None for all kinds.
 
     Returns

@@ -30,6 +30,7 @@ _MODULES = {
     "params": ("params",),
     "run": ("run",),
     "pipelines": ("pipeline",),
+    "sweeps": ("sweep",),
     "schedules": ("schedule", "schedules"),
     "monitors": ("monitor", "alerts"),
 }

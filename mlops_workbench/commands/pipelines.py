@@ -112,7 +112,7 @@ def show_pipeline(frontend: FrontEnd, reference: str) -> View:
         runs = client.pipeline_runs(1000)
         found = next((pipeline for pipeline in client.pipelines() if pipeline.name == reference), None)
         if found is not None:
-            newest = next((run for run in runs if run.pipeline == reference), None)
+            newest = next((run for run in runs if run.pipeline == reference and run.kind == "pipeline"), None)
             return pipeline_view(found, newest, frontend.prog, _planned(client, found))
         return pipeline_run_view(client.pipeline_run(_find(runs, reference).id))
 

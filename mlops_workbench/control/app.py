@@ -25,6 +25,7 @@ from mlops_workbench.control.routes import (
     runs,
     schedules,
     status,
+    sweeps,
 )
 from mlops_workbench.control.routes.plane import changes_if_leading
 from mlops_workbench.core.errors import InvalidInput, NotFound, WorkbenchError
@@ -50,7 +51,7 @@ def create_app() -> FastAPI:
     )
     for module in (status, runs, data, events, hooks):
         app.include_router(module.router, prefix="/api")
-    for module in (models, endpoints, pipelines, schedules, monitors, retention):
+    for module in (models, endpoints, pipelines, sweeps, schedules, monitors, retention):
         app.include_router(module.router, prefix="/api", dependencies=[Depends(changes_if_leading)])
     app.add_middleware(RequestBodies)
     app.add_exception_handler(WorkbenchError, _workbench_error)

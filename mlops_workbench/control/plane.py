@@ -18,6 +18,7 @@ from mlops_workbench.control.services.pipelines import PipelineService
 from mlops_workbench.control.services.retention import RetentionService
 from mlops_workbench.control.services.runs import RunService
 from mlops_workbench.control.services.schedules import ScheduleService
+from mlops_workbench.control.services.sweeps import SweepService
 from mlops_workbench.control.worker import Worker
 from mlops_workbench.core.endpoints import Endpoint
 from mlops_workbench.core.errors import StorageError, Unavailable
@@ -57,6 +58,7 @@ class ControlPlane:
             )
             log.warning("%s", self.notice)
         self.pipelines = PipelineService(workspace, self._database, self.models, self.runs, self.hub, self.deploy)
+        self.sweeps = SweepService(workspace, self.pipelines, self.runs, self.hub)
         self.monitors = MonitorService(workspace, self._database, self.models, self.endpoints, self.pipelines, self.hub)
         self.retention = RetentionService(workspace, self.ingest, self.models, self.monitors, self.pipelines, self.runs)
         self.schedules = ScheduleService(workspace, self._database, self.pipelines, self.monitors, self.runs, self.hub)

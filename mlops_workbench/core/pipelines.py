@@ -11,6 +11,7 @@ Scalar = str | int | float | bool | None
 StageState = Literal["pending", "running", "succeeded", "failed", "cancelled", "skipped", "refused"]
 #: ``not_published``: finished, but the gate of a stage failed, so that nothing was published.
 PipelineState = Literal["pending", "running", "succeeded", "failed", "cancelled", "not_published"]
+RunKind = Literal["pipeline", "notebook", "sweep"]
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,8 @@ class PipelineRun:
     message : str
         Error, or result of the gate.
     kind : str
-        ``pipeline``, or ``notebook`` for the run of a single notebook, whose only stage is that notebook.
+        ``pipeline``; ``notebook`` for the run of a single notebook, whose only stage is that notebook; ``sweep`` for
+        a sweep, which has no stages: see `Sweep`.
     """
 
     id: str
@@ -129,7 +131,7 @@ class PipelineRun:
     stages: list[StageRun] = field(default_factory=list)
     published: str = ""
     message: str = ""
-    kind: Literal["pipeline", "notebook"] = "pipeline"
+    kind: RunKind = "pipeline"
 
     @property
     def active(self) -> bool:

@@ -57,6 +57,7 @@ from mlops_workbench.pipelines.runs.progress import (
 from mlops_workbench.pipelines.runs.publication import PublishRequest, publication
 from mlops_workbench.pipelines.runs.results import stage_results
 from mlops_workbench.pipelines.runs.tail import read_tail
+from mlops_workbench.pipelines.sweeps.stored import TRIALS
 
 #: Ids have 32 digits; longer text may exceed the length of a file name.
 _LONGEST_ID = 64
@@ -442,10 +443,15 @@ def _spec(workspace: Workspace, name: str) -> PipelineSpec:
 
 
 def _folder(workspace: Workspace, run_id: str) -> RunFolder:
-    folder = RunFolder(workspace.pipeline_runs / run_id)
-    if len(run_id) > _LONGEST_ID or not run_id.isalnum() or not folder.request.exists():
+    if len(run_id) > _LONGEST_ID or not run_id.isalnum():
         raise unknown_run(run_id)
-    return folder
+    folder = RunFolder(workspace.pipeline_runs / run_id)
+    if folder.request.exists():
+        return folder
+    # The runs of a sweep are in its folder, so that a list of runs has the sweep only.
+    for request in workspace.pipeline_runs.glob(f"*/{TRIALS}/{run_id}/request.json"):
+        return RunFolder(request.parent)
+    raise unknown_run(run_id)
 
 
 def _cells(folder: RunFolder) -> Callable[[str, int], list[StageEvent]]:

@@ -22,6 +22,7 @@ NOUNS = frozenset(
         "runs",
         "schedules",
         "status",
+        "sweeps",
     }
 )
 

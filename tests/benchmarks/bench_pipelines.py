@@ -28,10 +28,12 @@ def main() -> None:
         "parallel": parallel,
         "kills": kills,
         "cache": cache,
+        "sweep": sweep,
     }
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(parts)}; by default all")
     parser.add_argument("--rounds", type=int, default=5, help="commands of either kind, by default 5")
+    parser.add_argument("--trials", type=int, default=200, help="trials of the sweep, by default 200")
     parser.add_argument("--cold", type=int, default=3, help="commands of either kind without a control plane")
     parser.add_argument("--kills", type=int, default=100, help="processes to kill, by default 100")
     given = parser.parse_args()
@@ -98,6 +100,13 @@ def cache(given: argparse.Namespace) -> dict[str, float]:
     from pipelines_cache import reuse, truth
 
     return reuse(given.rounds) | truth()
+
+
+def sweep(given: argparse.Namespace) -> dict[str, float]:
+    """A sweep of trivial trials against a bare loop of warm kernels."""
+    from pipelines_sweep import overhead
+
+    return overhead(given.trials)
 
 
 if __name__ == "__main__":

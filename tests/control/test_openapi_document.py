@@ -227,7 +227,12 @@ def values(schema: dict[str, Any] | bool) -> st.SearchStrategy[Any]:
 
 #: What the document cannot say: MLflow's filter language, and what depends on the workspace.
 NOT_GENERATED = {"filter"}
-OF_THE_WORKSPACE = ("no window of ", "the parameters belong to no pipeline", "more than one ")
+OF_THE_WORKSPACE = (
+    "no window of ",
+    "the parameters belong to no pipeline",
+    "more than one ",
+    "a sweep is of a notebook or of a pipeline",
+)
 ROUTES = sorted(
     (path, method)
     for path, methods in DOCUMENT["paths"].items()

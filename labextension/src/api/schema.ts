@@ -562,6 +562,26 @@ export interface paths {
     patch?: never;
     trace?: never;
   };
+  '/api/pipeline-runs/{run_id}/resume': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get?: never;
+    put?: never;
+    /**
+     * Resume Pipeline Run
+     * @description Let a run that has failed or was cancelled go on; its stages that succeeded are kept.
+     */
+    post: operations['resume_pipeline_run'];
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
   '/api/pipeline-schema': {
     parameters: {
       query?: never;
@@ -613,7 +633,7 @@ export interface paths {
     put?: never;
     /**
      * Plan Pipeline
-     * @description What a run would do, checked as if it were started.
+     * @description What a run would do and why, checked as if it were started.
      */
     post: operations['plan_pipeline'];
     delete?: never;
@@ -933,6 +953,110 @@ export interface paths {
     patch?: never;
     trace?: never;
   };
+  '/api/sweeps': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    /**
+     * List Sweeps
+     * @description Sweeps, newest first, without their trials.
+     */
+    get: operations['list_sweeps'];
+    put?: never;
+    /**
+     * Start Sweep
+     * @description Start a sweep; its values, its limits and its first trial are checked first.
+     */
+    post: operations['start_sweep'];
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/api/sweeps/{sweep_id}': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    /**
+     * Get Sweep
+     * @description One sweep with its trials.
+     */
+    get: operations['get_sweep'];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/api/sweeps/{sweep_id}/best': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    /**
+     * Get Best Trial
+     * @description The best trial of a sweep, and the run whose model can be registered.
+     */
+    get: operations['get_best_trial'];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/api/sweeps/{sweep_id}/cancel': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get?: never;
+    put?: never;
+    /**
+     * Cancel Sweep
+     * @description End a sweep and the trials that run.
+     */
+    post: operations['cancel_sweep'];
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/api/sweeps/{sweep_id}/resume': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get?: never;
+    put?: never;
+    /**
+     * Resume Sweep
+     * @description Let a sweep go on that was cancelled, has failed or was killed; trials that have ended are not repeated.
+     */
+    post: operations['resume_sweep'];
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -999,6 +1123,18 @@ export interface components {
       replaced: number;
       /** Version */
       version: number;
+    };
+    /**
+     * BestTrial
+     * @description The best trial of a sweep, and the run whose model can be registered; `model_run` is empty without a model.
+     */
+    BestTrial: {
+      /**
+       * Model Run
+       * @default
+       */
+      model_run: string;
+      trial: components['schemas']['Trial'];
     };
     /**
      * DatasetVersion
@@ -1656,7 +1792,8 @@ export interface components {
      *     message : str
      *         Error, or result of the gate.
      *     kind : str
-     *         ``pipeline``, or ``notebook`` for the run of a single notebook, whose only stage is that notebook.
+     *         ``pipeline``; ``notebook`` for the run of a single notebook, whose only stage is that notebook; ``sweep`` for
+     *         a sweep, which has no stages: see `Sweep`.
      */
     PipelineRun: {
       /**
@@ -1671,7 +1808,7 @@ export interface components {
        * @default pipeline
        * @enum {string}
        */
-      kind: 'pipeline' | 'notebook';
+      kind: 'pipeline' | 'notebook' | 'sweep';
       /**
        * Message
        * @default
@@ -1713,12 +1850,30 @@ export interface components {
      *     texts : dict
      *         Parameters to what was typed for them in a shell or a form; the type of the parameter says what it means.
      *         They go before `params`.
+     *     start : str
+     *         This stage and all that need it run, whether they have changed or not; empty for none.
+     *     only : str
+     *         Only this stage runs, on the newest results of those that it needs; empty for none.
+     *     force : list of str
+     *         Stages that run whether they have changed or not; ``*`` for all.
      */
     PipelineRunRequest: {
+      /** Force */
+      force?: string[];
+      /**
+       * Only
+       * @default
+       */
+      only: string;
       /** Params */
       params?: {
         [key: string]: unknown;
       };
+      /**
+       * Start
+       * @default
+       */
+      start: string;
       /** Texts */
       texts?: {
         [key: string]: string;
@@ -1780,8 +1935,24 @@ export interface components {
      *         Parameters to the environment variables that hold their values.
      *     inputs, outputs : dict
      *         By name where it is read from, as in the spec, and its path in the folder of the stage's outputs.
+     *     cached : bool
+     *         Whether its result would be taken from the cache.
+     *     cached_from : str
+     *         The pipeline run that made that result.
+     *     reasons : list of str
+     *         Why it would run: what has changed, one line each.
      */
     PlannedStage: {
+      /**
+       * Cached
+       * @default false
+       */
+      cached: boolean;
+      /**
+       * Cached From
+       * @default
+       */
+      cached_from: string;
       /** Inputs */
       inputs?: {
         [key: string]: string;
@@ -1800,6 +1971,8 @@ export interface components {
       params?: {
         [key: string]: string | number | boolean | null;
       };
+      /** Reasons */
+      reasons?: string[];
       /** Secrets */
       secrets?: {
         [key: string]: string;
@@ -2392,8 +2565,27 @@ export interface components {
      * @description A stage of a pipeline run.
      *
      *     Times are milliseconds since the epoch, 0 until known; `cells` is the number of executed code cells.
+     *
+     *     Attributes
+     *     ----------
+     *     cached : bool
+     *         Whether its result was taken from the cache; then `run_uid` is the run that made it.
+     *     cached_from : str
+     *         The pipeline run that made it.
+     *     notes : list of str
+     *         What to declare so that its result can be reused safely.
      */
     StageRun: {
+      /**
+       * Cached
+       * @default false
+       */
+      cached: boolean;
+      /**
+       * Cached From
+       * @default
+       */
+      cached_from: string;
       /**
        * Cells
        * @default 0
@@ -2418,6 +2610,8 @@ export interface components {
       name: string;
       /** Notebook */
       notebook: string;
+      /** Notes */
+      notes?: string[];
       /**
        * Run Uid
        * @default
@@ -2445,6 +2639,268 @@ export interface components {
       reason: string;
       /** Size */
       size: number;
+    };
+    /**
+     * Sweep
+     * @description A sweep and its trials.
+     *
+     *     Attributes
+     *     ----------
+     *     run : PipelineRun
+     *         Its state, which is that of a pipeline run of kind ``sweep``; `params` describe what is varied.
+     *     method : str
+     *         How values are chosen.
+     *     seed : int
+     *         For the same values again.
+     *     metric, direction : str
+     *         What its trials are judged by; empty for nothing.
+     *     planned : int
+     *         Number of trials if nothing stops it before; 0 if unknown.
+     *     trials : list of Trial
+     *         In the order of their starts.
+     *     best : int
+     *         Number of the best trial; 0 for none.
+     *     importance : dict
+     *         Share (0 to 1) of each varied parameter in the differences of the metric, the largest first; empty if unknown.
+     *     importance_note : str
+     *         Why it is unknown, or how certain it is.
+     */
+    Sweep: {
+      /**
+       * Best
+       * @default 0
+       */
+      best: number;
+      /**
+       * Direction
+       * @enum {string}
+       */
+      direction: 'min' | 'max' | '';
+      /** Importance */
+      importance?: {
+        [key: string]: number;
+      };
+      /**
+       * Importance Note
+       * @default
+       */
+      importance_note: string;
+      /** Method */
+      method: string;
+      /** Metric */
+      metric: string;
+      /** Planned */
+      planned: number;
+      run: components['schemas']['PipelineRun'];
+      /** Seed */
+      seed: number;
+      /** Trials */
+      trials?: components['schemas']['Trial'][];
+    };
+    /**
+     * SweepRequest
+     * @description A sweep to start, of a notebook or of a pipeline.
+     *
+     *     Attributes
+     *     ----------
+     *     notebook : str
+     *         Path, absolute or relative to the workspace; empty for a pipeline.
+     *     pipeline : str
+     *         Name; empty for a notebook.
+     *     params : dict
+     *         For each parameter a value, a list of alternatives, ``{"values": [...]}``, ``{"mean": 0, "deviation": 1}``, or
+     *         ``{"low": 0, "high": 1, "step": 0.1}``, also with ``"log": true`` or ``"count": 5``.
+     *     texts : dict
+     *         Parameters to what was typed for them: ``0.1,0.2``, ``2..8``, ``log(1e-4..1e-1)``, ``uniform(0, 1)``. They go
+     *         before `params`.
+     *     secrets : dict
+     *         Of a notebook: parameters to the environment variables that hold their values.
+     *     name, experiment : str
+     *         Of the runs; empty for the name of the notebook or pipeline, and for the default experiment.
+     *     method : str
+     *         ``grid random lhs halving``, or an Optuna sampler such as ``tpe``, ``cmaes`` or ``package.module:Class``; empty
+     *         for a grid if all parameters have a finite number of values, else random.
+     *     options : dict
+     *         Arguments of the Optuna sampler.
+     *     seed : int or None
+     *         For the same values again; by default any.
+     *     metric : str
+     *         What a trial is judged by, empty for nothing.
+     *     direction : str
+     *         ``max`` or ``min``; empty if the name of the metric says it.
+     *     budget : str
+     *         Of halving: parameter that says how long a trial trains, with its range: ``epochs=1..81``.
+     *     eta : int
+     *         Of halving: one of so many trials goes on to the next budget.
+     *     parallel : int
+     *         Most trials at a time; 0 for as many as the resources allow.
+     *     runs, seconds, money : int or None, float or None
+     *         No trial starts after so many, after this time, or after this cost of the machine; those that run end.
+     *     patience : int or None
+     *         Stop after so many ended trials without a better value.
+     *     target : float or None
+     *         Stop when a value is at least as good.
+     *     max_failures : int or None
+     *         Stop after so many failed trials.
+     *     timeout : float or None
+     *         Of a notebook: seconds that a trial may take.
+     */
+    SweepRequest: {
+      /**
+       * Budget
+       * @default
+       */
+      budget: string;
+      /**
+       * Direction
+       * @default
+       * @enum {string}
+       */
+      direction: 'min' | 'max' | '';
+      /**
+       * Eta
+       * @default 3
+       */
+      eta: number;
+      /**
+       * Experiment
+       * @default
+       */
+      experiment: string;
+      /** Max Failures */
+      max_failures?: number | null;
+      /**
+       * Method
+       * @default
+       */
+      method: string;
+      /**
+       * Metric
+       * @default
+       */
+      metric: string;
+      /** Money */
+      money?: number | null;
+      /**
+       * Name
+       * @default
+       */
+      name: string;
+      /**
+       * Notebook
+       * @default
+       */
+      notebook: string;
+      /** Options */
+      options?: {
+        [key: string]: unknown;
+      };
+      /**
+       * Parallel
+       * @default 0
+       */
+      parallel: number;
+      /** Params */
+      params?: {
+        [key: string]: unknown;
+      };
+      /** Patience */
+      patience?: number | null;
+      /**
+       * Pipeline
+       * @default
+       */
+      pipeline: string;
+      /** Runs */
+      runs?: number | null;
+      /** Seconds */
+      seconds?: number | null;
+      /** Secrets */
+      secrets?: {
+        [key: string]: string;
+      };
+      /** Seed */
+      seed?: number | null;
+      /** Target */
+      target?: number | null;
+      /** Texts */
+      texts?: {
+        [key: string]: string;
+      };
+      /** Timeout */
+      timeout?: number | null;
+    };
+    /**
+     * Trial
+     * @description A run of a sweep.
+     *
+     *     Attributes
+     *     ----------
+     *     number : int
+     *         From 1, in the order of their starts.
+     *     params : dict
+     *         Its values of the parameters that the sweep varies.
+     *     value : number or None
+     *         Of the metric; None without one.
+     *     metrics : dict
+     *         All metrics of its run, without the use of resources.
+     *     run, run_uid : str
+     *         Id of its run as a pipeline run, and uid of its run in the tracking store.
+     *     rung : int
+     *         Of halving: from 0, how often it was promoted.
+     *     start_ms, end_ms : int
+     *         Milliseconds since the epoch; `end_ms` is 0 while it runs.
+     *     message : str
+     *         Why it failed.
+     */
+    Trial: {
+      /**
+       * End Ms
+       * @default 0
+       */
+      end_ms: number;
+      /**
+       * Message
+       * @default
+       */
+      message: string;
+      /** Metrics */
+      metrics?: {
+        [key: string]: number | string;
+      };
+      /** Number */
+      number: number;
+      /** Params */
+      params: {
+        [key: string]: string | number | boolean | null;
+      };
+      /**
+       * Run
+       * @default
+       */
+      run: string;
+      /**
+       * Run Uid
+       * @default
+       */
+      run_uid: string;
+      /**
+       * Rung
+       * @default 0
+       */
+      rung: number;
+      /**
+       * Start Ms
+       * @default 0
+       */
+      start_ms: number;
+      /**
+       * State
+       * @enum {string}
+       */
+      state: 'running' | 'succeeded' | 'failed' | 'cancelled' | 'refused';
+      /** Value */
+      value?: number | string | null;
     };
     /**
      * Trigger
@@ -3535,6 +3991,37 @@ export interface operations {
       };
     };
   };
+  resume_pipeline_run: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path: {
+        run_id: string;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Successful Response */
+      202: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['PipelineRun'];
+        };
+      };
+      /** @description What was wrong, where, and how to fix it */
+      '4XX': {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
   get_pipeline_schema: {
     parameters: {
       query?: never;
@@ -4157,6 +4644,194 @@ export interface operations {
         };
         content: {
           'application/json': components['schemas']['WorkspaceStatus'];
+        };
+      };
+      /** @description What was wrong, where, and how to fix it */
+      '4XX': {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
+  list_sweeps: {
+    parameters: {
+      query?: {
+        limit?: number;
+      };
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['Sweep'][];
+        };
+      };
+      /** @description What was wrong, where, and how to fix it */
+      '4XX': {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
+  start_sweep: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    requestBody: {
+      content: {
+        'application/json': components['schemas']['SweepRequest'];
+      };
+    };
+    responses: {
+      /** @description Successful Response */
+      202: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['Sweep'];
+        };
+      };
+      /** @description What was wrong, where, and how to fix it */
+      '4XX': {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
+  get_sweep: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path: {
+        sweep_id: string;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['Sweep'];
+        };
+      };
+      /** @description What was wrong, where, and how to fix it */
+      '4XX': {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
+  get_best_trial: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path: {
+        sweep_id: string;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['BestTrial'];
+        };
+      };
+      /** @description What was wrong, where, and how to fix it */
+      '4XX': {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
+  cancel_sweep: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path: {
+        sweep_id: string;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['Sweep'];
+        };
+      };
+      /** @description What was wrong, where, and how to fix it */
+      '4XX': {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
+  resume_sweep: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path: {
+        sweep_id: string;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['Sweep'];
         };
       };
       /** @description What was wrong, where, and how to fix it */

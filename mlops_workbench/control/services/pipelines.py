@@ -91,7 +91,7 @@ class PipelineService:
         self, name: str, params: Mapping[str, object], reason: str = "manual", selection: Selection = WHOLE
     ) -> PipelineRun:
         """Check and start a pipeline."""
-        run = engine.start_run(self._workspace, name, dict(params), reason, self._champion_metrics, selection)
+        run = engine.start_run(self._workspace, name, dict(params), reason, self.champion_metrics, selection)
         return self._started(run)
 
     def start_notebook(self, request: NotebookRunRequest, reason: str = "manual") -> PipelineRun:
@@ -102,9 +102,9 @@ class PipelineService:
             name=request.name,
             experiment=request.experiment,
             timeout=request.timeout,
-            output=self._path(request.output) if request.output else None,
+            output=self.path(request.output) if request.output else None,
         )
-        return self._started(engine.start_notebook(self._workspace, self._path(request.notebook), options, reason))
+        return self._started(engine.start_notebook(self._workspace, self.path(request.notebook), options, reason))
 
     def _started(self, run: PipelineRun) -> PipelineRun:
         # A run that publishes nothing has ended when its stages have.
@@ -112,7 +112,8 @@ class PipelineService:
         self._hub.publish("pipelines", run.id)
         return run
 
-    def _path(self, text: str) -> Path:
+    def path(self, text: str) -> Path:
+        """An absolute path, or one in the workspace; raises InvalidInput."""
         path = Path(text)
         if not text or "\0" in text:
             raise InvalidInput(f"{text!r} is not a path", hint="give the path of a notebook")
@@ -272,7 +273,8 @@ class PipelineService:
         if reasons:
             raise GateFailed("; ".join(reasons))
 
-    def _champion_metrics(self, name: str) -> MetricValues | None:
+    def champion_metrics(self, name: str) -> MetricValues | None:
+        """Metrics of the present champion of a model, None without one."""
         champion = self._models.champion(name)
         return None if champion is None else champion.metrics
 

@@ -46,6 +46,7 @@ from mlops_workbench.core.retention import (
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.pipelines.cache.entries import CacheEntries, KeptEntry
 from mlops_workbench.pipelines.runs.removal import removable_size, remove_files
+from mlops_workbench.pipelines.sweep_service import trial_uids
 from mlops_workbench.tracking import Ingest
 from mlops_workbench.tracking.index.files_of_runs import RunFiles
 from mlops_workbench.tracking.ingest.stored_files import drop_references, stored_files
@@ -259,7 +260,8 @@ class RetentionService:
         return StoredRun(run.uid, title, ended, run.status in ("FAILED", "KILLED"), run.blobs, why)
 
     def _aged(self, run: PipelineRun, held: dict[str, str]) -> Aged:
-        why = next((held[uid] for uid in _uids(run) if uid in held), "")
+        uids = [*_uids(run), *(trial_uids(self._workspace, run.id) if run.kind == "sweep" else ())]
+        why = next((held[uid] for uid in uids if uid in held), "")
         if not run.pipeline:
             why = why or "its request cannot be read"
         active = run.state in ("pending", "running")

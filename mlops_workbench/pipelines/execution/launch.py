@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import platform
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops_workbench.core.errors import InvalidInput, SpecError, StorageError
@@ -71,6 +72,7 @@ def write_run(
     reason: str,
     champion: Mapping[str, JsonNumber | None] | None = None,
     selection: Selection = WHOLE,
+    read: Callable[[Path], NotebookNode] = read_notebook,
 ) -> None:
     """Write a planned run to its folder; the request is written last, since it makes the run exist.
 
@@ -88,6 +90,8 @@ def write_run(
         Metrics of the present champion of the model to publish; None without one.
     selection : Selection, optional
         Which stages run.
+    read : callable, optional
+        Returns the notebook of a path, which is not changed.
 
     Raises
     ------
@@ -100,7 +104,7 @@ def write_run(
     """
     check_capacity(workspace, plan)
     spec = plan.spec
-    stages = selected(spec.name, [write_stage(folder, stage) for stage in plan.stages], selection)
+    stages = selected(spec.name, [write_stage(folder, stage, read) for stage in plan.stages], selection)
     write_atomic(folder.spec, spec.path.read_bytes())
     publish = None if selection.only else spec.publish
     request = RunRequest(
@@ -130,7 +134,9 @@ def write_run(
     write_struct(folder.request, request)
 
 
-def write_stage(folder: RunFolder, stage: StagePlan) -> StageRequest:
+def write_stage(
+    folder: RunFolder, stage: StagePlan, read: Callable[[Path], NotebookNode] = read_notebook
+) -> StageRequest:
     """Write the copy of the notebook that will run; later edits of the user's notebook have no effect on it.
 
     Raises
@@ -140,14 +146,16 @@ def write_stage(folder: RunFolder, stage: StagePlan) -> StageRequest:
     StorageError
         The folder cannot be written.
     """
-    request, copy = prepare_stage(stage)
+    request, copy = prepare_stage(stage, read)
     write_notebook(copy, folder.copy(stage.name))
     return request
 
 
-def prepare_stage(stage: StagePlan) -> tuple[StageRequest, NotebookNode]:
+def prepare_stage(
+    stage: StagePlan, read: Callable[[Path], NotebookNode] = read_notebook
+) -> tuple[StageRequest, NotebookNode]:
     """Return the request of a stage, and the notebook that will run; raises InvalidInput."""
-    source = read_notebook(stage.notebook)
+    source = read(stage.notebook)
     values = stage.values
     later = any(entry.candidates for entry in stage.inputs.values())
     try:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlops_workbench.core.errors import InvalidInput, NotFound
 from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.workspace import Workspace
+from mlops_workbench.notebooks.document import read_notebook
 from mlops_workbench.notebooks.parameters.check import check_values
 from mlops_workbench.notebooks.parameters.inject import check_variable
 from mlops_workbench.notebooks.parameters.shown import shown
@@ -18,6 +20,9 @@ from mlops_workbench.pipelines.execution.launch import write_stage
 from mlops_workbench.pipelines.plan.nouns import NotebookFacts, StagePlan
 from mlops_workbench.pipelines.runs.folder import RunFolder, write_struct
 from mlops_workbench.pipelines.runs.requests import RunRequest
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 _LONGEST_NAME = 250
 
@@ -109,9 +114,16 @@ def check_output(notebook: Path, output: Path) -> None:
 
 
 def write_notebook_run(
-    workspace: Workspace, folder: RunFolder, stage: StagePlan, options: NotebookOptions, reason: str
+    workspace: Workspace,
+    folder: RunFolder,
+    stage: StagePlan,
+    options: NotebookOptions,
+    reason: str,
+    read: Callable[[Path], NotebookNode] = read_notebook,
 ) -> None:
     """Write the planned run of a notebook to its folder; the request is written last, since it makes the run exist.
+
+    `read` returns the notebook of a path, which is not changed.
 
     Raises
     ------
@@ -132,7 +144,7 @@ def write_notebook_run(
         created_ms=now_ms(),
         workers=1,
         params={name: shown(value) for name, value in stage.params.items()},
-        stages=[write_stage(folder, stage)],
+        stages=[write_stage(folder, stage, read)],
         output=str(options.output) if options.output is not None else "",
     )
     write_struct(folder.request, request)

@@ -206,6 +206,26 @@ class RunExecution:
             [*(one.due for one in self._running), *(at for at, _ in self._pausing.values())], default=float("inf")
         )
 
+    @property
+    def waits(self) -> bool:
+        """Whether a stage waits for resources."""
+        return bool(self._ready)
+
+    @property
+    def run_uids(self) -> list[str]:
+        """Its runs in the tracking store: that of the pipeline, if it is one, and the last ones of the stages."""
+        return [*([self._parent.uid] if self._parent else []), *(uid for uid, _ in self._runs.values())]
+
+    @property
+    def reused_metrics(self) -> dict[str, Number]:
+        """Metrics of the stages whose results were taken from the cache."""
+        return {name: value for metrics in self._reused.values() for name, value in metrics.items()}
+
+    @property
+    def message(self) -> str:
+        """Why it ended as it did."""
+        return self._outcome()[1]
+
     def cancel(self) -> None:
         """Let the next `advance` end what runs; may be called by a signal handler."""
         self._stopping = True

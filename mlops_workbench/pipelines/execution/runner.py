@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlops_workbench.capture.session.session import Session
 from mlops_workbench.core.errors import WorkbenchError
@@ -25,6 +26,9 @@ from mlops_workbench.pipelines.kernels.modules import prepare_modules
 from mlops_workbench.pipelines.runs.events import RunEnded, append_event, read_run_events
 from mlops_workbench.pipelines.runs.folder import RunFolder
 from mlops_workbench.pipelines.runs.progress import has_ended
+
+if TYPE_CHECKING:
+    from mlops_workbench.pipelines.execution.sweep_runner import SweepRunner
 
 log = logging.getLogger("mlops_workbench.pipelines")
 
@@ -80,12 +84,20 @@ def main(arguments: list[str]) -> int:
 
 def _run(folder: RunFolder) -> int:
     try:
-        return 0 if Runner(folder).run() == "succeeded" else 1
+        return 0 if _runner(folder).run() == "succeeded" else 1
     except Exception as error:  # the outermost frame of the process: any error must be recorded
         log.exception("the runner failed")
         message = error.message if isinstance(error, WorkbenchError) else f"{type(error).__name__}: {error}"
         append_event(folder.events, RunEnded(now_ms(), "failed", f"the runner failed: {message}"))
         return 1
+
+
+def _runner(folder: RunFolder) -> Runner | SweepRunner:
+    if folder.read_request().kind != "sweep":
+        return Runner(folder)
+    from mlops_workbench.pipelines.execution.sweep_runner import SweepRunner
+
+    return SweepRunner(folder)
 
 
 if __name__ == "__main__":

@@ -105,6 +105,10 @@ class Schedule:
             self._waits, self._passed = "", set()
         return started
 
+    def has_room(self, need: ResourceSpec) -> bool:
+        """Whether a stage could start now if no other one waited."""
+        return self._fitting(need, self._shares.values()) is not None
+
     def end(self, name: str) -> None:
         """Give back the share of a stage."""
         del self._shares[name]

@@ -11,6 +11,7 @@ from typing import TypeAlias, TypeVar
 import msgspec
 
 from mlops_workbench.core.errors import StorageError
+from mlops_workbench.core.pipelines import Scalar
 from mlops_workbench.core.processes import ProcessIdentity
 from mlops_workbench.core.wire.json_numbers import JsonNumber
 from mlops_workbench.pipelines.definition.nouns import Cause
@@ -113,6 +114,26 @@ class ProcessStarted(_Event):
     process: ProcessIdentity
 
 
+class TrialStarted(_Event):
+    """A trial of a sweep was started: its number from 1, the values that are varied, and the id of its run."""
+
+    number: int
+    params: dict[str, Scalar]
+    run: str
+    rung: int = 0
+
+
+class TrialEnded(_Event):
+    """A trial of a sweep has ended: ``succeeded failed cancelled refused``."""
+
+    number: int
+    state: str
+    run_uid: str = ""
+    value: JsonNumber | None = None
+    metrics: dict[str, JsonNumber] = {}
+    message: str = ""
+
+
 class CellStarted(_Event):
     """A cell was sent to the kernel; `cell` is its index in the executed notebook."""
 
@@ -151,6 +172,8 @@ RunEvent: TypeAlias = (
     | StageEnded
     | CancelRequested
     | RunEnded
+    | TrialStarted
+    | TrialEnded
 )
 StageEvent: TypeAlias = ProcessStarted | CellStarted | CellEnded | AttemptEnded
 

@@ -72,3 +72,49 @@ def _changed_since(path: Path, since_ms: int) -> bool:
         return path.stat().st_mtime > since_ms / 1000 - _SLACK_SECONDS
     except OSError:
         return False
+
+
+class MetricsReader:
+    """Metrics of runs that go on; what the journals had before is not read again.
+
+    Parameters
+    ----------
+    journal : Path
+        Folder of the journals.
+    since_ms : int
+        Start of the first run, in milliseconds since the epoch.
+    """
+
+    def __init__(self, journal: Path, since_ms: int) -> None:
+        self._journal = journal
+        self._since_ms = since_ms
+        self._cursors: dict[Path, tuple[int, int, int]] = {}  # size, offset, sequence
+        self._last: dict[str, dict[str, tuple[tuple[int, int, Number], Number]]] = {}
+
+    def watch(self, run_uid: str) -> None:
+        """Note the metrics of a run from now on; call it before the first one is logged."""
+        self._last.setdefault(run_uid, {})
+
+    def take(self, run_uids: Collection[str]) -> dict[str, dict[str, Number]]:
+        """Metrics of watched runs that have ended, as `read_metrics` returns them; they are not watched any more."""
+        wanted = [uid.encode() for uid in self._last]
+        for file in journal_files(self._journal):
+            try:
+                self._read(file.path, wanted)
+            except (StorageError, OSError, msgspec.DecodeError):
+                log.warning("metrics in %s cannot be read", file.name, exc_info=True)
+        found = {uid: self._last.pop(uid, {}) for uid in run_uids}
+        return {uid: {name: value for name, (_, value) in metrics.items()} for uid, metrics in found.items()}
+
+    def _read(self, path: Path, wanted: list[bytes]) -> None:
+        size = path.stat().st_size
+        known, offset, sequence = self._cursors.get(path, (0, 0, -1))
+        if size == known or (not known and not _changed_since(path, self._since_ms)):
+            return
+        for frame in read_frames(path, offset, after=sequence):
+            offset, sequence = frame.end, frame.sequence
+            if frame.type == TYPE_NUMBERS[Metrics] and any(uid in frame.payload for uid in wanted):
+                record = decode(frame.type, frame.payload)
+                if isinstance(record, Metrics) and record.run_uid in self._last and record.origin != "system":
+                    _add(self._last[record.run_uid], record)
+        self._cursors[path] = (size, offset, sequence)

@@ -23,6 +23,8 @@ from mlops_workbench.pipelines.runs.events import (
     StageEvent,
     StageReused,
     StageStarted,
+    TrialEnded,
+    TrialStarted,
 )
 from mlops_workbench.pipelines.runs.requests import RunRequest
 
@@ -94,6 +96,7 @@ def fold(
         stage.name: StageRun(stage.name, stage.notebook, "pending", cells_total=stage.cells) for stage in request.stages
     }
     attempts: dict[str, int] = {}
+    trials: dict[int, bool] = {}  # to whether they have ended
     for event in events:
         log_state.last_ms = max(log_state.last_ms, event.at_ms)
         if isinstance(event, Launched):
@@ -110,6 +113,8 @@ def fold(
             log_state.ended = event
         elif isinstance(event, CancelRequested):
             log_state.cancelled = True
+        elif isinstance(event, (TrialStarted, TrialEnded)):
+            trials[event.number] = isinstance(event, TrialEnded)
         elif isinstance(event, StageStarted) and event.stage in stages:
             attempts[event.stage] = event.attempt
             stage = stages[event.stage]
@@ -146,6 +151,8 @@ def fold(
         stages[name] = replace(stages[name], cells=sum(isinstance(event, CellEnded) for event in found))
         log_state.last_ms = max([log_state.last_ms, *(event.at_ms for event in found)])
     state, message, end_ms = _state(request, log_state, runner_alive, now, resumable)
+    if state == "running" and trials:
+        message = message or f"{sum(trials.values())} trials have ended, {list(trials.values()).count(False)} run"
     if state in ("failed", "cancelled"):
         stages = {name: _closed(stage, state, message, end_ms) for name, stage in stages.items()}
     return PipelineRun(

@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from mlops_workbench.core.pipelines import RunKind
 from mlops_workbench.core.wire.json_numbers import JsonNumber
 from mlops_workbench.pipelines.definition.nouns import CacheSpec, InputKind, OutputType, ResourceSpec, RetrySpec
 
@@ -127,7 +128,8 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     kind : str
-        ``pipeline``: the runs of the stages are children of the pipeline's; ``notebook``: the run of the only stage.
+        ``pipeline``: the runs of the stages are children of the pipeline's; ``notebook``: the run of the only stage;
+        ``sweep``: it has no stages, its trials are runs of their own.
     pipeline : str
         Name of the pipeline, or path of the notebook relative to the workspace.
     name : str
@@ -146,7 +148,7 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     pipeline: str
     name: str = ""
     spec: str = ""
-    kind: Literal["pipeline", "notebook"] = "pipeline"
+    kind: RunKind = "pipeline"
     reason: str = "manual"
     workspace: str
     experiment: str

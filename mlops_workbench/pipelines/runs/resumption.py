@@ -17,6 +17,7 @@ from mlops_workbench.pipelines.runs.events import (
     StageEnded,
     StageReused,
     StageStarted,
+    TrialEnded,
 )
 from mlops_workbench.pipelines.runs.progress import DONE, has_ended
 
@@ -118,7 +119,7 @@ def _in_vain(events: Sequence[RunEvent]) -> int:
     """How often the run was resumed by itself since an attempt has ended, or a user has resumed it."""
     count = 0
     for event in events:
-        if isinstance(event, StageEnded | AttemptFailed) or (isinstance(event, Resumed) and event.by_hand):
+        if isinstance(event, StageEnded | AttemptFailed | TrialEnded) or (isinstance(event, Resumed) and event.by_hand):
             count = 0
         elif isinstance(event, Resumed):
             count += 1
