@@ -137,7 +137,7 @@ export class WorkbenchClient {
 
   runPipeline(name: string, texts: ParamTexts): Promise<PipelineRun> {
     const params = { path: { name } };
-    const body = { texts };
+    const body = { texts, start: '', only: '' };
     return answer(this._api.POST('/api/pipelines/{name}/runs', { params, body }));
   }
 
