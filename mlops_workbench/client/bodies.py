@@ -97,8 +97,9 @@ class PipelineRunRequest:
 
     params: dict[str, Any] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
-    start: str = ""
-    only: str = ""
+    # As factories, so that the API's schema does not name defaults, which its clients would have to send.
+    start: str = field(default_factory=str)
+    only: str = field(default_factory=str)
     force: list[str] = field(default_factory=list)
 
 

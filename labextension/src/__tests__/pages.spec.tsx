@@ -282,6 +282,9 @@ describe('pages', () => {
       end_ms: 0,
       cells: 0,
       cells_total: 0,
+      cached: false,
+      cached_from: '',
+      notes: [],
       message: ''
     };
     const pipelineRun: PipelineRun = {
@@ -311,7 +314,10 @@ describe('pages', () => {
           state: 'running',
           start_ms: now - 5000,
           cells: 2,
-          cells_total: 5
+          cells_total: 5,
+          cached: false,
+          cached_from: '',
+          notes: []
         },
         { ...stage, name: 'evaluate', state: 'pending' }
       ]
@@ -370,6 +376,9 @@ describe('pages', () => {
           end_ms: 5000,
           cells: 1,
           cells_total: 1,
+          cached: false,
+          cached_from: '',
+          notes: [],
           message: ''
         }
       ]

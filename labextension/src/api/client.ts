@@ -137,7 +137,7 @@ export class WorkbenchClient {
 
   runPipeline(name: string, texts: ParamTexts): Promise<PipelineRun> {
     const params = { path: { name } };
-    const body = { texts, start: '', only: '' };
+    const body = { texts };
     return answer(this._api.POST('/api/pipelines/{name}/runs', { params, body }));
   }
 

@@ -1860,20 +1860,14 @@ export interface components {
     PipelineRunRequest: {
       /** Force */
       force?: string[];
-      /**
-       * Only
-       * @default
-       */
-      only: string;
+      /** Only */
+      only?: string;
       /** Params */
       params?: {
         [key: string]: unknown;
       };
-      /**
-       * Start
-       * @default
-       */
-      start: string;
+      /** Start */
+      start?: string;
       /** Texts */
       texts?: {
         [key: string]: string;
