@@ -27,11 +27,11 @@ _MODULES = {
     "data.versions": ("data",),
     "models": ("models", "register", "promote"),
     "endpoints": ("deploy", "endpoints", "predict", "rollback"),
-    "params": ("params",),
-    "run": ("run",),
-    "pipelines": ("pipeline",),
-    "sweeps": ("sweep",),
-    "schedules": ("schedule", "schedules"),
+    "pipelines.params": ("params",),
+    "pipelines.notebook": ("run",),
+    "pipelines.group": ("pipeline",),
+    "pipelines.sweeps": ("sweep",),
+    "pipelines.schedules": ("schedule", "schedules"),
     "monitors": ("monitor", "alerts"),
 }
 

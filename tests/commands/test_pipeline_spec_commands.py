@@ -14,7 +14,7 @@ import pytest
 from mlops_workbench.client.client import Client
 from mlops_workbench.client.launch import read_address, token_file
 from mlops_workbench.commands.app import run
-from mlops_workbench.commands.pipeline_graph import pipeline_view
+from mlops_workbench.commands.pipelines.graph import pipeline_view
 from mlops_workbench.core.errors import Conflict, NotFound
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.pipelines.definition.file import read_spec

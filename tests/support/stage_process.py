@@ -74,7 +74,7 @@ def start_stage(
     write_struct(folder / "stage.json", StageJob(stage, *files, runner.pid, runner.started))
     with open(folder / "process.log", "wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "mlops_workbench.pipelines.execution.stage", str(folder / "stage.json")],
+            [sys.executable, "-P", "-m", "mlops_workbench.pipelines.stages.stage", str(folder / "stage.json")],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from mlops_workbench.commands.pipeline_runs import state_name
+from mlops_workbench.commands.pipelines.runs import state_name
 from mlops_workbench.core.ids import short_id
 from mlops_workbench.core.pipelines import PipelineRun, RunProgress, StageProgress, StageRun
 from mlops_workbench.core.shown.formats import duration

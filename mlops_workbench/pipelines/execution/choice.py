@@ -74,3 +74,8 @@ def _nan(value: Number) -> bool:
 def _listed(instances: Mapping[str, object]) -> str:
     names = list(instances)
     return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+
+
+def in_words(choices: Mapping[str, Choice]) -> list[str]:
+    """What was chosen for the inputs of a stage, in words."""
+    return [f"{name} is of {choice.instance} ({choice.reason})" for name, choice in choices.items()]

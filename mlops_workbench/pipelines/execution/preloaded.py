@@ -8,8 +8,9 @@ import nbformat.validator
 from jupyter_client.provisioning.factory import KernelProvisionerFactory
 
 from mlops_workbench.pipelines.cells import client, record
-from mlops_workbench.pipelines.execution import engine, runner, stage
+from mlops_workbench.pipelines.execution import runner
 from mlops_workbench.pipelines.kernels import provisioner
+from mlops_workbench.pipelines.stages import engine, stage
 
 __all__ = ["IPython", "client", "engine", "provisioner", "record", "runner", "stage"]
 

@@ -21,11 +21,11 @@ from mlops_workbench.pipelines.cache.outputs import DamagedOutput
 from mlops_workbench.pipelines.cache.stage_cache import Found, StageCache
 from mlops_workbench.pipelines.execution.attempts import Attempt, kept_file
 from mlops_workbench.pipelines.execution.choice import Choice
-from mlops_workbench.pipelines.execution.kept import Kept, notes_on
 from mlops_workbench.pipelines.execution.stage_keys import Cells, NotCached, read_cells, stage_key
 from mlops_workbench.pipelines.execution.verdict import lacking
 from mlops_workbench.pipelines.runs.folder import RunFolder, read_struct
 from mlops_workbench.pipelines.runs.requests import StageRequest
+from mlops_workbench.pipelines.stages.kept import Kept, notes_on
 
 #: Why a stage runs that must not be taken from the cache.
 FORCED = "it is to run in any case"

@@ -5,15 +5,13 @@ from __future__ import annotations
 import logging
 import time
 import traceback
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import msgspec
 
 from mlops_workbench.capture.run.active import ActiveRun
 from mlops_workbench.capture.session.session import Session
-from mlops_workbench.core.errors import InvalidInput, StorageError
-from mlops_workbench.core.files import write_atomic
+from mlops_workbench.core.errors import InvalidInput
 from mlops_workbench.core.ids import new_id, now_ms
 from mlops_workbench.core.processes import ProcessIdentity
 from mlops_workbench.core.records import Number
@@ -31,10 +29,10 @@ from mlops_workbench.pipelines.execution.attempts import (
     timeout_of,
     write_job,
 )
-from mlops_workbench.pipelines.execution.choice import Choice, choose
+from mlops_workbench.pipelines.execution.choice import Choice, choose, in_words
 from mlops_workbench.pipelines.execution.reuse import Reuse
 from mlops_workbench.pipelines.execution.stage_runs import StageRuns
-from mlops_workbench.pipelines.execution.verdict import judge, lacking
+from mlops_workbench.pipelines.execution.verdict import judge, lacking, outcome
 from mlops_workbench.pipelines.executors.base import Executor, Job
 from mlops_workbench.pipelines.executors.resources import Schedule, Share, excess
 from mlops_workbench.pipelines.runs.events import (
@@ -163,7 +161,7 @@ class RunExecution:
             self._finish(attempt)
             return
         record_death(self._folder.executed(stage.name, number), _INTERRUPTED)
-        self._keep_notebook(attempt)
+        self._store_runs.keep_notebook(attempt.run, attempt.stage, attempt.number)
         run.end("KILLED", error=_INTERRUPTED)
         append_event(self._folder.events, AttemptInterrupted(now_ms(), stage.name, number))
         self._uncounted[stage.name] = self._uncounted.get(stage.name, 0) + 1
@@ -224,7 +222,11 @@ class RunExecution:
     @property
     def message(self) -> str:
         """Why it ended as it did."""
-        return self._outcome()[1]
+        return self._outcome[1]
+
+    @property
+    def _outcome(self) -> tuple[str, str]:
+        return outcome(self._states, self._messages, named=self._parent is not None)
 
     def cancel(self) -> None:
         """Let the next `advance` end what runs; may be called by a signal handler."""
@@ -294,7 +296,7 @@ class RunExecution:
         # The champion may be another one than when the result was made.
         refusal = judge(stage.gate, metrics, self._request.champion, now_ms(), stage.metrics) if stage.gate else ""
         self._set(
-            stage.name, "refused" if refusal else "succeeded", refusal, "; ".join([*taken.changes, *_chosen(choices)])
+            stage.name, "refused" if refusal else "succeeded", refusal, "; ".join([*taken.changes, *in_words(choices)])
         )
         return True
 
@@ -356,7 +358,7 @@ class RunExecution:
             # A notebook that ends well may leave a process behind on purpose, as in Jupyter.
             attempt.handle.kill()
         record_death(self._folder.executed(stage.name, number), ended.message)
-        self._keep_notebook(attempt)
+        self._store_runs.keep_notebook(attempt.run, attempt.stage, attempt.number)
         attempt.run.end(_STATUS[ended.state], error=ended.error, traceback=ended.traceback)
         pause = None if self._stopping else retry_pause(stage, number - self._uncounted.get(stage.name, 0), ended)
         if pause is not None:
@@ -370,7 +372,7 @@ class RunExecution:
         notes = []
         if ended.state in ("succeeded", "refused"):
             notes = self._reuse.keep(attempt, lambda: self._metrics({stage.name})[stage.name])
-        self._set(stage.name, ended.state, ended.message + tries, "; ".join(_chosen(attempt.choices)), notes)
+        self._set(stage.name, ended.state, ended.message + tries, "; ".join(in_words(attempt.choices)), notes)
 
     def _judged(self, attempt: Attempt, ended: AttemptEnded) -> AttemptEnded:
         """The result, in view of the metrics that the stage must have and of its gate."""
@@ -384,21 +386,6 @@ class RunExecution:
             return msgspec.structs.replace(ended, state="refused", message=message)
         return ended
 
-    def _keep_notebook(self, attempt: Attempt) -> None:
-        stage = attempt.stage
-        executed = self._folder.executed(stage.name, attempt.number)
-        if not executed.exists():
-            return
-        attempt.run.log_artifact(
-            executed, f"notebook/{stage.name}.ipynb", kind="notebook", media_type="application/x-ipynb+json"
-        )
-        if self._request.output:
-            try:
-                write_atomic(Path(self._request.output), executed.read_bytes())
-            except (OSError, StorageError) as error:
-                # The notebook is kept with the run all the same.
-                log.warning("the executed notebook cannot be written to %s: %s", self._request.output, error)
-
     def _set(self, name: str, state: str, message: str, note: str = "", notes: Sequence[str] = ()) -> None:
         """Record the end of a stage; the message of the run repeats `message`, not `note`."""
         self._states[name] = state
@@ -407,29 +394,8 @@ class RunExecution:
         append_event(self._folder.events, StageEnded(now_ms(), name, state, text, list(notes)))
 
     def _conclude(self) -> str:
-        state, message = self._outcome()
+        state, message = self._outcome
         if self._parent is not None:
             self._parent.end(_STATUS[state], error="" if state == "not_published" else message)
         append_event(self._folder.events, RunEnded(now_ms(), state, message))
         return state
-
-    def _outcome(self) -> tuple[str, str]:
-        states = set(self._states.values())
-        if "failed" in states:
-            return "failed", "; ".join(self._reasons("failed", "failed"))
-        if "cancelled" in states:
-            return "cancelled", "cancelled"
-        if "refused" in states:
-            return "not_published", "; ".join(self._reasons("refused", "was refused"))
-        return "succeeded", ""
-
-    def _reasons(self, state: str, verb: str) -> list[str]:
-        names = [name for name, found in self._states.items() if found == state]
-        if self._parent is None:
-            return [self._messages[name] for name in names]
-        return [f"stage '{name}' {verb}: {self._messages[name]}" for name in names]
-
-
-def _chosen(choices: Mapping[str, Choice]) -> list[str]:
-    """What was chosen for the inputs of a stage, in words."""
-    return [f"{name} is of {choice.instance} ({choice.reason})" for name, choice in choices.items()]

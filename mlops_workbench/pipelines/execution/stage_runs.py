@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
+from pathlib import Path
 
 from mlops_workbench.capture.run.active import ActiveRun
 from mlops_workbench.capture.session.session import Session
+from mlops_workbench.core.errors import StorageError
+from mlops_workbench.core.files import write_atomic
 from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.records import RunStart
 from mlops_workbench.core.tags import ATTEMPT, INPUT_PREFIX, PIPELINE, PIPELINE_RUN, REASON, STAGE
 from mlops_workbench.pipelines.execution.choice import Choice
 from mlops_workbench.pipelines.runs.folder import RunFolder
 from mlops_workbench.pipelines.runs.requests import RunRequest, StageRequest
+
+log = logging.getLogger("mlops_workbench.pipelines")
 
 
 class StageRuns:
@@ -79,3 +85,18 @@ class StageRuns:
         )
         run.log_params(dict(stage.params))
         return run
+
+    def keep_notebook(self, run: ActiveRun, stage: StageRequest, number: int) -> None:
+        """Keep the executed notebook of an attempt with its run, and where a user wants it, too."""
+        executed = self._folder.executed(stage.name, number)
+        if not executed.exists():
+            return
+        run.log_artifact(
+            executed, f"notebook/{stage.name}.ipynb", kind="notebook", media_type="application/x-ipynb+json"
+        )
+        if self._request.output:
+            try:
+                write_atomic(Path(self._request.output), executed.read_bytes())
+            except (OSError, StorageError) as error:
+                # The notebook is kept with the run all the same.
+                log.warning("the executed notebook cannot be written to %s: %s", self._request.output, error)

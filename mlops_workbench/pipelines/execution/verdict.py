@@ -63,3 +63,20 @@ def _refusal(result: GateResult, metrics: Mapping[str, Number], first: Iterable[
 
 def _values(metrics: Mapping[str, Number]) -> MetricValues:
     return {name: json_number(value) for name, value in metrics.items()}
+
+
+def outcome(states: Mapping[str, str], messages: Mapping[str, str], *, named: bool) -> tuple[str, str]:
+    """State and message of a run by the states and messages of its stages; `named`: the message names the stages."""
+
+    def reasons(state: str, verb: str) -> str:
+        names = [name for name, found in states.items() if found == state]
+        return "; ".join(f"stage '{name}' {verb}: {messages[name]}" if named else messages[name] for name in names)
+
+    found = set(states.values())
+    if "failed" in found:
+        return "failed", reasons("failed", "failed")
+    if "cancelled" in found:
+        return "cancelled", "cancelled"
+    if "refused" in found:
+        return "not_published", reasons("refused", "was refused")
+    return "succeeded", ""

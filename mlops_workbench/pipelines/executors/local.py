@@ -110,7 +110,7 @@ class LocalExecutor:
         try:
             process = start_module(
                 self._workspace,
-                "mlops_workbench.pipelines.execution.stage",
+                "mlops_workbench.pipelines.stages.stage",
                 [str(job.file)],
                 folder=job.file.parent,
                 environment=_environment(job),

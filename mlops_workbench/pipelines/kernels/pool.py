@@ -37,7 +37,7 @@ _REQUIRED: dict[Role, tuple[str, ...]] = {
         "mlops_workbench.capture.provenance.file_reads",
     ),
     "call": (
-        "mlops_workbench.pipelines.execution.papermill_import", "mlops_workbench.pipelines.execution.preloaded",
+        "mlops_workbench.pipelines.stages.papermill_import", "mlops_workbench.pipelines.execution.preloaded",
     ),
 }  # fmt: skip
 

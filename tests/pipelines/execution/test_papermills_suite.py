@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.process, pytest.mark.long, pytest.mark.timeout(900)]
 #: Makes ours the engine that papermill uses when none is named.
 PLUGIN = """
 from papermill.engines import papermill_engines
-from mlops_workbench.pipelines.execution.engine import WorkbenchEngine
+from mlops_workbench.pipelines.stages.engine import WorkbenchEngine
 papermill_engines.register(None, WorkbenchEngine)
 """
 #: They look inside papermill's own engine: at the call of its client, and at the number of times that it saves.

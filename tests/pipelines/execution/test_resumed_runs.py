@@ -326,7 +326,7 @@ def test_a_run_whose_outputs_were_removed_is_not_resumed(place: Workspace, tmp_p
 def test_a_stage_that_is_started_after_the_end_of_its_runner_does_nothing(place: Workspace, tmp_path: Path) -> None:
     plans = chain(place, tmp_path)
     interrupted(plans, tmp_path)
-    from mlops_workbench.pipelines.execution.stage import main
+    from mlops_workbench.pipelines.stages.stage import main
 
     job, log = plans.folder.attempt("two", 1) / "stage.json", plans.folder.attempt_events("two", 1)
     before = [event for event in read_stage_events(log) if isinstance(event, CellStarted | AttemptEnded)]

@@ -16,7 +16,7 @@ from papermill.log import logger
 
 from mlops_workbench.pipelines.cells.client import WorkbenchClient
 from mlops_workbench.pipelines.cells.record import PAUSE, ExecutionRecord
-from mlops_workbench.pipelines.execution.tracked import TrackedRun, track_run
+from mlops_workbench.pipelines.stages.tracked import TrackedRun, track_run
 
 
 class WorkbenchEngine(NBClientEngine):

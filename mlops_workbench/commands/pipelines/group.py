@@ -9,9 +9,9 @@ import click
 
 from mlops_workbench.commands.completion import names, pipeline_names, pipeline_run_ids
 from mlops_workbench.commands.frontend import FrontEnd
-from mlops_workbench.commands.pipeline_graph import pipeline_view, why_stage
-from mlops_workbench.commands.pipeline_runs import conclude, follow, pipeline_run_view, state_name
-from mlops_workbench.commands.pipeline_specs import migrate_pipeline, new_pipeline
+from mlops_workbench.commands.pipelines.graph import pipeline_view, why_stage
+from mlops_workbench.commands.pipelines.runs import conclude, follow, pipeline_run_view, state_name
+from mlops_workbench.commands.pipelines.specs import migrate_pipeline, new_pipeline
 from mlops_workbench.commands.values import given_parameters, parameter_options
 from mlops_workbench.commands.view import View
 from mlops_workbench.core.errors import InvalidInput, NotFound, WorkbenchError, did_you_mean

@@ -1,4 +1,4 @@
-"""The process of one attempt at a stage: ``python -m mlops_workbench.pipelines.execution.stage <stage.json>``.
+"""The process of one attempt at a stage: ``python -m mlops_workbench.pipelines.stages.stage <stage.json>``.
 
 It is a process of its own because its memory and file descriptors are then freed, and a crash contained.
 """
@@ -27,13 +27,13 @@ from mlops_workbench.core.shown.log_lines import log_to_stderr
 from mlops_workbench.core.stage_io import STAGE_VARIABLE, StageInput, StageOutput, write_stage_io
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.pipelines.cells.secret_values import MaskedStream, SecretValues
-from mlops_workbench.pipelines.execution.kept import keep_files
-from mlops_workbench.pipelines.execution.result import ended_as, failed
 from mlops_workbench.pipelines.inputs.materialise import materialise
 from mlops_workbench.pipelines.inputs.query import IN_ENVIRONMENT
 from mlops_workbench.pipelines.runs.events import AttemptEnded, ProcessStarted, append_event
 from mlops_workbench.pipelines.runs.folder import read_struct
 from mlops_workbench.pipelines.runs.requests import StageJob, StageRequest
+from mlops_workbench.pipelines.stages.kept import keep_files
+from mlops_workbench.pipelines.stages.result import ended_as, failed
 
 if TYPE_CHECKING:
     from mlops_workbench.pipelines.cells.record import ExecutionRecord
@@ -135,7 +135,7 @@ def _check_secrets(stage: StageRequest) -> None:
 
 
 def _execute(job: StageJob, secrets: SecretValues, workspace: Workspace) -> ExecutionRecord:
-    from mlops_workbench.pipelines.execution.papermill_import import papermill  # isort: skip - before others import it
+    from mlops_workbench.pipelines.stages.papermill_import import papermill  # isort: skip - before others import it
 
     from papermill.log import logger
 

@@ -11,7 +11,7 @@ from mlops_workbench.client.bodies import NotebookRunRequest
 from mlops_workbench.commands.cells import metric_cell
 from mlops_workbench.commands.completion import experiment_names
 from mlops_workbench.commands.frontend import FrontEnd
-from mlops_workbench.commands.pipeline_runs import conclude, follow, pipeline_run_view, run_facts
+from mlops_workbench.commands.pipelines.runs import conclude, follow, pipeline_run_view, run_facts
 from mlops_workbench.commands.values import given_parameters, parameter_options, parse_duration, parse_texts
 from mlops_workbench.commands.view import View
 from mlops_workbench.core.errors import NotFound

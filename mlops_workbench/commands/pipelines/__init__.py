@@ -1,0 +1,1 @@
+"""Commands of pipelines, notebooks, sweeps and schedules."""

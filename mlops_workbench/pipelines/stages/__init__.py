@@ -1,0 +1,1 @@
+"""The process of an attempt at a stage, and the engine of papermill."""
