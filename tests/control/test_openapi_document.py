@@ -208,8 +208,8 @@ def values(schema: dict[str, Any] | bool) -> st.SearchStrategy[Any]:
         return st.integers(schema.get("minimum"), schema.get("maximum"))
     if schema["type"] == "number":
         return st.floats(
-            schema.get("exclusiveMinimum", schema.get("minimum")), exclude_min="exclusiveMinimum" in schema,
-            allow_nan=False, allow_infinity=False,
+            schema.get("exclusiveMinimum", schema.get("minimum")), schema.get("maximum"),
+            exclude_min="exclusiveMinimum" in schema, allow_nan=False, allow_infinity=False,
         )  # fmt: skip
     if schema["type"] == "array":
         return st.lists(values(schema["items"]), max_size=3)

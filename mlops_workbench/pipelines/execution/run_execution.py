@@ -148,7 +148,7 @@ class RunExecution:
 
     def _take_over(self, stage: StageRequest) -> None:
         """End an attempt that has lost its runner; an end that it has recorded itself counts."""
-        number, (uid, _) = self._attempts[stage.name], self._runs[stage.name]
+        number, (uid, started_ms) = self._attempts[stage.name], self._runs[stage.name]
         ended = reported(self._folder, stage, number)
         if ended is None or ended.state != "succeeded":
             # A notebook that ends well may leave a process behind on purpose.
@@ -156,7 +156,7 @@ class RunExecution:
             ended = reported(self._folder, stage, number)
         choices = self._choices(stage)
         run = self._store_runs.of_attempt(uid, stage, number, choices)
-        attempt = Attempt(stage, number, LostJob(), run, choices, float("inf"))
+        attempt = Attempt(stage, number, LostJob(), run, choices, None, started_ms, float("inf"))
         if ended is not None and ended.state != "cancelled":
             self._finish(attempt)
             return

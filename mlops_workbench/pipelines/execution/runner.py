@@ -6,7 +6,6 @@ It does not depend on the process that requested the run.
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import sys
 import time
@@ -22,7 +21,6 @@ from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.pipelines.execution.run_execution import RunExecution
 from mlops_workbench.pipelines.executors.local import LocalExecutor
 from mlops_workbench.pipelines.executors.resources import Schedule
-from mlops_workbench.pipelines.kernels.modules import prepare_modules
 from mlops_workbench.pipelines.runs.events import RunEnded, append_event, read_run_events
 from mlops_workbench.pipelines.runs.folder import RunFolder
 from mlops_workbench.pipelines.runs.progress import has_ended
@@ -64,7 +62,6 @@ class Runner:
         finally:
             self._execution.kill()
             self._session.close()
-            prepare_modules(self._workspace, os.environ)
 
     def _stop(self, number: int, frame: object) -> None:
         self._execution.cancel()

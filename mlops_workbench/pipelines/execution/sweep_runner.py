@@ -29,7 +29,6 @@ from mlops_workbench.pipelines.execution.run_execution import RunExecution
 from mlops_workbench.pipelines.execution.trials import TrialPlanner
 from mlops_workbench.pipelines.executors.local import LocalExecutor
 from mlops_workbench.pipelines.executors.resources import Schedule
-from mlops_workbench.pipelines.kernels.modules import prepare_modules
 from mlops_workbench.pipelines.runs.events import (
     CancelRequested,
     Launched,
@@ -114,7 +113,6 @@ class SweepRunner:
             for one in self._running:
                 one.execution.kill()
             self._session.close()
-            prepare_modules(self._workspace, os.environ)
 
     def _on_signal(self, number: int, frame: object) -> None:
         self._signalled = True

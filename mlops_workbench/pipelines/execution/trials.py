@@ -120,9 +120,9 @@ class TrialPlanner:
         reason = f"sweep:{self._folder.path.name}"
         if isinstance(plan, StagePlan):
             options = self._options({**self.space.fixed, **values}, number)
-            write_notebook_run(self._workspace, folder, plan, options, reason, self._notebook_node)
+            write_notebook_run(self._workspace, folder, plan, options, reason, read=self._notebook_node)
         else:
-            write_run(self._workspace, folder, plan, reason, self._sweep.champion, self._notebook_node)
+            write_run(self._workspace, folder, plan, reason, self._sweep.champion, read=self._notebook_node)
 
     def _options(self, given: dict[str, object], number: int = 0) -> NotebookOptions:
         request = self._sweep.request

@@ -75,9 +75,10 @@ def start_module(
         if pool.usable:
             argv = [module, *arguments]
             streams = (nothing.fileno(), log.fileno(), log.fileno())
+            preparation = _preparation(workspace, environment)
             try:
                 return pool.fork(
-                    _preparation(workspace, environment),
+                    preparation,
                     argv,
                     streams,
                     target=f"{module}:main",
@@ -85,7 +86,8 @@ def start_module(
                     folder=str(folder),
                 )
             except NotForked:
-                pass  # the runner has a server started at its end: see `prepare_modules`
+                # For the next process, while this one imports the same: a runner has its stages forked.
+                pool.prepare(preparation)
         return subprocess.Popen(
             # -P: a module beside the notebook must not shadow an installed one.
             [sys.executable, "-P", "-m", module, *arguments],
@@ -96,11 +98,6 @@ def start_module(
             env=dict(environment),
             start_new_session=True,
         )
-
-
-def prepare_modules(workspace: Workspace, environment: Mapping[str, str]) -> None:
-    """Have a server started for the next process, unless there is one."""
-    ForkPool(workspace).prepare(_preparation(workspace, environment))
 
 
 def _preparation(workspace: Workspace, environment: Mapping[str, str]) -> Preparation:

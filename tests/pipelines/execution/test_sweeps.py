@@ -148,7 +148,7 @@ def test_a_cancelled_sweep_ends_its_trials_and_can_go_on(place: Workspace, tmp_p
     (tmp_path / "wait").touch()
     sweep = start_sweep(place, request(place, seen, texts={"lr": "0.1,0.3,0.4"}))
     until(lambda: len(lines(seen)) == 2 or None)
-    with pytest.raises(Conflict, match="runs already"):
+    with pytest.raises(Conflict, match="is running"):
         resume_sweep(place, sweep.run.id)
     service.cancel_run(place, sweep.run.id)
     found = ended(place, sweep)
