@@ -16,7 +16,7 @@ from mlops_workbench.core.wire.json_numbers import JsonNumber
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.journal import read_frames
 from mlops_workbench.pipelines import service
-from mlops_workbench.pipelines.definition.nouns import InputSpec, OutputSpec, PipelineSpec, StageSpec
+from mlops_workbench.pipelines.definition.nouns import CacheSpec, InputSpec, OutputSpec, PipelineSpec, StageSpec
 from mlops_workbench.pipelines.execution.launch import launch_runner, write_run
 from mlops_workbench.pipelines.plan.nouns import InputPlan, OutputPlan, Plan, StagePlan
 from mlops_workbench.pipelines.runs.folder import RunFolder
@@ -51,7 +51,11 @@ class Plans:
         choose: Mapping[str, tuple[str, str, tuple[str, ...]]] | None = None,
         **spec: Any,
     ) -> StagePlan:
-        """Add a stage; `inputs` are (stage, output), those in `choose` (rule, output, instances)."""
+        """Add a stage; `inputs` are (stage, output), those in `choose` (rule, output, instances).
+
+        It is not taken from the cache, unless `cache` says so: tests look at what their stages do.
+        """
+        spec.setdefault("cache", CacheSpec(enabled=False))
         entries = {}
         for key, (source, output) in (inputs or {}).items():
             path = str(self.folder.outputs(source) / output)

@@ -25,6 +25,7 @@ from mlops_workbench.pipelines.runs.events import (
     AttemptFailed,
     AttemptInterrupted,
     CellStarted,
+    ProcessStarted,
     Resumed,
     RunStarted,
     StageEnded,
@@ -81,7 +82,11 @@ def kill_runner(plans: Plans) -> list[psutil.Process]:
     """Kill the runner, and return the processes that it had."""
     process = launched_process(read_run_events(plans.folder.events))
     assert process is not None and process.alive()
+    # Those that a server has forked are no children of the runner.
     children = psutil.Process(process.pid).children(recursive=True)
+    for log in plans.folder.path.glob("stages/*/attempt-*/events.jsonl"):
+        started = [event.process for event in read_stage_events(log) if isinstance(event, ProcessStarted)]
+        children += [psutil.Process(one.pid) for one in started if one.alive()]
     os.kill(process.pid, signal.SIGKILL)
     until(lambda: not process.alive() or None)
     return children
