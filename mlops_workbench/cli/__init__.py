@@ -7,9 +7,10 @@ import sys
 import traceback
 from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from mlops_workbench.core.errors import InvalidInput, WorkbenchError
+from mlops_workbench.core.processes import leave
 from mlops_workbench.core.shown.plain_text import visible
 from mlops_workbench.core.workspace import Workspace
 
@@ -108,12 +109,20 @@ class Shell:
         sys.stderr.flush()
 
 
-def main() -> None:
-    """Run ``mlops``.
+def main() -> NoReturn:
+    """Run ``mlops``, and end the process.
 
     The exit code is 1 for an error or a check that fails, 2 for wrong input, 130 after Ctrl-C, or the view's own: 3 for
     a pipeline that finished and published nothing.
     """
+    try:
+        code = _run()
+    except SystemExit as end:  # click's, after a completion
+        code = end.code if isinstance(end.code, int) else 0
+    leave(code)
+
+
+def _run() -> int:
     from mlops_workbench.commands.app import app, run
 
     if "_MLOPS_COMPLETE" in os.environ:
@@ -124,20 +133,20 @@ def main() -> None:
         view = run([word for word in words if word != "--json"], Shell(draws=not as_json), prog="mlops")
     except WorkbenchError as error:
         sys.stderr.write(f"mlops: {error}\n")
-        raise SystemExit(2 if isinstance(error, InvalidInput) else 1) from None
+        return 2 if isinstance(error, InvalidInput) else 1
     except KeyboardInterrupt:
-        raise SystemExit(130) from None
+        return 130
     except BrokenPipeError:
         # The reader has closed the pipe ('mlops runs | head'). Python would report that when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(0) from None
+        return 0
     except Exception:  # noqa: BLE001 the message of a foreign error may contain control characters
         sys.stderr.write(visible(traceback.format_exc()))
-        raise SystemExit(1) from None
-    if view is not None:
-        _print(view, as_json=as_json)
-        if code := view.exit_code or int(view.failed):
-            raise SystemExit(code)
+        return 1
+    if view is None:
+        return 0
+    _print(view, as_json=as_json)
+    return view.exit_code or int(view.failed)
 
 
 def _print(view: Any, *, as_json: bool) -> None:

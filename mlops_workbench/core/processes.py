@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import os
 import signal
+import sys
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import msgspec
 
@@ -50,6 +56,26 @@ class ProcessIdentity(msgspec.Struct, frozen=True):
                     return True
                 time.sleep(0.02)
         return not self.alive()
+
+
+def leave(code: int, last: Callable[[], object] | None = None) -> NoReturn:
+    """End this process as the interpreter does, but for the objects of the modules: to free them takes tens of ms.
+
+    Parameters
+    ----------
+    code : int
+        Exit code.
+    last : callable, optional
+        Called after the exit handlers.
+    """
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    if last is not None:
+        last()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
+    os._exit(code)
 
 
 def parent_of(pid: int) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import gc
 import io
@@ -10,13 +9,12 @@ import os
 import resource
 import signal
 import sys
-import threading
 import time
 from collections.abc import Mapping
 from importlib import import_module
 from typing import NoReturn
 
-from mlops_workbench.core.processes import ProcessIdentity
+from mlops_workbench.core.processes import ProcessIdentity, leave
 from mlops_workbench.pipelines.kernels.requests import ForkRequest
 
 _WATCH_SECONDS = 1.0
@@ -39,10 +37,10 @@ def become(request: ForkRequest, streams: list[int], made: Mapping[str, str]) ->
     _seed()
     if request.role == "kernel":
         _run_kernel(request)
-        _leave(0)
+        leave(0, _flush_files)
     module, _, function = request.target.partition(":")
     code = int(getattr(import_module(module), function)(request.argv[1:]) or 0)
-    _leave(code)
+    leave(code, _flush_files)
 
 
 def _set_up(request: ForkRequest, streams: list[int]) -> None:
@@ -75,19 +73,12 @@ def _set_up(request: ForkRequest, streams: list[int]) -> None:
     sys.orig_argv = list(request.command)
 
 
-def _leave(code: int) -> NoReturn:
-    """End as the interpreter does, but for the objects of the modules: to free them takes longer than a short cell."""
-    threading._shutdown()  # type: ignore[attr-defined]
-    atexit._run_exitfuncs()
-    # Those that the server has made are frozen, and not among these.
+def _flush_files() -> None:
+    """Write what open files of users hold; those that the server has made are frozen, and not among these objects."""
     for thing in gc.get_objects():
         if issubclass(type(thing), io.IOBase):
             with contextlib.suppress(Exception):
                 thing.flush()
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(Exception):
-            stream.flush()
-    os._exit(code)
 
 
 def _seed() -> None:
