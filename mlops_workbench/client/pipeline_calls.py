@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from mlops_workbench.client.bodies import NotebookRunRequest, PipelineRunRequest
-from mlops_workbench.client.calls import Calls, path_part, too_long, wait
+from mlops_workbench.client.calls import Calls, decoded, path_part, too_long, wait
 from mlops_workbench.core.pipelines import Pipeline, PipelineRun, PlannedRun, RunProgress, StageResult
 
 # At run time, a method imports what it returns: each of these takes milliseconds, and a command needs one or two.
@@ -99,9 +99,12 @@ class PipelineCalls(Calls):
         """
         path = f"/pipeline-runs/{path_part(run_id)}"
         deadline = time.monotonic() + timeout
+        seen = ""
         while True:
             left = deadline - time.monotonic()
-            run = self._get(path, PipelineRun, {"wait": max(0.0, min(_PIPELINE_SECONDS, left))})
+            wait = max(0.0, min(_PIPELINE_SECONDS, left)) if seen else 0.0
+            answer = self._send("GET", path, params={"wait": wait, "seen": seen})
+            run, seen = decoded(answer, PipelineRun), answer.headers["ETag"]
             if progress is not None:
                 progress(run)
             if not run.active:

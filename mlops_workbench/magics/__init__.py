@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from mlops_workbench.core.reads import READS_VARIABLE
-
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
+
+#: That of `mlops_workbench.core.reads`, whose import would delay every kernel.
+_READS_VARIABLE = "MLOPS_READS"
 
 
 def register(shell: InteractiveShell) -> None:
     """Add the magics to an IPython session; a second call has no effect."""
-    if os.environ.get(READS_VARIABLE):
+    if os.environ.get(_READS_VARIABLE):
         from mlops_workbench.capture.provenance.file_reads import observe_stage
 
         observe_stage(shell)

@@ -7,6 +7,9 @@ import sys
 
 import pytest
 
+from mlops_workbench import magics
+from mlops_workbench.core.reads import READS_VARIABLE
+
 pytestmark = pytest.mark.process
 
 LOAD = """
@@ -24,6 +27,10 @@ def test_loading_imports_nothing_but_the_magics() -> None:
     answer = subprocess.run([sys.executable, "-c", LOAD], capture_output=True, text=True, check=True, timeout=120)
     heavy = {"msgspec", "tomllib", "httpx", "click", "rich", "pandas", "numpy", "mlflow", "plotly", "sklearn", "yaml"}
     assert not heavy & set(answer.stdout.split()), answer.stdout
+
+
+def test_the_variable_for_reads_is_the_same() -> None:
+    assert magics._READS_VARIABLE == READS_VARIABLE
 
 
 def test_help_needs_no_http_client() -> None:

@@ -491,7 +491,7 @@ export interface paths {
     };
     /**
      * Get Pipeline Run
-     * @description One pipeline run; if it is active, as soon as something happens to it, at the latest after `wait` seconds.
+     * @description One pipeline run; if it is active and as it was `seen`, when something happens, at the latest after `wait` s.
      */
     get: operations['get_pipeline_run'];
     put?: never;
@@ -3861,6 +3861,8 @@ export interface operations {
     parameters: {
       query?: {
         wait?: number;
+        /** @description ETag of an earlier answer */
+        seen?: string;
       };
       header?: never;
       path: {

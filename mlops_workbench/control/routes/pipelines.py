@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 from fastapi.concurrency import run_in_threadpool
 
 from mlops_workbench.client.bodies import NotebookRunRequest, PipelineRunRequest
@@ -61,15 +61,23 @@ def list_pipeline_runs(plane: Plane, limit: Annotated[int, Query(ge=1, le=1000)]
 
 @router.get("/pipeline-runs/{run_id}")
 async def get_pipeline_run(
-    plane: Plane, run_id: str, wait: Annotated[float, Query(ge=0, le=30, allow_inf_nan=False)] = 0.0
+    plane: Plane,
+    response: Response,
+    run_id: str,
+    wait: Annotated[float, Query(ge=0, le=30, allow_inf_nan=False)] = 0.0,
+    seen: Annotated[str, Query(max_length=64, description="ETag of an earlier answer")] = "",
 ) -> PipelineRun:
-    """One pipeline run; if it is active, as soon as something happens to it, at the latest after `wait` seconds."""
+    """One pipeline run; if it is active and as it was `seen`, when something happens, at the latest after `wait` s."""
     known = plane.pipelines.version(run_id)
+    response.headers["ETag"] = known
+    if seen and seen != known:
+        wait = 0.0
     run = await run_in_threadpool(plane.pipelines.run, run_id)
     end = time.monotonic() + wait
     while run.active and (left := end - time.monotonic()) > 0:
         await asyncio.sleep(min(_LOOK_SECONDS, left))
-        if plane.pipelines.version(run_id) != known:
+        if (version := plane.pipelines.version(run_id)) != known:
+            response.headers["ETag"] = version
             plane.publish_soon()
             return await run_in_threadpool(plane.pipelines.run, run_id)
     return run

@@ -134,9 +134,9 @@ class PipelineService:
         """One pipeline run."""
         return self._with_outcome(engine.read_run(self._workspace, run_id))
 
-    def version(self, run_id: str) -> tuple[int, int]:
-        """A value that changes with each event of a run; cheap to get."""
-        return engine.log_size(self._workspace, run_id), self._outcomes
+    def version(self, run_id: str) -> str:
+        """A text that changes with each event of a run; cheap to get."""
+        return f"{engine.log_size(self._workspace, run_id)}-{self._outcomes}"
 
     def progress(self, run_id: str, lines: int) -> RunProgress:
         """How far a run is, with the last lines that its running stages printed."""

@@ -18,6 +18,7 @@ from mlops_workbench.core.processes import ProcessIdentity, leave
 from mlops_workbench.pipelines.kernels.requests import ForkRequest
 
 _WATCH_SECONDS = 1.0
+_IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 
 
 def become(request: ForkRequest, streams: list[int], made: Mapping[str, str]) -> NoReturn:
@@ -56,8 +57,8 @@ def _set_up(request: ForkRequest, streams: list[int]) -> None:
             signal.signal(number, signal.SIG_DFL)
     # As Python itself sets them at its start.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    for name in ("SIGPIPE", "SIGXFSZ"):
-        signal.signal(getattr(signal, name), signal.SIG_IGN)
+    for number in (*_IGNORED_BY_PYTHON, *request.ignored):
+        signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     os.environ.clear()
     os.environ.update(request.environment)
@@ -111,13 +112,16 @@ def _run_kernel(request: ForkRequest) -> None:
     app.start()
 
 
-def surroundings() -> tuple[int, list[tuple[int, int, int]], list[int]]:
-    """Return file mode mask, resource limits and processors of this process."""
+def surroundings() -> tuple[int, list[tuple[int, int, int]], list[int], list[int]]:
+    """Return file mode mask, resource limits, processors and ignored signals of this process."""
     umask = os.umask(0o077)
     os.umask(umask)
     numbers = {value for name, value in vars(resource).items() if name.startswith("RLIMIT_")}
     limits = [(number, *resource.getrlimit(number)) for number in sorted(numbers)]
-    return umask, limits, sorted(os.sched_getaffinity(0))
+    # A process that is started inherits them, but for those that `subprocess` resets.
+    ignored = [number for number in signal.valid_signals() if signal.getsignal(number) is signal.SIG_IGN]
+    inherited = sorted(int(number) for number in ignored if number not in _IGNORED_BY_PYTHON)
+    return umask, limits, sorted(os.sched_getaffinity(0)), inherited
 
 
 def own_identity() -> ProcessIdentity:

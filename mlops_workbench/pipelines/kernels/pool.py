@@ -135,7 +135,7 @@ class ForkPool:
         NotForked
             No server is ready; :meth:`prepare` starts one for the next time.
         """
-        umask, limits, cpus = surroundings()
+        umask, limits, cpus, ignored = surroundings()
         request = ForkRequest(
             role=preparation.role,
             requester=own_identity(),
@@ -146,6 +146,7 @@ class ForkPool:
             umask=umask,
             limits=limits,
             cpus=cpus,
+            ignored=ignored,
             target=target,
         )
         return fork(self._socket(preparation), request, streams)

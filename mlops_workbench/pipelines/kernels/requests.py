@@ -60,8 +60,9 @@ class ForkRequest(msgspec.Struct, frozen=True, tag_field="request", tag="fork"):
         The command that would start it otherwise, ``sys.orig_argv``.
     target : str
         For a call: ``module:function``, which gets the arguments ``argv[1:]`` and returns the exit code.
-    umask, limits, cpus
-        As the requester has them: file mode mask, resource limits (number, soft, hard), processors.
+    umask, limits, cpus, ignored
+        As the requester has them: file mode mask, resource limits (number, soft, hard), processors, and signals that it
+        ignores.
     """
 
     role: Role
@@ -73,6 +74,7 @@ class ForkRequest(msgspec.Struct, frozen=True, tag_field="request", tag="fork"):
     umask: int
     limits: list[tuple[int, int, int]]
     cpus: list[int]
+    ignored: list[int] = []
     target: str = ""
 
 
