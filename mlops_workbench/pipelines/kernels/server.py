@@ -115,6 +115,8 @@ class ForkServer:
             connection, _ = self._listener.accept()
         except OSError:
             return
+        # Whoever connects asks for a process next; an idle server must not end in between.
+        self._used = time.monotonic()
         client = _Client(connection)
         self._clients[connection.fileno()] = client
         self._selector.register(connection, selectors.EVENT_READ, lambda: self._receive(client))
