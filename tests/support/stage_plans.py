@@ -112,13 +112,19 @@ def until(found: Callable[[], T | None]) -> T:
 
 
 def finished(workspace: Workspace, run_id: str) -> PipelineRun:
-    """The run, after its end."""
+    """The run, after its end; pytest shows what is printed here if the test fails."""
 
     def over() -> PipelineRun | None:
         run = service.read_run(workspace, run_id)
         return run if run.state not in ("pending", "running") else None
 
-    return until(over)
+    run = until(over)
+    print(f"run {run_id} is {run.state}: {run.message}")
+    for stage in run.stages:
+        print(f"  {stage.name} is {stage.state}: {stage.message}")
+    for log in sorted(RunFolder(workspace.pipeline_runs / run_id).path.rglob("*.log")):
+        print(f"  {log.name}: {log.read_text(errors='replace')[-4000:]}")
+    return run
 
 
 def stage_of(run: PipelineRun, name: str) -> StageRun:
