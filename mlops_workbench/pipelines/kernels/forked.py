@@ -8,6 +8,7 @@ import io
 import os
 import resource
 import signal
+import socket
 import sys
 import time
 from collections.abc import Mapping
@@ -15,24 +16,27 @@ from importlib import import_module
 from typing import NoReturn
 
 from mlops_workbench.core.processes import ProcessIdentity, leave
-from mlops_workbench.pipelines.kernels.requests import ForkRequest
+from mlops_workbench.pipelines.kernels.requests import ForkRequest, Reply, encoded
 
 _WATCH_SECONDS = 1.0
 _IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 
 
-def become(request: ForkRequest, streams: list[int], made: Mapping[str, str]) -> NoReturn:
+def become(request: ForkRequest, connection: socket.socket, streams: list[int], made: Mapping[str, str]) -> NoReturn:
     """Be the process of a request, and end.
 
     Parameters
     ----------
     request : ForkRequest
         The process.
+    connection : socket
+        Connection of the requester.
     streams : list of int
         Descriptors of its stdin, stdout and stderr.
     made : mapping
         Environment variables that the imports have set.
     """
+    _meet(connection)
     _set_up(request, streams)
     os.environ.update(made)
     _seed()
@@ -42,6 +46,18 @@ def become(request: ForkRequest, streams: list[int], made: Mapping[str, str]) ->
     module, _, function = request.target.partition(":")
     code = int(getattr(import_module(module), function)(request.argv[1:]) or 0)
     leave(code, _flush_files)
+
+
+def _meet(connection: socket.socket) -> None:
+    """Go on only if the requester still waits for this process: otherwise it has started another one by now."""
+    try:
+        connection.sendall(encoded(Reply(pid=os.getpid())))
+        waits = connection.recv(1)
+    except OSError:
+        waits = b""
+    if not waits:
+        os._exit(0)
+    connection.close()
 
 
 def _set_up(request: ForkRequest, streams: list[int]) -> None:

@@ -12,7 +12,14 @@ from pathlib import Path
 import msgspec
 
 from mlops_workbench.core.processes import ProcessIdentity
-from mlops_workbench.pipelines.kernels.requests import ForkRequest, StopRequest, encoded, reply_decoder, short_address
+from mlops_workbench.pipelines.kernels.requests import (
+    TAKEN,
+    ForkRequest,
+    StopRequest,
+    encoded,
+    reply_decoder,
+    short_address,
+)
 
 _TIMEOUT = 5.0  # seconds for the answer of a server, which does nothing but fork
 
@@ -131,6 +138,8 @@ def fork(server: Path, request: ForkRequest, streams: tuple[int, int, int]) -> F
         sent = socket.send_fds(connection, [message], list(streams))
         connection.sendall(message[sent:])
         reply = reply_decoder.decode(_line(connection))
+        if reply.pid:
+            connection.sendall(TAKEN)
     except (OSError, msgspec.DecodeError) as error:
         connection.close()
         if isinstance(error, ConnectionRefusedError):

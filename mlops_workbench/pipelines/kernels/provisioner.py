@@ -18,6 +18,7 @@ from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 from traitlets import List
 
 from mlops_workbench.core.errors import WorkbenchError
+from mlops_workbench.core.ids import new_id
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.pipelines.kernels.pool import ForkPool, Preparation
 from mlops_workbench.pipelines.kernels.process import NotForked
@@ -34,6 +35,24 @@ class WarmProvisioner(LocalProvisioner):
 
     #: Starts a server for the next kernel, once this one does not need the processor any more.
     _prepare: Callable[[], None] | None = None
+
+    async def pre_launch(self, **kwargs: Any) -> dict[str, Any]:
+        """Choose the addresses of the kernel's sockets.
+
+        Jupyter finds free TCP ports, closes them, and has the kernel open them again: another process may have taken
+        one in between, and the kernel dies. A name of an abstract socket is taken by nobody else, and leaves no file.
+        """
+        manager = self.parent
+        if (
+            sys.platform == "linux"
+            and manager is not None
+            and _LAUNCHER in self.kernel_spec.argv
+            and manager.transport == "tcp"
+            and not any(manager.ports)
+        ):
+            manager.transport = "ipc"
+            manager.ip = f"@mlops-kernel-{new_id()}"
+        return await super().pre_launch(**kwargs)
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
         """Fork the kernel of a command, or start it."""

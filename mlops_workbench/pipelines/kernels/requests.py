@@ -85,6 +85,8 @@ class StopRequest(msgspec.Struct, frozen=True, tag_field="request", tag="stop"):
 class Reply(msgspec.Struct, frozen=True):
     """Answer to a fork request, then a second one when the process has ended.
 
+    The process sends the first one, and begins when the requester has answered with `TAKEN`.
+
     Attributes
     ----------
     pid : int
@@ -99,6 +101,9 @@ class Reply(msgspec.Struct, frozen=True):
     refused: str = ""
     code: int | None = None
 
+
+#: What a requester sends when it knows the process.
+TAKEN = b"\n"
 
 request_decoder = msgspec.json.Decoder(ForkRequest | StopRequest)
 reply_decoder = msgspec.json.Decoder(Reply)

@@ -44,12 +44,11 @@ log = logging.getLogger("mlops_workbench.pipelines")
 
 @dataclass
 class _Client:
-    """A connection, its unread bytes, the descriptors that came with them, and the process that it asked for."""
+    """A connection, its unread bytes, and the descriptors that came with them."""
 
     socket: socket.socket
     data: bytearray = field(default_factory=bytearray)
     descriptors: list[int] = field(default_factory=list)
-    pid: int = 0
 
 
 class ForkServer:
@@ -74,8 +73,7 @@ class ForkServer:
         self._selector = selectors.DefaultSelector()
         self._selector.register(listener, selectors.EVENT_READ, self._accept)
         self._clients: dict[int, _Client] = {}
-        self._ends: dict[int, _Client | None] = {}  # pidfd of a process: who waits for its end
-        self._pids: dict[int, int] = {}
+        self._processes: dict[int, tuple[int, _Client]] = {}  # by pidfd: process id, and who waits for its end
         self._accepting = True
         self._used = time.monotonic()
         self._inode = Path(config.socket).stat().st_ino
@@ -83,7 +81,7 @@ class ForkServer:
 
     def serve(self) -> Callable[[], NoReturn] | None:
         """Serve to the end; in a forked process, return at once what that process is to do."""
-        while self._accepting or self._pids:
+        while self._accepting or self._processes:
             for key, _ in self._selector.select(_TICK_SECONDS):
                 key.data()
                 if self._child is not None:
@@ -93,7 +91,7 @@ class ForkServer:
         return None
 
     def _idle(self) -> bool:
-        return not self._pids and time.monotonic() - self._used > self._config.idle_seconds
+        return not self._processes and time.monotonic() - self._used > self._config.idle_seconds
 
     def _replaced(self) -> bool:
         """Whether the workspace was deleted or moved, or the socket's file is gone or another server's."""
@@ -147,43 +145,40 @@ class ForkServer:
                 self._fork(client, request)
 
     def _disconnect(self, client: _Client) -> None:
-        """Forget a client. Its process goes on: it watches the requester itself."""
         self._selector.unregister(client.socket)
+        self._forget(client)
+
+    def _forget(self, client: _Client) -> None:
         self._clients.pop(client.socket.fileno(), None)
         client.socket.close()
         _close(client.descriptors)
-        for descriptor, waiting in self._ends.items():
-            if waiting is client:
-                self._ends[descriptor] = None
 
     def _fork(self, client: _Client, request: ForkRequest) -> None:
         self._used = time.monotonic()
         refused = self._refusal(client, request)
         if refused:
-            _close(client.descriptors)
             self._send(client, Reply(refused=refused))
+            self._disconnect(client)
             return
         with contextlib.suppress(OSError):
             os.utime(self._config.socket)  # the servers used longest ago are stopped first
+        # The forked process reads from the connection next.
+        self._selector.unregister(client.socket)
         pid = os.fork()
         if pid == 0:
-            streams = client.descriptors
-            self._close_all()
-            self._child = lambda: become(request, streams, self._made)
+            self._close_all(but=client)
+            self._child = lambda: become(request, client.socket, client.descriptors, self._made)
             return
         _close(client.descriptors)
         descriptor = os.pidfd_open(pid)
-        self._pids[descriptor] = pid
-        self._ends[descriptor] = client
-        client.pid = pid
+        self._processes[descriptor] = (pid, client)
         self._selector.register(descriptor, selectors.EVENT_READ, lambda: self._ended(descriptor))
-        self._send(client, Reply(pid=pid))
 
     def _refusal(self, client: _Client, request: ForkRequest) -> str:
         if not self._accepting:
             return "the server ends"
-        if len(client.descriptors) != 3 or client.pid:
-            return "a request has three descriptors, and a connection one process"
+        if len(client.descriptors) != 3:
+            return "a request has three descriptors"
         if not is_current(self._files):
             self._stop()
             return "a package has changed"
@@ -195,25 +190,23 @@ class ForkServer:
     def _ended(self, descriptor: int) -> None:
         self._selector.unregister(descriptor)
         os.close(descriptor)
-        pid = self._pids.pop(descriptor)
+        pid, client = self._processes.pop(descriptor)
         _, status = os.waitpid(pid, 0)
-        client = self._ends.pop(descriptor)
-        if client is not None:
-            self._send(client, Reply(pid=pid, code=os.waitstatus_to_exitcode(status)))
+        self._send(client, Reply(pid=pid, code=os.waitstatus_to_exitcode(status)))
+        self._forget(client)
 
     def _send(self, client: _Client, reply: Reply) -> None:
-        try:
+        with contextlib.suppress(OSError):  # the requester has ended
             client.socket.sendall(encoded(reply))
-        except OSError:
-            self._disconnect(client)
 
-    def _close_all(self) -> None:
-        """In a forked process: close what belongs to the server."""
+    def _close_all(self, but: _Client) -> None:
+        """In a forked process: close what belongs to the server and to others."""
         self._selector.close()
         self._listener.close()
         for client in self._clients.values():
-            client.socket.close()
-        _close(list(self._pids))
+            if client is not but:
+                client.socket.close()
+        _close(list(self._processes))
 
 
 def main(arguments: list[str]) -> int:

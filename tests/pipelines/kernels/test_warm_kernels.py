@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -18,8 +19,10 @@ from jupyter_client import KernelManager
 
 from mlops_workbench.core.processes import ProcessIdentity
 from mlops_workbench.core.workspace import Workspace
-from mlops_workbench.pipelines.kernels.pool import ForkPool
-from mlops_workbench.pipelines.kernels.process import ForkedProcess
+from mlops_workbench.pipelines.kernels.forked import own_identity, surroundings
+from mlops_workbench.pipelines.kernels.pool import ForkPool, Preparation
+from mlops_workbench.pipelines.kernels.process import ForkedProcess, fork
+from mlops_workbench.pipelines.kernels.requests import ForkRequest, encoded, short_address
 from mlops_workbench.pipelines.kernels.specs import WarmKernelSpecs
 
 pytestmark = [
@@ -348,6 +351,45 @@ def test_many_are_forked_at_once() -> None:
         for running in kernels:
             running.client.stop_channels()
             running.manager.shutdown_kernel(now=True)
+
+
+def test_a_requester_that_has_given_up_leaves_no_process(pool: ForkPool, workspace: Workspace, tmp_path: Path) -> None:
+    preparation = Preparation("call", dict(os.environ), str(workspace.root))
+    pool.prepare(preparation)
+    path = pool._socket(preparation)
+    deadline = time.monotonic() + 120
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+    def request(name: str) -> ForkRequest:
+        argv = ["", "touch", str(tmp_path / name)]
+        umask, limits, cpus, _ = surroundings()
+        return ForkRequest(
+            "call", own_identity(), argv, argv, dict(os.environ), str(tmp_path), umask, limits, cpus,
+            target="subprocess:call",
+        )  # fmt: skip
+
+    with open(os.devnull, "r+b") as nothing:
+        streams = (nothing.fileno(),) * 3
+        with socket.socket(socket.AF_UNIX) as connection, short_address(path) as address:
+            connection.connect(address)
+            socket.send_fds(connection, [encoded(request("given_up"))], list(streams))
+        # Requests are served in turn.
+        process = fork(path, request("taken"), streams)
+        assert process.wait(60) == 0
+    assert (tmp_path / "taken").exists()
+    time.sleep(1)
+    assert not (tmp_path / "given_up").exists()
+
+
+def test_its_sockets_have_names_that_no_other_process_can_take() -> None:
+    with kernel() as plain, warm() as forked:
+        addresses = set()
+        for running in (plain, forked):
+            info = running.manager.get_connection_info()
+            assert info["transport"] == "ipc" and info["ip"].startswith("@")
+            addresses.add(info["ip"])
+        assert len(addresses) == 2
 
 
 def test_another_environment_gets_another_server(monkeypatch: pytest.MonkeyPatch) -> None:
