@@ -7,11 +7,14 @@ import errno
 import fcntl
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from mlops_workbench.core.errors import StorageError
 from mlops_workbench.core.ids import now_ms
+
+_LOCK_PAUSE = 0.02  # seconds between two attempts at a lock that has a deadline
 
 
 def write_atomic(path: Path, data: bytes | str, *, mode: int = 0o644) -> None:
@@ -137,15 +140,15 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def file_lock(path: Path, *, wait: bool = True) -> Iterator[bool]:
+def file_lock(path: Path, *, wait: bool | float = True) -> Iterator[bool]:
     """Hold an advisory lock between processes; the system releases it when the holder ends.
 
     Parameters
     ----------
     path : Path
         Lock file, created if missing. It is never removed: two processes could then hold locks on two files.
-    wait : bool
-        Whether to wait for another holder.
+    wait : bool or float
+        Whether to wait for another holder, or for how many seconds.
 
     Yields
     ------
@@ -155,9 +158,7 @@ def file_lock(path: Path, *, wait: bool = True) -> Iterator[bool]:
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
+        if not _locked(descriptor, float("inf") if wait is True else float(wait)):
             yield False
             return
         holder = os.getpid()
@@ -170,3 +171,19 @@ def file_lock(path: Path, *, wait: bool = True) -> Iterator[bool]:
                 fcntl.flock(descriptor, fcntl.LOCK_UN)
     finally:
         os.close(descriptor)
+
+
+def _locked(descriptor: int, seconds: float) -> bool:
+    if seconds == float("inf"):
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        return True
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_LOCK_PAUSE)
+        else:
+            return True

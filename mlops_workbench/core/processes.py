@@ -38,7 +38,7 @@ class ProcessIdentity(msgspec.Struct, frozen=True):
         return None if started is None else cls(number, started)
 
     def alive(self) -> bool:
-        """Return whether the process runs; a zombie does not."""
+        """Return whether the process runs; a zombie whose threads have ended does not."""
         return _start_time(self.pid) == self.started
 
     def stop(self, *, grace: float = 5.0) -> bool:
@@ -95,7 +95,9 @@ def _start_time(pid: int) -> float | None:
         return None if Path("/proc/self/stat").exists() else _start_time_elsewhere(pid)
     except (ProcessLookupError, PermissionError):
         return None
-    return None if fields[0] in "ZX" else float(fields[19])
+    # The first thread may end before others, which still hold files and locks: for a moment also after SIGKILL.
+    ended = fields[0] in "ZX" and int(fields[17]) <= 1
+    return None if ended else float(fields[19])
 
 
 def _stat_fields(pid: int) -> list[str]:

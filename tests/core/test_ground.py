@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import subprocess
 import sys
 import threading
@@ -121,6 +122,52 @@ def test_a_process_is_stopped_even_when_it_does_not_want_to() -> None:
     process.wait()
     process.stdout.close()
     assert ProcessIdentity.of(process.pid) is None
+
+
+@pytest.mark.process
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_a_process_lives_until_the_last_of_its_threads_has_ended(tmp_path: Path) -> None:
+    """After SIGKILL, too, the first thread may be gone before those that hold locks and files."""
+    lock = tmp_path / "lock"
+    exit_thread = 60 if platform.machine() == "x86_64" else 93  # number of the call that ends one thread
+    code = (
+        "import ctypes, sys, threading; from pathlib import Path\n"
+        "from mlops_workbench.core.files import file_lock\n"
+        "def hold():\n"
+        "    with file_lock(Path(sys.argv[1])):\n"
+        "        print('held', flush=True)\n"
+        "        sys.stdin.read()\n"
+        "threading.Thread(target=hold).start()\n"
+        f"ctypes.CDLL(None).syscall({exit_thread}, 0)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(lock)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert process.stdin is not None and process.stdout is not None
+    identity = ProcessIdentity.of(process.pid)
+    assert identity is not None
+    process.stdout.readline()
+    stat = Path(f"/proc/{process.pid}/stat")
+    while stat.read_text().rpartition(")")[2].split()[0] != "Z":
+        time.sleep(0.01)
+    assert identity.alive()
+    with file_lock(lock, wait=0.1) as held:
+        assert not held
+    process.kill()
+    while identity.alive():
+        time.sleep(0.01)
+    with file_lock(lock, wait=False) as held:
+        assert held
+    process.communicate()
+
+
+def test_a_lock_is_waited_for_as_long_as_is_said(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(file_lock(lock))
+        threading.Timer(0.2, stack.close).start()
+        with file_lock(lock, wait=60.0) as held:
+            assert held
 
 
 @given(st.binary(max_size=10_000))

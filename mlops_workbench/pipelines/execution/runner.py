@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("mlops_workbench.pipelines")
 
+#: A runner that was killed may hold its lock for a moment longer.
+_LOCK_SECONDS = 5.0
+
 
 class Runner:
     """Executes a run on this machine.
@@ -72,7 +75,7 @@ def main(arguments: list[str]) -> int:
     """Run the pipeline run in a folder; 0 when all stages succeeded."""
     log_to_stderr()
     folder = RunFolder(Path(arguments[0]))
-    with file_lock(folder.runner_lock, wait=False) as alone:
+    with file_lock(folder.runner_lock, wait=_LOCK_SECONDS) as alone:
         if not alone or has_ended(read_run_events(folder.events)):
             log.warning("the run has another runner, or has ended")
             return 1
