@@ -140,9 +140,7 @@ def test_a_process_lives_until_the_last_of_its_threads_has_ended(tmp_path: Path)
         "threading.Thread(target=hold).start()\n"
         f"ctypes.CDLL(None).syscall({exit_thread}, 0)"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, str(lock)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
+    process = subprocess.Popen([sys.executable, "-c", code, str(lock)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdin is not None and process.stdout is not None
     identity = ProcessIdentity.of(process.pid)
     assert identity is not None
