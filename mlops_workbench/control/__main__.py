@@ -16,12 +16,13 @@ from fastapi import FastAPI
 from mlops_workbench.client.launch import ALREADY_RUNNING, Address, lock_file, token_file
 from mlops_workbench.control.app import create_app
 from mlops_workbench.control.auth import TokenAuth, read_or_make_token
+from mlops_workbench.control.calm import CountedRequests
 from mlops_workbench.control.plane import ControlPlane
 from mlops_workbench.control.presence import Presence
 from mlops_workbench.control.worker import Worker
 from mlops_workbench.core.errors import Conflict, WorkbenchError
 from mlops_workbench.core.files import file_lock
-from mlops_workbench.core.processes import ProcessIdentity
+from mlops_workbench.core.processes import ProcessIdentity, keep_environment
 from mlops_workbench.core.shown.log_lines import log_to_stderr
 from mlops_workbench.core.version import __version__
 from mlops_workbench.core.workspace import Workspace
@@ -38,6 +39,7 @@ def main() -> int:
     parser.add_argument("--port", type=int)
     arguments = parser.parse_args()
     log_to_stderr()
+    keep_environment()
     try:
         settings = {"control.host": arguments.host, "control.port": arguments.port}
         workspace = Workspace.open(arguments.workspace, arguments=settings)
@@ -83,7 +85,7 @@ def _serve(workspace: Workspace) -> None:
 
     app.router.lifespan_context = lifespan
     config = uvicorn.Config(
-        TokenAuth(app, token),
+        CountedRequests(TokenAuth(app, token), plane.calm),
         http=HttpProtocol,
         log_config=None,
         access_log=False,

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 
 from mlops_workbench.client.bodies import DeployRequest
+from mlops_workbench.control.calm import Calm
 from mlops_workbench.control.database import Database
 from mlops_workbench.control.events import EventHub
 from mlops_workbench.control.services.endpoints import EndpointService
@@ -41,6 +42,7 @@ class ControlPlane:
     def __init__(self, workspace: Workspace, on_shutdown: Callable[[], None]) -> None:
         self.workspace = workspace
         self.hub = EventHub()
+        self.calm = Calm()
         self.url = ""
         self._on_shutdown = on_shutdown
         self._started_ms = now_ms()
@@ -64,14 +66,14 @@ class ControlPlane:
         self.schedules = ScheduleService(workspace, self._database, self.pipelines, self.monitors, self.runs, self.hub)
         self._ingesting = threading.Event()
         self._ingest_thread = threading.Thread(
-            target=self.ingest.run_forever, args=(self._ingesting,), name="ingest", daemon=True
+            target=self.ingest.run_forever, args=(self._ingesting, self.calm.wait), name="ingest", daemon=True
         )
         self._revision = 0
         self._workers = [
             Worker("index events", self._publish_runs, 0.25),
             Worker("endpoints", self._leading(self.endpoints.step), 1.0),
             Worker("ended endpoints", self._leading(self._replace_ended), 0.25),
-            Worker("models", self.models.step, 1.0),
+            Worker("models", self.models.step, 1.0, self.calm.wait),
             Worker("pipelines", self._leading(self.pipelines.step), 0.5),
             Worker("schedules", self._leading(self.schedules.step), 1.0),
             Worker("monitors", self._leading(self.monitors.step), workspace.settings.monitoring.interval_seconds),

@@ -12,17 +12,24 @@ log = logging.getLogger("mlops_workbench.control")
 
 
 class Worker:
-    """Calls `step` in a thread of its own every `seconds`, and at once when woken.
+    """Calls `step` in a thread of its own every `seconds`, and at once when woken; first waits until `begin` returns.
 
     A failure is reported, and the step repeated; it must be safe to repeat. The desired state is in the database,
     so that a failure loses nothing.
     """
 
-    def __init__(self, name: str, step: Callable[[], object], seconds: float) -> None:
+    def __init__(
+        self,
+        name: str,
+        step: Callable[[], object],
+        seconds: float,
+        begin: Callable[[threading.Event], object] | None = None,
+    ) -> None:
         self.name = name
         self.problem = ""
         self._step = step
         self._seconds = seconds
+        self._begin = begin
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -46,6 +53,8 @@ class Worker:
             self._thread.join(max(timeout, 0.0))
 
     def _run(self) -> None:
+        if self._begin is not None:
+            self._begin(self._stopping)
         while not self._stopping.is_set():
             try:
                 self._step()

@@ -15,6 +15,8 @@ from typing import NoReturn
 
 import msgspec
 
+_kept: dict[str, str] = {}
+
 
 class ProcessIdentity(msgspec.Struct, frozen=True):
     """Id and start time, which distinguish a process from a later one with the same id.
@@ -56,6 +58,16 @@ class ProcessIdentity(msgspec.Struct, frozen=True):
                     return True
                 time.sleep(0.02)
         return not self.alive()
+
+
+def keep_environment() -> None:
+    """Note the environment variables that this process was started with, before libraries add their own."""
+    _kept.update(os.environ)
+
+
+def inherited_environment() -> dict[str, str]:
+    """Return the variables for a process that is started on behalf of a user: those kept, else the present ones."""
+    return dict(_kept or os.environ)
 
 
 def leave(code: int, last: Callable[[], object] | None = None) -> NoReturn:

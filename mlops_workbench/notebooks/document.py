@@ -55,7 +55,7 @@ def read_notebook(path: Path) -> NotebookNode:
 
 def parse_notebook(text: str, *, where: str | None = None) -> NotebookNode:
     """Parse the JSON text of a notebook; see `read_notebook`."""
-    import nbformat
+    from mlops_workbench.notebooks.format import nbformat
 
     hint = "open it in JupyterLab and save it again, or restore it from version control"
     try:
@@ -132,7 +132,7 @@ def write_notebook(notebook: NotebookNode, path: Path) -> None:
     StorageError
         The folder cannot be written.
     """
-    import nbformat
+    from mlops_workbench.notebooks.format import nbformat
 
     text: str = nbformat.writes(notebook)  # type: ignore[no-untyped-call]
     write_atomic(path, text if text.endswith("\n") else text + "\n")

@@ -10,7 +10,7 @@ import click
 from mlops_workbench.commands.completion import names, pipeline_names, pipeline_run_ids
 from mlops_workbench.commands.frontend import FrontEnd
 from mlops_workbench.commands.pipelines.graph import pipeline_view, why_stage
-from mlops_workbench.commands.pipelines.runs import conclude, follow, pipeline_run_view, state_name
+from mlops_workbench.commands.pipelines.runs import client_to_run, conclude, follow, pipeline_run_view, state_name
 from mlops_workbench.commands.pipelines.specs import migrate_pipeline, new_pipeline
 from mlops_workbench.commands.values import given_parameters, parameter_options
 from mlops_workbench.commands.view import View
@@ -90,7 +90,7 @@ def run_pipeline(
     """
     given = given_parameters(texts, file)
     stages = {"start": start, "only": only, "force": [stage for stage in force.split(",") if stage]}
-    with frontend.client() as client:
+    with client_to_run(frontend) as client:
         if dry_run:
             return _plan_view(client.plan_pipeline(name, given.params, texts=given.texts, **stages))
         run = client.start_pipeline(name, given.params, texts=given.texts, **stages)

@@ -11,7 +11,7 @@ from mlops_workbench.client.bodies import NotebookRunRequest
 from mlops_workbench.commands.cells import metric_cell
 from mlops_workbench.commands.completion import experiment_names
 from mlops_workbench.commands.frontend import FrontEnd
-from mlops_workbench.commands.pipelines.runs import conclude, follow, pipeline_run_view, run_facts
+from mlops_workbench.commands.pipelines.runs import client_to_run, conclude, follow, pipeline_run_view, run_facts
 from mlops_workbench.commands.values import given_parameters, parameter_options, parse_duration, parse_texts
 from mlops_workbench.commands.view import View
 from mlops_workbench.core.errors import NotFound
@@ -64,7 +64,7 @@ def run_notebook(
         timeout=parse_duration(timeout) if timeout is not None else None,
         output=os.path.abspath(output) if output else "",
     )
-    with frontend.client() as client:
+    with client_to_run(frontend) as client:
         run = client.start_notebook(request)
         if background:
             view = pipeline_run_view(run)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from mlops_workbench.client.launch import find_running
 from mlops_workbench.commands.cells import Cell
 from mlops_workbench.commands.frontend import FrontEnd
 from mlops_workbench.commands.view import View
@@ -12,6 +15,7 @@ from mlops_workbench.core.errors import WorkbenchError
 from mlops_workbench.core.ids import short_id
 from mlops_workbench.core.pipelines import PipelineRun, StageResult, StageRun
 from mlops_workbench.core.shown.formats import duration, moment
+from mlops_workbench.core.workspace import Workspace
 
 if TYPE_CHECKING:
     from mlops_workbench.client.client import Client
@@ -27,6 +31,21 @@ class PipelineFailed(WorkbenchError):
 
     code = "pipeline_failed"
     status = 409
+
+
+def client_to_run(frontend: FrontEnd) -> Client:
+    """A client to start runs with; if the control plane has to be started, the processes of runs are prepared too."""
+    if find_running(frontend.workspace) is None:
+        threading.Thread(target=_prepare, args=(frontend.workspace,), daemon=True).start()
+    return frontend.client()
+
+
+def _prepare(workspace: Workspace) -> None:
+    # Errors are reported when the run is started.
+    with contextlib.suppress(WorkbenchError, OSError):
+        from mlops_workbench.pipelines.execution.launch import prepare_runner
+
+        prepare_runner(workspace)
 
 
 def follow(frontend: FrontEnd, client: Client, run: PipelineRun) -> PipelineRun:

@@ -14,7 +14,7 @@ from mlops_workbench.commands.cells import metric_cell
 from mlops_workbench.commands.completion import experiment_names, model_names, names, pipeline_names
 from mlops_workbench.commands.frontend import FrontEnd
 from mlops_workbench.commands.models import version_view
-from mlops_workbench.commands.pipelines.runs import PipelineFailed, run_facts
+from mlops_workbench.commands.pipelines.runs import PipelineFailed, client_to_run, run_facts
 from mlops_workbench.commands.values import (
     given_parameters,
     parameter_options,
@@ -166,7 +166,7 @@ def run_sweep(
         parallel=parallel or 0,
         **given,
     )
-    with frontend.client() as client:
+    with client_to_run(frontend) as client:
         return _followed(frontend, client, client.start_sweep(request), background=background)
 
 

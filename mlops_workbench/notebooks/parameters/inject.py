@@ -91,7 +91,7 @@ def inject(
     InvalidInput
         See `injected_source`.
     """
-    import nbformat
+    from mlops_workbench.notebooks.format import nbformat
 
     result: NotebookNode = copy.deepcopy(notebook)
     earlier, parameters = tagged_cell(result, INJECTED_TAG), tagged_cell(result, PARAMETERS_TAG)

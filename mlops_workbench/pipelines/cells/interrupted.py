@@ -23,7 +23,7 @@ def record_death(executed: Path, message: str) -> None:
     message : str
         What ended the process.
     """
-    import nbformat
+    from mlops_workbench.notebooks.format import nbformat
 
     try:
         notebook = read_notebook(executed)

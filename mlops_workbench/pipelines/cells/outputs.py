@@ -7,8 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
-import nbformat
-
+from mlops_workbench.notebooks.format import nbformat
 from mlops_workbench.pipelines.cells.reasons import shortened
 from mlops_workbench.pipelines.cells.secret_values import SecretValues
 

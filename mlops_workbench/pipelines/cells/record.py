@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import nbformat
 import orjson
 from papermill.engines import NotebookExecutionManager
 from papermill.iorw import LocalHandler, papermill_io
@@ -19,6 +18,7 @@ from mlops_workbench.core.errors import StorageError
 from mlops_workbench.core.files import write_atomic
 from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.processes import ProcessIdentity
+from mlops_workbench.notebooks.format import nbformat
 from mlops_workbench.pipelines.cells.secret_values import SecretValues
 from mlops_workbench.pipelines.definition.nouns import Cause
 from mlops_workbench.pipelines.runs.events import CellEnded, CellStarted, ProcessStarted, append_event

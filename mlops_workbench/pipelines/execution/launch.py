@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import threading
 from collections.abc import Callable, Mapping
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 from mlops_workbench.core.errors import InvalidInput, SpecError, StorageError
 from mlops_workbench.core.files import write_atomic
 from mlops_workbench.core.ids import now_ms
-from mlops_workbench.core.processes import ProcessIdentity
+from mlops_workbench.core.processes import ProcessIdentity, inherited_environment
 from mlops_workbench.core.wire.json_numbers import JsonNumber
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.notebooks.document import (
@@ -28,7 +27,7 @@ from mlops_workbench.notebooks.parameters.shown import shown
 from mlops_workbench.pipelines.execution.selection import WHOLE, Selection, selected
 from mlops_workbench.pipelines.executors.local import local_capacity
 from mlops_workbench.pipelines.executors.resources import excess
-from mlops_workbench.pipelines.kernels.modules import start_module
+from mlops_workbench.pipelines.kernels.modules import prepare_module, start_module
 from mlops_workbench.pipelines.plan.nouns import InputPlan, Plan, StagePlan
 from mlops_workbench.pipelines.runs.events import Launched, append_event
 from mlops_workbench.pipelines.runs.folder import RunFolder, write_struct
@@ -203,6 +202,17 @@ def _input(name: str, entry: InputPlan) -> InputRequest:
     )
 
 
+def _environment(workspace: Workspace) -> dict[str, str]:
+    # A run that is started in a stage, or in a notebook of a run, is independent of that run.
+    inherited = {key: value for key, value in inherited_environment().items() if key not in _OF_A_RUN}
+    return {**inherited, "MLOPS_WORKSPACE": str(workspace.root)}
+
+
+def prepare_runner(workspace: Workspace) -> None:
+    """Start what will fork the runners of the workspace, if it does not run; it takes a second to be ready."""
+    prepare_module(workspace, _environment(workspace))
+
+
 def launch_runner(workspace: Workspace, folder: RunFolder) -> None:
     """Start the runner of a written run, detached, and record its process.
 
@@ -211,9 +221,7 @@ def launch_runner(workspace: Workspace, folder: RunFolder) -> None:
     StorageError
         It cannot be started, or recorded.
     """
-    # A run that is started in a stage, or in a notebook of a run, is independent of that run.
-    environment = {key: value for key, value in os.environ.items() if key not in _OF_A_RUN}
-    environment["MLOPS_WORKSPACE"] = str(workspace.root)
+    environment = _environment(workspace)
     try:
         process = start_module(
             workspace,

@@ -100,6 +100,11 @@ def start_module(
         )
 
 
+def prepare_module(workspace: Workspace, environment: Mapping[str, str]) -> None:
+    """Start a fork server for :func:`start_module` with these environment variables, unless there is one."""
+    ForkPool(workspace).prepare(_preparation(workspace, environment))
+
+
 def _preparation(workspace: Workspace, environment: Mapping[str, str]) -> Preparation:
     variables = {name: value for name, value in environment.items() if not name.startswith(_OF_LIBRARIES)}
     return Preparation("call", variables, str(workspace.root))

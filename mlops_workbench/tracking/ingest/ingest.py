@@ -173,12 +173,17 @@ class Ingest:
         """Everything about a run; histories that MLflow cannot return now are left out."""
         return run_detail(self.index, self.store, uid)
 
-    def run_forever(self, stop: threading.Event) -> None:
-        """Work until `stop` is set; waits while another process holds the lock."""
+    def run_forever(
+        self, stop: threading.Event, begin: Callable[[threading.Event], object] = lambda _stop: None
+    ) -> None:
+        """Work until `stop` is set; waits while another process holds the lock.
+
+        MLflow, whose import takes seconds of processor time, is used once `begin`, which gets `stop`, has returned.
+        """
         tracking = self.workspace.settings.tracking
-        deliverer = self._thread("mlops-delivery", self._delivery_step, stop, tracking.poll_seconds)
+        deliverer = self._thread("mlops-delivery", self._delivery_step, stop, tracking.poll_seconds, begin)
         if tracking.follow_seconds:
-            self._thread("mlops-follow", self._follow_step, stop, tracking.follow_seconds)
+            self._thread("mlops-follow", self._follow_step, stop, tracking.follow_seconds, begin)
         repeat(self._index_step, stop, tracking.poll_seconds, self._set_problem)
         deliverer.join(_STOP_SECONDS)
 
@@ -245,9 +250,20 @@ class Ingest:
 
     # Threads ----------------------------------------------------------------------------------------------------
 
-    def _thread(self, name: str, step: Callable[[], bool], stop: threading.Event, seconds: float) -> threading.Thread:
+    def _thread(
+        self,
+        name: str,
+        step: Callable[[], bool],
+        stop: threading.Event,
+        seconds: float,
+        begin: Callable[[threading.Event], object],
+    ) -> threading.Thread:
+        def run() -> None:
+            begin(stop)
+            repeat(step, stop, seconds, self._set_problem)
+
         # A daemon: a tracking server that hangs must not keep the process from ending.
-        thread = threading.Thread(target=repeat, args=(step, stop, seconds, self._set_problem), name=name, daemon=True)
+        thread = threading.Thread(target=run, name=name, daemon=True)
         thread.start()
         return thread
 
