@@ -19,6 +19,12 @@ _POLL_SECONDS = 0.005
 _FIRST_ANSWER_SECONDS, _LONGEST_ANSWER_SECONDS = 0.05, 1.0
 
 
+def _prompt(context: zmq.asyncio.Context) -> zmq.asyncio.Context:
+    """Have its sockets, which connect before the kernel listens, try again soon; by default it takes 100 ms."""
+    context.reconnect_ivl = _RECONNECT_MS
+    return context
+
+
 class PromptKernelClient(AsyncKernelClient):
     """A client that goes on as soon as the kernel answers.
 
@@ -27,10 +33,8 @@ class PromptKernelClient(AsyncKernelClient):
     """
 
     def _context_default(self) -> zmq.asyncio.Context:
-        context = super()._context_default()
+        context = _prompt(super()._context_default())
         context.rcvhwm = 0
-        # The client connects before the kernel listens; by default it tries again after 100 ms.
-        context.reconnect_ivl = _RECONNECT_MS
         return context
 
     async def wait_for_ready(self, timeout: float | None = None) -> None:  # type: ignore[override]
@@ -66,6 +70,10 @@ class WarmKernelManager(AsyncKernelManager):
 
     client_class = DottedObjectName(f"{__name__}.{PromptKernelClient.__name__}", config=True)
     client_factory = Type(PromptKernelClient, config=True)
+
+    def _context_default(self) -> zmq.asyncio.Context:
+        # Its own socket, over which it asks the kernel to end.
+        return _prompt(super()._context_default())
 
     @default("kernel_spec_manager")
     def _kernel_spec_manager_default(self) -> WarmKernelSpecs:
