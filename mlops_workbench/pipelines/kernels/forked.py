@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Mapping
 from importlib import import_module
+from pathlib import Path
 from typing import NoReturn
 
 from mlops_workbench.core.processes import ProcessIdentity, leave
@@ -92,8 +93,12 @@ def _set_up(request: ForkRequest, streams: list[int]) -> None:
 
 def _flush_files() -> None:
     """Write what open files of users hold; those that the server has made are frozen, and not among these objects."""
+    files: dict[type, bool] = {}
     for thing in gc.get_objects():
-        if issubclass(type(thing), io.IOBase):
+        kind = type(thing)
+        if kind not in files:
+            files[kind] = issubclass(kind, io.IOBase)
+        if files[kind]:
             with contextlib.suppress(Exception):
                 thing.flush()
 
@@ -125,7 +130,17 @@ def _run_kernel(request: ForkRequest) -> None:
     app.poller = RequesterPoller()
     # ipykernel sleeps before each reply for the sake of output that old versions flushed too late.
     app.kernel._execute_sleep = 0.0
+    children_of_kernel = app.kernel._process_children
+    # At a shutdown, psutil reads the status of all processes of the machine to find the kernel's children.
+    app.kernel._process_children = lambda: children_of_kernel() if _has_children() else []
     app.start()
+
+
+def _has_children() -> bool:
+    try:
+        return any((task / "children").read_bytes() for task in Path("/proc/self/task").iterdir())
+    except OSError:
+        return True
 
 
 def surroundings() -> tuple[int, list[tuple[int, int, int]], list[int], list[int]]:

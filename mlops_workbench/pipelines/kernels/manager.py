@@ -14,7 +14,7 @@ from traitlets import DottedObjectName, Type, default
 from mlops_workbench.pipelines.kernels.specs import WarmKernelSpecs
 
 _RECONNECT_MS = 5
-_POLL_SECONDS = 0.005
+_POLL_SECONDS = 0.001
 #: Seconds after which a kernel that has not answered is asked again; doubled each time.
 _FIRST_ANSWER_SECONDS, _LONGEST_ANSWER_SECONDS = 0.05, 1.0
 
@@ -36,6 +36,10 @@ class PromptKernelClient(AsyncKernelClient):
         context = _prompt(super()._context_default())
         context.rcvhwm = 0
         return context
+
+    def start_channels(self, *args: Any, hb: bool = False, **kwargs: Any) -> None:
+        """Open the channels, without that of the heartbeat: the manager knows whether the process lives."""
+        super().start_channels(*args, hb=hb, **kwargs)
 
     async def wait_for_ready(self, timeout: float | None = None) -> None:  # type: ignore[override]
         """Wait until the kernel answers requests and its messages arrive.
