@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
@@ -21,7 +23,7 @@ from mlops_workbench.pipelines.cells.outputs import CellOutputs, MaskedMessages
 from mlops_workbench.pipelines.cells.reasons import is_normal_exit, kernel_death
 from mlops_workbench.pipelines.cells.record import CellFailure, ExecutionRecord
 from mlops_workbench.pipelines.cells.secret_values import MaskedPipe, SecretValues
-from mlops_workbench.pipelines.kernels.manager import WarmKernelManager
+from mlops_workbench.pipelines.kernels.manager import PromptKernelClient, WarmKernelManager
 from mlops_workbench.pipelines.kernels.preload import imports_of
 from mlops_workbench.pipelines.kernels.specs import WarmKernelSpecs
 
@@ -59,6 +61,8 @@ class WorkbenchClient(PapermillNotebookClient):
         self._received = 0
         self._probe = ""
         self._index = 0
+        #: The records of the end of a cell and of the start of the next one, made while the kernel works on that.
+        self._due: list[Callable[[], object]] = []
         self._task: asyncio.Task[Any] | None = None
         record.before_save = self._outputs.settle
 
@@ -88,21 +92,31 @@ class WorkbenchClient(PapermillNotebookClient):
         saving = asyncio.ensure_future(self._save_regularly())
         try:
             await self._meet_kernel()
+            if isinstance(self.kc, PromptKernelClient):
+                self.kc.on_sent = self._record_due
             for index, cell in enumerate(self.nb.cells):
                 self._index = index
                 self._outputs.clear()
-                self.nb_man.cell_start(cell, index)
+                self._due.append(partial(self.nb_man.cell_start, cell, index))
+                if not isinstance(self.kc, PromptKernelClient):
+                    self._record_due()
                 failure = await self._run_cell(cell, index)
+                self._record_due()  # of a cell that is not executed
                 if failure is not None:
                     self._outputs.settle()
                     self.nb_man.cell_fail(failure)
-                self.nb_man.cell_complete(self.nb.cells[index], cell_index=index)
+                self._due.append(partial(self.nb_man.cell_complete, self.nb.cells[index], cell_index=index))
                 if failure is not None or self.nb_man.left_at is not None:
                     return
             if self.closing:
                 await self._run_silently(self.closing, "what the cells have read is not known")
         finally:
+            self._record_due()
             saving.cancel()
+
+    def _record_due(self) -> None:
+        while self._due:
+            self._due.pop(0)()
 
     async def _run_cell(self, cell: Any, index: int) -> CellFailure | None:
         """Run a cell, and return why it failed."""
@@ -143,6 +157,7 @@ class WorkbenchClient(PapermillNotebookClient):
         if task is not None:
             # It would go on while the loop runs to end the kernel.
             task.cancel()
+        self._record_due()
         cell = self.nb.cells[self._index] if self.nb.cells else None
         if cell is None or cell.metadata.papermill["status"] != self.nb_man.RUNNING:
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from queue import Empty
 from typing import Any
 
@@ -30,7 +31,14 @@ class PromptKernelClient(AsyncKernelClient):
 
     Jupyter's own waits another 0.2 seconds, to skip messages that no request of this client has caused. It drops
     messages when a thousand wait to be read; this one drops none.
+
+    Attributes
+    ----------
+    on_sent : callable or None
+        Called when a request to execute code was sent.
     """
+
+    on_sent: Callable[[], object] | None = None
 
     def _context_default(self) -> zmq.asyncio.Context:
         context = _prompt(super()._context_default())
@@ -40,6 +48,13 @@ class PromptKernelClient(AsyncKernelClient):
     def start_channels(self, *args: Any, hb: bool = False, **kwargs: Any) -> None:
         """Open the channels, without that of the heartbeat: the manager knows whether the process lives."""
         super().start_channels(*args, hb=hb, **kwargs)
+
+    def execute(self, *args: Any, **kwargs: Any) -> str:
+        """Send a request to execute code, and return its id."""
+        sent: str = super().execute(*args, **kwargs)
+        if self.on_sent is not None:
+            self.on_sent()
+        return sent
 
     async def wait_for_ready(self, timeout: float | None = None) -> None:  # type: ignore[override]
         """Wait until the kernel answers requests and its messages arrive.
