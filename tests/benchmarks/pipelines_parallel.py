@@ -41,6 +41,7 @@ def _spec(slots: int) -> str:
             "    notebook: ../sleep.ipynb",
             "    params: [number]",
             f"    resources: {{cpu: {_SLOTS // slots}}}",
+            "    cache: false",
         ]
     return "\n".join(lines) + "\n"
 

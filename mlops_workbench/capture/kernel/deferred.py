@@ -16,7 +16,7 @@ from mlops_workbench.core.shown.plain_text import visible
 
 T = TypeVar("T")
 
-#: Delay after a cell, in seconds; its reply is sent within it.
+#: Seconds within which the reply to a cell is sent, where that cannot be told.
 _PAUSE = 0.02
 _LONG_SECONDS = 1.0
 
@@ -39,6 +39,8 @@ class DeferredWork:
         self._waiting: deque[tuple[str, Callable[[], Any], Any]] = deque()
         self._with_next: deque[tuple[str, Callable[[], Any]]] = deque()
         self._pid = os.getpid()
+        #: Whether the loop is asked to do it.
+        self._due = False
 
     def add(self, what: str, work: Callable[[], Any]) -> None:
         """Do `work` after the reply; see `attempt` for the parameters."""
@@ -50,11 +52,21 @@ class DeferredWork:
             return
         # Later output is displayed below the cell that caused it.
         self._waiting.append((what, work, getattr(self._shell, "parent_header", None)))
-        if threading.current_thread() is threading.main_thread():
-            loop.call_later(_PAUSE, self.flush)
-        else:
+        if threading.current_thread() is not threading.main_thread():
             # A subshell of the kernel: the loop belongs to another thread.
             loop.call_soon_threadsafe(loop.call_later, _PAUSE, self.flush)
+        elif not self._due:
+            self._due = True
+            self._flush_after_sending(kernel, loop)
+
+    def _flush_after_sending(self, kernel: Any, loop: Any) -> None:
+        """Do the work when the last message of this cell is sent: the client needs a moment to ask for the next."""
+        sender = getattr(getattr(kernel, "iopub_socket", None), "io_thread", None)
+        if sender is None:
+            loop.call_later(_PAUSE, self.flush)
+            return
+        # The loop gets to it after the cell; then the thread that sends messages has all those of the cell before it.
+        loop.call_soon(sender.schedule, lambda: loop.call_soon_threadsafe(self.flush))
 
     def add_to_next(self, what: str, work: Callable[[], Any]) -> None:
         """Do `work` when the next cell begins, as a part of it.
@@ -72,6 +84,7 @@ class DeferredWork:
 
     def flush(self) -> None:
         """Do the waiting work now."""
+        self._due = False
         if self._pid != os.getpid():
             # In a forked child, the work belongs to the parent.
             self._waiting.clear()
