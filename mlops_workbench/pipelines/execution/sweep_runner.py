@@ -291,7 +291,10 @@ class SweepRunner:
     def _conclude(self) -> str:
         best = best_trial(self._ended, self._request.direction)
         good = [one for one in self._ended if one.state in ("succeeded", "refused")]
-        texts = [f"{len(good)} of {len(self._ended)} trials succeeded"]
+        refused = sum(one.state == "refused" for one in good)
+        texts = [f"{len(good) - refused} of {len(self._ended)} trials succeeded"]
+        if refused:
+            texts.append(f"{refused} refused by a gate")
         if best is not None:
             texts.append(f"best {self._request.metric} {shown_number(value_of(best))} (trial {best.number})")
         if self._cancelling:

@@ -169,7 +169,7 @@ class ForkPool:
         if preparation.role == "kernel":
             # As a kernel sets it before the first import of matplotlib.
             environment.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
-        with open(path.with_suffix(".log"), "wb") as log, contextlib.suppress(OSError):
+        with contextlib.suppress(OSError), open(path.with_suffix(".log"), "wb") as log:
             subprocess.Popen(
                 [sys.executable, *preparation.options, "-m", "mlops_workbench.pipelines.kernels.server",
                  msgspec.json.encode(config).decode()],
@@ -188,15 +188,17 @@ class ForkPool:
 
     def _claim(self, path: Path) -> bool:
         """Whether this process is to start the server: no other does, and none has failed lately."""
-        self._folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._folder.mkdir(mode=0o700, exist_ok=True)
         claim = path.with_suffix(".starting")
-        with contextlib.suppress(FileNotFoundError):
-            if time.time() - claim.stat().st_mtime > _CLAIM_SECONDS:
-                claim.unlink()
         try:
+            self._folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - claim.stat().st_mtime > _CLAIM_SECONDS:
+                    claim.unlink()
             os.close(os.open(claim, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-        except FileExistsError:
+        except OSError:
+            # Another process starts it; or the last server removes the folder, or it cannot be written: without a
+            # server, processes are started as usual.
             return False
         return True
 

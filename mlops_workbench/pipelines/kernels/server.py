@@ -233,7 +233,16 @@ def main(arguments: list[str]) -> int:
     child = ForkServer(config, _listen(Path(config.socket)), made).serve()
     if child is not None:
         child()
+    _leave_no_files(Path(config.socket))
     return 0
+
+
+def _leave_no_files(path: Path) -> None:
+    """Remove the log, and the folder if no other server uses it: the system's folder is shared by all workspaces."""
+    if not path.exists():  # else another server has taken its place
+        path.with_suffix(".log").unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            path.parent.rmdir()
 
 
 def _begin_again(config: ServerConfig) -> None:

@@ -7,6 +7,7 @@ log of the sweep: by `replay` for each trial that was started, and `tell` for ea
 from __future__ import annotations
 
 import random
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -51,7 +52,7 @@ class Sampler(Protocol):
         ...
 
 
-class _Listed:
+class _Listed(ABC):
     """A sampler whose proposals do not depend on results."""
 
     def __init__(self, total: int | None) -> None:
@@ -79,11 +80,12 @@ class _Listed:
         """Note that the next trial was started."""
         self._next += 1
 
-    def tell(self, number: int, value: float | None) -> None:
+    def tell(self, number: int, value: float | None) -> None:  # noqa: B027 - results change nothing here
         """Ignore a result."""
 
+    @abstractmethod
     def _values(self, number: int) -> dict[str, object]:
-        raise NotImplementedError
+        """Values of a trial, counted from 0."""
 
 
 class GridSampler(_Listed):

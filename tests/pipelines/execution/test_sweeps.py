@@ -182,6 +182,7 @@ def test_a_pipeline_is_swept_and_a_trial_that_a_gate_refuses_is_never_the_best(
     assert sweep.run.state == "succeeded", sweep.run.message
     assert [trial.state for trial in sweep.trials] == ["succeeded", "refused"]
     assert sweep.best == 1
+    assert sweep.run.message.startswith("1 of 2 trials succeeded; 1 refused by a gate; best auc ")
     run = service.read_run(place, sweep.trials[0].run)
     assert [stage.state for stage in run.stages] == ["succeeded", "succeeded"]
     (start,) = records_of(place, records.RunStart, run.run_uid)

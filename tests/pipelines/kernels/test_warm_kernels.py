@@ -402,7 +402,7 @@ def test_another_environment_gets_another_server(monkeypatch: pytest.MonkeyPatch
         assert other.run("import os; print(os.environ['OMP_NUM_THREADS'])") == "1"
 
 
-def test_the_number_of_servers_is_bounded_and_an_idle_one_ends(workspace: Workspace) -> None:
+def test_the_number_of_servers_is_bounded_and_an_idle_one_ends(workspace: Workspace, pool: ForkPool) -> None:
     settings = workspace.root / "workbench.toml"
     settings.write_text("[pipelines]\nwarm_servers = 1\n")
     with warm([("decimal", ())]) as first:
@@ -421,6 +421,10 @@ def test_the_number_of_servers_is_bounded_and_an_idle_one_ends(workspace: Worksp
     while server.alive() and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not server.alive()
+    pool.stop_all()
+    while pool._folder.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not pool._folder.exists()
     settings.write_text("[pipelines]\nwarm_servers = 0\n")
     for _ in range(3):
         with kernel([("statistics", ())]) as plain:
