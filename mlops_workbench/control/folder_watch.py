@@ -33,11 +33,11 @@ class FolderWatch:
         #: Why changes are noticed late, empty for no reason.
         self.problem = ""
 
-    def watch(self, folders: Iterable[WatchedFolder]) -> None:
-        """Watch these folders instead of others."""
+    def watch(self, folders: Iterable[WatchedFolder]) -> bool:
+        """Watch these folders instead of others; True if they are others, and changes are missed for a moment."""
         wanted = frozenset(folders)
         if wanted == self._folders:
-            return
+            return False
         self.close()
         self._folders = wanted
         self._stop = threading.Event()
@@ -47,6 +47,7 @@ class FolderWatch:
             if paths:
                 arguments = (paths, recursive, self._stop)
                 threading.Thread(target=self._run, args=arguments, name="watched folders", daemon=True).start()
+        return True
 
     def close(self) -> None:
         """Watch nothing."""

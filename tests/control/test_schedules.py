@@ -19,6 +19,7 @@ from mlops_workbench.control.services.observers import move_on
 from mlops_workbench.control.tables import AlertRow, MonitorRow, OccasionRow, PipelineRunRow, ScheduleRow, TriggerRow
 from mlops_workbench.core.errors import InvalidInput, NotFound, Unauthorized, Unavailable
 from mlops_workbench.core.ids import new_id, now_ms, short_id
+from mlops_workbench.core.pipelines import PipelineRun
 from mlops_workbench.core.schedules import Occasion
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.pipelines.runs.events import RunEnded, append_event
@@ -224,6 +225,17 @@ def test_the_end_of_another_pipeline_counts_once_by_its_state(plane: ControlPlan
     assert notice(plane) == found
 
 
+def test_an_end_that_was_forgotten_starts_nothing_again(plane: ControlPlane) -> None:
+    """What triggers noticed is kept for 90 days, the folders of runs are kept longer."""
+    pipeline(plane, "  pipeline: other\n")
+    set_row(plane, TriggerRow, since_ms=0)
+    run = ended_run(plane, "other", ago_ms=92 * 24 * HOUR)
+    events = RunFolder(plane.workspace.pipeline_runs / run).events
+    events.unlink()
+    append_event(events, RunEnded(now_ms() - 91 * 24 * HOUR, "succeeded", ""))
+    assert notice(plane) == []
+
+
 def test_a_new_version_of_a_data_set_counts(plane: ControlPlane, session: Session) -> None:
     import pandas as pd
 
@@ -325,6 +337,30 @@ def test_a_run_that_was_started_before_the_process_ended_is_not_started_again(pl
     plane.schedules._occasions.step()
     found = plane.schedules.occasions("p")[0]
     assert (found.state, found.run) == ("started", run) and len(plane.pipelines.runs()) == 1
+
+
+@pytest.mark.process
+def test_a_start_of_which_only_the_record_failed_is_not_made_again(
+    plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline(plane, "  schedule: {cron: 0 * * * *, catchup: once}\n")
+    set_row(plane, TriggerRow, next_ms=planned(0))
+    notice(plane)
+
+    def lost(run: PipelineRun) -> PipelineRun:
+        raise Unavailable("the database does not answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(plane.pipelines, "_started", lost)
+        with pytest.raises(Unavailable):
+            plane.schedules._occasions.step()
+    set_row(plane, OccasionRow, lease_ms=0)
+    plane.schedules._occasions.step()
+    found = plane.schedules.occasions("p")[0]
+    (run,) = plane.pipelines.runs()
+    assert (found.state, found.run) == ("started", run.id)
+    while plane.pipelines.run(run.id).active:
+        time.sleep(0.1)
 
 
 @pytest.mark.process

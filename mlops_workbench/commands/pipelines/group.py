@@ -10,7 +10,14 @@ import click
 from mlops_workbench.commands.completion import names, pipeline_names, pipeline_run_ids
 from mlops_workbench.commands.frontend import FrontEnd
 from mlops_workbench.commands.pipelines.graph import pipeline_view, why_stage
-from mlops_workbench.commands.pipelines.runs import client_to_run, conclude, follow, pipeline_run_view, state_name
+from mlops_workbench.commands.pipelines.runs import (
+    client_to_run,
+    conclude,
+    find_run,
+    follow,
+    pipeline_run_view,
+    state_name,
+)
 from mlops_workbench.commands.pipelines.specs import migrate_pipeline, new_pipeline
 from mlops_workbench.commands.values import given_parameters, parameter_options
 from mlops_workbench.commands.view import View
@@ -114,7 +121,7 @@ def show_pipeline(frontend: FrontEnd, reference: str) -> View:
         if found is not None:
             newest = next((run for run in runs if run.pipeline == reference and run.kind == "pipeline"), None)
             return pipeline_view(found, newest, frontend.prog, _planned(client, found))
-        return pipeline_run_view(client.pipeline_run(_find(runs, reference).id))
+        return pipeline_run_view(client.pipeline_run(find_run(runs, reference).id))
 
 
 @pipeline.command("watch")
@@ -127,7 +134,7 @@ def watch_pipeline(frontend: FrontEnd, run_id: str) -> View:
     code is that of the command that started the run.
     """
     with frontend.client() as client:
-        run = follow(frontend, client, _find(client.pipeline_runs(1000), run_id))
+        run = follow(frontend, client, find_run(client.pipeline_runs(1000), run_id))
         return conclude(frontend, client, run, pipeline_run_view(run))
 
 
@@ -205,7 +212,7 @@ def cancel_pipeline(frontend: FrontEnd, run_id: str) -> View:
     RUN-ID is the start of its id, or the name of a pipeline for its newest run.
     """
     with frontend.client() as client:
-        return pipeline_run_view(client.cancel_pipeline_run(_find(client.pipeline_runs(1000), run_id).id))
+        return pipeline_run_view(client.cancel_pipeline_run(find_run(client.pipeline_runs(1000), run_id).id))
 
 
 @pipeline.command("resume")
@@ -219,7 +226,7 @@ def resume_pipeline(frontend: FrontEnd, run_id: str, detach: bool) -> View:
     process was killed goes on by itself. RUN-ID is the start of its id, or the name of a pipeline for its newest run.
     """
     with frontend.client() as client:
-        run = client.resume_pipeline_run(_find(client.pipeline_runs(1000), run_id).id)
+        run = client.resume_pipeline_run(find_run(client.pipeline_runs(1000), run_id).id)
         if detach:
             return pipeline_run_view(run)
         run = follow(frontend, client, run)
@@ -273,14 +280,6 @@ def _runs_view(found: list[PipelineRun]) -> View:
 
 def _params(found: Pipeline) -> str:
     return ", ".join(f"{p.name}: {p.type} = {p.default}" for p in found.params)
-
-
-def _find(found: list[PipelineRun], reference: str) -> PipelineRun:
-    match = next((r for r in found if r.id.startswith(reference) or r.id.endswith(reference)), None)
-    match = match or next((r for r in found if r.pipeline == reference), None)
-    if match is None:
-        raise NotFound(f"no pipeline run '{reference}'", hint=did_you_mean(reference, [short_id(r.id) for r in found]))
-    return match
 
 
 pipeline.add_command(new_pipeline)

@@ -11,7 +11,7 @@ from mlops_workbench.client.launch import find_running
 from mlops_workbench.commands.cells import Cell
 from mlops_workbench.commands.frontend import FrontEnd
 from mlops_workbench.commands.view import View
-from mlops_workbench.core.errors import WorkbenchError
+from mlops_workbench.core.errors import InvalidInput, NotFound, WorkbenchError, did_you_mean
 from mlops_workbench.core.ids import short_id
 from mlops_workbench.core.pipelines import PipelineRun, StageResult, StageRun
 from mlops_workbench.core.shown.formats import duration, moment
@@ -73,6 +73,36 @@ def follow(frontend: FrontEnd, client: Client, run: PipelineRun) -> PipelineRun:
             f"the run goes on: '{command} cancel {name}' ends it, '{command} watch {name}' shows it again"
         )
         raise
+
+
+def find_run(found: Sequence[PipelineRun], text: str, what: str = "pipeline run") -> PipelineRun:
+    """The newest run of a pipeline or notebook, or the run whose id begins or ends with a text.
+
+    Parameters
+    ----------
+    found : sequence of PipelineRun
+        Runs, newest first.
+    text : str
+        A name or a part of an id.
+    what : str
+        What is looked for, for the error.
+
+    Raises
+    ------
+    NotFound
+        It stands for none.
+    InvalidInput
+        It stands for several.
+    """
+    named = next((run for run in found if run.pipeline == text), None)
+    if named is not None:
+        return named
+    matching = [run for run in found if text and (run.id.startswith(text) or run.id.endswith(text))]
+    if len(matching) > 1:
+        raise InvalidInput(f"'{text}' stands for {len(matching)} {what}s", hint="give more digits of the id")
+    if not matching:
+        raise NotFound(f"no {what} '{text}'", hint=did_you_mean(text, [short_id(run.id) for run in found]))
+    return matching[0]
 
 
 def conclude(frontend: FrontEnd, client: Client, run: PipelineRun, view: View) -> View:

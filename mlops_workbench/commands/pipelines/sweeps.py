@@ -14,7 +14,7 @@ from mlops_workbench.commands.cells import metric_cell
 from mlops_workbench.commands.completion import experiment_names, model_names, names, pipeline_names
 from mlops_workbench.commands.frontend import FrontEnd
 from mlops_workbench.commands.models import version_view
-from mlops_workbench.commands.pipelines.runs import PipelineFailed, client_to_run, run_facts
+from mlops_workbench.commands.pipelines.runs import PipelineFailed, client_to_run, find_run, run_facts
 from mlops_workbench.commands.values import (
     given_parameters,
     parameter_options,
@@ -23,7 +23,7 @@ from mlops_workbench.commands.values import (
     parse_texts,
 )
 from mlops_workbench.commands.view import View
-from mlops_workbench.core.errors import Conflict, InvalidInput, NotFound
+from mlops_workbench.core.errors import Conflict, InvalidInput
 from mlops_workbench.core.ids import short_id
 from mlops_workbench.core.shown.formats import duration, moment, number, share
 from mlops_workbench.core.sweeps import Sweep, SweepRequest, Trial
@@ -313,15 +313,7 @@ def _metrics(trial: Trial) -> Sequence[tuple[str, float | None]]:
 
 
 def _find(client: Client, text: str) -> str:
-    """Id of the sweep whose id begins or ends with a text; of a notebook or pipeline the newest one."""
-    found = client.sweeps(1000)
-    matching = [one.run.id for one in found if one.run.id.startswith(text) or one.run.id.endswith(text)]
-    newest = [one.run.id for one in found if one.run.pipeline == text]
-    if len(matching) == 1 or newest:
-        return (matching if len(matching) == 1 else newest)[0]
-    if matching:
-        raise InvalidInput(f"'{text}' stands for {len(matching)} sweeps", hint="give more digits of the id")
-    raise NotFound(f"there is no sweep '{text}'", hint="'mlops sweep' lists them")
+    return find_run([one.run for one in client.sweeps(1000)], text, "sweep").id
 
 
 def _is_pipeline(target: str) -> bool:

@@ -31,6 +31,8 @@ from mlops_workbench.pipelines.triggers.targets import trigger_text
 #: Seconds between two looks that must find the same, and between looks without a hint: of files on this machine, and
 #: of those on a file system that reports no changes of other machines.
 _SETTLE_SECONDS = 1.0
+#: For the watches of many folders to be made, during which there are no hints.
+_WATCHING_SECONDS = 5.0
 _LOCAL_SECONDS = 600.0
 _REMOTE_SECONDS = 30.0
 #: Files whose digests are kept, to say which of them changed.
@@ -83,7 +85,9 @@ class FileChanges:
                 watched = self._watched[trigger.id] = _new(schedule, trigger)
             if watched.next <= time.monotonic():
                 self._look(schedule, trigger, watched)
-        self._watch.watch({folder for watched in self._watched.values() for folder in watched.folders})
+        if self._watch.watch({folder for watched in self._watched.values() for folder in watched.folders}):
+            for watched in self._watched.values():
+                watched.next = min(watched.next, time.monotonic() + _WATCHING_SECONDS)
 
     def _look(self, schedule: ScheduleRow, trigger: TriggerRow, watched: _Watched) -> None:
         # A folder may have been made or removed since.

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from mlops_workbench.control.database import Database
 from mlops_workbench.control.services.monitors import MonitorService
-from mlops_workbench.control.services.occasions import noticed, schedules_with
+from mlops_workbench.control.services.occasions import noticed, remembered_since_ms, schedules_with
 from mlops_workbench.control.services.pipelines import PipelineService
 from mlops_workbench.control.services.runs import RunService
 from mlops_workbench.control.tables import OccasionRow, ScheduleRow, TriggerRow
@@ -98,7 +98,7 @@ class Observers:
             run for run in self._pipelines.runs(_MOST_RUNS) if run.end_ms and not run.active and run.kind == "pipeline"
         ]
         for schedule, trigger in rows:
-            wanted = [run for run in reversed(runs) if _is_end(trigger, run)]
+            wanted = [run for run in reversed(runs) if _is_end(trigger, run) and run.end_ms > remembered_since_ms()]
             for run in self._new(trigger, wanted):
                 with self._database.change() as session:
                     detail = f"{run.pipeline} {run.state} (run {short_id(run.id)})"
@@ -113,7 +113,8 @@ class Observers:
             rows = list(schedules_with(session, ["drift", "metric"]))
         for schedule, trigger in rows:
             endpoint = trigger.settings["monitor"]
-            alerts = [alert for alert in self._monitors.alerts(endpoint) if alert.at_ms >= trigger.since_ms]
+            since_ms = max(trigger.since_ms, remembered_since_ms())
+            alerts = [alert for alert in self._monitors.alerts(endpoint) if alert.at_ms >= since_ms]
             known = self._keys(trigger, [alert.id for alert in alerts])
             new = [alert for alert in alerts if alert.id not in known and not alert.resolved_ms]
             if not new:

@@ -41,6 +41,11 @@ _DAY_MS = 86_400_000
 _MOST_RUNS = 200
 
 
+def remembered_since_ms() -> int:
+    """Time since which all occasions are known; what happened before may have started a run that is forgotten."""
+    return now_ms() - _KEPT_MS + _DAY_MS
+
+
 def noticed(
     session: Session,
     schedule: ScheduleRow,
@@ -163,9 +168,8 @@ class Occasions:
                     continue
                 started = self._settle(row, runs)
             except (Unavailable, StorageError) as error:
-                self._change(
-                    row, state="waiting", message=f"tried again: {error.message}", lease_ms=now_ms() + _RETRY_MS
-                )
+                # One that was claimed stays so: its run may have been started, and is found by its reason then.
+                self._change(row, message=f"tried again: {error.message}", lease_ms=now_ms() + _RETRY_MS)
                 problem = error
             else:
                 if started is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 from collections.abc import Callable, Mapping
@@ -177,7 +178,8 @@ class PipelineService:
         """Resume runs whose runner has ended, publish models of runs that have ended, and events about changed runs."""
         # At first also those whose runner has ended while no control plane led.
         problem: WorkbenchError | None = None
-        for run in engine.list_runs(self._workspace, 50 if self._published else 1000):
+        runs = engine.list_runs(self._workspace, 50 if self._published else 1000)
+        for run in [*runs, *self._older({run.id for run in runs})]:
             if engine.is_interrupted(run):
                 try:
                     run = engine.resume_run(self._workspace, run.id, by_hand=False)
@@ -197,6 +199,17 @@ class PipelineService:
                 problem = error
         if problem is not None:
             raise problem
+
+    def _older(self, listed: set[str]) -> list[PipelineRun]:
+        """Runs that are active although many newer ones were started; those that have ended are forgotten."""
+        active = []
+        for run_id in self._published.keys() - listed:
+            if self._published[run_id].active:
+                with contextlib.suppress(NotFound, StorageError):
+                    active.append(engine.read_run(self._workspace, run_id))
+                    continue
+            del self._published[run_id]
+        return active
 
     def _settle(self, run_id: str) -> None:
         try:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from mlops_workbench.core.errors import StorageError
 from mlops_workbench.core.files import file_lock, write_atomic
 from mlops_workbench.core.store import digest_file
 
@@ -65,12 +66,16 @@ class FileDigests:
         """
         if not self._new:
             return
-        self._cache.parent.mkdir(parents=True, exist_ok=True)
-        with file_lock(self._cache.with_suffix(".lock")):
-            merged = {**self._load(), **self._new}
-            if len(merged) > _MOST:
-                merged = dict(list(merged.items())[-_MOST // 2 :])
-            write_atomic(self._cache, msgspec.msgpack.encode(merged))
+        try:
+            with file_lock(self._cache.with_suffix(".lock")):
+                merged = {**self._load(), **self._new}
+                if len(merged) > _MOST:
+                    merged = dict(list(merged.items())[-_MOST // 2 :])
+                write_atomic(self._cache, msgspec.msgpack.encode(merged))
+        except OSError as error:
+            raise StorageError(
+                f"cannot write {self._cache.name}: {error.strerror or error}", where=str(self._cache)
+            ) from error
         self._new.clear()
 
     def _load(self) -> dict[str, tuple[_Stamp, str]]:

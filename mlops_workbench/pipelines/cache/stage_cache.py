@@ -128,11 +128,6 @@ class StageCache:
         """Write the executed notebook of a result; raises like :meth:`restore`."""
         restore_output(self._blobs, {"": result.notebook}, path)
 
-    def holds(self, result: StageResult) -> bool:
-        """Return whether the files of a result are stored; then they are not removed within an hour."""
-        files = [digest for output in result.outputs.values() for digest in output.values()]
-        return all(self._blobs.holds(digest) for digest in (*files, result.notebook))
-
     def keep(self, key: StageKey, result: StageResult, owner: Owner) -> None:
         """Keep a result whose outputs are stored; raises StorageError."""
         self._entries.add(key, result, owner)

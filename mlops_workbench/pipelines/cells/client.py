@@ -7,7 +7,7 @@ import contextlib
 import sys
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 from jupyter_client.manager import KernelManager
@@ -29,6 +29,8 @@ from mlops_workbench.pipelines.kernels.specs import WarmKernelSpecs
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
+
+    from mlops_workbench.pipelines.definition.nouns import Cause
 
 #: Seconds between two looks whether the notebook is to be saved.
 _TICK = 0.25
@@ -129,7 +131,7 @@ class WorkbenchClient(PapermillNotebookClient):
             # Wrong magics and groups of exceptions are reported as text on stderr, and not as an exception.
             shown = _exception(cell, error.ename)
             trace = list(shown.traceback) if shown else [f"{error.ename}: {error.evalue}"]
-            return CellFailure(index, error.ename, error.evalue, trace, "error")
+            return self._failure(index, error.ename, error.evalue, trace, "error")
         except DeadKernelError:
             reason = kernel_death(await self._exit_code())
             return CellFailure(index, "DeadKernelError", reason, [f"DeadKernelError: {reason}"], "kernel_died")
@@ -140,7 +142,14 @@ class WorkbenchClient(PapermillNotebookClient):
         shown = _exception(cell)
         if shown is None or self._allows(cell, shown.ename):
             return None
-        return CellFailure(index, shown.ename, shown.evalue, list(shown.traceback), "error")
+        return self._failure(index, shown.ename, shown.evalue, list(shown.traceback), "error")
+
+    def _failure(
+        self, index: int, name: str, value: str, trace: list[str], cause: Cause | Literal["stopped"]
+    ) -> CellFailure:
+        """The failure of a cell, without the values of secrets: what a reply says is in no message of outputs."""
+        mask = self.secrets.mask
+        return CellFailure(index, mask(name), mask(value), [mask(line) for line in trace], cause)
 
     def _allows(self, cell: Any, name: str) -> bool:
         if cell.cell_type != "code" or self.force_raise_errors:
@@ -163,7 +172,7 @@ class WorkbenchClient(PapermillNotebookClient):
             return
         self._outputs.settle()
         name, reason = type(error).__name__, str(error) or "the run was stopped"
-        self.nb_man.cell_fail(CellFailure(self._index, name, reason, [f"{name}: {reason}"], "stopped"))
+        self.nb_man.cell_fail(self._failure(self._index, name, reason, [f"{name}: {reason}"], "stopped"))
         self.nb_man.cell_complete(cell, cell_index=self._index)
 
     async def _save_regularly(self) -> None:

@@ -45,6 +45,14 @@ def is_normal_exit(name: str, value: str) -> bool:
     return name == "SystemExit" and value in ("", "0", "None", "False")
 
 
+def signal_name(number: int) -> str:
+    """Name of a signal; those for real time have none."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
 def kernel_death(code: int | None) -> str:
     """Why a kernel died.
 
@@ -56,10 +64,7 @@ def kernel_death(code: int | None) -> str:
     if code is None:
         return "the kernel died: it was killed, ran out of memory, or a library crashed"
     if code < 0:
-        try:
-            name = signal.Signals(-code).name
-        except ValueError:
-            name = f"signal {-code}"
+        name = signal_name(-code)
         causes = {
             "SIGKILL": "it ran out of memory, or was killed",
             "SIGSEGV": "a library crashed",

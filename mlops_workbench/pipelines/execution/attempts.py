@@ -16,6 +16,7 @@ from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.processes import ProcessIdentity
 from mlops_workbench.notebooks.document import INJECTED_TAG, read_notebook, tagged_cell, write_notebook
 from mlops_workbench.pipelines.cache.entries import StageKey
+from mlops_workbench.pipelines.cells.reasons import signal_name
 from mlops_workbench.pipelines.execution.choice import Choice
 from mlops_workbench.pipelines.executors.base import Handle
 from mlops_workbench.pipelines.runs.events import AttemptEnded, read_stage_events
@@ -175,7 +176,7 @@ def result(folder: RunFolder, attempt: Attempt, *, cancelled: bool) -> AttemptEn
         message = f"the stage took longer than its timeout of {stage.timeout:g} s"
         return AttemptEnded(now_ms(), "failed", message, message, written, cause="timeout")
     code = attempt.handle.poll() or 0
-    reason = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+    reason = f"was killed by {signal_name(-code)}" if code < 0 else f"ended with code {code}"
     message = f"the process of the stage {reason}"
     return AttemptEnded(now_ms(), "failed", message, message, written, cause="process_died")
 

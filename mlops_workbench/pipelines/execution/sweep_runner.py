@@ -45,7 +45,7 @@ from mlops_workbench.pipelines.runs.folder import RunFolder, read_struct
 from mlops_workbench.pipelines.runs.metrics import MetricsReader
 from mlops_workbench.pipelines.sweeps.limits import Stop, stop_reason
 from mlops_workbench.pipelines.sweeps.methods import make_sampler
-from mlops_workbench.pipelines.sweeps.results import best_trial, trials_of, value_of
+from mlops_workbench.pipelines.sweeps.results import best_trial, seconds_of, trials_of, value_of
 from mlops_workbench.pipelines.sweeps.samplers import Proposal
 from mlops_workbench.pipelines.sweeps.stored import FILE, TRIALS, StoredSweep
 
@@ -144,14 +144,7 @@ class SweepRunner:
 
     def _replay(self, events: list[RunEvent]) -> None:
         """Build the state of the sampler from what an earlier process has logged."""
-        begun: RunEvent | None = None
-        last: RunEvent | None = None
-        for event in events:
-            if isinstance(event, RunStarted):
-                self._earlier_seconds += (last.at_ms - begun.at_ms) / 1000 if begun and last else 0.0
-                begun = event
-            last = event
-        self._earlier_seconds += (last.at_ms - begun.at_ms) / 1000 if begun and last else 0.0
+        self._earlier_seconds = seconds_of(events)
         values: dict[int, dict[str, object]] = {}
         for event in events:
             if isinstance(event, TrialStarted) and event.number not in values:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import psutil
@@ -18,6 +19,7 @@ _INDEPENDENT = (
     "mlops_workbench.control",
     "mlops_workbench.serving",
     "mlops_workbench.pipelines.execution.runner",
+    "mlops_workbench.pipelines.kernels.server",
 )
 
 
@@ -50,8 +52,10 @@ def processes_of(run_uid: str, roots: set[int]) -> list[psutil.Process]:
     """
     found = {one.process.pid: one for one in _processes()}
     own = {os.getpid(), *_ancestors(found)}
-    free = _descendants(found, {pid for pid, one in found.items() if one.independent})
     members = {pid for pid, one in found.items() if one.run_uid == run_uid} | (roots & found.keys())
+    # The kernel of the run may be a child of a fork server, and the run itself one of this process.
+    independent = {pid for pid, one in found.items() if one.independent}
+    free = _descendants(found, independent - own - members, but=members)
     size = -1
     while len(members) > size:
         size = len(members)
@@ -103,11 +107,11 @@ def _ancestors(found: dict[int, _Found]) -> set[int]:
     return ancestors
 
 
-def _descendants(found: dict[int, _Found], roots: set[int]) -> set[int]:
-    """The roots and all their descendants."""
+def _descendants(found: dict[int, _Found], roots: set[int], but: Collection[int] = ()) -> set[int]:
+    """The roots and all their descendants, except some and what only these have started."""
     members = set(roots)
     size = -1
     while len(members) > size:
         size = len(members)
-        members |= {pid for pid, one in found.items() if one.parent in members}
+        members |= {pid for pid, one in found.items() if one.parent in members and pid not in but}
     return members

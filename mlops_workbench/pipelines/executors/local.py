@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import selectors
+import subprocess
 import time
 from pathlib import Path
 
@@ -143,7 +144,10 @@ class LocalExecutor:
                 self._selector.unregister(key.fd)
                 os.close(key.fd)
                 # Its end is known, its exit code may arrive a moment later.
-                key.data.wait(_CODE_SECONDS)
+                try:
+                    key.data.wait(_CODE_SECONDS)
+                except (TimeoutError, subprocess.TimeoutExpired):
+                    self._unwatched.append(key.data)
 
     def wake(self) -> None:
         """Make `wait` return; may be called by a signal handler."""

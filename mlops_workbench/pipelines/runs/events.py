@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -192,11 +193,22 @@ def append_event(path: Path, event: RunEvent | StageEvent) -> None:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            os.write(descriptor, msgspec.json.encode(event) + b"\n")
+            _write_line(descriptor, msgspec.json.encode(event) + b"\n")
         finally:
             os.close(descriptor)
     except OSError as error:
         raise StorageError(f"cannot write {path.name}: {error.strerror or error}", where=str(path)) from error
+
+
+def _write_line(descriptor: int, line: bytes) -> None:
+    """Append a line; on a full disk nothing of it, so that the next event has a line of its own."""
+    written = os.write(descriptor, line)
+    if written == len(line):
+        return
+    end = os.lseek(descriptor, 0, os.SEEK_CUR)
+    if os.fstat(descriptor).st_size == end:
+        os.ftruncate(descriptor, end - written)
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def read_run_events(path: Path) -> list[RunEvent]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,13 +35,19 @@ def ended_as(stage: StageRequest, record: ExecutionRecord) -> AttemptEnded:
     return AttemptEnded(now_ms(), "succeeded", left)
 
 
-def failed(stage: StageRequest, error: Exception, cause: Cause, traceback: str = "") -> AttemptEnded:
-    """The result of an attempt that failed outside of a cell."""
+def failed(
+    stage: StageRequest,
+    error: Exception,
+    cause: Cause,
+    traceback: str = "",
+    mask: Callable[[str], str] = str,
+) -> AttemptEnded:
+    """The result of an attempt that failed outside of a cell; `mask` replaces secrets, also those that are cut."""
     if isinstance(error, WorkbenchError):
         what = " ".join(filter(None, (error.message, error.hint and f"({error.hint})")))
     else:
-        what = reason(type(error).__name__, str(error))
-    message = shortened(" ".join(without_sequences(what).split()))
+        what = reason(type(error).__name__, mask(str(error)))
+    message = shortened(" ".join(without_sequences(mask(what)).split()))
     return AttemptEnded(now_ms(), "failed", f"{stage.notebook}: {message}", message, traceback, cause=cause)
 
 

@@ -76,9 +76,9 @@ def main(arguments: list[str]) -> int:
         ended = AttemptEnded(now_ms(), "cancelled", "stopped")
     except WorkbenchError as error:
         cause = "kernel_died" if isinstance(error, Unavailable) else "error"
-        ended = failed(job.stage, error, cause)
+        ended = failed(job.stage, error, cause, mask=secrets.mask)
     except Exception as error:  # noqa: BLE001 - the outermost frame of the process: any error must be recorded
-        ended = failed(job.stage, error, "error", traceback.format_exc())
+        ended = failed(job.stage, error, "error", traceback.format_exc(), secrets.mask)
     if ended.state == "failed" and signal.getsignal(signal.SIGTERM) == signal.SIG_IGN:
         # It was asked to end: what failed after that, such as the kernel, failed for that.
         ended = AttemptEnded(now_ms(), "cancelled", "stopped")
@@ -95,7 +95,7 @@ def _run(job: StageJob, secrets: SecretValues) -> AttemptEnded:
         workspace = Workspace.find()
         paths = {name: materialise(workspace, name, entry) for name, entry in stage.inputs.items()}
     except WorkbenchError as error:
-        return failed(stage, error, "input")
+        return failed(stage, error, "input", mask=secrets.mask)
     described = Path(job.executed).with_name(_STAGE_IO)
     inputs = {
         name: StageInput(found, "table" if stage.inputs[name].kind in _TABLES else "") for name, found in paths.items()

@@ -9,7 +9,15 @@ from typing import cast
 
 from mlops_workbench.core.sweeps import Direction, Trial, TrialState
 from mlops_workbench.core.wire.json_numbers import real_number
-from mlops_workbench.pipelines.runs.events import RunEvent, TrialEnded, TrialStarted
+from mlops_workbench.pipelines.runs.events import (
+    CancelRequested,
+    Launched,
+    Resumed,
+    RunEvent,
+    RunStarted,
+    TrialEnded,
+    TrialStarted,
+)
 
 #: Fewest trials with a value for importances.
 _FEWEST = 8
@@ -34,6 +42,20 @@ def trials_of(events: Iterable[RunEvent]) -> list[Trial]:
                 message=event.message,
             )
     return [found[number] for number in sorted(found)]
+
+
+def seconds_of(events: Iterable[RunEvent]) -> float:
+    """Seconds that the processes of a sweep have taken; what a user or another process has logged is between them."""
+    seconds = 0.0
+    begun_ms = last_ms = 0
+    for event in events:
+        if isinstance(event, Launched | Resumed | CancelRequested):
+            continue
+        if isinstance(event, RunStarted):
+            seconds += (last_ms - begun_ms) / 1000 if begun_ms else 0.0
+            begun_ms = event.at_ms
+        last_ms = event.at_ms
+    return seconds + ((last_ms - begun_ms) / 1000 if begun_ms else 0.0)
 
 
 def closed(trials: Sequence[Trial], end_ms: int) -> list[Trial]:

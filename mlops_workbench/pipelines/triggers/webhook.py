@@ -33,8 +33,10 @@ def check_caller(secret: str, authorization: str, signature: str, body: bytes) -
     key = secret.encode(errors="surrogateescape")
     bearer = b"Bearer " + key
     mac = ("sha256=" + hmac.new(key, body, hashlib.sha256).hexdigest()).encode()
-    # Both are compared, so that the time says nothing about either.
-    by_bearer = hmac.compare_digest(authorization.encode(errors="surrogateescape"), bearer)
+    # All are compared, so that the time says nothing about either. A header's bytes arrive as Latin-1.
+    by_bearer = hmac.compare_digest(authorization.encode(errors="surrogateescape"), bearer) | hmac.compare_digest(
+        authorization.encode("latin-1", "replace"), bearer
+    )
     by_signature = hmac.compare_digest(signature.lower().encode(errors="surrogateescape"), mac)
     if not secret or not (by_bearer or by_signature):
         raise Unauthorized(

@@ -11,9 +11,11 @@ import msgspec
 import pytest
 
 from mlops_workbench.capture.environment.distributions import Distributions
+from mlops_workbench.core.errors import StorageError
 from mlops_workbench.core.reads import FileRead, FolderRead, ProgramReads
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.pipelines.cache.changes import key_changes
+from mlops_workbench.pipelines.cache.digests import FileDigests
 from mlops_workbench.pipelines.cache.entries import StageKey, StageResult
 from mlops_workbench.pipelines.cache.outputs import DamagedOutput
 from mlops_workbench.pipelines.cache.stage_cache import StageCache
@@ -213,3 +215,11 @@ def test_damaged_files_of_the_cache_are_no_results(example: Example) -> None:
     assert example.find() == NEVER
     example.keep()
     assert example.find() == result
+
+
+def test_digests_that_cannot_be_remembered_are_a_problem_of_the_disk(tmp_path: Path) -> None:
+    digests = FileDigests(tmp_path / "digests")
+    digests._new["file"] = ((0, 0, 0, 0, 0), "d")
+    (tmp_path / "digests.lock").mkdir()
+    with pytest.raises(StorageError, match="cannot write digests"):
+        digests.save()

@@ -9,7 +9,7 @@ from notebook_files import notebook
 from stage_process import run_stage
 
 from mlops_workbench.core.workspace import Workspace
-from mlops_workbench.pipelines.cells.reasons import is_normal_exit, kernel_death, reason
+from mlops_workbench.pipelines.cells.reasons import is_normal_exit, kernel_death, reason, signal_name
 
 FAIL = "import sys\nsys.exit(3)\n"
 
@@ -36,6 +36,10 @@ def test_a_kernel_without_a_reason_is_said_to_give_none() -> None:
 @pytest.mark.parametrize("value", ["", "0", "None"])
 def test_an_exit_without_an_error_is_normal(value: str) -> None:
     assert is_normal_exit("SystemExit", value) and not is_normal_exit("ValueError", value)
+
+
+def test_a_signal_without_a_name_has_its_number() -> None:
+    assert signal_name(9) == "SIGKILL" and signal_name(40) == "signal 40"
 
 
 def test_the_death_of_a_kernel_names_its_signal_or_its_code() -> None:

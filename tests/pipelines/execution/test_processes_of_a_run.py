@@ -144,6 +144,21 @@ def test_a_run_survives_the_process_that_started_it(place: Workspace, tmp_path: 
     assert finished(place, run_id).state == "succeeded"
 
 
+def test_a_runner_finds_the_processes_that_it_has_started() -> None:
+    code = (
+        "import os, subprocess, sys\n"
+        "from mlops_workbench.pipelines.executors.left_behind import processes_of\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'],"
+        " env={'MLOPS_RUN_UID': '6' * 32}, start_new_session=True)\n"
+        "found = [process.pid for process in processes_of('6' * 32, set())]\n"
+        "child.kill()\n"
+        "print(found == [child.pid])"
+    )
+    # The last argument stands for the module of a runner.
+    command = [sys.executable, "-c", code, "mlops_workbench.pipelines.execution.runner"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "True\n"
+
+
 def test_a_control_plane_that_a_notebook_started_is_not_a_part_of_its_run() -> None:
     code = "import subprocess, sys, time\n{}\nprint('up', flush=True)\ntime.sleep(600)"
     # The second argument stands for the module of a control plane, which has no run in its environment.

@@ -13,6 +13,8 @@ from stage_process import run_stage
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.pipelines.cells.outputs import MaskedMessages
 from mlops_workbench.pipelines.cells.secret_values import SecretValues
+from mlops_workbench.pipelines.runs.requests import StageRequest
+from mlops_workbench.pipelines.stages.result import failed
 
 VALUE = 'p4ss"w<rd/ü&7'
 
@@ -82,6 +84,29 @@ def test_no_file_of_a_stage_has_the_value_of_a_secret(workspace: Workspace) -> N
             content = path.read_bytes()
             for form in (VALUE, VALUE.replace('"', '\\"')):
                 assert form.encode() not in content, path
+
+
+@pytest.mark.process
+def test_an_error_that_is_in_no_output_has_no_value_of_a_secret(workspace: Workspace) -> None:
+    attempt = run_stage(
+        workspace,
+        notebook("import os\nraise ExceptionGroup('refused: ' + os.environ['API_TOKEN'], [ValueError('x')])"),
+        {"API_TOKEN": VALUE},
+        secrets={"token": "API_TOKEN"},
+    )
+    assert "refused: [secret API_TOKEN]" in attempt.ended.message
+    for path in workspace.root.rglob("*"):
+        if path.is_file() and path.name != "notebook.ipynb":
+            content = path.read_bytes()
+            assert VALUE.encode() not in content and VALUE.replace('"', '\\"').encode() not in content, path
+
+
+@pytest.mark.parametrize("before", range(230, 270, 3))
+def test_a_value_across_the_cut_of_a_long_reason_is_masked(before: int) -> None:
+    stage = StageRequest(name="a", stage="a", notebook="a.ipynb", source="/a.ipynb", kernel="", needs=[], injected=0)
+    error = ValueError("x" * before + VALUE + "y" * 300)
+    ended = failed(stage, error, "error", mask=SecretValues({"API_TOKEN": VALUE}).mask)
+    assert not any(VALUE[:length] in ended.message for length in range(4, len(VALUE)))
 
 
 @pytest.mark.process

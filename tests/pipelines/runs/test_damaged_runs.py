@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
+from mlops_workbench.core.errors import StorageError
 from mlops_workbench.core.ids import new_id, now_ms
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.pipelines import service
-from mlops_workbench.pipelines.runs.events import RunEnded, StageEnded, StageStarted, append_event
+from mlops_workbench.pipelines.runs import events
+from mlops_workbench.pipelines.runs.events import RunEnded, StageEnded, StageStarted, append_event, read_run_events
 from mlops_workbench.pipelines.runs.folder import RunFolder, write_struct
 from mlops_workbench.pipelines.runs.requests import RunRequest, StageRequest
 
@@ -35,6 +38,17 @@ def ended_run(workspace: Workspace) -> RunFolder:
     ):
         append_event(folder.events, event)
     return folder
+
+
+def test_a_disk_that_takes_half_an_event_leaves_the_log_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log, write = tmp_path / "events.jsonl", os.write
+    first, last = RunEnded(1, "failed"), RunEnded(3, "succeeded")
+    append_event(log, first)
+    with monkeypatch.context() as patch, pytest.raises(StorageError, match="No space left"):
+        patch.setattr(events.os, "write", lambda descriptor, data: write(descriptor, data[:7]))
+        append_event(log, RunEnded(2, "failed"))
+    append_event(log, last)
+    assert read_run_events(log) == [first, last]
 
 
 def emptied(file: Path) -> None:

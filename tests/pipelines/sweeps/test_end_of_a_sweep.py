@@ -7,10 +7,12 @@ from dataclasses import replace
 
 import pytest
 
+from mlops_workbench.core.processes import ProcessIdentity
 from mlops_workbench.core.sweeps import SweepRequest, Trial
 from mlops_workbench.core.wire.json_numbers import json_number
+from mlops_workbench.pipelines.runs.events import CancelRequested, Launched, Resumed, RunStarted, TrialEnded
 from mlops_workbench.pipelines.sweeps.limits import stop_reason
-from mlops_workbench.pipelines.sweeps.results import best_trial, importance
+from mlops_workbench.pipelines.sweeps.results import best_trial, importance, seconds_of
 
 
 def trial(number: int, value: float | None = None, state: str = "succeeded", **more: object) -> Trial:
@@ -57,6 +59,15 @@ def test_failures_stop_a_sweep_only_if_they_are_too_many_or_the_first_ones_are_a
     assert stop_reason(AUC, other, 5, 0, None) is None
     many = stop_reason(replace(AUC, max_failures=2), [FIVE[0], *failures[:2]], 3, 0, None)
     assert many is not None and many.failed and "2 trials failed" in many.reason
+
+
+def test_a_sweep_that_pauses_takes_no_time() -> None:
+    process, day = ProcessIdentity(1, 1.0), 86_400_000
+    ran = [Launched(0, process), RunStarted(1_000, "u", process), TrialEnded(61_000, 1, "succeeded")]
+    resumed = [Resumed(day, True), Launched(day, process), RunStarted(day + 1_000, "u", process)]
+    assert seconds_of([]) == 0.0 and seconds_of([*ran, CancelRequested(day)]) == 60.0
+    assert seconds_of([*ran, *resumed]) == 60.0
+    assert seconds_of([*ran, *resumed, TrialEnded(day + 11_000, 2, "succeeded")]) == 70.0
 
 
 def test_neither_nan_nor_a_trial_that_failed_or_was_refused_is_the_best() -> None:

@@ -45,6 +45,8 @@ def test_a_caller_shows_the_secret_or_signs_the_body() -> None:
     signature = "sha256=" + hmac.new(b"s3cret", BODY, hashlib.sha256).hexdigest()
     check_caller("s3cret", "Bearer s3cret", "", BODY)
     check_caller("s3cret", "", signature, BODY)
+    # The bytes of a header arrive as Latin-1.
+    check_caller("geh\u00e4im", "Bearer geh\u00e4im".encode().decode("latin-1"), "", BODY)
     for secret, bearer, signed in [
         ("s3cret", "Bearer wrong", ""), ("s3cret", "", ""), ("", "Bearer ", ""), ("s3cret", "s3cret", ""),
         ("other", "", signature), ("", "", "sha256=" + hmac.new(b"", BODY, hashlib.sha256).hexdigest()),
