@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import random
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
@@ -15,7 +15,6 @@ from mlops_workbench.core.errors import Conflict, InvalidInput, NotFound, Settin
 from mlops_workbench.core.ids import new_id, now_ms
 from mlops_workbench.core.pipelines import PipelineRun
 from mlops_workbench.core.sweeps import Sweep, SweepRequest
-from mlops_workbench.core.wire.json_numbers import JsonNumber
 from mlops_workbench.core.workspace import FILE as SETTINGS_FILE
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.notebooks.parameters.shown import shown
@@ -31,12 +30,9 @@ from mlops_workbench.pipelines.sweeps.methods import make_sampler, resolved
 from mlops_workbench.pipelines.sweeps.results import best_trial, closed, importance, trials_of
 from mlops_workbench.pipelines.sweeps.stored import FILE, SOURCES, StoredSweep
 
-#: Metrics of the present champion of a model; None without one.
-Champion = Callable[[str], Mapping[str, JsonNumber | None] | None]
-
 
 def start_sweep(
-    workspace: Workspace, request: SweepRequest, reason: str = "manual", champion: Champion | None = None
+    workspace: Workspace, request: SweepRequest, reason: str = "manual", champion: service.Champion | None = None
 ) -> Sweep:
     """Check a sweep and its first trial, and start it in a process of its own.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from mlops_workbench.commands.progress.frame import Frame, Row
+from mlops_workbench.commands.progress.frame import MARKS, Frame, Row
 from mlops_workbench.core.shown.colours import ACCENT, BAD, BORDER, CODE_FONT, FONT, GOOD, TEXT, WARN
 
 _MUTED = "opacity:.7"
@@ -16,7 +16,6 @@ _COLOURS = {
     "not_published": WARN,
     "cancelled": WARN,
 }
-_MARKS = {"succeeded": "✓", "failed": "✗", "running": "●", "pending": "○", "refused": "!", "": ""}
 _CELL = "padding:0 12px 0 0;text-align:left;border:none;vertical-align:top"
 _LONGEST, _LONGEST_NAME = 200, 40
 
@@ -45,7 +44,7 @@ def run_html(frame: Frame) -> str:
 
 
 def _row(row: Row) -> str:
-    mark = f'<span style="color:{_COLOURS.get(row.state, "inherit")}">{_MARKS.get(row.state, "–")}</span>'
+    mark = f'<span style="color:{_COLOURS.get(row.state, "inherit")}">{MARKS.get(row.state, "")}</span>'
     name = f"{mark}&nbsp;{escape(_short(row.name, _LONGEST_NAME))}"
     if not (row.cells or row.time):
         return f'<tr style="background:none"><td colspan="3" style="{_CELL}">{name}</td></tr>'

@@ -11,6 +11,17 @@ from mlops_workbench.core.pipelines import PipelineRun, RunProgress, StageProgre
 from mlops_workbench.core.shown.formats import duration
 from mlops_workbench.core.shown.plain_text import visible
 
+#: Marks of the states of a run and its stages.
+MARKS = {
+    "succeeded": "✓",
+    "failed": "✗",
+    "running": "●",
+    "pending": "○",
+    "refused": "!",
+    "not_published": "!",
+    "cancelled": "–",
+    "skipped": "–",
+}
 #: Ways to show fewer lines, from the most to the least that is shown: which stages are joined in a line each, and the
 #: lines of output of a running stage.
 _WAYS = (

@@ -6,20 +6,20 @@ from collections.abc import Sequence
 
 from rich.cells import cell_len, chop_cells, set_cell_size
 
-from mlops_workbench.commands.progress.frame import Frame, Row
+from mlops_workbench.commands.progress.frame import MARKS, Frame, Row
 
 #: A piece of a line, and its style for rich.
 Span = tuple[str, str]
 
-_MARKS = {
-    "succeeded": ("✓", "green"),
-    "failed": ("✗", "red"),
-    "running": ("●", "cyan"),
-    "pending": ("○", "dim"),
-    "refused": ("!", "yellow"),
-    "not_published": ("!", "yellow"),
-    "cancelled": ("–", "yellow"),
-    "skipped": ("–", "dim"),
+_STYLES = {
+    "succeeded": "green",
+    "failed": "red",
+    "running": "cyan",
+    "pending": "dim",
+    "refused": "yellow",
+    "not_published": "yellow",
+    "cancelled": "yellow",
+    "skipped": "dim",
 }
 _BAR, _WIDE = 12, 64
 #: Lines of a frame beside those of the stages: title, state, message.
@@ -53,7 +53,7 @@ def _header(frame: Frame, width: int) -> list[list[Span]]:
 
 
 def _row(row: Row, names: int, cells: int, bar: int) -> list[Span]:
-    mark, style = _MARKS.get(row.state, (" ", "dim"))
+    mark, style = MARKS.get(row.state, " "), _STYLES.get(row.state, "dim")
     spans: list[Span] = [(f"{mark} ", style)]
     if not (row.cells or row.time):
         return [*spans, (row.name, "dim")]
@@ -71,7 +71,7 @@ def _row(row: Row, names: int, cells: int, bar: int) -> list[Span]:
 
 
 def _style(state: str) -> str:
-    return _MARKS.get(state, ("", ""))[1]
+    return _STYLES.get(state, "")
 
 
 def _sized(text: str, width: int) -> str:

@@ -8,9 +8,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from mlops_workbench.core.pipelines import Scalar
 from mlops_workbench.core.wire.json_numbers import json_value
-
-Scalar = str | int | float | bool | None
 
 
 def shown(value: object) -> Scalar:

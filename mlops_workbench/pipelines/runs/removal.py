@@ -8,7 +8,10 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-_HISTORY = frozenset({"request.json", "spec.yaml", "events.jsonl"})
+from mlops_workbench.pipelines.runs.folder import EVENTS, RunFolder
+
+_RUN = RunFolder(Path())
+_HISTORY = frozenset({_RUN.request.name, _RUN.spec.name, _RUN.events.name})
 
 
 def removable_size(folder: Path) -> int:
@@ -52,4 +55,4 @@ def _files(folder: Path) -> Iterator[tuple[int, str, int]]:
 def _is_history(parts: tuple[str, ...]) -> bool:
     if len(parts) == 1:
         return parts[0] in _HISTORY
-    return len(parts) == 4 and parts[0] == "stages" and parts[2].startswith("attempt-") and parts[3] == "events.jsonl"
+    return len(parts) == 4 and parts[0] == _RUN.stage("").name and parts[3] == EVENTS

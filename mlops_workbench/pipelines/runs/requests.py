@@ -6,13 +6,12 @@ from typing import Literal
 
 import msgspec
 
-from mlops_workbench.core.pipelines import RunKind
+from mlops_workbench.core.pipelines import RunKind, Scalar
 from mlops_workbench.core.wire.json_numbers import JsonNumber
 from mlops_workbench.pipelines.definition.nouns import CacheSpec, InputKind, OutputType, ResourceSpec, RetrySpec
 
 #: Whether a stage is taken from the cache.
 Reuse = Literal["unchanged", "never", "always"]
-Scalar = str | int | float | bool | None
 
 
 class PublishTarget(msgspec.Struct, frozen=True):
@@ -120,6 +119,10 @@ class StageRequest(msgspec.Struct, frozen=True, kw_only=True):
     cache: CacheSpec = CacheSpec()
     gate: list[str] = []
     reuse: Reuse = "unchanged"
+
+    def cell_number(self, index: int) -> int:
+        """Number of a cell from 1 as in the user's notebook, which has no injected cell."""
+        return index + (0 if index > self.injected else 1)
 
 
 class RunRequest(msgspec.Struct, frozen=True, kw_only=True):

@@ -45,8 +45,7 @@ def _result(folder: RunFolder, stage: StageRequest, attempt: int) -> StageResult
         stage.name,
         attempt,
         result.notebook,
-        # The user's notebook has no injected cell.
-        cell=ended.cell + (0 if ended.cell > stage.injected else 1),
+        cell=stage.cell_number(ended.cell),
         line=line if 0 < line <= len(lines) else 0,
         source=lines[line - 1] if 0 < line <= len(lines) else "",
         traceback=ended.traceback,

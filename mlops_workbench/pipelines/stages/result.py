@@ -28,7 +28,7 @@ def ended_as(stage: StageRequest, record: ExecutionRecord) -> AttemptEnded:
     left = ""
     if record.left_at is not None:
         cell, how = record.left_at
-        left = f"the notebook ended itself in cell {cell_number(stage, cell)} with {how}"
+        left = f"the notebook ended itself in cell {stage.cell_number(cell)} with {how}"
     if missing:
         message = f"{stage.notebook} did not write its output {' and '.join(missing)}{f'; {left}' if left else ''}"
         return AttemptEnded(now_ms(), "failed", message, message, cause="missing_output")
@@ -51,11 +51,6 @@ def failed(
     return AttemptEnded(now_ms(), "failed", f"{stage.notebook}: {message}", message, traceback, cause=cause)
 
 
-def cell_number(stage: StageRequest, index: int) -> int:
-    """Number of a cell from 1 as in the user's notebook, which has no injected cell."""
-    return index + (0 if index > stage.injected else 1)
-
-
 def _failed_cell(stage: StageRequest, failure: CellFailure) -> AttemptEnded:
     if failure.cause == "timeout" and stage.timeout:
         what = f"the stage took longer than its timeout of {stage.timeout:g} s"
@@ -66,7 +61,7 @@ def _failed_cell(stage: StageRequest, failure: CellFailure) -> AttemptEnded:
     return AttemptEnded(
         now_ms(),
         "failed",
-        f"{stage.notebook}, cell {cell_number(stage, failure.cell)}: {what}",
+        f"{stage.notebook}, cell {stage.cell_number(failure.cell)}: {what}",
         what,
         shortened(without_sequences("\n".join(failure.traceback)), _LONGEST_TRACEBACK),
         "error" if failure.cause == "stopped" else failure.cause,
