@@ -76,8 +76,8 @@ def read_run(workspace: Workspace, run_id: str) -> PipelineRun:
 def log_size(workspace: Workspace, run_id: str) -> int:
     """Bytes of the event log of a run, 0 if there is none."""
     try:
-        return RunFolder(workspace.pipeline_runs / run_id).events.stat().st_size
-    except OSError:
+        return find_run(workspace, run_id).events.stat().st_size
+    except (NotFound, OSError):
         return 0
 
 

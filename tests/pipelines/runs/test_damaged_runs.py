@@ -51,6 +51,12 @@ def test_a_disk_that_takes_half_an_event_leaves_the_log_whole(tmp_path: Path, mo
     assert read_run_events(log) == [first, last]
 
 
+@pytest.mark.parametrize("run_id", ["\0", "..", "a/b", "x" * 5000, "", "unknown"])
+def test_what_cannot_be_an_id_has_no_log(workspace: Workspace, run_id: str) -> None:
+    ended_run(workspace)
+    assert service.log_size(workspace, run_id) == 0
+
+
 def emptied(file: Path) -> None:
     file.write_bytes(b"")
 
