@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -64,7 +65,7 @@ class WorkbenchClient(PapermillNotebookClient):
         self._probe = ""
         self._index = 0
         #: The records of the end of a cell and of the start of the next one, made while the kernel works on that.
-        self._due: list[Callable[[], object]] = []
+        self._due: list[Callable[..., object]] = []
         self._task: asyncio.Task[Any] | None = None
         record.before_save = self._outputs.settle
 
@@ -117,8 +118,10 @@ class WorkbenchClient(PapermillNotebookClient):
             saving.cancel()
 
     def _record_due(self) -> None:
+        # One moment for all: between the end of a cell and the start of the next the notebook may be saved.
+        at = datetime.now(UTC)
         while self._due:
-            self._due.pop(0)()
+            self._due.pop(0)(at=at)
 
     async def _run_cell(self, cell: Any, index: int) -> CellFailure | None:
         """Run a cell, and return why it failed."""

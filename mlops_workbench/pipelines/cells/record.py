@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -108,11 +109,13 @@ class ExecutionRecord(NotebookExecutionManager):
         if self._events and process is not None:
             append_event(self._events, ProcessStarted(now_ms(), process))
 
-    def cell_start(self, cell: Any, cell_index: int | None = None, **kwargs: Any) -> None:
-        """Record the start of a cell."""
+    def cell_start(self, cell: Any, cell_index: int | None = None, at: datetime | None = None, **kwargs: Any) -> None:
+        """Record the start of a cell, by default now."""
+        at = at or datetime.now(UTC)
         super().cell_start(cell, cell_index, **kwargs)
+        cell.metadata.papermill["start_time"] = at.isoformat()
         if self._events and cell_index is not None and _runs(cell):
-            append_event(self._events, CellStarted(now_ms(), cell_index))
+            append_event(self._events, CellStarted(_ms(at), cell_index))
 
     def cell_fail(self, failure: CellFailure) -> None:
         """Record that a cell failed; an exception that is not among its outputs is added to them."""
@@ -125,14 +128,17 @@ class ExecutionRecord(NotebookExecutionManager):
             error.traceback = failure.traceback
             cell.outputs.append(error)
 
-    def cell_complete(self, cell: Any, cell_index: int | None = None, **kwargs: Any) -> None:
-        """Record the end of a cell."""
+    def cell_complete(
+        self, cell: Any, cell_index: int | None = None, at: datetime | None = None, **kwargs: Any
+    ) -> None:
+        """Record the end of a cell, by default now."""
+        at = at or datetime.now(UTC)
         super().cell_complete(cell, cell_index, **kwargs)
         failed = cell.metadata.papermill["status"] == self.FAILED
         if failed:
             self.save(force=True)
         if self._events and cell_index is not None and _runs(cell):
-            append_event(self._events, CellEnded(now_ms(), cell_index, "failed" if failed else "completed"))
+            append_event(self._events, CellEnded(_ms(at), cell_index, "failed" if failed else "completed"))
 
     def notebook_complete(self, nb: Any = None, **kwargs: Any) -> None:
         """Record the end of the run, and save the notebook."""
@@ -216,6 +222,10 @@ class ExecutionRecord(NotebookExecutionManager):
         metadata = {**self.nb.metadata, "papermill": {**papermill, "parameters": parameters}}
         cells = [{**cell, "source": secrets.mask(cell.source)} for cell in self.nb.cells]
         return nbformat.from_dict({**self.nb, "metadata": metadata, "cells": cells})  # type: ignore[no-untyped-call]
+
+
+def _ms(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
 
 
 def _runs(cell: Any) -> bool:

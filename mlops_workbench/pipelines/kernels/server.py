@@ -86,24 +86,27 @@ class ForkServer:
                 key.data()
                 if self._child is not None:
                     return self._child
-            if self._accepting and (self._idle() or self._replaced()):
+            if self._accepting and (self._idle() or self._is_over()):
                 self._stop()
         return None
 
     def _idle(self) -> bool:
         return not self._processes and time.monotonic() - self._used > self._config.idle_seconds
 
-    def _replaced(self) -> bool:
+    def _is_over(self) -> bool:
         """Whether the workspace was deleted or moved, or the socket's file is gone or another server's."""
+        return not Path(self._config.workspace).is_dir() or not self._has_socket()
+
+    def _has_socket(self) -> bool:
         try:
-            return not Path(self._config.workspace).is_dir() or Path(self._config.socket).stat().st_ino != self._inode
+            return Path(self._config.socket).stat().st_ino == self._inode
         except OSError:
-            return True
+            return False
 
     def _stop(self) -> None:
         self._accepting = False
         self._selector.unregister(self._listener)
-        if not self._replaced():
+        if self._has_socket():
             with contextlib.suppress(OSError):
                 os.unlink(self._config.socket)
         self._listener.close()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import time
+from datetime import datetime
 from pathlib import Path
 
 import nbformat
@@ -32,6 +34,23 @@ def states(executed: nbformat.NotebookNode) -> list[str]:
         for cell in executed.cells
         if "papermill-error-cell-tag" not in cell.metadata.get("tags", [])
     ]
+
+
+def test_a_cell_starts_when_it_does_however_long_the_notebook_takes_to_be_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = record.write_executed
+    monkeypatch.setattr(record, "write_executed", lambda path, text: (time.sleep(0.3), written(path, text)))
+    monkeypatch.setattr(record, "PAUSE", 0)
+    monkeypatch.setattr(record, "_SAVE_SHARE", 1e9)
+    source = write(tmp_path / "a.ipynb", *["import time; print(time.time())"] * 3)
+    executed = run(source, tmp_path / "out.ipynb", events=tmp_path / "events.jsonl")
+    cells = [cell for cell in executed.cells if cell.cell_type == "code"]
+    clock = [float(cell.outputs[0].text) for cell in cells]
+    events = [event for event in read_stage_events(tmp_path / "events.jsonl") if isinstance(event, CellStarted)]
+    began = [datetime.fromisoformat(cell.metadata.papermill.start_time).timestamp() for cell in cells]
+    for at, event, start in zip(clock, events, began, strict=True):
+        assert event.at_ms / 1000 <= at and start <= at
 
 
 def test_a_run_is_recorded_with_few_saves_and_an_event_per_cell(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -390,6 +391,17 @@ def test_its_sockets_have_names_that_no_other_process_can_take() -> None:
             assert info["transport"] == "ipc" and info["ip"].startswith("@")
             addresses.add(info["ip"])
         assert len(addresses) == 2
+
+
+def test_nothing_stays_of_a_workspace_that_was_deleted(pool: ForkPool, workspace: Workspace) -> None:
+    pool.prepare(preparation := Preparation("call", dict(os.environ), str(workspace.root.parent)))
+    path, deadline = pool._socket(preparation), time.monotonic() + 120
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    shutil.rmtree(workspace.root)
+    while pool._folder.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not pool._folder.exists()
 
 
 def test_another_environment_gets_another_server(monkeypatch: pytest.MonkeyPatch) -> None:
