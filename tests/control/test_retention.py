@@ -26,6 +26,7 @@ from mlops_workbench.pipelines.cache.entries import CacheEntries, StageKey, Stag
 from mlops_workbench.pipelines.runs.events import RunEnded, RunStarted, StageEnded, StageStarted, append_event
 from mlops_workbench.pipelines.runs.folder import RunFolder, write_struct
 from mlops_workbench.pipelines.runs.requests import RunRequest, StageRequest
+from mlops_workbench.tracking.ingest import stored_files
 from mlops_workbench.tracking.journals.files import journal_files
 from mlops_workbench.tracking.journals.retention import expire_journals
 
@@ -172,14 +173,32 @@ def test_what_is_not_in_mlflow_yet_stays(stored_workspace: Workspace) -> None:
         plane.ingest.close()
 
 
-def test_nothing_is_removed_before_all_runs_are_known(plane: ControlPlane, recorder: Recorder) -> None:
+def test_nothing_is_removed_before_all_runs_are_known(
+    plane: ControlPlane, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ended(recorder, "old", 20)
     plane.ingest.catch_up()
     make_old(plane.workspace)
     rule(plane.workspace, "runs_days = 10")
-    with pytest.raises(Unavailable, match="not all runs are read"):
-        plane.retention.apply()
+
+    def fail() -> None:
+        raise Unavailable("MLflow does not answer", where="here", hint="try again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(plane.ingest, "follow", fail)
+        with pytest.raises(Unavailable, match="MLflow does not answer"):
+            plane.retention.apply()
+        patch.setattr(plane.ingest, "follow", lambda: True)
+        patch.setattr(stored_files, "_CATCH_UP_SECONDS", 0.05)
+        with pytest.raises(Unavailable, match="not all runs are read"):
+            plane.retention.apply()
     assert files(plane) == {"old"}
+    # As in the first moments of a control plane: the background job has read nothing yet.
+    plane.retention.apply()
+    assert files(plane) == {"old"}
+    deliver(plane)
+    plane.retention.apply()
+    assert files(plane) == set()
 
 
 def test_a_kept_run_keeps_its_files_after_its_journal_and_the_index_are_gone(plane: ControlPlane) -> None:

@@ -6,6 +6,7 @@ The process that holds the lock does the work; others can read the status and wa
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -165,6 +166,24 @@ class Ingest:
         self._check_store()
         return self.follower.update()
 
+    def restore(self, seconds: float = math.inf) -> bool:
+        """Read all runs of MLflow into a new index, for at most `seconds`; True when it has them.
+
+        Raises
+        ------
+        Unavailable
+            MLflow does not answer.
+        """
+        deadline = time.monotonic() + seconds
+        while self._ownership.acquire():
+            with self._ownership.writer() as writer:
+                if writer.restored():
+                    return True
+            if time.monotonic() >= deadline:
+                return False
+            self.follow()
+        return False
+
     def history(self, uid: str, name: str, max_points: int | None = None) -> list[MetricPoint]:
         """Points of a metric of any run: see :meth:`ReadIndex.history`."""
         return run_history(self.index, self.store, uid, name, max_points)
@@ -322,7 +341,7 @@ class Ingest:
             self._delivery_watch.invalidate()
         else:
             self._delivery.revive(self._running())
-            self._restore()
+            self.restore()
             self._expire()
             self._delivery_watch.mark_read(self.log.cursors())
         return moved
@@ -335,14 +354,6 @@ class Ingest:
             return []
         with self._ownership.writer() as writer:
             return writer.running()
-
-    def _restore(self) -> None:
-        """Read all runs of MLflow into a new index."""
-        with self._ownership.writer() as writer:
-            if writer.restored():
-                return
-        while self.follow():
-            pass
 
     def _expire(self) -> None:
         if time.monotonic() >= self._expire_at:

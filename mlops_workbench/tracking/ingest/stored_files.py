@@ -28,11 +28,13 @@ def stored_files(ingest: Ingest) -> StoredFiles:
     Raises
     ------
     Unavailable
-        The index lacks runs, because it is being rebuilt or the newest records are still being read.
+        The index lacks runs, because the newest records or the runs of MLflow are still being read, or MLflow does
+        not answer.
     StorageError
         The references of a deleted journal cannot be read.
     """
-    current = ingest.catch_up(_CATCH_UP_SECONDS)
+    # The background job that reads the runs of MLflow begins when no request waits, as this one may do.
+    current = ingest.catch_up(_CATCH_UP_SECONDS) and ingest.restore(_CATCH_UP_SECONDS)
     # The journals first: what is delivered meanwhile is in the index.
     waiting: set[str] = set()
     delivered = ingest.log.cursors()
