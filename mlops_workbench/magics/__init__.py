@@ -18,6 +18,10 @@ def register(shell: InteractiveShell) -> None:
         from mlops_workbench.capture.provenance.file_reads import observe_stage
 
         observe_stage(shell)
+    if os.environ.get("MLOPS_RUN_UID"):
+        from mlops_workbench.capture.kernel.sending import keep_until_sent
+
+        keep_until_sent(shell)
     from mlops_workbench.magics.mlops_magic import register_commands
     from mlops_workbench.magics.tracebacks import register_tracebacks
     from mlops_workbench.magics.track import register_track

@@ -167,7 +167,8 @@ def test_without_widgets_the_output_is_updated(front: Front, workspace: Workspac
 
 
 @pytest.mark.process
-def test_where_nobody_watches_it_is_printed_in_lines(front: Front) -> None:
+def test_where_nobody_watches_it_is_printed_in_lines(front: Front, workspace: Workspace) -> None:
+    (workspace.root / "seen").touch()
     kept = outputs(front.run("%mlops run ends.ipynb"))
     assert [output["type"] for output in kept if output["type"] != "stream"] == ["display_data"]
     lines = "".join(output.get("text", "") for output in kept).splitlines()

@@ -13,17 +13,19 @@ from typing import TYPE_CHECKING, Any, Literal
 from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 from jupyter_client.manager import KernelManager
 from nbclient.client import NotebookClient
-from nbclient.exceptions import CellExecutionComplete, CellExecutionError, CellTimeoutError, DeadKernelError
-from nbclient.util import ensure_async, run_sync
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbclient.util import run_sync
 from papermill.clientwrap import PapermillNotebookClient
 from traitlets import Bool, Instance, Integer, Type, Unicode
 
 from mlops_workbench.core.errors import NotFound, Unavailable, did_you_mean
 from mlops_workbench.notebooks.document import code_cells, language
+from mlops_workbench.pipelines.cells.exchange import Exchange
 from mlops_workbench.pipelines.cells.outputs import CellOutputs, MaskedMessages
 from mlops_workbench.pipelines.cells.reasons import is_normal_exit, kernel_death
 from mlops_workbench.pipelines.cells.record import CellFailure, ExecutionRecord
 from mlops_workbench.pipelines.cells.secret_values import MaskedPipe, SecretValues
+from mlops_workbench.pipelines.kernels.arrivals import Arrivals
 from mlops_workbench.pipelines.kernels.manager import PromptKernelClient, WarmKernelManager
 from mlops_workbench.pipelines.kernels.preload import imports_of
 from mlops_workbench.pipelines.kernels.specs import WarmKernelSpecs
@@ -38,8 +40,6 @@ _TICK = 0.25
 #: Loads the extension without a trace in the namespace, or in IPython's list, from which ``%load_ext`` would report it.
 _EXTENSION = '__import__("mlops_workbench").load_ipython_extension(get_ipython())'
 _EXTENSION_SECONDS = 60
-#: Seconds without a message after the reply to a cell, until the kernel is asked whether there are more.
-_SILENCE = 1.0
 
 
 class WorkbenchClient(PapermillNotebookClient):
@@ -61,8 +61,7 @@ class WorkbenchClient(PapermillNotebookClient):
         super().__init__(record, **traits)
         self._messages = MaskedMessages(self.secrets)
         self._outputs = CellOutputs(self.max_output)
-        self._received = 0
-        self._probe = ""
+        self._arrivals: Arrivals | None = None
         self._index = 0
         #: The records of the end of a cell and of the start of the next one, made while the kernel works on that.
         self._due: list[Callable[..., object]] = []
@@ -95,6 +94,8 @@ class WorkbenchClient(PapermillNotebookClient):
         saving = asyncio.ensure_future(self._save_regularly())
         try:
             await self._meet_kernel()
+            if Arrivals.can_read(self.kc):
+                self._arrivals = Arrivals(self.kc)
             if isinstance(self.kc, PromptKernelClient):
                 self.kc.on_sent = self._record_due
             for index, cell in enumerate(self.nb.cells):
@@ -116,6 +117,8 @@ class WorkbenchClient(PapermillNotebookClient):
         finally:
             self._record_due()
             saving.cancel()
+            if self._arrivals is not None:
+                self._arrivals.close()
 
     def _record_due(self) -> None:
         # One moment for all: between the end of a cell and the start of the next the notebook may be saved.
@@ -285,57 +288,28 @@ class WorkbenchClient(PapermillNotebookClient):
             self.nb_man.left_at = (cell_index, "exit")
         await super()._check_raise_for_error(cell, cell_index, exec_reply)
 
+    async def _async_poll_kernel_alive(self) -> None:
+        if self._arrivals is None:
+            await super()._async_poll_kernel_alive()
+
     async def _async_poll_output_msg(self, parent_msg_id: str, cell: Any, cell_index: int) -> None:
-        assert self.kc is not None
-        try:
-            while True:
-                message = await ensure_async(self.kc.iopub_channel.get_msg(timeout=None))
-                parent = message["parent_header"].get("msg_id")
-                if parent == parent_msg_id:
-                    self.process_message(message, cell, cell_index)
-                elif parent == self._probe:
-                    self.log.warning("output of cell %d was lost: it came faster than it can be sent", cell_index + 1)
-                    return
-        except CellExecutionComplete:
-            return
-        finally:
-            self._outputs.settle()
+        if self._arrivals is None:
+            await super()._async_poll_output_msg(parent_msg_id, cell, cell_index)
 
     async def _async_poll_for_reply(
         self, msg_id: str, cell: Any, timeout: Any, task_poll_output_msg: Any, task_poll_kernel_alive: Any
     ) -> Any:
-        # nbclient gives up when the output is not complete some time after the reply. Here the time begins anew with
-        # every message, so that megabytes may take as long as they take.
-        assert self.kc is not None
-        nothing = asyncio.get_running_loop().create_future()
-        nothing.set_result(None)
-        reply = await super()._async_poll_for_reply(msg_id, cell, timeout, nothing, task_poll_kernel_alive)
-        self._probe = ""
-        silent = 0.0
-        while not task_poll_output_msg.done():
-            received = self._received
-            await asyncio.wait({task_poll_output_msg}, timeout=_SILENCE)
-            silent = silent + _SILENCE if self._received == received else 0.0
-            if task_poll_output_msg.done() or not silent:
-                continue
-            alive = await ensure_async(self.kc.is_alive())
-            if alive and not self._probe:
-                # What the kernel sends for this request comes after all output of the cell, whose last message may
-                # have been lost.
-                self._probe = self.kc.kernel_info()
-            elif not alive or silent >= self.iopub_timeout:
-                task_poll_output_msg.cancel()
-                if alive and self.raise_on_iopub_timeout:
-                    raise CellTimeoutError.error_from_timeout_and_cell(
-                        "Timeout waiting for IOPub output", self.iopub_timeout, cell
-                    )
-                return reply
-        task_poll_output_msg.result()
-        return reply
+        if self._arrivals is None:
+            return await super()._async_poll_for_reply(
+                msg_id, cell, timeout, task_poll_output_msg, task_poll_kernel_alive
+            )
+        try:
+            return await Exchange(self, self._arrivals, msg_id, cell, self._index, timeout).reply()
+        finally:
+            self._outputs.settle()
 
     def process_message(self, msg: dict[str, Any], cell: Any, cell_index: int) -> NotebookNode | None:
         """Take a message of the kernel into the notebook."""
-        self._received += 1
         output = None
         for message in self._messages.of(msg):
             if message["msg_type"] == "stream":

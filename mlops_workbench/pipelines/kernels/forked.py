@@ -10,11 +10,12 @@ import resource
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from mlops_workbench.core.processes import ProcessIdentity, leave
 from mlops_workbench.pipelines.kernels.requests import ForkRequest, Reply, encoded
@@ -110,8 +111,20 @@ def _seed() -> None:
         numpy_random.seed()
 
 
+class _NoThread:
+    """In place of the thread that passes requests on to subshells: none, but the main thread is the one that executes.
+
+    ipykernel asks for that thread when a cell awaits something, also where it provides for having no such thread.
+    """
+
+    parent_thread = threading.main_thread()
+
+    def __bool__(self) -> bool:
+        return False
+
+
 def _run_kernel(request: ForkRequest) -> None:
-    from ipykernel.kernelapp import IPKernelApp
+    from ipykernel import ipkernel, kernelapp
     from ipykernel.parentpoller import ParentPollerUnix
 
     from mlops_workbench.pipelines.kernels.streams import OutStream
@@ -124,9 +137,26 @@ def _run_kernel(request: ForkRequest) -> None:
                 time.sleep(_WATCH_SECONDS)
             os._exit(1)
 
+    # Users look for these names in the configuration and in the log.
+    class IPythonKernel(ipkernel.IPythonKernel):
+        _supports_kernel_subshells = False
+
+    class IPKernelApp(kernelapp.IPKernelApp):
+        """Reads requests in the main thread: a run has no client that asks for subshells, which need another one."""
+
+        def init_control(self, context: Any) -> None:
+            super().init_control(context)
+            self.shell_channel_thread = _NoThread()
+
     # 1: there is no parent to watch, but this is not a kernel that a user has started in a terminal either.
-    app = IPKernelApp.instance(parent_handle=1, outstream_class=f"{OutStream.__module__}.{OutStream.__name__}")
+    app = IPKernelApp.instance(
+        parent_handle=1,
+        kernel_class=IPythonKernel,
+        outstream_class=f"{OutStream.__module__}.{OutStream.__name__}",
+    )
     app.initialize(request.argv[1:])
+    # Its only handler leaves out what is below this level; the logger would make records of all.
+    app.log.setLevel(app.log_level)
     app.poller = RequesterPoller()
     # ipykernel sleeps before each reply for the sake of output that old versions flushed too late.
     app.kernel._execute_sleep = 0.0

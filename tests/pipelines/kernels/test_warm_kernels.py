@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from jupyter_client import KernelManager
 
+from mlops_workbench.core.ids import new_id
 from mlops_workbench.core.processes import ProcessIdentity
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.pipelines.kernels.forked import own_identity, surroundings
@@ -118,7 +119,8 @@ print(json.dumps({
     'locale': locale.setlocale(locale.LC_ALL), 'tz': time.tzname, 'flags': str(sys.flags), 'x': sys._xoptions,
     'leader': os.getsid(0) == os.getpgid(0) == os.getpid(), 'switch': sys.getswitchinterval(),
     'recursion': sys.getrecursionlimit(), 'threads': sorted(type(t).__name__ for t in threading.enumerate()),
-    'stdin': os.fstat(0).st_rdev if False else None, 'frozen': hasattr(sys, 'frozen'),
+    'frozen': hasattr(sys, 'frozen'), 'config': sorted(get_ipython().config),
+    'kernel': [get_ipython().kernel.log.name, type(get_ipython().kernel).__name__],
 }, default=str))
 """
 
@@ -139,11 +141,43 @@ def test_its_surroundings_are_those_of_a_plain_start(tmp_path: Path, monkeypatch
         os.umask(before)
     assert found.pop("umask") == 0o027
     assert expected.pop("umask") == before
-    # The thread that watches the requester has another class.
+    # There are no subshells, and the thread that watches the requester has another class.
+    if "ShellChannelThread" in expected["threads"]:
+        expected["threads"].remove("ShellChannelThread")
     expected["threads"].remove("ParentPollerUnix")
     found["threads"].remove("RequesterPoller")
     assert found == expected
     assert found["tz"] == ["JST", "JST"]
+
+
+def test_a_cell_that_awaits_is_executed_and_not_overtaken() -> None:
+    with warm() as forked:
+        assert forked.run("import asyncio\nawait asyncio.sleep(0.01)\nprint('slept')") == "slept"
+        failing = forked.client.execute("await asyncio.sleep(0.5)\n1 / 0")
+        queued = forked.client.execute("print('overtaken')")
+        replies = {}
+        while len(replies) < 2:
+            reply = forked.client.get_shell_msg(timeout=60)
+            replies[reply["parent_header"]["msg_id"]] = reply["content"]["status"]
+        assert replies == {failing: "error", queued: "aborted"}
+        assert forked.run("print('goes on')") == "goes on"
+
+
+@pytest.mark.parametrize("start", [kernel, warm])
+def test_the_kernel_of_a_run_drops_no_output_while_its_client_reads_none(start: Any) -> None:
+    with start(env={**os.environ, "MLOPS_RUN_UID": new_id()}) as running:
+        running.run("%load_ext mlops_workbench")
+        sent = running.client.execute("for number in range(5_000): display(number)")
+        while running.client.get_shell_msg(timeout=60)["parent_header"]["msg_id"] != sent:
+            pass
+        shown = []
+        while True:
+            message = running.client.get_iopub_msg(timeout=60)
+            if message["msg_type"] == "display_data":
+                shown.append(message["content"]["data"]["text/plain"])
+            elif message["parent_header"]["msg_id"] == sent and message["content"].get("execution_state") == "idle":
+                break
+    assert shown == [str(number) for number in range(5_000)]
 
 
 def test_each_draws_other_numbers_without_a_seed() -> None:
