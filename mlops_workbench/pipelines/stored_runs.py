@@ -211,9 +211,17 @@ def find_run(workspace: Workspace, run_id: str) -> RunFolder:
     folder = RunFolder(workspace.pipeline_runs / run_id)
     if folder.request.exists():
         return folder
-    # The runs of a sweep are in its folder, so that a list of runs has the sweep only.
-    for request in workspace.pipeline_runs.glob(f"*/{TRIALS}/{run_id}/request.json"):
-        return RunFolder(request.parent)
+    folder = RunFolder(_trial_folder(workspace.pipeline_runs, run_id))
+    if folder.request.exists():
+        return folder
+    raise unknown_run(run_id)
+
+
+@lru_cache(maxsize=1024)
+def _trial_folder(runs: Path, run_id: str) -> Path:
+    """Folder of a trial, which is in that of its sweep, so that a list of runs has the sweep only; raises NotFound."""
+    for request in runs.glob(f"*/{TRIALS}/{run_id}/request.json"):
+        return request.parent
     raise unknown_run(run_id)
 
 

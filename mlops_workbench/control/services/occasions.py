@@ -24,7 +24,7 @@ from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.pipelines.definition.nouns import StartLimits
 from mlops_workbench.pipelines.runs.events import read_run_events
 from mlops_workbench.pipelines.runs.folder import RunFolder
-from mlops_workbench.pipelines.triggers.guards import Held, held
+from mlops_workbench.pipelines.triggers.guards import held
 
 #: Starts of one schedule that wait at a time; more are not remembered.
 MOST_WAITING = 100
@@ -160,7 +160,7 @@ class Occasions:
             rows = session.scalars(select(OccasionRow).where(ready).order_by(OccasionRow.id)).all()
         if not rows:
             return
-        runs = self._pipelines.runs(_MOST_RUNS)
+        runs = self._pipelines.newest_and_active(_MOST_RUNS)
         problem: WorkbenchError | None = None
         for row in rows:
             try:
@@ -199,9 +199,9 @@ class Occasions:
         if row.kind in ("drift", "metric") and self._is_resolved(row.key):
             self._change(row, state="skipped", message="the alert was resolved before it could start")
             return None
-        if (why := self._held(row, schedule, trigger, runs)) is not None:
-            if row.message != why.reason or row.state != "waiting":
-                self._change(row, state="waiting", message=why.reason)
+        if why := self._held(row, schedule, trigger, runs):
+            if row.message != why or row.state != "waiting":
+                self._change(row, state="waiting", message=why)
             return None
         return self._start(row, schedule)
 
@@ -248,9 +248,7 @@ class Occasions:
         """Whether a run got a process; one whose control plane ended before has no event."""
         return bool(read_run_events(RunFolder(self._workspace.pipeline_runs / run.id).events))
 
-    def _held(
-        self, row: OccasionRow, schedule: ScheduleRow, trigger: TriggerRow, runs: Sequence[PipelineRun]
-    ) -> Held | None:
+    def _held(self, row: OccasionRow, schedule: ScheduleRow, trigger: TriggerRow, runs: Sequence[PipelineRun]) -> str:
         definition = schedule.definition
         own = OccasionRow.schedule == row.schedule
         with self._database.session() as session:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from sqlalchemy import select
@@ -169,6 +169,11 @@ class PipelineService:
         """The run that was started for this reason, or None."""
         return next((run for run in engine.list_runs(self._workspace, 1000) if run.reason == reason), None)
 
+    def newest_and_active(self, limit: int) -> list[PipelineRun]:
+        """So many runs, newest first, and all older ones that are active."""
+        newest = engine.list_runs(self._workspace, limit)
+        return [*newest, *self._older(newest)]
+
     def publishing(self) -> set[str]:
         """Ids of the runs whose model is not published yet."""
         with self._database.session() as session:
@@ -179,7 +184,10 @@ class PipelineService:
         # At first also those whose runner has ended while no control plane led.
         problem: WorkbenchError | None = None
         runs = engine.list_runs(self._workspace, 50 if self._published else 1000)
-        for run in [*runs, *self._older({run.id for run in runs})]:
+        older = self._older(runs)
+        kept = {run.id for run in (*runs, *older)}
+        self._published = {run_id: run for run_id, run in self._published.items() if run_id in kept}
+        for run in [*runs, *older]:
             if engine.is_interrupted(run):
                 try:
                     run = engine.resume_run(self._workspace, run.id, by_hand=False)
@@ -200,16 +208,14 @@ class PipelineService:
         if problem is not None:
             raise problem
 
-    def _older(self, listed: set[str]) -> list[PipelineRun]:
-        """Runs that are active although many newer ones were started; those that have ended are forgotten."""
-        active = []
-        for run_id in self._published.keys() - listed:
-            if self._published[run_id].active:
+    def _older(self, listed: Sequence[PipelineRun]) -> list[PipelineRun]:
+        """Runs that were active when they were last looked at, although many newer ones, which are listed, began."""
+        found, ids = [], {run.id for run in listed}
+        for run_id, run in list(self._published.items()):
+            if run.active and run_id not in ids:
                 with contextlib.suppress(NotFound, StorageError):
-                    active.append(engine.read_run(self._workspace, run_id))
-                    continue
-            del self._published[run_id]
-        return active
+                    found.append(engine.read_run(self._workspace, run_id))
+        return found
 
     def _settle(self, run_id: str) -> None:
         try:

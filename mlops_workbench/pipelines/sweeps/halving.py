@@ -79,14 +79,8 @@ class HalvingSampler:
         """Number of trials if enough of them have a value."""
         return self._planned
 
-    @property
-    def finished(self) -> bool:
-        """Whether it proposes nothing more."""
-        self._promote()
-        return not self._waiting and self._rung >= len(self._budgets) - 1
-
     def ask(self) -> Proposal | None:
-        """Values of the next trial; None if it is finished, or waits for the end of a rung."""
+        """Values of the next trial; None if there are no more, or it waits for the end of a rung."""
         self._promote()
         if not self._waiting:
             return None

@@ -62,11 +62,6 @@ class OptunaSampler:
         """Number of trials, None if it has no end of its own."""
         return self._total
 
-    @property
-    def finished(self) -> bool:
-        """Whether it proposes nothing more."""
-        return self._total is not None and len(self._trials) >= self._total
-
     def ask(self) -> Proposal | None:
         """Values of the next trial; None if there is none.
 
@@ -75,7 +70,7 @@ class OptunaSampler:
         InvalidInput
             The sampler cannot propose values of this space.
         """
-        if self.finished:
+        if self._total is not None and len(self._trials) >= self._total:
             return None
         try:
             trial = self._study.ask()

@@ -34,13 +34,8 @@ class Sampler(Protocol):
         """Number of trials, None if it has no end of its own."""
         ...
 
-    @property
-    def finished(self) -> bool:
-        """Whether it proposes nothing more, whatever it is told."""
-        ...
-
     def ask(self) -> Proposal | None:
-        """Values of the next trial; None if it is finished, or waits for a result."""
+        """Values of the next trial; None if there are no more, or it waits for a result."""
         ...
 
     def replay(self, values: dict[str, object]) -> None:
@@ -64,14 +59,9 @@ class _Listed(ABC):
         """Number of trials, None if it has no end of its own."""
         return self._total
 
-    @property
-    def finished(self) -> bool:
-        """Whether it proposes nothing more."""
-        return self._total is not None and self._next >= self._total
-
     def ask(self) -> Proposal | None:
         """Values of the next trial; None if there is none."""
-        if self.finished:
+        if self._total is not None and self._next >= self._total:
             return None
         self._next += 1
         return Proposal(self._values(self._next - 1))

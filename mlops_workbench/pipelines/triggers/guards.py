@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from mlops_workbench.core.shown.formats import moment
 from mlops_workbench.pipelines.definition.nouns import StartLimits
 
 _DAY_MS = 86_400_000
-
-
-@dataclass(frozen=True)
-class Held:
-    """Why a start waits, and until when in milliseconds since the epoch; 0: until a run ends."""
-
-    reason: str
-    until_ms: int = 0
 
 
 def held(
@@ -28,8 +19,8 @@ def held(
     limits: StartLimits,
     last_ms: int = 0,
     cooldown: float = 0.0,
-) -> Held | None:
-    """Why a start must wait; None if it need not.
+) -> str:
+    """Why a start must wait, and until when; an empty text if it need not.
 
     Parameters
     ----------
@@ -48,12 +39,12 @@ def held(
     """
     if active >= max_active:
         runs = "a run is active" if active == 1 else f"{active} runs are active"
-        return Held(f"{runs}, and max_active is {max_active}")
+        return f"{runs}, and max_active is {max_active}"
     if limits.per_day:
         today = sorted(at for at in starts_ms if at > now_ms - _DAY_MS)
         if len(today) >= limits.per_day:
             until = today[-limits.per_day] + _DAY_MS
-            return Held(f"{len(today)} starts in 24 hours, and per_day is {limits.per_day}: {moment(until)}", until)
+            return f"{len(today)} starts in 24 hours, and per_day is {limits.per_day}: {moment(until)}"
     pauses = [(max(starts_ms, default=0), limits.cooldown), (last_ms, cooldown)]
     until = max((at + int(seconds * 1000) for at, seconds in pauses if at and seconds), default=0)
-    return Held(f"cool-down until {moment(until)}", until) if until > now_ms else None
+    return f"cool-down until {moment(until)}" if until > now_ms else ""

@@ -9,6 +9,7 @@ import pytest
 
 from mlops_workbench.core.errors import InvalidInput, Unauthorized
 from mlops_workbench.core.monitors import Alert, FeatureDrift, Window
+from mlops_workbench.core.shown.formats import moment
 from mlops_workbench.pipelines.definition.nouns import StartLimits
 from mlops_workbench.pipelines.triggers.alerts import matches, unknown_measure
 from mlops_workbench.pipelines.triggers.guards import held
@@ -19,23 +20,23 @@ NOW, HOUR = 1_800_000_000_000, 3_600_000
 
 def test_an_active_run_holds_a_start_back() -> None:
     found = held(NOW, active=1, max_active=1, starts_ms=[], limits=StartLimits())
-    assert found is not None and found.until_ms == 0 and "max_active is 1" in found.reason
-    assert held(NOW, active=1, max_active=2, starts_ms=[], limits=StartLimits()) is None
+    assert found == "a run is active, and max_active is 1"
+    assert not held(NOW, active=1, max_active=2, starts_ms=[], limits=StartLimits())
 
 
 def test_a_day_has_so_many_starts() -> None:
     limits, starts = StartLimits(per_day=2), [NOW - 30 * HOUR, NOW - 20 * HOUR, NOW - HOUR]
     found = held(NOW, active=0, max_active=1, starts_ms=starts, limits=limits)
-    assert found is not None and found.until_ms == NOW + 4 * HOUR
-    assert held(NOW + 4 * HOUR, active=0, max_active=1, starts_ms=starts, limits=limits) is None
+    assert found == f"2 starts in 24 hours, and per_day is 2: {moment(NOW + 4 * HOUR)}"
+    assert not held(NOW + 4 * HOUR, active=0, max_active=1, starts_ms=starts, limits=limits)
 
 
 def test_a_cool_down_holds_until_its_end() -> None:
     of_all = held(NOW, active=0, max_active=1, starts_ms=[NOW - HOUR], limits=StartLimits(cooldown=7200))
     own = held(NOW, active=0, max_active=1, starts_ms=[NOW - HOUR], limits=StartLimits(), last_ms=NOW - 2 * HOUR,
                cooldown=3 * 3600)  # fmt: skip
-    assert of_all is not None and own is not None and of_all.until_ms == own.until_ms == NOW + HOUR
-    assert held(NOW, active=0, max_active=1, starts_ms=[NOW - 3 * HOUR], limits=StartLimits(cooldown=7200)) is None
+    assert of_all == own == f"cool-down until {moment(NOW + HOUR)}"
+    assert not held(NOW, active=0, max_active=1, starts_ms=[NOW - 3 * HOUR], limits=StartLimits(cooldown=7200))
 
 
 BODY = b'{"params": {"month": 3}, "ref": "refs/heads/main"}'
