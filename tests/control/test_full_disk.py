@@ -14,6 +14,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from recorder import Recorder
+from small_disk import mounted
 from sqlalchemy.exc import OperationalError
 
 from mlops_workbench.client.client import Client
@@ -37,17 +38,8 @@ NEED_SPACE = {
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 24 MiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)], capture_output=True, check=False
-    )
-    if done.returncode:
-        pytest.skip(f"mounting is not permitted here: {done.stderr.decode().strip()}")
-    yield folder
-    # Lazily: a process that ends may still hold a file.
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+    with mounted(tmp_path / "disk", megabytes=24) as folder:
+        yield folder
 
 
 def mlops(workspace: Workspace, *words: str) -> subprocess.CompletedProcess[str]:
@@ -58,9 +50,9 @@ def mlops(workspace: Workspace, *words: str) -> subprocess.CompletedProcess[str]
 
 
 def fill(folder: Path) -> Path:
-    """Take all space of a file system."""
+    """Take all space of a file system that is free."""
     ballast = folder / "ballast"
-    with open(ballast, "wb", buffering=0) as file:
+    with open(ballast, "ab", buffering=0) as file:
         for size in (1 << 20, 4096, 1):
             try:
                 while True:
@@ -108,7 +100,11 @@ def test_commands_on_a_full_disk_say_so_and_work_again_with_space(small_disk: Pa
         ballast = fill(small_disk)
         done = mlops(workspace, "runs")
         assert done.returncode == 0 and "early" in done.stdout, "what was read before is shown"
-        refused = {words for words in COMMANDS if is_clear(mlops(workspace, *words), small_disk)}
+        refused = set()
+        for words in COMMANDS:
+            fill(small_disk)  # a database that is closed gives the space of its log back
+            if is_clear(mlops(workspace, *words), small_disk):
+                refused.add(words)
         # What needs space, or the run that could not be read for lack of it.
         assert refused == NEED_SPACE
         ballast.unlink()

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from recorder import Recorder, dead_process
 from sklearn.dummy import DummyRegressor
+from small_disk import mounted
 
 from mlops_workbench.client.bodies import RegisterRequest
 from mlops_workbench.commands.clean import report_view
@@ -438,15 +439,8 @@ def test_a_kill_while_the_rule_is_applied_loses_nothing_that_is_kept(stored_work
 
 @pytest.fixture
 def full_disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)], capture_output=True, check=False
-    )
-    if done.returncode:
-        pytest.skip(f"mounting is not permitted here: {done.stderr.decode().strip()}")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+    with mounted(tmp_path / "disk", megabytes=8) as folder:
+        yield folder
 
 
 def test_files_are_removed_from_a_full_disk(plane: ControlPlane, recorder: Recorder, full_disk: Path) -> None:

@@ -9,6 +9,7 @@ import sys
 
 import pytest
 from kernels import Records
+from small_disk import mounted
 
 from mlops_workbench.capture import log, log_artifact, log_params, track
 from mlops_workbench.capture.record import writer as delivery
@@ -164,14 +165,8 @@ print("done")
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A real disk of 8 MiB."""
-    folder = tmp_path / "small disk"
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", folder], capture_output=True, text=True)
-    if mounted.returncode:
-        pytest.skip(f"nothing can be mounted here: {mounted.stderr.strip()}")
-    yield Workspace.init(folder)
-    subprocess.run(["umount", "-l", folder], check=True)
+    with mounted(tmp_path / "small disk", megabytes=8) as folder:
+        yield Workspace.init(folder)
 
 
 DISK = """
