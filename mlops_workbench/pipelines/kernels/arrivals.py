@@ -10,8 +10,10 @@ from typing import Any
 import zmq
 from jupyter_client.channels import ZMQSocketChannel
 
-#: Messages that are taken at once, and seconds after which other tasks of the loop have their turn.
-_AT_ONCE, _TURN_SECONDS = 100, 0.02
+#: Messages and bytes that are taken at once.
+_AT_ONCE, _BYTES_AT_ONCE = 100, 4_000_000
+#: Seconds after which other tasks of the loop have their turn.
+_TURN_SECONDS = 0.02
 
 
 class Arrivals:
@@ -86,12 +88,14 @@ class Arrivals:
         return self._messages(self._shell), published
 
     def _messages(self, socket: zmq.Socket[bytes]) -> list[dict[str, Any]]:
-        messages = []
-        for _ in range(_AT_ONCE):
+        messages: list[dict[str, Any]] = []
+        size = 0
+        while len(messages) < _AT_ONCE and size < _BYTES_AT_ONCE:
             try:
                 frames = socket.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
                 break
+            size += sum(map(len, frames))
             _, frames = self._session.feed_identities(frames)
             messages.append(self._session.deserialize(frames))
         return messages
