@@ -7,11 +7,12 @@ Ignored
     Memory layout (Fortran or C order, views, blocks, chunks), order and number of categories beyond those
     in use, the format of a sparse matrix and its explicit zeros, whether an index that counts up by one is stored.
 Floats
-    Compared by their bits: ``-0.0`` differs from ``0.0``, and NaNs with different payloads differ.
+    Compared by their bits, but for NaN, which is always the same: ``-0.0`` differs from ``0.0``.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sys
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from xxhash import xxh3_128
 
 from mlops_workbench.data.content.canonical import Opaque, encode_one, encoded
 from mlops_workbench.data.content.columns import buffer_of, plain_array, update_array, update_column
+from mlops_workbench.data.content.floats import one_nan
 from mlops_workbench.data.content.passes import tiles
 from mlops_workbench.data.digest_cost import estimate_seconds, sample_rows, take_rows
 from mlops_workbench.data.tables.columns import column_names, parts_of
@@ -77,7 +79,9 @@ def digest_data(data: Any, seconds: float = float("inf")) -> Digest:
             state.update(_encode(["sampled", len(rows)]))
             _, columns = _parts(take_rows(data, rows))
         covers = "content" if rows is None else "sampled"
-        digests = _columns(state, columns)
+        numpy: Any = sys.modules.get("numpy")
+        with contextlib.nullcontext() if numpy is None else numpy.errstate(invalid="ignore"):
+            digests = _columns(state, columns)
     except Opaque:
         state.update(b"shape")
         return Digest(state.hexdigest(), "shape")
@@ -143,7 +147,7 @@ def _columns(state: Any, columns: list[tuple[str, Any]]) -> dict[str, str]:
         _column(one, values, strided)
     # Columns of one block are interleaved: reading them by rows reads each cache line once.
     for number, piece in tiles([array for _, array in strided]):
-        strided[number][0].update(piece)
+        strided[number][0].update(one_nan(piece))
     digests = {}
     for one, (name, _) in zip(states, columns, strict=True):
         digest = one.digest()
@@ -170,9 +174,7 @@ def _column(state: Any, values: Any, strided: list[tuple[Any, Any]]) -> None:
         array = buffer_of(values)
         if array is None:
             update_column(state, values)
-        elif array.flags.c_contiguous:
-            state.update(array)
-        elif array.ndim == 1:
+        elif array.ndim == 1 and not array.flags.c_contiguous:
             strided.append((state, array))
         else:
             update_array(state, array)

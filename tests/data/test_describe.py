@@ -18,13 +18,16 @@ from scipy import sparse
 from mlops_workbench.capture.record.encoding import encode
 from mlops_workbench.core.errors import InvalidInput
 from mlops_workbench.core.records import Artifact, Column, Dataset
+from mlops_workbench.data.conversion import from_arrow, to_arrow
 from mlops_workbench.data.describe import describe_dataset, description_seconds
 from mlops_workbench.data.digest import Digest, digest_data
 from mlops_workbench.data.files import digest_path
 from mlops_workbench.data.profile import SAMPLED_ROWS, profile_column, profile_table
 from mlops_workbench.data.reference import sample_seen
-from mlops_workbench.data.snapshot import from_arrow, keep_snapshot, to_arrow
+from mlops_workbench.data.snapshot import keep_snapshot
 from mlops_workbench.data.tables.kinds import kind_of
+
+COMPUTED_NAN = np.array([0x3FF8000000000000, 0xFFF8000000000000], dtype=np.uint64).view(np.float64)
 
 
 def frame(rows: int = 60) -> pd.DataFrame:
@@ -179,6 +182,14 @@ def test_a_large_file_is_sampled_and_it_is_said(tmp_path):
         pd.DataFrame({"b": [b"x", None], "l": [[1, 2], [3]], "y": [date(2024, 1, 2), date(2025, 1, 2)]}),
         pd.DataFrame({"s": np.array(["2024", "2025"], dtype="datetime64[s]")}),
         pd.DataFrame({"s": pd.Series(pd.to_datetime(["2024"], utc=True)).astype("datetime64[s, UTC]")}),
+        pd.DataFrame(
+            {
+                "c": pd.Categorical([30, 10, None], [30, 20, 10]),
+                "o": pd.Categorical(["b", "a", "b"], ["b", "a"], ordered=True),
+            }
+        ),
+        pd.Series(pd.Categorical([0.5, 2.5, None], [2.5, 0.5]), name="c"),
+        pd.DataFrame({"z": pd.to_datetime(["2024"]).tz_localize("+05:30"), "t": pd.Series(["a"], dtype=object)}),
         pd.Series([1.5, 2.5], name=3),
         pd.Series(["a", None], name=("x", 1), dtype=object),
         pd.Series([1.5, None]),
@@ -207,6 +218,11 @@ def test_a_snapshot_gives_back_what_was_put_in(data, tmp_path):
     "data",
     [
         pa.table({"x": [1.5, float("nan"), None]}),
+        # The bits of 0 / 0 on some processors.
+        pd.DataFrame({"x": COMPUTED_NAN, "t": pd.Series(["a", None], dtype=object)}),
+        pd.DataFrame({"x": pd.Series(COMPUTED_NAN.tolist(), dtype=object)}),
+        COMPUTED_NAN,
+        pa.table({"x": COMPUTED_NAN}),
         pa.table({"s": pa.array([1, None], pa.timestamp("s")), "d": pa.array([86_400_000], pa.date64()).take([0, 0])}),
         [{"a": 1.5}, {"a": float("nan")}],
         pd.DataFrame({"t": pd.Series(["a", None], dtype=object), "c": pd.Categorical(["x", "y"], ordered=True)}),

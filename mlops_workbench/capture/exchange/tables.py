@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from mlops_workbench.core.errors import InvalidInput, WorkbenchError
+from mlops_workbench.data.conversion import from_arrow, to_arrow, with_categories
 from mlops_workbench.data.digest import digest_data
-from mlops_workbench.data.snapshot import compare_with, from_arrow, to_arrow
+from mlops_workbench.data.snapshot import compare_with
 from mlops_workbench.data.tables.kinds import kind_of
 
 #: Key in the metadata of a file with the form of a table that is not one of pandas.
@@ -116,36 +117,16 @@ def _arrow(value: Any) -> Any:
     kind = kind_of(value)
     table = to_arrow(value)
     if kind in ("arrow", "polars"):
-        form = {"kind": kind, "schema": _encoded(table.schema.serialize())}
+        form = {"kind": kind, "schema": base64.b64encode(table.schema.serialize().to_pybytes()).decode()}
         if kind == "polars" and not hasattr(value, "get_columns"):
             form["kind"] = "polars series"
         return _with_form(table, form)
-    columns = [value] if kind == "series" else [value.iloc[:, i] for i in range(value.shape[1])]
-    # Parquet keeps no categories that are numbers, and not all of very many.
-    categories = [
-        (i, _encoded(_ipc(to_arrow(column.cat.categories.to_series()))), bool(column.cat.ordered))
-        for i, column in enumerate(columns)
-        if str(column.dtype) == "category"
-    ]
-    return _with_form(table, {"kind": "pandas", "categories": categories}) if categories else table
+    return table
 
 
 def _with_form(table: Any, form: dict[str, Any]) -> Any:
     metadata = {key: text for key, text in (table.schema.metadata or {}).items() if key != _FORM}
     return table.replace_schema_metadata({**metadata, _FORM: json.dumps(form).encode()})
-
-
-def _ipc(table: Any) -> Any:
-    import pyarrow as pa
-
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    return sink.getvalue()
-
-
-def _encoded(buffer: Any) -> str:
-    return base64.b64encode(buffer.to_pybytes()).decode()
 
 
 def _read(file: BinaryIO | str, ending: str) -> Any:
@@ -178,7 +159,8 @@ def _restored(table: Any) -> Any:
     import pyarrow as pa
 
     if form["kind"] == "pandas":
-        return _with_categories(from_arrow(table), form["categories"])
+        # Of a file that an earlier version has written.
+        return with_categories(from_arrow(table), form["categories"])
     # Parquet has fewer units of time.
     table = table.cast(pa.ipc.read_schema(pa.BufferReader(base64.b64decode(form["schema"]))))
     if form["kind"] == "arrow":
@@ -187,19 +169,6 @@ def _restored(table: Any) -> Any:
 
     frame: Any = polars.from_arrow(table)
     return frame.to_series(0) if form["kind"] == "polars series" else frame
-
-
-def _with_categories(found: Any, categories: list[tuple[int, str, bool]]) -> Any:
-    import pandas
-    import pyarrow as pa
-
-    for i, encoded, ordered in categories:
-        names = from_arrow(pa.ipc.open_stream(base64.b64decode(encoded)).read_all())
-        kind = pandas.CategoricalDtype(pandas.Index(names.array), ordered)
-        if found.ndim == 1:
-            return found.astype(kind)
-        found.isetitem(i, found.iloc[:, i].astype(kind))
-    return found
 
 
 def _verify(value: Any, table: Any, path: Path, ending: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mlops_workbench.data.content.canonical import encoded
+from mlops_workbench.data.content.floats import update_floats
 
 
 def update_arrow(state: Any, column: Any) -> None:
@@ -43,6 +44,7 @@ def update_arrow(state: Any, column: Any) -> None:
 
 
 def _update_values(state: Any, chunks: list[Any], kind: Any) -> None:
+    import numpy
     import pyarrow as pa
     from pyarrow import types
 
@@ -66,7 +68,11 @@ def _update_values(state: Any, chunks: list[Any], kind: Any) -> None:
         for chunk in chunks:
             buffer = chunk.buffers()[1]
             if buffer is not None:
-                state.update(memoryview(buffer)[chunk.offset * width : (chunk.offset + len(chunk)) * width])
+                values = memoryview(buffer)[chunk.offset * width : (chunk.offset + len(chunk)) * width]
+                if types.is_floating(kind):
+                    update_floats(state, numpy.frombuffer(values, f"f{width}"))
+                else:
+                    state.update(values)
     else:
         for piece in encoded([value for chunk in chunks for value in chunk.to_pylist()]):
             state.update(piece)

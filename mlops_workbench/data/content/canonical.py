@@ -13,7 +13,11 @@ from typing import Any
 
 import msgspec
 
+from mlops_workbench.data.content.floats import one_nan
+
 _PLAIN = frozenset({str, int, float, bool, bytes, type(None)})
+#: The bits of one that was computed are not always the same.
+_NAN = float("nan")
 #: Number of objects encoded together; a part of the format, so it must not change.
 _CHUNK = 65_536
 _encode = msgspec.msgpack.Encoder().encode
@@ -39,8 +43,9 @@ def encoded(values: list[Any]) -> Iterator[bytes]:
     for start in range(0, len(values), _CHUNK):
         part = values[start : start + _CHUNK]
         try:
-            if set(map(type, part)) <= _PLAIN:
-                yield _encode(part)
+            kinds = set(map(type, part))
+            if kinds <= _PLAIN:
+                yield _encode([value if value == value else _NAN for value in part] if float in kinds else part)
                 continue
         except (OverflowError, UnicodeEncodeError):
             # An int beyond 64 bits, or a lone surrogate: encode each value in its canonical form.
@@ -82,7 +87,7 @@ def _plain(value: Any) -> Any:
         return value if value.isascii() or _is_unicode(value) else ["str", value.encode("utf-8", "surrogatepass")]
     if isinstance(value, int) and not isinstance(value, bool) and not -(2**63) <= value < 2**64:
         return ["int", hex(value)]
-    return value
+    return value if value == value else _NAN
 
 
 def _as_text(value: Any) -> Any:
@@ -112,14 +117,20 @@ def _of_arrays(value: Any, depth: int) -> Any:
     if numpy is None:
         raise Opaque
     if isinstance(value, numpy.generic) and value.dtype.kind != "O":
-        return [_type_name(value), value.tobytes()]
+        return [_type_name(value), _bytes(numpy.atleast_1d(value))]
     if isinstance(value, numpy.ndarray):
         if value.dtype.kind == "O":
             return ["ndarray", value.shape, [_form(item, depth + 1) for item in value.ravel().tolist()]]
-        return ["ndarray", value.shape, value.dtype.str, value.tobytes()]
+        return ["ndarray", value.shape, value.dtype.str, _bytes(value)]
     if _is_of_pandas(value) and type(value).__name__ == "Interval":
         return ["Interval", value.closed, _form(value.left, depth + 1), _form(value.right, depth + 1)]
     raise Opaque
+
+
+def _bytes(array: Any) -> bytes:
+    numpy: Any = sys.modules["numpy"]
+    with numpy.errstate(invalid="ignore"):
+        return bytes(one_nan(numpy.ascontiguousarray(array)).tobytes())
 
 
 def _is_unicode(text: str) -> bool:

@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 from mlops_workbench.data.content.canonical import encode_one, encoded
+from mlops_workbench.data.content.floats import one_nan, update_floats
 
 #: Rows that are copied at a time from a column that is not contiguous.
 TILE_ROWS = 4096
@@ -30,9 +31,8 @@ def plain_array(array: Any) -> Any:
         return array.view(numpy.int64)
     if array.dtype.kind in "fc" and numpy.finfo(array.dtype).nmant == 63:
         # 6 of the 16 bytes of an x87 number are uninitialized padding.
-        return (
-            numpy.ascontiguousarray(array).view(numpy.uint8).reshape(*array.shape, array.itemsize // 16, 16)[..., :10]
-        )
+        whole = one_nan(numpy.ascontiguousarray(array))
+        return whole.view(numpy.uint8).reshape(*array.shape, array.itemsize // 16, 16)[..., :10]
     return array
 
 
@@ -40,12 +40,15 @@ def update_array(state: Any, array: Any) -> None:
     """Add an array of any layout in C order, copying only small pieces."""
     numpy: Any = sys.modules["numpy"]
     if array.flags.c_contiguous:
-        state.update(array)
+        if array.dtype.kind in "fc":
+            update_floats(state, array)
+        else:
+            state.update(array)
         return
     width = max(1, array.itemsize * (array.size // max(1, len(array))))
     rows = TILE_ROWS if array.ndim == 1 else max(1, min(TILE_ROWS, (1 << 22) // width))
     for start in range(0, len(array), rows):
-        state.update(numpy.ascontiguousarray(array[start : start + rows]))
+        state.update(one_nan(numpy.ascontiguousarray(array[start : start + rows])))
 
 
 def update_column(state: Any, values: Any) -> None:

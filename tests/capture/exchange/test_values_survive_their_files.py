@@ -129,7 +129,7 @@ def test_every_kind_of_column_is_kept_and_not_refused(tmp_path, kind):
     @settings(max_examples=10)
     @given(st.data())
     def check(data):
-        frame = pd.DataFrame({"a": made(kind, 4, data), 7: made("str", 4, data)})
+        frame = pd.DataFrame({"a": made(kind, 4, data), 7: made("str", 4, data), "o": made("objects", 4, data)})
         save("place", frame)
         pd.testing.assert_frame_equal(load("place"), frame)
         save("place", frame["a"].rename(None))
@@ -198,8 +198,13 @@ def test_polars_and_arrow_tables_come_back_as_what_they_were(tmp_path, frame):
             pl.lit(datetime.timedelta(seconds=3)).alias("d"),
             pl.lit(decimal.Decimal("1.20")).alias("m"),
         )
+        # Earlier versions of polars leave the precision open.
+        table = table.with_columns(pl.col("m").cast(pl.Decimal(38, 2)))
         save("place", table)
-        assert_polars_equal(load("place"), table)
+        got = load("place")
+        assert got.schema == table.schema
+        # Earlier versions compare no categories of different tables.
+        assert_polars_equal(*(one.with_columns(pl.col("c").cast(pl.String)) for one in (got, table)))
         save("place", table["x"])
         assert isinstance(load("place"), pl.Series) and load("place").to_list() == pytest.approx(
             table["x"].to_list(), nan_ok=True
