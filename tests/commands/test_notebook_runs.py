@@ -94,6 +94,7 @@ def test_a_notebook_is_a_run_of_its_own_with_its_values_metrics_and_output(works
     shown = mlops(workspace.root, "pipeline", "show", one["id"][-8:]).stdout
     assert "notebook deep/fit it.ipynb" in shown and "succeeded" in shown
     assert "best" in mlops(workspace.root, "runs", "-e", "tries").stdout
+    assert "--all includes stages of pipelines" in mlops(workspace.root, "runs", "-e", "others").stdout
 
 
 def test_null_is_no_value_where_that_is_possible_and_defaults_stay(workspace: Workspace) -> None:

@@ -283,7 +283,8 @@ def test_a_webhook_takes_its_own_secret_and_checks_parameters(
 ) -> None:
     pipeline(plane, "  webhook: {secret: HOOK_SECRET}\n")
     bearer = {"authorization": "Bearer s3cret"}
-    assert "HOOK_SECRET" in plane.schedules.schedule("p").triggers[0].problem
+    [trigger] = plane.schedules.schedule("p").triggers
+    assert "HOOK_SECRET" in trigger.problem and trigger.text == "POST /api/hooks/p, secret in $HOOK_SECRET"
     for name, headers in [("p", bearer), ("none", bearer), ("p", {}), ("p", {"authorization": "Bearer "})]:
         with pytest.raises(Unauthorized):
             plane.schedules.hook(name, headers, b"")

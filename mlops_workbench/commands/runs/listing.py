@@ -115,6 +115,8 @@ def runs(
     title = f"runs of {chosen}" if chosen else "runs"
     shown = [name.strip() for name in columns.split(",") if name.strip()]
     view = runs_view(found, f"{title} where {query}" if query else title, shown, filtered=bool(query or status))
+    if not found and not everything:
+        view.notes = [*view.notes, "--all includes stages of pipelines, candidates of searches and other experiments"]
     kind, _, name = column.partition(".")
     if found and kind in ("metrics", "params", "tags") and not any(name.strip('`"') in getattr(r, kind) for r in found):
         view.notes = [*view.notes, f"none of these runs has {column}: they are in the order of their start"]

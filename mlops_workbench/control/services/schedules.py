@@ -198,7 +198,7 @@ class ScheduleService:
         triggers = [
             Trigger(
                 trigger.kind,
-                trigger_text(trigger.kind, trigger.settings),  # type: ignore[arg-type]
+                trigger_text(trigger.kind, trigger.settings, row.name),  # type: ignore[arg-type]
                 dict(trigger.settings),
                 trigger.next_ms,
                 trigger.problem or _without_secret(trigger),

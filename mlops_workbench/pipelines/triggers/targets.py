@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from urllib.parse import quote
 
 from mlops_workbench.core.schedules import TargetKind
 from mlops_workbench.pipelines.definition.nouns import PipelineSpec, StartLimits, TriggerKind, TriggerSpec
@@ -57,8 +58,8 @@ def trigger_id(target: str, trigger: TriggerSpec) -> str:
     return f"{target} {trigger.kind} {hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
-def trigger_text(kind: TriggerKind, settings: Mapping[str, object]) -> str:
-    """A trigger in a few words."""
+def trigger_text(kind: TriggerKind, settings: Mapping[str, object], target: str = "NAME") -> str:
+    """A trigger of a target in a few words."""
     get = settings.get
     match kind:
         case "schedule":
@@ -70,7 +71,7 @@ def trigger_text(kind: TriggerKind, settings: Mapping[str, object]) -> str:
         case "pipeline":
             return f"{get('name')} {get('state')}"
         case "webhook":
-            return f"POST /api/hooks, secret in ${get('secret')}"
+            return f"POST /api/hooks/{quote(target)}, secret in ${get('secret')}"
         case "drift":
             windows = get("windows")
             return f"{get('monitor')}: {get('metric')} > {get('above')}" + (
