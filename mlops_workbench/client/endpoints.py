@@ -34,14 +34,14 @@ def predict(endpoint: str, data: Any, *, event_time: str | None = None) -> Any:
     ----------
     endpoint : str
         Name of a running endpoint.
-    data : DataFrame, or ndarray of shape (rows, columns)
-        Rows with the columns that the model was trained on.
+    data : DataFrame, ndarray, Series, sparse matrix, table of Arrow or polars, list of texts
+        Rows as the model was fitted on.
     event_time : str, optional
         Time of the rows' events, ISO 8601; it assigns them to monitoring windows.
 
     Returns
     -------
-    Series of shape (rows,)
+    Series of shape (rows,), or DataFrame of shape (rows, targets)
         With the index of `data` if it has one; pass it to :func:`feedback`.
 
     Raises

@@ -9,20 +9,27 @@ import msgspec
 import numpy as np
 import pandas as pd
 
+from mlops_workbench.client.tensors import tensors
 from mlops_workbench.core.endpoints import Endpoint
 from mlops_workbench.core.errors import InvalidInput, Unavailable
 
-_DATATYPES = {"b": "BOOL", "i": "INT64", "u": "UINT64", "f": "FP64"}
+#: What is sent of a table without rows around one of its rows.
+_ONE_ROW = "for one row use X.iloc[[0]] or x.reshape(1, -1)"
 
 
 def request_predictions(
     endpoint: Endpoint, data: Any, *, token: str = "", event_time: str | None = None
-) -> pd.Series[Any]:
-    """Predictions for a DataFrame or an array of shape (rows, columns).
+) -> pd.Series[Any] | pd.DataFrame:
+    """Predictions for any kind of table, or for a Series or list of texts.
+
+    Parameters
+    ----------
+    data : DataFrame, array, Series, sparse matrix, table of Arrow or polars, list
+        Rows, of any class that a model can be fitted on.
 
     Returns
     -------
-    Series of shape (rows,)
+    Series of shape (rows,), or DataFrame of shape (rows, targets)
         With the index of `data` if it has one; ``attrs["request_id"]`` is the id for :func:`send_feedback`.
 
     Raises
@@ -30,20 +37,32 @@ def request_predictions(
     Unavailable
         The endpoint does not answer.
     InvalidInput
-        The endpoint refused the data.
+        The endpoint refused the data, or they cannot be sent.
     """
     body: dict[str, Any] = {"inputs": tensors(data), "outputs": [{"name": "predict"}]}
     if event_time is not None:
         body["parameters"] = {"event_time": event_time}
-    answer = _post(endpoint, "infer", body, token)
-    values = np.asarray(answer["outputs"][0]["data"])
-    index = data.index if isinstance(data, pd.DataFrame) else None
-    predictions = pd.Series(values, index=index, name="prediction")
+    try:
+        answer = _post(endpoint, "infer", body, token)
+    except InvalidInput as error:
+        if len(getattr(data, "shape", ())) == 1 and "missing input column" in error.message:
+            raise InvalidInput(error.message, where=error.where, hint=_ONE_ROW) from error
+        raise
+    output = answer["outputs"][0]
+    values = np.asarray(output["data"]).reshape(output["shape"])
+    index = data.index if isinstance(data, pd.DataFrame | pd.Series) else None
+    predictions: pd.Series[Any] | pd.DataFrame
+    if values.ndim == 2:
+        predictions = pd.DataFrame(values, index=index)
+    else:
+        predictions = pd.Series(values, index=index, name="prediction")
     predictions.attrs["request_id"] = answer["id"]
     return predictions
 
 
-def send_feedback(endpoint: Endpoint, predictions: pd.Series[Any], labels: Any, *, token: str = "") -> int:
+def send_feedback(
+    endpoint: Endpoint, predictions: pd.Series[Any] | pd.DataFrame, labels: Any, *, token: str = ""
+) -> int:
     """Send the true values of predicted rows to an endpoint, and return their number.
 
     Parameters
@@ -64,6 +83,8 @@ def send_feedback(endpoint: Endpoint, predictions: pd.Series[Any], labels: Any, 
             "these predictions have no request id",
             hint="pass the Series that predict() returned; a slice or a manual copy loses its attrs",
         )
+    if isinstance(predictions, pd.DataFrame):
+        raise InvalidInput("these are predictions of several targets", hint="feedback takes the truth of one target")
     if isinstance(labels, pd.Series) and not labels.index.equals(predictions.index):
         labels = labels.reindex(predictions.index)
     values = pd.Series(np.asarray(labels))
@@ -100,36 +121,3 @@ def _post(endpoint: Endpoint, action: str, body: dict[str, Any], token: str) -> 
     if not response.is_success:
         raise InvalidInput(str(answer.get("error", answer)), where=f"endpoint '{endpoint.name}'")
     return answer
-
-
-def tensors(data: Any) -> list[dict[str, Any]]:
-    """Input tensors of a DataFrame (one per column) or an array of shape (rows, columns); missing values are null."""
-    if isinstance(data, pd.DataFrame):
-        return [_column(str(name), data[name]) for name in data.columns]
-    array = np.asarray(data)
-    if array.ndim != 2:
-        raise InvalidInput(
-            f"data must be a table, not an array of shape {array.shape}",
-            hint="for one row use X.iloc[[0]] or x.reshape(1, -1)",
-        )
-    values = array.astype(float)
-    return [{"name": "input", "datatype": "FP64", "shape": list(array.shape), "data": _nullable(values.ravel())}]
-
-
-def _column(name: str, series: pd.Series[Any]) -> dict[str, Any]:
-    kind = _DATATYPES.get(series.dtype.kind) if not series.hasnans else None
-    if pd.api.types.is_datetime64_any_dtype(series.dtype):
-        # Text in ISO 8601 keeps the time zone; the endpoint converts it according to its signature.
-        values = [None if pd.isna(value) else value.isoformat() for value in series]
-        return {"name": name, "datatype": "BYTES", "shape": [len(series)], "data": values}
-    if kind is not None:
-        return {"name": name, "datatype": kind, "shape": [len(series)], "data": series.tolist()}
-    if pd.api.types.is_numeric_dtype(series.dtype):
-        values = _nullable(series.astype(float).to_numpy())
-        return {"name": name, "datatype": "FP64", "shape": [len(series)], "data": values}
-    values = [None if pd.isna(value) else str(value) for value in series]
-    return {"name": name, "datatype": "BYTES", "shape": [len(series)], "data": values}
-
-
-def _nullable(values: np.ndarray[Any, np.dtype[np.float64]]) -> list[float | None]:
-    return [None if value != value else value for value in values.tolist()]

@@ -92,15 +92,18 @@ def predict(
     predictions = request_predictions(found, table, token=token, event_time=event_time)
     notes = []
     if output is not None:
-        predictions.to_csv(output, index=False, header=["prediction"])
+        predictions.to_csv(output, index=False)
         notes.append(f"written to {output}")
     if len(predictions) > _SHOWN_ROWS:
         notes.append(f"showing the first {_SHOWN_ROWS} of {len(predictions):,} rows")
     shown = predictions.head(_SHOWN_ROWS)
     return View(
         f"{counted(len(predictions), 'prediction')} of {endpoint}, version {found.version}",
-        columns=("row", "prediction"),
-        rows=[(str(row), value) for row, value in zip(shown.index, shown.tolist(), strict=True)],
+        columns=("row", *([f"prediction {i}" for i in shown.columns] if shown.ndim == 2 else ["prediction"])),
+        rows=[
+            (str(row), *(value if shown.ndim == 2 else (value,)))
+            for row, value in zip(shown.index, shown.to_numpy().tolist(), strict=True)
+        ],
         notes=notes,
         data=predictions,
     )

@@ -126,7 +126,8 @@ class Model(Record, frozen=True):
 
     ``files`` maps a path inside the model folder to a blob digest: ``model.skops`` (or ``model.pkl``),
     and, if its data was observed, ``mlops/reference.parquet`` (a sample of the training data: the input columns,
-    ``__target__`` and ``__prediction__``) and ``input_example.json`` (MLflow's ``dataframe_split`` form).
+    ``__target__`` and ``__prediction__``), ``input_example.json`` (MLflow's ``dataframe_split`` form), and the schema
+    and the golden set, see :mod:`mlops_workbench.core.model_schema`.
     """
 
     run_uid: str
@@ -141,6 +142,7 @@ class Model(Record, frozen=True):
     untrusted: list[str] = []  # types in a skops file that are not on the built-in allow-list
     at_ms: int = 0
     version: str = ""  # of the library that wrote a neural network
+    problem: str = ""  # why endpoints cannot give it what it was fitted on
 
 
 class Dataset(Record, frozen=True):

@@ -88,6 +88,15 @@ class CaptureSettings(_Section, frozen=True):
     resources: Annotated[bool, Meta(description="record use of processor, memory, disk, network and GPU")] = True
 
 
+class DataSettings(_Section, frozen=True):
+    """Data that models are fitted on and asked about."""
+
+    personal: Annotated[
+        list[Text],
+        Meta(description="names of personal columns, with * for any text; their values are kept nowhere with a model"),
+    ] = []
+
+
 class PriceSettings(_Section, frozen=True):
     """Prices, for the cost and the energy of a run."""
 
@@ -224,6 +233,7 @@ class Settings(_Section, frozen=True):
     tracking: TrackingSettings = TrackingSettings()
     journal: JournalSettings = JournalSettings()
     capture: CaptureSettings = CaptureSettings()
+    data: DataSettings = DataSettings()
     prices: PriceSettings = PriceSettings()
     control: ControlSettings = ControlSettings()
     pipelines: PipelineSettings = PipelineSettings()
@@ -335,7 +345,9 @@ def _from_environment(environ: Mapping[str, str], given: _Given) -> None:
                 hint=did_you_mean(name, known.keys() | RUNTIME_VARIABLES),
             )
         section, field = known[name]
-        value: object = text.split(os.pathsep) if field == "trusted_types" else text
+        value: object = (
+            text.split(os.pathsep) if isinstance(getattr(getattr(_DEFAULTS, section), field), list) else text
+        )
         _put(given, section, field, value, f"environment {name}")
 
 

@@ -33,7 +33,7 @@ def to_arrow(data: Any) -> Any:
         if kind == "frame":
             return _frame(data, pa)
         if kind == "series":
-            return _frame(data.to_frame(name="value"), pa, {"kind": "series", "name": _label(data.name)})
+            return _frame(data.to_frame(name="value"), pa, {"kind": "series", "name": label_form(data.name)})
         if kind == "array":
             return _array(data, pa)
         if kind == "sparse":
@@ -80,12 +80,16 @@ def from_arrow(table: Any) -> Any:
         frame.isetitem(position, frame.iloc[:, position].dt.tz_convert(zone))
     frame = with_categories(frame, form.get("categories", []))
     if "labels" in form:
-        frame = frame.set_axis(_columns(form), axis=1)
+        frame = frame.set_axis(labels_of(form), axis=1)
     if kind == "series":
         series = frame.iloc[:, 0]
         # Without a name: of a snapshot of version 0.1.
         return (
-            series.rename(_value(form["name"])) if "name" in form else series if form["named"] else series.rename(None)
+            series.rename(label_of(form["name"]))
+            if "name" in form
+            else series
+            if form["named"]
+            else series.rename(None)
         )
     return frame
 
@@ -121,12 +125,7 @@ def _frame(data: Any, pa: Any, form: dict[str, Any] | None = None) -> Any:
     names = list(data.columns)
     if not all(type(name) is str for name in names) or len(set(names)) < len(names):
         # It has only texts as names, each once.
-        form |= {
-            "labels": [_label(name) for name in names],
-            "names": [_label(name) for name in data.columns.names],
-            "levels": data.columns.nlevels,
-            "range": type(data.columns).__name__ == "RangeIndex",
-        }
+        form |= labels_form(data.columns)
         data = data.set_axis([f"x{i}" for i in range(len(names))], axis=1)
     return _marked(pa.Table.from_pandas(data), form)
 
@@ -170,10 +169,26 @@ def _objects(column: Any, missing: str, index: Any) -> Any:
     return pandas.Series(values, index=index, dtype=object)
 
 
-def _label(name: Any) -> list[Any]:
-    """The label of a column as JSON that keeps its type."""
+def labels_form(columns: Any) -> dict[str, Any]:
+    """Return labels of columns as JSON that keeps their types.
+
+    Raises
+    ------
+    TypeError
+        A label has no such form.
+    """
+    return {
+        "labels": [label_form(name) for name in columns],
+        "names": [label_form(name) for name in columns.names],
+        "levels": columns.nlevels,
+        "range": type(columns).__name__ == "RangeIndex",
+    }
+
+
+def label_form(name: Any) -> list[Any]:
+    """Return a label as JSON that keeps its type."""
     if isinstance(name, tuple):
-        return ["tuple", [_label(part) for part in name]]
+        return ["tuple", [label_form(part) for part in name]]
     if name is None or isinstance(name, str):
         return ["text", name]
     kind = getattr(getattr(name, "dtype", None), "kind", "")
@@ -188,11 +203,12 @@ def _label(name: Any) -> list[Any]:
     raise TypeError(f"{name!r} cannot be the label of a column")
 
 
-def _value(label: list[Any]) -> Any:
+def label_of(label: list[Any]) -> Any:
+    """Return the label of a form."""
     kind, value = label[:2]
     match kind:
         case "tuple":
-            return tuple(_value(part) for part in value)
+            return tuple(label_of(part) for part in value)
         case "float":
             return float.fromhex(value)
         case "time":
@@ -203,10 +219,11 @@ def _value(label: list[Any]) -> Any:
     return value
 
 
-def _columns(form: dict[str, Any]) -> Any:
+def labels_of(form: dict[str, Any]) -> Any:
+    """Return the labels of a form."""
     import pandas
 
-    labels, names = ([_value(label) for label in form[key]] for key in ("labels", "names"))
+    labels, names = ([label_of(label) for label in form[key]] for key in ("labels", "names"))
     if form["levels"] > 1:
         return pandas.MultiIndex.from_tuples(labels, names=names)
     if form["range"]:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import math
 import sys
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from mlops_workbench.core.errors import InvalidInput
+from mlops_workbench.core.model_schema import TargetSpec
+from mlops_workbench.core.personal import is_personal
 from mlops_workbench.core.records import Column
 from mlops_workbench.core.secrets import MASK
 from mlops_workbench.core.secrets.columns import is_secret_column, is_secret_name, mask_texts
@@ -42,12 +45,19 @@ class FitData:
         Target of the same rows.
     rows : int
         Number of rows of the training data.
+    given : table, array, sparse matrix, Series or list
+        The rows of `X` as they were passed to ``fit``: `X` itself unless that is a table of Arrow or polars, a
+        sparse matrix, or a list.
+    targets : list of TargetSpec
+        Names and types of all targets.
     """
 
     columns: list[Column]
     X: Any
     y: Any
     rows: int
+    given: Any = None
+    targets: list[TargetSpec] = field(default_factory=list)
 
 
 def sample_fit_data(X: Any, y: Any = None, columns: list[Column] | None = None) -> FitData | None:
@@ -65,25 +75,35 @@ def sample_fit_data(X: Any, y: Any = None, columns: list[Column] | None = None) 
     if isinstance(X, Tensors):
         # A dataset with two tensors contains inputs and target.
         X, y = X.take(slice(None)).parts[0], y if y is not None or len(X.parts) != 2 else X.take(slice(None)).parts[1]
-    X, y = _dense(X), _target(y)
+    targets = _targets(y)
+    given, X, y = X, _dense(X), _target(y)
     kind = kind_of(X)
-    if (not is_table(X) and kind not in ("arrow", "polars")) or not len_of(X):
+    if (not is_table(X) and kind not in ("arrow", "polars", "sparse")) or not len_of(X):
         return None
     rows = len_of(X)
     if y is not None and len(y) != rows:
         raise InvalidInput(f"X has {rows} rows and y has {len(y)}", hint="pass the X and y that were passed to fit")
     chosen = _chosen(rows, X.shape[1] if len(getattr(X, "shape", ())) == 2 else 1)
+    sample = sample_given = None
     if is_table(X):
         width = X.shape[1] if X.ndim == 2 else 1
         described = columns if columns is not None and len(columns) == width else columns_of(X)
-        sample = _take(X, chosen)
+        sample = sample_given = _take(X, chosen)
+        if isinstance(given, list | tuple) and X.ndim == 1:
+            sample_given = [given[i] for i in chosen.tolist()]
+    elif kind == "sparse":
+        sample_given = X.tocsr()[chosen]
+        sample = sample_given.toarray()
+        sample_given = sample_given.asformat(X.format)
+        described = columns_of(sample)
     else:
         from mlops_workbench.data.tables.arrow_columns import arrow_columns, polars_columns
         from mlops_workbench.data.tables.frames import as_frame
 
         described = arrow_columns(X) if kind == "arrow" else polars_columns(X)
-        sample = as_frame(take_rows(X, chosen))
-    return FitData(described, sample, None if y is None else _take(y, chosen), rows)
+        sample_given = take_rows(X, chosen)
+        sample = as_frame(sample_given)
+    return FitData(described, sample, None if y is None else _take(y, chosen), rows, sample_given, targets)
 
 
 def sample_seen(X: Any, y: Any = None, columns: list[Column] | None = None) -> FitData | None:
@@ -94,20 +114,24 @@ def sample_seen(X: Any, y: Any = None, columns: list[Column] | None = None) -> F
         return sample_fit_data(X, columns=columns)
 
 
-def reference_parquet(data: FitData, prediction: Any) -> bytes:
+def reference_parquet(data: FitData, prediction: Any, personal: Sequence[str] = ()) -> bytes:
     """Return the sample as Parquet: input columns named as in the signature, ``__target__``, ``__prediction__``.
 
-    Columns of secrets are left out, and monitors do not watch them.
-    It imports pyarrow, which a process needs only when it saves a model.
+    Columns of secrets, and those whose names match a pattern of `personal`, are left out, and monitors do not watch
+    them. It imports pyarrow, which a process needs only when it saves a model.
     """
     import pyarrow as pa
     from pyarrow import parquet
 
     names = [column.name for column in data.columns]
-    parts = [_column(data.X, i) for i in range(len(names))]
-    table = {name: arrow_array(part) for name, part in zip(names, parts, strict=True) if not _holds_secrets(name, part)}
+    parts = [column_of(data.X, i) for i in range(len(names))]
+    table = {
+        name: arrow_array(part)
+        for name, part in zip(names, parts, strict=True)
+        if not is_personal(name, personal) and not holds_secrets(name, part)
+    }
     if data.y is not None:
-        if _holds_secrets(getattr(data.y, "name", ""), data.y):
+        if holds_secrets(getattr(data.y, "name", ""), data.y):
             prediction = None
         else:
             table["__target__"] = arrow_array(data.y)
@@ -118,24 +142,32 @@ def reference_parquet(data: FitData, prediction: Any) -> bytes:
     return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]
 
 
-def input_example(data: FitData) -> bytes:
+def input_example(data: FitData, personal: Sequence[str] = ()) -> bytes:
     """Return the first rows of the sample as JSON, in MLflow's ``dataframe_split`` format.
 
-    In columns of secrets ``***`` and 0 stand for texts and numbers.
+    In columns of secrets, and those whose names match a pattern of `personal`, ``***`` and 0 stand for texts and
+    numbers.
     """
     columns = []
     for i, described in enumerate(data.columns):
-        column = _column(data.X, i)
+        column = column_of(data.X, i)
         values = [_json_value(value) for value in column[:EXAMPLE_ROWS].tolist()]
-        columns.append(list(map(_hidden, values)) if _holds_secrets(described.name, column) else mask_texts(values))
-    rows = zip(*columns, strict=True)
-    split = {"columns": [column.name for column in data.columns], "data": [list(row) for row in rows]}
+        hides = is_personal(described.name, personal) or holds_secrets(described.name, column)
+        columns.append(list(map(_hidden, values)) if hides else mask_texts(values))
+    return example_json([column.name for column in data.columns], columns)
+
+
+def example_json(names: Sequence[str], columns: Sequence[Sequence[Any]]) -> bytes:
+    """Return values by column as JSON, in MLflow's ``dataframe_split`` format; without names, they are an array."""
+    rows = [list(row) for row in zip(*columns, strict=True)]
+    split = {"columns": list(names), "data": rows} if names else {"data": rows}
     return json.dumps({"dataframe_split": split}, ensure_ascii=False, allow_nan=False).encode(
         "utf-8", "backslashreplace"
     )
 
 
-def _holds_secrets(name: Any, values: Any) -> bool:
+def holds_secrets(name: Any, values: Any) -> bool:
+    """Return whether a column, a Series or an array of shape (rows,), holds secrets."""
     if getattr(values.dtype, "kind", "O") in "biufcmM":
         return is_secret_name(name) and values.dtype.kind != "b"
     return is_secret_column(name, values.tolist())
@@ -162,6 +194,15 @@ def _chosen(rows: int, width: int) -> Any:
     if rows <= count:
         return numpy.arange(rows)
     return numpy.sort(numpy.random.default_rng(_SEED).choice(rows, count, replace=False))
+
+
+def _targets(y: Any) -> list[TargetSpec]:
+    if kind_of(y) not in ("frame", "series", "array", "records"):
+        return []
+    # NumPy is imported by now, and not when this module is.
+    from mlops_workbench.data.fitted.describe import describe_target
+
+    return describe_target(y)
 
 
 def _take(data: Any, rows: Any) -> Any:
@@ -192,7 +233,8 @@ def _target(y: Any) -> Any:
     return y if is_series(y) else None
 
 
-def _column(X: Any, i: int) -> Any:
+def column_of(X: Any, i: int) -> Any:
+    """Return a column of a DataFrame, of a Series, or of an array with one or two dimensions."""
     if is_frame(X):
         return X.iloc[:, i]
     return X if X.ndim == 1 else X[:, i]

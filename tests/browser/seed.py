@@ -18,7 +18,7 @@ from lab_page import PATIENCE
 
 from mlops_workbench.client.bodies import DeployRequest, RegisterRequest
 from mlops_workbench.client.client import Client
-from mlops_workbench.client.prediction import tensors
+from mlops_workbench.client.tensors import tensors
 from mlops_workbench.core.monitors import MonitorSpec
 from mlops_workbench.core.workspace import Workspace
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
 import zipfile
 from collections.abc import Iterable
@@ -13,13 +12,19 @@ from mlops_workbench.capture.kernel.notices import notify
 from mlops_workbench.capture.observe.estimators import LACKING_HINT, is_part, lacks_model, own_params
 from mlops_workbench.capture.observe.networks import is_network
 from mlops_workbench.capture.run.network_files import network_files
+from mlops_workbench.capture.run.proof import ModelProof, prove_model, silent
 from mlops_workbench.core.errors import InvalidInput
 from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.members import has
+from mlops_workbench.core.model_schema import GOLDEN_FILE, SCHEMA_FILE, encode_schema
 from mlops_workbench.core.records import Column, Model
+from mlops_workbench.core.secrets.columns import mask_texts
 from mlops_workbench.core.trust import TRUSTED_TYPES
+from mlops_workbench.data.fitted.golden import example_values
 from mlops_workbench.data.reference import (
+    EXAMPLE_ROWS,
     FitData,
+    example_json,
     input_example,
     output_columns,
     reference_parquet,
@@ -67,14 +72,22 @@ def save_model(recorder: Recorder, run_uid: str, model: Any, name: str, data: Fi
         files[file] = content
     inputs = data.columns if data is not None else columns_from_model(model)
     outputs: list[Column] = []
+    problem = ""
     if network is not None and data is not None and not has(data.X, "columns"):
         # The inputs of a network are tensors, whose columns have no names; its outputs are unknown.
         inputs = [Column("", column.dtype, column.required) for column in inputs]
     elif data is not None:
+        personal = recorder.workspace.settings.data.personal
         prediction = _predict(model, data)
         outputs = output_columns(prediction) if prediction is not None else []
-        files["input_example.json"] = input_example(data)
-        files["mlops/reference.parquet"] = reference_parquet(data, prediction)
+        files["mlops/reference.parquet"] = reference_parquet(data, prediction, personal)
+        files["input_example.json"] = input_example(data, personal)
+        if network is None:
+            proof = prove_model(model, data, personal)
+            problem = proof.schema.problem
+            files.update(_proof_files(proof))
+            if not problem:
+                inputs = [Column(spec.name, spec.type, spec.required) for spec in proof.schema.columns]
     digests = {}
     for path, blob in files.items():
         digest = recorder.store(run_uid, blob)
@@ -95,6 +108,7 @@ def save_model(recorder: Recorder, run_uid: str, model: Any, name: str, data: Fi
             untrusted=untrusted,
             at_ms=now_ms(),
             version=network.version if network is not None else "",
+            problem=problem,
         ),
         sync=True,
     )
@@ -190,26 +204,29 @@ def _serialise(model: Any) -> tuple[str, str, bytes, list[str]]:
         ) from error
 
 
+def _proof_files(proof: ModelProof) -> dict[str, bytes]:
+    schema = proof.schema
+    found = {SCHEMA_FILE: encode_schema(schema)}
+    if proof.golden:
+        found[GOLDEN_FILE] = proof.golden
+    if proof.rows:
+        columns = example_values(proof.rows, EXAMPLE_ROWS)
+        names = [column.name for column in schema.columns] if schema.is_named else []
+        found["input_example.json"] = example_json(names, list(map(mask_texts, columns)))
+    return found
+
+
 def _predict(model: Any, data: FitData) -> Any:
     if not hasattr(model, "predict"):
         return None
     try:
-        return model.predict(data.X, **_silent(model))
+        return model.predict(data.given, **silent(model))
     except Exception as error:  # noqa: BLE001 code of a user's model
         notify(
             f"this {type(model).__name__} cannot predict its own training data ({type(error).__name__}: {error});\n"
             "  it is saved without reference predictions. Check that X was passed to fit"
         )
         return None
-
-
-def _silent(model: Any) -> dict[str, int]:
-    """Return the argument that disables the progress output of ``predict``, if it has one."""
-    try:
-        verbose = inspect.signature(type(model).predict).parameters.get("verbose")
-    except (TypeError, ValueError):
-        return {}
-    return {"verbose": 0} if verbose is not None and verbose.default else {}
 
 
 def _requirements(model: Any, form: str) -> list[str]:

@@ -14,6 +14,7 @@ from mlops_workbench.serving.errors import InvalidModel, NotReady, UnknownModel
 from mlops_workbench.serving.protocols.invocations import JSON, parse_invocation
 from mlops_workbench.serving.runtimes.estimator import Runtime, limit_threads
 from mlops_workbench.serving.runtimes.model_folder import ModelFolder
+from mlops_workbench.serving.runtimes.proof import prove
 
 log = logging.getLogger("mlops_workbench.serving")
 
@@ -151,6 +152,8 @@ def load_version(model: str, version: int, folder: Path, settings: ServingSettin
         )
     runtime = Runtime.load(found, settings)
     limit_threads()
+    proven = prove(runtime, found.golden, str(folder))
+    log.info("%s/%d: %d rows of its golden set have the model's own answers", model, version, proven)
     if found.example:
         try:
             example = parse_invocation(found.example, JSON, found.signature).batch

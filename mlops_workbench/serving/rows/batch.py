@@ -9,7 +9,7 @@ import numpy as np
 
 from mlops_workbench.serving.errors import InvalidRequest
 from mlops_workbench.serving.rows.signature import InputColumn, Signature
-from mlops_workbench.serving.rows.values import Array, column_array, floats, integral, missing_array, objects
+from mlops_workbench.serving.rows.values import MISSING, Array, column_array, floats, integral, missing_array, objects
 
 InputForm = Literal["frame", "matrix", "vector"]
 
@@ -92,6 +92,10 @@ class Batch:
     @classmethod
     def _of_matrix(cls, signature: Signature, matrix: Array) -> Batch:
         types = {column.type for column in signature.columns}
+        for column in signature.columns:
+            if column.nullable is False and column.type in ("float", "double"):
+                _check_present(signature, matrix)
+                break
         if types == {"double"}:
             return cls(signature, len(matrix), None, matrix)
         columns = {c.name: _from_floats(c, matrix[:, i]) for i, c in enumerate(signature.columns)}
@@ -121,16 +125,21 @@ class Batch:
         return self._columns
 
     def model_input(self, form: InputForm, none_columns: Collection[str | int] = ()) -> Any:
-        """Input of the estimator: a DataFrame, or an array of shape (rows, columns) or (rows,).
+        """Input of the estimator: as it was fitted if there is a schema, else a DataFrame or an array.
 
         Parameters
         ----------
         form : str
-            What the estimator takes.
+            What the estimator takes, if there is no schema.
         none_columns : collection of str or int
             Text columns of a DataFrame in which None stands for a missing value, as it was when the estimator was
             fitted; in all others NaN does.
         """
+        inputs = self.signature.inputs
+        if inputs is not None:
+            if self._matrix is not None and inputs.takes_matrix(self._matrix.dtype):
+                return inputs.restore((), self._matrix)
+            return inputs.restore(list(self.columns.values()))
         if form == "frame":
             return self._frame(none_columns)
         if form == "vector":
@@ -174,6 +183,15 @@ def _boolean(value: float) -> bool | float | None:
     if value in (0.0, 1.0):
         return bool(value)
     return None if value != value else value
+
+
+def _check_present(signature: Signature, matrix: Array) -> None:
+    absent = np.isnan(matrix)
+    for position in np.flatnonzero(absent.any(axis=0)).tolist():
+        column = signature.columns[position]
+        if column.nullable is False:
+            row = int(absent[:, position].argmax())
+            raise InvalidRequest(f"column '{column.name}', row {row}: {MISSING}")
 
 
 def _some_rows(rows: int) -> None:

@@ -1,4 +1,4 @@
-"""Inputs of a model: its MLflow signature as typed columns."""
+"""Inputs of a model: its schema, or its MLflow signature, as typed columns."""
 
 from __future__ import annotations
 
@@ -8,13 +8,25 @@ from functools import cached_property
 from typing import Any, Literal, get_args
 
 import msgspec
+import numpy as np
 
 from mlops_workbench.core.errors import did_you_mean
+from mlops_workbench.core.model_schema import ONE_COLUMN, WIRE_TYPES, ModelSchema, WireType, decode_schema
+from mlops_workbench.data.fitted.inputs import ModelInputs
 from mlops_workbench.serving.errors import InvalidModel, InvalidRequest
 
-ColumnType = Literal["boolean", "integer", "long", "float", "double", "string", "datetime"]
+ColumnType = WireType
 
-_COLUMN_TYPES = frozenset(get_args(ColumnType))
+#: NumPy type of a column; text and optional booleans are objects, with None for missing values.
+DTYPES: dict[ColumnType, np.dtype[Any]] = {
+    "boolean": np.dtype(bool),
+    "integer": np.dtype(np.int32),
+    "long": np.dtype(np.int64),
+    "float": np.dtype(np.float32),
+    "double": np.dtype(np.float64),
+    "string": np.dtype(object),
+    "datetime": np.dtype("datetime64[ns]"),
+}
 
 #: NumPy types of MLflow's tensor signatures, as column types.
 _TENSOR_TYPES: dict[str, ColumnType] = {
@@ -49,12 +61,23 @@ class InputColumn:
         Whether every request must have it; an optional one is filled with missing values.
     key : str or int
         Name in the training DataFrame (a number in one made from an array).
+    nullable : bool or None
+        Whether the model gives answers for missing values; None when unknown.
+    exact : dtype, optional
+        NumPy type of the values if it is narrower or wider than that of `type`.
     """
 
     name: str
     type: ColumnType
     required: bool = True
     key: str | int = ""
+    nullable: bool | None = None
+    exact: np.dtype[Any] | None = None
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """NumPy type of the values."""
+        return DTYPES[self.type] if self.exact is None else self.exact
 
 
 @dataclass(frozen=True)
@@ -68,10 +91,13 @@ class Signature:
     form : str
         ``table`` (named columns), ``matrix`` (an array of shape (rows, columns)) or ``vector`` (an array of
         shape (rows,)).
+    inputs : ModelInputs, optional
+        Restores what the model was fitted on; None for a model without a schema.
     """
 
     columns: tuple[InputColumn, ...]
     form: Literal["table", "matrix", "vector"]
+    inputs: ModelInputs | None = None
 
     @cached_property
     def by_name(self) -> Mapping[str, InputColumn]:
@@ -105,6 +131,42 @@ def _listed(names: list[str]) -> str:
     return ", ".join(f"'{name}'" for name in names[:8]) + (", ..." if len(names) > 8 else "")
 
 
+def schema_signature(content: bytes, where: str) -> Signature:
+    """Return the inputs of a model's schema.
+
+    Raises
+    ------
+    InvalidModel
+        The schema is damaged, or says why an endpoint cannot serve the model.
+    """
+    try:
+        schema = decode_schema(content)
+        if schema.problem:
+            raise InvalidModel(f"an endpoint cannot serve this model: {schema.problem}", where=where)
+        inputs = ModelInputs(schema)
+    except (ValueError, LookupError) as error:
+        hint = "register the model again"
+        raise InvalidModel(f"the schema of the model is damaged: {error}", where=where, hint=hint) from error
+    columns = tuple(
+        InputColumn(
+            spec.name,
+            spec.type,
+            spec.required,
+            spec.name,
+            spec.nullable,
+            codec.wire if codec.wire.kind in "iuf" else None,
+        )
+        for spec, codec in zip(schema.columns, inputs.codecs, strict=True)
+    )
+    return Signature(columns, _form(schema), inputs)
+
+
+def _form(schema: ModelSchema) -> Literal["table", "matrix", "vector"]:
+    if schema.form in ONE_COLUMN:
+        return "vector"
+    return "table" if schema.is_named else "matrix"
+
+
 def parse_signature(raw: object, where: str) -> Signature:
     """Parse the ``signature`` of an MLmodel file, a mapping with ``inputs`` as JSON text.
 
@@ -136,7 +198,7 @@ def parse_signature(raw: object, where: str) -> Signature:
 
 def _column(position: int, spec: Mapping[str, Any], where: str) -> InputColumn:
     key = spec.get("name", position)
-    if spec.get("type") not in _COLUMN_TYPES or not isinstance(key, str | int):
+    if spec.get("type") not in WIRE_TYPES or not isinstance(key, str | int):
         raise InvalidModel(
             f"input '{key}' has type '{spec.get('type')}', which an endpoint cannot serve",
             where=where,

@@ -14,20 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlops_workbench.serving.errors import InvalidRequest
-from mlops_workbench.serving.rows.signature import ColumnType, InputColumn
+from mlops_workbench.serving.rows.signature import DTYPES, ColumnType, InputColumn
 
 Array = NDArray[Any]
 
-#: NumPy type of a column; text and optional booleans are objects, with None for missing values.
-DTYPES: dict[ColumnType, np.dtype[Any]] = {
-    "boolean": np.dtype(bool),
-    "integer": np.dtype(np.int32),
-    "long": np.dtype(np.int64),
-    "float": np.dtype(np.float32),
-    "double": np.dtype(np.float64),
-    "string": np.dtype(object),
-    "datetime": np.dtype("datetime64[ns]"),
-}
+#: Message for a missing value in a column without any.
+MISSING = "a value is missing, which the model does not take"
 
 _NUMBERS = frozenset({int, float})
 _ALLOWED: dict[ColumnType, frozenset[type]] = {
@@ -58,6 +50,9 @@ _JSON_NAMES: dict[type, str] = {
     dict: "an object",
 }
 
+#: Integers up to here are exact as floats; the largest of 64 bits with a sign.
+_EXACT, _LARGEST = 2**53, 2**63 - 1
+
 # Range of times as nanoseconds since 1970 in 64-bit integers.
 _FIRST, _LAST = datetime(1677, 9, 22), datetime(2262, 4, 11)
 
@@ -73,7 +68,10 @@ def column_array(column: InputColumn, values: Sequence[object]) -> Array:
     kinds = set(map(type, values))
     allowed = _ALLOWED[column.type]
     missing = type(None) in kinds
-    if not column.required:
+    if missing and column.nullable is False:
+        row = next(row for row, value in enumerate(values) if value is None)
+        raise InvalidRequest(f"column '{column.name}', row {row}: {MISSING}")
+    if column.nullable or not column.required:
         allowed = allowed | {type(None)}
     if not kinds <= allowed:
         row = next(row for row, value in enumerate(values) if type(value) not in allowed)
@@ -87,7 +85,9 @@ def column_array(column: InputColumn, values: Sequence[object]) -> Array:
     if column.type in ("float", "double"):
         return floats(column, _numbers(column, values))
     if missing or float in kinds:
-        # Integers with missing values are floats, as in pandas.
+        # Integers with missing values are floats, as in pandas, unless that would change them.
+        if float not in kinds and any(value is not None and abs(value) > _EXACT for value in values):  # type: ignore[arg-type]
+            return _wide_integers(column, values)
         return integral(column, _numbers(column, values))
     return _integers(column, values)
 
@@ -101,7 +101,7 @@ def floats(column: InputColumn, numbers: Array) -> Array:
         A number is too large for the precision.
     """
     with np.errstate(over="ignore"):
-        narrow = numbers.astype(DTYPES[column.type], copy=False)
+        narrow = numbers.astype(column.dtype, copy=False)
     if np.isinf(narrow).any():
         row = int(np.isinf(narrow).argmax())
         raise _wrong(column, row, float(numbers[row]), "a number within the range of its type")
@@ -117,15 +117,15 @@ def integral(column: InputColumn, numbers: Array) -> Array:
         A number has a fraction, is missing in a required column, or is out of range.
     """
     absent = np.isnan(numbers)
-    limits = np.iinfo(DTYPES[column.type])
+    limits = np.iinfo(column.dtype)
     # As a float, the largest integer of 64 bits is rounded up; hence the strict upper limit.
     wrong = ~absent & ((numbers != np.floor(numbers)) | (numbers < limits.min) | (numbers >= float(limits.max) + 1))
-    if column.required:
+    if column.required and not column.nullable:
         wrong |= absent
     if wrong.any():
         row = int(wrong.argmax())
         raise _wrong(column, row, None if absent[row] else float(numbers[row]))
-    return numbers if absent.any() else numbers.astype(DTYPES[column.type])
+    return numbers if absent.any() else numbers.astype(column.dtype)
 
 
 def times_from_millis(column: InputColumn, values: Sequence[int]) -> Array:
@@ -162,7 +162,7 @@ def missing_array(column: InputColumn, rows: int) -> Array:
         return np.full(rows, np.datetime64("NaT"), dtype=DTYPES["datetime"])
     if column.type in ("string", "boolean"):
         return np.full(rows, None, dtype=object)
-    return np.full(rows, np.nan, dtype=np.float32 if column.type == "float" else np.float64)
+    return np.full(rows, np.nan, dtype=column.dtype if column.dtype.kind == "f" else np.float64)
 
 
 def objects(values: Sequence[object]) -> Array:
@@ -181,17 +181,30 @@ def _numbers(column: InputColumn, values: Sequence[object]) -> Array:
 
 
 def _integers(column: InputColumn, values: Sequence[object]) -> Array:
-    limits = np.iinfo(DTYPES[column.type])
+    limits = np.iinfo(column.dtype)
     try:
-        array = np.array(values, dtype=np.int64)
+        array = np.array(values, dtype=np.uint64 if limits.max > _LARGEST else np.int64)
     except OverflowError:
         array = None
-    if array is not None and (column.type == "long" or ((array >= limits.min) & (array <= limits.max)).all()):
-        return array.astype(DTYPES[column.type], copy=False)
+    if array is not None and (array.itemsize == column.dtype.itemsize or _within(array, limits)):
+        return array.astype(column.dtype, copy=False)
     row = next(
         row for row, value in enumerate(values) if isinstance(value, int) and not limits.min <= value <= limits.max
     )
     raise _wrong(column, row, values[row])
+
+
+def _within(array: Array, limits: np.iinfo[Any]) -> bool:
+    return bool(((array >= limits.min) & (array <= limits.max)).all())
+
+
+def _wide_integers(column: InputColumn, values: Sequence[object]) -> Array:
+    """Integers and None as objects, of which floats would not be exact."""
+    limits = np.iinfo(column.dtype)
+    for row, value in enumerate(values):
+        if isinstance(value, int) and not limits.min <= value <= limits.max:
+            raise _wrong(column, row, value)
+    return objects(values)
 
 
 def _times(column: InputColumn, values: Sequence[Any]) -> Array:
@@ -209,6 +222,11 @@ def _wrong(column: InputColumn, row: int, value: object, expected: str | None = 
     if isinstance(value, str | int | float) and not isinstance(value, bool):
         text = repr(value) if isinstance(value, str) else str(value)
         given += f" {text[:60]}"
+    exact = column.exact
+    kind: str = column.type
+    if expected is None and exact is not None and exact.kind in "iu" and exact not in (np.int32, np.int64):
+        limits = np.iinfo(exact)
+        expected, kind = f"an integer from {limits.min} to {limits.max}", exact.name
     return InvalidRequest(
-        f"column '{column.name}', row {row}: expected {expected or _EXPECTED[column.type]} ({column.type}), got {given}"
+        f"column '{column.name}', row {row}: expected {expected or _EXPECTED[column.type]} ({kind}), got {given}"
     )

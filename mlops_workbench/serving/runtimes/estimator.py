@@ -55,8 +55,9 @@ class Runtime:
     def __init__(self, estimator: Any, signature: Signature, predict_method: str = PREDICT) -> None:
         self.estimator = estimator
         self.signature = signature
-        self.form = _input_form(estimator, signature)
-        self._none_columns = _none_columns(estimator)
+        #: Guessed for a model without a schema.
+        self.form: InputForm = _input_form(estimator, signature) if signature.inputs is None else "frame"
+        self._none_columns = _none_columns(estimator) if signature.inputs is None else frozenset()
         self._texts = self.form == "vector" and signature.columns[0].type == "string"
         classes = getattr(estimator, "classes_", None)
         #: Labels in the order of the columns of ``predict_proba``; None unless it is a single-output classifier.
@@ -107,11 +108,13 @@ class Runtime:
         PredictionFailed
             It fails in another way.
         """
-        data = batch.model_input(self.form, self._none_columns)
-        if self._texts and None in data:
-            raise InvalidRequest(f"column '{self.signature.columns[0].name}': the model needs a text in every row")
         try:
+            data = batch.model_input(self.form, self._none_columns)
+            if self._texts and None in data:
+                raise InvalidRequest(f"column '{self.signature.columns[0].name}': the model needs a text in every row")
             answers = {name: np.asarray(getattr(self.estimator, name)(data)) for name in outputs}
+        except InvalidRequest:
+            raise
         except (ValueError, TypeError) as error:
             # Raised by scikit-learn and NumPy for wrong values; types and shapes were checked before.
             raise InvalidRequest(f"the model rejects these values: {_first_line(error)}") from error

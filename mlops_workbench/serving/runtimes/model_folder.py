@@ -12,8 +12,10 @@ import yaml
 
 from mlops_workbench.core.errors import UNREADABLE, StorageError
 from mlops_workbench.core.manifest import Manifest, read_manifest
+from mlops_workbench.core.model_schema import GOLDEN_FILE, SCHEMA_FILE
+from mlops_workbench.data.fitted.golden import GoldenRows, read_golden
 from mlops_workbench.serving.errors import InvalidModel
-from mlops_workbench.serving.rows.signature import Signature, parse_signature
+from mlops_workbench.serving.rows.signature import Signature, parse_signature, schema_signature
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class ModelFolder:
         Input example as a body for ``/invocations``, empty without one.
     digest : str
         Identity of the model, see :attr:`Manifest.digest`.
+    golden : list of GoldenRows
+        Rows with the answers of the fitted object; empty without any.
     data : bytes
         The serialised estimator, as verified: the file cannot be exchanged between verification and loading.
     """
@@ -47,6 +51,7 @@ class ModelFolder:
     mlflow_version: str
     example: bytes
     digest: str
+    golden: list[GoldenRows] = field(repr=False)
     data: bytes = field(repr=False)
 
     @classmethod
@@ -81,15 +86,22 @@ class ModelFolder:
         with _refused():
             data = manifest.read(path, str(flavor.get("pickled_model")))
             example = _example(path, description, manifest)
+            schema = manifest.read(path, SCHEMA_FILE) if SCHEMA_FILE in manifest.files else b""
+            golden = manifest.read(path, GOLDEN_FILE) if GOLDEN_FILE in manifest.files else b""
+        if schema:
+            signature = schema_signature(schema, str(path / SCHEMA_FILE))
+        else:
+            signature = parse_signature(description.get("signature"), str(path / "MLmodel"))
         return cls(
             path=path,
-            signature=parse_signature(description.get("signature"), str(path / "MLmodel")),
+            signature=signature,
             # All other formats of MLflow (pickle, cloudpickle, joblib) can run code when loaded.
             format="skops" if flavor.get("serialization_format") == "skops" else "pickle",
             predict_method=str(method),
             mlflow_version=str(description.get("mlflow_version", "")),
             example=example,
             digest=manifest.digest,
+            golden=_golden(golden, signature, path),
             data=data,
         )
 
@@ -101,6 +113,15 @@ def _refused() -> Iterator[None]:
         yield
     except StorageError as error:
         raise InvalidModel(error.message, where=error.where, hint=error.hint) from error
+
+
+def _golden(content: bytes, signature: Signature, path: Path) -> list[GoldenRows]:
+    if not content or signature.inputs is None:
+        return []
+    try:
+        return read_golden(content, signature.inputs.schema)
+    except ValueError as error:
+        raise InvalidModel(str(error), where=str(path / GOLDEN_FILE), hint="register the model again") from error
 
 
 def _example(path: Path, description: Mapping[str, Any], manifest: Manifest) -> bytes:

@@ -18,6 +18,7 @@ import yaml
 
 from mlops_workbench.core.errors import InvalidInput
 from mlops_workbench.core.manifest import inside, write_manifest
+from mlops_workbench.core.model_schema import ONE_COLUMN, SCHEMA_FILE, decode_schema
 from mlops_workbench.core.records import Column, Model
 from mlops_workbench.core.store import BlobStore
 from mlops_workbench.core.trust import TRUSTED_TYPES
@@ -79,7 +80,7 @@ def write_model_folder(
 
     requirements = _requirements(model)
     store_model = StoreModel(artifact_path=location, run_id=run_id, model_uuid=model_id, model_id=model_id)
-    store_model.signature = signature(model.inputs, model.outputs)
+    store_model.signature = signature(_inputs(model, folder), model.outputs)
     if EXAMPLE in model.files:
         store_model.saved_input_example_info = _write_example(folder)
     add_to_model(
@@ -116,6 +117,20 @@ def signature(inputs: list[Column], outputs: list[Column]) -> ModelSignature | N
         schema = Schema([ColSpec(column.dtype, column.name, column.required) for column in inputs])
     produced = [ColSpec(c.dtype, c.name or (None if len(outputs) == 1 else str(i))) for i, c in enumerate(outputs)]
     return ModelSignature(inputs=schema, outputs=Schema(produced) if produced else None)
+
+
+def _inputs(model: Model, folder: Path) -> list[Column]:
+    """Columns for the signature: those of an array have no names in MLflow."""
+    if SCHEMA_FILE not in model.files or not model.inputs:
+        return model.inputs
+    try:
+        schema = decode_schema((folder / SCHEMA_FILE).read_bytes())
+    except ValueError as error:
+        raise InvalidInput(f"the schema of the model is damaged: {error}", where=model.name) from error
+    # One column without a table around it may be texts, which MLflow passes on in a table.
+    if schema.is_named or schema.form in ONE_COLUMN:
+        return model.inputs
+    return [Column("", column.dtype, column.required) for column in model.inputs]
 
 
 def _check(model: Model) -> str:
