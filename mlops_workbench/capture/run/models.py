@@ -210,7 +210,7 @@ def _proof_files(proof: ModelProof) -> dict[str, bytes]:
     if proof.golden:
         found[GOLDEN_FILE] = proof.golden
     if proof.rows:
-        columns = example_values(proof.rows, EXAMPLE_ROWS)
+        columns = example_values(schema, proof.rows, EXAMPLE_ROWS)
         names = [column.name for column in schema.columns] if schema.is_named else []
         found["input_example.json"] = example_json(names, list(map(mask_texts, columns)))
     return found

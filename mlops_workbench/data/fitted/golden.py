@@ -155,9 +155,12 @@ def read_golden(content: bytes, schema: ModelSchema) -> list[GoldenRows]:
     return found
 
 
-def example_values(columns: Sequence[Array], rows: int) -> list[list[Any]]:
+def example_values(schema: ModelSchema, columns: Sequence[Array], rows: int) -> list[list[Any]]:
     """Return the first rows of columns of the wire as JSON has them, times in ISO 8601."""
-    return [[_json(value) for value in _listed(values[:rows])] for values in columns]
+    return [
+        [_json(spec, value) for value in _listed(values[:rows])]
+        for spec, values in zip(schema.columns, columns, strict=True)
+    ]
 
 
 class _Trial:
@@ -245,15 +248,19 @@ def _head(data: Any, rows: int) -> Any:
 
 
 def _listed(values: Array) -> list[Any]:
-    return list(np.datetime_as_string(values) if values.dtype.kind == "M" else values.tolist())
+    if values.dtype.kind != "M":
+        return list(values.tolist())
+    import pandas as pd
+
+    return [None if moment is pd.NaT else moment.isoformat() for moment in pd.DatetimeIndex(values)]
 
 
-def _json(value: Any) -> Any:
-    if isinstance(value, np.str_):
-        value = str(value)
-    if value == "NaT" or (isinstance(value, float) and not np.isfinite(value)):
+def _json(spec: InputSpec, value: Any) -> Any:
+    if not isinstance(value, float):
+        return value
+    if not np.isfinite(value):
         return None
-    return value
+    return int(value) if spec.type in ("integer", "long") else value
 
 
 def _arrow(values: Array, wire: np.dtype[Any]) -> Any:
@@ -261,7 +268,8 @@ def _arrow(values: Array, wire: np.dtype[Any]) -> Any:
 
     if wire.kind in "iu" and values.dtype != wire:
         # With missing values, they are floats or objects.
-        return pa.array(values, from_pandas=True).cast(pa.from_numpy_dtype(wire))
+        kind = pa.from_numpy_dtype(wire)
+        return pa.array(values, kind if values.dtype == object else None, from_pandas=True).cast(kind)
     return pa.array(values, from_pandas=values.dtype == object or values.dtype.kind == "M")
 
 

@@ -43,7 +43,8 @@ class ModelInputs:
 
     def takes_matrix(self, dtype: np.dtype[Any]) -> bool:
         """Whether `restore` needs no columns if it gets an array of this type."""
-        return self._matrix_type == dtype
+        # To NumPy, None is a name of float64.
+        return self._matrix_type is not None and self._matrix_type == dtype
 
     def restore(self, columns: Sequence[Array], matrix: Array | None = None) -> Any:
         """Return the input of the model.

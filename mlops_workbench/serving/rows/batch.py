@@ -9,7 +9,16 @@ import numpy as np
 
 from mlops_workbench.serving.errors import InvalidRequest
 from mlops_workbench.serving.rows.signature import InputColumn, Signature
-from mlops_workbench.serving.rows.values import MISSING, Array, column_array, floats, integral, missing_array, objects
+from mlops_workbench.serving.rows.values import (
+    EXACT,
+    MISSING,
+    Array,
+    column_array,
+    floats,
+    integral,
+    missing_array,
+    objects,
+)
 
 InputForm = Literal["frame", "matrix", "vector"]
 
@@ -84,7 +93,7 @@ class Batch:
                 matrix = np.array(values, dtype=np.float64).reshape(shape)
             except OverflowError:
                 raise InvalidRequest("a number is too large") from None
-            if not np.isinf(matrix).any():
+            if not np.isinf(matrix).any() and not _loses(signature, matrix):
                 return cls._of_matrix(signature, matrix)
         # Not only plain numbers: convert by columns, with an error for the wrong value.
         return cls.of_values(signature, {c.name: values[i::width] for i, c in enumerate(signature.columns)})
@@ -183,6 +192,12 @@ def _boolean(value: float) -> bool | float | None:
     if value in (0.0, 1.0):
         return bool(value)
     return None if value != value else value
+
+
+def _loses(signature: Signature, matrix: Array) -> bool:
+    """Whether integers are too large to be exact as floats."""
+    whole = [i for i, column in enumerate(signature.columns) if column.type == "long"]
+    return bool(whole) and bool((np.abs(matrix[:, whole]) > EXACT).any())
 
 
 def _check_present(signature: Signature, matrix: Array) -> None:

@@ -51,7 +51,7 @@ _JSON_NAMES: dict[type, str] = {
 }
 
 #: Integers up to here are exact as floats; the largest of 64 bits with a sign.
-_EXACT, _LARGEST = 2**53, 2**63 - 1
+EXACT, _LARGEST = 2**53, 2**63 - 1
 
 # Range of times as nanoseconds since 1970 in 64-bit integers.
 _FIRST, _LAST = datetime(1677, 9, 22), datetime(2262, 4, 11)
@@ -86,7 +86,7 @@ def column_array(column: InputColumn, values: Sequence[object]) -> Array:
         return floats(column, _numbers(column, values))
     if missing or float in kinds:
         # Integers with missing values are floats, as in pandas, unless that would change them.
-        if float not in kinds and any(value is not None and abs(value) > _EXACT for value in values):  # type: ignore[arg-type]
+        if float not in kinds and any(value is not None and abs(value) > EXACT for value in values):  # type: ignore[arg-type]
             return _wide_integers(column, values)
         return integral(column, _numbers(column, values))
     return _integers(column, values)
