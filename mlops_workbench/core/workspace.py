@@ -11,6 +11,7 @@ from pathlib import Path
 from mlops_workbench.core.errors import NotFound, SettingsError, StorageError
 from mlops_workbench.core.files import write_atomic
 from mlops_workbench.core.settings import Settings, describe_settings, load_settings
+from mlops_workbench.core.settings_file import toml_value
 from mlops_workbench.core.store import BlobStore
 
 FILE = "workbench.toml"
@@ -238,13 +239,5 @@ def _template() -> str:
         if section != current:
             lines += ([""] if current else []) + [f"[{section}]"]
             current = section
-        lines.append(f"# {field} = {_toml(default)}  # {text} ({variable})")
+        lines.append(f"# {field} = {toml_value(default)}  # {text} ({variable})")
     return "\n".join(lines) + "\n"
-
-
-def _toml(value: object) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    return repr(value)
