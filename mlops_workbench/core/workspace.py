@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from mlops_workbench.core.errors import NotFound, SettingsError, StorageError
 from mlops_workbench.core.files import write_atomic
 from mlops_workbench.core.settings import Settings, describe_settings, load_settings
@@ -64,7 +66,7 @@ class Workspace:
                 raise
             on_invalid(error)
             settings = Settings()
-        return cls(absolute, settings)
+        return cls(absolute, _with_absolute_keys(settings, absolute))
 
     @classmethod
     def find(
@@ -226,6 +228,14 @@ class Workspace:
     def blobs(self) -> BlobStore:
         """Content-addressed store of files."""
         return BlobStore(self.state / "store")
+
+
+def _with_absolute_keys(settings: Settings, root: Path) -> Settings:
+    """The settings with paths of trusted keys that do not depend on the workspace, which an endpoint does not know."""
+    if not settings.serving.trusted_keys:
+        return settings
+    keys = [key if "-----" in key else str(root / Path(key).expanduser()) for key in settings.serving.trusted_keys]
+    return replace(settings, serving=replace(settings.serving, trusted_keys=keys))
 
 
 def _template() -> str:
