@@ -350,6 +350,23 @@ def test_versions_and_aliases_are_made_again_after_mlflows_database_was_lost(
     assert check_signature(folder, read_manifest(folder), strict)
 
 
+def test_a_version_that_is_made_again_without_a_key_is_unsigned_and_not_wrong(
+    house: House, mlflow_database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.versions(5.0)
+    house.plane.models.step()
+    assert house.plane.models.version("m", 1).signed_by
+    house.lose_mlflow(mlflow_database)
+    monkeypatch.setenv("XDG_CONFIG_HOME", "/proc/none")
+    house.plane.models.step()
+    house.plane.ingest.drain()
+    house.plane.models.step()
+    house.plane.models.step()
+    assert house.plane.models.version("m", 1).signature == "none"
+    folder = house.plane.models.export("m", 1)
+    assert check_signature(folder, read_manifest(folder), ServingSettings()) is None
+
+
 def test_a_registration_with_an_alias_says_that_the_version_is_not_signed(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,6 +22,7 @@ from mlops_workbench.core.settings import ServingSettings
 from mlops_workbench.core.tags import SIGNATURE as SIGNATURE_TAG
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.registry import Registry
+from mlops_workbench.registry.export import manifest_of
 from mlops_workbench.serving.errors import InvalidSignature
 from mlops_workbench.serving.routing.router import load_version
 from mlops_workbench.serving.signatures.keys import create_key, key_file, public_text, rotate_key, signing_key
@@ -197,6 +198,12 @@ def test_a_model_of_mlflow_code_is_signed_too(house: House) -> None:
     # Exported again, as on another machine, too.
     shutil.rmtree(folder)
     assert load_version("plain", 1, house.registry.export("plain", 1), house.settings)
+
+
+def test_a_file_that_mlflow_adds_to_a_download_is_not_one_of_the_model(tmp_path: Path) -> None:
+    for name in ("MLmodel", "registered_model_meta"):
+        (tmp_path / name).write_text(name)
+    assert list(manifest_of(tmp_path).files) == ["MLmodel"]
 
 
 def test_files_changed_in_the_store_with_their_manifest_are_refused(house: House) -> None:

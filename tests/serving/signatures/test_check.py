@@ -90,8 +90,8 @@ def empty(folder: Path) -> None:
 
 
 def huge(folder: Path) -> None:
-    with open(folder / SIGNATURE, "wb") as file:
-        file.truncate(5 << 30)
+    with open(folder / SIGNATURE, "ab") as file:
+        file.write(b" " * (33 << 20))
 
 
 def a_folder(folder: Path) -> None:

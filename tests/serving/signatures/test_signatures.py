@@ -171,7 +171,10 @@ def other_algorithm(statement: Any) -> None:
 
 
 def twice(statement: Any) -> None:
-    statement["predicate"]["resources"].append(dict(statement["predicate"]["resources"][0]))
+    resources = statement["predicate"]["resources"]
+    resources.append(dict(resources[0]))
+    root = hashlib.sha256(b"".join(bytes.fromhex(one["digest"]) for one in resources))
+    statement["subject"][0]["digest"]["sha256"] = root.hexdigest()
 
 
 def other_root(statement: Any) -> None:
