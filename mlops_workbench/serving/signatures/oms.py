@@ -159,17 +159,6 @@ def sign(name: str, files: Mapping[str, str], ignored: Iterable[str], key: Priva
     return msgspec.json.encode(_Bundle(_BUNDLE, material, envelope))
 
 
-def signer_of(bundle: bytes) -> str:
-    """Identity of the key that a signature names, see `Signature.key_id`; nothing is verified.
-
-    Raises
-    ------
-    InvalidSignature
-        It has not the form of a signature.
-    """
-    return _names_key(_decoded(bundle, _Bundle, "the signature"))
-
-
 def verify(
     bundle: bytes,
     files: Mapping[str, str] | None,
