@@ -26,6 +26,7 @@ _MODULES = {
     "runs.listing": ("experiment", "runs", "show", "compare"),
     "data.versions": ("data",),
     "models": ("models", "register", "promote"),
+    "keys": ("keys",),
     "endpoints": ("deploy", "endpoints", "predict", "rollback"),
     "pipelines.params": ("params",),
     "pipelines.notebook": ("run",),

@@ -15,6 +15,8 @@ from mlops_workbench.core.models import SERVED_FORMATS, AliasChange, ModelVersio
 from mlops_workbench.core.shown.formats import moment
 
 _SHOWN_CHANGES = 10
+#: Of the identity of a key.
+_SHOWN_DIGITS = 16
 
 gate_option = click.option(
     "--gate",
@@ -50,10 +52,10 @@ def models(frontend: FrontEnd, name: str | None) -> View:
     metrics = list(dict.fromkeys(metric for version in versions for metric in version.metrics))[:6]
     return View(
         f"versions of {name}",
-        columns=("version", "aliases", *metrics, "gate", "registered"),
+        columns=("version", "aliases", *metrics, "gate", "signed by", "registered"),
         rows=[
             [v.version, ", ".join(v.aliases), *(metric_cell(v.metrics.get(metric)) for metric in metrics), _gate(v),
-             moment(v.created_ms)]
+             _signed_by(v), moment(v.created_ms)]
             for v in versions
         ],
         sections=[_changes(changes[:_SHOWN_CHANGES])] if changes else [],
@@ -114,6 +116,7 @@ def version_view(version: ModelVersion, done: str, prog: str) -> View:
         ("estimator", version.estimator),
         ("format", version.format),
         ("run", short_id(version.run_uid)),
+        ("signed by", _signed_by(version) or "–"),
     ]
     checks = version.gate.checks if version.gate else []
     sections = [
@@ -129,7 +132,7 @@ def version_view(version: ModelVersion, done: str, prog: str) -> View:
         f"{done} {version.name}/{version.version}",
         facts=facts,
         sections=[section for section in sections if section.rows],
-        notes=[_next(version, prog)],
+        notes=[*([version.notice] if version.notice else []), _next(version, prog)],
         data=version,
     )
 
@@ -158,6 +161,17 @@ def _next(version: ModelVersion, prog: str) -> str:
     if version.aliases:
         return f"next: {prog} deploy {version.name}@{version.aliases[0]}"
     return f"next: {prog} promote {version.name}/{version.version}"
+
+
+def _signed_by(version: ModelVersion) -> str | None:
+    match version.signature:
+        case "none":
+            return None
+        case "wrong":
+            return "wrong signature"
+        case "unknown":
+            return f"unknown key {version.signed_by[:_SHOWN_DIGITS]}"
+    return version.signed_by[:_SHOWN_DIGITS]
 
 
 def _gate(version: ModelVersion) -> str | None:

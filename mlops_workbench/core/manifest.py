@@ -12,6 +12,8 @@ from mlops_workbench.core.store import digest_file
 
 #: Path of the manifest in a model folder.
 MANIFEST = "mlops/manifest.json"
+#: Path of the signature over the files of a model folder, in the form and under the name of OpenSSF's model signing.
+SIGNATURE = "model.sig"
 
 
 class ManifestEntry(msgspec.Struct, frozen=True):
@@ -71,12 +73,12 @@ class Manifest(msgspec.Struct, frozen=True):
 
 
 def write_manifest(folder: Path) -> None:
-    """Write the manifest of all other files in the folder."""
+    """Write the manifest of all other files in the folder but a signature, which is over the manifest."""
     target = folder / MANIFEST
     files = {
         path.relative_to(folder).as_posix(): ManifestEntry(digest_file(path), path.stat().st_size)
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path != target
+        if path.is_file() and path not in (target, folder / SIGNATURE)
     }
     target.parent.mkdir(exist_ok=True)
     target.write_bytes(msgspec.json.format(msgspec.json.encode(Manifest(files)), indent=1))

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from mlops_workbench.core.wire.json_numbers import JsonNumber
+
+#: Of a version: not signed, by a trusted key, by an unknown one, not right. Its files are verified when it is loaded.
+SignatureState = Literal["none", "trusted", "unknown", "wrong"]
 
 #: Formats of the models that endpoints serve.
 SERVED_FORMATS = ("skops", "cloudpickle", "pickle")
@@ -64,6 +68,12 @@ class ModelVersion:
         Result of the last gate evaluated for this version.
     estimator, format : str
         Class name of the estimator, and file format.
+    signed_by : str
+        Identity of the key that signed its files, empty for none.
+    signature : str
+        What the signature is worth by the keys that the workspace trusts.
+    notice : str
+        What its registration could not do, and how to mend it; empty for nothing, and later.
     """
 
     name: str
@@ -80,6 +90,9 @@ class ModelVersion:
     estimator: str = ""
     format: str = ""
     description: str = ""
+    signed_by: str = ""
+    signature: SignatureState = "none"
+    notice: str = ""
 
 
 @dataclass(frozen=True)

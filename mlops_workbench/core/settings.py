@@ -28,6 +28,7 @@ RUNTIME_VARIABLES = frozenset(
         "MLOPS_SECRET_NAMES",  # environment variables with secrets, separated by commas
         "MLOPS_URL",  # URL of a control plane on another host
         "MLOPS_TOKEN",  # token for that control plane
+        "MLOPS_SIGNING_KEY",  # private key that signs models, as PEM text or the path of its file
         "MLOPS_DEBUG",  # any text: show the traceback when the capture of a cell fails
     }
 )
@@ -173,6 +174,12 @@ class ServingSettings(_Section, frozen=True):
     trusted_types: Annotated[
         list[str], Meta(description="types that skops models may contain besides the built-in list")
     ] = []
+    trusted_keys: Annotated[
+        list[str], Meta(description="public keys whose signatures on models are trusted: PEM texts, or paths of files")
+    ] = []
+    require_signature: Annotated[
+        bool, Meta(description="serve and load only models with a signature by a trusted key")
+    ] = False
 
 
 class MonitoringSettings(_Section, frozen=True):

@@ -34,6 +34,8 @@ INPUTS = "mlops.inputs"
 OUTPUTS = "mlops.outputs"
 #: Result of the gate of a model version.
 GATE = "mlops.gate"
+#: Signature on the files of a model version, see :mod:`mlops_workbench.serving.signatures.oms`.
+SIGNATURE = "mlops.signature"
 #: ``measured`` or ``estimated``.
 ENERGY = "mlops.energy"
 CURRENCY = "mlops.currency"

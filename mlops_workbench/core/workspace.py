@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from mlops_workbench.core.errors import NotFound, SettingsError, StorageError
 from mlops_workbench.core.files import write_atomic
 from mlops_workbench.core.settings import Settings, describe_settings, load_settings
+from mlops_workbench.core.settings_file import toml_value
 from mlops_workbench.core.store import BlobStore
 
 FILE = "workbench.toml"
@@ -63,7 +66,7 @@ class Workspace:
                 raise
             on_invalid(error)
             settings = Settings()
-        return cls(absolute, settings)
+        return cls(absolute, _with_absolute_keys(settings, absolute))
 
     @classmethod
     def find(
@@ -227,6 +230,14 @@ class Workspace:
         return BlobStore(self.state / "store")
 
 
+def _with_absolute_keys(settings: Settings, root: Path) -> Settings:
+    """The settings with paths of trusted keys that do not depend on the workspace, which an endpoint does not know."""
+    if not settings.serving.trusted_keys:
+        return settings
+    keys = [key if "-----" in key else str(root / Path(key).expanduser()) for key in settings.serving.trusted_keys]
+    return replace(settings, serving=replace(settings.serving, trusted_keys=keys))
+
+
 def _template() -> str:
     lines = [
         "# Settings of this mlops-workbench workspace. Every line shows a default; remove the '#' to change it.",
@@ -238,13 +249,5 @@ def _template() -> str:
         if section != current:
             lines += ([""] if current else []) + [f"[{section}]"]
             current = section
-        lines.append(f"# {field} = {_toml(default)}  # {text} ({variable})")
+        lines.append(f"# {field} = {toml_value(default)}  # {text} ({variable})")
     return "\n".join(lines) + "\n"
-
-
-def _toml(value: object) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    return repr(value)

@@ -82,6 +82,8 @@ class EndpointFolder:
                 return subprocess.Popen(
                     [sys.executable, "-P", "-m", "mlops_workbench.serving", str(self.path)],
                     cwd=cwd,
+                    # A model that is loaded must not find the key that signs models.
+                    env={name: value for name, value in os.environ.items() if name != "MLOPS_SIGNING_KEY"},
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=output,

@@ -9,10 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mlops_workbench.core.errors import StorageError
-from mlops_workbench.core.manifest import MANIFEST, read_manifest, write_manifest
+from mlops_workbench.core.files import write_atomic
+from mlops_workbench.core.manifest import MANIFEST, SIGNATURE, Manifest, read_manifest, write_manifest
+
+_ADDED = "registered_model_meta"
 
 
-def export_version(target: Path, download: Callable[[Path], Path]) -> Path:
+def export_version(target: Path, download: Callable[[Path], Path], signature: bytes | None = None) -> Path:
     """Create the model folder `target` from the files that `download` copies.
 
     Two processes may do this at once: the folder is renamed into place, and the first one wins.
@@ -23,6 +26,8 @@ def export_version(target: Path, download: Callable[[Path], Path]) -> Path:
         Folder to create; kept if it exists and matches its manifest.
     download : callable
         Copies the version's files into a folder, and returns the path of the model in it.
+    signature : bytes, optional
+        The signature of the version; without one, that among the files is kept, if there is one.
 
     Raises
     ------
@@ -30,6 +35,8 @@ def export_version(target: Path, download: Callable[[Path], Path]) -> Path:
         A file differs from the manifest, or `target` cannot be written.
     """
     if _is_valid(target):
+        if signature is not None:
+            put_signature(target, signature)
         return target
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -46,15 +53,16 @@ def export_version(target: Path, download: Callable[[Path], Path]) -> Path:
         if not (loaded / "MLmodel").is_file():
             hint = "register the model again"
             raise StorageError("the version contains no MLflow model", where=str(target), hint=hint)
-        if not (loaded / MANIFEST).is_file():
-            # Registered by plain MLflow, without digests to verify the download.
-            write_manifest(loaded)
-        manifest = read_manifest(loaded)
+        manifest = manifest_of(loaded)
         manifest.verify(loaded)
         # Files that the manifest does not name are left out: MLflow adds files to a download.
         for path in (*manifest.files, MANIFEST):
             (ready / path).parent.mkdir(parents=True, exist_ok=True)
             os.replace(loaded / path, ready / path)
+        if signature is not None:
+            (ready / SIGNATURE).write_bytes(signature)
+        elif (loaded / SIGNATURE).is_file():
+            os.replace(loaded / SIGNATURE, ready / SIGNATURE)
         _sync(ready)
         _put(ready, target)
     except OSError as error:
@@ -64,6 +72,22 @@ def export_version(target: Path, download: Callable[[Path], Path]) -> Path:
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return target
+
+
+def manifest_of(folder: Path) -> Manifest:
+    """The manifest of downloaded files; it is written for a model of MLflow code, which has none."""
+    if not (folder / MANIFEST).is_file():
+        # MLflow adds it to a download.
+        (folder / _ADDED).unlink(missing_ok=True)
+        write_manifest(folder)
+    return read_manifest(folder)
+
+
+def put_signature(folder: Path, signature: bytes) -> None:
+    """Put the signature of a version into its exported folder, unless it is there."""
+    file = folder / SIGNATURE
+    if not file.is_file() or file.read_bytes() != signature:
+        write_atomic(file, signature)
 
 
 def newest_export(folder: Path, version: int) -> Path | None:

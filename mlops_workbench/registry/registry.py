@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from mlops_workbench.core.errors import InvalidInput, NotFound, StorageError, Unavailable, did_you_mean
@@ -13,10 +14,12 @@ from mlops_workbench.core.gates import MetricValues, evaluate
 from mlops_workbench.core.ids import check_name, now_ms
 from mlops_workbench.core.models import GateResult, ModelVersion, RegisteredModel
 from mlops_workbench.core.runs import Run
+from mlops_workbench.core.tags import MODEL_UID, SIGNATURE
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.registry.aliases import CHAMPION
-from mlops_workbench.registry.export import export_version, newest_export
-from mlops_workbench.registry.version_tags import MODEL_UID, gate_tag, key_of, metrics_tag, tags_of, version_of
+from mlops_workbench.registry.export import export_version, newest_export, put_signature
+from mlops_workbench.registry.signing import VersionSigner
+from mlops_workbench.registry.version_tags import gate_tag, key_of, metrics_tag, tags_of, version_of
 from mlops_workbench.tracking import LoggedModel, ReadIndex, TrackingStore
 from mlops_workbench.tracking.mlflow.logged_models import describe_model, models_of_run
 from mlops_workbench.tracking.mlflow.registry import StoredModel, StoredVersion
@@ -50,6 +53,7 @@ class Registry:
         self.tracking = store
         self.index = index
         self.workspace = workspace
+        self._signer = VersionSigner(self.store, workspace)
 
     def models(self) -> list[RegisteredModel]:
         """All registered models by name."""
@@ -157,9 +161,21 @@ class Registry:
             self.store.ensure_model(name)
             for stored in self.store.versions(name):
                 if stored.tags.get(MODEL_UID) == key:
-                    return self._shown(stored, self.model(name).aliases)
-            made = self.store.create_version(name, logged.model_id, run.run_id, tags_of(run, logged))
-        return self._shown(made, {})
+                    return self._signed_again(stored, logged)
+            signed = self._signer.sign(name, logged)
+            made = self.store.create_version(name, logged.model_id, run.run_id, {**tags_of(run, logged), **signed.tags})
+        return replace(self._shown(made, {}), notice=signed.notice)
+
+    def _signed_again(self, stored: StoredVersion, logged: LoggedModel) -> ModelVersion:
+        """A version that is registered again; it is signed unless it has a signature that holds."""
+        signed = self._signer.sign(stored.name, logged, stored.tags)
+        if signed.tags:
+            self.store.set_version_tags(stored.name, stored.version, signed.tags)
+            stored = replace(stored, tags={**stored.tags, **signed.tags})
+            target = self._export_target(stored)
+            if target.is_dir():
+                put_signature(target, signed.tags[SIGNATURE].encode())
+        return replace(self._shown(stored, self.model(stored.name).aliases), notice=signed.notice)
 
     def _logged(self, run: Run, name: str | None) -> LoggedModel:
         """The newest model of a run, whether the workbench or MLflow code logged it."""
@@ -256,13 +272,18 @@ class Registry:
         """
         check_name("model", name)
         try:
-            target = self.export_target(name, version)
+            stored = self._stored(self.model(name), version)
         except (Unavailable, StorageError):
             found = newest_export(self.workspace.models / name, version)
             if found is None:
                 raise
             return found
-        return export_version(target, lambda folder: self.store.download(name, version, folder))
+        signature = stored.tags.get(SIGNATURE)
+        return export_version(
+            self._export_target(stored),
+            lambda folder: self.store.download(name, version, folder),
+            signature.encode() if signature else None,
+        )
 
     def export_target(self, name: str, version: int) -> Path:
         """Folder to which a version is exported, whether it was exported or not.
@@ -272,10 +293,14 @@ class Registry:
         NotFound
             There is no such version.
         """
-        stored = self._stored(self.model(name), version)
+        return self._export_target(self._stored(self.model(name), version))
+
+    def _export_target(self, stored: StoredVersion) -> Path:
         # The number alone is used again after a model was deleted.
         made = f"{stored.model_id}|{stored.run_id}|{stored.created_ms}"
-        return self.workspace.models / name / f"{version}-{hashlib.sha256(made.encode()).hexdigest()[:12]}"
+        return (
+            self.workspace.models / stored.name / f"{stored.version}-{hashlib.sha256(made.encode()).hexdigest()[:12]}"
+        )
 
     def _stored(self, model: StoredModel, version: int) -> StoredVersion:
         missing = NotFound(
@@ -297,7 +322,8 @@ class Registry:
                 run = self.index.find(stored.run_id)
             except NotFound:
                 run = None
-        return version_of(stored, aliases, run)
+        signed_by, signature = self._signer.shown(stored.tags)
+        return replace(version_of(stored, aliases, run), signed_by=signed_by, signature=signature)
 
     @contextmanager
     def _lock(self) -> Iterator[None]:

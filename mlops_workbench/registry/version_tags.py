@@ -18,7 +18,7 @@ from mlops_workbench.tracking.mapping.models import model_uid
 from mlops_workbench.tracking.mlflow.registry import StoredVersion
 
 #: MLflow accepts 100,000 characters; longer tags are left out, since they cannot be truncated.
-_MAX_TAG = 90_000
+MAX_TAG = 90_000
 
 
 def tags_of(run: Run, model: LoggedModel) -> dict[str, str]:
@@ -40,7 +40,7 @@ def tags_of(run: Run, model: LoggedModel) -> dict[str, str]:
         INPUTS: _columns(record.inputs),
         OUTPUTS: _columns(record.outputs),
     }
-    return {key: value for key, value in tags.items() if value and len(value) <= _MAX_TAG}
+    return {key: value for key, value in tags.items() if value and len(value) <= MAX_TAG}
 
 
 def key_of(model: LoggedModel) -> str:
@@ -56,7 +56,7 @@ def gate_tag(result: GateResult) -> dict[str, str]:
 def metrics_tag(metrics: Mapping[str, JsonNumber | None]) -> dict[str, str]:
     """Tag with the metrics of a version."""
     text = json.dumps(dict(metrics), ensure_ascii=False)
-    return {METRICS: text} if len(text) <= _MAX_TAG else {}
+    return {METRICS: text} if len(text) <= MAX_TAG else {}
 
 
 def version_of(stored: StoredVersion, aliases: Mapping[str, int], run: Run | None) -> ModelVersion:

@@ -45,6 +45,12 @@ class InvalidModel(WorkbenchError):
     status = 422
 
 
+class InvalidSignature(InvalidModel):
+    """A model whose signature is wrong, or missing or by an unknown key where a trusted one is required."""
+
+    code = "invalid_signature"
+
+
 class PredictionFailed(WorkbenchError):
     """The model failed on input that its signature allows."""
 

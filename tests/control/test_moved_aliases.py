@@ -17,15 +17,20 @@ from mlflow.store.tracking import sqlalchemy_store as tracking_stores
 from recorder import Recorder
 from sklearn.tree import DecisionTreeRegressor
 
-from mlops_workbench.client.bodies import DeployRequest, PromoteRequest
+from mlops_workbench.client.bodies import DeployRequest, PromoteRequest, RegisterRequest
+from mlops_workbench.commands.models import version_view
 from mlops_workbench.control.plane import ControlPlane
 from mlops_workbench.control.services.aliases import AliasService
 from mlops_workbench.core.errors import Conflict, GateFailed, InvalidInput, NotFound, Unavailable
 from mlops_workbench.core.ids import now_ms
+from mlops_workbench.core.manifest import read_manifest
 from mlops_workbench.core.models import ModelVersion
 from mlops_workbench.core.records import Metrics
+from mlops_workbench.core.settings import ServingSettings
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.registry import Registry
+from mlops_workbench.serving.signatures.check import check_signature
+from mlops_workbench.serving.signatures.keys import own_key, public_text
 from mlops_workbench.tracking.mlflow.registry import RegistryStore
 
 pytestmark = pytest.mark.usefixtures("database_url")
@@ -337,7 +342,41 @@ def test_versions_and_aliases_are_made_again_after_mlflows_database_was_lost(
     assert [v.version for v in house.plane.models.versions("other")] == [1]
     assert house.aliases.changes("m") == changes
     assert house.plane.models.notice == ""
-    assert house.plane.models.export("m", 4).is_dir()
+    folder = house.plane.models.export("m", 4)
+    # Its files have other ids than before, and are signed anew.
+    key = own_key()
+    assert house.plane.models.version("m", 4).signed_by == key.id
+    strict = ServingSettings(trusted_keys=[public_text(key.public)], require_signature=True)
+    assert check_signature(folder, read_manifest(folder), strict)
+
+
+def test_a_version_that_is_made_again_without_a_key_is_unsigned_and_not_wrong(
+    house: House, mlflow_database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.versions(5.0)
+    house.plane.models.step()
+    assert house.plane.models.version("m", 1).signed_by
+    house.lose_mlflow(mlflow_database)
+    monkeypatch.setenv("XDG_CONFIG_HOME", "/proc/none")
+    house.plane.models.step()
+    house.plane.ingest.drain()
+    house.plane.models.step()
+    house.plane.models.step()
+    assert house.plane.models.version("m", 1).signature == "none"
+    folder = house.plane.models.export("m", 1)
+    assert check_signature(folder, read_manifest(folder), ServingSettings()) is None
+
+
+def test_a_registration_with_an_alias_says_that_the_version_is_not_signed(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.versions(5.0)
+    run = house.plane.models.version("m", 1).run_uid
+    monkeypatch.setenv("XDG_CONFIG_HOME", "/proc/none")
+    made = house.plane.models.register("unsigned", RegisterRequest(run, alias="champion"))
+    assert made.aliases == ["champion"] and made.signature == "none" and "/proc/none" in made.notice
+    view = version_view(made, "registered", "mlops")
+    assert made.notice in view.notes
 
 
 def test_a_model_that_is_registered_anew_after_the_loss_is_another_one(house: House, mlflow_database: Path) -> None:

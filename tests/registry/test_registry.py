@@ -170,6 +170,7 @@ def test_an_export_is_complete_verified_and_repaired(house: House) -> None:
     assert {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()} == {
         *manifest,
         "mlops/manifest.json",
+        "model.sig",
     }
     stamp = folder.stat().st_ino
     assert house.registry.export("m", 1).stat().st_ino == stamp

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from mlops_workbench.client.bodies import LocalModel, PromoteRequest, RegisterRequest
@@ -18,6 +19,7 @@ from mlops_workbench.core.models import AliasChange, GateResult, ModelVersion, R
 from mlops_workbench.core.runs import Run
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.registry import CHAMPION, Registry, check_alias
+from mlops_workbench.registry.signing import VersionSigner
 from mlops_workbench.tracking import ReadIndex, TrackingStore
 
 #: How long a request waits until MLflow has the alias that it moved. It holds before.
@@ -39,7 +41,7 @@ class ModelService:
         self._database = database
         self._runs = runs
         self._hub = hub
-        self._copies = VersionCopies(database, store, index)
+        self._copies = VersionCopies(database, store, index, VersionSigner(store.registry, workspace).sign)
         self._aliases = AliasService(database, store.registry, self._copies.lost)
         self._registry = Registry(store, index, workspace, self._aliases.read)
         self._known: list[RegisteredModel] = []
@@ -150,7 +152,7 @@ class ModelService:
         self._hub.publish("models", name)
         if request.gate or request.alias:
             promotion = PromoteRequest(request.alias, request.gate, request.baseline)
-            return self.promote(name, version.version, promotion)
+            return replace(self.promote(name, version.version, promotion), notice=version.notice)
         return version
 
     def champion(self, name: str) -> ModelVersion | None:

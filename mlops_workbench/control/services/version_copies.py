@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 
 from sqlalchemy import select
 
 from mlops_workbench.control.database import Database
 from mlops_workbench.control.tables import AliasRow, VersionRow
 from mlops_workbench.core.errors import NotFound
-from mlops_workbench.core.tags import MODEL_UID, RUN_UID
-from mlops_workbench.tracking import ReadIndex, TrackingStore
+from mlops_workbench.core.tags import MODEL_UID, RUN_UID, SIGNATURE
+from mlops_workbench.registry.signing import Signed
+from mlops_workbench.tracking import LoggedModel, ReadIndex, TrackingStore
 from mlops_workbench.tracking.mlflow.registry import StoredModel, StoredVersion
 
 log = logging.getLogger("mlops_workbench.control")
@@ -24,11 +26,14 @@ class VersionCopies:
     aliases when the model of its run has been delivered again from the journals. A server's registry is not copied.
     """
 
-    def __init__(self, database: Database, tracking: TrackingStore, index: ReadIndex) -> None:
+    def __init__(
+        self, database: Database, tracking: TrackingStore, index: ReadIndex, sign: Callable[[str, LoggedModel], Signed]
+    ) -> None:
         self._database = database
         self._tracking = tracking
         self._store = tracking.registry
         self._index = index
+        self._sign = sign
         self._id: str | None = None
         #: What was last copied of each model.
         self._copied: dict[str, tuple[int, int]] = {}
@@ -116,7 +121,11 @@ class VersionCopies:
             # MLflow gives the next number, also after a version that is deleted.
             for _ in range(newest + 1, row.version):
                 self._store.skip_version(row.model, logged.model_id, run.run_id)
-            self._store.create_version(row.model, logged.model_id, run.run_id, row.tags)
+            tags = {key: value for key, value in row.tags.items() if key != SIGNATURE}
+            if SIGNATURE in row.tags:
+                # MLmodel has the ids of the new database, so the old signature is over other files.
+                tags |= self._sign(row.model, logged).tags
+            self._store.create_version(row.model, logged.model_id, run.run_id, tags)
         except NotFound:
             # The journals do not have the run any more.
             return False

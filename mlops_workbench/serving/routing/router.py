@@ -143,7 +143,7 @@ def load_version(model: str, version: int, folder: Path, settings: ServingSettin
     InvalidModel
         The version cannot be served, or the folder has another digest.
     """
-    found = ModelFolder.open(folder)
+    found = ModelFolder.open(folder, settings)
     if digest not in ("", found.digest):
         raise InvalidModel(
             f"the folder has not the files of {model}/{version}: digest {found.digest[:12]}, not {digest[:12]}",

@@ -163,7 +163,7 @@ def load_estimator(folder: Path, settings: ServingSettings) -> Any:
     InvalidModel
         The folder is damaged, or contains types that are not trusted.
     """
-    return Runtime.load(ModelFolder.open(folder), settings).estimator
+    return Runtime.load(ModelFolder.open(folder, settings), settings).estimator
 
 
 def _load(folder: ModelFolder, settings: ServingSettings) -> Any:

@@ -13,9 +13,14 @@ import yaml
 from mlops_workbench.core.errors import UNREADABLE, StorageError
 from mlops_workbench.core.manifest import Manifest, read_manifest
 from mlops_workbench.core.model_schema import GOLDEN_FILE, SCHEMA_FILE
+from mlops_workbench.core.settings import ServingSettings
 from mlops_workbench.data.fitted.golden import GoldenRows, read_golden
 from mlops_workbench.serving.errors import InvalidModel
 from mlops_workbench.serving.rows.signature import Signature, parse_signature, schema_signature
+from mlops_workbench.serving.signatures.check import check_signature
+
+#: Without trusted keys: only a wrong signature is refused.
+_ANY_SIGNATURE = ServingSettings()
 
 
 @dataclass(frozen=True)
@@ -55,17 +60,25 @@ class ModelFolder:
     data: bytes = field(repr=False)
 
     @classmethod
-    def open(cls, path: Path) -> ModelFolder:
-        """Verify every file, then read the description of the model.
+    def open(cls, path: Path, settings: ServingSettings = _ANY_SIGNATURE) -> ModelFolder:
+        """Verify every file and the signature, then read the description of the model.
+
+        Parameters
+        ----------
+        path : Path
+            The folder.
+        settings : ServingSettings
+            Trusted keys, and whether a signature is required.
 
         Raises
         ------
         InvalidModel
-            No manifest, a missing or changed file, no signature, or not a scikit-learn model.
+            No manifest, a missing or changed file, a wrong signature, no inputs, or not a scikit-learn model.
         """
         with _refused():
             manifest = read_manifest(path)
             manifest.verify(path)
+            check_signature(path, manifest, settings)
             raw = manifest.read(path, "MLmodel")
         try:
             description = yaml.safe_load(raw)

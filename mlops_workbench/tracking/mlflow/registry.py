@@ -42,7 +42,7 @@ class StoredVersion:
 
 
 class RegistryStore:
-    """Registered models, versions, aliases and tags; only `download` transfers files."""
+    """Registered models, versions, aliases and tags; only the last methods transfer files."""
 
     def __init__(self, connection: MlflowConnection) -> None:
         self._connection = connection
@@ -129,6 +129,29 @@ class RegistryStore:
         with self._connection.calls() as client:
             client.set_registered_model_alias(name, alias, str(version))
 
+    def read_file(self, model_id: str, path: str, folder: Path) -> Path | None:
+        """Copy a file of a logged model to the same path in a folder; None if the model has no such file."""
+        with self._connection.calls() as client:
+            if not any(found.path == path for found in client.list_logged_model_artifacts(model_id, _above(path))):
+                return None
+            from mlflow.artifacts import download_artifacts
+
+            source = f"{client.get_logged_model(model_id).artifact_location.rstrip('/')}/{path}"
+            target = folder / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            download_artifacts(artifact_uri=source, dst_path=str(target.parent), tracking_uri=self._connection.uri)
+            return target
+
+    def download_model(self, model_id: str, folder: Path) -> Path:
+        """Copy all files of a logged model into a folder, and return the path of the model in it."""
+        with self._connection.calls() as client:
+            from mlflow.artifacts import download_artifacts
+
+            source = client.get_logged_model(model_id).artifact_location
+            return Path(
+                download_artifacts(artifact_uri=source, dst_path=str(folder), tracking_uri=self._connection.uri)
+            )
+
     def download(self, name: str, version: int, folder: Path) -> Path:
         """Copy the files of a version into the new folder `folder`, and return the path of the model in it."""
         folder.mkdir(parents=True, exist_ok=True)
@@ -138,6 +161,11 @@ class RegistryStore:
             source = client.get_model_version_download_uri(name, str(version))
             tracking_uri = self._connection.uri
             return Path(download_artifacts(artifact_uri=source, dst_path=str(folder), tracking_uri=tracking_uri))
+
+
+def _above(path: str) -> str | None:
+    """Folder of a path, None for the topmost."""
+    return path.rpartition("/")[0] or None
 
 
 def _model(model: Any) -> StoredModel:

@@ -21,8 +21,11 @@ from sklearn.linear_model import LinearRegression
 from mlops_workbench.core.errors import Unavailable
 from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.records import Metrics, Params
+from mlops_workbench.core.settings import ServingSettings
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.registry import Registry
+from mlops_workbench.serving.routing.router import load_version
+from mlops_workbench.serving.signatures.keys import public_text, signing_key
 from mlops_workbench.tracking import Ingest, TrackingStore
 
 pytestmark = pytest.mark.process
@@ -78,6 +81,8 @@ def test_an_unavailable_server_delays_delivery_and_loses_nothing(
             assert registry.resolve("eta@champion") == ("eta", 1)
             folder = registry.export("eta", 1)
             assert (folder / "model.skops").is_file()
+            assert version.notice == ""
+            load_version("eta", 1, folder, ServingSettings(trusted_keys=[_own_key()], require_signature=True))
 
             mlflow.set_tracking_uri(uri)
             try:
@@ -91,6 +96,12 @@ def test_an_unavailable_server_delays_delivery_and_loses_nothing(
         ingest.step()
         assert ingest.index.find(late).run_id == ""
         assert ingest.status().problem
+
+
+def _own_key() -> str:
+    found = signing_key()
+    assert found is not None
+    return public_text(found.public)
 
 
 def test_a_database_of_an_earlier_mlflow_is_migrated_and_a_copy_is_kept(stored_workspace: Workspace) -> None:

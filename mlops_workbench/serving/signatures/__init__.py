@@ -1,0 +1,1 @@
+"""Signatures on the files of a model, in the form of OpenSSF's model signing, and the keys for them."""
