@@ -252,7 +252,7 @@ def _listed(values: Array) -> list[Any]:
         return list(values.tolist())
     import pandas as pd
 
-    return [None if moment is pd.NaT else moment.isoformat() for moment in pd.DatetimeIndex(values)]
+    return [None if pd.isna(moment) else moment.isoformat() for moment in pd.DatetimeIndex(values)]
 
 
 def _json(spec: InputSpec, value: Any) -> Any:
