@@ -11,6 +11,7 @@ from pathlib import Path
 from sqlalchemy import select
 
 from mlops_workbench.client.bodies import DeployRequest, NotebookRunRequest, PromoteRequest, RegisterRequest
+from mlops_workbench.control.audit.actors import acting_as, process
 from mlops_workbench.control.database import Database
 from mlops_workbench.control.events import EventHub
 from mlops_workbench.control.services.models import ModelService
@@ -233,7 +234,8 @@ class PipelineService:
             return
         published, message = "", ""
         try:
-            published, message = self._publish(run)
+            with acting_as(process(f"pipeline {run.pipeline}", "pipeline")):
+                published, message = self._publish(run)
         except GateFailed as error:
             self._close(run_id, "refused", message=error.message)
         except (Unavailable, StorageError):
@@ -290,6 +292,7 @@ class PipelineService:
             if reason := judge(gate.conditions, values, best, now_ms(), gate.metrics):
                 reasons.append(f"stage '{gate.stage}' was refused: {reason}" if gate.stage else reason)
         if reasons:
+            self._models.refuse(request.name, "; ".join(reasons), alias=request.alias)
             raise GateFailed("; ".join(reasons))
 
     def champion_metrics(self, name: str) -> MetricValues | None:
