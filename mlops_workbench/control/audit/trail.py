@@ -38,6 +38,7 @@ from mlops_workbench.core.errors import StorageError
 from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.models import GateResult
 from mlops_workbench.core.version import __version__
+from mlops_workbench.core.wire.json_numbers import json_value
 from mlops_workbench.core.workspace import Workspace
 
 #: Key of the advisory lock of a PostgreSQL database; leadership has another one.
@@ -46,7 +47,6 @@ _LOCK = 0x6D6C6F707361  # "mlopsa"
 _PAGE = 1000
 #: A checkpoint is due after so many entries, or after this time if there are new ones.
 _CHECKPOINT_ENTRIES, _CHECKPOINT_MS = 100, 3_600_000
-_BEFORE_ALL = -(2**63)
 
 
 def append(
@@ -142,7 +142,7 @@ class AuditTrail:
         query = select(AuditRow.seq, AuditRow.body).order_by(AuditRow.seq.desc()).limit(limit)
         for column, value in ((AuditRow.subject, subject), (AuditRow.action, action)):
             if value:
-                query = query.where(column == value)
+                query = query.where(column == json_value(value))
         if before:
             query = query.where(AuditRow.seq < before)
         with self._database.session() as session:
@@ -184,18 +184,18 @@ class AuditTrail:
             self._file.write(Checkpoint(seq, head, time_text(at_ms), str(self._workspace.root)))
 
     def _links(self) -> Iterator[Link]:
-        last = _BEFORE_ALL
+        query = select(AuditRow).order_by(AuditRow.seq).limit(_PAGE)
+        page = query
         while True:
             # A session for each page: a long trail must not hold a transaction.
             with self._database.session() as session:
-                query = select(AuditRow).where(AuditRow.seq > last).order_by(AuditRow.seq).limit(_PAGE)
-                rows = list(session.scalars(query))
+                rows = list(session.scalars(page))
             for row in rows:
                 filed = {name: getattr(row, name) for name in ("at_ms", "action", "kind", "subject", "version")}
                 yield Link(row.seq, row.prev, row.hash, row.body, filed)
             if len(rows) < _PAGE:
                 return
-            last = rows[-1].seq
+            page = query.where(AuditRow.seq > rows[-1].seq)
 
     def _absence(self, known: Checkpoint) -> str:
         with self._database.session() as session:
