@@ -46,7 +46,7 @@ def declared_actor(headers: Headers) -> Actor:
 
     The token of a workspace says that a client may do everything, and not who it is. So this is not verified.
     """
-    source = next((known for known in DECLARED_SOURCES if known == headers.get(SOURCE)), "rest")
+    source: Source = next((known for known in DECLARED_SOURCES if known == headers.get(SOURCE)), "rest")
     name = unquote_to_bytes(headers.get(ACTOR, "")).decode(errors="replace").strip()[:LONGEST_ACTOR]
     return actor("person", name or UNKNOWN, source, declared=bool(name))
 
