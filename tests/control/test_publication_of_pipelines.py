@@ -106,6 +106,12 @@ def test_a_model_is_published_when_the_gates_pass_and_served_when_it_is_asked_fo
     assert (shown.state, shown.published, shown.message) == ("not_published", "", reason)
     assert [stage.state for stage in shown.stages] == ["succeeded", "refused"]
     assert [v.version for v in running.versions("churn")] == [1]
+    deadline = time.monotonic() + 60
+    while not (found := running.audit(action="model.refuse")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    [entry] = found
+    assert (entry.subject.name, entry.reason, entry.actor.name) == ("churn", reason, "pipeline retrain")
+    assert entry.before == entry.after == {"champion": 1}
     assert running.run(shown.run_uid).run.status == "FINISHED"
 
 

@@ -110,7 +110,7 @@ class PipelineService:
 
     def _started(self, run: PipelineRun) -> PipelineRun:
         # A run that publishes nothing has ended when its stages have.
-        self._track(run.id, publishes=engine.publishes(self._workspace, run.id))
+        self._track(run.id, publishes=engine.publish_spec(self._workspace, run.id) is not None)
         self._hub.publish("pipelines", run.id)
         return run
 
@@ -162,7 +162,7 @@ class PipelineService:
             row = session.get(PipelineRunRow, run_id)
             if row is not None:
                 row.message = ""
-                row.publish = "pending" if engine.publishes(self._workspace, run_id) else "none"
+                row.publish = "pending" if engine.publish_spec(self._workspace, run_id) is not None else "none"
         self._hub.publish("pipelines", run_id)
         return run
 
@@ -229,13 +229,20 @@ class PipelineService:
             return
         if run.state in ("pending", "running"):
             return
+        with acting_as(process(f"pipeline {run.pipeline}", "pipeline")):
+            self._settle_ended(run)
+
+    def _settle_ended(self, run: PipelineRun) -> None:
+        run_id = run.id
         if run.state != "succeeded":
+            spec = engine.publish_spec(self._workspace, run_id)
+            if run.state == "not_published" and spec is not None:
+                self._models.refuse(spec.name, run.message, alias=spec.alias)
             self._close(run_id, "none")
             return
         published, message = "", ""
         try:
-            with acting_as(process(f"pipeline {run.pipeline}", "pipeline")):
-                published, message = self._publish(run)
+            published, message = self._publish(run)
         except GateFailed as error:
             self._close(run_id, "refused", message=error.message)
         except (Unavailable, StorageError):
