@@ -44,7 +44,7 @@ class Shell:
         """A client of the control plane."""
         from mlops_workbench.client.client import Client
 
-        return Client.connect(self.workspace, notify=self.progress)
+        return Client.connect(self.workspace, notify=self.progress, source="cli")
 
     def experiment(self) -> str | None:
         """The experiment that ``MLOPS_EXPERIMENT`` names."""

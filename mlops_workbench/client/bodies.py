@@ -10,6 +10,10 @@ from mlops_workbench.core.wire.patterns import ALIAS, CONDITION, MAX_CONDITION, 
 
 #: Header of an answer that may lack runs that were just logged, since the index is catching up.
 CATCHING_UP = "X-Catching-Up"
+#: Headers of a request that say for whom it is made (percent-encoded UTF-8) and where, for the audit trail.
+ACTOR, SOURCE = "X-Mlops-Actor", "X-Mlops-Source"
+#: Characters of a name that are kept.
+LONGEST_ACTOR = 200
 
 GateCondition = Annotated[str, Documented(CONDITION, longest=MAX_CONDITION)]
 #: Longest name of a run or an experiment that a request gives.

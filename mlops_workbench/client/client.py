@@ -20,6 +20,7 @@ from mlops_workbench.core.workspace import Workspace
 
 # At run time, a method imports what it returns: each of these takes milliseconds, and a command needs one or two.
 if TYPE_CHECKING:
+    from mlops_workbench.core.audit import AuditEntry, AuditReport, Checkpoint
     from mlops_workbench.core.datasets import DatasetVersion
     from mlops_workbench.core.events import WorkspaceStatus
     from mlops_workbench.core.retention import Kept, RetentionReport
@@ -38,16 +39,32 @@ class Client(PipelineCalls, ModelCalls):
         Used to find the control plane again after a restart on another port.
     notify : callable, optional
         Called with a text, once, when an answer may lack runs that were just logged.
+    source : str
+        Where requests come from, for the audit trail: ``cli``, ``notebook`` or ``python``.
     """
 
-    def __init__(self, url: str, token: str, workspace: Workspace | None = None, notify: Notify | None = None) -> None:
-        super().__init__(Transport(url, token, workspace))
+    def __init__(
+        self,
+        url: str,
+        token: str,
+        workspace: Workspace | None = None,
+        notify: Notify | None = None,
+        source: str = "python",
+    ) -> None:
+        super().__init__(Transport(url, token, workspace, source))
         self.workspace = workspace
         self._notify = notify
         self._transport.on_catching_up = self._on_catching_up
 
     @classmethod
-    def connect(cls, workspace: Workspace | None = None, *, start: bool = True, notify: Notify | None = None) -> Client:
+    def connect(
+        cls,
+        workspace: Workspace | None = None,
+        *,
+        start: bool = True,
+        notify: Notify | None = None,
+        source: str = "python",
+    ) -> Client:
         """Connect to the workspace's control plane, which is started if it does not run and `start` is true.
 
         Raises
@@ -59,7 +76,7 @@ class Client(PipelineCalls, ModelCalls):
         found = ensure_running(home) if start else find_running(home)
         if found is None:
             raise Unavailable(f"no control plane runs for {home.root}", hint="start it with 'mlops up'")
-        return cls(*found, home, notify)
+        return cls(*found, home, notify, source)
 
     def _on_catching_up(self) -> None:
         if self._notify is not None:
@@ -151,6 +168,22 @@ class Client(PipelineCalls, ModelCalls):
 
         method = "PUT" if kept else "DELETE"
         return decoded(self._send(method, f"/retention/kept/{path_part(reference)}"), Kept)
+
+    # -- the audit trail -------------------------------------------------------------------------------
+
+    def audit(self, subject: str = "", *, action: str = "", limit: int = 100, before: int = 0) -> list[AuditEntry]:
+        """Who changed models and endpoints, newest first; of a `subject`, by an `action`, `before` an entry."""
+        from mlops_workbench.core.audit import AuditEntry
+
+        query = {"subject": subject or None, "action": action or None, "limit": limit, "before": before or None}
+        return self._get("/audit", list[AuditEntry], query)
+
+    def verify_audit(self, anchor: Checkpoint | None = None) -> AuditReport:
+        """Whether the audit trail is as it was written, and `anchor` is in it."""
+        from mlops_workbench.core.audit import AuditReport
+
+        query = {"anchor": f"{anchor.seq}:{anchor.hash}"} if anchor is not None else {}
+        return self._get("/audit/verify", AuditReport, query)
 
     # -- the process -----------------------------------------------------------------------------------
 

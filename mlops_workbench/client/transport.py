@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import http.client
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 
 from mlops_workbench.client.bodies import CATCHING_UP
+from mlops_workbench.client.caller import caller_headers, user_name
 from mlops_workbench.client.http import HttpSession, NotSent, Response
 from mlops_workbench.client.launch import ensure_running, find_running
 from mlops_workbench.core.errors import InvalidInput, Unavailable, WorkbenchError
@@ -25,12 +26,13 @@ class _NotSent(Unavailable):
 class Transport:
     """A connection to one control plane, with the parameters of a `Client`; raises InvalidInput for a bad `url`."""
 
-    def __init__(self, url: str, token: str, workspace: Workspace | None = None) -> None:
+    def __init__(self, url: str, token: str, workspace: Workspace | None = None, source: str = "python") -> None:
         self.url = url
         self._workspace = workspace
+        self._caller = caller_headers(user_name(), source)
         #: Called when an answer is marked as catching up.
         self.on_catching_up: Callable[[], object] = lambda: None
-        self._http = _session(url, token)
+        self._http = _session(url, token, self._caller)
 
     def send(self, method: str, path: str, **options: Any) -> Response:
         """Send a request below ``/api`` and return the successful response.
@@ -93,12 +95,12 @@ class Transport:
     def _reconnect(self, workspace: Workspace) -> None:
         self.url, token = ensure_running(workspace)
         self._http.close()
-        self._http = _session(self.url, token)
+        self._http = _session(self.url, token, self._caller)
 
 
-def _session(url: str, token: str) -> HttpSession:
+def _session(url: str, token: str, caller: Mapping[str, str]) -> HttpSession:
     try:
-        return HttpSession(url, {"Authorization": f"Bearer {token}", "Content-Type": "application/json"})
+        return HttpSession(url, {"Authorization": f"Bearer {token}", "Content-Type": "application/json", **caller})
     except ValueError as error:
         raise InvalidInput(
             f"'{url}' is not a valid URL of a control plane: {error}", hint="MLOPS_URL has the form http://host:port"

@@ -34,6 +34,7 @@ _MODULES = {
     "pipelines.sweeps": ("sweep",),
     "pipelines.schedules": ("schedule", "schedules"),
     "monitors": ("monitor", "alerts"),
+    "audit": ("audit",),
 }
 
 

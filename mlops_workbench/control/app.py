@@ -12,8 +12,10 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from mlops_workbench.client.bodies import Problem
+from mlops_workbench.control.audit.actors import RequestActors
 from mlops_workbench.control.request_bodies import RequestBodies
 from mlops_workbench.control.routes import (
+    audit,
     data,
     endpoints,
     events,
@@ -51,9 +53,10 @@ def create_app() -> FastAPI:
     )
     for module in (status, runs, data, events, hooks):
         app.include_router(module.router, prefix="/api")
-    for module in (models, endpoints, pipelines, sweeps, schedules, monitors, retention):
+    for module in (models, endpoints, pipelines, sweeps, schedules, monitors, retention, audit):
         app.include_router(module.router, prefix="/api", dependencies=[Depends(changes_if_leading)])
     app.add_middleware(RequestBodies)
+    app.add_middleware(RequestActors)
     app.add_exception_handler(WorkbenchError, _workbench_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)

@@ -224,5 +224,7 @@ def _engine(url: str) -> Engine:
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute("PRAGMA busy_timeout=20000")
             connection.execute("PRAGMA foreign_keys=ON")
+            # REPLACE calls the trigger that refuses to delete an entry of the audit trail.
+            connection.execute("PRAGMA recursive_triggers=ON")
 
     return engine

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 
 from mlops_workbench.client.bodies import DeployRequest
+from mlops_workbench.control.audit.trail import AuditTrail, append
 from mlops_workbench.control.calm import Calm
 from mlops_workbench.control.database import Database
 from mlops_workbench.control.events import EventHub
@@ -21,6 +22,7 @@ from mlops_workbench.control.services.runs import RunService
 from mlops_workbench.control.services.schedules import ScheduleService
 from mlops_workbench.control.services.sweeps import SweepService
 from mlops_workbench.control.worker import Worker
+from mlops_workbench.core.audit import Subject
 from mlops_workbench.core.endpoints import Endpoint
 from mlops_workbench.core.errors import StorageError, Unavailable
 from mlops_workbench.core.events import ProcessStatus, WorkspaceStatus
@@ -47,6 +49,7 @@ class ControlPlane:
         self._on_shutdown = on_shutdown
         self._started_ms = now_ms()
         self._database = Database(workspace.database_url)
+        self.audit = AuditTrail(self._database, workspace)
         store = TrackingStore(workspace)
         self.ingest = Ingest(workspace, store)
         self._index = self.ingest.index
@@ -54,6 +57,9 @@ class ControlPlane:
         self.models = ModelService(workspace, self._database, store, self._index, self.runs, self.hub)
         self.endpoints = EndpointService(self._database, self.models, Supervisor(workspace), self.hub)
         self.notice = self._database.notice
+        if self.notice:
+            with self._database.change() as session:
+                append(session, "database.restore", Subject("database", "control.db"), reason=self.notice)
         if (self._database.is_new or self.notice) and (names := self.endpoints.recover()):
             self.notice = (
                 f"{self.notice or 'control.db was gone'}; endpoints taken over, with new monitors: {', '.join(names)}"
@@ -78,6 +84,7 @@ class ControlPlane:
             Worker("schedules", self._leading(self.schedules.step), 1.0),
             Worker("monitors", self._leading(self.monitors.step), workspace.settings.monitoring.interval_seconds),
             Worker("retention", self._leading(self.retention.step), 60.0),
+            Worker("audit", self._leading(self.audit.step), 60.0),
         ]
         for name in ("endpoints", "models"):
             self.models.on_alias(self._worker(name).wake)

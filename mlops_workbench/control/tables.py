@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Index, Integer
+from sqlalchemy import BigInteger, Boolean, Index, Integer, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from mlops_workbench.control.column_types import CleanJson, CleanText
@@ -199,3 +199,24 @@ class OccasionRow(Base):
         Index("occasions_by_schedule", "schedule", "id"),
         Index("occasions_by_key", "trigger", "key", unique=True),
     )
+
+
+class AuditRow(Base):
+    """An entry of the audit trail (:mod:`mlops_workbench.control.audit`), to which triggers allow no change.
+
+    ``body`` is the text that ``hash`` was made from; the columns before ``prev`` repeat what is in it, to be searched.
+    """
+
+    __tablename__ = "audit"
+
+    seq: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    at_ms: Mapped[int] = mapped_column(BigInteger)
+    action: Mapped[str] = mapped_column(CleanText)
+    kind: Mapped[str] = mapped_column(CleanText)
+    subject: Mapped[str] = mapped_column(CleanText)
+    version: Mapped[int] = mapped_column(Integer)
+    prev: Mapped[str] = mapped_column(Text)
+    hash: Mapped[str] = mapped_column(Text)
+    body: Mapped[str] = mapped_column(Text)
+
+    __table_args__ = (Index("audit_by_subject", "subject", "seq"), Index("audit_by_action", "action", "seq"))

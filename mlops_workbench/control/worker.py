@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 
+from mlops_workbench.control.audit.actors import acting_as, process
 from mlops_workbench.core.errors import WorkbenchError
 
 log = logging.getLogger("mlops_workbench.control")
@@ -53,6 +54,10 @@ class Worker:
             self._thread.join(max(timeout, 0.0))
 
     def _run(self) -> None:
+        with acting_as(process(self.name)):
+            self._repeat()
+
+    def _repeat(self) -> None:
         if self._begin is not None:
             self._begin(self._stopping)
         while not self._stopping.is_set():

@@ -210,6 +210,11 @@ class Workspace:
         return self.state / "kept"
 
     @property
+    def audit_checkpoint(self) -> Path:
+        """File with the last checkpoint of the audit trail, outside the database that it is about."""
+        return self.state / "audit" / "checkpoint.json"
+
+    @property
     def tracking_uri(self) -> str:
         """MLflow tracking URI; by default an SQLite file in the state folder, with its absolute path."""
         return self.settings.tracking.uri or f"sqlite:///{self.state / 'mlflow.db'}"

@@ -39,7 +39,7 @@ class Notebook:
         # Imported here: a kernel that only tracks needs no HTTP client.
         from mlops_workbench.client.client import Client
 
-        return Client.connect(self.workspace, notify=self.progress)
+        return Client.connect(self.workspace, notify=self.progress, source="notebook")
 
     def experiment(self) -> str | None:
         """The experiment of tracked cells."""

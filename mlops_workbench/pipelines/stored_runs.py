@@ -12,6 +12,7 @@ from mlops_workbench.core.errors import NotFound, StorageError
 from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.pipelines import PipelineRun, RunProgress, StageProgress, StageResult
 from mlops_workbench.core.workspace import Workspace
+from mlops_workbench.pipelines.definition.nouns import PublishSpec
 from mlops_workbench.pipelines.execution.resume import goes_on
 from mlops_workbench.pipelines.runs.estimates import remaining, usual_durations
 from mlops_workbench.pipelines.runs.events import (
@@ -126,9 +127,9 @@ def read_publish(workspace: Workspace, run_id: str) -> PublishRequest | None:
     return publication(request, request.publish, uids, chosen_instances(read_run_events(folder.events)))
 
 
-def publishes(workspace: Workspace, run_id: str) -> bool:
-    """Whether a run has a model to publish when it succeeds; raises NotFound."""
-    return find_run(workspace, run_id).read_request().publish is not None
+def publish_spec(workspace: Workspace, run_id: str) -> PublishSpec | None:
+    """What a run publishes when it succeeds, None for nothing; raises NotFound."""
+    return find_run(workspace, run_id).read_request().publish
 
 
 def read_results(workspace: Workspace, run_id: str) -> list[StageResult]:

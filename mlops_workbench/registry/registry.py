@@ -97,6 +97,17 @@ class Registry:
         model = self.model(name)
         return self._shown(self._stored(model, version), model.aliases)
 
+    def digest(self, name: str, version: int) -> str:
+        """Digest of the model of a version, which covers its files and its run; MLflow's id without one.
+
+        Raises
+        ------
+        NotFound
+            There is no such model or version.
+        """
+        stored = self._stored(self.model(name), version)
+        return stored.tags.get(MODEL_UID) or stored.model_id
+
     def resolve(self, ref: str) -> tuple[str, int]:
         """Name and version number of ``name@alias``, ``name/3`` or ``name``.
 

@@ -10,6 +10,7 @@ from mlops_workbench.core.errors import InvalidInput, NotFound
 NOUNS = frozenset(
     {
         "alerts",
+        "audit",
         "endpoints",
         "experiments",
         "models",

@@ -9,6 +9,7 @@ from tornado import web
 from tornado.iostream import StreamClosedError
 
 from mlops_workbench.client.bodies import CATCHING_UP
+from mlops_workbench.client.caller import caller_headers, user_name
 from mlops_workbench.core.errors import Unavailable
 from mlops_workbench.server.answers import WorkbenchHandler
 from mlops_workbench.server.connection import PlaneConnection, PlaneLink
@@ -97,7 +98,7 @@ class ProxyHandler(WorkbenchHandler):
         request = self._client.build_request(
             str(self.request.method),
             f"{link.url}{path}" + (f"?{self.request.query}" if self.request.query else ""),
-            headers={**headers, **link.headers, "Accept-Encoding": "identity"},
+            headers={**headers, **self._caller(), **link.headers, "Accept-Encoding": "identity"},
             content=self.request.body or None,
         )
         try:
@@ -116,6 +117,13 @@ class ProxyHandler(WorkbenchHandler):
             await response.aclose()
             return None
         return response
+
+    def _caller(self) -> dict[str, str]:
+        """Headers that name the user of this Jupyter server, never what the browser sends by these names."""
+        user = self.current_user
+        # Whoever has only the server's token gets a name such as "Anonymous Io" that changes with the browser.
+        anonymous = user is None or user.name.startswith("Anonymous ")
+        return caller_headers(user_name() if anonymous else user.username, "lab")
 
     async def _stream(self, response: httpx.Response) -> None:
         self.set_status(response.status_code, response.reason_phrase or None)

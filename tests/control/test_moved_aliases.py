@@ -19,6 +19,7 @@ from sklearn.tree import DecisionTreeRegressor
 
 from mlops_workbench.client.bodies import DeployRequest, PromoteRequest, RegisterRequest
 from mlops_workbench.commands.models import version_view
+from mlops_workbench.control.audit import trail
 from mlops_workbench.control.plane import ControlPlane
 from mlops_workbench.control.services.aliases import AliasService
 from mlops_workbench.core.errors import Conflict, GateFailed, InvalidInput, NotFound, Unavailable
@@ -154,6 +155,47 @@ def test_promotion_and_rollback_move_champion_and_previous(house: House) -> None
 
 class _Stopped(BaseException):
     """The process is gone."""
+
+
+def test_nothing_is_changed_that_is_not_in_the_audit_trail(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    house.versions(3.0, 2.0)
+    house.promote(1)
+    house.promote(2)
+    endpoints = house.plane.endpoints
+    endpoints.deploy("e", DeployRequest("m/1"))
+    endpoints.deploy("e", DeployRequest("m/2"))
+    house.plane.models.step()
+
+    def state() -> object:
+        return house.ours(), house.aliases.changes("m"), endpoints.specs(), house.plane.audit.entries()
+
+    before, entries = state(), len(house.plane.audit.entries())
+
+    def stop(*_: object) -> str:
+        raise _Stopped
+
+    changes: list[Callable[[], object]] = [
+        lambda: house.promote(1),
+        lambda: house.plane.models.rollback("m"),
+        lambda: endpoints.deploy("e", DeployRequest("m/1")),
+        lambda: endpoints.deploy("other", DeployRequest("m@champion")),
+        lambda: endpoints.rollback("e"),
+        lambda: endpoints.remove("e"),
+    ]
+    for change in changes:
+        with monkeypatch.context() as patch, pytest.raises(_Stopped):
+            # Killed after the change, before its entry is in the same transaction.
+            patch.setattr(trail, "hash_of", stop)
+            change()
+        assert state() == before
+    house.mlflow.set_registered_model_alias("m", "shadow", "1")
+    with monkeypatch.context() as patch, pytest.raises(_Stopped):
+        patch.setattr(trail, "hash_of", stop)
+        house.plane.models.step()
+    assert state() == before
+    house.plane.models.step()
+    assert house.ours()["shadow"] == 1 and len(house.plane.audit.entries()) == entries + 1
+    assert house.plane.audit.verify().whole
 
 
 @pytest.mark.parametrize("times", [1, 2])

@@ -90,6 +90,11 @@ def test_a_model_is_published_when_the_gates_pass_and_served_when_it_is_asked_fo
     ]
     endpoint = running.wait_endpoint("churn", 1)
     assert endpoint.model == "churn@champion"
+    entries = running.audit()
+    assert [entry.action for entry in reversed(entries)] == ["model.register", "model.promote", "endpoint.deploy"]
+    for entry in entries:
+        assert (entry.actor.kind, entry.actor.name, entry.actor.declared) == ("process", "pipeline retrain", False)
+    assert entries[1].evidence == version.gate
 
     # A worse one: the gate of the stage compares with the champion of the time at which the run begins.
     worse = mlops(workspace, "pipeline", "run", "retrain", "-p", "auc=0.8")
@@ -101,6 +106,12 @@ def test_a_model_is_published_when_the_gates_pass_and_served_when_it_is_asked_fo
     assert (shown.state, shown.published, shown.message) == ("not_published", "", reason)
     assert [stage.state for stage in shown.stages] == ["succeeded", "refused"]
     assert [v.version for v in running.versions("churn")] == [1]
+    deadline = time.monotonic() + 60
+    while not (found := running.audit(action="model.refuse")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    [entry] = found
+    assert (entry.subject.name, entry.reason, entry.actor.name) == ("churn", reason, "pipeline retrain")
+    assert entry.before == entry.after == {"champion": 1}
     assert running.run(shown.run_uid).run.status == "FINISHED"
 
 
@@ -123,6 +134,10 @@ def test_gates_are_checked_again_when_the_champion_changes_during_the_run(
     assert (late.state, late.published) == ("not_published", "")
     assert "auc >= champion.auc - 0.005 (0.75 < 0.945)" in late.message and "\n" not in late.message
     assert [version.version for version in running.versions("churn")] == [2, 1]
+    refused = running.audit(limit=1)[0]
+    assert (refused.action, refused.outcome, refused.actor.name) == ("model.refuse", "refused", "pipeline slow")
+    assert refused.reason in late.message and (refused.subject.name, refused.subject.version) == ("churn", 0)
+    assert refused.before == refused.after == {"champion": 2}
 
 
 @pytest.mark.usefixtures("specs")

@@ -190,6 +190,11 @@ def test_a_loop_of_runs_is_compared_and_its_winner_is_registered(kernel: Kernel)
         assert f"the best by mae was kept: that of 'fit' with the id {best[-8:]}" in kernel.text(
             f"%mlops register {loser} --as winner"
         )
+    who = kernel.text(
+        "trail = %mlops audit winner\nprint([(e.seq, e.action, e.actor.source, e.actor.declared) for e in trail.data])"
+    )
+    assert who.strip() == "[(2, 'model.register', 'notebook', True), (1, 'model.register', 'notebook', True)]"
+    assert "the audit trail is whole" in kernel.text("%mlops audit verify")
     kernel.run("%%track after\nmae = mean_absolute_error(y, y)")
     names = kernel.text("answer = %mlops compare\nprint([run.name for run in answer.data])").strip()
     assert names == "['after', 'whole', 'fit', 'before']"

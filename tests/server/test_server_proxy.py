@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import sqlite3
 import subprocess
@@ -125,6 +126,47 @@ async def test_the_handshake_has_version_workspace_and_features(jp_fetch: Any, r
     assert body["workspace"] == str(root.root)
     assert body["configured"] is True
     assert {"runs", "models", "endpoints", "pipelines", "events"} <= set(body["features"])
+
+
+def removable(root: Workspace, name: str) -> None:
+    """Make an endpoint whose model does not exist."""
+    with closing(sqlite3.connect(root.state / "control.db", timeout=60)) as database, database:
+        values = (name, "none/1", 1, 0, 0, True, 1)
+        database.execute("INSERT INTO endpoints VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+
+
+async def removal(jp_fetch: Any, root: Workspace, name: str) -> dict[str, Any]:
+    """Who has removed an endpoint through the server, by the audit trail; the browser claims to be another."""
+    removable(root, name)
+    claims = {"X-Mlops-Actor": "mallory", "X-Mlops-Source": "cli"}
+    await jp_fetch(*API, "endpoints", name, method="DELETE", headers=claims, request_timeout=120)
+    response = await jp_fetch(*API, "audit", params={"subject": name})
+    [entry] = json.loads(response.body)
+    assert entry["action"] == "endpoint.remove"
+    found: dict[str, Any] = entry["actor"]
+    return found
+
+
+async def test_the_audit_trail_names_the_user_of_a_server_with_a_token(
+    jp_fetch: Any, root: Workspace, control: Any
+) -> None:
+    who = await removal(jp_fetch, root, "first")
+    assert (who["name"], who["source"], who["declared"]) == (getpass.getuser(), "lab", True)
+    report = json.loads((await jp_fetch(*API, "audit", "verify")).body)
+    assert report["whole"] and report["entries"] == 1
+
+
+class TestUsers:
+    """A Jupyter server that knows its users."""
+
+    @pytest.fixture
+    def jp_server_config(self, jp_server_config: Any) -> Any:
+        jp_server_config["ServerApp"]["identity_provider_class"] = "authorizers.KnownUsers"
+        return jp_server_config
+
+    async def test_the_audit_trail_names_the_user(self, jp_fetch: Any, root: Workspace, control: Any) -> None:
+        who = await removal(jp_fetch, root, "second")
+        assert (who["kind"], who["name"], who["source"]) == ("person", "änn", "lab")
 
 
 async def test_a_control_plane_that_was_killed_is_started_again(jp_fetch: Any, root: Workspace, control: Any) -> None:

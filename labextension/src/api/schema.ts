@@ -24,6 +24,46 @@ export interface paths {
     patch?: never;
     trace?: never;
   };
+  '/api/audit': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    /**
+     * List Audit
+     * @description Who changed models and endpoints, newest first; `before`: only entries with a smaller number.
+     */
+    get: operations['list_audit'];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/api/audit/verify': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    /**
+     * Verify Audit
+     * @description Whether the trail is as it was written; `anchor`: the number and hash of an entry that must be in it.
+     */
+    get: operations['verify_audit'];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
   '/api/datasets/{digest}': {
     parameters: {
       query?: never;
@@ -1062,6 +1102,44 @@ export type webhooks = Record<string, never>;
 export interface components {
   schemas: {
     /**
+     * Actor
+     * @description Who does something.
+     *
+     *     Attributes
+     *     ----------
+     *     id : str
+     *         The same for all entries of an actor; derived from kind and name.
+     *     kind : str
+     *         ``person``, or ``process`` for what happens without a request.
+     *     name : str
+     *         Name of the user, or of the process such as ``pipeline flights``.
+     *     source : str
+     *         Where the request comes from.
+     *     declared : bool
+     *         Whether the name is what the client said of itself, which nobody has verified: all clients have one token.
+     */
+    Actor: {
+      /**
+       * Declared
+       * @default false
+       */
+      declared: boolean;
+      /** Id */
+      id: string;
+      /**
+       * Kind
+       * @enum {string}
+       */
+      kind: 'person' | 'process';
+      /** Name */
+      name: string;
+      /**
+       * Source
+       * @enum {string}
+       */
+      source: 'cli' | 'notebook' | 'lab' | 'python' | 'rest' | 'pipeline' | 'mlflow' | 'control';
+    };
+    /**
      * Alert
      * @description An alert of a monitor; times are milliseconds since the epoch, `resolved_ms` is 0 while it is open.
      */
@@ -1125,6 +1203,120 @@ export interface components {
       version: number;
     };
     /**
+     * AuditEntry
+     * @description An entry of the audit trail.
+     *
+     *     Attributes
+     *     ----------
+     *     v : int
+     *         Version of this form.
+     *     seq : int
+     *         Number of the entry; the first is 1, and none is left out.
+     *     at : str
+     *         Time in UTC as RFC 3339, with milliseconds.
+     *     prev : str
+     *         SHA-256 of the entry before; 64 zeros for the first.
+     *     actor, action, subject
+     *         Who did what to what.
+     *     outcome : str
+     *         ``done``, or ``refused`` when nothing was changed.
+     *     reason : str
+     *         Why, in words.
+     *     before, after : dict
+     *         What was changed: aliases with their versions (0 for none), or what an endpoint shall serve.
+     *     evidence : GateResult or None
+     *         The checks that allowed it, or that did not.
+     *     software : str
+     *         What wrote the entry.
+     */
+    AuditEntry: {
+      /**
+       * Action
+       * @enum {string}
+       */
+      action:
+        | 'model.register'
+        | 'model.promote'
+        | 'model.refuse'
+        | 'model.rollback'
+        | 'model.take_over'
+        | 'endpoint.deploy'
+        | 'endpoint.follow'
+        | 'endpoint.rollback'
+        | 'endpoint.remove'
+        | 'endpoint.restore'
+        | 'database.restore';
+      actor: components['schemas']['Actor'];
+      /** After */
+      after?: {
+        [key: string]: number | string;
+      };
+      /** At */
+      at: string;
+      /** Before */
+      before?: {
+        [key: string]: number | string;
+      };
+      evidence?: components['schemas']['GateResult'] | null;
+      /**
+       * Outcome
+       * @enum {string}
+       */
+      outcome: 'done' | 'refused';
+      /** Prev */
+      prev: string;
+      /**
+       * Reason
+       * @default
+       */
+      reason: string;
+      /** Seq */
+      seq: number;
+      /**
+       * Software
+       * @default
+       */
+      software: string;
+      subject: components['schemas']['Subject'];
+      /** V */
+      v: number;
+    };
+    /**
+     * AuditReport
+     * @description Result of a verification of the whole trail.
+     *
+     *     Attributes
+     *     ----------
+     *     whole : bool
+     *         Whether every entry is as it was written and follows the one before, and the checkpoints are among them.
+     *     entries : int
+     *         Number of entries up to the last that is right.
+     *     head : str
+     *         SHA-256 of that entry.
+     *     first_bad : int
+     *         Number of the first entry that is changed or missing, 0 for none.
+     *     problems : list of str
+     *         What is wrong, in words.
+     *     checkpoint : Checkpoint or None
+     *         The last checkpoint that the control plane has written.
+     */
+    AuditReport: {
+      checkpoint?: components['schemas']['Checkpoint'] | null;
+      /** Entries */
+      entries: number;
+      /**
+       * First Bad
+       * @default 0
+       */
+      first_bad: number;
+      /** Head */
+      head: string;
+      /** Problems */
+      problems?: string[];
+      /** Whole */
+      whole: boolean;
+    };
+    /**
      * BestTrial
      * @description The best trial of a sweep, and the run whose model can be registered; `model_run` is empty without a model.
      */
@@ -1135,6 +1327,26 @@ export interface components {
        */
       model_run: string;
       trial: components['schemas']['Trial'];
+    };
+    /**
+     * Checkpoint
+     * @description An entry by its number and SHA-256, kept outside the database; `workspace` is the folder, `at` the time.
+     */
+    Checkpoint: {
+      /**
+       * At
+       * @default
+       */
+      at: string;
+      /** Hash */
+      hash: string;
+      /** Seq */
+      seq: number;
+      /**
+       * Workspace
+       * @default
+       */
+      workspace: string;
     };
     /**
      * DatasetVersion
@@ -2635,6 +2847,31 @@ export interface components {
       size: number;
     };
     /**
+     * Subject
+     * @description What is changed; `version` is 0 and `digest` empty where there is none.
+     *
+     *     The digest is that of the version's model, which covers its files and the run that made it.
+     */
+    Subject: {
+      /**
+       * Digest
+       * @default
+       */
+      digest: string;
+      /**
+       * Kind
+       * @enum {string}
+       */
+      kind: 'model' | 'endpoint' | 'database';
+      /** Name */
+      name: string;
+      /**
+       * Version
+       * @default 0
+       */
+      version: number;
+    };
+    /**
      * Sweep
      * @description A sweep and its trials.
      *
@@ -3031,6 +3268,71 @@ export interface operations {
         };
         content: {
           'application/json': components['schemas']['Alert'][];
+        };
+      };
+      /** @description What was wrong, where, and how to fix it */
+      '4XX': {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
+  list_audit: {
+    parameters: {
+      query?: {
+        subject?: string;
+        action?: string;
+        limit?: number;
+        before?: number;
+      };
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['AuditEntry'][];
+        };
+      };
+      /** @description What was wrong, where, and how to fix it */
+      '4XX': {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
+  verify_audit: {
+    parameters: {
+      query?: {
+        anchor?: string | null;
+      };
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['AuditReport'];
         };
       };
       /** @description What was wrong, where, and how to fix it */

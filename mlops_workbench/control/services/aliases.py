@@ -11,8 +11,12 @@ import msgspec
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from mlops_workbench.control.audit.actors import IN_MLFLOW
+from mlops_workbench.control.audit.subjects import model_subject
+from mlops_workbench.control.audit.trail import append
 from mlops_workbench.control.database import Database
 from mlops_workbench.control.tables import AliasChangeRow, AliasRow
+from mlops_workbench.core.audit import Action
 from mlops_workbench.core.errors import Conflict, InvalidInput, NotFound, did_you_mean
 from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.models import AliasChange, GateResult
@@ -100,6 +104,7 @@ class AliasService:
         *,
         gate: GateResult | None = None,
         champion: int | None = None,
+        digest: str = "",
     ) -> None:
         """Give an alias to a version; the version that had it gets the alias of the previous one.
 
@@ -115,6 +120,8 @@ class AliasService:
             The gate that allows it.
         champion : int, optional
             The champion that the gate was evaluated against, 0 for none.
+        digest : str
+            Digest of the version for the audit trail.
 
         Raises
         ------
@@ -128,10 +135,17 @@ class AliasService:
                 raise ChampionChanged
             if current != version:
                 _set(session, rows, model, {alias: version, previous_of(alias): current})
-                session.add(_change(model.name, alias, version, current, PROMOTED, gate))
+                _record(session, model.name, alias, version, current, PROMOTED, gate=gate, digest=digest)
 
-    def rollback(self, name: str, alias: str = CHAMPION) -> int:
+    def rollback(self, name: str, alias: str = CHAMPION, why: str = "") -> int:
         """Give an alias back to the version that had it before, and return that version; MLflow is not asked.
+
+        Parameters
+        ----------
+        name, alias : str
+            Model and alias.
+        why : str
+            What it is part of, for the audit trail.
 
         Raises
         ------
@@ -150,7 +164,7 @@ class AliasService:
                     f"model '{name}' has no version before {current.version} to go back to",
                     hint=f"promote one: mlops promote {name}/VERSION --alias {alias}",
                 )
-            session.add(_change(name, alias, previous.version, current.version, ROLLED_BACK, None))
+            _record(session, name, alias, previous.version, current.version, ROLLED_BACK, why=why)
             current.version, previous.version = previous.version, current.version
             return current.version
 
@@ -203,7 +217,7 @@ class AliasService:
             except (NotFound, InvalidInput):
                 with self._database.change() as session:
                     for alias, row in _rows_of(session, name).items():
-                        session.add(_change(name, alias, 0, row.version, DELETED_IN_MLFLOW, None))
+                        _record(session, name, alias, 0, row.version, DELETED_IN_MLFLOW)
                         session.delete(row)
                     self._changes += 2
 
@@ -238,7 +252,7 @@ class AliasService:
                     for name, alias, version in gone:
                         row = session.get(AliasRow, (name, alias))
                         if row is not None and row.version == version:
-                            session.add(_change(name, alias, row.stored, version, DELETED_IN_MLFLOW, None))
+                            _record(session, name, alias, row.stored, version, DELETED_IN_MLFLOW)
                             row.version = row.stored
                             if not row.version:
                                 session.delete(row)
@@ -278,7 +292,7 @@ def _reconcile(session: Session, model: StoredModel) -> None:
             continue
         reason = SET_IN_MLFLOW if after.version else DELETED_IN_MLFLOW
         log.warning("'%s' of model '%s': version %d, %s", alias, model.name, after.version, reason)
-        session.add(_change(model.name, alias, after.version, known.version, reason, None))
+        _record(session, model.name, alias, after.version, known.version, reason)
         previous = previous_of(alias)
         stored = model.aliases.get(previous, 0)
         was_moved = stored != (rows[previous].stored if previous in rows else 0)
@@ -313,10 +327,37 @@ def _put(session: Session, rows: dict[str, AliasRow], model: StoredModel, alias:
         session.delete(rows.pop(alias))
 
 
-def _change(
-    model: str, alias: str, version: int, replaced: int, reason: str, gate: GateResult | None
-) -> AliasChangeRow:
-    return AliasChangeRow(
-        model=model, alias=alias, version=version, replaced=replaced, reason=reason,
-        gate=msgspec.to_builtins(gate) if gate else None, at_ms=now_ms(),
+#: What a change of an alias is in the audit trail, by its reason.
+_ACTIONS: dict[str, Action] = {
+    PROMOTED: "model.promote",
+    ROLLED_BACK: "model.rollback",
+    SET_IN_MLFLOW: "model.take_over",
+    DELETED_IN_MLFLOW: "model.take_over",
+}
+
+
+def _record(
+    session: Session,
+    model: str,
+    alias: str,
+    version: int,
+    replaced: int,
+    reason: str,
+    *,
+    gate: GateResult | None = None,
+    digest: str = "",
+    why: str = "",
+) -> None:
+    """Record a change of an alias, in the list of these and in the audit trail."""
+    session.add(
+        AliasChangeRow(
+            model=model, alias=alias, version=version, replaced=replaced, reason=reason,
+            gate=msgspec.to_builtins(gate) if gate else None, at_ms=now_ms(),
+        )
+    )  # fmt: skip
+    action = _ACTIONS[reason]
+    append(
+        session, action, model_subject(session, model, version, digest),
+        reason=f"{reason}: {why}" if why else reason, before={alias: replaced}, after={alias: version},
+        evidence=gate, who=IN_MLFLOW if action == "model.take_over" else None,
     )  # fmt: skip

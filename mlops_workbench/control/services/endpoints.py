@@ -9,12 +9,17 @@ from contextlib import suppress
 from pathlib import Path
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from mlops_workbench.client.bodies import DeployRequest
+from mlops_workbench.control.audit.actors import acting_as, process
+from mlops_workbench.control.audit.subjects import endpoint_subject
+from mlops_workbench.control.audit.trail import append
 from mlops_workbench.control.database import Database
 from mlops_workbench.control.events import EventHub
 from mlops_workbench.control.services.models import ModelService
 from mlops_workbench.control.tables import EndpointRow, ReleaseRow
+from mlops_workbench.core.audit import Action
 from mlops_workbench.core.endpoints import Endpoint, EndpointSpec
 from mlops_workbench.core.errors import (
     Conflict,
@@ -68,7 +73,9 @@ class EndpointService:
         with self._database.change() as session:
             known = set(session.scalars(select(EndpointRow.name)))
             lost = [spec for spec in self._supervisor.wanted() if spec.name not in known]
-            session.add_all(EndpointRow(**dataclasses.asdict(spec)) for spec in lost)
+            for spec in lost:
+                session.add(row := EndpointRow(**dataclasses.asdict(spec)))
+                _record(session, "endpoint.restore", row, None, "its folder was there, and the database was lost")
         return [spec.name for spec in lost]
 
     def deploy(self, name: str, request: DeployRequest) -> Endpoint:
@@ -87,6 +94,7 @@ class EndpointService:
         reason = f"deploy {reference}"
         with self._database.change() as session:
             row = session.get(EndpointRow, name)
+            before = _spec(row) if row is not None else None
             if row is None:
                 row = EndpointRow(
                     name=name, model=reference, version=version, previous=0, port=request.port, wanted=True,
@@ -109,6 +117,7 @@ class EndpointService:
                 row.port = request.port or row.port
                 row.wanted = True
                 row.generation += 1
+            _record(session, "endpoint.deploy", row, before, reason)
             spec = _spec(row)
         self._hub.publish("endpoints", name)
         return self._supervisor.observe(spec)
@@ -121,12 +130,13 @@ class EndpointService:
         spec = self._spec(name)
         model, _, alias = spec.model.partition("@")
         if alias:
-            self._models.rollback(model, alias)
+            self._models.rollback(model, alias, f"endpoint '{name}' is rolled back")
             self._follow(spec)
         else:
             if not spec.previous:
                 raise Conflict(f"endpoint '{name}' has served no other version", hint="deploy the version you want")
-            self._switch(spec, spec.previous, "rollback", model=f"{model_name(model)}/{spec.previous}")
+            pinned = f"{model_name(model)}/{spec.previous}"
+            self._switch(spec, spec.previous, "endpoint.rollback", "rollback", model=pinned)
         return self.get(name)
 
     def remove(self, name: str) -> None:
@@ -134,9 +144,11 @@ class EndpointService:
         self._spec(name)
         with self._database.change() as session:
             row = session.get(EndpointRow, name)
-            if row is not None:
+            if row is not None and row.wanted:
+                before = _spec(row)
                 row.wanted = False
                 row.generation += 1
+                _record(session, "endpoint.remove", row, before)
         self._hub.publish("endpoints", name)
 
     def follow(self) -> None:
@@ -206,7 +218,9 @@ class EndpointService:
         if version != spec.version:
             change = next((change for change in self._models.changes(name) if change.version == version), None)
             by = f", {change.reason}" if change is not None else ""
-            self._switch(spec, version, f"{spec.model} is now version {version}{by}")
+            # Whoever moved the alias is in the entry about the model; that the endpoint follows is nobody's decision.
+            with acting_as(process(f"endpoint {spec.name}")):
+                self._switch(spec, version, "endpoint.follow", f"{spec.model} is now version {version}{by}")
 
     def _compare(self, spec: EndpointSpec) -> None:
         if time.monotonic() < self._compared.get(spec.name, 0.0):
@@ -221,19 +235,24 @@ class EndpointService:
         with self._database.change() as session:
             row = session.get(EndpointRow, spec.name)
             if row is not None and row.generation == spec.generation:
-                session.add(_release(spec.name, version, version, f"{spec.model} was registered again"))
+                reason, before = f"{spec.model} was registered again", _spec(row)
+                session.add(_release(spec.name, version, version, reason))
                 row.generation += 1
+                with acting_as(process(f"endpoint {spec.name}")):
+                    _record(session, "endpoint.follow", row, before, reason)
         self._hub.publish("endpoints", spec.name)
 
-    def _switch(self, spec: EndpointSpec, version: int, reason: str, model: str | None = None) -> None:
+    def _switch(self, spec: EndpointSpec, version: int, action: Action, reason: str, model: str | None = None) -> None:
         with self._database.change() as session:
             row = session.get(EndpointRow, spec.name)
             if row is None or row.version == version:
                 return
+            before = _spec(row)
             session.add(_release(spec.name, version, row.version, reason))
             row.previous, row.version = row.version, version
             row.model = model or row.model
             row.generation += 1
+            _record(session, action, row, before, reason)
         self._hub.publish("endpoints", spec.name)
 
     def _delete(self, name: str) -> None:
@@ -258,3 +277,16 @@ def _spec(row: EndpointRow) -> EndpointSpec:
 
 def _release(endpoint: str, version: int, replaced: int, reason: str) -> ReleaseRow:
     return ReleaseRow(endpoint=endpoint, version=version, replaced=replaced, reason=reason, at_ms=now_ms())
+
+
+def _record(session: Session, action: Action, row: EndpointRow, before: EndpointSpec | None, reason: str = "") -> None:
+    """Add a change of an endpoint to the audit trail; `row` is as it shall be, `before` what it was."""
+    append(
+        session, action, endpoint_subject(session, row.name, row.model, row.version), reason=reason,
+        before=_served(before) if before is not None else {}, after=_served(_spec(row)),
+    )  # fmt: skip
+
+
+def _served(spec: EndpointSpec) -> dict[str, int | str]:
+    """What an endpoint shall serve; nothing when it is removed."""
+    return {"model": spec.model, "version": spec.version, "port": spec.port} if spec.wanted else {}

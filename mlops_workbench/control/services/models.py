@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from mlops_workbench.client.bodies import LocalModel, PromoteRequest, RegisterRequest
+from mlops_workbench.control.audit.subjects import model_subject
+from mlops_workbench.control.audit.trail import append, is_recorded
 from mlops_workbench.control.database import Database
 from mlops_workbench.control.events import EventHub
 from mlops_workbench.control.services.aliases import AliasService, ChampionChanged
@@ -149,11 +151,24 @@ class ModelService:
                 raise _lost(name)
         version = self._registry.register(run, name, request.model or None)
         self._copies.copy(name)
+        self._record_registration(version, run)
         self._hub.publish("models", name)
         if request.gate or request.alias:
             promotion = PromoteRequest(request.alias, request.gate, request.baseline)
             return replace(self.promote(name, version.version, promotion), notice=version.notice)
         return version
+
+    def _record_registration(self, version: ModelVersion, run: Run) -> None:
+        """Add a new version to the audit trail.
+
+        MLflow makes versions in a transaction of its own. After a kill between the two, the request that is repeated
+        finds the version there, and adds what is missing.
+        """
+        digest = self._registry.digest(version.name, version.version)
+        with self._database.change() as session:
+            subject = model_subject(session, version.name, version.version, digest)
+            if not is_recorded(session, "model.register", subject):
+                append(session, "model.register", subject, reason=f"run {run.name}", after={"run": run.uid})
 
     def champion(self, name: str) -> ModelVersion | None:
         """The version of a model that is its champion; None without one, or without the model."""
@@ -192,13 +207,14 @@ class ModelService:
         while True:
             gate, champion = None, None
             if request.gate or metrics or stages:
-                gate, champion = self._check_gate(name, version, request.gate, baseline, metrics, stages)
+                gate, champion = self._check_gate(name, version, request, baseline, metrics, stages)
             before = self._registry.version(name, version)
             if not request.alias:
                 return before
             try:
                 model = self._registry.model(name)
-                self._aliases.move(model, request.alias, version, gate=gate, champion=champion)
+                digest = self._registry.digest(name, version)
+                self._aliases.move(model, request.alias, version, gate=gate, champion=champion, digest=digest)
             except ChampionChanged:
                 continue
             self._alias_changed(name)
@@ -208,7 +224,7 @@ class ModelService:
         self,
         name: str,
         version: int,
-        conditions: list[str],
+        request: PromoteRequest,
         baseline: Run | None,
         metrics: MetricValues | None,
         stages: Sequence[tuple[list[str], MetricValues]],
@@ -216,7 +232,7 @@ class ModelService:
         result, champion = self._registry.evaluate_gate(
             name,
             version,
-            conditions,
+            request.gate,
             baseline=baseline.metrics if baseline else None,
             metrics=metrics,
             stages=stages,
@@ -224,20 +240,35 @@ class ModelService:
         self._hub.publish("models", name)
         if not result.passed:
             failed = "; ".join(f"{check.condition} ({check.detail})" for check in result.checks if not check.passed)
+            self.refuse(name, failed, version=version, alias=request.alias, gate=result)
             raise GateFailed(
                 f"{name}/{version} did not pass its gate: {failed}",
                 hint="the version stays registered; no alias was moved",
             )
         return result if result.checks else None, champion
 
-    def rollback(self, name: str, alias: str = CHAMPION) -> ModelVersion:
-        """Set an alias to the version that had it before, also while MLflow does not answer."""
+    def refuse(
+        self, name: str, reason: str, *, version: int = 0, alias: str = "", gate: GateResult | None = None
+    ) -> None:
+        """Add to the audit trail that a version, 0 for one that is not registered, did not pass its gate.
+
+        Nothing else is changed, so the entry is in a transaction of its own.
+        """
+        current = self._aliases.of(name).get(alias, 0)
+        with self._database.change() as session:
+            append(
+                session, "model.refuse", model_subject(session, name, version), outcome="refused", reason=reason,
+                before={alias: current} if alias else {}, after={alias: current} if alias else {}, evidence=gate,
+            )  # fmt: skip
+
+    def rollback(self, name: str, alias: str = CHAMPION, why: str = "") -> ModelVersion:
+        """Set an alias to the version that had it before, also while MLflow does not answer; `why`: part of what."""
         try:
-            version = self._aliases.rollback(name, alias)
+            version = self._aliases.rollback(name, alias, why)
         except NotFound:
             # MLflow may have it since the last step, or no such model.
             self._registry.model(name)
-            version = self._aliases.rollback(name, alias)
+            version = self._aliases.rollback(name, alias, why)
         self._alias_changed(name)
         try:
             return self._registry.version(name, version)

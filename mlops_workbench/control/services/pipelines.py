@@ -11,6 +11,7 @@ from pathlib import Path
 from sqlalchemy import select
 
 from mlops_workbench.client.bodies import DeployRequest, NotebookRunRequest, PromoteRequest, RegisterRequest
+from mlops_workbench.control.audit.actors import acting_as, process
 from mlops_workbench.control.database import Database
 from mlops_workbench.control.events import EventHub
 from mlops_workbench.control.services.models import ModelService
@@ -109,7 +110,7 @@ class PipelineService:
 
     def _started(self, run: PipelineRun) -> PipelineRun:
         # A run that publishes nothing has ended when its stages have.
-        self._track(run.id, publishes=engine.publishes(self._workspace, run.id))
+        self._track(run.id, publishes=engine.publish_spec(self._workspace, run.id) is not None)
         self._hub.publish("pipelines", run.id)
         return run
 
@@ -161,7 +162,7 @@ class PipelineService:
             row = session.get(PipelineRunRow, run_id)
             if row is not None:
                 row.message = ""
-                row.publish = "pending" if engine.publishes(self._workspace, run_id) else "none"
+                row.publish = "pending" if engine.publish_spec(self._workspace, run_id) is not None else "none"
         self._hub.publish("pipelines", run_id)
         return run
 
@@ -228,7 +229,15 @@ class PipelineService:
             return
         if run.state in ("pending", "running"):
             return
+        with acting_as(process(f"pipeline {run.pipeline}", "pipeline")):
+            self._settle_ended(run)
+
+    def _settle_ended(self, run: PipelineRun) -> None:
+        run_id = run.id
         if run.state != "succeeded":
+            spec = engine.publish_spec(self._workspace, run_id)
+            if run.state == "not_published" and spec is not None:
+                self._models.refuse(spec.name, run.message, alias=spec.alias)
             self._close(run_id, "none")
             return
         published, message = "", ""
@@ -290,6 +299,7 @@ class PipelineService:
             if reason := judge(gate.conditions, values, best, now_ms(), gate.metrics):
                 reasons.append(f"stage '{gate.stage}' was refused: {reason}" if gate.stage else reason)
         if reasons:
+            self._models.refuse(request.name, "; ".join(reasons), alias=request.alias)
             raise GateFailed("; ".join(reasons))
 
     def champion_metrics(self, name: str) -> MetricValues | None:

@@ -160,7 +160,7 @@ def test_what_a_notebook_logs_goes_into_the_run_of_its_stage(place: Workspace, t
 def test_a_succeeded_run_has_a_model_to_publish(place: Workspace, three: PipelineRun) -> None:
     train, evaluate = stage(three, "train").run_uid, stage(three, "evaluate").run_uid
     found = service.read_publish(place, three.id)
-    assert found is not None and service.publishes(place, three.id)
+    assert found is not None and service.publish_spec(place, three.id) is not None
     assert (found.run_uid, found.name, found.model, found.alias, found.serve) == (
         train,
         "counts",
