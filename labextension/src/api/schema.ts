@@ -1723,6 +1723,12 @@ export interface components {
      *         Result of the last gate evaluated for this version.
      *     estimator, format : str
      *         Class name of the estimator, and file format.
+     *     signed_by : str
+     *         Identity of the key that signed its files, empty for none.
+     *     signature : str
+     *         What the signature is worth by the keys that the workspace trusts.
+     *     notice : str
+     *         What its registration could not do, and how to mend it; empty for nothing, and later.
      */
     ModelVersion: {
       /** Aliases */
@@ -1753,6 +1759,11 @@ export interface components {
       };
       /** Name */
       name: string;
+      /**
+       * Notice
+       * @default
+       */
+      notice: string;
       /** Outputs */
       outputs?: components['schemas']['SignatureColumn'][];
       /** Params */
@@ -1763,6 +1774,17 @@ export interface components {
       run_id: string;
       /** Run Uid */
       run_uid: string;
+      /**
+       * Signature
+       * @default none
+       * @enum {string}
+       */
+      signature: 'none' | 'trusted' | 'unknown' | 'wrong';
+      /**
+       * Signed By
+       * @default
+       */
+      signed_by: string;
       /** Version */
       version: number;
     };
