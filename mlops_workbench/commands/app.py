@@ -27,6 +27,7 @@ _MODULES = {
     "data.versions": ("data",),
     "models": ("models", "register", "promote"),
     "keys": ("keys",),
+    "trust": ("trust",),
     "endpoints": ("deploy", "endpoints", "predict", "rollback"),
     "pipelines.params": ("params",),
     "pipelines.notebook": ("run",),

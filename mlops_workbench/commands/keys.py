@@ -30,7 +30,6 @@ from mlops_workbench.serving.signatures.keys import (
 #: Folder of the trusted public keys in the workspace.
 _FOLDER = "keys"
 _OWN = "own"
-_RESTART = "endpoints and models use it after 'mlops down' and 'mlops up'"
 
 
 @click.group(invoke_without_command=True)
@@ -71,8 +70,6 @@ def trust(frontend: FrontEnd, key: str) -> View:
     view = _keys_view(frontend, mine, f"{'trusted' if added else 'already trusted'}: {key_id(chosen)[:SHOWN]}")
     if not any(row[0] == key_id(chosen)[:SHOWN] for row in view.rows):
         view.notes = ["MLOPS_SERVING_TRUSTED_KEYS is set, so the list in workbench.toml is not used"]
-    elif added:
-        view.notes = [_RESTART, *view.notes]
     return view
 
 
@@ -91,7 +88,6 @@ def rotate(frontend: FrontEnd) -> View:
     view = _keys_view(frontend, new, f"new signing key {new.id[:SHOWN]} in place of {old.id[:SHOWN]}")
     view.notes = [
         f"the old private key is in {kept}; nothing uses it: delete it when the new one works",
-        *([_RESTART] if old.id in trusted else []),
         *view.notes,
     ]
     return view

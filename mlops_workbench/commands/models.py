@@ -11,7 +11,7 @@ from mlops_workbench.commands.frontend import FrontEnd
 from mlops_workbench.commands.view import View
 from mlops_workbench.core.errors import InvalidInput
 from mlops_workbench.core.ids import short_id
-from mlops_workbench.core.models import SERVED_FORMATS, AliasChange, ModelVersion
+from mlops_workbench.core.models import AliasChange, ModelVersion
 from mlops_workbench.core.shown.formats import moment
 
 _SHOWN_CHANGES = 10
@@ -150,13 +150,13 @@ def _changes(changes: list[AliasChange]) -> View:
 
 
 def _next(version: ModelVersion, prog: str) -> str:
-    if version.format and version.format not in SERVED_FORMATS:
-        return f"it cannot be deployed: endpoints serve scikit-learn models, and this is one of '{version.format}'"
-    if not version.inputs:
-        # An endpoint would refuse it. The fix is easy only now, while the model is still in memory.
+    if version.problem:
+        return f"it cannot be deployed: {version.problem}"
+    if version.untrusted:
+        types = " ".join(version.untrusted)
         return (
-            "it cannot be deployed: its training data was not recorded. Run the cell again with "
-            "log_model(model, X=X, y=y) after fit (in MLflow code: with input_example=X), and register that run"
+            f"it cannot be deployed: it contains types that are not trusted: {', '.join(version.untrusted)}. If you "
+            f"trust their code: {prog} trust {types}"
         )
     if version.aliases:
         return f"next: {prog} deploy {version.name}@{version.aliases[0]}"

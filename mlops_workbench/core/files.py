@@ -187,3 +187,12 @@ def _locked(descriptor: int, seconds: float) -> bool:
             time.sleep(_LOCK_PAUSE)
         else:
             return True
+
+
+def file_stamp(file: Path) -> tuple[int, int, int]:
+    """Inode, time and size, which change with every atomic write; zeros for a missing file."""
+    try:
+        found = file.stat()
+    except OSError:
+        return (0, 0, 0)
+    return (found.st_ino, found.st_mtime_ns, found.st_size)

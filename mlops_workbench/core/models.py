@@ -68,6 +68,10 @@ class ModelVersion:
         Result of the last gate evaluated for this version.
     estimator, format : str
         Class name of the estimator, and file format.
+    problem : str
+        Why endpoints cannot serve it, empty if they can.
+    untrusted : list of str
+        Types in it that neither the built-in list nor the settings allow.
     signed_by : str
         Identity of the key that signed its files, empty for none.
     signature : str
@@ -90,6 +94,8 @@ class ModelVersion:
     estimator: str = ""
     format: str = ""
     description: str = ""
+    problem: str = ""
+    untrusted: list[str] = field(default_factory=list)
     signed_by: str = ""
     signature: SignatureState = "none"
     notice: str = ""

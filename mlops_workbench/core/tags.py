@@ -32,6 +32,9 @@ METRICS = "mlops.metrics"
 PARAMS = "mlops.params"
 INPUTS = "mlops.inputs"
 OUTPUTS = "mlops.outputs"
+#: On a model version: ``yes``, or why endpoints cannot serve it; and types that are not on the built-in list.
+SERVABLE = "mlops.servable"
+UNTRUSTED = "mlops.untrusted"
 #: Result of the gate of a model version.
 GATE = "mlops.gate"
 #: Signature on the files of a model version, see :mod:`mlops_workbench.serving.signatures.oms`.

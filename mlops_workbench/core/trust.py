@@ -13,7 +13,7 @@ Left out on purpose:
 * ``scipy.stats`` distributions (part of a fitted ``RandomizedSearchCV``): their ``__setstate__`` passes a
   text from the file to ``exec``. Save ``search.best_estimator_`` instead.
 * ``PyFuncDistance``: calls a Python function chosen by the file.
-* functions and classes of users: add them to ``serving.trusted_types``.
+* functions and classes of users: ``mlops trust`` adds them to ``serving.trusted_types``.
 
 Trees and neighbour tables (``Tree``, ``TreePredictor``, ``KDTree``, ``BallTree``) contain indices that compiled code
 uses unchecked; skops does not trust them because a forged table can crash the process. Serving checks the digests of

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from msgspec.structs import replace
 
 from mlops_workbench.core.errors import NotFound, SettingsError, StorageError
-from mlops_workbench.core.files import write_atomic
+from mlops_workbench.core.files import file_stamp, write_atomic
 from mlops_workbench.core.settings import Settings, describe_settings, load_settings
 from mlops_workbench.core.settings_file import toml_value
 from mlops_workbench.core.store import BlobStore
 
 FILE = "workbench.toml"
 STATE = ".mlops"
+
+
+log = logging.getLogger("mlops_workbench")
 
 
 @dataclass(frozen=True)
@@ -30,10 +35,13 @@ class Workspace:
         Absolute path of the folder; ``workbench.toml`` in it is optional.
     settings : Settings
         Validated settings.
+    arguments : mapping, optional
+        Dotted names to values, which override settings.
     """
 
     root: Path
     settings: Settings
+    arguments: Mapping[str, object] | None = None
 
     @classmethod
     def open(
@@ -66,7 +74,7 @@ class Workspace:
                 raise
             on_invalid(error)
             settings = Settings()
-        return cls(absolute, _with_absolute_keys(settings, absolute))
+        return cls(absolute, _with_absolute_keys(settings, absolute), arguments)
 
     @classmethod
     def find(
@@ -228,6 +236,25 @@ class Workspace:
     def database_url(self) -> str:
         """SQLAlchemy URL of the control plane's database."""
         return self.settings.control.database or f"sqlite:///{self.state / 'control.db'}"
+
+    def latest(self) -> Settings:
+        """Settings as ``workbench.toml`` and the environment have them now.
+
+        While the file is not valid, the last valid ones hold.
+        """
+        stamp = file_stamp(self.root / FILE)
+        if self._latest.get("stamp") != stamp:
+            try:
+                self._latest["settings"] = Workspace.open(self.root, self.arguments).settings
+            except SettingsError as error:
+                log.warning("the settings of before hold: %s", error)
+            self._latest["stamp"] = stamp
+        found: Settings = self._latest["settings"]
+        return found
+
+    @cached_property
+    def _latest(self) -> dict[str, Any]:
+        return {"settings": self.settings}
 
     @cached_property
     def blobs(self) -> BlobStore:

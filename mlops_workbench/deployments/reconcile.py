@@ -49,7 +49,7 @@ class EndpointState:
     ending_since: float | None = None
 
 
-def decide(spec: EndpointSpec, actual: EndpointState, process_key: str, now: float) -> Action:
+def decide(spec: EndpointSpec, actual: EndpointState, template: Desired, now: float) -> Action:
     """The next action for an endpoint.
 
     Parameters
@@ -58,8 +58,8 @@ def decide(spec: EndpointSpec, actual: EndpointState, process_key: str, now: flo
         The desired state.
     actual : EndpointState
         The actual state.
-    process_key : str
-        `Desired.process_key` of a process started now.
+    template : Desired
+        The desired state of a process started now, with its settings.
     now : float
         Seconds on a monotonic clock.
     """
@@ -73,9 +73,9 @@ def decide(spec: EndpointSpec, actual: EndpointState, process_key: str, now: flo
         return "kill" if now - actual.ending_since > GRACE_SECONDS else "nothing"
     if not spec.wanted:
         return "end"
-    if actual.observed is not None and actual.observed.process_key != process_key:
+    if actual.observed is not None and actual.observed.process_key != template.process_key:
         return "restart"
-    if actual.desired is None or not _is_current(actual.desired, spec):
+    if actual.desired is None or not _is_current(actual.desired, spec) or actual.desired.settings != template.settings:
         return "update"
     return "nothing"
 

@@ -192,7 +192,7 @@ class Supervisor:
             log.warning("endpoint '%s': %s", spec.name, record.ended)
         actual = replace(actual, next_start=record.next_start, ending_since=record.ending_since)
         template = self._desired(spec, actual, Path(), "", (Path(), ""))
-        match decide(spec, actual, template.process_key, now):
+        match decide(spec, actual, template, now):
             case "start":
                 if self._update(spec, actual, record, model_folder, now):
                     record.handle = folder.launch(self._workspace.root)
@@ -307,7 +307,7 @@ class Supervisor:
             previous_digest=previous_digest,
             port=spec.port or kept,
             fixed_port=spec.port != 0,
-            settings=self._workspace.settings.serving,
+            settings=self._workspace.latest().serving,
         )
 
     def _actual(self, name: str, record: EndpointRecord | None) -> EndpointState:

@@ -334,7 +334,10 @@ class Registry:
             except NotFound:
                 run = None
         signed_by, signature = self._signer.shown(stored.tags)
-        return replace(version_of(stored, aliases, run), signed_by=signed_by, signature=signature)
+        version = version_of(stored, aliases, run)
+        allowed = self.workspace.latest().serving.trusted_types if version.untrusted else []
+        untrusted = [name for name in version.untrusted if name not in allowed]
+        return replace(version, untrusted=untrusted, signed_by=signed_by, signature=signature)
 
     @contextmanager
     def _lock(self) -> Iterator[None]:

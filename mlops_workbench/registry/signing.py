@@ -76,7 +76,7 @@ class VersionSigner:
             key = own_key()
             found = (present or {}).get(SIGNATURE_TAG)
             if found:
-                known = [key.public, *trusted_keys(self._workspace.settings.serving.trusted_keys)]
+                known = [key.public, *trusted_keys(self._workspace.latest().serving.trusted_keys)]
                 try:
                     if verify(found.encode(), files.listed, known, files.own).trusted:
                         return Signed()
@@ -101,7 +101,7 @@ class VersionSigner:
         if not text:
             return "", "none"
         try:
-            keys = trusted_keys(self._workspace.settings.serving.trusted_keys)
+            keys = trusted_keys(self._workspace.latest().serving.trusted_keys)
         except InvalidKey:
             # Loading the version says what is wrong with it.
             keys = []

@@ -8,10 +8,22 @@ from typing import Any
 
 import msgspec
 
-from mlops_workbench.core.models import GateResult, ModelVersion, SignatureColumn
+from mlops_workbench.core.models import SERVED_FORMATS, GateResult, ModelVersion, SignatureColumn
 from mlops_workbench.core.records import Column
 from mlops_workbench.core.runs import Run
-from mlops_workbench.core.tags import ESTIMATOR, FORMAT, GATE, INPUTS, METRICS, MODEL_UID, OUTPUTS, PARAMS, RUN_UID
+from mlops_workbench.core.tags import (
+    ESTIMATOR,
+    FORMAT,
+    GATE,
+    INPUTS,
+    METRICS,
+    MODEL_UID,
+    OUTPUTS,
+    PARAMS,
+    RUN_UID,
+    SERVABLE,
+    UNTRUSTED,
+)
 from mlops_workbench.core.wire.json_numbers import JsonNumber
 from mlops_workbench.tracking import LoggedModel
 from mlops_workbench.tracking.mapping.models import model_uid
@@ -19,6 +31,10 @@ from mlops_workbench.tracking.mlflow.registry import StoredVersion
 
 #: MLflow accepts 100,000 characters; longer tags are left out, since they cannot be truncated.
 MAX_TAG = 90_000
+
+
+#: Value of the tag of a version without a problem.
+_YES = "yes"
 
 
 def tags_of(run: Run, model: LoggedModel) -> dict[str, str]:
@@ -39,6 +55,8 @@ def tags_of(run: Run, model: LoggedModel) -> dict[str, str]:
         PARAMS: json.dumps(run.params, ensure_ascii=False),
         INPUTS: _columns(record.inputs),
         OUTPUTS: _columns(record.outputs),
+        SERVABLE: _problem(record.format, record.problem, has_inputs=bool(record.inputs)) or _YES,
+        UNTRUSTED: json.dumps(record.untrusted) if record.untrusted else "",
     }
     return {key: value for key, value in tags.items() if value and len(value) <= MAX_TAG}
 
@@ -79,7 +97,28 @@ def version_of(stored: StoredVersion, aliases: Mapping[str, int], run: Run | Non
         estimator=tags.get(ESTIMATOR, ""),
         format=tags.get(FORMAT, ""),
         description=stored.description,
+        problem=_shown_problem(tags),
+        untrusted=_loaded(tags.get(UNTRUSTED), list[str]) or [],
     )
+
+
+def _shown_problem(tags: Mapping[str, str]) -> str:
+    known = tags.get(SERVABLE)
+    if known is None:
+        return _problem(tags.get(FORMAT, ""), "", has_inputs=INPUTS in tags)
+    return "" if known == _YES else known
+
+
+def _problem(form: str, problem: str, *, has_inputs: bool) -> str:
+    if form and form not in SERVED_FORMATS:
+        return f"endpoints serve scikit-learn models, and this is one of '{form}'"
+    if not has_inputs:
+        # The fix is easy only while the model is still in memory.
+        return (
+            "its training data was not recorded. Run the cell again with log_model(model, X=X, y=y) after fit "
+            "(in MLflow code: with input_example=X), and register that run"
+        )
+    return problem
 
 
 def _columns(columns: list[Column]) -> str:

@@ -25,6 +25,8 @@ LOG = "endpoint.log"
 #: In the folder of the predictions; readers of the segments pass over it.
 JOURNAL = ".journal"
 
+_DEFAULTS = ServingSettings()
+
 ProcessState = Literal["starting", "ready", "failed", "stopped"]
 
 
@@ -50,7 +52,7 @@ class Desired(msgspec.Struct, frozen=True, kw_only=True):
     wanted : bool
         False when the process must end.
     settings : ServingSettings
-        Host, token, limits and log of the process; a change needs a restart.
+        Host, token, limits and log of the process, whose change needs a restart; and what may be loaded.
     predictions, feedback : str
         Folders of this endpoint's prediction log and feedback.
     """
@@ -75,8 +77,11 @@ class Desired(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def process_key(self) -> str:
         """Digest of the settings that need a restart."""
+        # What may be loaded is asked for each version.
+        loading = ("allow_pickle", "trusted_types", "trusted_keys", "require_signature")
+        settings = msgspec.structs.replace(self.settings, **{name: getattr(_DEFAULTS, name) for name in loading})
         # The number is that of what desired and observed state mean to each other.
-        fixed = (2, self.settings, self.predictions, self.feedback, self.port if self.fixed_port else 0)
+        fixed = (3, settings, self.predictions, self.feedback, self.port if self.fixed_port else 0)
         return hashlib.sha256(msgspec.json.encode(fixed)).hexdigest()[:16]
 
 
@@ -171,12 +176,3 @@ def _write(path: Path, data: bytes) -> None:
     if path.is_dir():
         put_aside(path)
     write_atomic(path, data, mode=0o600)
-
-
-def file_stamp(file: Path) -> tuple[int, int, int]:
-    """Inode, time and size, which change with every atomic write; zeros for a missing file."""
-    try:
-        found = file.stat()
-    except OSError:
-        return (0, 0, 0)
-    return (found.st_ino, found.st_mtime_ns, found.st_size)

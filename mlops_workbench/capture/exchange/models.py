@@ -30,7 +30,7 @@ def write_model(model: Any, path: Path, ending: str, trusted: Collection[str]) -
             hint="save only the fitted estimator, without files, connections and generators in it",
         ) from error
     if unknown:
-        raise InvalidInput(_untrusted(model, unknown), hint=_TRUST)
+        raise InvalidInput(_untrusted(model, unknown), hint=_trust(unknown))
     path.write_bytes(content)
 
 
@@ -49,7 +49,7 @@ def read_model(file: BinaryIO, ending: str, trusted: Collection[str]) -> Any:
     try:
         unknown = sorted(set(get_untrusted_types(data=content)) - known)
         if unknown:
-            raise InvalidInput(_untrusted(None, unknown), hint=_TRUST)
+            raise InvalidInput(_untrusted(None, unknown), hint=_trust(unknown))
         return loads(content, trusted=sorted(known))
     except InvalidInput:
         raise
@@ -60,7 +60,8 @@ def read_model(file: BinaryIO, ending: str, trusted: Collection[str]) -> Any:
         ) from error
 
 
-_TRUST = "if you trust them, add them to trusted_types in the [serving] section of workbench.toml"
+def _trust(types: list[str]) -> str:
+    return f"if you trust their code: mlops trust {' '.join(types)}"
 
 
 def _untrusted(model: Any, types: list[str]) -> str:

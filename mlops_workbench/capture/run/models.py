@@ -77,7 +77,7 @@ def save_model(recorder: Recorder, run_uid: str, model: Any, name: str, data: Fi
         # The inputs of a network are tensors, whose columns have no names; its outputs are unknown.
         inputs = [Column("", column.dtype, column.required) for column in inputs]
     elif data is not None:
-        personal = recorder.workspace.settings.data.personal
+        personal = recorder.workspace.latest().data.personal
         prediction = _predict(model, data)
         outputs = output_columns(prediction) if prediction is not None else []
         files["mlops/reference.parquet"] = reference_parquet(data, prediction, personal)

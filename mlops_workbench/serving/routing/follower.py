@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mlops_workbench.core.errors import StorageError, WorkbenchError
-from mlops_workbench.serving.desired import DESIRED, Desired, file_stamp, read_desired
+from mlops_workbench.core.files import file_stamp
+from mlops_workbench.serving.desired import DESIRED, Desired, read_desired
 from mlops_workbench.serving.routing.router import Router
 
 log = logging.getLogger("mlops_workbench.serving")
@@ -81,6 +82,7 @@ class DesiredStateFollower:
         if not desired.wanted:
             self._on_stop()
             return
+        self._router.settings = desired.settings
         try:
             self._router.switch(desired.model, desired.version, Path(desired.folder), desired.digest)
             self.error = ""

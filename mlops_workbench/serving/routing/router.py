@@ -64,11 +64,11 @@ class Router:
     Parameters
     ----------
     settings : ServingSettings
-        Types and formats that may be loaded.
+        What may be loaded; it may be replaced.
     """
 
     def __init__(self, settings: ServingSettings) -> None:
-        self._settings = settings
+        self.settings = settings
         self._route: Route | None = None
         self._switching = threading.Lock()
 
@@ -116,7 +116,7 @@ class Router:
             if old is not None and old.previous is not None and old.previous.is_same(model, version, digest):
                 loaded = old.previous
             else:
-                loaded = load_version(model, version, folder, self._settings, digest)
+                loaded = load_version(model, version, folder, self.settings, digest)
             self._route = Route(loaded, old.present if old else None, now_ms())
             return self._route
 
@@ -128,7 +128,7 @@ class Router:
             if route is None or any(one.is_same(model, version, digest) for one in known if one is not None):
                 return
             try:
-                loaded = load_version(model, version, folder, self._settings, digest)
+                loaded = load_version(model, version, folder, self.settings, digest)
             except WorkbenchError as error:
                 log.warning("the previous version %s cannot be loaded: %s", version, error)
                 return

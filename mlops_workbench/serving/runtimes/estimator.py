@@ -182,8 +182,7 @@ def _load(folder: ModelFolder, settings: ServingSettings) -> Any:
             raise InvalidModel(
                 f"the model contains types that are not on the list of trusted types: {', '.join(unknown)}",
                 where=str(folder.path),
-                hint="if you trust them, add them to serving.trusted_types in workbench.toml, then run 'mlops down' and"
-                " 'mlops up'",
+                hint=f"if you trust their code: mlops trust {' '.join(unknown)}",
             )
         return skops.io.load(io.BytesIO(folder.data), trusted=sorted(trusted))
     except WorkbenchError:

@@ -20,7 +20,6 @@ log = logging.getLogger("mlops_workbench.serving")
 #: Largest signature that is read, in bytes: one of a hundred thousand files.
 _MAX_BYTES = 32 << 20
 _REGISTER = "register the model again to sign it"
-_RESTART = "then run 'mlops down' and 'mlops up'"
 
 
 def check_signature(folder: Path, manifest: Manifest, settings: ServingSettings) -> Signature | None:
@@ -76,7 +75,7 @@ def check_signature(folder: Path, manifest: Manifest, settings: ServingSettings)
             raise InvalidSignature(
                 f"the model is signed by the unknown key {found.key_id[:SHOWN]}, and serving.require_signature is set",
                 where=str(file),
-                hint=f"if you know who has it: mlops keys trust FILE, {_RESTART}",
+                hint="if you know who has it: mlops keys trust FILE",
             )
         log.warning("%s: signed by the unknown key %s", folder, found.key_id[:SHOWN])
     return found
