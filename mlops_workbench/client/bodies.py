@@ -53,6 +53,8 @@ class RegisterRequest:
         Run whose metrics the gate refers to as ``baseline``, empty for none.
     experiment : str
         Experiment in which the name of the run is searched, empty for all.
+    override : str
+        Why the alias is set although the gate does not pass, empty for no override.
     """
 
     run: str
@@ -61,15 +63,17 @@ class RegisterRequest:
     alias: AliasOrNone = ""
     baseline: str = ""
     experiment: str = ""
+    override: str = ""
 
 
 @dataclass(frozen=True)
 class PromoteRequest:
-    """Set an alias of a version if the gate passes."""
+    """Set an alias of a version if the gate passes, or for the reason in `override` although it does not."""
 
     alias: AliasOrNone = "champion"
     gate: list[GateCondition] = field(default_factory=list)
     baseline: str = ""
+    override: str = ""
 
 
 @dataclass(frozen=True)

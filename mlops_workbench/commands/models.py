@@ -24,6 +24,9 @@ gate_option = click.option(
     metavar="CONDITION",
     help="Condition on the metrics, such as 'mae < 25' or 'mae <= champion.mae'; repeatable.",
 )
+override_option = click.option(
+    "--override", default="", metavar="REASON", help="Set the alias although the gate fails; the reason is recorded."
+)
 baseline_option = click.option(
     "--baseline", default="", metavar="RUN", shell_complete=run_names, help="Run that a gate refers to as 'baseline'."
 )
@@ -70,15 +73,23 @@ def models(frontend: FrontEnd, name: str | None) -> View:
 @click.option("--alias", default="", help="Alias to set if the gate passes, for example champion.")
 @gate_option
 @baseline_option
+@override_option
 @click.pass_obj
 def register(
-    frontend: FrontEnd, run: str, name: str, model: str, alias: str, gate: tuple[str, ...], baseline: str
+    frontend: FrontEnd,
+    run: str,
+    name: str,
+    model: str,
+    alias: str,
+    gate: tuple[str, ...],
+    baseline: str,
+    override: str,
 ) -> View:
     """Register the model of RUN as a new version of a registered model."""
     _check_baseline(gate, baseline)
     frontend.save_model(run)
     with frontend.client() as client:
-        request = RegisterRequest(run, model, list(gate), alias, baseline, frontend.experiment() or "")
+        request = RegisterRequest(run, model, list(gate), alias, baseline, frontend.experiment() or "", override)
         return version_view(client.register(name, request), "registered", frontend.prog)
 
 
@@ -87,18 +98,22 @@ def register(
 @click.option("--alias", default="champion", show_default=True, help="Alias to set.")
 @gate_option
 @baseline_option
+@override_option
 @click.pass_obj
-def promote(frontend: FrontEnd, reference: str, alias: str, gate: tuple[str, ...], baseline: str) -> View:
+def promote(
+    frontend: FrontEnd, reference: str, alias: str, gate: tuple[str, ...], baseline: str, override: str
+) -> View:
     """Set an alias of a model version if the gate passes.
 
-    When the champion changes, the old champion gets the alias 'previous'.
+    For the champion, what [gates.models] in workbench.toml asks for is part of the gate. When the champion changes, the
+    old champion gets the alias 'previous'.
     """
     _check_baseline(gate, baseline)
     name, slash, number = reference.partition("/")
     if not slash or not number.isdecimal() or len(number) > 10:
         raise InvalidInput(f"'{reference}' is not a model version", hint="write MODEL/VERSION, for example churn/3")
     with frontend.client() as client:
-        version = client.promote(name, int(number), PromoteRequest(alias, list(gate), baseline))
+        version = client.promote(name, int(number), PromoteRequest(alias, list(gate), baseline, override))
     return version_view(version, "promoted", frontend.prog)
 
 
@@ -119,8 +134,10 @@ def version_view(version: ModelVersion, done: str, prog: str) -> View:
         ("signed by", _signed_by(version) or "–"),
     ]
     checks = version.gate.checks if version.gate else []
+    if version.gate is not None and version.gate.override:
+        facts.append(("promoted because", version.gate.override))
     sections = [
-        View("gate", ("condition", "passed", "detail"), [(c.condition, c.passed, c.detail) for c in checks]),
+        View("gate", ("condition", "passed", "evidence"), [(c.condition, c.passed, c.detail) for c in checks]),
         View(
             "metrics",
             ("name", "value"),

@@ -21,20 +21,46 @@ def model_name(reference: str) -> str:
 
 @dataclass(frozen=True)
 class GateCheck:
-    """One condition of a gate: its text, whether it holds, and the compared numbers as text."""
+    """One check of a gate.
+
+    Attributes
+    ----------
+    condition : str
+        What is asked for.
+    passed : bool
+        Whether it holds.
+    detail : str
+        The evidence: the compared numbers, or what was found.
+    kind : str
+        ``metric golden latency size``.
+    """
 
     condition: str
     passed: bool
     detail: str
+    kind: str = "metric"
 
 
 @dataclass(frozen=True)
 class GateResult:
-    """Result of a gate, evaluated `at_ms` (milliseconds since the epoch); it passes when all checks pass."""
+    """Result of a gate.
+
+    Attributes
+    ----------
+    passed : bool
+        Whether all checks pass.
+    checks : list of GateCheck
+        The checks.
+    at_ms : int
+        When it was evaluated, in milliseconds since the epoch.
+    override : str
+        Why the version was promoted although it did not pass; empty if it was not.
+    """
 
     passed: bool
     checks: list[GateCheck]
     at_ms: int
+    override: str = ""
 
 
 @dataclass(frozen=True)

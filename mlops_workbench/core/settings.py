@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Meta
 
 from mlops_workbench.core.errors import SettingsError, did_you_mean
+from mlops_workbench.core.model_gates import ModelGate
 
 #: ``MLOPS_*`` variables that are not settings: they define the workspace, the run and the control plane of a process.
 RUNTIME_VARIABLES = frozenset(
@@ -182,6 +183,18 @@ class ServingSettings(_Section, frozen=True):
     ] = False
 
 
+class GateSettings(_Section, frozen=True):
+    """Gates of models."""
+
+    models: Annotated[
+        dict[str, ModelGate],
+        Meta(
+            description="what a version has to show to become the champion, by the model's name or a pattern with *:"
+            ' [gates.models."flight-*"] with conditions, golden, latency_ms, size_mb'
+        ),
+    ] = {}
+
+
 class MonitoringSettings(_Section, frozen=True):
     """Monitors: evaluation, drift and alerts."""
 
@@ -246,6 +259,7 @@ class Settings(_Section, frozen=True):
     pipelines: PipelineSettings = PipelineSettings()
     serving: ServingSettings = ServingSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
+    gates: GateSettings = GateSettings()
     retention: RetentionSettings = RetentionSettings()
 
 

@@ -12,7 +12,7 @@ from mlops_workbench.core.errors import InvalidInput, NotFound, StorageError, Un
 from mlops_workbench.core.files import file_lock
 from mlops_workbench.core.gates import MetricValues, evaluate
 from mlops_workbench.core.ids import check_name, now_ms
-from mlops_workbench.core.models import GateResult, ModelVersion, RegisteredModel
+from mlops_workbench.core.models import GateCheck, GateResult, ModelVersion, RegisteredModel
 from mlops_workbench.core.runs import Run
 from mlops_workbench.core.tags import MODEL_UID, SIGNATURE
 from mlops_workbench.core.workspace import Workspace
@@ -215,6 +215,8 @@ class Registry:
         baseline: MetricValues | None = None,
         metrics: MetricValues | None = None,
         stages: Sequence[tuple[list[str], MetricValues]] = (),
+        checks: Sequence[GateCheck] = (),
+        override: str = "",
     ) -> tuple[GateResult, int]:
         """Evaluate a gate for a version and store the result with it.
 
@@ -231,6 +233,10 @@ class Registry:
             the run that logged the model.
         stages : sequence of (conditions, metrics)
             Further gates, of the stages that made the candidate, each with the metrics of its stage.
+        checks : sequence of GateCheck
+            Further checks that were made, see :func:`check_version`.
+        override : str
+            Why the version is promoted if it does not pass.
 
         Returns
         -------
@@ -259,10 +265,11 @@ class Registry:
             evaluate(gate, values, champion=champion, baseline=baseline, at_ms=now)
             for gate, values in [(conditions, measured), *stages]
         ]
-        checks = [check for result in results for check in result.checks]
-        result = GateResult(all(check.passed for check in checks), checks, now)
+        made = [*(check for result in results for check in result.checks), *checks]
+        passed = all(check.passed for check in made)
+        result = GateResult(passed, made, now, "" if passed else override)
         # Without a condition there is no result to show.
-        tags = gate_tag(result) if checks else {}
+        tags = gate_tag(result) if made else {}
         self.store.set_version_tags(name, version, {**tags, **(metrics_tag(measured) if metrics else {})})
         return result, holder
 

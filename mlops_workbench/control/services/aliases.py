@@ -135,7 +135,8 @@ class AliasService:
                 raise ChampionChanged
             if current != version:
                 _set(session, rows, model, {alias: version, previous_of(alias): current})
-                _record(session, model.name, alias, version, current, PROMOTED, gate=gate, digest=digest)
+                why = f"its gate failed, and this was overridden: {gate.override}" if gate and gate.override else ""
+                _record(session, model.name, alias, version, current, PROMOTED, gate=gate, digest=digest, why=why)
 
     def rollback(self, name: str, alias: str = CHAMPION, why: str = "") -> int:
         """Give an alias back to the version that had it before, and return that version; MLflow is not asked.

@@ -17,11 +17,13 @@ from mlops_workbench.control.services.runs import RunService
 from mlops_workbench.control.services.version_copies import VersionCopies
 from mlops_workbench.core.errors import GateFailed, NotFound, StorageError, Unavailable
 from mlops_workbench.core.gates import MetricValues, check_conditions
-from mlops_workbench.core.models import AliasChange, GateResult, ModelVersion, RegisteredModel, model_name
+from mlops_workbench.core.model_gates import ModelGate, gate_of
+from mlops_workbench.core.models import AliasChange, GateCheck, GateResult, ModelVersion, RegisteredModel, model_name
 from mlops_workbench.core.runs import Run
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.registry import CHAMPION, Registry, check_alias
 from mlops_workbench.registry.signing import VersionSigner
+from mlops_workbench.registry.version_checks import check_version
 from mlops_workbench.tracking import ReadIndex, TrackingStore
 
 #: How long a request waits until MLflow has the alias that it moved. It holds before.
@@ -40,6 +42,7 @@ class ModelService:
         runs: RunService,
         hub: EventHub,
     ) -> None:
+        self._workspace = workspace
         self._database = database
         self._runs = runs
         self._hub = hub
@@ -154,7 +157,7 @@ class ModelService:
         self._record_registration(version, run)
         self._hub.publish("models", name)
         if request.gate or request.alias:
-            promotion = PromoteRequest(request.alias, request.gate, request.baseline)
+            promotion = PromoteRequest(request.alias, request.gate, request.baseline, request.override)
             return replace(self.promote(name, version.version, promotion), notice=version.notice)
         return version
 
@@ -204,10 +207,13 @@ class ModelService:
         if request.alias:
             check_alias(request.alias)
         baseline = self._baseline(request.baseline)
+        asked = self._asked(name) if request.alias == CHAMPION else ModelGate()
+        checks = self._checks(name, version, asked)
+        conditions = list(dict.fromkeys([*request.gate, *asked.conditions]))
         while True:
             gate, champion = None, None
-            if request.gate or metrics or stages:
-                gate, champion = self._check_gate(name, version, request, baseline, metrics, stages)
+            if conditions or metrics or stages or checks:
+                gate, champion = self._check_gate(name, version, request, conditions, baseline, metrics, stages, checks)
             before = self._registry.version(name, version)
             if not request.alias:
                 return before
@@ -225,27 +231,44 @@ class ModelService:
         name: str,
         version: int,
         request: PromoteRequest,
+        conditions: list[str],
         baseline: Run | None,
         metrics: MetricValues | None,
         stages: Sequence[tuple[list[str], MetricValues]],
+        checks: Sequence[GateCheck],
     ) -> tuple[GateResult | None, int]:
         result, champion = self._registry.evaluate_gate(
             name,
             version,
-            request.gate,
+            conditions,
             baseline=baseline.metrics if baseline else None,
             metrics=metrics,
             stages=stages,
+            checks=checks,
+            override=request.override if request.alias else "",
         )
         self._hub.publish("models", name)
-        if not result.passed:
+        if not result.passed and not result.override:
             failed = "; ".join(f"{check.condition} ({check.detail})" for check in result.checks if not check.passed)
             self.refuse(name, failed, version=version, alias=request.alias, gate=result)
             raise GateFailed(
                 f"{name}/{version} did not pass its gate: {failed}",
-                hint="the version stays registered; no alias was moved",
+                hint="the version stays registered; no alias was moved. To promote it nevertheless: "
+                f"mlops promote {name}/{version} --override REASON",
             )
         return result if result.checks else None, champion
+
+    def _asked(self, name: str) -> ModelGate:
+        """What the settings ask of a model."""
+        gate = gate_of(self._workspace.latest().gates.models, name)
+        check_conditions(gate.conditions)
+        return gate
+
+    def _checks(self, name: str, version: int, gate: ModelGate) -> list[GateCheck]:
+        if not gate.needs_process and not gate.size_mb:
+            return []
+        settings = self._workspace.latest().serving
+        return check_version(gate, self.export(name, version), settings, self._workspace.root)
 
     def refuse(
         self, name: str, reason: str, *, version: int = 0, alias: str = "", gate: GateResult | None = None

@@ -1,0 +1,52 @@
+"""Gates that the settings set for models: what a version has to show before it becomes the champion."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Mapping
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+
+class ModelGate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What a version has to show.
+
+    Attributes
+    ----------
+    conditions : list of str
+        Conditions on metrics, see :mod:`mlops_workbench.core.gates`.
+    golden : bool
+        Whether a process that loads it as an endpoint does must give the answers of its golden set.
+    latency_ms : float
+        Longest 95th percentile of the time of a request of one row in milliseconds, without HTTP; 0 for no limit.
+    size_mb : float
+        Largest size of its files in MB; 0 for no limit.
+    """
+
+    conditions: list[Annotated[str, Meta(max_length=4096)]] = []
+    golden: bool = False
+    latency_ms: Annotated[float, Meta(ge=0)] = 0.0
+    size_mb: Annotated[float, Meta(ge=0)] = 0.0
+
+    @property
+    def needs_process(self) -> bool:
+        """Whether it takes a process that loads the version."""
+        return self.golden or self.latency_ms > 0
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it asks for nothing."""
+        return self == ModelGate()
+
+
+def gate_of(gates: Mapping[str, ModelGate], model: str) -> ModelGate:
+    """Return all that the gates ask of a model whose patterns match its name: every condition, the tightest limits."""
+    found = [gate for pattern, gate in gates.items() if fnmatch.fnmatchcase(model, pattern)]
+    return ModelGate(
+        conditions=list(dict.fromkeys(condition for gate in found for condition in gate.conditions)),
+        golden=any(gate.golden for gate in found),
+        latency_ms=min((gate.latency_ms for gate in found if gate.latency_ms), default=0.0),
+        size_mb=min((gate.size_mb for gate in found if gate.size_mb), default=0.0),
+    )

@@ -1,0 +1,128 @@
+"""Gates of the settings: answers, latency and size are checked, shown, recorded, and overridden only with a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from fitted_models import StoringRecorder
+from recorder import Recorder
+from sklearn.linear_model import LinearRegression
+
+from mlops_workbench.capture.run.models import save_model
+from mlops_workbench.client.bodies import PromoteRequest, RegisterRequest
+from mlops_workbench.client.client import Client
+from mlops_workbench.commands.models import version_view
+from mlops_workbench.core.errors import GateFailed, SettingsError
+from mlops_workbench.core.model_gates import ModelGate, gate_of
+from mlops_workbench.core.workspace import FILE, Workspace
+from mlops_workbench.data.reference import sample_fit_data
+
+
+def registered(workspace: Workspace, name: str) -> None:
+    """A run `name` with a model of two columns, in the journal."""
+    X = pd.DataFrame({"a": np.linspace(-1, 1, 50), "b": np.linspace(3, 1, 50)})
+    session = Recorder(workspace)
+    uid = session.start(name)
+    saving = StoringRecorder(workspace)
+    saving.write = lambda record, sync=False: session.put(record)  # type: ignore[method-assign]
+    model = LinearRegression().fit(X, X.a)
+    assert save_model(saving, uid, model, "model", sample_fit_data(X, X.a))  # type: ignore[arg-type]
+    session.end(uid)
+
+
+def ask(workspace: Workspace, text: str) -> None:
+    (workspace.root / FILE).write_text(text)
+
+
+@pytest.mark.process
+def test_a_champion_has_shown_what_the_settings_ask_for(tmp_path: Path, stopped: Callable[[Workspace], None]) -> None:
+    workspace = Workspace.init(tmp_path)
+    registered(workspace, "first")
+    registered(workspace, "second")
+    stopped(workspace)
+    ask(workspace, '[gates.models."m*"]\ngolden = true\nlatency_ms = 200\nsize_mb = 5\n')
+    with Client.connect(workspace) as client:
+        version = client.register("m", RegisterRequest("first", alias="champion"))
+        assert version.gate is not None and version.gate.passed
+        checks = {check.kind: check for check in version.gate.checks}
+        assert list(checks) == ["size", "golden", "latency"]
+        assert checks["golden"].detail == "rows with its own answers: 50 training, 4 boundary, 50 perturbed"
+        assert "p95" in checks["latency"].detail and "300 requests of one row" in checks["latency"].detail
+        shown = version_view(version, "registered", "mlops")
+        assert any(section.title == "gate" and len(section.rows) == 3 for section in shown.sections)
+
+        # Changed while it runs; any other alias is not asked for it.
+        ask(workspace, "[gates.models.m]\nsize_mb = 0.0001\ngolden = true\n")
+        second = client.register("m", RegisterRequest("second", alias="challenger"))
+        assert second.version == 2 and second.gate is None
+        with pytest.raises(GateFailed, match=r"size <= 0.0001 MB \([\d.]+ MB\)") as failed:
+            client.promote("m", 2, PromoteRequest())
+        assert "mlops promote m/2 --override REASON" in failed.value.hint
+        assert client.models()[0].aliases["champion"] == 1
+
+        promoted = client.promote("m", 2, PromoteRequest(override="the size is of no matter here"))
+        assert promoted.aliases == ["challenger", "champion"]
+        assert promoted.gate is not None and not promoted.gate.passed
+        assert promoted.gate.override == "the size is of no matter here"
+        entries = [(e.action, e.outcome, e.reason) for e in client.audit("m") if e.subject.version == 2]
+    assert [action for action, *_ in entries] == ["model.promote", "model.refuse", "model.promote", "model.register"]
+    assert "the size is of no matter here" in entries[0][2] and entries[1][1] == "refused"
+
+
+@pytest.mark.process
+def test_answers_that_are_not_the_models_own_keep_a_version_from_the_champion(
+    tmp_path: Path, stopped: Callable[[Workspace], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The table that its transformer reads has changed since it was fitted."""
+    workspace = Workspace.init(tmp_path)
+    stopped(workspace)
+    (tmp_path / "own_table.py").write_text(
+        "import pathlib\nfrom sklearn.base import BaseEstimator, RegressorMixin\n"
+        "class Table(RegressorMixin, BaseEstimator):\n"
+        "    def fit(self, X, y=None):\n        self.fitted_ = True\n        return self\n"
+        "    def predict(self, X):\n"
+        "        return X['a'].to_numpy() * float(pathlib.Path('factor.txt').read_text())\n"
+    )
+    (tmp_path / "factor.txt").write_text("2")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    from own_table import Table  # type: ignore[import-not-found]
+
+    X = pd.DataFrame({"a": np.linspace(1, 2, 30)})
+    session = Recorder(workspace)
+    uid = session.start("table")
+    saving = StoringRecorder(workspace)
+    saving.write = lambda record, sync=False: session.put(record)  # type: ignore[method-assign]
+    assert save_model(saving, uid, Table().fit(X), "model", sample_fit_data(X, X.a))  # type: ignore[arg-type]
+    session.end(uid)
+    ask(workspace, '[serving]\ntrusted_types = ["own_table.Table"]\n[gates.models.m]\ngolden = true\n')
+    with Client.connect(workspace) as client:
+        assert client.register("m", RegisterRequest("table", alias="champion")).gate.passed
+        (tmp_path / "factor.txt").write_text("3")
+        with pytest.raises(GateFailed, match=r"own answers to the training rows .* predict is 3\.0 and not 2\.0"):
+            client.promote("m", 1, PromoteRequest())
+
+
+def test_all_gates_whose_pattern_matches_count_and_the_tightest_limit_holds() -> None:
+    gates = {
+        "flight-*": ModelGate(conditions=["mae < 9"], latency_ms=20),
+        "*": ModelGate(conditions=["mae < 9", "r2 > 0"], golden=True, latency_ms=50, size_mb=7),
+        "other": ModelGate(size_mb=1),
+    }
+    assert gate_of(gates, "flight-delays") == ModelGate(["mae < 9", "r2 > 0"], True, 20, 7)
+    assert gate_of({}, "x").is_empty
+
+
+def test_a_gate_that_is_not_valid_is_named(tmp_path: Path) -> None:
+    for text, message in (
+        ("[gates.models.m]\nsiez_mb = 5\n", "siez_mb"),
+        ("[gates.models.m]\nlatency_ms = -1\n", "latency_ms"),
+        ("[gates]\nmodels = 5\n", "models"),
+    ):
+        (tmp_path / FILE).write_text(text)
+        with pytest.raises(SettingsError, match=message):
+            Workspace.open(tmp_path)
