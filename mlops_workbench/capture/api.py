@@ -210,10 +210,12 @@ def log_artifact(source: Any, name: str = "", *, kind: str = "file", media_type:
         run.log_artifact(source, name, kind=kind, media_type=media_type)
 
 
-def log_model(model: Any, name: str = "model", *, X: Any = None, y: Any = None) -> None:
+def log_model(
+    model: Any, name: str = "model", *, X: Any = None, y: Any = None, X_test: Any = None, y_test: Any = None
+) -> None:
     """Save a fitted model with the current run; see `ActiveRun.log_model`."""
     if run := _run("log_model"):
-        run.log_model(model, name, X=X, y=y)
+        run.log_model(model, name, X=X, y=y, X_test=X_test, y_test=y_test)
 
 
 def log_dataset(

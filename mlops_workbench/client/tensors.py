@@ -8,11 +8,8 @@ import numpy as np
 import pandas as pd
 
 from mlops_workbench.core.errors import InvalidInput
-from mlops_workbench.data.fitted.arrow_codec import ArrowCodec
-from mlops_workbench.data.fitted.codecs import codec_of
 from mlops_workbench.data.fitted.describe import form_of
-from mlops_workbench.data.fitted.inputs import fields_of, parts_of
-from mlops_workbench.data.fitted.wire import Codec
+from mlops_workbench.data.fitted.inputs import codec_of_part, fields_of, parts_of
 from mlops_workbench.data.tables.columns import column_names
 from mlops_workbench.data.tables.kinds import kind_of
 
@@ -73,7 +70,7 @@ def _names(data: Any, form: str) -> list[str]:
 
 def _tensor(name: str, part: Any, shape: list[int], field: Any = None) -> dict[str, Any]:
     try:
-        codec: Codec = ArrowCodec(field.type) if field is not None else codec_of(part.dtype, part)
+        codec = codec_of_part(part, field)
         values = codec.encode(part)
     except (ValueError, OverflowError) as error:
         raise InvalidInput(

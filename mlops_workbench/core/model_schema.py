@@ -13,6 +13,8 @@ import msgspec
 #: Files in a model folder: the schema, and the golden set.
 SCHEMA_FILE = "mlops/schema.json"
 GOLDEN_FILE = "mlops/golden.parquet"
+#: The rows that the model was tested on.
+EVALUATION_FILE = "mlops/evaluation.parquet"
 
 #: Types of values in requests, MLflow's.
 WireType = Literal["boolean", "integer", "long", "float", "double", "string", "datetime"]
@@ -120,6 +122,8 @@ class ModelSchema(msgspec.Struct, frozen=True, omit_defaults=True):
         Whether the model gave the same answers twice.
     problem : str
         Why endpoints cannot give the model what it was fitted on; empty if they can.
+    untested : str
+        Why the rows that it was tested on are not kept; empty if they are.
     version : int
         Version of this format.
     """
@@ -133,6 +137,7 @@ class ModelSchema(msgspec.Struct, frozen=True, omit_defaults=True):
     outputs: list[OutputSpec] = []
     deterministic: bool = True
     problem: str = ""
+    untested: str = ""
     version: int = 1
 
     @property

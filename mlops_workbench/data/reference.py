@@ -50,6 +50,8 @@ class FitData:
         sparse matrix, or a list.
     targets : list of TargetSpec
         Names and types of all targets.
+    test : FitData, optional
+        Rows that it was not fitted on, with their true values, which its predictions were compared with.
     """
 
     columns: list[Column]
@@ -58,6 +60,7 @@ class FitData:
     rows: int
     given: Any = None
     targets: list[TargetSpec] = field(default_factory=list)
+    test: FitData | None = None
 
 
 def sample_fit_data(X: Any, y: Any = None, columns: list[Column] | None = None) -> FitData | None:

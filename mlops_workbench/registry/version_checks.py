@@ -1,34 +1,50 @@
-"""Checks of a version that the settings ask for: answers, latency, size."""
+"""Checks of a version that the settings ask for: size, answers, latency, comparison with the champion."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+from pyarrow import parquet
 
+from mlops_workbench.core.errors import StorageError
 from mlops_workbench.core.manifest import read_manifest
-from mlops_workbench.core.model_gates import ModelGate
+from mlops_workbench.core.model_gates import ChampionGate, ModelGate
+from mlops_workbench.core.model_schema import SCHEMA_FILE, ModelSchema, decode_schema
 from mlops_workbench.core.models import GateCheck
 from mlops_workbench.core.settings import ServingSettings
-from mlops_workbench.serving.dry_run import DryRun
+from mlops_workbench.registry.champion import compare
+from mlops_workbench.serving.dry_run import DryRun, DryRunRequest, tested_rows
 
 #: Longest time of a dry run in seconds, in which the libraries are imported.
 _TIMEOUT = 300.0
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
-def check_version(gate: ModelGate, folder: Path, settings: ServingSettings, root: Path) -> list[GateCheck]:
-    """Return the checks of a version.
+@dataclass(frozen=True)
+class ExportedVersion:
+    """A version and the folder with its files."""
+
+    version: int
+    folder: Path
+
+
+def check_version(
+    gate: ModelGate, candidate: ExportedVersion, settings: ServingSettings, root: Path
+) -> list[GateCheck]:
+    """Return the checks of a version by itself.
 
     Parameters
     ----------
     gate : ModelGate
         What is asked for.
-    folder : Path
-        The exported version.
+    candidate : ExportedVersion
+        The version.
     settings : ServingSettings
         What endpoints may load.
     root : Path
@@ -36,11 +52,11 @@ def check_version(gate: ModelGate, folder: Path, settings: ServingSettings, root
     """
     checks = []
     if gate.size_mb:
-        size = sum(entry.size for entry in read_manifest(folder).files.values()) / 1e6
+        size = sum(entry.size for entry in read_manifest(candidate.folder).files.values()) / 1e6
         checks.append(GateCheck(f"size <= {gate.size_mb:g} MB", size <= gate.size_mb, f"{size:.3g} MB", "size"))
     if not gate.needs_process:
         return checks
-    found = _dry_run(folder, settings, root)
+    found = _dry_run(DryRunRequest(str(candidate.folder), settings, is_timed=gate.latency_ms > 0), root)
     if gate.golden:
         rows = ", ".join(f"{count:,} {kind}" for kind, count in found.rows.items())
         detail = found.problem or (f"rows with its own answers: {rows}" if rows else "the version has no golden set")
@@ -53,13 +69,55 @@ def check_version(gate: ModelGate, folder: Path, settings: ServingSettings, root
     return checks
 
 
-def _dry_run(folder: Path, settings: ServingSettings, root: Path) -> DryRun:
-    done = None
+def check_champion(
+    gate: ChampionGate,
+    candidate: ExportedVersion,
+    champion: ExportedVersion | None,
+    settings: ServingSettings,
+    root: Path,
+) -> list[GateCheck]:
+    """Return the comparison of a version with the champion, None for no champion, on the rows it was tested on."""
+    condition = f"{gate.metric} not worse than the champion's by more than {gate.margin:g}"
+    if champion is None:
+        return [GateCheck(condition, True, "there is no other champion to compare with", "champion")]
+    problem = ""
+    with tempfile.TemporaryDirectory(prefix="mlops-compare-") as name:
+        file = Path(name) / "answers.parquet"
+        try:
+            rows, schema = tested_rows(candidate.folder), _schema(candidate.folder)
+            request = DryRunRequest(str(champion.folder), settings, tested=str(candidate.folder), answers=str(file))
+            found = _dry_run(request, root)
+            problem = found.problem or found.unanswered
+            if not problem:
+                answers = parquet.read_table(file)
+                return compare(gate, condition, schema, rows, answers, champion.version)
+        except (ValueError, StorageError) as error:
+            problem = _why(candidate.folder) or (error.message if isinstance(error, StorageError) else str(error))
+    return [GateCheck(condition, False, f"they cannot be compared: {problem}", "champion")]
+
+
+def _schema(folder: Path) -> ModelSchema:
+    return decode_schema(read_manifest(folder).read(folder, SCHEMA_FILE))
+
+
+def _why(folder: Path) -> str:
+    """Why a version has no rows that it was tested on."""
+    try:
+        untested = _schema(folder).untested
+    except (ValueError, StorageError):
+        return ""
+    if not untested:
+        return ""
+    return f"the rows that it was tested on are not kept, since {untested}; log_model(model, X_test=..., y_test=...)"
+
+
+def _dry_run(request: DryRunRequest, root: Path) -> DryRun:
     environment = {name: value for name, value in os.environ.items() if name != "MLOPS_SIGNING_KEY"}
+    done = None
     try:
         done = subprocess.run(
-            [sys.executable, "-P", "-m", "mlops_workbench.serving.dry_run", str(folder)],
-            input=msgspec.json.encode(settings),
+            [sys.executable, "-P", "-m", "mlops_workbench.serving.dry_run"],
+            input=msgspec.json.encode(request),
             capture_output=True,
             timeout=_TIMEOUT,
             cwd=root,

@@ -1,6 +1,6 @@
-"""A version loaded as an endpoint loads it, without serving it: ``python -m mlops_workbench.serving.dry_run FOLDER``.
+"""A version loaded as an endpoint loads it, without serving it: ``python -m mlops_workbench.serving.dry_run``.
 
-The settings come as JSON on the standard input, the result goes as JSON to the standard output. It is a process of its
+The request comes as JSON on the standard input, the result goes as JSON to the standard output. It is a process of its
 own, since loading a model may run its code.
 """
 
@@ -16,11 +16,18 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import orjson
+import pyarrow as pa
+from pyarrow import parquet
 
 from mlops_workbench.core.errors import WorkbenchError
+from mlops_workbench.core.manifest import read_manifest
+from mlops_workbench.core.model_schema import EVALUATION_FILE, SCHEMA_FILE, decode_schema
 from mlops_workbench.core.settings import ServingSettings
+from mlops_workbench.data.fitted.answers import answer_columns
+from mlops_workbench.data.fitted.evaluation import EvaluationRows, for_columns, read_evaluation
 from mlops_workbench.data.fitted.golden import TRAINING, GoldenRows, example_values
 from mlops_workbench.serving.protocols.invocations import JSON, parse_invocation, predictions_body
+from mlops_workbench.serving.rows.batch import Batch
 from mlops_workbench.serving.rows.signature import Signature
 from mlops_workbench.serving.runtimes.estimator import Runtime, limit_threads
 from mlops_workbench.serving.runtimes.model_folder import ModelFolder
@@ -29,6 +36,30 @@ from mlops_workbench.serving.runtimes.proof import prove
 #: Requests that are timed, and seconds that they may take in all.
 _REQUESTS, _SECONDS = 300, 3.0
 _WARM = 10
+
+
+class DryRunRequest(msgspec.Struct, frozen=True):
+    """A dry run that is asked for.
+
+    Attributes
+    ----------
+    folder : str
+        Exported version.
+    settings : ServingSettings
+        What may be loaded.
+    is_timed : bool
+        Whether requests are timed.
+    tested : str
+        Exported version of another model, whose test rows are answered; empty for none.
+    answers : str
+        Parquet file to write these answers to.
+    """
+
+    folder: str
+    settings: ServingSettings
+    is_timed: bool = False
+    tested: str = ""
+    answers: str = ""
 
 
 class DryRun(msgspec.Struct, frozen=True):
@@ -44,6 +75,8 @@ class DryRun(msgspec.Struct, frozen=True):
         Timed requests of one row; 0 without a row to ask about.
     p50_ms, p95_ms : float
         Their times in milliseconds, from the body of the request to that of the answer.
+    unanswered : str
+        Why the test rows of the other model have no answers; empty if they have.
     """
 
     problem: str = ""
@@ -51,23 +84,60 @@ class DryRun(msgspec.Struct, frozen=True):
     requests: int = 0
     p50_ms: float = 0.0
     p95_ms: float = 0.0
+    unanswered: str = ""
 
 
-def dry_run(folder: Path, settings: ServingSettings) -> DryRun:
-    """Load a version, compare its answers with its golden set, and time requests of one row."""
+def dry_run(request: DryRunRequest) -> DryRun:
+    """Load a version, compare its answers with its golden set, time requests, and answer test rows of another model."""
+    folder = Path(request.folder)
     try:
-        found = ModelFolder.open(folder, settings)
-        runtime = Runtime.load(found, settings)
+        found = ModelFolder.open(folder, request.settings)
+        runtime = Runtime.load(found, request.settings)
         limit_threads()
         prove(runtime, found.golden, str(folder))
     except WorkbenchError as error:
         return DryRun(problem=error.message)
-    rows = {one.kind: len(one.columns[0]) for one in found.golden}
-    times = _times(runtime, _bodies(found.signature, found.golden) or ([found.example] if found.example else []))
+    result = DryRun(rows={one.kind: len(one.columns[0]) for one in found.golden})
+    if request.tested:
+        result = msgspec.structs.replace(
+            result, unanswered=_answer(runtime, Path(request.tested), Path(request.answers))
+        )
+    bodies = _bodies(found.signature, found.golden) or ([found.example] if found.example else [])
+    times = _times(runtime, bodies) if request.is_timed else []
     if not times:
-        return DryRun(rows=rows)
-    p50, p95 = np.percentile(times, [50, 95])
-    return DryRun("", rows, len(times), float(p50) * 1000, float(p95) * 1000)
+        return result
+    p50, p95 = (float(value) * 1000 for value in np.percentile(times, [50, 95]))
+    return msgspec.structs.replace(result, requests=len(times), p50_ms=p50, p95_ms=p95)
+
+
+def _answer(runtime: Runtime, tested: Path, file: Path) -> str:
+    """Write the answers to the test rows of another model to a file; why that is not possible, else empty."""
+    try:
+        rows = tested_rows(tested)
+        wanted = [(column.name, column.type, column.dtype) for column in runtime.signature.columns]
+        batch = Batch.of_columns(runtime.signature, for_columns(rows, wanted))
+        answers = answer_columns(runtime.predict(batch, runtime.outputs).outputs)
+    except (ValueError, WorkbenchError) as error:
+        return error.message if isinstance(error, WorkbenchError) else str(error)
+    parquet.write_table(pa.table(answers), file)
+    return ""
+
+
+def tested_rows(folder: Path) -> EvaluationRows:
+    """Return the rows that the model in a folder was tested on.
+
+    Raises
+    ------
+    ValueError
+        They are damaged, or there are none.
+    StorageError
+        A file differs from the manifest.
+    """
+    manifest = read_manifest(folder)
+    if EVALUATION_FILE not in manifest.files:
+        raise ValueError("the rows that it was tested on are not kept")
+    schema = decode_schema(manifest.read(folder, SCHEMA_FILE))
+    return read_evaluation(manifest.read(folder, EVALUATION_FILE), schema)
 
 
 def _bodies(signature: Signature, golden: Sequence[GoldenRows]) -> list[bytes]:
@@ -96,14 +166,14 @@ def _times(runtime: Runtime, bodies: Sequence[bytes]) -> list[float]:
     return times
 
 
-def main(arguments: list[str]) -> int:
-    """Do a dry run of the folder that is named; 0 when there is a result."""
+def main() -> int:
+    """Do the dry run that is asked for; 0 when there is a result."""
     logging.basicConfig(stream=sys.stderr)
-    settings = msgspec.json.decode(sys.stdin.buffer.read(), type=ServingSettings)
+    request = msgspec.json.decode(sys.stdin.buffer.read(), type=DryRunRequest)
     # What a model prints must not be in the result.
     output = os.dup(1)
     os.dup2(2, 1)
-    result = msgspec.json.encode(dry_run(Path(arguments[0]), settings))
+    result = msgspec.json.encode(dry_run(request))
     with open(output, "wb") as file:
         file.write(result)
     return 0
@@ -112,4 +182,4 @@ def main(arguments: list[str]) -> int:
 if __name__ == "__main__":
     # For the user's own transformers, as in the process of an endpoint.
     sys.path.append(os.getcwd())  # noqa: PTH109
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

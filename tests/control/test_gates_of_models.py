@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,10 @@ import pandas as pd
 import pytest
 from fitted_models import StoringRecorder
 from recorder import Recorder
+from sklearn.compose import make_column_transformer
 from sklearn.linear_model import LinearRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
 
 from mlops_workbench.capture.run.models import save_model
 from mlops_workbench.client.bodies import PromoteRequest, RegisterRequest
@@ -105,6 +109,62 @@ def test_answers_that_are_not_the_models_own_keep_a_version_from_the_champion(
         (tmp_path / "factor.txt").write_text("3")
         with pytest.raises(GateFailed, match=r"own answers to the training rows .* predict is 3\.0 and not 2\.0"):
             client.promote("m", 1, PromoteRequest())
+
+
+def delays(rows: int, seed: int) -> pd.DataFrame:
+    chance = np.random.default_rng(seed)
+    return pd.DataFrame({"a": chance.normal(size=rows), "carrier": chance.choice(["AA", "UA", "WN"], rows)})
+
+
+def with_test_rows(workspace: Workspace, name: str, worse: float, where: str = "") -> None:
+    """A run with a model that was tested on rows of its own; it is `worse` in its predictions, for one carrier."""
+    train, test = delays(400, 0), delays(900, 1)
+    encode = make_column_transformer((OneHotEncoder(), ["carrier"]), remainder="passthrough")
+    target = [frame.a * 10 + np.random.default_rng(2).normal(size=len(frame)) for frame in (train, test)]
+    spoiled = target[0] + worse * (train.carrier == where if where else 1)
+    model = make_pipeline(encode, LinearRegression()).fit(train, spoiled)
+    session = Recorder(workspace)
+    uid = session.start(name)
+    saving = StoringRecorder(workspace)
+    saving.write = lambda record, sync=False: session.put(record)  # type: ignore[method-assign]
+    data = replace(sample_fit_data(train, spoiled), test=sample_fit_data(test, target[1]))
+    assert save_model(saving, uid, model, "model", data)  # type: ignore[arg-type]
+    session.end(uid)
+
+
+@pytest.mark.process
+def test_a_version_must_not_be_worse_than_the_champion_on_the_same_rows(
+    tmp_path: Path, stopped: Callable[[Workspace], None]
+) -> None:
+    workspace = Workspace.init(tmp_path)
+    stopped(workspace)
+    for name, worse, where in (("first", 0.5, ""), ("better", 0, ""), ("worse", 1.0, ""), ("hurts", 1.0, "WN")):
+        with_test_rows(workspace, name, worse, where)
+    registered(workspace, "untested")
+    ask(
+        workspace,
+        '[gates.models.m.champion]\nmetric = "mae"\nmargin = 0.2\nslices = ["carrier"]\nslice_margin = 0.2\n',
+    )
+    with Client.connect(workspace) as client:
+        first = client.register("m", RegisterRequest("first", alias="champion"))
+        assert first.gate.passed and "no other champion" in first.gate.checks[0].detail
+
+        better = client.register("m", RegisterRequest("better", alias="champion"))
+        assert better.gate.passed
+        whole, slices = better.gate.checks
+        assert whole.condition == "mae not worse than the champion's by more than 0.2"
+        assert "of version 1 in 900 rows: better by" in whole.detail and "paired bootstrap" in whole.detail
+        assert slices.condition == "mae in no slice of 'carrier' worse by more than 0.2"
+
+        with pytest.raises(GateFailed, match=r"not worse than the champion's .* of version 2 in 900 rows: worse by"):
+            client.register("m", RegisterRequest("worse", alias="champion"))
+        # Within the margin as a whole, but not for one carrier.
+        with pytest.raises(GateFailed, match=r"in no slice of 'carrier' .*WN: .* worse by") as failed:
+            client.register("m", RegisterRequest("hurts", alias="champion"))
+        assert "champion's by more than 0.2 (" not in failed.value.message
+        with pytest.raises(GateFailed, match=r"no predictions were compared with true values.*X_test"):
+            client.register("m", RegisterRequest("untested", alias="champion"))
+        assert client.models()[0].aliases["champion"] == 2
 
 
 def test_all_gates_whose_pattern_matches_count_and_the_tightest_limit_holds() -> None:

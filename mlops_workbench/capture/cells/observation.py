@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -176,9 +177,9 @@ class Observation:
             observe_used_data_now(self._session, self.run, use.data, seconds)
         else:
             observe_used_data(self._session, self.run, use.data, self._deferred)
-        self._keep_fits(use.fits)
+        self._keep_fits(use)
 
-    def _keep_fits(self, fits: list[CellFit]) -> None:
+    def _keep_fits(self, use: CellUse) -> None:
         from mlops_workbench.capture.cells.observed_data import BEFORE_REPLY
         from mlops_workbench.data.describe import description_seconds
         from mlops_workbench.data.reference import sample_seen
@@ -188,16 +189,21 @@ class Observation:
             # Models of a cell are usually fitted to the same data, which is sampled once.
             samples: dict[tuple[int, int], FitData | None] = {}
             columns = {data.name: data.columns for data in self.run.datasets if data.context == "training"}
-            for fit in fits:
+            test = use.test() if use.fits else None
+            tested = sample_seen(test[0].value, test[1].value) if test is not None else None
+            for fit in use.fits:
                 X, y = (None if data is None else data.value for data in (fit.X, fit.y))
                 # The recorded column of an unnamed Series has the name of the variable.
                 known = columns.get(fit.X.name) if fit.X is not None and getattr(X, "ndim", 0) == 2 else None
                 if (key := (id(X), id(y))) not in samples:
                     samples[key] = None if X is None else sample_seen(X, y, known)
-                found.append(Fit(fit.name, fit.model, samples[key]))
+                data = samples[key]
+                found.append(Fit(fit.name, fit.model, data and replace(data, test=tested)))
             self._session.models.fits.add(self.run.uid, self.run.name, found)
 
-        if self._block or (sum(description_seconds(fit.X.value) for fit in fits if fit.X is not None) < BEFORE_REPLY):
+        if self._block or (
+            sum(description_seconds(fit.X.value) for fit in use.fits if fit.X is not None) < BEFORE_REPLY
+        ):
             keep()
         else:
             self._deferred.add("its models", keep)

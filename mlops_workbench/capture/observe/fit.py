@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from mlops_workbench.capture.observe.data import NamedData, is_data
+from mlops_workbench.capture.observe.data import NamedData, evaluate, is_data
 from mlops_workbench.capture.observe.estimators import (
     built_estimators,
     is_estimator,
@@ -24,6 +24,7 @@ from mlops_workbench.notebooks.source import called_name
 
 _FITS = {"fit", "fit_transform", "fit_predict", "partial_fit"}
 _USES = {"score", "predict", "predict_proba", "predict_log_proba", "decision_function", "evaluate"}
+_PREDICTIONS = {"predict", "predict_proba", "decision_function"}
 _CROSS = {"cross_val_score", "cross_validate", "cross_val_predict", "learning_curve", "validation_curve"}
 _LATER = {"eval_set", "validation_data", "valid_sets", "evals"}
 _WRAPPED = {"Dataset", "DMatrix", "QuantileDMatrix", "Pool"}
@@ -70,10 +71,20 @@ class CellUse:
         The last fit of each model in source order; transformers before models.
     data : list of NamedData
         Data in source order, training data first; each expression once.
+    tests : list of (NamedData, NamedData)
+        Inputs and true values that predictions were compared with, in source order: ``score(X, y)`` or
+        ``metric(y, model.predict(X))``.
     """
 
     fits: list[CellFit] = field(default_factory=list)
     data: list[NamedData] = field(default_factory=list)
+    tests: list[tuple[NamedData, NamedData]] = field(default_factory=list)
+
+    def test(self) -> tuple[NamedData, NamedData] | None:
+        """The last comparison with test data, else with validation data, whose values are known."""
+        known = [(X, y) for X, y in self.tests if X.known and y.known]
+        best = [pair for pair in known if pair[0].context == "test"] or known
+        return best[-1] if best else None
 
 
 def cell_fits(tree: ast.Module | None, names: Names) -> list[CellFit]:
@@ -118,7 +129,7 @@ def cell_use(tree: ast.Module | None, names: Names) -> CellUse:
     # Of several uses of an expression, prefer those whose value is known, and training.
     for used in sorted(reader.data, key=lambda used: (not used.known, used.context != "training")):
         data.setdefault(used.name, used)
-    return CellUse(fits, list(data.values()))
+    return CellUse(fits, list(data.values()), reader.tests)
 
 
 class _Reader:
@@ -127,22 +138,58 @@ class _Reader:
     def __init__(self, names: Names) -> None:
         self.fits: dict[int, CellFit] = {}
         self.data: list[NamedData] = []
+        self.tests: list[tuple[NamedData, NamedData]] = []
         self._names = names
+        #: Variables with predictions, and the inputs that were predicted.
+        self._predicted: dict[str, ast.expr] = {}
 
     def read(self, here: Placed, changed: frozenset[str]) -> None:
         self._looped(here, changed)
+        for target, value in here.assigned:
+            asked = self._asked(value, ())
+            if isinstance(target, ast.Name) and asked is not None:
+                self._predicted[target.id] = asked
         for call, loops in here.calls:
             name = called_name(call)
             if isinstance(call.func, ast.Attribute) and name in _FITS | {"train"}:
                 self._fit(call, call.func.value, loops, here.assigned, changed)
             elif isinstance(call.func, ast.Attribute) and name in _USES:
                 if self._is_model(call.func.value, loops):
-                    self._used(call, 0, self._context(call, 0), changed)
+                    X, y = self._used(call, 0, self._context(call, 0), changed)
+                    if name == "score" and X is not None and y is not None:
+                        self.tests.append((X, y))
             elif name in _CROSS:
                 self._used(call, 1, "cross-validation", changed)
             elif name == "train_test_split":
                 for part in call.args:
                     self._given(part, "split", "X", changed)
+            elif len(call.args) + len(call.keywords) >= 2:
+                self._compared(call, loops, changed)
+
+    def _compared(self, call: ast.Call, loops: tuple[Loop, ...], changed: frozenset[str]) -> None:
+        """Read ``metric(y, model.predict(X))``, also with the predictions in a variable."""
+        given = [*call.args[:3], *(word.value for word in call.keywords)]
+        asked = [self._asked(part, loops) for part in given]
+        X = next((node for node in asked if node is not None), None)
+        truth = next((part for part, node in zip(given, asked, strict=True) if node is None), None)
+        if X is None or truth is None or not is_data(evaluate(truth, self._names)):
+            return
+        pair = [
+            NamedData(ast.unparse(node), node, self._names, self._named(X), role, bool(_used_names(node) & changed))
+            for node, role in ((X, "X"), (truth, "y"))
+        ]
+        self.tests.append((pair[0], pair[1]))
+
+    def _asked(self, node: ast.expr, loops: tuple[Loop, ...]) -> ast.expr | None:
+        """The inputs of a prediction in an expression, None without one."""
+        for part in ast.walk(node):
+            if isinstance(part, ast.Name) and part.id in self._predicted:
+                return self._predicted[part.id]
+            if not (isinstance(part, ast.Call) and isinstance(part.func, ast.Attribute)):
+                continue
+            if part.func.attr in _PREDICTIONS and self._is_model(part.func.value, loops):
+                return _argument(part, 0, ("X", "x"))
+        return None
 
     def _fit(
         self,
@@ -253,7 +300,7 @@ class _Reader:
     def _given(self, node: ast.expr, context: str, role: str, changed: frozenset[str]) -> NamedData | None:
         if isinstance(node, _NO_DATA):
             return None
-        used = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+        used = _used_names(node)
         if isinstance(node, ast.Name) and resolve(node, self._names) is None and node.id not in changed:
             return None
         data = NamedData(ast.unparse(node), node, self._names, context, role, bool(used & changed))
@@ -281,6 +328,10 @@ class _Reader:
 
     def _named(self, node: ast.expr) -> str:
         return "validation" if _VALIDATION.search(ast.unparse(node)) else "test"
+
+
+def _used_names(node: ast.expr) -> set[str]:
+    return {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
 
 
 def _argument(call: ast.Call, place: int, words: tuple[str, ...]) -> ast.expr | None:

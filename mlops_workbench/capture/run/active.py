@@ -136,7 +136,16 @@ class ActiveRun(RunState):
             # Also when the requested snapshot is refused.
             self.observe_dataset(dataset)
 
-    def log_model(self, model: Any, name: str = "model", *, X: Any = None, y: Any = None) -> None:
+    def log_model(
+        self,
+        model: Any,
+        name: str = "model",
+        *,
+        X: Any = None,
+        y: Any = None,
+        X_test: Any = None,
+        y_test: Any = None,
+    ) -> None:
         """Save a fitted model with its signature, so that it can be registered and served.
 
         Parameters
@@ -149,6 +158,9 @@ class ActiveRun(RunState):
         X, y : DataFrame, Series or ndarray, optional
             Training data, for the signature, the input example and the reference of monitors;
             by default the data on which the cell was observed to fit the model.
+        X_test, y_test : DataFrame, Series or ndarray, optional
+            Rows that it was not fitted on, on which a gate compares it with the champion; by default the data that
+            the cell was observed to compare its predictions with.
 
         Raises
         ------
@@ -157,7 +169,7 @@ class ActiveRun(RunState):
         """
         from mlops_workbench.capture.run.models import log_model
 
-        log_model(self._recorder, self._fits, self.uid, model, name, X, y)
+        log_model(self._recorder, self._fits, self.uid, model, name, (X, y), (X_test, y_test))
 
     def finish(self, error: BaseException | None = None, *, traceback: str = "", output: str = "") -> None:
         """End the run as FINISHED, as FAILED by an exception, or as KILLED by an interrupt or exit; see `end`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import zipfile
 from collections.abc import Iterable
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from mlops_workbench.capture.run.proof import ModelProof, prove_model, silent
 from mlops_workbench.core.errors import InvalidInput
 from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.members import has
-from mlops_workbench.core.model_schema import GOLDEN_FILE, SCHEMA_FILE, encode_schema
+from mlops_workbench.core.model_schema import EVALUATION_FILE, GOLDEN_FILE, SCHEMA_FILE, encode_schema
 from mlops_workbench.core.records import Column, Model
 from mlops_workbench.core.secrets.columns import mask_texts
 from mlops_workbench.core.trust import TRUSTED_TYPES
@@ -29,6 +30,7 @@ from mlops_workbench.data.reference import (
     output_columns,
     reference_parquet,
     sample_fit_data,
+    sample_seen,
 )
 
 if TYPE_CHECKING:
@@ -44,20 +46,27 @@ _TAKES_TEXT = {
 _DISTRIBUTIONS = {"sklearn": "scikit-learn", "mlops_workbench": "mlops-workbench"}
 
 
-def log_model(recorder: Recorder, fits: Fits, run_uid: str, model: Any, name: str, X: Any, y: Any) -> None:
+def log_model(
+    recorder: Recorder, fits: Fits, run_uid: str, model: Any, name: str, data: tuple[Any, Any], test: tuple[Any, Any]
+) -> None:
     """Save a model into a run; see `ActiveRun.log_model`."""
     _check(model, name)
-    if X is not None:
-        data = sample_fit_data(X, y)
-        if data is None:
-            raise InvalidInput(
-                f"X is not a table with rows: {type(X).__name__}",
-                hint="pass the DataFrame or array that was passed to fit",
-            )
-    else:
-        data = fits.data_of(model) or _data_in_this_cell(model)
-    if save_model(recorder, run_uid, model, name, data):
+    found: FitData | None
+    found = _sampled("X", *data) if data[0] is not None else fits.data_of(model) or _data_in_this_cell(model)
+    if test[0] is not None and found is not None:
+        found = replace(found, test=_sampled("X_test", *test))
+    if save_model(recorder, run_uid, model, name, found):
         fits.mark_saved(run_uid)
+
+
+def _sampled(what: str, X: Any, y: Any) -> FitData:
+    found = sample_fit_data(X, y)
+    if found is None:
+        raise InvalidInput(
+            f"{what} is not a table with rows: {type(X).__name__}",
+            hint="pass the DataFrame or array that was passed to fit",
+        )
+    return found
 
 
 def save_model(recorder: Recorder, run_uid: str, model: Any, name: str, data: FitData | None) -> bool:
@@ -161,16 +170,19 @@ def _check(model: Any, name: str) -> None:
 
 def _data_in_this_cell(model: Any) -> FitData | None:
     from mlops_workbench.capture.kernel.place import cell_source, shell
-    from mlops_workbench.capture.observe.fit import cell_fits
+    from mlops_workbench.capture.observe.fit import cell_use
     from mlops_workbench.notebooks.source import parse_cell
 
     session = shell()
     if session is None:
         return None
     names = session.user_ns
-    for fit in cell_fits(parse_cell(session.transform_cell(cell_source())), names):
+    use = cell_use(parse_cell(session.transform_cell(cell_source())), names)
+    for fit in use.fits:
         if fit.model is model and fit.X is not None:
-            return sample_fit_data(fit.X.value, fit.y.value if fit.y is not None else None)
+            found = sample_fit_data(fit.X.value, fit.y.value if fit.y is not None else None)
+            test = use.test()
+            return found and replace(found, test=sample_seen(*(part.value for part in test)) if test else None)
     return None
 
 
@@ -209,6 +221,8 @@ def _proof_files(proof: ModelProof) -> dict[str, bytes]:
     found = {SCHEMA_FILE: encode_schema(schema)}
     if proof.golden:
         found[GOLDEN_FILE] = proof.golden
+    if proof.evaluation:
+        found[EVALUATION_FILE] = proof.evaluation
     if proof.rows:
         columns = example_values(schema, proof.rows, EXAMPLE_ROWS)
         names = [column.name for column in schema.columns] if schema.is_named else []

@@ -15,6 +15,7 @@ from mlops_workbench.core.model_schema import InputSpec, ModelSchema
 from mlops_workbench.core.personal import is_personal
 from mlops_workbench.data.fitted.answers import PREDICT, PREDICT_PROBA
 from mlops_workbench.data.fitted.describe import describe_inputs
+from mlops_workbench.data.fitted.evaluation import evaluation_parquet, evaluation_rows
 from mlops_workbench.data.fitted.golden import TRAINING, golden_parquet, make_golden
 from mlops_workbench.data.fitted.replaced import hidden_secrets, other_values
 from mlops_workbench.data.reference import FitData, holds_secrets
@@ -33,12 +34,15 @@ class ModelProof:
         The schema.
     golden : bytes
         The golden set as Parquet; empty without one.
+    evaluation : bytes
+        The rows that it was tested on as Parquet; empty without any.
     rows : list of ndarray
         Rows of the training data as the wire has them, without secrets and personal data; empty without a golden set.
     """
 
     schema: ModelSchema
     golden: bytes = field(default=b"", repr=False)
+    evaluation: bytes = field(default=b"", repr=False)
     rows: list[Any] = field(default_factory=list, repr=False)
 
 
@@ -81,7 +85,27 @@ def prove_model(model: Any, data: FitData, personal: Sequence[str]) -> ModelProo
         problem = f"it has no answers to its own training data: {type(error).__name__}: {_first_line(error)}"
         return ModelProof(msgspec.structs.replace(schema, problem=problem))
     rows = next((found.columns for found in golden if found.kind == TRAINING), [])
-    return ModelProof(schema, content, rows)
+    evaluation, untested = _evaluated(model, schema, data.test, [*hidden, *named])
+    return ModelProof(msgspec.structs.replace(schema, untested=untested), content, evaluation, rows)
+
+
+def _evaluated(model: Any, schema: ModelSchema, test: FitData | None, hidden: Sequence[str]) -> tuple[bytes, str]:
+    """The rows that a model was tested on, or why they are not kept."""
+    if test is None:
+        return b"", "no predictions were compared with true values where it was fitted"
+    if hidden:
+        return b"", f"column '{hidden[0]}' holds secrets or personal data"
+    if test.y is None:
+        return b"", "the true values are not one column"
+    if schema.problem or not schema.outputs:
+        return b"", schema.problem or "it has no answers"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            rows = evaluation_rows(schema, test.given, test.y, lambda given: answers_of(model, given))
+            return evaluation_parquet(rows, schema), ""
+    except Exception as error:  # noqa: BLE001 code of a user's model
+        return b"", f"{type(error).__name__}: {_first_line(error)}"
 
 
 def answers_of(model: Any, rows: Any) -> dict[str, np.ndarray[Any, Any]]:

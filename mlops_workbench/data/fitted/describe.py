@@ -11,10 +11,9 @@ import numpy as np
 from mlops_workbench.core.model_schema import UNNAMED, Bound, Form, InputSpec, ModelSchema, TargetSpec
 from mlops_workbench.core.records import Column
 from mlops_workbench.data.conversion import label_form, labels_form
-from mlops_workbench.data.fitted.arrow_codec import ArrowCodec
-from mlops_workbench.data.fitted.codecs import CategoryCodec, codec_of
+from mlops_workbench.data.fitted.codecs import CategoryCodec
 from mlops_workbench.data.fitted.dtypes import dtype_form, field_form
-from mlops_workbench.data.fitted.inputs import fields_of, parts_of
+from mlops_workbench.data.fitted.inputs import codec_of_part, fields_of, parts_of
 from mlops_workbench.data.fitted.object_codec import ObjectCodec
 from mlops_workbench.data.fitted.wire import Codec
 from mlops_workbench.data.tables.columns import is_frame, is_series
@@ -48,7 +47,7 @@ def describe_inputs(data: Any, columns: Sequence[Column], hides: Callable[[str, 
     for column, part, field in zip(columns, parts, fields_of(data, form), strict=True):
         try:
             # An array has one type.
-            codec = codec if codec is not None and form in ("matrix", "sparse") else _codec(part, field)
+            codec = codec if codec is not None and form in ("matrix", "sparse") else codec_of_part(part, field)
             restored = _restored(part, field) if form not in UNNAMED else {}
             specs.append(_spec(column, part, codec, restored, hidden=hides(column.name, part)))
         except (ValueError, OverflowError, TypeError) as error:
@@ -91,10 +90,6 @@ def form_of(data: Any) -> Form:
     if kind == "records":
         return "list"
     return "vector" if data.ndim == 1 else "matrix"
-
-
-def _codec(part: Any, field: Any) -> Codec:
-    return ArrowCodec(field.type) if field is not None else codec_of(part.dtype, part)
 
 
 def _restored(part: Any, field: Any) -> dict[str, Any]:

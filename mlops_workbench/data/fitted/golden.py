@@ -117,7 +117,7 @@ def golden_parquet(golden: Sequence[GoldenRows], schema: ModelSchema) -> bytes:
     tables = []
     types = [codec.wire for codec in ModelInputs(schema).codecs]
     for rows in golden:
-        columns = {f"x{i}": _arrow(values, types[i]) for i, values in enumerate(rows.columns)}
+        columns = {f"x{i}": wire_to_arrow(values, types[i]) for i, values in enumerate(rows.columns)}
         kinds = pa.array([rows.kind] * len(rows.columns[0]))
         tables.append(pa.table({**columns, **rows.answers, _ROW: kinds}))
     sink = pa.BufferOutputStream()
@@ -263,7 +263,8 @@ def _json(spec: InputSpec, value: Any) -> Any:
     return int(value) if spec.type in ("integer", "long") else value
 
 
-def _arrow(values: Array, wire: np.dtype[Any]) -> Any:
+def wire_to_arrow(values: Array, wire: np.dtype[Any]) -> Any:
+    """Return a column of the wire as an array of Arrow; `wire` is its type without missing values."""
     import pyarrow as pa
 
     if wire.kind in "iu" and values.dtype != wire:

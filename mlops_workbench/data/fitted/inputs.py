@@ -139,6 +139,17 @@ def fields_of(data: Any, form: str) -> list[Any]:
     return [None] * (data.shape[1] if len(getattr(data, "shape", ())) == 2 else 1)
 
 
+def codec_of_part(part: Any, field: Any) -> Codec:
+    """Return the codec of a column of training data; `field` is its field of Arrow, if it has one.
+
+    Raises
+    ------
+    ValueError
+        Values of its type cannot be sent to an endpoint.
+    """
+    return ArrowCodec(field.type) if field is not None else codec_of(part.dtype, part)
+
+
 def parts_of(data: Any, form: str) -> list[Any]:
     """Return the columns of training data of a form."""
     match form:
