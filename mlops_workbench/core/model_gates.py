@@ -46,6 +46,8 @@ class ModelGate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
         Conditions on metrics, see :mod:`mlops_workbench.core.gates`.
     golden : bool
         Whether a process that loads it as an endpoint does must give the answers of its golden set.
+    tests : bool
+        Whether the tests in the cells of its notebook that are tagged ``model-test`` must pass; they are run.
     latency_ms : float
         Longest 95th percentile of the time of a request of one row in milliseconds, without HTTP; 0 for no limit.
     size_mb : float
@@ -56,6 +58,7 @@ class ModelGate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
 
     conditions: list[Annotated[str, Meta(max_length=4096)]] = []
     golden: bool = False
+    tests: bool = False
     latency_ms: Annotated[float, Meta(ge=0)] = 0.0
     size_mb: Annotated[float, Meta(ge=0)] = 0.0
     champion: ChampionGate | None = None
@@ -63,7 +66,7 @@ class ModelGate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     @property
     def needs_process(self) -> bool:
         """Whether it takes a process that loads the version."""
-        return self.golden or self.latency_ms > 0
+        return self.golden or self.tests or self.latency_ms > 0
 
     @property
     def is_empty(self) -> bool:
@@ -80,6 +83,7 @@ def gate_of(gates: Mapping[str, ModelGate], model: str) -> ModelGate:
     return ModelGate(
         conditions=list(dict.fromkeys(condition for gate in found for condition in gate.conditions)),
         golden=any(gate.golden for gate in found),
+        tests=any(gate.tests for gate in found),
         latency_ms=min((gate.latency_ms for gate in found if gate.latency_ms), default=0.0),
         size_mb=min((gate.size_mb for gate in found if gate.size_mb), default=0.0),
         champion=next((gate.champion for gate in reversed(found) if gate.champion is not None), None),

@@ -15,6 +15,8 @@ SCHEMA_FILE = "mlops/schema.json"
 GOLDEN_FILE = "mlops/golden.parquet"
 #: The rows that the model was tested on.
 EVALUATION_FILE = "mlops/evaluation.parquet"
+#: The tests of the model, as Python.
+TESTS_FILE = "mlops/model_tests.py"
 
 #: Types of values in requests, MLflow's.
 WireType = Literal["boolean", "integer", "long", "float", "double", "string", "datetime"]

@@ -32,7 +32,7 @@ class GateCheck:
     detail : str
         The evidence: the compared numbers, or what was found.
     kind : str
-        ``metric golden latency size``.
+        ``metric golden test latency size champion``.
     """
 
     condition: str

@@ -39,11 +39,14 @@ class StageIO(msgspec.Struct, frozen=True):
     ----------
     params : dict
         The injected parameters as they were recorded for the run of the stage, without secrets.
+    notebook : str
+        Path of the notebook.
     """
 
     inputs: dict[str, StageInput] = {}
     outputs: dict[str, StageOutput] = {}
     params: dict[str, Any] = {}
+    notebook: str = ""
 
 
 def write_stage_io(
@@ -51,6 +54,7 @@ def write_stage_io(
     inputs: Mapping[str, StageInput] | None = None,
     outputs: Mapping[str, StageOutput] | None = None,
     params: Mapping[str, Any] | None = None,
+    notebook: str = "",
 ) -> None:
     """Write the file for the kernel of a stage.
 
@@ -59,7 +63,7 @@ def write_stage_io(
     StorageError
         The file cannot be written.
     """
-    found = StageIO(dict(inputs or {}), dict(outputs or {}), dict(params or {}))
+    found = StageIO(dict(inputs or {}), dict(outputs or {}), dict(params or {}), notebook)
     write_atomic(path, msgspec.json.encode(found), mode=0o600)
 
 

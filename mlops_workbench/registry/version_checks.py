@@ -56,11 +56,17 @@ def check_version(
         checks.append(GateCheck(f"size <= {gate.size_mb:g} MB", size <= gate.size_mb, f"{size:.3g} MB", "size"))
     if not gate.needs_process:
         return checks
-    found = _dry_run(DryRunRequest(str(candidate.folder), settings, is_timed=gate.latency_ms > 0), root)
+    request = DryRunRequest(str(candidate.folder), settings, is_timed=gate.latency_ms > 0, has_tests=gate.tests)
+    found = _dry_run(request, root)
     if gate.golden:
         rows = ", ".join(f"{count:,} {kind}" for kind, count in found.rows.items())
         detail = found.problem or (f"rows with its own answers: {rows}" if rows else "the version has no golden set")
         checks.append(GateCheck("golden set reproduced", bool(rows) and not found.problem, detail, "golden"))
+    if gate.tests:
+        none = found.problem or "no cell of its notebook was tagged model-test when the model was saved"
+        checks += [
+            GateCheck(f"model test {test.name}", test.passed, test.detail or "passed", "test") for test in found.tests
+        ] or [GateCheck("model tests", False, none, "test")]
     if gate.latency_ms:
         passed = bool(found.requests) and found.p95_ms <= gate.latency_ms
         timed = f"p95 {found.p95_ms:.3g} ms, p50 {found.p50_ms:.3g} ms in {found.requests} requests of one row"

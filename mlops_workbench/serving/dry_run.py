@@ -16,16 +16,18 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import orjson
+import pandas as pd
 import pyarrow as pa
 from pyarrow import parquet
 
 from mlops_workbench.core.errors import WorkbenchError
 from mlops_workbench.core.manifest import read_manifest
-from mlops_workbench.core.model_schema import EVALUATION_FILE, SCHEMA_FILE, decode_schema
+from mlops_workbench.core.model_schema import EVALUATION_FILE, SCHEMA_FILE, TESTS_FILE, decode_schema
 from mlops_workbench.core.settings import ServingSettings
 from mlops_workbench.data.fitted.answers import answer_columns
 from mlops_workbench.data.fitted.evaluation import EvaluationRows, for_columns, read_evaluation
 from mlops_workbench.data.fitted.golden import TRAINING, GoldenRows, example_values
+from mlops_workbench.serving.model_tests import TestResult, run_tests
 from mlops_workbench.serving.protocols.invocations import JSON, parse_invocation, predictions_body
 from mlops_workbench.serving.rows.batch import Batch
 from mlops_workbench.serving.rows.signature import Signature
@@ -49,6 +51,8 @@ class DryRunRequest(msgspec.Struct, frozen=True):
         What may be loaded.
     is_timed : bool
         Whether requests are timed.
+    has_tests : bool
+        Whether its tests are run.
     tested : str
         Exported version of another model, whose test rows are answered; empty for none.
     answers : str
@@ -58,6 +62,7 @@ class DryRunRequest(msgspec.Struct, frozen=True):
     folder: str
     settings: ServingSettings
     is_timed: bool = False
+    has_tests: bool = False
     tested: str = ""
     answers: str = ""
 
@@ -75,6 +80,8 @@ class DryRun(msgspec.Struct, frozen=True):
         Timed requests of one row; 0 without a row to ask about.
     p50_ms, p95_ms : float
         Their times in milliseconds, from the body of the request to that of the answer.
+    tests : list of TestResult
+        Results of its tests.
     unanswered : str
         Why the test rows of the other model have no answers; empty if they have.
     """
@@ -84,6 +91,7 @@ class DryRun(msgspec.Struct, frozen=True):
     requests: int = 0
     p50_ms: float = 0.0
     p95_ms: float = 0.0
+    tests: list[TestResult] = []
     unanswered: str = ""
 
 
@@ -102,12 +110,31 @@ def dry_run(request: DryRunRequest) -> DryRun:
         result = msgspec.structs.replace(
             result, unanswered=_answer(runtime, Path(request.tested), Path(request.answers))
         )
+    if request.has_tests:
+        result = msgspec.structs.replace(result, tests=_tested(runtime, found, folder))
     bodies = _bodies(found.signature, found.golden) or ([found.example] if found.example else [])
     times = _times(runtime, bodies) if request.is_timed else []
     if not times:
         return result
     p50, p95 = (float(value) * 1000 for value in np.percentile(times, [50, 95]))
     return msgspec.structs.replace(result, requests=len(times), p50_ms=p50, p95_ms=p95)
+
+
+def _tested(runtime: Runtime, found: ModelFolder, folder: Path) -> list[TestResult]:
+    """Run the tests of a version on the rows that it was tested on; without them, on rows of its golden set."""
+    manifest = read_manifest(folder)
+    if TESTS_FILE not in manifest.files:
+        return []
+    source = manifest.read(folder, TESTS_FILE).decode()
+    inputs, X, y = found.signature.inputs, None, None
+    if inputs is not None:
+        try:
+            rows = tested_rows(folder)
+            X, y = inputs.restore(list(rows.columns.values())), pd.Series(rows.truth.to_pylist())
+        except ValueError:
+            golden = next((one.columns for one in found.golden if one.kind == TRAINING), None)
+            X = inputs.restore(golden) if golden is not None else None
+    return run_tests(source, {"model": runtime.estimator, "X": X, "y": y})
 
 
 def _answer(runtime: Runtime, tested: Path, file: Path) -> str:

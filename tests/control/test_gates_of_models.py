@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
 from fitted_models import StoringRecorder
+from nbclient import NotebookClient
 from recorder import Recorder
 from sklearn.compose import make_column_transformer
 from sklearn.linear_model import LinearRegression
@@ -173,7 +176,8 @@ def test_all_gates_whose_pattern_matches_count_and_the_tightest_limit_holds() ->
         "*": ModelGate(conditions=["mae < 9", "r2 > 0"], golden=True, latency_ms=50, size_mb=7),
         "other": ModelGate(size_mb=1),
     }
-    assert gate_of(gates, "flight-delays") == ModelGate(["mae < 9", "r2 > 0"], True, 20, 7)
+    both = ModelGate(conditions=["mae < 9", "r2 > 0"], golden=True, latency_ms=20, size_mb=7)
+    assert gate_of(gates, "flight-delays") == both
     assert gate_of({}, "x").is_empty
 
 
@@ -186,3 +190,57 @@ def test_a_gate_that_is_not_valid_is_named(tmp_path: Path) -> None:
         (tmp_path / FILE).write_text(text)
         with pytest.raises(SettingsError, match=message):
             Workspace.open(tmp_path)
+
+
+@pytest.mark.process
+def test_the_tests_in_a_notebook_are_run_for_a_version(tmp_path: Path, stopped: Callable[[Workspace], None]) -> None:
+    """A real kernel runs the notebook; the tests have the model, and the rows that it was tested on."""
+    workspace = Workspace.init(tmp_path)
+    stopped(workspace)
+    ask(workspace, "[gates.models.m]\ntests = true\n")
+    train = (
+        "%load_ext mlops_workbench",
+        "import numpy as np, pandas as pd\nfrom sklearn.linear_model import LinearRegression\n"
+        "from sklearn.metrics import mean_absolute_error\n"
+        "X = pd.DataFrame({'distance': np.arange(100.0), 'noise': np.arange(100) % 7})\ny = X.distance * 3 + 1",
+        "%%track first\nmodel = LinearRegression().fit(X[:80], y[:80])\n"
+        "mae = mean_absolute_error(y[80:], model.predict(X[80:]))",
+        "def test_farther_takes_longer(model, X):\n"
+        "    assert (model.predict(X.assign(distance=X.distance + 1)) > model.predict(X)).all()\n"
+        "def test_nothing_is_far_off(model, X, y):\n    assert abs(model.predict(X) - y).max() < 1\n",
+        "%mlops register first --as m --alias champion",
+        "def test_of_another_cell(model):\n    assert False",
+    )
+    shown = run_notebook(tmp_path / "train.ipynb", train, {3: "model-test"})
+    assert "model test test_farther_takes_longer" in shown[4] and "registered m/1" in shown[4]
+    with Client.connect(workspace) as client:
+        (version,) = client.versions("m")
+        assert version.aliases == ["champion"]
+        assert [(check.condition, check.passed) for check in version.gate.checks] == [
+            ("model test test_farther_takes_longer", True), ("model test test_nothing_is_far_off", True),
+        ]  # fmt: skip
+
+    wrong = [*train[:3], train[3].replace("distance + 1", "distance - 1"), train[4]]
+    shown = run_notebook(tmp_path / "again.ipynb", wrong, {3: "model-test"})
+    assert "did not pass its gate: model test test_farther_takes_longer" in shown[4]
+    assert "line 2: assert (model.predict(X.assign(distance=X.distance - 1))" in " ".join(shown[4].split())
+
+
+def run_notebook(path: Path, cells: Sequence[str], tags: dict[int, str]) -> list[str]:
+    """Run a saved notebook in a kernel that knows its path, as Jupyter Server starts one; the texts that it showed."""
+    document = nbformat.v4.new_notebook()
+    document.cells = [nbformat.v4.new_code_cell(cell) for cell in cells]
+    for place, tag in tags.items():
+        document.cells[place].metadata["tags"] = [tag]
+    nbformat.write(document, path)
+    client = NotebookClient(
+        document, timeout=120, allow_errors=True, resources={"metadata": {"path": str(path.parent)}}
+    )
+    client.execute(env={**os.environ, "JPY_SESSION_NAME": str(path)})
+    return [
+        "".join(
+            output.get("text") or output.get("data", {}).get("text/plain") or "\n".join(output.get("traceback", []))
+            for output in cell.outputs
+        )
+        for cell in document.cells
+    ]

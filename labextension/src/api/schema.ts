@@ -1588,25 +1588,57 @@ export interface components {
     };
     /**
      * GateCheck
-     * @description One condition of a gate: its text, whether it holds, and the compared numbers as text.
+     * @description One check of a gate.
+     *
+     *     Attributes
+     *     ----------
+     *     condition : str
+     *         What is asked for.
+     *     passed : bool
+     *         Whether it holds.
+     *     detail : str
+     *         The evidence: the compared numbers, or what was found.
+     *     kind : str
+     *         ``metric golden test latency size champion``.
      */
     GateCheck: {
       /** Condition */
       condition: string;
       /** Detail */
       detail: string;
+      /**
+       * Kind
+       * @default metric
+       */
+      kind: string;
       /** Passed */
       passed: boolean;
     };
     /**
      * GateResult
-     * @description Result of a gate, evaluated `at_ms` (milliseconds since the epoch); it passes when all checks pass.
+     * @description Result of a gate.
+     *
+     *     Attributes
+     *     ----------
+     *     passed : bool
+     *         Whether all checks pass.
+     *     checks : list of GateCheck
+     *         The checks.
+     *     at_ms : int
+     *         When it was evaluated, in milliseconds since the epoch.
+     *     override : str
+     *         Why the version was promoted although it did not pass; empty if it was not.
      */
     GateResult: {
       /** At Ms */
       at_ms: number;
       /** Checks */
       checks: components['schemas']['GateCheck'][];
+      /**
+       * Override
+       * @default
+       */
+      override: string;
       /** Passed */
       passed: boolean;
     };
@@ -1723,6 +1755,10 @@ export interface components {
      *         Result of the last gate evaluated for this version.
      *     estimator, format : str
      *         Class name of the estimator, and file format.
+     *     problem : str
+     *         Why endpoints cannot serve it, empty if they can.
+     *     untrusted : list of str
+     *         Types in it that neither the built-in list nor the settings allow.
      *     signed_by : str
      *         Identity of the key that signed its files, empty for none.
      *     signature : str
@@ -1770,6 +1806,11 @@ export interface components {
       params?: {
         [key: string]: string;
       };
+      /**
+       * Problem
+       * @default
+       */
+      problem: string;
       /** Run Id */
       run_id: string;
       /** Run Uid */
@@ -1785,6 +1826,8 @@ export interface components {
        * @default
        */
       signed_by: string;
+      /** Untrusted */
+      untrusted?: string[];
       /** Version */
       version: number;
     };
@@ -2236,7 +2279,7 @@ export interface components {
     };
     /**
      * PromoteRequest
-     * @description Set an alias of a version if the gate passes.
+     * @description Set an alias of a version if the gate passes, or for the reason in `override` although it does not.
      */
     PromoteRequest: {
       /**
@@ -2251,6 +2294,11 @@ export interface components {
       baseline: string;
       /** Gate */
       gate?: string[];
+      /**
+       * Override
+       * @default
+       */
+      override: string;
     };
     /**
      * RegisterRequest
@@ -2270,6 +2318,8 @@ export interface components {
      *         Run whose metrics the gate refers to as ``baseline``, empty for none.
      *     experiment : str
      *         Experiment in which the name of the run is searched, empty for all.
+     *     override : str
+     *         Why the alias is set although the gate does not pass, empty for no override.
      */
     RegisterRequest: {
       /**
@@ -2294,6 +2344,11 @@ export interface components {
        * @default
        */
       model: string;
+      /**
+       * Override
+       * @default
+       */
+      override: string;
       /** Run */
       run: string;
     };

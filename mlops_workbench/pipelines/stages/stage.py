@@ -104,7 +104,7 @@ def _run(job: StageJob, secrets: SecretValues) -> AttemptEnded:
         name: StageOutput(entry.path, "" if entry.type == "file" else entry.type)
         for name, entry in stage.outputs.items()
     }
-    write_stage_io(described, inputs, outputs, stage.params)
+    write_stage_io(described, inputs, outputs, stage.params, stage.source)
     os.environ[STAGE_VARIABLE] = str(described)
     observed = Path(job.executed).with_name(_READS)
     if job.kept:
