@@ -63,7 +63,7 @@ class RegisterRequest:
     alias: AliasOrNone = ""
     baseline: str = ""
     experiment: str = ""
-    override: str = ""
+    override: str = field(default_factory=str)
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class PromoteRequest:
     alias: AliasOrNone = "champion"
     gate: list[GateCondition] = field(default_factory=list)
     baseline: str = ""
-    override: str = ""
+    override: str = field(default_factory=str)
 
 
 @dataclass(frozen=True)

@@ -2294,11 +2294,8 @@ export interface components {
       baseline: string;
       /** Gate */
       gate?: string[];
-      /**
-       * Override
-       * @default
-       */
-      override: string;
+      /** Override */
+      override?: string;
     };
     /**
      * RegisterRequest
@@ -2344,11 +2341,8 @@ export interface components {
        * @default
        */
       model: string;
-      /**
-       * Override
-       * @default
-       */
-      override: string;
+      /** Override */
+      override?: string;
       /** Run */
       run: string;
     };
