@@ -142,15 +142,24 @@ describe('pages', () => {
       estimator: 'Ridge',
       format: 'skops',
       description: '',
+      problem: '',
+      untrusted: [],
+      signed_by: '',
+      signature: 'none',
+      notice: '',
       ...fields
     });
     const gate = {
       passed: false,
       at_ms: 1,
-      checks: [{ condition: 'mae < 5', passed: false, detail: '11 < 5' }]
+      override: 'the old one is broken',
+      checks: [{ condition: 'mae < 5', passed: false, detail: '11 < 5', kind: 'metric' }]
     };
     harness.answer({
-      'models/flights/versions': [version(1, { aliases: ['champion'] }), version(2, { gate })]
+      'models/flights/versions': [
+        version(1, { aliases: ['champion'] }),
+        version(2, { gate, signed_by: 'f'.repeat(64), signature: 'unknown', untrusted: ['a.B'] })
+      ]
     });
     harness.show(<ModelPage name="flights" />);
     await screen.findByRole('heading', { name: 'Version 1' });
@@ -165,6 +174,9 @@ describe('pages', () => {
     fireEvent.click(table.getByRole('button', { name: 'Version 2' }));
     await screen.findByRole('heading', { name: 'Version 2' });
     const conditions = within(screen.getByRole('list', { name: 'Conditions of the gate' }));
+    expect(screen.getByText(/Promoted although it failed: the old one is broken/)).toBeTruthy();
+    expect(screen.getByText('mlops trust a.B')).toBeTruthy();
+    expect(screen.getByText(`unknown key ${'f'.repeat(16)}`)).toBeTruthy();
     expect(conditions.getByText('mae < 5')).toBeTruthy();
     expect(conditions.getByRole('img', { name: 'Failed' })).toBeTruthy();
   });

@@ -1,4 +1,5 @@
 import * as React from 'react';
+import type { TranslationBundle } from '@jupyterlab/translation';
 
 import { shortId } from '../format/text';
 import type { GateResult, ModelVersion, SignatureColumn } from '../api/types';
@@ -130,6 +131,20 @@ function Aliases({ version }: { version: ModelVersion }): React.ReactElement {
   );
 }
 
+function signedBy(version: ModelVersion, trans: TranslationBundle): string {
+  const key = version.signed_by.slice(0, 16);
+  switch (version.signature) {
+    case 'none':
+      return '–';
+    case 'wrong':
+      return trans.__('wrong signature');
+    case 'unknown':
+      return trans.__('unknown key %1', key);
+    default:
+      return key;
+  }
+}
+
 function GateMark({ gate }: { gate: GateResult | null }): React.ReactElement {
   const { trans } = useWorkbench();
   if (gate === null) {
@@ -152,6 +167,15 @@ function VersionDetail({ version }: { version: ModelVersion }): React.ReactEleme
   return (
     <>
       <h2 className="mw-subject">{trans.__('Version %1', version.version)}</h2>
+      {version.problem && (
+        <p className="mw-note">{trans.__('It cannot be deployed: %1', version.problem)}</p>
+      )}
+      {version.untrusted.length > 0 && (
+        <p className="mw-note">
+          {trans.__('It cannot be deployed before its types are trusted:')}{' '}
+          <code>{`mlops trust ${version.untrusted.join(' ')}`}</code>
+        </p>
+      )}
       {version.gate && <Gate gate={version.gate} />}
       <div className="mw-columns">
         <div>
@@ -175,6 +199,7 @@ function VersionDetail({ version }: { version: ModelVersion }): React.ReactEleme
                 ],
                 [trans.__('Estimator'), version.estimator || '–'],
                 [trans.__('Format'), version.format || '–'],
+                [trans.__('Signed by'), signedBy(version, trans)],
                 ...(version.description
                   ? ([[trans.__('Description'), version.description]] as [string, string][])
                   : [])
@@ -211,6 +236,9 @@ function Gate({ gate }: { gate: GateResult }): React.ReactElement {
   const { trans } = useWorkbench();
   return (
     <Section title={trans.__('Gate')} count={gate.checks.length} aside={<Ago ms={gate.at_ms} />}>
+      {gate.override && (
+        <p className="mw-note">{trans.__('Promoted although it failed: %1', gate.override)}</p>
+      )}
       <ul className="mw-checks" aria-label={trans.__('Conditions of the gate')}>
         {gate.checks.map(check => (
           <li key={check.condition}>
