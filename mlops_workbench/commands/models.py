@@ -132,6 +132,7 @@ def version_view(version: ModelVersion, done: str, prog: str) -> View:
         ("format", version.format),
         ("run", short_id(version.run_uid)),
         ("signed by", _signed_by(version) or "–"),
+        *(("trained on", f"{data.name} {data.digest[:8]} ({data.rows:,} rows)") for data in version.training[:3]),
     ]
     checks = version.gate.checks if version.gate else []
     if version.gate is not None and version.gate.override:

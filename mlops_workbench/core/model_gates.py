@@ -48,6 +48,9 @@ class ModelGate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
         Whether a process that loads it as an endpoint does must give the answers of its golden set.
     tests : bool
         Whether the tests in the cells of its notebook that are tagged ``model-test`` must pass; they are run.
+    data : bool
+        Whether its training data must pass the checks that the champion's training data gave: types, missing values,
+        ranges, known categories.
     latency_ms : float
         Longest 95th percentile of the time of a request of one row in milliseconds, without HTTP; 0 for no limit.
     size_mb : float
@@ -59,6 +62,7 @@ class ModelGate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     conditions: list[Annotated[str, Meta(max_length=4096)]] = []
     golden: bool = False
     tests: bool = False
+    data: bool = False
     latency_ms: Annotated[float, Meta(ge=0)] = 0.0
     size_mb: Annotated[float, Meta(ge=0)] = 0.0
     champion: ChampionGate | None = None
@@ -67,6 +71,11 @@ class ModelGate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     def needs_process(self) -> bool:
         """Whether it takes a process that loads the version."""
         return self.golden or self.tests or self.latency_ms > 0
+
+    @property
+    def compares(self) -> bool:
+        """Whether a version is compared with the champion."""
+        return self.data or self.champion is not None
 
     @property
     def is_empty(self) -> bool:
@@ -84,6 +93,7 @@ def gate_of(gates: Mapping[str, ModelGate], model: str) -> ModelGate:
         conditions=list(dict.fromkeys(condition for gate in found for condition in gate.conditions)),
         golden=any(gate.golden for gate in found),
         tests=any(gate.tests for gate in found),
+        data=any(gate.data for gate in found),
         latency_ms=min((gate.latency_ms for gate in found if gate.latency_ms), default=0.0),
         size_mb=min((gate.size_mb for gate in found if gate.size_mb), default=0.0),
         champion=next((gate.champion for gate in reversed(found) if gate.champion is not None), None),

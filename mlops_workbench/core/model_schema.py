@@ -15,6 +15,8 @@ SCHEMA_FILE = "mlops/schema.json"
 GOLDEN_FILE = "mlops/golden.parquet"
 #: The rows that the model was tested on.
 EVALUATION_FILE = "mlops/evaluation.parquet"
+#: What new training data is checked against, as a schema of pandera.
+QUALITY_FILE = "mlops/quality.json"
 #: The tests of the model, as Python.
 TESTS_FILE = "mlops/model_tests.py"
 

@@ -32,7 +32,7 @@ class GateCheck:
     detail : str
         The evidence: the compared numbers, or what was found.
     kind : str
-        ``metric golden test latency size champion``.
+        ``metric golden test data latency size champion``.
     """
 
     condition: str
@@ -73,6 +73,15 @@ class SignatureColumn:
 
 
 @dataclass(frozen=True)
+class TrainingData:
+    """A version of data that a model was trained on: its name in the run, digest, and number of rows."""
+
+    name: str
+    digest: str
+    rows: int
+
+
+@dataclass(frozen=True)
 class ModelVersion:
     """One version of a registered model.
 
@@ -94,6 +103,8 @@ class ModelVersion:
         Result of the last gate evaluated for this version.
     estimator, format : str
         Class name of the estimator, and file format.
+    training : list of TrainingData
+        Data that it was trained on.
     problem : str
         Why endpoints cannot serve it, empty if they can.
     untrusted : list of str
@@ -120,6 +131,7 @@ class ModelVersion:
     estimator: str = ""
     format: str = ""
     description: str = ""
+    training: list[TrainingData] = field(default_factory=list)
     problem: str = ""
     untrusted: list[str] = field(default_factory=list)
     signed_by: str = ""

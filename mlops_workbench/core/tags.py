@@ -31,6 +31,8 @@ MODEL_NAME = "mlops.name"
 METRICS = "mlops.metrics"
 PARAMS = "mlops.params"
 INPUTS = "mlops.inputs"
+#: Versions of data that a model version was trained on.
+TRAINING = "mlops.training"
 OUTPUTS = "mlops.outputs"
 #: On a model version: ``yes``, or why endpoints cannot serve it; and types that are not on the built-in list.
 SERVABLE = "mlops.servable"

@@ -174,7 +174,8 @@ class Registry:
                 if stored.tags.get(MODEL_UID) == key:
                     return self._signed_again(stored, logged)
             signed = self._signer.sign(name, logged)
-            made = self.store.create_version(name, logged.model_id, run.run_id, {**tags_of(run, logged), **signed.tags})
+            tags = tags_of(run, logged, self.index.datasets(run.uid))
+            made = self.store.create_version(name, logged.model_id, run.run_id, {**tags, **signed.tags})
         return replace(self._shown(made, {}), notice=signed.notice)
 
     def _signed_again(self, stored: StoredVersion, logged: LoggedModel) -> ModelVersion:

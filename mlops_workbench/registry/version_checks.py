@@ -8,21 +8,28 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
+import pyarrow as pa
 from pyarrow import parquet
 
-from mlops_workbench.core.errors import StorageError
+from mlops_workbench.core.errors import InvalidInput, StorageError
 from mlops_workbench.core.manifest import read_manifest
 from mlops_workbench.core.model_gates import ChampionGate, ModelGate
-from mlops_workbench.core.model_schema import SCHEMA_FILE, ModelSchema, decode_schema
+from mlops_workbench.core.model_schema import QUALITY_FILE, SCHEMA_FILE, ModelSchema, decode_schema
 from mlops_workbench.core.models import GateCheck
 from mlops_workbench.core.settings import ServingSettings
 from mlops_workbench.registry.champion import compare
 from mlops_workbench.serving.dry_run import DryRun, DryRunRequest, tested_rows
 
+if TYPE_CHECKING:
+    from mlops_workbench.data.compare.check import Failure
+
 #: Longest time of a dry run in seconds, in which the libraries are imported.
 _TIMEOUT = 300.0
+_REFERENCE = "mlops/reference.parquet"
+_SHOWN_FAILURES = 3
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
@@ -100,6 +107,35 @@ def check_champion(
         except (ValueError, StorageError) as error:
             problem = _why(candidate.folder) or (error.message if isinstance(error, StorageError) else str(error))
     return [GateCheck(condition, False, f"they cannot be compared: {problem}", "champion")]
+
+
+def check_data(candidate: ExportedVersion, champion: ExportedVersion | None) -> GateCheck:
+    """Return the check of a version's training data by what the champion's gave, None for no champion."""
+    from mlops_workbench.data.compare.check import check_frame
+
+    condition = "training data as the champion's"
+    if champion is None:
+        return GateCheck(condition, True, "there is no other champion to compare with", "data")
+    try:
+        quality = read_manifest(champion.folder).read(champion.folder, QUALITY_FILE)
+        content = read_manifest(candidate.folder).read(candidate.folder, _REFERENCE)
+        frame = parquet.read_table(pa.BufferReader(content)).to_pandas()
+        found, _ = check_frame(frame, quality)
+    except (StorageError, InvalidInput, pa.ArrowException) as error:
+        problem = error.message if isinstance(error, StorageError | InvalidInput) else str(error)
+        return GateCheck(condition, False, f"they cannot be compared: {problem}", "data")
+    if found.passed:
+        detail = f"{found.columns} columns in {found.rows:,} rows, as in version {champion.version}"
+        return GateCheck(condition, True, detail, "data")
+    shown = [_failure(failure) for failure in found.failures[:_SHOWN_FAILURES]]
+    more = f" and {len(found.failures) - len(shown)} more" if len(found.failures) > len(shown) else ""
+    return GateCheck(condition, False, "; ".join(shown) + more, "data")
+
+
+def _failure(failure: Failure) -> str:
+    rows = f", not so in {failure.rows:,} rows" if failure.rows is not None else ""
+    examples = f", such as {', '.join(failure.examples)}" if failure.examples else ""
+    return f"'{failure.column}': {failure.check}{rows}{examples}"
 
 
 def _schema(folder: Path) -> ModelSchema:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from mlops_workbench.core.models import SERVED_FORMATS, GateResult, ModelVersion, SignatureColumn
+from mlops_workbench.core.datasets import DatasetVersion
+from mlops_workbench.core.models import SERVED_FORMATS, GateResult, ModelVersion, SignatureColumn, TrainingData
 from mlops_workbench.core.records import Column
 from mlops_workbench.core.runs import Run
 from mlops_workbench.core.tags import (
@@ -22,6 +23,7 @@ from mlops_workbench.core.tags import (
     PARAMS,
     RUN_UID,
     SERVABLE,
+    TRAINING,
     UNTRUSTED,
 )
 from mlops_workbench.core.wire.json_numbers import JsonNumber
@@ -37,7 +39,7 @@ MAX_TAG = 90_000
 _YES = "yes"
 
 
-def tags_of(run: Run, model: LoggedModel) -> dict[str, str]:
+def tags_of(run: Run, model: LoggedModel, data: Sequence[DatasetVersion] = ()) -> dict[str, str]:
     """Tags of a version that is registered from a run's model.
 
     They include metrics and parameters, so that a list need not read the runs and a gate has the same result later.
@@ -55,6 +57,7 @@ def tags_of(run: Run, model: LoggedModel) -> dict[str, str]:
         PARAMS: json.dumps(run.params, ensure_ascii=False),
         INPUTS: _columns(record.inputs),
         OUTPUTS: _columns(record.outputs),
+        TRAINING: _training(data),
         SERVABLE: _problem(record.format, record.problem, has_inputs=bool(record.inputs)) or _YES,
         UNTRUSTED: json.dumps(record.untrusted) if record.untrusted else "",
     }
@@ -97,6 +100,7 @@ def version_of(stored: StoredVersion, aliases: Mapping[str, int], run: Run | Non
         estimator=tags.get(ESTIMATOR, ""),
         format=tags.get(FORMAT, ""),
         description=stored.description,
+        training=_loaded(tags.get(TRAINING), list[TrainingData]) or [],
         problem=_shown_problem(tags),
         untrusted=_loaded(tags.get(UNTRUSTED), list[str]) or [],
     )
@@ -119,6 +123,15 @@ def _problem(form: str, problem: str, *, has_inputs: bool) -> str:
             "(in MLflow code: with input_example=X), and register that run"
         )
     return problem
+
+
+def _training(data: Sequence[DatasetVersion]) -> str:
+    known = {
+        (one.digest, one.name): TrainingData(one.name, one.digest, one.rows)
+        for one in data
+        if one.context == "training"
+    }
+    return msgspec.json.encode(list(known.values())).decode() if known else ""
 
 
 def _columns(columns: list[Column]) -> str:

@@ -193,6 +193,36 @@ def test_a_gate_that_is_not_valid_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.process
+def test_training_data_is_checked_by_that_of_the_champion(
+    tmp_path: Path, stopped: Callable[[Workspace], None]
+) -> None:
+    workspace = Workspace.init(tmp_path)
+    stopped(workspace)
+    ask(workspace, "[gates.models.m]\ndata = true\n")
+
+    def trained(name: str, rows: int, **changed: object) -> None:
+        X = delays(rows, 3).assign(**changed)
+        encode = make_column_transformer((OneHotEncoder(), ["carrier"]), remainder="passthrough")
+        session = Recorder(workspace)
+        uid = session.start(name)
+        saving = StoringRecorder(workspace)
+        saving.write = lambda record, sync=False: session.put(record)  # type: ignore[method-assign]
+        model = make_pipeline(encode, LinearRegression()).fit(X, X.a)
+        assert save_model(saving, uid, model, "model", sample_fit_data(X, X.a))  # type: ignore[arg-type]
+        session.end(uid)
+
+    trained("first", 500)
+    trained("alike", 600)
+    trained("other", 500, carrier="ZZ")
+    with Client.connect(workspace) as client:
+        assert client.register("m", RegisterRequest("first", alias="champion")).gate.passed
+        alike = client.register("m", RegisterRequest("alike", alias="champion"))
+        assert [check.detail for check in alike.gate.checks] == ["2 columns in 600 rows, as in version 1"]
+        with pytest.raises(GateFailed, match=r"'carrier': one of .*AA.*not so in 500 rows, such as ZZ"):
+            client.register("m", RegisterRequest("other", alias="champion"))
+
+
+@pytest.mark.process
 def test_the_tests_in_a_notebook_are_run_for_a_version(tmp_path: Path, stopped: Callable[[Workspace], None]) -> None:
     """A real kernel runs the notebook; the tests have the model, and the rows that it was tested on."""
     workspace = Workspace.init(tmp_path)

@@ -30,6 +30,7 @@ describe('the page of a model', () => {
       estimator: 'Ridge',
       format: 'skops',
       description: '',
+      training: [],
       problem: '',
       untrusted: [],
       signed_by: '',

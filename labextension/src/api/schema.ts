@@ -1599,7 +1599,7 @@ export interface components {
      *     detail : str
      *         The evidence: the compared numbers, or what was found.
      *     kind : str
-     *         ``metric golden test latency size champion``.
+     *         ``metric golden test data latency size champion``.
      */
     GateCheck: {
       /** Condition */
@@ -1755,6 +1755,8 @@ export interface components {
      *         Result of the last gate evaluated for this version.
      *     estimator, format : str
      *         Class name of the estimator, and file format.
+     *     training : list of TrainingData
+     *         Data that it was trained on.
      *     problem : str
      *         Why endpoints cannot serve it, empty if they can.
      *     untrusted : list of str
@@ -1826,6 +1828,8 @@ export interface components {
        * @default
        */
       signed_by: string;
+      /** Training */
+      training?: components['schemas']['TrainingData'][];
       /** Untrusted */
       untrusted?: string[];
       /** Version */
@@ -3131,6 +3135,18 @@ export interface components {
       };
       /** Timeout */
       timeout?: number | null;
+    };
+    /**
+     * TrainingData
+     * @description A version of data that a model was trained on: its name in the run, digest, and number of rows.
+     */
+    TrainingData: {
+      /** Digest */
+      digest: string;
+      /** Name */
+      name: string;
+      /** Rows */
+      rows: number;
     };
     /**
      * Trial

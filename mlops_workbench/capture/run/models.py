@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from typing import TYPE_CHECKING, Any
@@ -18,10 +18,19 @@ from mlops_workbench.capture.run.proof import ModelProof, prove_model, silent
 from mlops_workbench.core.errors import InvalidInput
 from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.members import has
-from mlops_workbench.core.model_schema import EVALUATION_FILE, GOLDEN_FILE, SCHEMA_FILE, TESTS_FILE, encode_schema
+from mlops_workbench.core.model_schema import (
+    EVALUATION_FILE,
+    GOLDEN_FILE,
+    QUALITY_FILE,
+    SCHEMA_FILE,
+    TESTS_FILE,
+    encode_schema,
+)
+from mlops_workbench.core.personal import is_personal
 from mlops_workbench.core.records import Column, Model
 from mlops_workbench.core.secrets.columns import mask_texts
 from mlops_workbench.core.trust import TRUSTED_TYPES
+from mlops_workbench.data.describe import describe_dataset
 from mlops_workbench.data.fitted.golden import example_values
 from mlops_workbench.data.reference import (
     EXAMPLE_ROWS,
@@ -33,6 +42,8 @@ from mlops_workbench.data.reference import (
     sample_fit_data,
     sample_seen,
 )
+from mlops_workbench.data.schema import schema_json
+from mlops_workbench.data.tables.columns import is_frame
 
 if TYPE_CHECKING:
     from mlops_workbench.capture.record.recorder import Recorder
@@ -96,6 +107,8 @@ def save_model(recorder: Recorder, run_uid: str, model: Any, name: str, data: Fi
             proof = prove_model(model, data, personal)
             problem = proof.schema.problem
             files.update(_proof_files(proof))
+            if quality := _quality(run_uid, data, personal):
+                files[QUALITY_FILE] = quality
             if tests := model_tests():
                 files[TESTS_FILE] = tests.encode()
             if not problem:
@@ -231,6 +244,16 @@ def _proof_files(proof: ModelProof) -> dict[str, bytes]:
         names = [column.name for column in schema.columns] if schema.is_named else []
         found["input_example.json"] = example_json(names, list(map(mask_texts, columns)))
     return found
+
+
+def _quality(run_uid: str, data: FitData, personal: Sequence[str]) -> bytes | None:
+    """What new training data is checked against, without personal columns."""
+    X = data.X
+    if is_frame(X):
+        X = X[[label for label in X.columns if not is_personal(label, personal)]]
+    elif any(is_personal(column.name, personal) for column in data.columns):
+        return None
+    return schema_json(describe_dataset(run_uid, X).profile, data.rows)
 
 
 def _predict(model: Any, data: FitData) -> Any:

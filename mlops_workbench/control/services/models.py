@@ -17,13 +17,13 @@ from mlops_workbench.control.services.runs import RunService
 from mlops_workbench.control.services.version_copies import VersionCopies
 from mlops_workbench.core.errors import GateFailed, NotFound, StorageError, Unavailable
 from mlops_workbench.core.gates import MetricValues, check_conditions
-from mlops_workbench.core.model_gates import ChampionGate, ModelGate, gate_of
+from mlops_workbench.core.model_gates import ModelGate, gate_of
 from mlops_workbench.core.models import AliasChange, GateCheck, GateResult, ModelVersion, RegisteredModel, model_name
 from mlops_workbench.core.runs import Run
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.registry import CHAMPION, Registry, check_alias
 from mlops_workbench.registry.signing import VersionSigner
-from mlops_workbench.registry.version_checks import ExportedVersion, check_champion, check_version
+from mlops_workbench.registry.version_checks import ExportedVersion, check_champion, check_data, check_version
 from mlops_workbench.tracking import ReadIndex, TrackingStore
 
 #: How long a request waits until MLflow has the alias that it moved. It holds before.
@@ -213,8 +213,8 @@ class ModelService:
         conditions = list(dict.fromkeys([*request.gate, *asked.conditions]))
         while True:
             gate, champion = None, None
-            if asked.champion is not None:
-                compared = self._compared(name, version, asked.champion, compared)
+            if asked.compares:
+                compared = self._compared(name, version, asked, compared)
             checks = [*own, *compared[1]]
             if conditions or metrics or stages or checks:
                 gate, champion = self._check_gate(name, version, request, conditions, baseline, metrics, stages, checks)
@@ -276,16 +276,19 @@ class ModelService:
         return check_version(gate, candidate, settings, self._workspace.root)
 
     def _compared(
-        self, name: str, version: int, gate: ChampionGate, known: tuple[int, list[GateCheck]]
+        self, name: str, version: int, gate: ModelGate, known: tuple[int, list[GateCheck]]
     ) -> tuple[int, list[GateCheck]]:
-        """The champion and the comparison with it, which is `known` if that is still the champion."""
+        """The champion and the comparisons with it, which are `known` if it is still the champion."""
         holder = self._registry.model(name).aliases.get(CHAMPION, 0)
         if holder == known[0]:
             return known
         champion = ExportedVersion(holder, self.export(name, holder)) if holder not in (0, version) else None
         candidate = ExportedVersion(version, self.export(name, version))
         settings = self._workspace.latest().serving
-        return holder, check_champion(gate, candidate, champion, settings, self._workspace.root)
+        checks = [check_data(candidate, champion)] if gate.data else []
+        if gate.champion is not None:
+            checks += check_champion(gate.champion, candidate, champion, settings, self._workspace.root)
+        return holder, checks
 
     def refuse(
         self, name: str, reason: str, *, version: int = 0, alias: str = "", gate: GateResult | None = None
