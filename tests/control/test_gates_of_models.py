@@ -193,9 +193,7 @@ def test_a_gate_that_is_not_valid_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.process
-def test_training_data_is_checked_by_that_of_the_champion(
-    tmp_path: Path, stopped: Callable[[Workspace], None]
-) -> None:
+def test_training_data_is_checked_by_that_of_the_champion(tmp_path: Path, stopped: Callable[[Workspace], None]) -> None:
     workspace = Workspace.init(tmp_path)
     stopped(workspace)
     ask(workspace, "[gates.models.m]\ndata = true\n")

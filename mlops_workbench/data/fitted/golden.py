@@ -22,8 +22,10 @@ from mlops_workbench.data.tables.kinds import kind_of
 Array = np.ndarray[Any, Any]
 
 TRAINING, BOUNDARY, PERTURBED = "training", "boundary", "perturbed"
-#: Number of rows of the training data, and of changed ones; cells of each, and seconds for all answers.
-ROWS, _CELLS, _SECONDS = 1000, 1_000_000, 10.0
+#: Number of rows of the training data, and of changed ones; cells of each.
+ROWS, _CELLS = 1000, 1_000_000
+#: Seconds for all answers, and for a call with all rows.
+_SECONDS, _CALL_SECONDS, _GROWTH = 15.0, 2.0, 4
 _FEWEST_ROWS, _TRIED_ROWS = 20, 8
 _SEED = 20_260_301
 _ROW = "row kind"
@@ -227,15 +229,18 @@ class _Trial:
 
 
 def _rows(schema: ModelSchema, given: Any, answer: Callable[[Any], Answers]) -> int:
-    """How many rows there is time for: a model is asked about ten times as many."""
+    """How many rows there is time for."""
     count = len_of(given)
     wanted = min(count, ROWS, max(_FEWEST_ROWS, _CELLS // max(len(schema.columns), 1)))
-    few = min(_FEWEST_ROWS, wanted)
-    begun = time.monotonic()
-    answer(_head(given, few))
-    seconds = time.monotonic() - begun
-    affordable = int(_SECONDS / 10 / max(seconds / few, 1e-9))
-    return max(few, min(wanted, affordable))
+    # A model has a cost per call and one per row, so more rows are tried as long as there is time for them.
+    rows = min(_FEWEST_ROWS, wanted)
+    while rows < wanted:
+        begun = time.monotonic()
+        answer(_head(given, rows))
+        if (time.monotonic() - begun) * _GROWTH > _CALL_SECONDS:
+            return rows
+        rows = min(rows * _GROWTH, wanted)
+    return rows
 
 
 def _head(data: Any, rows: int) -> Any:
