@@ -11,7 +11,7 @@ from mlops_workbench.commands.frontend import FrontEnd
 from mlops_workbench.commands.view import View
 from mlops_workbench.core.errors import InvalidInput
 from mlops_workbench.core.ids import short_id
-from mlops_workbench.core.models import SERVED_FORMATS, AliasChange, ModelVersion
+from mlops_workbench.core.models import SERVED_FORMATS, SERVED_LIBRARIES, AliasChange, ModelVersion
 from mlops_workbench.core.shown.formats import moment
 
 _SHOWN_CHANGES = 10
@@ -151,7 +151,7 @@ def _changes(changes: list[AliasChange]) -> View:
 
 def _next(version: ModelVersion, prog: str) -> str:
     if version.format and version.format not in SERVED_FORMATS:
-        return f"it cannot be deployed: endpoints serve scikit-learn models, and this is one of '{version.format}'"
+        return f"it cannot be deployed: endpoints serve {SERVED_LIBRARIES}, and this is a model of '{version.format}'"
     if not version.inputs:
         # An endpoint would refuse it. The fix is easy only now, while the model is still in memory.
         return (
