@@ -63,10 +63,15 @@ class Runtime:
         Its inputs.
     predict_method : str
         Method for ``/invocations``.
+    platform : str
+        Its library, for the metadata.
     """
 
-    def __init__(self, estimator: Any, signature: Signature, predict_method: str = PREDICT) -> None:
+    def __init__(
+        self, estimator: Any, signature: Signature, predict_method: str = PREDICT, platform: str = "sklearn"
+    ) -> None:
         self.estimator = estimator
+        self.platform = platform
         self.signature = signature
         #: Guessed for a model without a schema.
         self.form: InputForm = _input_form(estimator, signature) if signature.inputs is None else "frame"
@@ -112,7 +117,7 @@ class Runtime:
             if getattr(part, "n_jobs", None) not in (None, 1):
                 part.n_jobs = 1
             use_one_thread(part)
-        return cls(estimator, folder.signature, folder.predict_method)
+        return cls(estimator, folder.signature, folder.predict_method, folder.library)
 
     def predict(self, batch: Batch, outputs: Sequence[str]) -> Prediction:
         """Run the estimator on a batch.
