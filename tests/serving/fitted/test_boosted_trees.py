@@ -21,7 +21,7 @@ from mlops_workbench.core.records import Model
 from mlops_workbench.core.settings import ServingSettings
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.serving.errors import InvalidModel
-from mlops_workbench.serving.runtimes.estimator import load_estimator
+from mlops_workbench.serving.runtimes.estimator import Runtime, load_estimator
 from mlops_workbench.serving.runtimes.model_folder import ModelFolder
 from mlops_workbench.serving.runtimes.trial import try_model
 
@@ -497,3 +497,7 @@ def test_the_metadata_name_the_library_and_the_type_of_the_answers(serve, worksp
     described = endpoint.client.get("/v2/models/eta").json()
     assert described["platform"] == library
     assert described["outputs"][0]["datatype"] in ("FP32", "FP64")
+    # Before any answer is known: CatBoost's regressors have classes, but none in them.
+    runtime = Runtime.load(ModelFolder.open(tmp_path / "m"), ServingSettings(), tried=True)
+    assert runtime.classes is None
+    assert runtime.sample["predict"].dtype.kind == "f"
