@@ -10,8 +10,9 @@ from mlops_workbench.core.wire.json_numbers import JsonNumber
 #: Of a version: not signed, by a trusted key, by an unknown one, not right. Its files are verified when it is loaded.
 SignatureState = Literal["none", "trusted", "unknown", "wrong"]
 
-#: Formats of the models that endpoints serve.
-SERVED_FORMATS = ("skops", "cloudpickle", "pickle")
+#: Formats of the models that endpoints serve, and their libraries in words.
+SERVED_FORMATS = ("skops", "ubj", "json", "lgb", "cbm", "cloudpickle", "pickle")
+SERVED_LIBRARIES = "models of scikit-learn, XGBoost, LightGBM and CatBoost"
 
 
 def model_name(reference: str) -> str:

@@ -124,7 +124,7 @@ class Column(msgspec.Struct, frozen=True):
 class Model(Record, frozen=True):
     """A fitted model; its files were stored in the blob store before.
 
-    ``files`` maps a path inside the model folder to a blob digest: ``model.skops`` (or ``model.pkl``),
+    ``files`` maps a path inside the model folder to a blob digest: the model (``model.skops``, ``model.ubj`` ...),
     and, if its data was observed, ``mlops/reference.parquet`` (a sample of the training data: the input columns,
     ``__target__`` and ``__prediction__``), ``input_example.json`` (MLflow's ``dataframe_split`` form), and the schema
     and the golden set, see :mod:`mlops_workbench.core.model_schema`.
@@ -132,8 +132,8 @@ class Model(Record, frozen=True):
 
     run_uid: str
     name: str
-    flavor: str  # sklearn | pytorch | keras
-    format: str  # skops | cloudpickle | torch | keras
+    flavor: str  # sklearn | xgboost | lightgbm | catboost | pytorch | keras
+    format: str  # skops | cloudpickle | ubj | lgb | cbm | torch | keras
     files: dict[str, str]
     inputs: list[Column] = []
     outputs: list[Column] = []
@@ -141,7 +141,7 @@ class Model(Record, frozen=True):
     requirements: list[str] = []
     untrusted: list[str] = []  # types in a skops file that are not on the built-in allow-list
     at_ms: int = 0
-    version: str = ""  # of the library that wrote a neural network
+    version: str = ""  # of the library that wrote the model in its own format
     problem: str = ""  # why endpoints cannot give it what it was fitted on
 
 

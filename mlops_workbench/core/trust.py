@@ -18,9 +18,14 @@ Left out on purpose:
 Trees and neighbour tables (``Tree``, ``TreePredictor``, ``KDTree``, ``BallTree``) contain indices that compiled code
 uses unchecked; skops does not trust them because a forged table can crash the process. Serving checks the digests of
 the model's files first, and the bounds of trees before the first prediction.
+
+Boosted trees of XGBoost, LightGBM and CatBoost are in a skops file as bytes of the library's own format, which compiled
+code reads. Serving loads them in another process first, see :mod:`mlops_workbench.serving.runtimes.trial`.
 """
 
 from __future__ import annotations
+
+from mlops_workbench.core.boosters import CLASSES
 
 
 def _named(module: str, names: str) -> set[str]:
@@ -111,5 +116,12 @@ _FUNCTIONS = {
     *_named("sklearn.feature_selection._univariate_selection", "chi2 f_classif f_oneway f_regression r_regression"),
 }
 
-#: Qualified names of types and functions of scikit-learn, NumPy, SciPy and the standard library.
-TRUSTED_TYPES: frozenset[str] = frozenset(_TABLES | _DISTANCES | _PARTS_OF_ESTIMATORS | _MODEL_SELECTION | _FUNCTIONS)
+#: Types of boosted trees, whose bytes compiled code reads.
+BOOSTED_TYPES: frozenset[str] = frozenset().union(*CLASSES.values())
+_PARTS_OF_BOOSTERS = {"collections.OrderedDict"}
+
+#: Qualified names of types and functions of scikit-learn, NumPy, SciPy, libraries of boosted trees and the standard
+#: library.
+TRUSTED_TYPES: frozenset[str] = frozenset(
+    _TABLES | _DISTANCES | _PARTS_OF_ESTIMATORS | _MODEL_SELECTION | _FUNCTIONS | BOOSTED_TYPES | _PARTS_OF_BOOSTERS
+)

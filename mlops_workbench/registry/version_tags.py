@@ -9,7 +9,14 @@ from typing import Any
 import msgspec
 
 from mlops_workbench.core.datasets import DatasetVersion
-from mlops_workbench.core.models import SERVED_FORMATS, GateResult, ModelVersion, SignatureColumn, TrainingData
+from mlops_workbench.core.models import (
+    SERVED_FORMATS,
+    SERVED_LIBRARIES,
+    GateResult,
+    ModelVersion,
+    SignatureColumn,
+    TrainingData,
+)
 from mlops_workbench.core.records import Column
 from mlops_workbench.core.runs import Run
 from mlops_workbench.core.tags import (
@@ -115,7 +122,7 @@ def _shown_problem(tags: Mapping[str, str]) -> str:
 
 def _problem(form: str, problem: str, *, has_inputs: bool) -> str:
     if form and form not in SERVED_FORMATS:
-        return f"endpoints serve scikit-learn models, and this is one of '{form}'"
+        return f"endpoints serve {SERVED_LIBRARIES}, and this is a model of '{form}'"
     if not has_inputs:
         # The fix is easy only while the model is still in memory.
         return (

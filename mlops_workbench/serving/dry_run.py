@@ -100,7 +100,8 @@ def dry_run(request: DryRunRequest) -> DryRun:
     folder = Path(request.folder)
     try:
         found = ModelFolder.open(folder, request.settings)
-        runtime = Runtime.load(found, request.settings)
+        # This process is the trial of a model whose file may end it.
+        runtime = Runtime.load(found, request.settings, tried=True)
         limit_threads()
         prove(runtime, found.golden, str(folder))
     except WorkbenchError as error:

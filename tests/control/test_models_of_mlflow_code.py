@@ -100,10 +100,13 @@ def test_it_answers_as_an_endpoint(shell: Shell, client: Client) -> None:
 
 def test_a_model_that_endpoints_cannot_serve_is_registered_and_the_limit_is_said(shell: Shell, client: Client) -> None:
     said = shell.mlops("register", "fitted", "--as", "doubled")
-    assert "cannot be deployed: endpoints serve scikit-learn models" in said
+    assert "cannot be deployed: endpoints serve models of scikit-learn, XGBoost" in said
     assert client.versions("doubled")[0].format == "pyfunc"
     said = shell.mlops("deploy", "doubled/1", "--name", "twice", fails=True)
-    assert "scikit-learn models only" in said and "mlflow.pyfunc.load_model('models:/doubled/1')" in said
+    assert (
+        "endpoints serve models of scikit-learn, XGBoost" in said
+        and "mlflow.pyfunc.load_model('models:/doubled/1')" in said
+    )
     assert [endpoint.name for endpoint in client.endpoints() if endpoint.name == "twice"] == []
     said = shell.mlops("register", "fitted", "--as", "unsigned", "--model", "unsigned")
     assert "input_example=X" in said

@@ -151,8 +151,9 @@ class ActiveRun(RunState):
         Parameters
         ----------
         model : estimator
-            A fitted model. It is saved with skops or, if that fails, with cloudpickle and a warning. Networks
-            of PyTorch and Keras are saved by their library, in the MLflow flavor for it.
+            A fitted model. It is saved with skops or, if that fails, with cloudpickle and a warning. Models of
+            XGBoost, LightGBM and CatBoost and networks of PyTorch and Keras are saved in the format of their
+            library, in the MLflow flavor for it.
         name : str, default="model"
             Name of the model within the run.
         X, y : DataFrame, Series or ndarray, optional

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 from mlops_workbench.capture.kernel.notices import notify
 from mlops_workbench.capture.observe.estimators import LACKING_HINT, is_part, lacks_model, own_params
 from mlops_workbench.capture.observe.networks import is_network
+from mlops_workbench.capture.run.booster_files import booster_files
 from mlops_workbench.capture.run.model_tests import model_tests
 from mlops_workbench.capture.run.network_files import network_files
 from mlops_workbench.capture.run.proof import ModelProof, prove_model, silent
+from mlops_workbench.core.boosters import library_of
 from mlops_workbench.core.errors import InvalidInput
 from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.members import has
@@ -31,6 +33,7 @@ from mlops_workbench.core.records import Column, Model
 from mlops_workbench.core.secrets.columns import mask_texts
 from mlops_workbench.core.trust import TRUSTED_TYPES
 from mlops_workbench.data.describe import describe_dataset
+from mlops_workbench.data.fitted.boosters import answering
 from mlops_workbench.data.fitted.golden import example_values
 from mlops_workbench.data.reference import (
     EXAMPLE_ROWS,
@@ -84,11 +87,13 @@ def _sampled(what: str, X: Any, y: Any) -> FitData:
 def save_model(recorder: Recorder, run_uid: str, model: Any, name: str, data: FitData | None) -> bool:
     """Record a model with its training data; return False when it could not be stored, which is reported."""
     network = network_files(model)
+    saved = network or booster_files(model)
     files: dict[str, bytes] = {}
     untrusted: list[str] = []
-    if network is not None:
-        form, files = network.format, dict(network.files)
+    if saved is not None:
+        flavor, form, files = saved.flavor, saved.format, dict(saved.files)
     else:
+        flavor = library_of(type(model)) or "sklearn"
         form, file, content, untrusted = _serialise(model)
         files[file] = content
     inputs = data.columns if data is not None else columns_from_model(model)
@@ -99,12 +104,12 @@ def save_model(recorder: Recorder, run_uid: str, model: Any, name: str, data: Fi
         inputs = [Column("", column.dtype, column.required) for column in inputs]
     elif data is not None:
         personal = recorder.workspace.latest().data.personal
-        prediction = _predict(model, data)
+        prediction = _predict(answering(model), data)
         outputs = output_columns(prediction) if prediction is not None else []
         files["mlops/reference.parquet"] = reference_parquet(data, prediction, personal)
         files["input_example.json"] = input_example(data, personal)
         if network is None:
-            proof = prove_model(model, data, personal)
+            proof = prove_model(answering(model), data, personal)
             problem = proof.schema.problem
             files.update(_proof_files(proof))
             if quality := _quality(run_uid, data, personal):
@@ -123,16 +128,16 @@ def save_model(recorder: Recorder, run_uid: str, model: Any, name: str, data: Fi
         Model(
             run_uid=run_uid,
             name=name,
-            flavor=network.flavor if network is not None else "sklearn",
+            flavor=flavor,
             format=form,
             files=digests,
             inputs=inputs,
             outputs=outputs,
             estimator=f"{type(model).__module__}.{type(model).__qualname__}",
-            requirements=_requirements(model, form) if network is None else sorted(_pins(network.libraries)),
+            requirements=_requirements(model, form) if saved is None else sorted(_pins(saved.libraries), key=str.lower),
             untrusted=untrusted,
             at_ms=now_ms(),
-            version=network.version if network is not None else "",
+            version=saved.version if saved is not None else "",
             problem=problem,
         ),
         sync=True,

@@ -6,11 +6,11 @@ import io
 import pickle
 import sys
 import tempfile
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from mlops_workbench.capture.run.saved_files import SavedFiles
 from mlops_workbench.core.errors import InvalidInput
 from mlops_workbench.core.members import is_a
 
@@ -18,30 +18,7 @@ from mlops_workbench.core.members import is_a
 _PICKLE_MODULE = "mlflow.pytorch.pickle_module"
 
 
-@dataclass(frozen=True)
-class NetworkFiles:
-    """Files of a network.
-
-    Attributes
-    ----------
-    flavor, format : str
-        Flavor of MLflow, and file format.
-    files : dict
-        Path inside the model folder to content.
-    libraries : set of str
-        Modules needed to load it.
-    version : str
-        Version of the library.
-    """
-
-    flavor: str
-    format: str
-    files: dict[str, bytes] = field(repr=False)
-    libraries: set[str]
-    version: str
-
-
-def network_files(model: Any) -> NetworkFiles | None:
+def network_files(model: Any) -> SavedFiles | None:
     """Return the files of a network, None for any other model.
 
     Raises
@@ -67,7 +44,7 @@ def _is_of(model: Any, module: str, name: str) -> bool:
     return isinstance(kind, type) and is_a(model, kind)
 
 
-def _pytorch(model: Any) -> NetworkFiles:
+def _pytorch(model: Any) -> SavedFiles:
     import cloudpickle
 
     torch: Any = sys.modules["torch"]
@@ -77,17 +54,17 @@ def _pytorch(model: Any) -> NetworkFiles:
     content = io.BytesIO()
     torch.save(model, content, pickle_module=pickler)
     files = {"data/model.pth": content.getvalue(), "data/pickle_module_info.txt": _PICKLE_MODULE.encode()}
-    return NetworkFiles("pytorch", "torch", files, {"torch", "cloudpickle", *_roots(model)}, str(torch.__version__))
+    return SavedFiles("pytorch", "torch", files, {"torch", "cloudpickle", *_roots(model)}, str(torch.__version__))
 
 
-def _keras(model: Any) -> NetworkFiles:
+def _keras(model: Any) -> SavedFiles:
     keras: Any = sys.modules["keras"]
     with tempfile.TemporaryDirectory(prefix="mlops-network-") as folder:
         path = Path(folder) / "model.keras"
         model.save(path)
         files = {"data/model.keras": path.read_bytes(), "data/keras_module.txt": b"keras"}
     libraries = {"keras", str(keras.backend.backend()), *_roots(model)}
-    return NetworkFiles("keras", "keras", files, libraries, str(keras.__version__))
+    return SavedFiles("keras", "keras", files, libraries, str(keras.__version__))
 
 
 def _roots(model: Any) -> set[str]:

@@ -31,7 +31,7 @@ from mlops_workbench.core.errors import (
     did_you_mean,
 )
 from mlops_workbench.core.ids import check_name, now_ms
-from mlops_workbench.core.models import SERVED_FORMATS, model_name
+from mlops_workbench.core.models import SERVED_FORMATS, SERVED_LIBRARIES, model_name
 from mlops_workbench.deployments import Supervisor
 
 #: Seconds between two comparisons of what an endpoint serves with the registry, which take a call each.
@@ -88,7 +88,7 @@ class EndpointService:
             saved = self._models.version(model, version).format
         if saved and saved not in SERVED_FORMATS:
             raise InvalidInput(
-                f"{model}/{version} is a model of '{saved}', and endpoints serve scikit-learn models only",
+                f"{model}/{version} is a model of '{saved}', and endpoints serve {SERVED_LIBRARIES}",
                 hint=f"load it with mlflow.pyfunc.load_model('models:/{model}/{version}')",
             )
         reason = f"deploy {reference}"

@@ -173,7 +173,7 @@ def model_metadata(name: str, versions: Sequence[int], runtime: Runtime) -> dict
     return {
         "name": name,
         "versions": [str(version) for version in versions],
-        "platform": "sklearn",
+        "platform": runtime.platform,
         "inputs": inputs,
         "outputs": outputs,
     }

@@ -19,14 +19,27 @@ from threadpoolctl import threadpool_limits
 from mlops_workbench.core.errors import WorkbenchError
 from mlops_workbench.core.settings import ServingSettings
 from mlops_workbench.core.trust import TRUSTED_TYPES
+from mlops_workbench.data.fitted.boosters import TableBooster, fitted
 from mlops_workbench.serving.errors import InvalidModel, InvalidRequest, PredictionFailed
 from mlops_workbench.serving.rows.batch import Batch, InputForm
 from mlops_workbench.serving.rows.signature import Signature
 from mlops_workbench.serving.rows.values import Array
+from mlops_workbench.serving.runtimes.boosters import (
+    boosted_libraries,
+    load_booster,
+    require_library,
+    use_one_thread,
+)
 from mlops_workbench.serving.runtimes.model_folder import ModelFolder
 from mlops_workbench.serving.runtimes.trees import check_trees
+from mlops_workbench.serving.runtimes.trial import try_model
 
 log = logging.getLogger("mlops_workbench.serving")
+
+#: Modules whose objects may hold estimators.
+_LIBRARIES = ("sklearn.", "xgboost.", "lightgbm.", "catboost.")
+#: Errors of the libraries for values that they do not take; XGBoost's is a ValueError.
+_REJECTIONS = ("LightGBMError", "CatBoostError")
 
 PREDICT = "predict"
 PREDICT_PROBA = "predict_proba"
@@ -50,10 +63,15 @@ class Runtime:
         Its inputs.
     predict_method : str
         Method for ``/invocations``.
+    platform : str
+        Its library, for the metadata.
     """
 
-    def __init__(self, estimator: Any, signature: Signature, predict_method: str = PREDICT) -> None:
+    def __init__(
+        self, estimator: Any, signature: Signature, predict_method: str = PREDICT, platform: str = "sklearn"
+    ) -> None:
         self.estimator = estimator
+        self.platform = platform
         self.signature = signature
         #: Guessed for a model without a schema.
         self.form: InputForm = _input_form(estimator, signature) if signature.inputs is None else "frame"
@@ -61,22 +79,31 @@ class Runtime:
         self._texts = self.form == "vector" and signature.columns[0].type == "string"
         classes = getattr(estimator, "classes_", None)
         #: Labels in the order of the columns of ``predict_proba``; None unless it is a single-output classifier.
-        self.classes: Array | None = np.asarray(classes) if isinstance(classes, np.ndarray) else None
+        self.classes: Array | None = classes if isinstance(classes, np.ndarray) and len(classes) else None
         self.outputs = (PREDICT, PREDICT_PROBA) if self._has_probabilities() else (PREDICT,)
         self.default_output = predict_method if predict_method in self.outputs else PREDICT
         #: Sample outputs, for their types and widths in the metadata.
         self.sample: dict[str, Array] = self._expected_outputs()
 
     @classmethod
-    def load(cls, folder: ModelFolder, settings: ServingSettings) -> Runtime:
+    def load(cls, folder: ModelFolder, settings: ServingSettings, tried: bool = False) -> Runtime:
         """Load the estimator of a verified folder and prepare it for serving.
+
+        Parameters
+        ----------
+        folder : ModelFolder
+            The folder.
+        settings : ServingSettings
+            Types and formats that may be loaded.
+        tried : bool
+            Whether another process has loaded the model without harm.
 
         Raises
         ------
         InvalidModel
             It contains types that are not trusted, cannot be read, or has no ``predict``.
         """
-        estimator = _load(folder, settings)
+        estimator = _load(folder, settings, tried)
         if not callable(getattr(estimator, "predict", None)):
             raise InvalidModel(
                 f"{type(estimator).__name__} has no predict method",
@@ -89,7 +116,8 @@ class Runtime:
             # For a small batch, a thread pool costs ten times as much as the trees.
             if getattr(part, "n_jobs", None) not in (None, 1):
                 part.n_jobs = 1
-        return cls(estimator, folder.signature, folder.predict_method)
+            use_one_thread(part)
+        return cls(estimator, folder.signature, folder.predict_method, folder.library)
 
     def predict(self, batch: Batch, outputs: Sequence[str]) -> Prediction:
         """Run the estimator on a batch.
@@ -119,6 +147,8 @@ class Runtime:
             # Raised by scikit-learn and NumPy for wrong values; types and shapes were checked before.
             raise InvalidRequest(f"the model rejects these values: {_first_line(error)}") from error
         except Exception as error:  # any error of foreign code must be answered
+            if type(error).__name__ in _REJECTIONS:
+                raise InvalidRequest(f"the model rejects these values: {_first_line(error)}") from error
             log.exception("prediction failed")
             raise PredictionFailed(f"the model failed: {type(error).__name__}") from error
         for name, answer in answers.items():
@@ -143,7 +173,9 @@ class Runtime:
         if self.classes is not None:
             wide = {PREDICT_PROBA: np.zeros((0, len(self.classes)))}
             return {PREDICT: self.classes[:0], **(wide if PREDICT_PROBA in self.outputs else {})}
-        return {PREDICT: np.zeros(0, dtype=np.float64 if is_regressor(self.estimator) else np.int64)}
+        # A bare booster, which is no estimator of scikit-learn, answers with numbers.
+        numbers = not hasattr(self.estimator, "__sklearn_tags__") or is_regressor(self.estimator)
+        return {PREDICT: np.zeros(0, dtype=np.float64 if numbers else np.int64)}
 
     def _has_probabilities(self) -> bool:
         # A multi-output classifier has lists of label arrays and of probability tables.
@@ -163,10 +195,15 @@ def load_estimator(folder: Path, settings: ServingSettings) -> Any:
     InvalidModel
         The folder is damaged, or contains types that are not trusted.
     """
-    return Runtime.load(ModelFolder.open(folder, settings), settings).estimator
+    return fitted(Runtime.load(ModelFolder.open(folder, settings), settings).estimator)
 
 
-def _load(folder: ModelFolder, settings: ServingSettings) -> Any:
+def _load(folder: ModelFolder, settings: ServingSettings, tried: bool) -> Any:
+    if folder.library != "sklearn" and folder.format not in ("pickle", "skops"):
+        require_library(folder.library, str(folder.path))
+        if not tried:
+            try_model(folder.path, folder.digest, settings)
+        return load_booster(folder, folder.library)
     if folder.format == "pickle":
         if not settings.allow_pickle:
             raise InvalidModel(
@@ -177,13 +214,17 @@ def _load(folder: ModelFolder, settings: ServingSettings) -> Any:
         return _unpickle(folder)
     trusted = TRUSTED_TYPES | set(settings.trusted_types)
     try:
-        unknown = sorted(set(skops.io.get_untrusted_types(data=folder.data)) - trusted)
-        if unknown:
+        types = set(skops.io.get_untrusted_types(data=folder.data))
+        if unknown := sorted(types - trusted):
             raise InvalidModel(
                 f"the model contains types that are not on the list of trusted types: {', '.join(unknown)}",
                 where=str(folder.path),
                 hint=f"if you trust their code: mlops trust {' '.join(unknown)}",
             )
+        for library in (needed := boosted_libraries(types)):
+            require_library(library, str(folder.path))
+        if needed and not tried:
+            try_model(folder.path, folder.digest, settings)
         return skops.io.load(io.BytesIO(folder.data), trusted=sorted(trusted))
     except WorkbenchError:
         raise
@@ -260,7 +301,7 @@ def _nested(root: object) -> Iterator[object]:
         elif isinstance(part, np.ndarray):
             if part.dtype == object:
                 waiting.extend(part.ravel().tolist())
-        elif isinstance(part, BaseEstimator) or type(part).__module__.startswith("sklearn."):
+        elif isinstance(part, BaseEstimator | TableBooster) or type(part).__module__.startswith(_LIBRARIES):
             yield part
             waiting.extend(getattr(part, "__dict__", {}).values())
 

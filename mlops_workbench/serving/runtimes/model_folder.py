@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import yaml
 
+from mlops_workbench.core.boosters import OPTIONS_FILE, BoosterOptions
 from mlops_workbench.core.errors import UNREADABLE, StorageError
 from mlops_workbench.core.manifest import Manifest, read_manifest
 from mlops_workbench.core.model_schema import GOLDEN_FILE, SCHEMA_FILE
@@ -17,6 +19,7 @@ from mlops_workbench.core.settings import ServingSettings
 from mlops_workbench.data.fitted.golden import GoldenRows, read_golden
 from mlops_workbench.serving.errors import InvalidModel
 from mlops_workbench.serving.rows.signature import Signature, parse_signature, schema_signature
+from mlops_workbench.serving.runtimes.flavors import Served, saved_model
 from mlops_workbench.serving.signatures.check import check_signature
 
 #: Without trusted keys: only a wrong signature is refused.
@@ -33,8 +36,14 @@ class ModelFolder:
         The folder.
     signature : Signature
         Inputs of the model.
+    library : str
+        Flavor of MLflow: ``sklearn``, ``xgboost``, ``lightgbm`` or ``catboost``.
+    estimator : str
+        Qualified class of the fitted object; empty if the file says it.
     format : str
-        ``skops`` or ``pickle``.
+        ``skops``, ``pickle``, or a format of the library: ``ubj``, ``json``, ``lgb``, ``cbm``.
+    options : BoosterOptions
+        What a file in the library's own format lacks.
     predict_method : str
         Method that MLflow's ``predict`` calls, usually ``predict``.
     mlflow_version : str
@@ -51,7 +60,10 @@ class ModelFolder:
 
     path: Path
     signature: Signature
+    library: Served
+    estimator: str
     format: str
+    options: BoosterOptions
     predict_method: str
     mlflow_version: str
     example: bytes
@@ -73,7 +85,7 @@ class ModelFolder:
         Raises
         ------
         InvalidModel
-            No manifest, a missing or changed file, a wrong signature, no inputs, or not a scikit-learn model.
+            No manifest, a missing or changed file, a wrong signature, no inputs, or a model of another library.
         """
         with _refused():
             manifest = read_manifest(path)
@@ -87,17 +99,12 @@ class ModelFolder:
         if not isinstance(description, dict):
             raise InvalidModel("MLmodel is empty", where=str(path))
         flavors = description.get("flavors")
-        flavor = flavors.get("sklearn") if isinstance(flavors, dict) else None
-        if not isinstance(flavor, dict):
-            raise InvalidModel(
-                "not a scikit-learn model",
-                where=str(path),
-                hint="log it with mlflow.sklearn or the workbench; mlflow.pyfunc.load_model loads any model",
-            )
+        saved = saved_model(flavors if isinstance(flavors, dict) else {}, str(path))
         function = flavors.get("python_function") if isinstance(flavors, dict) else None
         method = function.get("predict_fn", "predict") if isinstance(function, dict) else "predict"
         with _refused():
-            data = manifest.read(path, str(flavor.get("pickled_model")))
+            data = manifest.read(path, saved.file)
+            options = manifest.read(path, OPTIONS_FILE) if OPTIONS_FILE in manifest.files else b""
             example = _example(path, description, manifest)
             schema = manifest.read(path, SCHEMA_FILE) if SCHEMA_FILE in manifest.files else b""
             golden = manifest.read(path, GOLDEN_FILE) if GOLDEN_FILE in manifest.files else b""
@@ -108,8 +115,10 @@ class ModelFolder:
         return cls(
             path=path,
             signature=signature,
-            # All other formats of MLflow (pickle, cloudpickle, joblib) can run code when loaded.
-            format="skops" if flavor.get("serialization_format") == "skops" else "pickle",
+            library=saved.library,
+            estimator=saved.estimator,
+            format=saved.format,
+            options=_options(options, path),
             predict_method=str(method),
             mlflow_version=str(description.get("mlflow_version", "")),
             example=example,
@@ -126,6 +135,15 @@ def _refused() -> Iterator[None]:
         yield
     except StorageError as error:
         raise InvalidModel(error.message, where=error.where, hint=error.hint) from error
+
+
+def _options(content: bytes, path: Path) -> BoosterOptions:
+    if not content:
+        return BoosterOptions()
+    try:
+        return msgspec.json.decode(content, type=BoosterOptions)
+    except msgspec.MsgspecError as error:
+        raise InvalidModel(f"the options of the model are damaged: {error}", where=str(path / OPTIONS_FILE)) from error
 
 
 def _golden(content: bytes, signature: Signature, path: Path) -> list[GoldenRows]:

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mlops_workbench.core.boosters import LIGHTGBM_BOOSTER
 from mlops_workbench.core.records import Column, Model
 from mlops_workbench.core.tags import MODEL_UID
 from mlops_workbench.tracking.mapping.values import as_text
@@ -70,13 +71,25 @@ def describe_model(connection: MlflowConnection, run_uid: str, model: MlflowMode
         files={},
         inputs=_columns(signature.inputs) if signature else [],
         outputs=_columns(signature.outputs) if signature else [],
-        estimator=as_text((options or {}).get("model_class") or ""),
+        estimator=as_text((options or {}).get("model_class") or (options or {}).get("model_type") or ""),
         at_ms=model.created_ms,
     )
 
 
 def _format(flavor: str, options: dict[str, Any]) -> str:
-    return as_text(options.get("serialization_format") or "pickle") if flavor == "sklearn" else flavor
+    """Name of the file format; the name of the flavor if endpoints serve none of its formats."""
+    if flavor == "sklearn":
+        return as_text(options.get("serialization_format") or "pickle")
+    if flavor == "xgboost":
+        found = as_text(options.get("model_format") or "")
+        return found if found in ("ubj", "json") else flavor
+    if flavor == "lightgbm":
+        # As in MLflow: without a class, it is a bare booster.
+        is_text = options.get("model_class", LIGHTGBM_BOOSTER) == LIGHTGBM_BOOSTER
+        return "lgb" if is_text else as_text(options.get("serialization_format") or "cloudpickle")
+    if flavor == "catboost":
+        return "cbm" if options.get("save_format") == "cbm" else flavor
+    return flavor
 
 
 def _columns(schema: Schema | None) -> list[Column]:

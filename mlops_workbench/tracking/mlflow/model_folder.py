@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from mlops_workbench.core.boosters import CBM_FILE, CLASSES, LGB_FILE, LIGHTGBM_BOOSTER, UBJ_FILE
 from mlops_workbench.core.errors import InvalidInput
 from mlops_workbench.core.manifest import inside, write_manifest
 from mlops_workbench.core.model_schema import ONE_COLUMN, SCHEMA_FILE, decode_schema
@@ -34,6 +35,9 @@ _NETWORK = "data"
 #: For each flavor its formats, and the file of each.
 _FORMATS = {
     "sklearn": {"skops": "model.skops", "cloudpickle": "model.pkl", "pickle": "model.pkl"},
+    "xgboost": {"ubj": UBJ_FILE},
+    "lightgbm": {"lgb": LGB_FILE, "skops": "model.skops", "cloudpickle": "model.pkl"},
+    "catboost": {"cbm": CBM_FILE},
     "pytorch": {"torch": f"{_NETWORK}/model.pth"},
     "keras": {"keras": f"{_NETWORK}/model.keras"},
 }
@@ -147,8 +151,10 @@ def _check(model: Model) -> str:
 def _loader_options(model: Model, data: str) -> dict[str, Any]:
     if model.flavor == "pytorch":
         return {"data": _NETWORK, "pickle_module_name": "mlflow.pytorch.pickle_module"}
+    if model.flavor == "sklearn":
+        return {"model_path": data, "predict_fn": "predict"}
     # Keras' loader reads the paths from the flavor.
-    return {"model_path": data, "predict_fn": "predict"} if model.flavor == "sklearn" else {}
+    return {"data": data} if model.flavor in CLASSES else {}
 
 
 def _flavor_options(model: Model, data: str, requirements: list[str]) -> dict[str, Any]:
@@ -166,13 +172,33 @@ def _flavor_options(model: Model, data: str, requirements: list[str]) -> dict[st
             "keras_backend": backend,
             "save_exported_model": False,
         }
-    return {
-        "pickled_model": data,
-        "sklearn_version": _pinned(requirements, "scikit-learn"),
+    if model.flavor == "xgboost":
+        return {
+            "xgb_version": model.version,
+            "data": data,
+            "model_class": model.estimator,
+            "model_format": model.format,
+            "code": None,
+        }
+    if model.flavor == "catboost":
+        return {
+            "catboost_version": model.version,
+            "data": data,
+            "model_type": model.estimator.rpartition(".")[2],
+            "save_format": model.format,
+            "code": None,
+        }
+    stored = {
         "serialization_format": model.format,
         "code": None,
         "skops_trusted_types": sorted({*TRUSTED_TYPES, *model.untrusted}) if model.format == "skops" else None,
     }
+    if model.flavor == "lightgbm":
+        # MLflow reads the text model only as a bare booster.
+        kind = LIGHTGBM_BOOSTER if model.format == "lgb" else model.estimator
+        found = model.version or _pinned(requirements, "lightgbm")
+        return {"lgb_version": found, "data": data, "model_class": kind, **stored}
+    return {"pickled_model": data, "sklearn_version": _pinned(requirements, "scikit-learn"), **stored}
 
 
 def _write_example(folder: Path) -> dict[str, str]:
@@ -197,7 +223,7 @@ def _write_example(folder: Path) -> dict[str, str]:
 def _requirements(model: Model) -> list[str]:
     found = list(model.requirements)
     needed = ["mlflow"]
-    if model.flavor == "sklearn":
+    if model.flavor == "sklearn" or model.format in ("skops", "cloudpickle"):
         needed += ["scikit-learn", "skops" if model.format == "skops" else "cloudpickle"]
     found += [f"{name}=={_installed(name)}" for name in needed if not _names(found, name) and _installed(name)]
     return sorted(found, key=str.lower)
