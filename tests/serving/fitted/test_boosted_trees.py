@@ -50,7 +50,17 @@ def served(endpoint: Endpoint, X: Any, output: str) -> np.ndarray:
     return np.array(found["data"]).reshape(found["shape"])
 
 
-@pytest.mark.parametrize("name", CASES)
+#: Each loads in a process of its own; the others are in the long series.
+USUAL = {
+    *("xgboost, three classes, array", "xgboost, two targets", "xgboost, another missing value", "xgboost, categories"),
+    *("xgboost, own loss", "xgboost, booster", "lightgbm, texts", "lightgbm, categories", "lightgbm, stopped early"),
+    *("lightgbm, booster", "catboost, texts", "catboost, categories"),
+}
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in USUAL else pytest.param(name, marks=pytest.mark.long) for name in CASES]
+)
 def test_the_endpoint_gives_the_answers_of_the_fitted_object(serve, workspace, tmp_path, name) -> None:
     model, X, y = CASES[name]()
     record = save(workspace, tmp_path / "m", (model, X, y))
