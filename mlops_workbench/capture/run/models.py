@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 from mlops_workbench.capture.kernel.notices import notify
 from mlops_workbench.capture.observe.estimators import LACKING_HINT, is_part, lacks_model, own_params
 from mlops_workbench.capture.observe.networks import is_network
+from mlops_workbench.capture.run.importance import importance_json
 from mlops_workbench.capture.run.network_files import network_files
 from mlops_workbench.capture.run.proof import ModelProof, prove_model, silent
 from mlops_workbench.core.errors import InvalidInput
 from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.members import has
+from mlops_workbench.core.model_card import IMPORTANCE_FILE
 from mlops_workbench.core.model_schema import GOLDEN_FILE, SCHEMA_FILE, encode_schema
 from mlops_workbench.core.records import Column, Model
 from mlops_workbench.core.secrets.columns import mask_texts
@@ -86,6 +88,8 @@ def save_model(recorder: Recorder, run_uid: str, model: Any, name: str, data: Fi
             proof = prove_model(model, data, personal)
             problem = proof.schema.problem
             files.update(_proof_files(proof))
+            if (importance := importance_json(model, data, proof)) is not None:
+                files[IMPORTANCE_FILE] = importance
             if not problem:
                 inputs = [Column(spec.name, spec.type, spec.required) for spec in proof.schema.columns]
     digests = {}
