@@ -30,6 +30,7 @@ FIELDS: dict[str, tuple[str, str]] = {
 
 _HEADING = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*?))?(?:[ \t]+#+)?[ \t]*\Z")
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)\Z", re.DOTALL)
+_MARK = re.compile(r"<!--|-->")
 _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 
 
@@ -105,7 +106,7 @@ def parse_text(content: str) -> CardText:
     """The fields of a file: what is between a heading and the next one of its level or above, without comments."""
     names = {heading.casefold(): name for name, (heading, _) in FIELDS.items()}
     found: dict[str, list[str]] = {}
-    current, depth, fence = "", 0, ""
+    current, depth, fence, comments = "", 0, "", False
     for line in content.replace("\r\n", "\n").replace("\r", "\n").split("\n"):
         mark = _FENCE.match(line)
         heading = None
@@ -114,8 +115,11 @@ def parse_text(content: str) -> CardText:
             fence = "" if closes else fence
         elif mark is not None:
             fence = mark[1]
-        else:
+        elif not comments:
             heading = _HEADING.match(line)
+        if not fence:
+            # Of the last mark of a comment on the line, whether it begins or ends one.
+            comments = line.rfind("<!--") > line.rfind("-->") if _MARK.search(line) else comments
         if heading is None or (current and len(heading[1]) > depth):
             if current:
                 found[current].append(line)

@@ -20,7 +20,7 @@ def markdown(card: ModelCard) -> str:
     """Return a card as Markdown."""
     parts = [f"# Model card of {quoted(title(card))}"]
     for section in card_sections(card):
-        parts += [f"## {section.heading}", *_section(section)]
+        parts += [f"## {_sentence(section.heading)}", *_section(section)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -35,10 +35,9 @@ def quoted(text: str) -> str:
 def _section(section: Section) -> list[str]:
     parts = []
     if section.facts:
-        parts.append("\n".join(f"* {name}: {_cell(value)}" for name, value in section.facts))
+        parts.append("\n".join(f"* {_sentence(name)}: {_cell(value)}" for name, value in section.facts))
     if section.rows:
         parts.append(_table(section.columns, section.rows))
-    # A sentence of ours may have names of others in it.
     parts += [_sentence(note) for note in section.notes]
     if section.written:
         parts.append(_written(section.written))
@@ -48,7 +47,7 @@ def _section(section: Section) -> list[str]:
 def _table(columns: Sequence[str], rows: Sequence[Sequence[Shown]]) -> str:
     aligned = [all(is_number(row[i]) or row[i] is None for row in rows) for i in range(len(columns))]
     lines = [
-        f"| {' | '.join(columns)} |",
+        f"| {' | '.join(map(_sentence, columns))} |",
         f"|{'|'.join(' ---: ' if right else ' --- ' for right in aligned)}|",
         *(f"| {' | '.join(map(_cell, row))} |" for row in rows),
     ]
@@ -60,8 +59,9 @@ def _cell(value: Shown) -> str:
 
 
 def _sentence(text: str) -> str:
+    """Words of ours, in which there may be names of others."""
     plain = visible(text).replace("\n", " ")
-    return re.sub(r"[<>&`*_\[\]|\\~#!:]", lambda mark: f"&#{ord(mark[0])};", plain)
+    return re.sub(r"[<>&`*_\[\]|\\~#!]|:(?=//)", lambda mark: f"&#{ord(mark[0])};", plain)
 
 
 def _written(text: str) -> str:

@@ -67,8 +67,8 @@ def card_sections(card: ModelCard) -> list[Section]:
         _importance(card),
         _inputs(card),
         _outputs(card),
-        _data("Training data", card.training),
-        _data("Other data", card.other_data),
+        *map(_training, card.training),
+        _other_data(card),
         _golden(card),
         _table("Parameters", ("parameter", "value"), [(name, value) for name, value in card.params.items()]),
         _lineage(card),
@@ -207,18 +207,37 @@ def _outputs(card: ModelCard) -> Section:
     return Section(section.heading, facts, section.columns, section.rows, section.notes)
 
 
-def _data(heading: str, datasets: Sequence[CardDataset]) -> Section:
-    rows = []
-    for data in datasets:
-        missing = _listed([f"{name} {number(count)}" for name, count in data.missing.items()])
-        spans = _listed([f"{span.column} {utc(span.first_ms)} to {utc(span.last_ms)}" for span in data.spans])
-        covers = {"sampled": "a sample", "shape": "its shape only"}.get(data.covers, "")
-        digest = f"{data.digest} ({covers})" if covers else data.digest
-        rows.append(
-            (data.name, data.context, data.rows, data.columns, missing, spans, digest, data.first_run, data.snapshot)
-        )
-    columns = ("name", "use", "rows", "columns", "missing", "times", "digest", "first run with it", "copy kept")
-    return _table(heading, columns, rows)
+def _training(data: CardDataset) -> Section:
+    return Section(
+        "Training data",
+        facts=[
+            ("name", data.name),
+            ("digest", _digest(data)),
+            ("rows", data.rows),
+            ("columns", data.columns),
+            ("missing values", _missing(data) or "none"),
+            *((f"times in {span.column}", f"{utc(span.first_ms)} to {utc(span.last_ms)}") for span in data.spans[:5]),
+            ("first run with it", data.first_run),
+            ("copy kept", data.snapshot),
+        ],
+    )
+
+
+def _other_data(card: ModelCard) -> Section:
+    columns = ("name", "use", "rows", "columns", "missing values", "digest")
+    rows = [
+        (data.name, data.context, data.rows, data.columns, _missing(data), _digest(data)) for data in card.other_data
+    ]
+    return _table("Other data of the run", columns, rows)
+
+
+def _missing(data: CardDataset) -> str:
+    return _listed([f"{name} {number(count)}" for name, count in data.missing.items()])
+
+
+def _digest(data: CardDataset) -> str:
+    covers = {"sampled": "of a sample", "shape": "of its shape only"}.get(data.covers, "")
+    return f"{data.digest} ({covers})" if covers else data.digest
 
 
 def _golden(card: ModelCard) -> Section:
