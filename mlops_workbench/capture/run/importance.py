@@ -26,11 +26,13 @@ _ROWS, _REPEATS, _COLUMNS = 1000, 3, 200
 #: No column is begun after these seconds.
 SECONDS = 3.0
 #: Rows and repeats are chosen so that all columns take about these seconds: saving must stay quick.
-_PLANNED = 0.4
+_PLANNED = 0.2
+#: Seconds of a question after which a model is not asked about four times as many rows.
+_SLOW = 0.1
 #: Fewest rows of a permutation, and rows that are asked about first.
 _FEWEST_ROWS, _FIRST_ROWS = 100, 20
-#: Limits of one question to the model: cells, and seconds.
-_CELLS, _ASKED_SECONDS = 1_000_000, 0.2
+#: Limits of one question to the model: cells, and seconds; and of the cells of all questions.
+_CELLS, _ASKED_SECONDS, _ALL_CELLS = 1_000_000, 0.2, 20_000_000
 _SEED = 20_261_128
 
 
@@ -143,12 +145,13 @@ def _plan(
     each = (last := seconds(asked)) / asked
     # Much of the time of a quick model does not depend on the rows, and they are asked about together. A slow one is
     # not asked about more rows.
-    while asked < min(_ROWS, count) and last < _PLANNED / 8:
+    while asked < min(_ROWS, count) and last < _SLOW:
         before, fewer = last, asked
         asked = min(4 * asked, count, _ROWS)
         last = seconds(asked)
-        each = max((last - before) / (asked - fewer), last / asked / 5)
-    affordable = _PLANNED / each / len(columns)
+        each = max((last - before) / (asked - fewer), last / asked / 3)
+    # Each column is asked about in rows of all columns.
+    affordable = min(_PLANNED / each / len(columns), _ALL_CELLS / len(columns) ** 2)
     fewest = min(_FEWEST_ROWS, count)
     for repeats in range(_REPEATS, 0, -1):
         rows = min(_ROWS, count, int(affordable / repeats))

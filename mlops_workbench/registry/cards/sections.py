@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from mlops_workbench.registry.cards.free_text import FIELDS
 
 #: Most rows of a table, and values of a column, that are shown; the JSON has all.
 _MOST_ROWS, _MOST_VALUES, _MOST_TEXT = 200, 12, 200
+_ZEROS = re.compile(r"\.0+\Z")
 _HIDDEN = "personal or secret"
 
 #: A text, or a number with the digits that are shown of it; None for an unknown value.
@@ -193,8 +195,13 @@ def _range(column: CardInput) -> str:
         return _listed(column.values)
     if column.low is None or column.high is None:
         return ""
-    low, high = (bound if isinstance(bound, str) else number(bound) for bound in (column.low, column.high))
+    low, high = (_bound(bound) for bound in (column.low, column.high))
     return f"{low} to {high}"
+
+
+def _bound(bound: JsonNumber) -> str:
+    # A time has the digits of its type, to the nanosecond.
+    return _ZEROS.sub("", bound) if isinstance(bound, str) else number(bound)
 
 
 def _outputs(card: ModelCard) -> Section:
