@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -108,6 +109,16 @@ def test_a_link_that_leads_nowhere_is_left_alone(tmp_path: Path) -> None:
     own.symlink_to("elsewhere.md")
     assert not ensure_text(tmp_path, "m") and not (own.parent / "elsewhere.md").exists()
     assert read_text(tmp_path, "m") == CardText()
+
+
+def test_a_file_that_is_made_meanwhile_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = text_file(tmp_path, "m")
+    own.parent.mkdir()
+    own.write_text("mine")
+    # As if it had not been there when it was looked for.
+    monkeypatch.setattr("os.path.lexists", lambda path: False)
+    assert not ensure_text(tmp_path, "m")
+    assert own.read_text() == "mine" and list(own.parent.iterdir()) == [own]
 
 
 def test_code_comments_and_lower_headings_are_part_of_a_field() -> None:
