@@ -14,6 +14,7 @@ from mlops_workbench.core.ids import check_name
 # At run time, a method imports what it returns: each of these takes milliseconds, and a command needs one or two.
 if TYPE_CHECKING:
     from mlops_workbench.core.endpoints import Endpoint
+    from mlops_workbench.core.model_card import ModelCard
     from mlops_workbench.core.models import AliasChange, ModelVersion, RegisteredModel
     from mlops_workbench.core.monitors import Alert, MonitorReport, MonitorSpec
 
@@ -61,6 +62,12 @@ class ModelCalls(Calls):
         from mlops_workbench.core.models import AliasChange
 
         return self._get(f"/models/{path_part(name)}/alias-changes", list[AliasChange])
+
+    def card(self, name: str, version: int) -> ModelCard:
+        """The card of a version."""
+        from mlops_workbench.core.model_card import ModelCard
+
+        return self._get(f"/models/{path_part(name)}/versions/{version}/card", ModelCard)
 
     def local_model(self, reference: str) -> LocalModel:
         """A model version on this machine's disk."""

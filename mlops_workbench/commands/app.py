@@ -26,6 +26,7 @@ _MODULES = {
     "runs.listing": ("experiment", "runs", "show", "compare"),
     "data.versions": ("data",),
     "models": ("models", "register", "promote"),
+    "card": ("card",),
     "keys": ("keys",),
     "trust": ("trust",),
     "endpoints": ("deploy", "endpoints", "predict", "rollback"),

@@ -13,6 +13,7 @@ from mlops_workbench.control.audit.trail import AuditTrail, append
 from mlops_workbench.control.calm import Calm
 from mlops_workbench.control.database import Database
 from mlops_workbench.control.events import EventHub
+from mlops_workbench.control.services.cards import CardService
 from mlops_workbench.control.services.endpoints import EndpointService
 from mlops_workbench.control.services.models import ModelService
 from mlops_workbench.control.services.monitors import MonitorService
@@ -56,6 +57,7 @@ class ControlPlane:
         self.runs = RunService(workspace, self.ingest)
         self.models = ModelService(workspace, self._database, store, self._index, self.runs, self.hub)
         self.endpoints = EndpointService(self._database, self.models, Supervisor(workspace), self.hub)
+        self.cards = CardService(workspace, self.models, self.runs, self.endpoints)
         self.notice = self._database.notice
         if self.notice:
             with self._database.change() as session:

@@ -126,8 +126,9 @@ class Model(Record, frozen=True):
 
     ``files`` maps a path inside the model folder to a blob digest: the model (``model.skops``, ``model.ubj`` ...),
     and, if its data was observed, ``mlops/reference.parquet`` (a sample of the training data: the input columns,
-    ``__target__`` and ``__prediction__``), ``input_example.json`` (MLflow's ``dataframe_split`` form), and the schema
-    and the golden set, see :mod:`mlops_workbench.core.model_schema`.
+    ``__target__`` and ``__prediction__``), ``input_example.json`` (MLflow's ``dataframe_split`` form), the schema
+    and the golden set, see :mod:`mlops_workbench.core.model_schema`, and the importance of the inputs, see
+    :class:`mlops_workbench.core.model_card.ModelImportance`.
     """
 
     run_uid: str

@@ -89,6 +89,17 @@ def test_it_is_registered_with_the_facts_of_its_run(shell: Shell, client: Client
     assert [version.version for version in client.versions("linear")] == [1]
 
 
+def test_its_card_has_what_is_known_and_says_what_is_not(shell: Shell, client: Client) -> None:
+    shell.mlops("register", "fitted", "--as", "carded", "--model", "linear")
+    said = shell.mlops("card", "carded")
+    assert "nobody has written about" in said
+    card = client.card("carded", 1)
+    assert (card.task, card.metrics, card.lineage.run) == ("unknown", {"mae": 0.5}, "fitted")
+    assert [(column.name, column.type) for column in card.inputs] == [("a", "double"), ("b", "double")]
+    assert (card.importance, card.slices, card.golden, card.notes) == (None, None, {}, [])
+    assert card.digest.startswith("m-") and card.author
+
+
 def test_it_answers_as_an_endpoint(shell: Shell, client: Client) -> None:
     shell.mlops("register", "fitted", "--as", "served", "--model", "linear")
     shell.mlops("deploy", "served/1", "--name", "lines")

@@ -398,6 +398,26 @@ export interface paths {
     patch?: never;
     trace?: never;
   };
+  '/api/models/{name}/versions/{version}/card': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    /**
+     * Get Card
+     * @description The card of a version: what is known about it, and what a person wrote.
+     */
+    get: operations['get_card'];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
   '/api/models/{name}/versions/{version}/promote': {
     parameters: {
       query?: never;
@@ -1329,6 +1349,390 @@ export interface components {
       trial: components['schemas']['Trial'];
     };
     /**
+     * CardChange
+     * @description A metric, a parameter or the digest of a data set that changed since `CardChanges.version`; None for none.
+     */
+    CardChange: {
+      /** After */
+      after: number | string | null;
+      /** Before */
+      before: number | string | null;
+      /**
+       * Kind
+       * @enum {string}
+       */
+      kind: 'metric' | 'parameter' | 'data';
+      /** Name */
+      name: string;
+    };
+    /**
+     * CardChanges
+     * @description Changes since the previous version.
+     */
+    CardChanges: {
+      /** Changes */
+      changes: components['schemas']['CardChange'][];
+      /** Version */
+      version: number;
+    };
+    /**
+     * CardColumn
+     * @description A target or an output: name (empty for none) and type; `width` is the answers per row, 0 for one value.
+     */
+    CardColumn: {
+      /** Dtype */
+      dtype: string;
+      /** Name */
+      name: string;
+      /**
+       * Width
+       * @default 0
+       */
+      width: number;
+    };
+    /**
+     * CardDataset
+     * @description A data set of the run.
+     *
+     *     Attributes
+     *     ----------
+     *     name, context : str
+     *         Name in the run, and its use: ``training``, ``test`` and so on.
+     *     digest, covers : str
+     *         Digest of the data, and its input: ``content``, ``sampled`` or ``shape``.
+     *     rows, columns : int
+     *         Number of rows and columns.
+     *     missing : dict
+     *         Number of missing values of the columns that have some.
+     *     spans : list of CardSpan
+     *         Range of its columns of times.
+     *     first_run : str
+     *         Name of the first run with this version.
+     *     snapshot : bool
+     *         Whether a copy of the data was kept.
+     */
+    CardDataset: {
+      /** Columns */
+      columns: number;
+      /** Context */
+      context: string;
+      /** Covers */
+      covers: string;
+      /** Digest */
+      digest: string;
+      /**
+       * First Run
+       * @default
+       */
+      first_run: string;
+      /** Missing */
+      missing?: {
+        [key: string]: number;
+      };
+      /** Name */
+      name: string;
+      /** Rows */
+      rows: number;
+      /**
+       * Snapshot
+       * @default false
+       */
+      snapshot: boolean;
+      /** Spans */
+      spans?: components['schemas']['CardSpan'][];
+    };
+    /**
+     * CardEndpoint
+     * @description An endpoint that serves the version now, and the reference that it follows.
+     */
+    CardEndpoint: {
+      /** Model */
+      model: string;
+      /** Name */
+      name: string;
+    };
+    /**
+     * CardInput
+     * @description An input column.
+     *
+     *     Attributes
+     *     ----------
+     *     name, type, dtype : str
+     *         Name, type in requests, and type in the training data (empty if unknown).
+     *     required : bool
+     *         Whether every request must have it.
+     *     nullable : bool or None
+     *         Whether the model gives answers for missing values; None if that was not tried.
+     *     low, high : number, str or None
+     *         Range in the training data.
+     *     values : list of str
+     *         Categories or texts in the training data, if they are few.
+     *     hidden : bool
+     *         Whether it is personal or holds secrets, so that its values are not shown.
+     */
+    CardInput: {
+      /**
+       * Dtype
+       * @default
+       */
+      dtype: string;
+      /**
+       * Hidden
+       * @default false
+       */
+      hidden: boolean;
+      /** High */
+      high?: number | string | null;
+      /** Low */
+      low?: number | string | null;
+      /** Name */
+      name: string;
+      /** Nullable */
+      nullable?: boolean | null;
+      /**
+       * Required
+       * @default true
+       */
+      required: boolean;
+      /** Type */
+      type: string;
+      /** Values */
+      values?: string[];
+    };
+    /**
+     * CardLineage
+     * @description From the cell to the endpoint; texts are empty, and numbers 0, for what is unknown.
+     *
+     *     Attributes
+     *     ----------
+     *     notebook, cell_id : str
+     *         The notebook and the cell of the run.
+     *     cell : int
+     *         Number of its execution, as in ``In[3]``.
+     *     cell_digest : str
+     *         SHA-256 of its source.
+     *     run, run_uid, run_id, experiment : str
+     *         The run: name, id, id in MLflow, experiment.
+     *     git_commit, git_branch : str
+     *         State of the repository.
+     *     git_dirty : bool
+     *         Whether it had changes that were not committed.
+     *     pipeline, pipeline_run, stage : str
+     *         If the run was a stage of a pipeline.
+     *     aliases : list of str
+     *         Aliases of the version.
+     *     endpoints : list of CardEndpoint
+     *         Endpoints that serve it.
+     */
+    CardLineage: {
+      /** Aliases */
+      aliases?: string[];
+      /**
+       * Cell
+       * @default 0
+       */
+      cell: number;
+      /**
+       * Cell Digest
+       * @default
+       */
+      cell_digest: string;
+      /**
+       * Cell Id
+       * @default
+       */
+      cell_id: string;
+      /** Endpoints */
+      endpoints?: components['schemas']['CardEndpoint'][];
+      /**
+       * Experiment
+       * @default
+       */
+      experiment: string;
+      /**
+       * Git Branch
+       * @default
+       */
+      git_branch: string;
+      /**
+       * Git Commit
+       * @default
+       */
+      git_commit: string;
+      /**
+       * Git Dirty
+       * @default false
+       */
+      git_dirty: boolean;
+      /**
+       * Notebook
+       * @default
+       */
+      notebook: string;
+      /**
+       * Pipeline
+       * @default
+       */
+      pipeline: string;
+      /**
+       * Pipeline Run
+       * @default
+       */
+      pipeline_run: string;
+      /**
+       * Run
+       * @default
+       */
+      run: string;
+      /**
+       * Run Id
+       * @default
+       */
+      run_id: string;
+      /**
+       * Run Uid
+       * @default
+       */
+      run_uid: string;
+      /**
+       * Stage
+       * @default
+       */
+      stage: string;
+    };
+    /**
+     * CardMachine
+     * @description Where the run was: platform, processor, number of processors, memory in bytes, GPUs and version of Python.
+     */
+    CardMachine: {
+      /** Gpus */
+      gpus?: string[];
+      /**
+       * Memory Bytes
+       * @default 0
+       */
+      memory_bytes: number;
+      /**
+       * Platform
+       * @default
+       */
+      platform: string;
+      /**
+       * Processor
+       * @default
+       */
+      processor: string;
+      /**
+       * Processors
+       * @default 0
+       */
+      processors: number;
+      /**
+       * Python
+       * @default
+       */
+      python: string;
+    };
+    /**
+     * CardSlice
+     * @description Quality on the rows with one value of a column; `low` and `high` bound its 95 % interval.
+     */
+    CardSlice: {
+      /** Column */
+      column: string;
+      /** High */
+      high: number;
+      /** Low */
+      low: number;
+      /** Rows */
+      rows: number;
+      /** Score */
+      score: number;
+      /** Value */
+      value: string;
+    };
+    /**
+     * CardSlices
+     * @description Quality over slices, on the sample of the training data that is saved with the model.
+     *
+     *     Attributes
+     *     ----------
+     *     metric : str
+     *         ``accuracy`` or ``mean absolute error``.
+     *     rows : int
+     *         Number of rows of the sample.
+     *     score : float
+     *         On all of them.
+     *     slices : list of CardSlice
+     *         By column and value.
+     */
+    CardSlices: {
+      /**
+       * Metric
+       * @enum {string}
+       */
+      metric: 'accuracy' | 'r2' | 'mean absolute error';
+      /** Rows */
+      rows: number;
+      /** Score */
+      score: number;
+      /** Slices */
+      slices: components['schemas']['CardSlice'][];
+    };
+    /**
+     * CardSpan
+     * @description First and last time in a column, in milliseconds since the epoch.
+     */
+    CardSpan: {
+      /** Column */
+      column: string;
+      /** First Ms */
+      first_ms: number;
+      /** Last Ms */
+      last_ms: number;
+    };
+    /**
+     * CardText
+     * @description What only a person can say, as Markdown; empty for what nobody has said yet.
+     */
+    CardText: {
+      /**
+       * Contact
+       * @default
+       */
+      contact: string;
+      /**
+       * Limits
+       * @default
+       */
+      limits: string;
+      /**
+       * Out Of Scope
+       * @default
+       */
+      out_of_scope: string;
+      /**
+       * Owner
+       * @default
+       */
+      owner: string;
+      /**
+       * Purpose
+       * @default
+       */
+      purpose: string;
+      /**
+       * Risks
+       * @default
+       */
+      risks: string;
+      /**
+       * Users
+       * @default
+       */
+      users: string;
+    };
+    /**
      * Checkpoint
      * @description An entry by its number and SHA-256, kept outside the database; `workspace` is the folder, `at` the time.
      */
@@ -1347,6 +1751,18 @@ export interface components {
        * @default
        */
       workspace: string;
+    };
+    /**
+     * ColumnImportance
+     * @description How much the score of a model falls when a column is permuted: mean and standard deviation over the repeats.
+     */
+    ColumnImportance: {
+      /** Mean */
+      mean: number;
+      /** Name */
+      name: string;
+      /** Std */
+      std: number;
     };
     /**
      * DatasetVersion
@@ -1732,6 +2148,173 @@ export interface components {
       step: number;
       /** Value */
       value: number | string | null;
+    };
+    /**
+     * ModelCard
+     * @description The card of a model version.
+     *
+     *     Attributes
+     *     ----------
+     *     name, version
+     *         Registered model and version number.
+     *     digest : str
+     *         Identity of the model, which covers its files and its run.
+     *     signature, signed_by : str
+     *         What the signature of its files is worth, and the identity of its key.
+     *     created_ms : int
+     *         Time of registration, in milliseconds since the epoch.
+     *     author : str
+     *         User of the session of the run.
+     *     text : CardText
+     *         What a person wrote.
+     *     open_questions : list of str
+     *         Headings that nobody has filled.
+     *     estimator, format, task : str
+     *         Class of the model, format of its file, and what its answers are.
+     *     params : dict
+     *         Parameters of the run.
+     *     software : list of str
+     *         Requirements, with versions.
+     *     machine : CardMachine
+     *         Where the run was.
+     *     inputs, targets, outputs : list
+     *         Columns; empty if unknown.
+     *     classes : list of str
+     *         Classes of a classifier, in the order of its probabilities.
+     *     training, other_data : list of CardDataset
+     *         Training data of the run, and its other data sets.
+     *     metrics : dict
+     *         Metrics of the run.
+     *     gate : GateResult or None
+     *         Result of the last gate.
+     *     golden : dict
+     *         Number of rows of the golden set by kind.
+     *     importance : ModelImportance or None
+     *         Permutation importance; None if it is unknown.
+     *     slices : CardSlices or None
+     *         Quality over slices; None if there are none.
+     *     lineage : CardLineage
+     *         From the cell to the endpoint.
+     *     changes : CardChanges or None
+     *         Changes since the previous version; None for the first one.
+     *     problem : str
+     *         Why endpoints cannot serve it; empty if they can.
+     *     notes : list of str
+     *         What could not be read, and why.
+     */
+    ModelCard: {
+      /**
+       * Author
+       * @default
+       */
+      author: string;
+      changes?: components['schemas']['CardChanges'] | null;
+      /** Classes */
+      classes?: string[];
+      /** Created Ms */
+      created_ms: number;
+      /** Digest */
+      digest: string;
+      /**
+       * Estimator
+       * @default
+       */
+      estimator: string;
+      /**
+       * Format
+       * @default
+       */
+      format: string;
+      gate?: components['schemas']['GateResult'] | null;
+      /** Golden */
+      golden?: {
+        [key: string]: number;
+      };
+      importance?: components['schemas']['ModelImportance'] | null;
+      /** Inputs */
+      inputs?: components['schemas']['CardInput'][];
+      lineage?: components['schemas']['CardLineage'];
+      machine?: components['schemas']['CardMachine'];
+      /** Metrics */
+      metrics?: {
+        [key: string]: number | string | null;
+      };
+      /** Name */
+      name: string;
+      /** Notes */
+      notes?: string[];
+      /** Open Questions */
+      open_questions?: string[];
+      /** Other Data */
+      other_data?: components['schemas']['CardDataset'][];
+      /** Outputs */
+      outputs?: components['schemas']['CardColumn'][];
+      /** Params */
+      params?: {
+        [key: string]: string;
+      };
+      /**
+       * Problem
+       * @default
+       */
+      problem: string;
+      /**
+       * Signature
+       * @enum {string}
+       */
+      signature: 'none' | 'trusted' | 'unknown' | 'wrong';
+      /** Signed By */
+      signed_by: string;
+      slices?: components['schemas']['CardSlices'] | null;
+      /** Software */
+      software?: string[];
+      /** Targets */
+      targets?: components['schemas']['CardColumn'][];
+      /**
+       * Task
+       * @default unknown
+       * @enum {string}
+       */
+      task: 'classification' | 'regression' | 'other' | 'unknown';
+      text?: components['schemas']['CardText'];
+      /** Training */
+      training?: components['schemas']['CardDataset'][];
+      /** Version */
+      version: number;
+    };
+    /**
+     * ModelImportance
+     * @description Permutation importance of the inputs of a model, on rows of its training data.
+     *
+     *     Attributes
+     *     ----------
+     *     metric : str
+     *         ``accuracy``, or ``r2``, the coefficient of determination.
+     *     score : float
+     *         The score before a column is permuted.
+     *     rows, repeats : int
+     *         Number of rows, and of permutations of each column.
+     *     columns : list of ColumnImportance
+     *         In the order of the schema.
+     *     left_out : list of str
+     *         Columns for which there was no time.
+     */
+    ModelImportance: {
+      /** Columns */
+      columns: components['schemas']['ColumnImportance'][];
+      /** Left Out */
+      left_out?: string[];
+      /**
+       * Metric
+       * @enum {string}
+       */
+      metric: 'accuracy' | 'r2' | 'mean absolute error';
+      /** Repeats */
+      repeats: number;
+      /** Rows */
+      rows: number;
+      /** Score */
+      score: number;
     };
     /**
      * ModelVersion
@@ -4009,6 +4592,38 @@ export interface operations {
         };
         content: {
           'application/json': components['schemas']['ModelVersion'];
+        };
+      };
+      /** @description What was wrong, where, and how to fix it */
+      '4XX': {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
+  get_card: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path: {
+        name: string;
+        version: number;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['ModelCard'];
         };
       };
       /** @description What was wrong, where, and how to fix it */

@@ -13,6 +13,7 @@ from mlops_workbench.capture.kernel.notices import notify
 from mlops_workbench.capture.observe.estimators import LACKING_HINT, is_part, lacks_model, own_params
 from mlops_workbench.capture.observe.networks import is_network
 from mlops_workbench.capture.run.booster_files import booster_files
+from mlops_workbench.capture.run.importance import importance_json
 from mlops_workbench.capture.run.model_tests import model_tests
 from mlops_workbench.capture.run.network_files import network_files
 from mlops_workbench.capture.run.proof import ModelProof, prove_model, silent
@@ -20,6 +21,7 @@ from mlops_workbench.core.boosters import library_of
 from mlops_workbench.core.errors import InvalidInput
 from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.members import has
+from mlops_workbench.core.model_card import IMPORTANCE_FILE
 from mlops_workbench.core.model_schema import (
     EVALUATION_FILE,
     GOLDEN_FILE,
@@ -116,6 +118,8 @@ def save_model(recorder: Recorder, run_uid: str, model: Any, name: str, data: Fi
                 files[QUALITY_FILE] = quality
             if tests := model_tests():
                 files[TESTS_FILE] = tests.encode()
+            if (importance := importance_json(answering(model), data, proof)) is not None:
+                files[IMPORTANCE_FILE] = importance
             if not problem:
                 inputs = [Column(spec.name, spec.type, spec.required) for spec in proof.schema.columns]
     digests = {}

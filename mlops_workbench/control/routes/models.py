@@ -7,7 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 
 from mlops_workbench.client.bodies import LocalModel, PromoteRequest, RegisterRequest
-from mlops_workbench.control.routes.plane import Plane
+from mlops_workbench.control.routes.plane import READS_RUNS, Plane
+from mlops_workbench.core.model_card import ModelCard
 from mlops_workbench.core.models import AliasChange, ModelVersion, RegisteredModel
 from mlops_workbench.core.wire.patterns import NAME, REFERENCE, Documented
 
@@ -39,6 +40,12 @@ def register(plane: Plane, name: Annotated[str, Documented(NAME)], request: Regi
 def get_version(plane: Plane, name: str, version: Version) -> ModelVersion:
     """A version of a model."""
     return plane.models.version(name, version)
+
+
+@router.get("/models/{name}/versions/{version}/card", dependencies=[READS_RUNS])
+def get_card(plane: Plane, name: str, version: Version) -> ModelCard:
+    """The card of a version: what is known about it, and what a person wrote."""
+    return plane.cards.card(name, version)
 
 
 @router.post("/models/{name}/versions/{version}/promote")

@@ -93,6 +93,11 @@ class ModelService:
         with self._or_lost(name):
             return self._registry.version(name, version)
 
+    def digest(self, name: str, version: int) -> str:
+        """Identity of the model of a version, see :meth:`Registry.digest`."""
+        with self._or_lost(name):
+            return self._registry.digest(name, version)
+
     def resolve(self, reference: str) -> tuple[str, int]:
         """Name and version number of ``name@alias``, ``name/3`` or ``name``; an alias is known without MLflow."""
         name, _, alias = reference.removeprefix("models:/").partition("@")
