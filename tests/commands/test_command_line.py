@@ -56,7 +56,7 @@ def nowhere(workspace: Workspace) -> Nowhere:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["rnus"], "Did you mean 'runs'"),
+        (["rnus"], "'runs'"),
         (["deplyo", "x"], "Did you mean 'deploy'"),
         (["pipeline", "rnu"], "Did you mean 'run'"),
         (["runs", "--limti", "3"], "--limit"),

@@ -27,6 +27,8 @@ ROWS, _CELLS = 1000, 1_000_000
 #: Seconds for all answers, and for a call with all rows.
 _SECONDS, _CALL_SECONDS, _GROWTH = 15.0, 2.0, 4
 _FEWEST_ROWS, _TRIED_ROWS = 20, 8
+#: Questions about which columns may have missing, or unseen, values: all columns of a table with some fifty.
+_TRIES = 100
 _SEED = 20_260_301
 _ROW = "row kind"
 
@@ -202,7 +204,9 @@ class _Trial:
         """Which columns may be changed: all at once if that works, else by halves."""
         found: dict[int, bool] = {}
         waiting = [list(positions)] if positions else []
-        while waiting and time.monotonic() < self._deadline:
+        for _ in range(_TRIES):
+            if not waiting or time.monotonic() > self._deadline:
+                break
             group = waiting.pop()
             if self._takes(specs, group, change):
                 found.update(dict.fromkeys(group, True))
