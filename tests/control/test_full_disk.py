@@ -30,10 +30,9 @@ COMMANDS = (
     ("register", "boosted", "--as", "taxi"), ("deploy", "taxi"), ("endpoints",), ("pipeline",),
     ("pipeline", "run", "daily"), ("monitor",), ("alerts",), ("status",), ("data", "list", "boosted"), ("up",),
 )  # fmt: skip
-NEED_SPACE = {
-    ("show", "boosted"), ("register", "boosted", "--as", "taxi"), ("pipeline", "run", "daily"),
-    ("data", "list", "boosted"),
-}  # fmt: skip
+WRITE = {("register", "boosted", "--as", "taxi"), ("pipeline", "run", "daily")}
+#: The run may have been read into the index in the moment in which a database gave the space of its log back.
+READ = {("show", "boosted"), ("data", "list", "boosted")}
 
 
 @pytest.fixture
@@ -106,7 +105,7 @@ def test_commands_on_a_full_disk_say_so_and_work_again_with_space(small_disk: Pa
             if is_clear(mlops(workspace, *words), small_disk):
                 refused.add(words)
         # What needs space, or the run that could not be read for lack of it.
-        assert refused == NEED_SPACE
+        assert WRITE <= refused <= WRITE | READ
         ballast.unlink()
         done = mlops(workspace, "runs")
         assert done.returncode == 0 and "boosted" in done.stdout, done.stderr

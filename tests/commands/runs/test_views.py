@@ -16,7 +16,7 @@ from mlops_workbench.commands.runs.page import run_view
 from mlops_workbench.commands.runs.table import runs_view
 from mlops_workbench.commands.view import View
 from mlops_workbench.core.errors import InvalidInput
-from mlops_workbench.core.models import ModelVersion, SignatureColumn
+from mlops_workbench.core.models import ModelVersion
 from mlops_workbench.core.runs import MetricPoint, Run, RunCell, RunDataset, RunDetail
 
 
@@ -62,9 +62,12 @@ def test_a_failed_run_is_shown_with_its_code_output_and_traceback() -> None:
 
 def test_registering_a_version_that_cannot_be_deployed_shows_that() -> None:
     version = ModelVersion("wine", 1, "u", "r", ["champion"], 0)
-    assert "cannot be deployed" in version_view(version, "registered", "mlops").text()
-    typed = replace(version, inputs=[SignatureColumn("a", "double")])
-    assert "next: mlops deploy wine@champion" in version_view(typed, "registered", "mlops").text()
+    assert "next: mlops deploy wine@champion" in version_view(version, "registered", "mlops").text()
+    lacking = replace(version, problem="its training data was not recorded")
+    shown = version_view(lacking, "registered", "mlops").text()
+    assert "it cannot be deployed: its training data was not recorded" in shown and "next:" not in shown
+    untrusted = version_view(replace(version, untrusted=["a.B", "c.D"]), "registered", "%mlops").text()
+    assert "%mlops trust a.B c.D" in untrusted
 
 
 def test_a_notebook_gets_both_and_a_program_a_frame() -> None:

@@ -88,7 +88,7 @@ def test_the_list_in_the_mlmodel_file_is_not_what_is_trusted(cases: Cases, tmp_p
     assert own in (folder / "MLmodel").read_text()
     with pytest.raises(InvalidModel, match=f"not on the list of trusted types: {own}") as caught:
         load_estimator(folder, SETTINGS)
-    assert "serving.trusted_types" in str(caught.value)
+    assert "mlops trust test_model_folder.Offset" in str(caught.value)
     loaded = load_estimator(folder, ServingSettings(trusted_types=[own]))
     assert loaded.predict(rows[:2]).tolist() == [1.0, 1.0]
 
