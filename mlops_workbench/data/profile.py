@@ -182,7 +182,11 @@ def _numbers(values: Any) -> tuple[str, Any]:
     if name == "SparseDtype":
         return _numbers(values.array.to_dense())
     if name == "DatetimeTZDtype" or getattr(plain, "kind", "") in ("m", "M"):
-        stamps = numpy.asarray(values, dtype=None if isinstance(dtype, numpy.dtype) else "datetime64[us]")
+        if name == "ArrowDtype" and str(dtype).startswith("date"):
+            # To NumPy they are objects.
+            values = values.astype("datetime64[us]")
+        wanted = "timedelta64[us]" if getattr(plain, "kind", "") == "m" else "datetime64[us]"
+        stamps = numpy.asarray(values, dtype=None if isinstance(dtype, numpy.dtype) else wanted)
         unit = numpy.timedelta64(1, "s")
         origin = numpy.datetime64(0, "s") if stamps.dtype.kind == "M" else numpy.timedelta64(0, "s")
         return "datetime" if stamps.dtype.kind == "M" else "numeric", (stamps - origin) / unit

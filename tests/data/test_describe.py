@@ -410,3 +410,18 @@ def test_text_with_half_of_a_surrogate_pair_is_described():
     described = describe_dataset("run", ["one", "two \ud800"], "texts")
     assert encode(described)
     assert (described.rows, described.covers) == (2, "content")
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "seconds"),
+    [
+        ("date32[pyarrow]", [date(2024, 2, 29), None], 1709164800.0),
+        ("timestamp[us][pyarrow]", [pd.Timestamp("2024-02-29"), None], 1709164800.0),
+        ("timestamp[ms, tz=UTC][pyarrow]", [pd.Timestamp("2024-02-29", tz="UTC"), None], 1709164800.0),
+        ("duration[ms][pyarrow]", [pd.Timedelta(90, "s"), None], 90.0),
+    ],
+)
+def test_times_of_arrow_in_pandas_have_a_profile(kind, values, seconds) -> None:
+    found = describe_dataset("r", pd.DataFrame({"t": pd.array(values, dtype=kind)}))
+    (column,) = found.profile["columns"]
+    assert column["missing"] == 1 and column["min"] == seconds

@@ -69,8 +69,8 @@ def test_a_regressor_on_a_table_is_saved_with_all_that_is_known(session, records
     assert record.outputs == [Column("prediction", "double", True)]
     assert {line.partition("==")[0] for line in record.requirements} >= {"scikit-learn", "numpy", "pandas", "skops"}
     assert sorted(record.files) == [
-        *("input_example.json", "mlops/golden.parquet", "mlops/importance.json", "mlops/reference.parquet"),
-        *("mlops/schema.json", "model.skops"),
+        *("input_example.json", "mlops/golden.parquet", "mlops/importance.json", "mlops/quality.json"),
+        *("mlops/reference.parquet", "mlops/schema.json", "model.skops"),
     ]
 
     loaded = skops.io.loads(records.blob(record.files["model.skops"]), trusted=sorted(TRUSTED_TYPES))
