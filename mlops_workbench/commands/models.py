@@ -188,7 +188,7 @@ def _signed_by(version: ModelVersion) -> str | None:
         case "wrong":
             return "wrong signature"
         case "unknown":
-            return f"unknown key {version.signed_by[:_SHOWN_DIGITS]}"
+            return f"{version.signed_by[:_SHOWN_DIGITS]} (not trusted here)"
     return version.signed_by[:_SHOWN_DIGITS]
 
 

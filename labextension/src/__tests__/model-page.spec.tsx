@@ -65,7 +65,7 @@ describe('the page of a model', () => {
     const conditions = within(screen.getByRole('list', { name: 'Conditions of the gate' }));
     expect(screen.getByText(/Promoted although it failed: the old one is broken/)).toBeTruthy();
     expect(screen.getByText('mlops trust a.B')).toBeTruthy();
-    expect(screen.getByText(`unknown key ${'f'.repeat(16)}`)).toBeTruthy();
+    expect(screen.getByText(`${'f'.repeat(16)} (not trusted here)`)).toBeTruthy();
     expect(conditions.getByText('mae < 5')).toBeTruthy();
     expect(conditions.getByRole('img', { name: 'Failed' })).toBeTruthy();
   });

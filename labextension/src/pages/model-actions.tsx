@@ -32,7 +32,11 @@ export function ModelActions({
           {
             name: 'gate',
             label: trans.__('Gate'),
-            value: (version.gate?.checks ?? []).map(check => check.condition).join('\n'),
+            // The others are asked for by the settings, and have no condition that can be typed.
+            value: (version.gate?.checks ?? [])
+              .filter(check => check.kind === 'metric')
+              .map(check => check.condition)
+              .join('\n'),
             input: 'lines',
             help: trans.__('One condition per line. The alias moves only if all of them hold.')
           }

@@ -139,7 +139,7 @@ function signedBy(version: ModelVersion, trans: TranslationBundle): string {
     case 'wrong':
       return trans.__('wrong signature');
     case 'unknown':
-      return trans.__('unknown key %1', key);
+      return trans.__('%1 (not trusted here)', key);
     default:
       return key;
   }
