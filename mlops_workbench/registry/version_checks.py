@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
 import pyarrow as pa
 from pyarrow import parquet
 
@@ -21,7 +17,8 @@ from mlops_workbench.core.model_schema import QUALITY_FILE, SCHEMA_FILE, ModelSc
 from mlops_workbench.core.models import GateCheck
 from mlops_workbench.core.settings import ServingSettings
 from mlops_workbench.registry.champion import compare
-from mlops_workbench.serving.dry_run import DryRun, DryRunRequest, tested_rows
+from mlops_workbench.serving.dry_run import tested_rows
+from mlops_workbench.serving.runtimes.trial import DryRunRequest, run_dry
 
 if TYPE_CHECKING:
     from mlops_workbench.data.compare.check import Failure
@@ -30,7 +27,6 @@ if TYPE_CHECKING:
 _TIMEOUT = 300.0
 _REFERENCE = "mlops/reference.parquet"
 _SHOWN_FAILURES = 3
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
 @dataclass(frozen=True)
@@ -64,7 +60,7 @@ def check_version(
     if not gate.needs_process:
         return checks
     request = DryRunRequest(str(candidate.folder), settings, is_timed=gate.latency_ms > 0, has_tests=gate.tests)
-    found = _dry_run(request, root)
+    found = run_dry(request, cwd=root, seconds=_TIMEOUT)
     if gate.golden:
         rows = ", ".join(f"{count:,} {kind}" for kind, count in found.rows.items())
         detail = found.problem or (f"rows with its own answers: {rows}" if rows else "the version has no golden set")
@@ -99,7 +95,7 @@ def check_champion(
         try:
             rows, schema = tested_rows(candidate.folder), _schema(candidate.folder)
             request = DryRunRequest(str(champion.folder), settings, tested=str(candidate.folder), answers=str(file))
-            found = _dry_run(request, root)
+            found = run_dry(request, cwd=root, seconds=_TIMEOUT)
             problem = found.problem or found.unanswered
             if not problem:
                 answers = parquet.read_table(file)
@@ -151,24 +147,3 @@ def _why(folder: Path) -> str:
     if not untested:
         return ""
     return f"the rows that it was tested on are not kept, since {untested}; log_model(model, X_test=..., y_test=...)"
-
-
-def _dry_run(request: DryRunRequest, root: Path) -> DryRun:
-    environment = {name: value for name, value in os.environ.items() if name != "MLOPS_SIGNING_KEY"}
-    done = None
-    try:
-        done = subprocess.run(
-            [sys.executable, "-P", "-m", "mlops_workbench.serving.dry_run"],
-            input=msgspec.json.encode(request),
-            capture_output=True,
-            timeout=_TIMEOUT,
-            cwd=root,
-            env={**dict.fromkeys(_THREADS, "1"), **environment},
-            check=False,
-        )
-        return msgspec.json.decode(done.stdout, type=DryRun)
-    except subprocess.TimeoutExpired:
-        return DryRun(problem=f"it was not loaded and asked within {_TIMEOUT:g} seconds")
-    except (OSError, msgspec.DecodeError):
-        last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:] if done is not None else []
-        return DryRun(problem=f"the process that loads it ended: {' '.join(last)[:500] or 'no message'}")

@@ -23,7 +23,6 @@ from pyarrow import parquet
 from mlops_workbench.core.errors import WorkbenchError
 from mlops_workbench.core.manifest import read_manifest
 from mlops_workbench.core.model_schema import EVALUATION_FILE, SCHEMA_FILE, TESTS_FILE, decode_schema
-from mlops_workbench.core.settings import ServingSettings
 from mlops_workbench.data.fitted.answers import answer_columns
 from mlops_workbench.data.fitted.evaluation import EvaluationRows, for_columns, read_evaluation
 from mlops_workbench.data.fitted.golden import TRAINING, GoldenRows, example_values
@@ -34,65 +33,11 @@ from mlops_workbench.serving.rows.signature import Signature
 from mlops_workbench.serving.runtimes.estimator import Runtime, limit_threads
 from mlops_workbench.serving.runtimes.model_folder import ModelFolder
 from mlops_workbench.serving.runtimes.proof import prove
+from mlops_workbench.serving.runtimes.trial import DryRun, DryRunRequest
 
 #: Requests that are timed, and seconds that they may take in all.
 _REQUESTS, _SECONDS = 300, 3.0
 _WARM = 10
-
-
-class DryRunRequest(msgspec.Struct, frozen=True):
-    """A dry run that is asked for.
-
-    Attributes
-    ----------
-    folder : str
-        Exported version.
-    settings : ServingSettings
-        What may be loaded.
-    is_timed : bool
-        Whether requests are timed.
-    has_tests : bool
-        Whether its tests are run.
-    tested : str
-        Exported version of another model, whose test rows are answered; empty for none.
-    answers : str
-        Parquet file to write these answers to.
-    """
-
-    folder: str
-    settings: ServingSettings
-    is_timed: bool = False
-    has_tests: bool = False
-    tested: str = ""
-    answers: str = ""
-
-
-class DryRun(msgspec.Struct, frozen=True):
-    """What a dry run found.
-
-    Attributes
-    ----------
-    problem : str
-        Why an endpoint would refuse the version; empty if it would serve it.
-    rows : dict of str to int
-        Compared rows of the golden set by their kind.
-    requests : int
-        Timed requests of one row; 0 without a row to ask about.
-    p50_ms, p95_ms : float
-        Their times in milliseconds, from the body of the request to that of the answer.
-    tests : list of TestResult
-        Results of its tests.
-    unanswered : str
-        Why the test rows of the other model have no answers; empty if they have.
-    """
-
-    problem: str = ""
-    rows: dict[str, int] = {}
-    requests: int = 0
-    p50_ms: float = 0.0
-    p95_ms: float = 0.0
-    tests: list[TestResult] = []
-    unanswered: str = ""
 
 
 def dry_run(request: DryRunRequest) -> DryRun:
@@ -100,6 +45,8 @@ def dry_run(request: DryRunRequest) -> DryRun:
     folder = Path(request.folder)
     try:
         found = ModelFolder.open(folder, request.settings)
+        if request.digest not in ("", found.digest):
+            return DryRun("the files of the model have changed", crashed=True)
         # This process is the trial of a model whose file may end it.
         runtime = Runtime.load(found, request.settings, tried=True)
         limit_threads()
@@ -198,6 +145,8 @@ def main() -> int:
     """Do the dry run that is asked for; 0 when there is a result."""
     logging.basicConfig(stream=sys.stderr)
     request = msgspec.json.decode(sys.stdin.buffer.read(), type=DryRunRequest)
+    # Last, so that no module of the user shadows an installed one.
+    sys.path += [entry for entry in request.modules if entry not in sys.path]
     # What a model prints must not be in the result.
     output = os.dup(1)
     os.dup2(2, 1)

@@ -304,3 +304,13 @@ def test_a_broken_index_or_one_of_another_version_is_rebuilt(
     with Client.connect(workspace) as client:
         assert client.runs() == []
     stopped(workspace)
+
+
+def test_it_starts_without_the_libraries_of_models() -> None:
+    """They take seconds to import, and only a gate or a card needs them."""
+    code = (
+        "import sys, mlops_workbench.control.app, mlops_workbench.control.plane;"
+        "print([name for name in ('numpy', 'pandas', 'pyarrow', 'scipy', 'sklearn', 'mlflow') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

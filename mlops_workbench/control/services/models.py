@@ -23,7 +23,6 @@ from mlops_workbench.core.runs import Run
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.registry import CHAMPION, Registry, check_alias
 from mlops_workbench.registry.signing import VersionSigner
-from mlops_workbench.registry.version_checks import ExportedVersion, check_champion, check_data, check_version
 from mlops_workbench.tracking import ReadIndex, TrackingStore
 
 #: How long a request waits until MLflow has the alias that it moved. It holds before.
@@ -276,6 +275,9 @@ class ModelService:
     def _checks(self, name: str, version: int, gate: ModelGate) -> list[GateCheck]:
         if not gate.needs_process and not gate.size_mb:
             return []
+        # Imported here: with scikit-learn and pandas it takes longer than the control plane's start.
+        from mlops_workbench.registry.version_checks import ExportedVersion, check_version
+
         settings = self._workspace.latest().serving
         candidate = ExportedVersion(version, self.export(name, version))
         return check_version(gate, candidate, settings, self._workspace.root)
@@ -287,6 +289,8 @@ class ModelService:
         holder = self._registry.model(name).aliases.get(CHAMPION, 0)
         if holder == known[0]:
             return known
+        from mlops_workbench.registry.version_checks import ExportedVersion, check_champion, check_data
+
         champion = ExportedVersion(holder, self.export(name, holder)) if holder not in (0, version) else None
         candidate = ExportedVersion(version, self.export(name, version))
         settings = self._workspace.latest().serving

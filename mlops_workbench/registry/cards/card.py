@@ -32,7 +32,6 @@ from mlops_workbench.core.secrets import MASK
 from mlops_workbench.core.secrets.columns import is_secret_column, is_secret_name
 from mlops_workbench.core.tags import GIT_BRANCH, GIT_COMMIT, GIT_DIRTY, PIPELINE, PIPELINE_RUN, STAGE
 from mlops_workbench.registry.cards.free_text import open_questions
-from mlops_workbench.registry.cards.slices import slice_quality
 from mlops_workbench.registry.cards.version_files import PREDICTION, TARGET, VersionFiles
 
 _TRAINING = "training"
@@ -179,6 +178,9 @@ def _slices(facts: VersionFacts) -> CardSlices | None:
         return None
     if task not in ("classification", "regression"):
         return None
+    # Imported here: the control plane starts without NumPy.
+    from mlops_workbench.registry.cards.slices import slice_quality
+
     columns = {
         name: values
         for name, values in sample.items()

@@ -1,11 +1,13 @@
-"""A trial of a model in a process of its own, before a process that answers requests loads it.
+"""A process of its own that loads a model, before or instead of one that answers requests.
 
 XGBoost, LightGBM and CatBoost read their files with compiled code. A damaged or forged file can make XGBoost read
-foreign memory, and LightGBM end the process or never return; no exception reports it.
+foreign memory, and LightGBM end the process or never return; no exception reports it. Other models may run code of
+their own. What the process does is in :mod:`mlops_workbench.serving.dry_run`.
 """
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -15,23 +17,120 @@ import msgspec
 
 from mlops_workbench.core.settings import ServingSettings
 from mlops_workbench.serving.errors import InvalidModel
+from mlops_workbench.serving.model_tests import TestResult
 
-#: Exit status of a trial in which the model was refused as an exception, which the next load will raise again.
-REFUSED = 3
 _SECONDS = 120.0
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
-class Trial(msgspec.Struct, frozen=True):
-    """What a trial is about: a folder, its digest, the settings, and the path on which modules are searched."""
+class DryRunRequest(msgspec.Struct, frozen=True):
+    """A dry run that is asked for.
+
+    Attributes
+    ----------
+    folder : str
+        Exported version.
+    settings : ServingSettings
+        What may be loaded.
+    digest : str
+        Digest that its files must have; empty for any.
+    modules : list of str
+        Path on which modules are searched, besides that of the installation.
+    is_timed : bool
+        Whether requests are timed.
+    has_tests : bool
+        Whether its tests are run.
+    tested : str
+        Exported version of another model, whose test rows are answered; empty for none.
+    answers : str
+        Parquet file to write these answers to.
+    """
 
     folder: str
-    digest: str
     settings: ServingSettings
-    modules: list[str]
+    digest: str = ""
+    modules: list[str] = []
+    is_timed: bool = False
+    has_tests: bool = False
+    tested: str = ""
+    answers: str = ""
+
+
+class DryRun(msgspec.Struct, frozen=True):
+    """What a dry run found.
+
+    Attributes
+    ----------
+    problem : str
+        Why an endpoint would refuse the version; empty if it would serve it.
+    crashed : bool
+        Whether the process ended without a result, or took too long.
+    rows : dict of str to int
+        Compared rows of the golden set by their kind.
+    requests : int
+        Timed requests of one row; 0 without a row to ask about.
+    p50_ms, p95_ms : float
+        Their times in milliseconds, from the body of the request to that of the answer.
+    tests : list of TestResult
+        Results of its tests.
+    unanswered : str
+        Why the test rows of the other model have no answers; empty if they have.
+    """
+
+    problem: str = ""
+    crashed: bool = False
+    rows: dict[str, int] = {}
+    requests: int = 0
+    p50_ms: float = 0.0
+    p95_ms: float = 0.0
+    tests: list[TestResult] = []
+    unanswered: str = ""
+
+
+def run_dry(request: DryRunRequest, *, cwd: Path | None = None, seconds: float = _SECONDS) -> DryRun:
+    """Do a dry run in another process.
+
+    Parameters
+    ----------
+    request : DryRunRequest
+        What is asked for; the process gets no token.
+    cwd : Path, optional
+        Its working folder, by default that of this process.
+    seconds : float
+        Longest time, in which the libraries are imported.
+    """
+    request = msgspec.structs.replace(request, settings=msgspec.structs.replace(request.settings, token=""))
+    # A model that is loaded must not find the key that signs models.
+    environment = {name: value for name, value in os.environ.items() if name != "MLOPS_SIGNING_KEY"}
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "mlops_workbench.serving.dry_run"],
+            input=msgspec.json.encode(request),
+            capture_output=True,
+            timeout=seconds,
+            cwd=cwd,
+            # One request is served by one core, and thread pools would slow each other down.
+            env={**dict.fromkeys(_THREADS, "1"), **environment},
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return DryRun(f"the model did not load within {seconds:.0f} s", crashed=True)
+    except OSError as error:
+        return DryRun(f"the process that loads the model cannot be started: {error}", crashed=True)
+    ended = "the model ended the process that loaded it"
+    if done.returncode < 0:
+        return DryRun(f"{ended} ({signal.Signals(-done.returncode).name})", crashed=True)
+    try:
+        return msgspec.json.decode(done.stdout, type=DryRun)
+    except msgspec.DecodeError:
+        lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or [f"status {done.returncode}"]
+        return DryRun(f"{ended}: {lines[-1][:300]}", crashed=True)
 
 
 def try_model(folder: Path, digest: str, settings: ServingSettings, seconds: float = _SECONDS) -> None:
     """Load a model and ask it about its golden set in another process.
+
+    What is refused there by an exception is not reported: the load in this process will raise it again.
 
     Parameters
     ----------
@@ -49,26 +148,7 @@ def try_model(folder: Path, digest: str, settings: ServingSettings, seconds: flo
     InvalidModel
         The model ended the process, or took too long.
     """
-    trial = Trial(str(folder), digest, msgspec.structs.replace(settings, token=""), list(sys.path))
-    try:
-        done = subprocess.run(
-            [sys.executable, "-P", "-m", "mlops_workbench.serving.runtimes.trial_process"],
-            input=msgspec.json.encode(trial),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            timeout=seconds,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise _unusable(folder, f"did not load within {seconds:.0f} s") from error
-    if done.returncode < 0:
-        raise _unusable(folder, f"ended the process that loaded it ({signal.Signals(-done.returncode).name})")
-    if done.returncode not in (0, REFUSED):
-        lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or [f"status {done.returncode}"]
-        raise _unusable(folder, f"ended the process that loaded it: {lines[-1][:300]}")
-
-
-def _unusable(folder: Path, what: str) -> InvalidModel:
-    return InvalidModel(
-        f"the model {what}", where=str(folder), hint="the file is damaged or forged; register the model again"
-    )
+    found = run_dry(DryRunRequest(str(folder), settings, digest, list(sys.path)), seconds=seconds)
+    if found.crashed:
+        hint = "the file is damaged or forged; register the model again"
+        raise InvalidModel(found.problem, where=str(folder), hint=hint)
