@@ -63,6 +63,7 @@ class RegisterRequest:
     alias: AliasOrNone = ""
     baseline: str = ""
     experiment: str = ""
+    # With a factory, clients in TypeScript may leave it out.
     override: str = field(default_factory=str)
 
 

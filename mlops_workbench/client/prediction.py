@@ -13,7 +13,7 @@ from mlops_workbench.client.tensors import tensors
 from mlops_workbench.core.endpoints import Endpoint
 from mlops_workbench.core.errors import InvalidInput, Unavailable
 
-#: What is sent of a table without rows around one of its rows.
+#: Hint for a single row that was given without a table around it.
 _ONE_ROW = "for one row use X.iloc[[0]] or x.reshape(1, -1)"
 
 

@@ -77,11 +77,6 @@ class ModelGate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
         """Whether a version is compared with the champion."""
         return self.data or self.champion is not None
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether it asks for nothing."""
-        return self == ModelGate()
-
 
 def gate_of(gates: Mapping[str, ModelGate], model: str) -> ModelGate:
     """Return all that the gates ask of a model whose patterns match its name.

@@ -95,7 +95,7 @@ class DataSettings(_Section, frozen=True):
 
     personal: Annotated[
         list[Text],
-        Meta(description="names of personal columns, with * for any text; their values are kept nowhere with a model"),
+        Meta(description="names of personal columns, with * for any text; no file beside a model has their values"),
     ] = []
 
 

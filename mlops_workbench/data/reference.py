@@ -134,7 +134,7 @@ def reference_parquet(data: FitData, prediction: Any, personal: Sequence[str] = 
         if not is_personal(name, personal) and not holds_secrets(name, part)
     }
     if data.y is not None:
-        if holds_secrets(getattr(data.y, "name", ""), data.y):
+        if hides_target(data, personal):
             prediction = None
         else:
             table["__target__"] = arrow_array(data.y)
@@ -143,6 +143,14 @@ def reference_parquet(data: FitData, prediction: Any, personal: Sequence[str] = 
     sink = pa.BufferOutputStream()
     parquet.write_table(pa.table(table), sink, compression="zstd")
     return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]
+
+
+def hides_target(data: FitData, personal: Sequence[str]) -> bool:
+    """Return whether the true values are secrets or personal data."""
+    if data.y is None:
+        return False
+    name = getattr(data.y, "name", "")
+    return is_personal(name, personal) or holds_secrets(name, data.y)
 
 
 def input_example(data: FitData, personal: Sequence[str] = ()) -> bytes:

@@ -52,6 +52,13 @@ def is_previous(alias: str) -> bool:
 
 def check_alias(alias: str) -> None:
     """Raise `InvalidInput` unless a version can have this alias."""
+    if is_previous(alias):
+        of = alias.removesuffix(PREVIOUS).removesuffix("-") or CHAMPION
+        raise InvalidInput(
+            f"'{alias}' cannot be set: it is the version that had '{of}' before, to which a rollback returns",
+            where="alias",
+            hint=f"promote the version to '{of}'",
+        )
     if not _ALIAS.match(alias) or alias == "latest" or re.fullmatch(r"[vV]\d+", alias):
         raise InvalidInput(
             f"'{alias}' cannot be an alias",

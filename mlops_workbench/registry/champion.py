@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ Comparison = Callable[[Array, float], Difference]
 
 #: Smallest number of rows of a comparison, and of a slice; most slices of a column.
 _FEWEST, _FEWEST_OF_SLICE, _MOST_SLICES = 20, 30, 20
+_FEWEST_OF_CLASS = 2
 _LEAST_PROBABILITY = 1e-15
 
 
@@ -30,6 +31,7 @@ def compare(
     schema: ModelSchema,
     rows: EvaluationRows,
     champion: Mapping[str, Any],
+    classes: Sequence[Any],
     version: int,
 ) -> list[GateCheck]:
     """Return the checks: one for all rows, one for each column of slices.
@@ -46,6 +48,8 @@ def compare(
         Rows with their true values, and the candidate's answers.
     champion : mapping or pyarrow.Table
         The champion's answers to the same rows.
+    classes : sequence
+        The champion's classes in the order of its probabilities.
     version : int
         Version of the champion.
 
@@ -54,7 +58,7 @@ def compare(
     ValueError
         The metric does not fit the answers, or there are too few rows.
     """
-    compared = _comparison(gate.metric, schema, rows, champion)
+    compared = _comparison(gate.metric, schema, rows, champion, classes)
     everything = np.ones(len(rows.truth), dtype=bool)
     if len(everything) < _FEWEST:
         raise ValueError(f"{len(everything)} rows are too few; {_FEWEST} are needed")
@@ -80,7 +84,7 @@ def _slices(
         try:
             results.append((value, int(mask.sum()), compared(mask, confidence)))
         except ValueError:
-            # The rows of a slice may be of one class, of which there is no area under a curve.
+            # The rows of a slice may nearly all be of one class, of which there is no area under a curve.
             continue
     if not results:
         raise ValueError(f"{gate.metric} cannot be computed in any slice of '{name}'")
@@ -99,7 +103,9 @@ def _shown(found: Difference, confidence: float, where: str) -> str:
     )
 
 
-def _comparison(metric: str, schema: ModelSchema, rows: EvaluationRows, champion: Mapping[str, Any]) -> Comparison:
+def _comparison(
+    metric: str, schema: ModelSchema, rows: EvaluationRows, champion: Mapping[str, Any], classes: Sequence[Any]
+) -> Comparison:
     if metric == "accuracy":
         mine, theirs = (_right(rows.truth, answers[PREDICT]) for answers in _both(PREDICT, rows, champion))
         return lambda mask, level: accuracy_difference(mine[mask], theirs[mask], level)
@@ -109,13 +115,15 @@ def _comparison(metric: str, schema: ModelSchema, rows: EvaluationRows, champion
         if metric == "mae":
             return lambda mask, level: loss_difference(np.abs(errors[0][mask]), np.abs(errors[1][mask]), level)
         return lambda mask, level: loss_difference(errors[0][mask] ** 2, errors[1][mask] ** 2, level, np.sqrt)
+    if list(map(_label, classes)) != list(map(_label, schema.classes)):
+        raise ValueError("the version and the champion have other classes")
     return _of_probabilities(metric, schema, rows, champion)
 
 
 def _of_probabilities(
     metric: str, schema: ModelSchema, rows: EvaluationRows, champion: Mapping[str, Any]
 ) -> Comparison:
-    classes = [str(label) for label in schema.classes]
+    classes = [_label(label) for label in schema.classes]
     names = [f"{PREDICT_PROBA}:{i}" for i in range(len(classes))]
     if len(classes) < 2 or (metric == "auc" and len(classes) > 2):
         raise ValueError(f"{metric} needs the probabilities of {'two' if metric == 'auc' else 'the'} classes")
@@ -124,15 +132,15 @@ def _of_probabilities(
         for answers in _both(names[-1], rows, champion)
     ]
     codes = {label: code for code, label in enumerate(classes)}
-    truth = np.array([codes.get(str(value), -1) for value in rows.truth.to_pylist()])
+    truth = np.array([codes.get(_label(value), -1) for value in rows.truth.to_pylist()])
     if (truth < 0).any():
         raise ValueError("a true value is none of the classes")
     if metric == "auc":
 
         def areas(mask: Array, level: float) -> Difference:
             positive = truth[mask] == 1
-            if positive.all() or not positive.any():
-                raise ValueError("all rows are of one class")
+            if min(positive.sum(), (~positive).sum()) < _FEWEST_OF_CLASS:
+                raise ValueError(f"{_FEWEST_OF_CLASS} rows of each class are needed")
             return auc_difference(positive, both[0][mask, 1], both[1][mask, 1], level)
 
         return areas

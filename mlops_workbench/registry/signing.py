@@ -85,6 +85,8 @@ class VersionSigner:
                     pass
             ignored = [SIGNATURE] if files.own else [SIGNATURE, MANIFEST]
             text = sign(name, {**files.listed, **files.own}, ignored, key.private).decode()
+        except OSError as error:
+            return Signed(notice=f"it is not signed: {error}; mend that, then register it again")
         except WorkbenchError as error:
             at = f" ({error.where})" if error.where else ""
             mend = f"; {error.hint}, then register it again" if error.hint else ""

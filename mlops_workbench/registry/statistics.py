@@ -87,7 +87,7 @@ def auc_difference(truth: Array, candidate: Array, champion: Array, confidence: 
     Parameters
     ----------
     truth : ndarray of bool of shape (rows,)
-        Whether each row is of the positive class; there are rows of both.
+        Whether each row is of the positive class; there are at least two rows of each.
     candidate, champion : ndarray of float of shape (rows,)
         Scores, higher for the positive class.
     """
@@ -105,7 +105,7 @@ def auc_difference(truth: Array, candidate: Array, champion: Array, confidence: 
     variance = float(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
     deviation = np.sqrt(max(variance, 0.0))
     half = float(stats.norm.ppf(0.5 + confidence / 2)) * deviation
-    p_value = float(2 * stats.norm.sf(abs(better) / deviation)) if deviation > 0 else 1.0
+    p_value = float(2 * stats.norm.sf(abs(better) / deviation)) if deviation > 0 else None
     return Difference(float(areas[0]), float(areas[1]), better, better - half, better + half, p_value, "DeLong")
 
 
@@ -151,7 +151,7 @@ def _resampled(candidate: Array, champion: Array, value: Callable[[Array], Array
 def _bca(observed: float, draws: Array, jackknife: Array, confidence: float) -> tuple[float, float]:
     below = (float((draws < observed).sum()) + 0.5 * float((draws == observed).sum())) / len(draws)
     if not 0 < below < 1:
-        # All resamples are alike: both models answer the same.
+        # All resamples are on one side: the difference is the same in every row.
         return float(draws.min()), float(draws.max())
     bias = stats.norm.ppf(below)
     spread = jackknife.mean() - jackknife

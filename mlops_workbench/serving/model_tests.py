@@ -47,6 +47,8 @@ def run_tests(source: str, given: Mapping[str, Any]) -> list[TestResult]:
 
 
 def _run(name: str, test: Callable[..., Any], given: Mapping[str, Any]) -> TestResult:
+    if inspect.iscoroutinefunction(test) or inspect.isgeneratorfunction(test) or inspect.isasyncgenfunction(test):
+        return TestResult(name, False, "it is a coroutine or a generator; write it as a plain function")
     wanted = [
         parameter.name
         for parameter in inspect.signature(test).parameters.values()
@@ -67,7 +69,9 @@ def _attempt(work: Callable[[], Any]) -> str:
     """Why the work failed, empty if it did not."""
     try:
         result = work()
-    except Exception as error:  # noqa: BLE001 - the user's tests
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - the user's tests; those of pytest end with others than Exception
         lines = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == _FILE]
         at = f" (line {lines[-1].lineno}: {lines[-1].line})" if lines else ""
         text = str(error).splitlines()[0][:300] if str(error) else ""

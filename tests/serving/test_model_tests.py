@@ -35,6 +35,9 @@ def test_functions_that_begin_with_test_are_run() -> None:
         ("model, Z):\n    pass", "it takes 'Z'; a test can take model, X and y"),
         ("y):\n    pass", "there is no y: the rows that the model was tested on are not kept"),
         ("model):\n    return False", "it returned False"),
+        ("model):\n    raise SystemExit(3)", "SystemExit: 3 (line 2: raise SystemExit(3))"),
+        ("model):\n    import pytest\n    pytest.fail('no')", "Failed: no (line 3: pytest.fail('no'))"),
+        ("model):\n    yield 1", "it is a coroutine or a generator"),
     ],
 )
 def test_a_failure_says_why_and_where(body, detail) -> None:

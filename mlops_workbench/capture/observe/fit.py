@@ -29,6 +29,7 @@ _CROSS = {"cross_val_score", "cross_validate", "cross_val_predict", "learning_cu
 _LATER = {"eval_set", "validation_data", "valid_sets", "evals"}
 _WRAPPED = {"Dataset", "DMatrix", "QuantileDMatrix", "Pool"}
 _NO_DATA = (ast.Constant, ast.List, ast.Starred)
+_TRAINING = re.compile(r"(^|_|\b)train(ing)?(_|\b|$|[A-Z])", re.IGNORECASE)
 _VALIDATION = re.compile(r"(^|_|\b)(val|valid|validation|dev|eval)(_|\b|$|[A-Z])", re.IGNORECASE)
 
 
@@ -81,8 +82,16 @@ class CellUse:
     tests: list[tuple[NamedData, NamedData]] = field(default_factory=list)
 
     def test(self) -> tuple[NamedData, NamedData] | None:
-        """The last comparison with test data, else with validation data, whose values are known."""
-        known = [(X, y) for X, y in self.tests if X.known and y.known]
+        """The last comparison with test data, else with validation data, whose values are known.
+
+        One with data that a model of the cell was fitted on is none.
+        """
+        trained = [fit.X for fit in self.fits if fit.X is not None]
+        known = [
+            (X, y)
+            for X, y in self.tests
+            if X.known and y.known and not _TRAINING.search(X.name) and not any(_is_same(X, one) for one in trained)
+        ]
         best = [pair for pair in known if pair[0].context == "test"] or known
         return best[-1] if best else None
 
@@ -147,8 +156,10 @@ class _Reader:
         self._looped(here, changed)
         for target, value in here.assigned:
             asked = self._asked(value, ())
-            if isinstance(target, ast.Name) and asked is not None:
-                self._predicted[target.id] = asked
+            if isinstance(target, ast.Name):
+                self._predicted.pop(target.id, None)
+                if asked is not None:
+                    self._predicted[target.id] = asked
         for call, loops in here.calls:
             name = called_name(call)
             if isinstance(call.func, ast.Attribute) and name in _FITS | {"train"}:
@@ -328,6 +339,10 @@ class _Reader:
 
     def _named(self, node: ast.expr) -> str:
         return "validation" if _VALIDATION.search(ast.unparse(node)) else "test"
+
+
+def _is_same(one: NamedData, other: NamedData) -> bool:
+    return one.name == other.name or (other.known and one.value is not None and one.value is other.value)
 
 
 def _used_names(node: ast.expr) -> set[str]:

@@ -18,7 +18,7 @@ from mlops_workbench.data.fitted.describe import describe_inputs
 from mlops_workbench.data.fitted.evaluation import evaluation_parquet, evaluation_rows
 from mlops_workbench.data.fitted.golden import TRAINING, golden_parquet, make_golden
 from mlops_workbench.data.fitted.replaced import hidden_secrets, other_values
-from mlops_workbench.data.reference import FitData, holds_secrets
+from mlops_workbench.data.reference import FitData, hides_target, holds_secrets
 
 _SEED = 20_260_302
 _MOST_CLASSES = 10_000
@@ -65,7 +65,9 @@ def prove_model(model: Any, data: FitData, personal: Sequence[str]) -> ModelProo
         return name in hidden or name in named
 
     schema = describe_inputs(data.given, data.columns, hides)
-    schema = msgspec.structs.replace(schema, targets=data.targets, classes=_classes(model))
+    secret_target = hides_target(data, personal)
+    classes = [] if secret_target else _classes(model)
+    schema = msgspec.structs.replace(schema, targets=data.targets, classes=classes)
     if schema.problem or not hasattr(model, PREDICT):
         return ModelProof(schema)
     random = np.random.default_rng(_SEED)
@@ -85,7 +87,8 @@ def prove_model(model: Any, data: FitData, personal: Sequence[str]) -> ModelProo
         problem = f"it has no answers to its own training data: {type(error).__name__}: {_first_line(error)}"
         return ModelProof(msgspec.structs.replace(schema, problem=problem))
     rows = next((found.columns for found in golden if found.kind == TRAINING), [])
-    evaluation, untested = _evaluated(model, schema, data.test, [*hidden, *named])
+    not_kept = [*hidden, *named, *([data.targets[0].name or "the target"] if secret_target and data.targets else [])]
+    evaluation, untested = _evaluated(model, schema, data.test, not_kept)
     return ModelProof(msgspec.structs.replace(schema, untested=untested), content, evaluation, rows)
 
 

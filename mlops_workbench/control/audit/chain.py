@@ -76,7 +76,10 @@ def filed_under(entry: AuditEntry) -> dict[str, object]:
 
 def time_ms(text: str) -> int:
     """The inverse of `time_text`; raises ValueError for a text that is no time."""
-    return (datetime.fromisoformat(text) - _EPOCH) // timedelta(milliseconds=1)
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"a time without a zone: {text}")
+    return (moment - _EPOCH) // timedelta(milliseconds=1)
 
 
 def time_text(at_ms: int) -> str:

@@ -75,13 +75,13 @@ class CardService:
     def _run(self, version: ModelVersion) -> RunDetail | None:
         try:
             return self._runs.detail(version.run_uid) if version.run_uid else None
-        except NotFound:
+        except (NotFound, StorageError, Unavailable):
             return None
 
     def _datasets(self, version: ModelVersion) -> Sequence[DatasetVersion]:
         try:
             return self._runs.datasets(version.run_uid) if version.run_uid else ()
-        except NotFound:
+        except (NotFound, StorageError, Unavailable):
             return ()
 
     def _environment(self, run: RunDetail | None, notes: list[str]) -> dict[str, Any]:

@@ -222,6 +222,9 @@ class ModelService:
             checks = [*own, *compared[1]]
             if conditions or metrics or stages or checks:
                 gate, champion = self._check_gate(name, version, request, conditions, baseline, metrics, stages, checks)
+                if asked.compares and champion != compared[0]:
+                    # It was compared with the champion of before.
+                    continue
             before = self._registry.version(name, version)
             if not request.alias:
                 return before

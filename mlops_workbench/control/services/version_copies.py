@@ -124,7 +124,10 @@ class VersionCopies:
             tags = {key: value for key, value in row.tags.items() if key != SIGNATURE}
             if SIGNATURE in row.tags:
                 # MLmodel has the ids of the new database, so the old signature is over other files.
-                tags |= self._sign(row.model, logged).tags
+                signed = self._sign(row.model, logged)
+                if signed.notice:
+                    log.warning("%s/%d: %s", row.model, row.version, signed.notice)
+                tags |= signed.tags
             self._store.create_version(row.model, logged.model_id, run.run_id, tags)
         except NotFound:
             # The journals do not have the run any more.

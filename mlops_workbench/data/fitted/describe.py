@@ -15,6 +15,7 @@ from mlops_workbench.data.fitted.codecs import CategoryCodec
 from mlops_workbench.data.fitted.dtypes import dtype_form, field_form
 from mlops_workbench.data.fitted.inputs import codec_of_part, fields_of, parts_of
 from mlops_workbench.data.fitted.object_codec import ObjectCodec
+from mlops_workbench.data.fitted.replaced import are_common
 from mlops_workbench.data.fitted.wire import Codec
 from mlops_workbench.data.tables.columns import is_frame, is_series
 from mlops_workbench.data.tables.kinds import kind_of, name_of_kind
@@ -112,6 +113,10 @@ def _spec(column: Column, part: Any, codec: Codec, restored: dict[str, Any], *, 
         categories=codec.labels if isinstance(codec, CategoryCodec) else None,
         ordered=bool(getattr(kind, "ordered", False)),
     )
+    if hidden and spec.categories is not None and not are_common(values.tolist(), spec.categories):
+        raise ValueError(
+            "it holds secrets or personal data as categories, which would be kept with the model; convert it to text"
+        )
     if hidden:
         return spec
     low, high = _range(values, codec.type)

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from mlops_workbench.core.model_schema import InputSpec, ModelSchema, WireType
-from mlops_workbench.data.fitted.answers import Answers, answer_columns
+from mlops_workbench.data.fitted.answers import Answers, answer_columns, first_difference
 from mlops_workbench.data.fitted.describe import form_of
 from mlops_workbench.data.fitted.golden import wire_to_arrow
 from mlops_workbench.data.fitted.inputs import ModelInputs, codec_of_part, fields_of, parts_of
 from mlops_workbench.data.fitted.wire import objects, wire_of_arrow
 from mlops_workbench.data.tables.arrow_columns import arrow_array
+from mlops_workbench.data.tables.columns import column_names
 
 Array = np.ndarray[Any, Any]
 
@@ -65,16 +66,25 @@ def evaluation_rows(schema: ModelSchema, given: Any, truth: Any, answer: Callabl
     inputs = ModelInputs(schema)
     form = form_of(given)
     parts = parts_of(given, form)
-    if len(parts) != len(schema.columns):
+    fields = [*fields_of(given, form), *[None] * len(parts)][: len(parts)]
+    if schema.form in ("frame", "polars", "arrow"):
+        names = column_names(given) if form == "frame" else [str(field.name) for field in fields]
+        missing = [spec.name for spec in schema.columns if spec.name not in names]
+        if missing:
+            raise ValueError(f"the test data has no column '{missing[0]}'")
+        places = [names.index(spec.name) for spec in schema.columns]
+        parts, fields = [parts[place] for place in places], [fields[place] for place in places]
+    elif len(parts) != len(schema.columns):
         raise ValueError(f"the test data has {len(parts)} columns, and the training data {len(schema.columns)}")
-    fields = [*fields_of(given, form), *[None] * len(parts)]
     columns = [
         coerced(codec_of_part(part, field).encode(part), spec.type, codec.wire, spec.name)
-        for spec, codec, part, field in zip(schema.columns, inputs.codecs, parts, fields, strict=False)
+        for spec, codec, part, field in zip(schema.columns, inputs.codecs, parts, fields, strict=True)
     ]
     answers = answer_columns(answer(inputs.restore(columns)))
-    names = [spec.name for spec in schema.columns]
-    return EvaluationRows(dict(zip(names, columns, strict=True)), arrow_array(truth), answers)
+    if difference := first_difference(answer_columns(answer(given)), answers):
+        raise ValueError(f"the model gives other answers to the test data when a request brings it: {difference}")
+    by_name = {spec.name: values for spec, values in zip(schema.columns, columns, strict=True)}
+    return EvaluationRows(by_name, arrow_array(truth), answers)
 
 
 def evaluation_parquet(rows: EvaluationRows, schema: ModelSchema) -> bytes:
@@ -128,7 +138,7 @@ def for_columns(rows: EvaluationRows, wanted: Sequence[tuple[str, WireType, np.d
 
 
 def coerced(values: Array, kind: WireType, dtype: np.dtype[Any], name: str) -> Array:
-    """Return a column of the wire as one of another type, if that changes no value.
+    """Return a column of the wire as one of another type, as an endpoint takes the values of a request.
 
     Raises
     ------

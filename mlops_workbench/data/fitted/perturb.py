@@ -126,7 +126,7 @@ def _border_values(spec: InputSpec, values: Array) -> list[Any]:
 
 
 def _beyond(values: Array) -> Any:
-    """A number above all values by their range, inside the type."""
+    """A number above all values by their range, inside the type; of integers beyond floats, the largest."""
     if values.dtype == object:
         return max((value for value in values.tolist() if value is not None), default=None)
     if values.dtype.kind == "f":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ def hidden_secrets(spec: InputSpec, values: Array) -> Array:
 
 
 def other_values(spec: InputSpec, values: Array, random: np.random.Generator) -> Array:
-    """Return a column of personal data with other values of the same kind, in which no row has its own value.
+    """Return a column of personal data with values of the same kind that say nothing about the row.
 
     Numbers and times are drawn between the 5th and the 95th percentile, categories among all, texts among those that
     many rows have; in other texts ``x``, ``X`` and ``0`` stand for letters and digits.
@@ -57,15 +58,29 @@ def other_values(spec: InputSpec, values: Array, random: np.random.Generator) ->
     return drawn_numbers.astype(values.dtype)
 
 
+def are_common(values: Sequence[Any], choices: Sequence[Any] = ()) -> bool:
+    """Return whether values are so few, and so frequent, that none says who has it.
+
+    Parameters
+    ----------
+    values : sequence
+        The values, None for missing ones.
+    choices : sequence
+        Values that are kept although they may not occur, such as categories.
+    """
+    counts = Counter(value for value in values if value is not None and value == value)
+    few = len(counts) <= _MOST_TEXTS and len(choices) <= _MOST_TEXTS
+    return bool(counts) and few and min(counts.values()) >= _ROWS_OF_EACH
+
+
 def _drawn(present: Array, random: np.random.Generator, rows: int) -> Array:
     low, high = np.quantile(present.astype(np.float64), [0.05, 0.95])
     return np.asarray(random.uniform(low, high, rows))
 
 
 def _texts(values: Array, random: np.random.Generator) -> Array:
-    counts = Counter(value for value in values.tolist() if value is not None)
-    if counts and len(counts) <= _MOST_TEXTS and min(counts.values()) >= _ROWS_OF_EACH:
-        names = sorted(counts)
+    if are_common(values.tolist()):
+        names = sorted({value for value in values.tolist() if value is not None})
         return objects([names[int(i)] for i in random.integers(len(names), size=len(values))])
     return objects([None if value is None else "".join(map(_other, value)) for value in values.tolist()])
 

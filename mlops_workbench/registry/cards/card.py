@@ -146,9 +146,7 @@ def _inputs(facts: VersionFacts) -> list[CardInput]:
             found.append(CardInput(*known, hidden=True))
         else:
             values = spec.categories if spec.categories is not None else spec.values
-            # Python's booleans are numbers, and a range has none.
-            low, high = (None if bound is None else bound for bound in (spec.low, spec.high))
-            found.append(CardInput(*known, low, high, list(map(_text, values))))
+            found.append(CardInput(*known, spec.low, spec.high, list(map(_text, values))))
     return found
 
 

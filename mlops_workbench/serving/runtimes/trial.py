@@ -71,6 +71,8 @@ class DryRun(msgspec.Struct, frozen=True):
         Timed requests of one row; 0 without a row to ask about.
     p50_ms, p95_ms : float
         Their times in milliseconds, from the body of the request to that of the answer.
+    untimed : str
+        Why requests were not timed; empty if they were, or were not asked for.
     tests : list of TestResult
         Results of its tests.
     unanswered : str
@@ -83,6 +85,7 @@ class DryRun(msgspec.Struct, frozen=True):
     requests: int = 0
     p50_ms: float = 0.0
     p95_ms: float = 0.0
+    untimed: str = ""
     tests: list[TestResult] = []
     unanswered: str = ""
 

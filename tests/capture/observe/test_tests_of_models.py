@@ -21,7 +21,8 @@ def test_of(source: str) -> tuple[str, str] | None:
     names = dict(globals())
     names.update(
         model=LogisticRegression().fit(X_train, y_train), other=LinearRegression().fit(X_train, y_train),
-        accuracy_score=lambda *_, **__: 1.0, mean_absolute_error=lambda *_, **__: 1.0, print=print,
+        accuracy_score=lambda *_, **__: 1.0, mean_absolute_error=lambda *_, **__: 1.0,
+        LinearRegression=LinearRegression, print=print,
     )  # fmt: skip
     exec(source, names)
     found = cell_use(ast.parse(source), names).test()
@@ -40,9 +41,14 @@ def test_of(source: str) -> tuple[str, str] | None:
         ("a = model.score(X_val, y_val)\nb = model.score(X_test, y_test)\nc = model.score(X_val, y_val)",
          ("X_test", "y_test")),
         ("a = model.score(X_val, y_val)", ("X_val", "y_val")),
-        ("a = mean_absolute_error(y_train.iloc[:4], other.predict(X_train.iloc[:4]))",
-         ("X_train.iloc[:4]", "y_train.iloc[:4]")),
+        ("a = mean_absolute_error(y_test.iloc[:4], other.predict(X_test.iloc[:4]))",
+         ("X_test.iloc[:4]", "y_test.iloc[:4]")),
         ("p = model.predict(X_test)", None),
+        ("a = model.score(X_test, y_test)\nb = model.score(X_train, y_train)", ("X_test", "y_test")),
+        ("a = model.score(X_train, y_train)", None),
+        ("m = LinearRegression().fit(X_test, y_test)\na = m.score(X_test, y_test)", None),
+        ("D = X_test\nm = LinearRegression().fit(X_test, y_test)\na = m.score(D, y_test)", None),
+        ("p = model.predict(X_test)\np = y_val\na = accuracy_score(y_val, p)", None),
         ("a = max(3, 4)", None),
         ("X_test = X_test.head(3)\na = accuracy_score(y_test, y_test)", None),
     ],

@@ -17,6 +17,7 @@ from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
+from sklearn.tree import DecisionTreeClassifier
 
 from mlops_workbench.core.model_schema import (
     EVALUATION_FILE,
@@ -126,3 +127,38 @@ def test_other_values_are_of_the_same_type(kind, data) -> None:
 def test_patterns_match_names_in_either_case_and_parts_of_labels() -> None:
     assert is_personal("E-Mail", ["*mail"]) and is_personal(("person", "AGE"), ["age"])
     assert not is_personal("mileage", ["age"]) and not is_personal("x", [])
+
+
+def test_personal_categories_are_not_kept_unless_many_rows_have_each(tmp_path: Path) -> None:
+    workspace = Workspace.init(tmp_path)
+    (tmp_path / FILE).write_text('[data]\npersonal = ["mail", "gender"]\n')
+    X = pd.DataFrame({"mail": pd.Categorical([f"user{i}@x.org" for i in range(ROWS)]), "n": np.arange(ROWS) / 3})
+    model = HistGradientBoostingRegressor(max_iter=2).fit(X[["n"]], X.n)
+    record = save_fitted(workspace, tmp_path / "m", model, X, X.n)
+    assert "it holds secrets or personal data as categories" in record.problem
+    assert "@x.org" not in (tmp_path / "m" / SCHEMA_FILE).read_text()
+    X = X.drop(columns="mail").assign(gender=pd.Categorical(["f", "m"] * (ROWS // 2)))
+    model = HistGradientBoostingRegressor(max_iter=2, categorical_features="from_dtype").fit(X, X.n)
+    assert not save_fitted(workspace, tmp_path / "k", model, X, X.n).problem
+
+
+def test_a_personal_target_is_kept_nowhere(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    from fitted_models import StoringRecorder
+
+    from mlops_workbench.capture.run.models import save_model
+    from mlops_workbench.data.reference import sample_fit_data
+
+    workspace = Workspace.init(tmp_path)
+    (tmp_path / FILE).write_text('[data]\npersonal = ["religion"]\n')
+    X = pd.DataFrame({"n": np.arange(60) / 3})
+    y = pd.Series(["creed one", "creed two"] * 30, name="religion")
+    model = DecisionTreeClassifier().fit(X, y)
+    saving = StoringRecorder(workspace)
+    data = replace(sample_fit_data(X, y), test=sample_fit_data(X, y))
+    assert save_model(saving, "r", model, "m", data)  # type: ignore[arg-type]
+    files = {path: workspace.blobs.get(digest).read_bytes() for path, digest in saving.records[0].files.items()}
+    assert EVALUATION_FILE not in files and b"creed" not in files[SCHEMA_FILE]
+    reference = pq.read_table(io.BytesIO(files["mlops/reference.parquet"]))
+    assert reference.column_names == ["n"]
