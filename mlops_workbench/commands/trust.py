@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 import click
@@ -39,6 +40,8 @@ def trust(frontend: FrontEnd, types: tuple[str, ...]) -> View:
     notes = [f"{len(TRUSTED_TYPES)} types of scikit-learn, NumPy and SciPy are on the built-in list"]
     if any(name not in listed for name in wanted):
         notes = ["MLOPS_SERVING_TRUSTED_TYPES is set, so the list in workbench.toml is not used"]
+    if added and (url := os.environ.get("MLOPS_URL")):
+        notes.append(f"the control plane at {url} has a workbench.toml of its own: trust them there too")
     return View(
         f"trusted now: {', '.join(added)}" if added else "types that models may contain",
         columns=("type",),

@@ -107,7 +107,12 @@ def utc(at_ms: int) -> str:
 
 
 def _summary(card: ModelCard) -> Section:
-    signed = {"none": "no", "trusted": "by a trusted key", "unknown": "by an unknown key", "wrong": "wrong signature"}
+    signed = {
+        "none": "no",
+        "trusted": "by a trusted key, with which its files are compared when it is loaded",
+        "unknown": "by an unknown key",
+        "wrong": "wrong signature",
+    }
     return Section(
         "Summary",
         facts=[
