@@ -129,7 +129,7 @@ def _split(data: object, signature: Signature) -> Batch:
         raise InvalidRequest("dataframe_split.columns must be an array of names")
     if rows and len(names) != width:
         raise InvalidRequest(f"dataframe_split has {len(names)} columns, but row 0 has {width} values")
-    texts = [str(name) for name in names]
+    texts = [signature.own_name(str(name)) for name in names]
     if len(set(texts)) < len(texts):
         twice = next(name for at, name in enumerate(texts) if name in texts[:at])
         raise InvalidRequest(f"dataframe_split names column '{twice[:200]}' twice")
@@ -145,18 +145,20 @@ def _records(data: object, signature: Signature) -> Batch:
     for row, record in enumerate(data):
         if not isinstance(record, dict):
             raise InvalidRequest(f"dataframe_records, row {row}: expected an object, got {type(record).__name__}")
+    records = [{signature.own_name(name): value for name, value in record.items()} for record in data]
     present: dict[str, None] = {}
-    for record in data:
+    for record in records:
         present.update(dict.fromkeys(record))
     if data:
         signature.check_complete(present)
     # A key that a record lacks is a missing value, as in pandas.
-    columns = {name: [record.get(name) for record in data] for name in present if name in signature.by_name}
+    columns = {name: [record.get(name) for record in records] for name in present if name in signature.by_name}
     return Batch.of_values(signature, columns or {column.name: [] for column in signature.columns})
 
 
 def _tensors(data: object, signature: Signature) -> Batch:
     if isinstance(data, dict):
+        data = {signature.own_name(name): value for name, value in data.items()}
         if data and not any(isinstance(value, list) for value in data.values()):
             return Batch.of_values(signature, {name: [value] for name, value in data.items()})
         for name, values in data.items():
@@ -205,7 +207,7 @@ def _csv_columns(body: bytes, signature: Signature) -> Mapping[str, list[object]
         raise InvalidRequest(f"the body is not valid CSV: {error}") from None
     if not lines:
         raise InvalidRequest("the body is empty; the first line must name the columns")
-    header, rows = lines[0], lines[1:]
+    header, rows = [signature.own_name(name) for name in lines[0]], lines[1:]
     for row, line in enumerate(rows):
         if len(line) != len(header):
             raise InvalidRequest(f"CSV row {row}: expected {len(header)} values as in the header, got {len(line)}")

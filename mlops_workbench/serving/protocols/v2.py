@@ -221,19 +221,20 @@ def _tensor(raw: object, position: int) -> _Tensor:
 
 
 def _batch(tensors: Mapping[str, _Tensor], signature: Signature) -> Batch:
+    tensors = {signature.own_name(name): tensor for name, tensor in tensors.items()}
     first = next(iter(tensors.values()))
     width = len(signature.columns)
     if len(tensors) == 1 and len(first.shape) == 2 and (width > 1 or first.name not in signature.by_name):
         return _matrix(first, signature)
     columns: dict[str, Array] = {}
-    for tensor in tensors.values():
+    for name, tensor in tensors.items():
         if signature.form == "vector" and len(tensors) == 1:
             column = signature.columns[0]  # the only input of such a model has no name
         else:
-            if tensor.name not in signature.by_name:
+            if name not in signature.by_name:
                 # Often a misspelt column: name the missing ones, too.
                 signature.check_complete(dict(tensors))
-            column = signature.column(tensor.name)
+            column = signature.column(name)
         columns[column.name] = _column_values(column, tensor)
     return Batch.of_columns(signature, columns)
 

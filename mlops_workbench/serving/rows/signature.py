@@ -104,6 +104,18 @@ class Signature:
         """Columns by name."""
         return {column.name: column for column in self.columns}
 
+    @cached_property
+    def _places(self) -> Mapping[str, str]:
+        """Names of the columns of an array by their places, which a DataFrame of it has as its labels."""
+        if self.form == "table":
+            return {}
+        names = {str(place): column.name for place, column in enumerate(self.columns)}
+        return {} if names.keys() & self.by_name.keys() else names
+
+    def own_name(self, name: str) -> str:
+        """The name of an input that a request names; a column of an array may be named by its place."""
+        return self._places.get(name, name)
+
     def column(self, name: str) -> InputColumn:
         """The column of this name.
 

@@ -250,10 +250,24 @@ def test_an_array_is_answered_by_place_and_by_name(serve, workspace, tmp_path) -
     expected = model.predict(X).tolist()
     by_name = {"columns": ["x0", "x1"], "data": X.tolist()}
     turned = {"columns": ["x1", "x0"], "data": X[:, ::-1].tolist()}
-    for body in ({"inputs": X.tolist()}, {"dataframe_split": by_name}, {"dataframe_split": turned}):
+    by_place = {"columns": [0, 1], "data": X.tolist()}
+    records = [{"0": a, "1": b} for a, b in X.tolist()]
+    bodies = [
+        {"inputs": X.tolist()},
+        {"instances": records},
+        {"inputs": {"1": X[:, 1].tolist(), "0": X[:, 0].tolist()}},
+    ]
+    bodies += [{"dataframe_split": split} for split in (by_name, turned, by_place)]
+    for body in bodies:
         assert endpoint.invoke(body).json()["predictions"] == pytest.approx(expected)
     columns = [{"name": f"x{i}", "datatype": "FP64", "shape": [ROWS], "data": X[:, i].tolist()} for i in (1, 0)]
     assert endpoint.v2({"inputs": columns}).json()["outputs"][0]["data"] == pytest.approx(expected)
+    as_frame = endpoint.v2({"inputs": tensors(pd.DataFrame(X))})
+    assert as_frame.json()["outputs"][0]["data"] == pytest.approx(expected)
+    csv = endpoint.client.post(
+        "/invocations", content=pd.DataFrame(X).to_csv(index=False), headers={"Content-Type": "text/csv"}
+    )
+    assert csv.json()["predictions"] == pytest.approx(expected)
 
 
 def test_several_targets_keep_their_shape(serve, workspace, tmp_path) -> None:
