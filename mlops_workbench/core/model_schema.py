@@ -163,7 +163,10 @@ def decode_schema(content: bytes) -> ModelSchema:
     ValueError
         The JSON is not a schema, or one of a later version.
     """
-    schema = msgspec.json.decode(content, type=ModelSchema)
+    try:
+        schema = msgspec.json.decode(content, type=ModelSchema)
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
     if schema.version > 1:
         raise ValueError(f"the schema has version {schema.version}; this workbench reads version 1")
     return schema

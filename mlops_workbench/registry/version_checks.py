@@ -125,7 +125,7 @@ def check_data(candidate: ExportedVersion, champion: ExportedVersion | None) -> 
         content = read_manifest(candidate.folder).read(candidate.folder, _REFERENCE)
         frame = parquet.read_table(pa.BufferReader(content)).to_pandas()
         found, _ = check_frame(frame, quality)
-    except (StorageError, InvalidInput, pa.ArrowException) as error:
+    except (StorageError, InvalidInput, pa.ArrowException, OSError) as error:
         problem = error.message if isinstance(error, StorageError | InvalidInput) else str(error)
         return GateCheck(condition, False, f"they cannot be compared: {problem}", "data")
     if found.passed:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from typing import TYPE_CHECKING, Any
@@ -13,42 +13,20 @@ from mlops_workbench.capture.kernel.notices import notify
 from mlops_workbench.capture.observe.estimators import LACKING_HINT, is_part, lacks_model, own_params
 from mlops_workbench.capture.observe.networks import is_network
 from mlops_workbench.capture.run.booster_files import booster_files
-from mlops_workbench.capture.run.importance import importance_json
-from mlops_workbench.capture.run.model_tests import model_tests
+from mlops_workbench.capture.run.described import describe_model
 from mlops_workbench.capture.run.network_files import network_files
-from mlops_workbench.capture.run.proof import ModelProof, prove_model, silent
 from mlops_workbench.core.boosters import library_of
 from mlops_workbench.core.errors import InvalidInput
 from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.members import has
-from mlops_workbench.core.model_card import IMPORTANCE_FILE
-from mlops_workbench.core.model_schema import (
-    EVALUATION_FILE,
-    GOLDEN_FILE,
-    QUALITY_FILE,
-    SCHEMA_FILE,
-    TESTS_FILE,
-    encode_schema,
-)
-from mlops_workbench.core.personal import is_personal
 from mlops_workbench.core.records import Column, Model
-from mlops_workbench.core.secrets.columns import mask_texts
 from mlops_workbench.core.trust import TRUSTED_TYPES
-from mlops_workbench.data.describe import describe_dataset
 from mlops_workbench.data.fitted.boosters import answering
-from mlops_workbench.data.fitted.golden import example_values
 from mlops_workbench.data.reference import (
-    EXAMPLE_ROWS,
     FitData,
-    example_json,
-    input_example,
-    output_columns,
-    reference_parquet,
     sample_fit_data,
     sample_seen,
 )
-from mlops_workbench.data.schema import schema_json
-from mlops_workbench.data.tables.columns import is_frame
 
 if TYPE_CHECKING:
     from mlops_workbench.capture.record.recorder import Recorder
@@ -106,22 +84,9 @@ def save_model(recorder: Recorder, run_uid: str, model: Any, name: str, data: Fi
         inputs = [Column("", column.dtype, column.required) for column in inputs]
     elif data is not None:
         personal = recorder.workspace.latest().data.personal
-        prediction = _predict(answering(model), data)
-        outputs = output_columns(prediction) if prediction is not None else []
-        files["mlops/reference.parquet"] = reference_parquet(data, prediction, personal)
-        files["input_example.json"] = input_example(data, personal)
-        if network is None:
-            proof = prove_model(answering(model), data, personal)
-            problem = proof.schema.problem
-            files.update(_proof_files(proof))
-            if quality := _quality(run_uid, data, personal):
-                files[QUALITY_FILE] = quality
-            if tests := model_tests():
-                files[TESTS_FILE] = tests.encode()
-            if (importance := importance_json(answering(model), data, proof)) is not None:
-                files[IMPORTANCE_FILE] = importance
-            if not problem:
-                inputs = [Column(spec.name, spec.type, spec.required) for spec in proof.schema.columns]
+        described = describe_model(answering(model), data, run_uid, personal, is_network=network is not None)
+        inputs, outputs, problem = described.inputs, described.outputs, described.problem
+        files.update(described.files)
     digests = {}
     for path, blob in files.items():
         digest = recorder.store(run_uid, blob)
@@ -239,43 +204,6 @@ def _serialise(model: Any) -> tuple[str, str, bytes, list[str]]:
             f"this {type(model).__name__} cannot be saved: {type(error).__name__}: {error}",
             hint="remove open files, connections and locks from the model",
         ) from error
-
-
-def _proof_files(proof: ModelProof) -> dict[str, bytes]:
-    schema = proof.schema
-    found = {SCHEMA_FILE: encode_schema(schema)}
-    if proof.golden:
-        found[GOLDEN_FILE] = proof.golden
-    if proof.evaluation:
-        found[EVALUATION_FILE] = proof.evaluation
-    if proof.rows:
-        columns = example_values(schema, proof.rows, EXAMPLE_ROWS)
-        names = [column.name for column in schema.columns] if schema.is_named else []
-        found["input_example.json"] = example_json(names, list(map(mask_texts, columns)))
-    return found
-
-
-def _quality(run_uid: str, data: FitData, personal: Sequence[str]) -> bytes | None:
-    """What new training data is checked against, without personal columns."""
-    X = data.X
-    if is_frame(X):
-        X = X[[label for label in X.columns if not is_personal(label, personal)]]
-    elif any(is_personal(column.name, personal) for column in data.columns):
-        return None
-    return schema_json(describe_dataset(run_uid, X).profile, data.rows)
-
-
-def _predict(model: Any, data: FitData) -> Any:
-    if not hasattr(model, "predict"):
-        return None
-    try:
-        return model.predict(data.given, **silent(model))
-    except Exception as error:  # noqa: BLE001 code of a user's model
-        notify(
-            f"this {type(model).__name__} cannot predict its own training data ({type(error).__name__}: {error});\n"
-            "  it is saved without reference predictions. Check that X was passed to fit"
-        )
-        return None
 
 
 def _requirements(model: Any, form: str) -> list[str]:

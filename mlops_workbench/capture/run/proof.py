@@ -13,6 +13,7 @@ import numpy as np
 
 from mlops_workbench.core.model_schema import InputSpec, ModelSchema
 from mlops_workbench.core.personal import is_personal
+from mlops_workbench.data.digest import len_of
 from mlops_workbench.data.fitted.answers import PREDICT, PREDICT_PROBA
 from mlops_workbench.data.fitted.describe import describe_inputs
 from mlops_workbench.data.fitted.evaluation import evaluation_parquet, evaluation_rows
@@ -112,17 +113,51 @@ def _evaluated(model: Any, schema: ModelSchema, test: FitData | None, hidden: Se
 
 
 def answers_of(model: Any, rows: Any) -> dict[str, np.ndarray[Any, Any]]:
-    """Return the answers of a model by method.
+    """Return the answers of a model by method; probabilities only if it gives them.
 
     Raises
     ------
     Exception
+        What the model raises, or `ValueError` for what are no answers to the rows.
+    """
+    count = len_of(rows)
+    found = {PREDICT: asked(model, PREDICT, rows, count)}
+    classes = getattr(model, "classes_", None)
+    if isinstance(classes, np.ndarray) and classes.ndim == 1 and len(classes) and hasattr(model, PREDICT_PROBA):
+        try:
+            found[PREDICT_PROBA] = asked(model, PREDICT_PROBA, rows, count)
+        except Exception:  # noqa: BLE001 code of a user's model, which may have the method and not support it
+            return found
+    return found
+
+
+def asked(model: Any, method: str, rows: Any, count: int) -> np.ndarray[Any, Any]:
+    """Return the answers of a method, one for each row.
+
+    Raises
+    ------
+    ValueError
+        It returned something else.
+    Exception
         What the model raises.
     """
-    found = {PREDICT: np.asarray(model.predict(rows, **silent(model)))}
-    if isinstance(getattr(model, "classes_", None), np.ndarray) and callable(getattr(model, PREDICT_PROBA, None)):
-        found[PREDICT_PROBA] = np.asarray(model.predict_proba(rows))
-    return found
+    # A copy: a model may change what it is asked about, and the rows are used again.
+    given = getattr(model, method)(_copied(rows), **(silent(model) if method == PREDICT else {}))
+    answers = np.asarray(given.toarray() if hasattr(given, "toarray") else given)
+    if answers.ndim not in (1, 2) or len(answers) != count:
+        shape = f" of shape {answers.shape}" if answers.ndim else ""
+        raise ValueError(f"{method} returned {type(given).__name__}{shape} for {count} rows")
+    if answers.dtype.kind == "f" and answers.dtype.itemsize > 8:
+        return answers.astype(np.float64)
+    return answers.astype(answers.dtype.newbyteorder("="), copy=False)
+
+
+def _copied(rows: Any) -> Any:
+    if isinstance(rows, list):
+        return list(rows)
+    # Tables of Arrow and polars do not change.
+    kind = type(rows).__module__.partition(".")[0]
+    return rows.copy() if kind in ("pandas", "numpy", "scipy") or isinstance(rows, np.ndarray) else rows
 
 
 def silent(model: Any) -> dict[str, int]:
@@ -131,7 +166,8 @@ def silent(model: Any) -> dict[str, int]:
         verbose = inspect.signature(type(model).predict).parameters.get("verbose")
     except (TypeError, ValueError):
         return {}
-    return {"verbose": 0} if verbose is not None and verbose.default else {}
+    is_set = verbose is not None and verbose.default not in (inspect.Parameter.empty, None, False, 0)
+    return {"verbose": 0} if is_set else {}
 
 
 def _labels(data: FitData) -> list[str]:
@@ -145,10 +181,14 @@ def _parts(data: FitData) -> list[Any]:
 
 
 def _classes(model: Any) -> list[Any]:
-    classes = getattr(model, "classes_", None)
+    try:
+        classes = getattr(model, "classes_", None)
+    except Exception:  # noqa: BLE001 code of a user's model
+        return []
     if not isinstance(classes, np.ndarray) or classes.ndim != 1 or len(classes) > _MOST_CLASSES:
         return []
-    listed = classes.tolist()
+    # JSON has no number for NaN and infinity.
+    listed = [str(v) if isinstance(v, float) and not np.isfinite(v) else v for v in classes.tolist()]
     return listed if all(isinstance(label, str | int | float | bool) for label in listed) else list(map(str, listed))
 
 

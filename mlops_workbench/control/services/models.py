@@ -15,7 +15,7 @@ from mlops_workbench.control.events import EventHub
 from mlops_workbench.control.services.aliases import AliasService, ChampionChanged
 from mlops_workbench.control.services.runs import RunService
 from mlops_workbench.control.services.version_copies import VersionCopies
-from mlops_workbench.core.errors import GateFailed, NotFound, StorageError, Unavailable
+from mlops_workbench.core.errors import GateFailed, InvalidInput, NotFound, StorageError, Unavailable
 from mlops_workbench.core.gates import MetricValues, check_conditions
 from mlops_workbench.core.model_gates import ModelGate, gate_of
 from mlops_workbench.core.models import AliasChange, GateCheck, GateResult, ModelVersion, RegisteredModel, model_name
@@ -27,6 +27,7 @@ from mlops_workbench.tracking import ReadIndex, TrackingStore
 
 #: How long a request waits until MLflow has the alias that it moved. It holds before.
 _WRITE_SECONDS = 3.0
+_MOST_REASON = 2000
 
 
 class ModelService:
@@ -148,6 +149,7 @@ class ModelService:
         check_conditions(request.gate)
         if request.alias:
             check_alias(request.alias)
+        _check_override(request.override)
         self._baseline(request.baseline)
         run = self._runs.find(request.run, request.experiment or None)
         self._runs.deliver(run.uid)
@@ -210,6 +212,7 @@ class ModelService:
         """
         if request.alias:
             check_alias(request.alias)
+        _check_override(request.override)
         baseline = self._baseline(request.baseline)
         asked = self._asked(name) if request.alias == CHAMPION else ModelGate()
         own = self._checks(name, version, asked)
@@ -352,6 +355,15 @@ class ModelService:
     def _call_on_alias(self) -> None:
         for callback in self._on_alias:
             callback()
+
+
+def _check_override(reason: str) -> None:
+    if reason and (not reason.strip() or len(reason) > _MOST_REASON or not reason.isprintable()):
+        raise InvalidInput(
+            "the reason of an override is a line of text",
+            where="override",
+            hint=f"say in at most {_MOST_REASON:,} characters why the version is promoted although its gate failed",
+        )
 
 
 def _lost(name: str) -> Unavailable:

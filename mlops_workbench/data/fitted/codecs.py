@@ -88,6 +88,8 @@ class CategoryCodec:
         #: Categories in order, as JSON has them.
         self.labels: list[Any] = wire.tolist()
         self._codes = {label: code for code, label in enumerate(self.labels)}
+        if any(isinstance(label, float) and not np.isfinite(label) for label in self.labels):
+            raise ValueError("one of its categories is not a finite number")
         if len(self._codes) < len(self.labels):
             raise ValueError("its categories cannot be told apart in a request")
 

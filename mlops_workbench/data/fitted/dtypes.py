@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from mlops_workbench.core.model_schema import InputSpec
 from mlops_workbench.data.fitted.codecs import codec_of
+from mlops_workbench.data.fitted.object_codec import ObjectCodec
 
 
 def dtype_form(dtype: Any) -> dict[str, Any]:
@@ -93,11 +95,13 @@ def _values_form(index: Any) -> dict[str, Any]:
     """The categories of a column as JSON."""
     if type(index.dtype).__name__ == "IntervalDtype":
         return {"closed": index.closed, "left": _values_form(index.left), "right": _values_form(index.right)}
-    values = codec_of(index.dtype, index).encode(index)
+    codec = codec_of(index.dtype, index)
+    values = codec.encode(index)
     if values.dtype.kind == "M":
         values = values.view(np.int64)
     listed = [repr(v) if isinstance(v, float) and not np.isfinite(v) else v for v in values.tolist()]
-    return {"dtype": dtype_form(index.dtype), "values": listed}
+    form = {"dtype": dtype_form(index.dtype), "values": listed}
+    return {**form, "holds": codec.holds} if isinstance(codec, ObjectCodec) else form
 
 
 def _values(form: dict[str, Any]) -> Any:
@@ -107,8 +111,7 @@ def _values(form: dict[str, Any]) -> Any:
         return pd.IntervalIndex.from_arrays(_values(form["left"]), _values(form["right"]), closed=form["closed"])
     dtype = dtype_of(form["dtype"])
     given = form["values"]
-    # A column of objects is judged by its values.
-    codec = codec_of(dtype, np.array(given, dtype=object))
+    codec = codec_of(dtype, spec=InputSpec("", "string", "", holds=form.get("holds", "str")))
     if codec.type == "datetime":
         wire = np.array(given, dtype=np.int64).view("datetime64[ns]")
     elif codec.wire.kind == "O":

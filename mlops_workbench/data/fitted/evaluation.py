@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mlops_workbench.core.model_schema import InputSpec, ModelSchema, WireType
+from mlops_workbench.core.model_schema import ONE_COLUMN, UNNAMED, InputSpec, ModelSchema, WireType
 from mlops_workbench.data.fitted.answers import Answers, answer_columns, first_difference
 from mlops_workbench.data.fitted.describe import form_of
 from mlops_workbench.data.fitted.golden import wire_to_arrow
@@ -67,6 +67,8 @@ def evaluation_rows(schema: ModelSchema, given: Any, truth: Any, answer: Callabl
     form = form_of(given)
     parts = parts_of(given, form)
     fields = [*fields_of(given, form), *[None] * len(parts)][: len(parts)]
+    if (schema.form in ONE_COLUMN) != (form in ONE_COLUMN) or schema.is_named != (form not in UNNAMED):
+        raise ValueError(f"the test data is of another kind ({form}) than the training data ({schema.form})")
     if schema.form in ("frame", "polars", "arrow"):
         names = column_names(given) if form == "frame" else [str(field.name) for field in fields]
         missing = [spec.name for spec in schema.columns if spec.name not in names]
@@ -119,7 +121,7 @@ def read_evaluation(content: bytes, schema: ModelSchema) -> EvaluationRows:
         outputs = {output.name for output in schema.outputs}
         answers = {name: _whole(table[name]) for name in table.column_names if name.partition(":")[0] in outputs}
         return EvaluationRows(columns, _whole(table[TRUTH]), answers)
-    except (pa.ArrowException, KeyError, TypeError) as error:
+    except (pa.ArrowException, KeyError, TypeError, OSError) as error:
         raise ValueError(f"the rows that the model was tested on are damaged: {error}") from error
 
 

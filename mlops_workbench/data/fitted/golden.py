@@ -154,7 +154,7 @@ def read_golden(content: bytes, schema: ModelSchema) -> list[GoldenRows]:
                 if name != _ROW and name.partition(":")[0] in {output.name for output in schema.outputs}
             }
             found.append(GoldenRows(kind, columns, answers))
-    except (pa.ArrowException, KeyError, TypeError) as error:
+    except (pa.ArrowException, KeyError, TypeError, OSError) as error:
         raise ValueError(f"the golden set is damaged: {error}") from error
     return found
 

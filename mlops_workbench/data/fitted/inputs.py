@@ -176,16 +176,20 @@ def codecs_of(schema: ModelSchema) -> list[Codec]:
     ValueError
         A column has a type that cannot be restored.
     """
+    if not schema.columns:
+        raise ValueError("the schema has no columns")
     try:
         if schema.form in UNNAMED:
             codec = codec_of(np.dtype(schema.columns[0].dtype), spec=schema.columns[0])
             return [codec] * len(schema.columns)
-        return [_codec(spec) for spec in schema.columns]
-    except (TypeError, KeyError) as error:
+        return [_codec(spec, is_arrow=schema.form in ("arrow", "polars")) for spec in schema.columns]
+    except (TypeError, KeyError, OSError) as error:
         raise ValueError(f"the schema is damaged: {error}") from error
 
 
-def _codec(spec: InputSpec) -> Codec:
+def _codec(spec: InputSpec, *, is_arrow: bool) -> Codec:
+    if is_arrow and "field" not in spec.restored:
+        raise ValueError(f"column '{spec.name}' has no field of Arrow")
     if "field" in spec.restored:
         return ArrowCodec(field_of(spec.restored["field"]).type)
     return codec_of(dtype_of(spec.restored), spec=spec)

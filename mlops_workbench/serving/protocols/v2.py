@@ -114,7 +114,7 @@ def parse_infer(body: Mapping[str, Any], runtime: Runtime) -> InferRequest:
     for position, one in enumerate(raw):
         tensor = _tensor(one, position)
         if tensor.name in tensors:
-            raise InvalidRequest(f"input '{tensor.name}' is given twice")
+            raise InvalidRequest(f"input '{tensor.name[:200]}' is given twice")
         tensors[tensor.name] = tensor
     return InferRequest(identity, _batch(tensors, runtime.signature), _wanted(body.get("outputs"), runtime), event_time)
 
@@ -192,6 +192,7 @@ def error_body(message: str) -> bytes:
 def _tensor(raw: object, position: int) -> _Tensor:
     if not isinstance(raw, dict) or not isinstance(raw.get("name"), str):
         raise InvalidRequest(f"inputs[{position}] must be an object with a name, shape, datatype and data")
+    # Cut in messages only.
     name = raw["name"][:200]
     shape, datatype = raw.get("shape"), raw.get("datatype")
     if not isinstance(datatype, str):
@@ -217,7 +218,7 @@ def _tensor(raw: object, position: int) -> _Tensor:
         for at, value in enumerate(values):
             if value is not None and not low <= value <= high:
                 raise InvalidRequest(f"input '{name}': element {at} is out of the range of {datatype}")
-    return _Tensor(name, datatype, tuple(shape), values)
+    return _Tensor(raw["name"], datatype, tuple(shape), values)
 
 
 def _batch(tensors: Mapping[str, _Tensor], signature: Signature) -> Batch:

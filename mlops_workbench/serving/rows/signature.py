@@ -156,7 +156,10 @@ def schema_signature(content: bytes, where: str) -> Signature:
         if schema.problem:
             raise InvalidModel(f"an endpoint cannot serve this model: {schema.problem}", where=where)
         inputs = ModelInputs(schema)
-    except (ValueError, LookupError) as error:
+        for spec, codec in zip(schema.columns, inputs.codecs, strict=True):
+            if spec.type != codec.type:
+                raise ValueError(f"column '{spec.name}' is of type {spec.type} and holds {codec.type}")
+    except (ValueError, LookupError, TypeError, OSError, RecursionError) as error:
         hint = "register the model again"
         raise InvalidModel(f"the schema of the model is damaged: {error}", where=where, hint=hint) from error
     columns = tuple(

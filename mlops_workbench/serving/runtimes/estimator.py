@@ -79,7 +79,9 @@ class Runtime:
         self._texts = self.form == "vector" and signature.columns[0].type == "string"
         classes = getattr(estimator, "classes_", None)
         #: Labels in the order of the columns of ``predict_proba``; None unless it is a single-output classifier.
-        self.classes: Array | None = classes if isinstance(classes, np.ndarray) and len(classes) else None
+        self.classes: Array | None = (
+            classes if isinstance(classes, np.ndarray) and classes.ndim == 1 and len(classes) else None
+        )
         self.outputs = (PREDICT, PREDICT_PROBA) if self._has_probabilities() else (PREDICT,)
         self.default_output = predict_method if predict_method in self.outputs else PREDICT
         #: Sample outputs, for their types and widths in the metadata.

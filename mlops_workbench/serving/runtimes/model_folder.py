@@ -106,9 +106,9 @@ class ModelFolder:
             data = manifest.read(path, saved.file)
             options = manifest.read(path, OPTIONS_FILE) if OPTIONS_FILE in manifest.files else b""
             example = _example(path, description, manifest)
-            schema = manifest.read(path, SCHEMA_FILE) if SCHEMA_FILE in manifest.files else b""
-            golden = manifest.read(path, GOLDEN_FILE) if GOLDEN_FILE in manifest.files else b""
-        if schema:
+            schema = manifest.read(path, SCHEMA_FILE) if SCHEMA_FILE in manifest.files else None
+            golden = manifest.read(path, GOLDEN_FILE) if GOLDEN_FILE in manifest.files else None
+        if schema is not None:
             signature = schema_signature(schema, str(path / SCHEMA_FILE))
         else:
             signature = parse_signature(description.get("signature"), str(path / "MLmodel"))
@@ -146,8 +146,8 @@ def _options(content: bytes, path: Path) -> BoosterOptions:
         raise InvalidModel(f"the options of the model are damaged: {error}", where=str(path / OPTIONS_FILE)) from error
 
 
-def _golden(content: bytes, signature: Signature, path: Path) -> list[GoldenRows]:
-    if not content or signature.inputs is None:
+def _golden(content: bytes | None, signature: Signature, path: Path) -> list[GoldenRows]:
+    if content is None or signature.inputs is None:
         return []
     try:
         return read_golden(content, signature.inputs.schema)

@@ -215,8 +215,9 @@ def _write_example(folder: Path) -> dict[str, str]:
         info = {"type": "dataframe", "pandas_orient": "split"}
     else:
         stored, serving, info = frame, {"inputs": frame}, {"type": "json_object"}
-    (folder / EXAMPLE).write_text(json.dumps(stored, ensure_ascii=False), encoding="utf-8")
-    (folder / SERVING_EXAMPLE).write_text(json.dumps(serving, ensure_ascii=False), encoding="utf-8")
+    for name, content in ((EXAMPLE, stored), (SERVING_EXAMPLE, serving)):
+        # Half of a surrogate pair, which a text of a user may have, is no UTF-8.
+        (folder / name).write_bytes(json.dumps(content, ensure_ascii=False).encode("utf-8", "backslashreplace"))
     return {"artifact_path": EXAMPLE, "serving_input_path": SERVING_EXAMPLE, **info}
 
 
