@@ -6,7 +6,16 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from mlops_workbench.core.models import SignatureColumn
-from mlops_workbench.core.wire.patterns import ALIAS, CONDITION, MAX_CONDITION, PATH, REFERENCE, Documented
+from mlops_workbench.core.wire.patterns import (
+    ALIAS,
+    CONDITION,
+    MAX_CONDITION,
+    MAX_REASON,
+    PATH,
+    REASON,
+    REFERENCE,
+    Documented,
+)
 
 #: Header of an answer that may lack runs that were just logged, since the index is catching up.
 CATCHING_UP = "X-Catching-Up"
@@ -18,6 +27,7 @@ LONGEST_ACTOR = 200
 GateCondition = Annotated[str, Documented(CONDITION, longest=MAX_CONDITION)]
 #: Longest name of a run or an experiment that a request gives.
 LONGEST_NAME = 250
+Reason = Annotated[str, Documented(REASON, longest=MAX_REASON, optional=True)]
 AliasOrNone = Annotated[str, Documented(ALIAS, optional=True)]
 
 
@@ -64,7 +74,7 @@ class RegisterRequest:
     baseline: str = ""
     experiment: str = ""
     # With a factory, clients in TypeScript may leave it out.
-    override: str = field(default_factory=str)
+    override: Reason = field(default_factory=str)
 
 
 @dataclass(frozen=True)
@@ -74,7 +84,7 @@ class PromoteRequest:
     alias: AliasOrNone = "champion"
     gate: list[GateCondition] = field(default_factory=list)
     baseline: str = ""
-    override: str = field(default_factory=str)
+    override: Reason = field(default_factory=str)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ _subjects = names(
     lambda client: [*(model.name for model in client.models()), *(endpoint.name for endpoint in client.endpoints())]
 )
 _SHOWN = 50
+_MOST_BYTES = 1 << 16
 _HASH = 64
 
 
@@ -128,10 +129,12 @@ def _moment(at: str) -> str:
 
 def _read_anchor(file: Path) -> Checkpoint:
     try:
-        found = msgspec.json.decode(file.read_bytes(), type=Checkpoint)
+        with open(file, "rb") as content:
+            # A checkpoint is small; a device has no end.
+            found = msgspec.json.decode(content.read(_MOST_BYTES), type=Checkpoint)
     except OSError as error:
         raise InvalidInput(f"cannot read the anchor: {error.strerror or error}", where=str(file)) from error
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise InvalidInput(
             f"this is no checkpoint: {error}", where=str(file), hint="give a copy of .mlops/audit/checkpoint.json"
         ) from error

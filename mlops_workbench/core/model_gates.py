@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from mlops_workbench.core.errors import InvalidInput
+
 #: Metrics by which two models are compared on the same rows.
 ComparedMetric = Literal["accuracy", "auc", "log_loss", "brier", "mae", "rmse"]
 
@@ -63,9 +65,21 @@ class ModelGate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     golden: bool = False
     tests: bool = False
     data: bool = False
-    latency_ms: Annotated[float, Meta(ge=0)] = 0.0
-    size_mb: Annotated[float, Meta(ge=0)] = 0.0
+    latency_ms: Annotated[float, Meta(ge=0, le=1e9)] = 0.0
+    size_mb: Annotated[float, Meta(ge=0, le=1e9)] = 0.0
     champion: ChampionGate | None = None
+
+    def __post_init__(self) -> None:
+        """Check the conditions; a `ValueError` names the setting."""
+        if not self.conditions:
+            return
+        # Imported here: most settings have no gate, and every kernel reads them.
+        from mlops_workbench.core.gates import check_conditions
+
+        try:
+            check_conditions(self.conditions)
+        except InvalidInput as error:
+            raise ValueError(f"{error.message} ({error.where})" if error.where else error.message) from error
 
     @property
     def needs_process(self) -> bool:

@@ -327,7 +327,8 @@ def _fields() -> dict[str, tuple[str, ...]]:
 
 def _from_file(file: Path, given: _Given) -> None:
     try:
-        text = file.read_text(encoding="utf-8")
+        # Editors of Windows write a byte order mark.
+        text = file.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         return
     except (OSError, UnicodeDecodeError) as error:

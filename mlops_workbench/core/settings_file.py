@@ -100,7 +100,7 @@ class _Statement:
 def _read(file: Path) -> tuple[str, dict[str, Any]]:
     try:
         # As bytes, so that the ends of lines stay as they are.
-        text = file.read_bytes().decode()
+        text = file.read_bytes().decode("utf-8-sig")
         return text, tomllib.loads(text)
     except FileNotFoundError:
         return "", {}

@@ -96,3 +96,9 @@ def test_variables_of_other_products_with_this_prefix_are_none_of_ours():
     for slip in ("MLOPS_TRACKING_URL", "MLOPS_JOURNAL_NOTHING", "MLOPS_EXPERIMNT"):
         with pytest.raises(SettingsError, match=slip):
             load_settings(environ={slip: "x"})
+
+
+def test_a_byte_order_mark_is_no_part_of_the_settings(tmp_path: Path) -> None:
+    file = tmp_path / "workbench.toml"
+    file.write_bytes("\ufeff[serving]\nlog_rows = 7\n".encode())
+    assert load_settings(file, {}).serving.log_rows == 7

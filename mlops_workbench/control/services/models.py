@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,6 +21,7 @@ from mlops_workbench.core.gates import MetricValues, check_conditions
 from mlops_workbench.core.model_gates import ModelGate, gate_of
 from mlops_workbench.core.models import AliasChange, GateCheck, GateResult, ModelVersion, RegisteredModel, model_name
 from mlops_workbench.core.runs import Run
+from mlops_workbench.core.wire.patterns import MAX_REASON, REASON
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.registry import CHAMPION, Registry, check_alias
 from mlops_workbench.registry.signing import VersionSigner
@@ -27,7 +29,6 @@ from mlops_workbench.tracking import ReadIndex, TrackingStore
 
 #: How long a request waits until MLflow has the alias that it moved. It holds before.
 _WRITE_SECONDS = 3.0
-_MOST_REASON = 2000
 
 
 class ModelService:
@@ -358,11 +359,11 @@ class ModelService:
 
 
 def _check_override(reason: str) -> None:
-    if reason and (not reason.strip() or len(reason) > _MOST_REASON or not reason.isprintable()):
+    if reason and (len(reason) > MAX_REASON or not re.fullmatch(REASON, reason)):
         raise InvalidInput(
             "the reason of an override is a line of text",
             where="override",
-            hint=f"say in at most {_MOST_REASON:,} characters why the version is promoted although its gate failed",
+            hint=f"say in at most {MAX_REASON:,} characters why the version is promoted although its gate failed",
         )
 
 

@@ -15,10 +15,13 @@ from typing import Any
 MAX_CONDITION = 2000
 #: Name of a model, endpoint or pipeline.
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}"
-#: Alias of a model version; ``latest`` and ``v1`` have a meaning of their own in MLflow.
-ALIAS = r"(?!latest$|[vV][0-9]+$)[A-Za-z][A-Za-z0-9_-]{0,200}"
+#: Alias of a model version; ``latest`` and ``v1`` have a meaning of their own in MLflow, ``previous`` here.
+ALIAS = r"(?!latest$|[vV][0-9]+$|(?:[A-Za-z0-9_-]*-)?previous$)[A-Za-z][A-Za-z0-9_-]{0,200}"
 #: Reference to a model version: ``name``, ``name@alias`` or ``name/3``.
 REFERENCE = r"(?:models:/)?[^@/]+(?:@[^@/]+|/[0-9]{1,10})?"
+#: Reason of an override: a line of text, and its longest.
+REASON = r" *[^\x00-\x20\x7f][^\x00-\x1f\x7f]*"
+MAX_REASON = 2000
 #: Path of a file, absolute or below a folder; the code takes ``..`` in it where the path stays below the folder.
 PATH = r"/?(?:(?!\.\.(?:/|$))[^/\x00]+(?:/(?!\.\.(?:/|$))[^/\x00]+)*)"
 #: Size of a monitor's windows; no setting lets fewer than 50 rows raise an alert.
