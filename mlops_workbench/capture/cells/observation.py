@@ -184,13 +184,22 @@ class Observation:
         from mlops_workbench.data.describe import description_seconds
         from mlops_workbench.data.reference import sample_seen
 
+        test = use.test() if use.fits else None
+        if self._block and test is not None and not (test[0].quick and test[1].quick):
+            # The code after a block waits for what is done here.
+            test = None
+
         def keep() -> None:
             found = []
             # Models of a cell are usually fitted to the same data, which is sampled once.
             samples: dict[tuple[int, int], FitData | None] = {}
             columns = {data.name: data.columns for data in self.run.datasets if data.context == "training"}
-            test = use.test() if use.fits else None
-            tested = sample_seen(test[0].value, test[1].value) if test is not None else None
+            tested = None
+            if test is not None:
+                # Columns that were recorded are not read again.
+                others = {data.name: data.columns for data in self.run.datasets if data.context == test[0].context}
+                is_table = getattr(test[0].value, "ndim", 0) == 2
+                tested = sample_seen(test[0].value, test[1].value, others.get(test[0].name) if is_table else None)
             for fit in use.fits:
                 X, y = (None if data is None else data.value for data in (fit.X, fit.y))
                 # The recorded column of an unnamed Series has the name of the variable.
@@ -201,9 +210,9 @@ class Observation:
                 found.append(Fit(fit.name, fit.model, data and replace(data, test=tested)))
             self._session.models.fits.add(self.run.uid, self.run.name, found)
 
-        if self._block or (
-            sum(description_seconds(fit.X.value) for fit in use.fits if fit.X is not None) < BEFORE_REPLY
-        ):
+        used = [fit.X for fit in use.fits if fit.X is not None] + ([test[0]] if test is not None else [])
+        is_quick = test is None or (test[0].quick and test[1].quick)
+        if self._block or (is_quick and sum(description_seconds(data.value) for data in used) < BEFORE_REPLY):
             keep()
         else:
             self._deferred.add("its models", keep)

@@ -82,6 +82,11 @@ class NamedData:
         return not self._changed
 
     @property
+    def is_name(self) -> bool:
+        """Whether it is a variable, and no selection."""
+        return isinstance(self._node, ast.Name)
+
+    @property
     def quick(self) -> bool:
         """Whether its value is a name, or a selection from small tables."""
         return self._cells <= _QUICK_CELLS

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from mlops_workbench.capture.observe.data import NamedData, evaluate, is_data
+from mlops_workbench.capture.observe.data import NamedData, is_data
 from mlops_workbench.capture.observe.estimators import (
     built_estimators,
     is_estimator,
@@ -183,13 +183,15 @@ class _Reader:
         asked = [self._asked(part, loops) for part in given]
         X = next((node for node in asked if node is not None), None)
         truth = next((part for part, node in zip(given, asked, strict=True) if node is None), None)
-        if X is None or truth is None or not is_data(evaluate(truth, self._names)):
+        if X is None or truth is None or isinstance(truth, _NO_DATA):
             return
-        pair = [
+        inputs, values = (
             NamedData(ast.unparse(node), node, self._names, self._named(X), role, bool(_used_names(node) & changed))
             for node, role in ((X, "X"), (truth, "y"))
-        ]
-        self.tests.append((pair[0], pair[1]))
+        )
+        # A slow selection is repeated after the reply only.
+        if not values.quick or is_data(values.value):
+            self.tests.append((inputs, values))
 
     def _asked(self, node: ast.expr, loops: tuple[Loop, ...]) -> ast.expr | None:
         """The inputs of a prediction in an expression, None without one."""
@@ -342,7 +344,10 @@ class _Reader:
 
 
 def _is_same(one: NamedData, other: NamedData) -> bool:
-    return one.name == other.name or (other.known and one.value is not None and one.value is other.value)
+    if one.name == other.name:
+        return True
+    # Only a name is the same object as another one; a selection makes a new one.
+    return one.is_name and other.is_name and other.known and one.value is not None and one.value is other.value
 
 
 def _used_names(node: ast.expr) -> set[str]:

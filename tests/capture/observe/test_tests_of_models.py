@@ -62,3 +62,14 @@ def test_rows_that_the_cell_changed_afterwards_are_unknown() -> None:
 
 
 test_of.__test__ = False  # type: ignore[attr-defined]
+
+
+def test_a_slow_selection_is_not_repeated_while_the_cell_waits() -> None:
+    """It is a selection from a large table, which is made again after the reply."""
+    large = pd.DataFrame({"a": np.arange(200_000.0), "b": 1.0})
+    names = {"model": LinearRegression().fit(large[:9], large.a[:9]), "large": large, "mae": lambda *_: 1.0}
+    source = "e = mae(large[large.a > 3].a, model.predict(large[large.a > 3]))"
+    use = cell_use(ast.parse(source), names)
+    (pair,) = use.tests
+    assert all("value" not in vars(data) and not data.quick for data in pair)
+    assert use.test() == pair and all("value" not in vars(data) for data in pair)
