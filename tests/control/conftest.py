@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from postgresql import Cluster, cluster
+from recorder import Recorder
 
 from mlops_workbench.client.client import Client
 from mlops_workbench.client.launch import read_address
@@ -67,3 +69,17 @@ def running(workspace: Workspace) -> Iterator[Client]:
             yield client
     finally:
         stop(workspace)
+
+
+@pytest.fixture
+def house(stored_workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    from registered_models import House
+
+    from mlops_workbench.control.plane import ControlPlane
+    from mlops_workbench.control.services.aliases import AliasService
+
+    # Its jobs do not run here, so nobody would write the alias meanwhile.
+    monkeypatch.setattr(AliasService, "wait_until_written", lambda *_: False)
+    made = House(ControlPlane(stored_workspace, on_shutdown=lambda: None), Recorder(stored_workspace))
+    yield made
+    made.close()

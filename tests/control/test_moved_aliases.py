@@ -2,107 +2,24 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import pytest
-from mlflow import MlflowClient
-from mlflow.store.model_registry import sqlalchemy_store as registry_stores
-from mlflow.store.tracking import sqlalchemy_store as tracking_stores
-from recorder import Recorder
-from sklearn.tree import DecisionTreeRegressor
+from registered_models import House
 
-from mlops_workbench.client.bodies import DeployRequest, PromoteRequest, RegisterRequest
+from mlops_workbench.client.bodies import DeployRequest, RegisterRequest
 from mlops_workbench.commands.models import version_view
 from mlops_workbench.control.audit import trail
-from mlops_workbench.control.plane import ControlPlane
-from mlops_workbench.control.services.aliases import AliasService
-from mlops_workbench.core.errors import Conflict, GateFailed, InvalidInput, NotFound, Unavailable
-from mlops_workbench.core.ids import now_ms
+from mlops_workbench.core.errors import Conflict, InvalidInput, NotFound, Unavailable
 from mlops_workbench.core.manifest import read_manifest
-from mlops_workbench.core.models import ModelVersion
-from mlops_workbench.core.records import Metrics
 from mlops_workbench.core.settings import ServingSettings
-from mlops_workbench.core.workspace import Workspace
-from mlops_workbench.registry import Registry
 from mlops_workbench.serving.signatures.check import check_signature
 from mlops_workbench.serving.signatures.keys import own_key, public_text
 from mlops_workbench.tracking.mlflow.registry import RegistryStore
 
 pytestmark = pytest.mark.usefixtures("database_url")
-
-X = pd.DataFrame({"distance": np.arange(40.0)})
-
-
-@dataclass
-class House:
-    """A control plane whose jobs run when a test says so, and plain MLflow."""
-
-    plane: ControlPlane
-    recorder: Recorder
-
-    @property
-    def aliases(self) -> AliasService:
-        return self.plane.models._aliases
-
-    @property
-    def mlflow(self) -> MlflowClient:
-        return MlflowClient(self.plane.ingest.store.uri)
-
-    def versions(self, *maes: float, model: str = "m") -> None:
-        """Register a version for each value of the metric."""
-        for number, mae in enumerate(maes):
-            uid = self.recorder.start(f"run {mae}")
-            self.recorder.put(Metrics(uid, now_ms(), 0, {"mae": mae}))
-            self.recorder.model(uid, DecisionTreeRegressor(max_depth=number + 1).fit(X, X["distance"]), X)
-            self.recorder.end(uid)
-            self.plane.ingest.drain(uid)
-            self.plane.models._registry.register(self.plane.ingest.index.find(uid), model)
-
-    def promote(self, version: int, alias: str = "champion", gate: list[str] | None = None) -> ModelVersion:
-        return self.plane.models.promote("m", version, PromoteRequest(alias, gate or []))
-
-    def ours(self, model: str = "m") -> dict[str, int]:
-        return self.aliases.of(model)
-
-    def theirs(self, model: str = "m") -> dict[str, int]:
-        return {alias: int(version) for alias, version in self.mlflow.get_registered_model(model).aliases.items()}
-
-    def again(self) -> House:
-        """The control plane after a restart."""
-        self.close()
-        self.plane = ControlPlane(self.plane.workspace, on_shutdown=lambda: None)
-        return self
-
-    def lose_mlflow(self, fresh: Path) -> None:
-        """Put a new database in place of MLflow's, and start again."""
-        self.close()
-        for path in self.plane.workspace.state.glob("mlflow.db*"):
-            path.unlink()
-        # MLflow keeps its connections to the deleted file as long as its process lives.
-        for kind in (tracking_stores.SqlAlchemyStore, registry_stores.SqlAlchemyStore):
-            for engine in kind._engine_map.values():
-                engine.dispose()
-        (self.plane.workspace.state / "mlflow.db").write_bytes(fresh.read_bytes())
-        self.plane = ControlPlane(self.plane.workspace, on_shutdown=lambda: None)
-
-    def close(self) -> None:
-        self.plane._database.close()
-        self.plane.ingest.close()
-
-
-@pytest.fixture
-def house(stored_workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
-    # Its jobs do not run here, so nobody would write the alias meanwhile.
-    monkeypatch.setattr(AliasService, "wait_until_written", lambda *_: False)
-    made = House(ControlPlane(stored_workspace, on_shutdown=lambda: None), Recorder(stored_workspace))
-    yield made
-    made.close()
 
 
 def away(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -309,46 +226,6 @@ def test_a_look_at_mlflow_from_before_a_move_undoes_nothing(house: House) -> Non
 
     house.aliases.read(slower)
     assert house.ours()["champion"] == 1
-
-
-def test_of_two_gated_promotions_at_once_the_better_one_wins(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    house.versions(2.0, 0.95, 0.90)
-    house.promote(1)
-    # Both gates are evaluated before either alias is moved.
-    together, original, seen = threading.Barrier(2), Registry.evaluate_gate, threading.local()
-
-    def evaluate(self: Registry, *args: Any, **options: Any) -> Any:
-        result = original(self, *args, **options)
-        if not getattr(seen, "waited", False):
-            seen.waited = True
-            together.wait(timeout=60)
-        return result
-
-    monkeypatch.setattr(Registry, "evaluate_gate", evaluate)
-    outcomes: dict[int, object] = {}
-
-    def promote(version: int) -> None:
-        try:
-            outcomes[version] = house.promote(version, gate=["mae < champion.mae"]).version
-        except GateFailed as error:
-            outcomes[version] = error.message
-
-    run_together(lambda: promote(2), lambda: promote(3))
-    assert house.ours()["champion"] == 3
-    assert outcomes[3] == 3
-    # Either it was the champion in between, or it failed against the better one.
-    assert outcomes[2] == 2 or "0.95 >= 0.9" in str(outcomes[2])
-    changes = [change for change in house.aliases.changes("m") if change.alias == "champion"]
-    assert changes[0].gate is not None and changes[0].gate.passed
-    assert [change.replaced for change in changes[:-1]] == [change.version for change in changes[1:]]
-
-
-def run_together(*calls: Callable[[], object]) -> None:
-    threads = [threading.Thread(target=call) for call in calls]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(timeout=120)
 
 
 def test_versions_and_aliases_are_made_again_after_mlflows_database_was_lost(
