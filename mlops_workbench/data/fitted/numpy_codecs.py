@@ -141,18 +141,8 @@ class TextCodec:
         return pd.array(array, dtype=self.dtype)
 
 
-class PeriodCodec:
+class PeriodCodec(TextCodec):
     """Periods of pandas, as text."""
-
-    type: WireType = "string"
-    wire = OBJECT
-
-    def __init__(self, dtype: Any) -> None:
-        self.dtype = dtype
-
-    def encode(self, values: Any) -> np.ndarray[Any, Any]:
-        """See `Codec`."""
-        return objects([None if is_missing(value) else str(value) for value in values.tolist()])
 
     def decode(self, array: np.ndarray[Any, Any]) -> Any:
         """See `Codec`.
