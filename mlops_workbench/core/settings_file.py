@@ -12,9 +12,6 @@ from typing import Any
 from mlops_workbench.core.errors import SettingsError
 from mlops_workbench.core.files import write_atomic
 
-#: A setting that can be written; a list has texts.
-Value = bool | int | float | str | Sequence[str]
-
 #: Parts of TOML that decide where a statement ends. A text of several lines may end with up to two quotes of its own.
 _TOKEN = re.compile(
     r'(?P<text>"""(?:\\.|[^\\])*?"""(?:"{0,2})|' + r"'''.*?'''(?:'{0,2})" + r'|"(?:\\.|[^"\\\n])*"|' + r"'[^'\n]*')"
@@ -24,28 +21,16 @@ _TOKEN = re.compile(
 )
 
 
-def set_value(file: Path, section: str, field: str, value: Value) -> bool:
-    """Set a field of a section; return whether the file had another value.
-
-    The line of the field is replaced. A new one comes below the line that documents it, or at the end of its section.
-
-    Raises
-    ------
-    SettingsError
-        The file is not valid, or is written in a form that cannot be changed safely; the hint has the line to add.
-    StorageError
-        It cannot be written.
-    """
-    return _change(file, section, field, value, lambda text: _with_value(text, section, field, toml_value(value)))
-
-
 def add_to_list(file: Path, section: str, field: str, item: str) -> bool:
     """Add a text to the end of a list of texts; return whether it was not in the list.
 
     Raises
     ------
     SettingsError
-        As for :func:`set_value`; also when the field is not a list.
+        The file is not valid, is written in a form that cannot be changed safely (the hint has the line to add), or the
+        field is not a list.
+    StorageError
+        It cannot be written.
     """
     listed = _read(file)[1].get(section, {})
     present = listed.get(field, []) if isinstance(listed, dict) else []
@@ -54,7 +39,8 @@ def add_to_list(file: Path, section: str, field: str, item: str) -> bool:
     if item in present:
         return False
     wanted = [*present, item]
-    return _change(file, section, field, wanted, lambda text: _with_item(text, section, field, item))
+    _change(file, section, field, wanted, lambda text: _with_item(text, section, field, item))
+    return True
 
 
 def toml_value(value: object) -> str:
@@ -112,12 +98,9 @@ def _read(file: Path) -> tuple[str, dict[str, Any]]:
         ) from error
 
 
-def _change(file: Path, section: str, field: str, value: Value, edit: Callable[[str], str | None]) -> bool:
+def _change(file: Path, section: str, field: str, wanted: list[str], edit: Callable[[str], str | None]) -> None:
     text, values = _read(file)
     table = values.get(section, {})
-    wanted = value if isinstance(value, bool | int | float | str) else list(value)
-    if isinstance(table, dict) and field in table and _same(table[field], wanted):
-        return False
     changed = edit(text)
     if (
         changed is None
@@ -127,12 +110,11 @@ def _change(file: Path, section: str, field: str, value: Value, edit: Callable[[
         raise SettingsError(
             f"{section}.{field} cannot be changed without changing other parts of the file",
             where=str(file),
-            hint=f"write it yourself, below [{section}]: {field} = {toml_value(value)}",
+            hint=f"write it yourself, below [{section}]: {field} = {toml_value(wanted)}",
         )
     # A link stays one: the file that it names is replaced.
     target = file.resolve()
     write_atomic(target, changed, mode=target.stat().st_mode & 0o777 if target.exists() else 0o644)
-    return True
 
 
 def _is(text: str, values: dict[str, Any]) -> bool:
@@ -148,15 +130,6 @@ def _same(one: Any, other: Any) -> bool:
         return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
     # As text: 1 == 1.0 == True, and NaN differs from itself.
     return repr(one) == repr(other)
-
-
-def _with_value(text: str, section: str, field: str, value: str) -> str | None:
-    """The text with the field set; None if there is no safe place for it."""
-    found = list(_statements(text))
-    for statement in found:
-        if statement.path == (section, field) and statement.value:
-            return text[: statement.value] + value + text[statement.end :]
-    return _inserted(text, found, section, field, value)
 
 
 def _with_item(text: str, section: str, field: str, item: str) -> str | None:
