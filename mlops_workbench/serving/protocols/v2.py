@@ -258,11 +258,13 @@ def _matrix(tensor: _Tensor, signature: Signature) -> Batch:
 def _column_values(column: InputColumn, tensor: _Tensor) -> Array:
     if len(tensor.shape) == 2 and tensor.shape[1] != 1:
         raise InvalidRequest(f"column '{column.name}': expected shape [rows] or [rows, 1], got {list(tensor.shape)}")
-    if tensor.datatype not in _ACCEPTED[column.type]:
+    # Missing values alone have no type: a client cannot know that of the column.
+    has_values = any(value is not None for value in tensor.values)
+    if has_values and tensor.datatype not in _ACCEPTED[column.type]:
         raise InvalidRequest(
             f"column '{column.name}': expected datatype {_DATATYPE[column.type]} ({column.type}), got {tensor.datatype}"
         )
-    if column.type == "datetime" and tensor.datatype == "INT64":
+    if column.type == "datetime" and tensor.datatype == "INT64" and has_values:
         if None in tensor.values:
             raise InvalidRequest(f"column '{column.name}': INT64 has no missing value; send times as BYTES")
         return times_from_millis(column, tensor.values)

@@ -326,6 +326,24 @@ def test_what_cannot_be_sent_is_known_when_the_model_is_saved(workspace, tmp_pat
     assert problem in record.problem
 
 
+def test_a_column_without_any_value_has_no_type_of_its_own(serve, workspace, tmp_path) -> None:
+    """A frame of None, or of NaN for texts, as a table with few rows often is."""
+    X = pd.DataFrame({"n": gaps(1.5, None), "t": gaps("a", None), "w": gaps(WHEN, None)})
+    model = Fingerprint().fit(X)
+    endpoint = served(serve, workspace, tmp_path / "m", model, X)
+    empty = pd.DataFrame({"n": [1.5, None], "t": [None, None], "w": [pd.NaT, pd.NaT]}).astype(X.dtypes.to_dict())
+    for sent in (
+        pd.DataFrame({"n": [1.5, None], "t": [np.nan, np.nan], "w": pd.Series([None, None], dtype=object)}),
+        empty,
+    ):
+        answer = endpoint.v2({"inputs": tensors(sent)})
+        assert answer.json()["outputs"][0]["data"] == model.predict(empty).tolist()
+    linear = LinearRegression().fit(X[["n"]].fillna(0.0), np.arange(ROWS))
+    endpoint = served(serve, workspace, tmp_path / "l", linear, X[["n"]].fillna(0.0))
+    answer = endpoint.v2({"inputs": tensors(pd.DataFrame({"n": pd.Series([None], dtype=object)}))})
+    assert "column 'n', row 0: a value is missing, which the model does not take" in answer.json()["error"]
+
+
 class Moody(Fingerprint):
     """Answers by the length of a file."""
 
