@@ -169,6 +169,13 @@ class ServingSettings(_Section, frozen=True):
     ] = 2.0
     log_rows: Annotated[int, Meta(ge=1, description="rows per segment of the prediction log")] = 50_000
     max_body_mb: Annotated[int, Meta(ge=1, le=4096, description="largest request body in MiB")] = 64
+    runtime: Annotated[
+        Literal["auto", "sklearn"],
+        Meta(
+            description="auto: a compiled form of the model answers if it gives the answers of the golden set; sklearn: "
+            "always the model itself"
+        ),
+    ] = "auto"
     allow_pickle: Annotated[
         bool, Meta(description="serve models saved with pickle, which can run any code on loading")
     ] = False

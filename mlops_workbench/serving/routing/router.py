@@ -14,7 +14,7 @@ from mlops_workbench.serving.errors import InvalidModel, NotReady, UnknownModel
 from mlops_workbench.serving.protocols.invocations import JSON, parse_invocation
 from mlops_workbench.serving.runtimes.estimator import Runtime, limit_threads
 from mlops_workbench.serving.runtimes.model_folder import ModelFolder
-from mlops_workbench.serving.runtimes.proof import prove
+from mlops_workbench.serving.runtimes.proof import prove, use_program
 
 log = logging.getLogger("mlops_workbench.serving")
 
@@ -154,6 +154,9 @@ def load_version(model: str, version: int, folder: Path, settings: ServingSettin
     limit_threads()
     proven = prove(runtime, found.golden, str(folder))
     log.info("%s/%d: %d rows of its golden set have the model's own answers", model, version, proven)
+    if settings.runtime == "auto":
+        use_program(runtime, found.golden)
+        log.info("%s/%d: runtime %s %s", model, version, runtime.platform, runtime.uncompiled)
     if found.example:
         try:
             example = parse_invocation(found.example, JSON, found.signature).batch

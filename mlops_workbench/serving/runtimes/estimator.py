@@ -20,6 +20,8 @@ from mlops_workbench.core.errors import WorkbenchError
 from mlops_workbench.core.settings import ServingSettings
 from mlops_workbench.core.trust import TRUSTED_TYPES
 from mlops_workbench.data.fitted.boosters import TableBooster, fitted
+from mlops_workbench.serving.compiled.compiler import Program
+from mlops_workbench.serving.compiled.nouns import Rows, Unusual
 from mlops_workbench.serving.errors import InvalidModel, InvalidRequest, PredictionFailed
 from mlops_workbench.serving.rows.batch import Batch, InputForm
 from mlops_workbench.serving.rows.signature import Signature
@@ -71,8 +73,12 @@ class Runtime:
         self, estimator: Any, signature: Signature, predict_method: str = PREDICT, platform: str = "sklearn"
     ) -> None:
         self.estimator = estimator
-        self.platform = platform
+        self._library = platform
         self.signature = signature
+        #: Answers instead of the estimator, if it was proven to give the same answers.
+        self.program: Program | None = None
+        #: Why there is no program; empty if there is one.
+        self.uncompiled = ""
         #: Guessed for a model without a schema.
         self.form: InputForm = _input_form(estimator, signature) if signature.inputs is None else "frame"
         self._none_columns = _none_columns(estimator) if signature.inputs is None else frozenset()
@@ -86,6 +92,11 @@ class Runtime:
         self.default_output = predict_method if predict_method in self.outputs else PREDICT
         #: Sample outputs, for their types and widths in the metadata.
         self.sample: dict[str, Array] = self._expected_outputs()
+
+    @property
+    def platform(self) -> str:
+        """What answers: the library, or its compiled form."""
+        return self._library if self.program is None else f"{self._library}-compiled"
 
     @classmethod
     def load(cls, folder: ModelFolder, settings: ServingSettings, tried: bool = False) -> Runtime:
@@ -138,6 +149,9 @@ class Runtime:
         PredictionFailed
             It fails in another way.
         """
+        found = self._compiled(batch, outputs)
+        if found is not None:
+            return found
         try:
             data = batch.model_input(self.form, self._none_columns)
             if self._texts and None in data:
@@ -157,6 +171,18 @@ class Runtime:
             if len(answer) != batch.rows:
                 raise PredictionFailed(f"{name} returned {len(answer)} rows for {batch.rows}")
         return Prediction(answers)
+
+    def _compiled(self, batch: Batch, outputs: Sequence[str]) -> Prediction | None:
+        if self.program is None:
+            return None
+        try:
+            return Prediction(self.program.answers(rows_of(batch), outputs))
+        except Unusual:
+            return None
+        except Exception:
+            # The estimator answers, or says what is wrong with the values.
+            log.exception("the compiled model failed")
+            return None
 
     def warm_up(self, example: Batch) -> None:
         """Predict the input example once, so that no request waits for the initialisation of a first prediction.
@@ -182,6 +208,11 @@ class Runtime:
     def _has_probabilities(self) -> bool:
         # A multi-output classifier has lists of label arrays and of probability tables.
         return self.classes is not None and callable(getattr(self.estimator, PREDICT_PROBA, None))
+
+
+def rows_of(batch: Batch) -> Rows:
+    """Return the rows of a batch for a program."""
+    return Rows((), batch.arrays[0]) if batch.is_matrix else Rows(batch.arrays)
 
 
 def limit_threads() -> None:

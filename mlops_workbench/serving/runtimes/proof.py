@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
+
 from mlops_workbench.core.errors import WorkbenchError
 from mlops_workbench.data.fitted.answers import answer_columns, first_difference
 from mlops_workbench.data.fitted.golden import GoldenRows
+from mlops_workbench.serving.compiled.compiler import Program, compiled
+from mlops_workbench.serving.compiled.nouns import NotCompiled, Rows, Unusual
 from mlops_workbench.serving.errors import InvalidModel
 from mlops_workbench.serving.rows.batch import Batch
 from mlops_workbench.serving.runtimes.estimator import Runtime
+
+log = logging.getLogger("mlops_workbench.serving")
+
+#: Rows of each kind that a program is also asked about one by one.
+_SINGLE = 64
 
 
 def prove(runtime: Runtime, golden: list[GoldenRows], where: str) -> int:
@@ -34,7 +44,7 @@ def prove(runtime: Runtime, golden: list[GoldenRows], where: str) -> int:
     """
     compared = 0
     for rows in golden:
-        names = tuple(dict.fromkeys(name.partition(":")[0] for name in rows.answers))
+        names = _methods(rows)
         if missing := [name for name in names if name not in runtime.outputs]:
             raise _unlike(rows, f"it has no {missing[0]}", where)
         columns = {column.name: values for column, values in zip(runtime.signature.columns, rows.columns, strict=True)}
@@ -47,6 +57,77 @@ def prove(runtime: Runtime, golden: list[GoldenRows], where: str) -> int:
             raise _unlike(rows, difference, where)
         compared += len(rows.columns[0])
     return compared
+
+
+def use_program(runtime: Runtime, golden: list[GoldenRows]) -> None:
+    """Make a program answer instead of the estimator, if it gives the answers of the golden set.
+
+    Otherwise ``runtime.uncompiled`` says why not.
+
+    Parameters
+    ----------
+    runtime : Runtime
+        A loaded model, of which :func:`prove` has compared the answers.
+    golden : list of GoldenRows
+        Rows, and the answers of the fitted object.
+    """
+    if not golden:
+        runtime.uncompiled = "the version has no golden set that a compiled model could be compared with"
+        return
+    try:
+        program = compiled(runtime.estimator, runtime.signature.inputs)
+        proven: set[str] = set()
+        for rows in golden:
+            proven.update(_compare(program, rows))
+    except NotCompiled as reason:
+        runtime.uncompiled = str(reason)
+        return
+    except Exception as error:
+        # Attributes of another version of scikit-learn, for example. The estimator itself answers.
+        log.exception("the model cannot be compiled")
+        runtime.uncompiled = f"it cannot be compiled: {type(error).__name__}: {error}"
+        return
+    if missing := [name for name in _methods(golden[0]) if name not in proven]:
+        runtime.uncompiled = f"the compiled model gives no {missing[0]} for any row of the golden set"
+        return
+    runtime.program = program
+
+
+def _compare(program: Program, rows: GoldenRows) -> set[str]:
+    """Compare the answers of a program, all together and one by one; returns the methods with answers.
+
+    Raises
+    ------
+    NotCompiled
+        An answer is another one.
+    """
+    methods = _methods(rows)
+    count = len(rows.columns[0])
+    answered: set[str] = set()
+    for chosen in (range(count), *(range(row, row + 1) for row in range(min(count, _SINGLE)))):
+        answered.update(_compared(program, rows, chosen, methods))
+    return answered
+
+
+def _compared(program: Program, rows: GoldenRows, chosen: range, methods: Sequence[str]) -> set[str]:
+    part = [column[chosen.start : chosen.stop] for column in rows.columns]
+    try:
+        found = program.answers(Rows(part), methods)
+    except Unusual:
+        # At least one row is; both halves may have rows that are answered.
+        if len(chosen) == 1:
+            return set()
+        middle = chosen.start + len(chosen) // 2
+        halves = range(chosen.start, middle), range(middle, chosen.stop)
+        return set().union(*(_compared(program, rows, half, methods) for half in halves))
+    expected = {name: answers[chosen.start : chosen.stop] for name, answers in rows.answers.items()}
+    if difference := first_difference(expected, answer_columns(found)):
+        raise NotCompiled(f"the compiled model gives other answers to the {rows.kind} rows: {difference}")
+    return set(methods)
+
+
+def _methods(rows: GoldenRows) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name.partition(":")[0] for name in rows.answers))
 
 
 def _unlike(rows: GoldenRows, difference: str, where: str) -> InvalidModel:

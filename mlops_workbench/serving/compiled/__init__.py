@@ -1,0 +1,1 @@
+"""Pipelines of scikit-learn as programs of few array operations, without pandas and without checks per step."""
