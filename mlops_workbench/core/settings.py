@@ -172,8 +172,8 @@ class ServingSettings(_Section, frozen=True):
     runtime: Annotated[
         Literal["auto", "sklearn"],
         Meta(
-            description="auto: a compiled form of the model answers if it gives the answers of the golden set; sklearn: "
-            "always the model itself"
+            description="auto: a compiled form of the model answers, if it gives the answers of the golden set; "
+            "sklearn: the model itself"
         ),
     ] = "auto"
     allow_pickle: Annotated[

@@ -130,7 +130,8 @@ def lookup(transformer: Any, encoder: Any, places: Sequence[int], inputs: Any, s
                 continue
             try:
                 tables.append(asked([(at, value)]))
-            except Exception:  # noqa: S112 - the transformer refuses it, so the estimator itself must be asked
+            except (ValueError, TypeError):
+                # The transformer refuses it, so the estimator itself must be asked.
                 continue
             known[key] = sum(map(len, tables)) - 1
         if isinstance(inputs.codecs[place], CategoryCodec) and None in known:
