@@ -169,6 +169,9 @@ class ServingSettings(_Section, frozen=True):
     ] = 2.0
     log_rows: Annotated[int, Meta(ge=1, description="rows per segment of the prediction log")] = 50_000
     max_body_mb: Annotated[int, Meta(ge=1, le=4096, description="largest request body in MiB")] = 64
+    timeout_seconds: Annotated[
+        float, Meta(gt=0, le=3600, description="longest time in seconds until a request is answered")
+    ] = 60.0
     runtime: Annotated[
         Literal["auto", "sklearn"],
         Meta(

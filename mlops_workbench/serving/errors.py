@@ -19,9 +19,21 @@ class UnknownModel(NotFound):
 
 
 class NotReady(Unavailable):
-    """No version is loaded yet, or too many requests wait."""
+    """No version is loaded yet."""
 
     code = "not_ready"
+
+
+class Overloaded(Unavailable):
+    """Too many requests or rows wait."""
+
+    code = "overloaded"
+
+
+class TimedOut(Unavailable):
+    """The answer took longer than ``serving.timeout_seconds``."""
+
+    code = "timed_out"
 
 
 class BodyTooLarge(InvalidInput):

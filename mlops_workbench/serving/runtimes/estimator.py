@@ -33,6 +33,7 @@ from mlops_workbench.serving.runtimes.boosters import (
     use_one_thread,
 )
 from mlops_workbench.serving.runtimes.model_folder import ModelFolder
+from mlops_workbench.serving.runtimes.times import PredictionTimes
 from mlops_workbench.serving.runtimes.trees import check_trees
 from mlops_workbench.serving.runtimes.trial import try_model
 
@@ -79,6 +80,9 @@ class Runtime:
         self.program: Program | None = None
         #: Why there is no program; empty if there is one.
         self.uncompiled = ""
+        #: Whether the answer to a row is the same whatever other rows are asked with it.
+        self.is_row_wise = True
+        self.times = PredictionTimes()
         #: Guessed for a model without a schema.
         self.form: InputForm = _input_form(estimator, signature) if signature.inputs is None else "frame"
         self._none_columns = _none_columns(estimator) if signature.inputs is None else frozenset()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import Any
 
 from mlops_workbench.core.errors import WorkbenchError
 from mlops_workbench.data.fitted.answers import answer_columns, first_difference
@@ -44,19 +45,40 @@ def prove(runtime: Runtime, golden: list[GoldenRows], where: str) -> int:
     """
     compared = 0
     for rows in golden:
-        names = _methods(rows)
-        if missing := [name for name in names if name not in runtime.outputs]:
+        if missing := [name for name in _methods(rows) if name not in runtime.outputs]:
             raise _unlike(rows, f"it has no {missing[0]}", where)
-        columns = {column.name: values for column, values in zip(runtime.signature.columns, rows.columns, strict=True)}
+        count = len(rows.columns[0])
         try:
-            found = runtime.predict(Batch(runtime.signature, len(rows.columns[0]), columns), names)
+            difference = _difference(runtime, rows, range(count))
         except WorkbenchError as error:
             raise _unlike(rows, error.message, where) from error
-        answers = {name: found.outputs[name] for name in names}
-        if difference := first_difference(rows.answers, answer_columns(answers)):
+        if difference:
             raise _unlike(rows, difference, where)
-        compared += len(rows.columns[0])
+        compared += count
+    if golden:
+        runtime.is_row_wise = _is_row_wise(runtime, golden[0])
     return compared
+
+
+def _is_row_wise(runtime: Runtime, rows: GoldenRows) -> bool:
+    """Whether fewer rows have the answers that they have together with the others."""
+    count = len(rows.columns[0])
+    try:
+        return not any(_difference(runtime, rows, part) for part in (range(1), range(count // 2, count)))
+    except WorkbenchError:
+        return False
+
+
+def _difference(runtime: Runtime, rows: GoldenRows, chosen: range) -> str:
+    """Where the answers to some of the rows differ first; empty if they do not."""
+    names = _methods(rows)
+    columns = {
+        column.name: values[chosen.start : chosen.stop]
+        for column, values in zip(runtime.signature.columns, rows.columns, strict=True)
+    }
+    found = runtime.predict(Batch(runtime.signature, len(chosen), columns), names)
+    answers = {name: found.outputs[name] for name in names}
+    return first_difference(_answers_to(rows, chosen), answer_columns(answers))
 
 
 def use_program(runtime: Runtime, golden: list[GoldenRows]) -> None:
@@ -120,10 +142,13 @@ def _compared(program: Program, rows: GoldenRows, chosen: range, methods: Sequen
         middle = chosen.start + len(chosen) // 2
         halves = range(chosen.start, middle), range(middle, chosen.stop)
         return set().union(*(_compared(program, rows, half, methods) for half in halves))
-    expected = {name: answers[chosen.start : chosen.stop] for name, answers in rows.answers.items()}
-    if difference := first_difference(expected, answer_columns(found)):
+    if difference := first_difference(_answers_to(rows, chosen), answer_columns(found)):
         raise NotCompiled(f"the compiled model gives other answers to the {rows.kind} rows: {difference}")
     return set(methods)
+
+
+def _answers_to(rows: GoldenRows, chosen: range) -> dict[str, Any]:
+    return {name: answers[chosen.start : chosen.stop] for name, answers in rows.answers.items()}
 
 
 def _methods(rows: GoldenRows) -> tuple[str, ...]:

@@ -1,0 +1,1 @@
+"""Requests that arrive together are answered together, without waiting for one another."""
