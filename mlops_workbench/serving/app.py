@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 from urllib.parse import quote
 
 import orjson
@@ -18,12 +19,22 @@ from starlette.routing import Route
 from mlops_workbench.core.errors import WorkbenchError
 from mlops_workbench.core.ids import new_id
 from mlops_workbench.core.settings import ServingSettings
-from mlops_workbench.serving.errors import BodyTooLarge, InvalidRequest, NotReady, UnsupportedMedia
+from mlops_workbench.serving.errors import BodyTooLarge, NotReady, UnsupportedMedia
 from mlops_workbench.serving.guard import Guard, refusal
-from mlops_workbench.serving.protocols import v2
+from mlops_workbench.serving.protocols import metadata
+from mlops_workbench.serving.protocols.binary import LENGTH_HEADER
+from mlops_workbench.serving.protocols.body import JSON
+from mlops_workbench.serving.protocols.encoding import (
+    CODINGS,
+    check_coding,
+    compress,
+    decompress,
+    response_coding,
+)
 from mlops_workbench.serving.service import MOST_WAITING, Answer, InferenceService
 
-JSON = "application/json"
+#: Bodies that are compressed and decompressed in a moment; none is inflated to more than a thousand times its size.
+_SMALL = 4096
 _Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -84,7 +95,7 @@ class _Handlers:
         self._version = version
 
     async def server(self, request: Request) -> Response:
-        return _json(v2.server_metadata(self._version))
+        return _json(metadata.server_metadata(self._version))
 
     async def live(self, request: Request) -> Response:
         return _json({"live": True})
@@ -102,7 +113,7 @@ class _Handlers:
         loaded = self._service.router.find(request.path_params.get("version"))
         route = self._service.router.route
         versions = [one.version for one in (route.present, route.previous) if one] if route else []
-        return _json(v2.model_metadata(self._service.name, versions, loaded.runtime))
+        return _json(metadata.model_metadata(self._service.name, versions, loaded.runtime))
 
     async def model_ready(self, request: Request) -> Response:
         self._service.check_name(request.path_params["model"])
@@ -114,16 +125,16 @@ class _Handlers:
 
     async def infer(self, request: Request) -> Response:
         self._service.check_name(request.path_params["model"])
-        if "inference-header-content-length" in request.headers:
-            raise InvalidRequest("binary tensors are not supported; send the data as JSON (binary_data=False)")
         body = await self._body(request)
         version = request.path_params.get("version")
-        return await self._run(lambda: self._service.infer_v2(body, version, _given_id(request)))
+        length = request.headers.get(LENGTH_HEADER)
+        return await self._run(request, lambda: self._service.infer_v2(body, version, _given_id(request), length))
 
     async def invocations(self, request: Request) -> Response:
         body = await self._body(request)
         kind = request.headers.get("content-type")
-        return await self._run(lambda: self._service.invoke(body, kind, _given_id(request)))
+        most = self._max_body
+        return await self._run(request, lambda: self._service.invoke(body, kind, _given_id(request), most))
 
     async def feedback(self, request: Request) -> Response:
         self._service.check_name(request.path_params["model"])
@@ -143,7 +154,7 @@ class _Handlers:
     async def metrics(self, request: Request) -> Response:
         return PlainTextResponse(self._service.exposition(), media_type="text/plain; version=0.0.4")
 
-    async def _run(self, work: Callable[[], Answer]) -> Response:
+    async def _run(self, request: Request, work: Callable[[], Answer]) -> Response:
         if self._service.waiting >= MOST_WAITING:
             raise NotReady(f"{MOST_WAITING} requests are waiting already", hint="try again in a moment")
         self._service.waiting += 1
@@ -151,18 +162,27 @@ class _Handlers:
             answer = await asyncio.get_running_loop().run_in_executor(self._service.executor, work)
         finally:
             self._service.waiting -= 1
-        return Response(answer.body, answer.status, headers=_id_header(answer.request_id), media_type=JSON)
+        body, media_type, more = answer.content
+        headers = {**_id_header(answer.request_id), **more}
+        if coding := response_coding(request.headers.get("accept-encoding", ""), len(body)):
+            body = await _apart(compress, body, coding)
+            headers |= {"Content-Encoding": coding, "Vary": "Accept-Encoding"}
+        return Response(body, answer.status, headers=headers, media_type=media_type)
 
     async def _body(self, request: Request) -> bytes:
-        encoding = request.headers.get("content-encoding", "identity")
-        if encoding.lower() != "identity":
-            raise UnsupportedMedia(f"Content-Encoding '{encoding[:40]}' is not supported; send the body as it is")
+        coding = check_coding(request.headers.get("content-encoding", ""))
         pieces = bytearray()
         async for piece in request.stream():
             pieces += piece
             if len(pieces) > self._max_body:
                 raise BodyTooLarge(f"the body is larger than {self._max_body >> 20} MiB (serving.max_body_mb)")
-        return bytes(pieces)
+        body = bytes(pieces)
+        return await _apart(decompress, body, coding, self._max_body) if coding else body
+
+
+async def _apart(work: Callable[..., bytes], body: bytes, *rest: Any) -> bytes:
+    """Run in a thread what would delay other requests."""
+    return work(body, *rest) if len(body) < _SMALL else await asyncio.to_thread(work, body, *rest)
 
 
 def _json(body: object, status: int = 200) -> Response:
@@ -183,6 +203,8 @@ async def _workbench_error(request: Request, error: Exception) -> Response:
     headers = _id_header(_given_id(request) or new_id())
     if error.status == 503:
         headers["Retry-After"] = "1"
+    elif isinstance(error, UnsupportedMedia):
+        headers["Accept-Encoding"] = ", ".join(CODINGS)
     return refusal(request.url.path, error.status, error.message, headers)
 
 

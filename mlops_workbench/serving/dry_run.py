@@ -27,7 +27,8 @@ from mlops_workbench.data.fitted.answers import answer_columns
 from mlops_workbench.data.fitted.evaluation import EvaluationRows, for_columns, read_evaluation
 from mlops_workbench.data.fitted.golden import TRAINING, GoldenRows, example_values
 from mlops_workbench.serving.model_tests import TestResult, run_tests
-from mlops_workbench.serving.protocols.invocations import JSON, parse_invocation, predictions_body
+from mlops_workbench.serving.protocols.body import JSON
+from mlops_workbench.serving.protocols.invocations import parse_invocation, predictions_body
 from mlops_workbench.serving.rows.batch import Batch
 from mlops_workbench.serving.rows.signature import Signature
 from mlops_workbench.serving.runtimes.estimator import Runtime, limit_threads

@@ -37,7 +37,7 @@ class TimedOut(Unavailable):
 
 
 class BodyTooLarge(InvalidInput):
-    """The request body is larger than ``serving.max_body_mb``."""
+    """The request is larger than ``serving.max_body_mb``, or has too many rows."""
 
     code = "body_too_large"
     status = 413

@@ -17,7 +17,7 @@ from mlops_workbench.serving.log.feedback import FeedbackLog, LabelKind, Outcome
 from mlops_workbench.serving.log.predictions import PredictionLog
 from mlops_workbench.serving.metrics import RequestMetrics
 from mlops_workbench.serving.protocols import invocations, v2
-from mlops_workbench.serving.protocols.body import parse_object
+from mlops_workbench.serving.protocols.body import Encoded, parse_object
 from mlops_workbench.serving.routing.router import LoadedVersion, Router
 from mlops_workbench.serving.rows.batch import Batch
 from mlops_workbench.serving.rows.values import parse_time
@@ -36,7 +36,7 @@ class Answer:
     """Status and body of an answer, and the id of its request."""
 
     status: int
-    body: bytes
+    content: Encoded
     request_id: str
 
 
@@ -77,26 +77,38 @@ class InferenceService:
             hint = did_you_mean(name[:200], [self.name])
             raise UnknownModel(f"this endpoint does not serve a model '{name[:200]}'; {hint}")
 
-    def infer_v2(self, body: bytes, version: str | None, given_id: str) -> Answer:
-        """Answer an inference request of the Open Inference Protocol."""
+    def infer_v2(self, body: bytes, version: str | None, given_id: str, header_length: str | None = None) -> Answer:
+        """Answer an inference request of the Open Inference Protocol.
 
-        def work(target: LoadedVersion, request: _Request) -> bytes:
-            parsed = v2.parse_infer(parse_object(body), target.runtime)
+        Parameters
+        ----------
+        body : bytes
+            JSON, and raw tensors behind it.
+        version : str or None
+            Version in the URL.
+        given_id : str
+            Id in the headers, empty without one.
+        header_length : str or None
+            Header with the length of the JSON; None if the body has no raw tensors.
+        """
+
+        def work(target: LoadedVersion, request: _Request) -> Encoded:
+            parsed = v2.read_infer(body, header_length, target.runtime)
             request.id = parsed.id or request.id
             prediction = request.predict(target, parsed.batch, parsed.outputs, parsed.event_time)
-            return v2.infer_body(self.name, target.version, request.id, parsed.outputs, prediction)
+            return v2.infer_answer(self.name, target.version, request.id, parsed, prediction)
 
         return self._answer("v2", version, given_id, work, v2_error)
 
-    def invoke(self, body: bytes, content_type: str | None, given_id: str) -> Answer:
-        """Answer a request of MLflow's scoring protocol."""
+    def invoke(self, body: bytes, content_type: str | None, given_id: str, most: int = invocations.LARGEST) -> Answer:
+        """Answer a request of MLflow's scoring protocol; `most` is the largest size of what a Parquet file holds."""
 
-        def work(target: LoadedVersion, request: _Request) -> bytes:
+        def work(target: LoadedVersion, request: _Request) -> Encoded:
             runtime = target.runtime
-            parsed = invocations.parse_invocation(body, content_type, runtime.signature)
+            parsed = invocations.parse_invocation(body, content_type, runtime.signature, most)
             output = runtime.default_output
             prediction = request.predict(target, parsed.batch, (output,), parsed.event_time)
-            return invocations.predictions_body(prediction.outputs[output])
+            return Encoded(invocations.predictions_body(prediction.outputs[output]))
 
         return self._answer("invocations", None, given_id, work, invocations.error_body)
 
@@ -143,21 +155,21 @@ class InferenceService:
         protocol: str,
         version: str | None,
         given_id: str,
-        work: Callable[[LoadedVersion, _Request], bytes],
+        work: Callable[[LoadedVersion, _Request], Encoded],
         error_body: Callable[[int, str], bytes],
     ) -> Answer:
         request = _Request(given_id or new_id())
         target: LoadedVersion | None = None
         try:
             target = self.router.find(version)
-            body = work(target, request)
+            content = work(target, request)
         except WorkbenchError as error:
             self.metrics.refused(protocol, target.version if target else 0, error.status)
-            return Answer(error.status, error_body(error.status, error.message), request.id)
+            return Answer(error.status, Encoded(error_body(error.status, error.message)), request.id)
         except Exception:  # a bug must not affect other requests
             log.exception("request %s failed", request.id)
             self.metrics.refused(protocol, target.version if target else 0, 500)
-            return Answer(500, error_body(500, "internal error"), request.id)
+            return Answer(500, Encoded(error_body(500, "internal error")), request.id)
         total = time.perf_counter() - request.begun
         assert request.batch is not None and request.prediction is not None
         self.metrics.answered(
@@ -182,7 +194,7 @@ class InferenceService:
                     prediction=request.prediction,
                 )
             )
-        return Answer(200, body, request.id)
+        return Answer(200, content, request.id)
 
 
 class _Request:

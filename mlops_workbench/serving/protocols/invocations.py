@@ -8,9 +8,7 @@ not change how the rest is parsed.
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,20 +16,18 @@ import numpy as np
 import orjson
 
 from mlops_workbench.serving.errors import InvalidRequest, UnsupportedMedia
-from mlops_workbench.serving.protocols.body import parse_object
+from mlops_workbench.serving.protocols.body import JSON, check_columns, parse_object
+from mlops_workbench.serving.protocols.delimited import csv_columns
+from mlops_workbench.serving.protocols.parquet import PARQUET, parquet_columns
 from mlops_workbench.serving.rows.batch import Batch
-from mlops_workbench.serving.rows.signature import InputColumn, Signature
+from mlops_workbench.serving.rows.signature import Signature
 from mlops_workbench.serving.rows.values import Array
 
-JSON = "application/json"
 CSV = "text/csv"
+#: Size in bytes of what a compressed body may hold, by default.
+LARGEST = 64 << 20
+_TYPES = (JSON, CSV, PARQUET)
 _FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
-# Texts that pandas, and so MLflow, reads as missing values in a CSV file.
-_MISSING = frozenset(
-    {"", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A"}
-    | {"NA", "NULL", "NaN", "None", "n/a", "nan", "null"}
-)
-_BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 
 #: ``error_code`` of MLflow by HTTP status.
 ERROR_CODES = {
@@ -52,19 +48,34 @@ class Invocation:
     event_time: str = ""
 
 
-def parse_invocation(body: bytes, content_type: str | None, signature: Signature) -> Invocation:
+def parse_invocation(body: bytes, content_type: str | None, signature: Signature, most: int = LARGEST) -> Invocation:
     """Parse the body of ``POST /invocations``.
+
+    Parameters
+    ----------
+    body : bytes
+        The body.
+    content_type : str or None
+        The header of that name.
+    signature : Signature
+        Inputs of the model.
+    most : int
+        Largest size in bytes of what a compressed body holds.
 
     Raises
     ------
     UnsupportedMedia
-        A content type other than JSON or CSV in UTF-8.
+        A content type other than JSON or CSV in UTF-8, or Parquet.
+    BodyTooLarge
+        Too many rows, or more than `most` bytes.
     InvalidRequest
         The message has the column, the expected and the given value.
     """
     kind = _media_type(content_type)
     if kind == CSV:
-        return Invocation(Batch.of_values(signature, _csv_columns(body, signature)))
+        return Invocation(Batch.of_values(signature, csv_columns(body, signature)))
+    if kind == PARQUET:
+        return Invocation(Batch.of_columns(signature, parquet_columns(body, signature, most)))
     document = parse_object(body, nan=True)
     given = [name for name in _FORMATS if name in document]
     if len(given) != 1:
@@ -99,15 +110,15 @@ def error_body(status: int, message: str) -> bytes:
 
 def _media_type(content_type: str | None) -> str:
     if not content_type:
-        raise UnsupportedMedia(f"a Content-Type header is needed: {JSON} or {CSV}")
+        raise UnsupportedMedia(f"a Content-Type header is needed: {', '.join(_TYPES)}")
     kind, *pairs = [part.strip() for part in content_type.split(";")]
     for key, _, value in (pair.partition("=") for pair in pairs if pair):
         if key.strip().lower() != "charset":
             raise UnsupportedMedia(f"unrecognized content type parameter: {key[:60]}")
         if value.strip().strip('"').lower() not in ("utf-8", "utf8"):
             raise UnsupportedMedia("the scoring server only supports UTF-8")
-    if kind.lower() not in (JSON, CSV):
-        raise UnsupportedMedia(f"this endpoint supports the content types {JSON} and {CSV}, got '{kind[:60]}'")
+    if kind.lower() not in _TYPES:
+        raise UnsupportedMedia(f"this endpoint supports the content types {', '.join(_TYPES)}; got '{kind[:60]}'")
     return kind.lower()
 
 
@@ -135,7 +146,8 @@ def _split(data: object, signature: Signature) -> Batch:
         raise InvalidRequest(f"dataframe_split names column '{twice[:200]}' twice")
     if texts == [column.name for column in signature.columns]:
         return Batch.of_rows(signature, [value for row in rows for value in row], (len(rows), width))
-    signature.check_complete(dict.fromkeys(texts))
+    check_columns(width)
+    signature.check_complete(dict.fromkeys(texts).keys())
     return Batch.of_values(signature, dict(zip(texts, _transpose(rows, width), strict=True)))
 
 
@@ -150,7 +162,8 @@ def _records(data: object, signature: Signature) -> Batch:
     for record in records:
         present.update(dict.fromkeys(record))
     if data:
-        signature.check_complete(present)
+        check_columns(len(present))
+        signature.check_complete(present.keys())
     # A key that a record lacks is a missing value, as in pandas.
     columns = {name: [record.get(name) for record in records] for name in present if name in signature.by_name}
     return Batch.of_values(signature, columns or {column.name: [] for column in signature.columns})
@@ -194,47 +207,3 @@ def _rows(data: object, what: str) -> list[list[Any]]:
 
 def _transpose(rows: Sequence[Sequence[Any]], width: int) -> list[Sequence[Any]]:
     return list(zip(*rows, strict=True)) if rows else [() for _ in range(width)]
-
-
-def _csv_columns(body: bytes, signature: Signature) -> Mapping[str, list[object]]:
-    try:
-        text = body.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InvalidRequest(f"the body is not valid UTF-8: {error.reason} at byte {error.start}") from None
-    try:
-        lines = [line for line in csv.reader(io.StringIO(text), strict=True) if line]
-    except csv.Error as error:
-        raise InvalidRequest(f"the body is not valid CSV: {error}") from None
-    if not lines:
-        raise InvalidRequest("the body is empty; the first line must name the columns")
-    header, rows = [signature.own_name(name) for name in lines[0]], lines[1:]
-    for row, line in enumerate(rows):
-        if len(line) != len(header):
-            raise InvalidRequest(f"CSV row {row}: expected {len(header)} values as in the header, got {len(line)}")
-    signature.check_complete(dict.fromkeys(header))
-    columns: dict[str, list[object]] = {}
-    for position, name in enumerate(header):
-        if name in columns:
-            raise InvalidRequest(f"the CSV header names column '{name[:200]}' twice")
-        if name in signature.by_name:
-            column = signature.by_name[name]
-            columns[name] = [_csv_value(column, line[position]) for line in rows]
-    return columns
-
-
-def _csv_value(column: InputColumn, text: str) -> object:
-    # Text that is not a value of the type stays text, and fails the check of the column's values.
-    if text in _MISSING:
-        return None
-    if column.type == "boolean":
-        return _BOOLEANS.get(text, text)
-    if column.type in ("string", "datetime") or "_" in text:
-        return text
-    try:
-        number = int(text) if column.type in ("integer", "long") and len(text) < 30 else float(text)
-    except ValueError:
-        try:
-            number = float(text)
-        except ValueError:
-            return text
-    return number

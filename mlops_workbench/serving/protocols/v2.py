@@ -1,60 +1,35 @@
-"""Open Inference Protocol (V2) over REST, JSON: from bodies to batches, and from predictions to bodies.
+"""Open Inference Protocol (V2) over REST: from bodies to batches, and from predictions to bodies.
 
 Pure functions; see https://github.com/kserve/open-inference-protocol for the specification.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import numpy as np
 import orjson
 
 from mlops_workbench.core.errors import did_you_mean
 from mlops_workbench.serving.errors import InvalidRequest
-from mlops_workbench.serving.protocols.body import flatten
+from mlops_workbench.serving.protocols.binary import LENGTH_HEADER, split_body, write_values
+from mlops_workbench.serving.protocols.body import JSON, Encoded, parse_object
+from mlops_workbench.serving.protocols.datatypes import ACCEPTED, DATATYPE, output_datatype
+from mlops_workbench.serving.protocols.tensors import Tensor, read_tensors
+from mlops_workbench.serving.rows.arrays import typed_array
 from mlops_workbench.serving.rows.batch import Batch
-from mlops_workbench.serving.rows.signature import ColumnType, InputColumn, Signature
+from mlops_workbench.serving.rows.signature import InputColumn, Signature
 from mlops_workbench.serving.rows.values import Array, column_array, times_from_millis
 from mlops_workbench.serving.runtimes.estimator import Prediction, Runtime
 
-_SIGNED = {f"INT{bits}": (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) for bits in (8, 16, 32, 64)}
-_UNSIGNED = {f"UINT{bits}": (0, 2**bits - 1) for bits in (8, 16, 32, 64)}
-_INTEGERS = {**_SIGNED, **_UNSIGNED}
-_FLOATS = frozenset({"FP32", "FP64"})
-_KINDS: dict[str, frozenset[type]] = {
-    "BOOL": frozenset({bool, type(None)}),
-    "BYTES": frozenset({str, type(None)}),
-    **dict.fromkeys(_INTEGERS, frozenset({int, type(None)})),
-    **dict.fromkeys(_FLOATS, frozenset({int, float, type(None)})),
-}
-
-#: Datatype of a column in the metadata, and those that are accepted for it.
-_DATATYPE: dict[ColumnType, str] = {
-    "boolean": "BOOL",
-    "integer": "INT32",
-    "long": "INT64",
-    "float": "FP32",
-    "double": "FP64",
-    "string": "BYTES",
-    "datetime": "BYTES",
-}
-_ACCEPTED: dict[ColumnType, frozenset[str]] = {
-    "boolean": frozenset({"BOOL"}),
-    # Integers of tables with missing values are floats; fractions are rejected by value.
-    "integer": frozenset(_INTEGERS) | _FLOATS,
-    "long": frozenset(_INTEGERS) | _FLOATS,
-    "float": frozenset(_INTEGERS) | _FLOATS,
-    "double": frozenset(_INTEGERS) | _FLOATS,
-    "string": frozenset({"BYTES"}),
-    "datetime": frozenset({"BYTES", "INT64"}),
-}
+_OCTETS = "application/octet-stream"
+#: Requests of Triton for an output that mean another answer, and so are not ignored.
+_UNSUPPORTED = ("classification", "shared_memory_region")
 
 
-@dataclass(frozen=True)
-class InferRequest:
+class InferRequest(msgspec.Struct, frozen=True):
     """A parsed request.
 
     Attributes
@@ -65,6 +40,8 @@ class InferRequest:
         Typed rows.
     outputs : tuple of str
         Requested outputs, in the order of the answer.
+    binary : frozenset of str
+        Those that are answered as raw bytes.
     event_time : str
         Parameter of that name, empty without one.
     """
@@ -72,24 +49,19 @@ class InferRequest:
     id: str
     batch: Batch
     outputs: tuple[str, ...]
+    binary: frozenset[str]
     event_time: str
 
 
-@dataclass(frozen=True)
-class _Tensor:
-    name: str
-    datatype: str
-    shape: tuple[int, ...]
-    values: list[Any] = field(repr=False)
-
-
-def parse_infer(body: Mapping[str, Any], runtime: Runtime) -> InferRequest:
+def read_infer(content: bytes, header_length: str | None, runtime: Runtime) -> InferRequest:
     """Parse the body of ``POST .../infer``.
 
     Parameters
     ----------
-    body : mapping
-        The JSON object.
+    content : bytes
+        JSON, and raw tensors behind it.
+    header_length : str or None
+        Header with the length of the JSON; None if the body has no raw tensors.
     runtime : Runtime
         The model, with its signature and outputs.
 
@@ -98,6 +70,9 @@ def parse_infer(body: Mapping[str, Any], runtime: Runtime) -> InferRequest:
     InvalidRequest
         The message has the tensor or column, the expected and the given value.
     """
+    text, binary = split_body(content, header_length)
+    # Triton's client writes NaN as Python does.
+    body = parse_object(text, nan=True)
     identity = body.get("id", "")
     if not isinstance(identity, str) or len(identity) > 512:
         raise InvalidRequest("id must be a text of at most 512 characters")
@@ -107,81 +82,49 @@ def parse_infer(body: Mapping[str, Any], runtime: Runtime) -> InferRequest:
     event_time = parameters.get("event_time", "")
     if not isinstance(event_time, str):
         raise InvalidRequest("parameters.event_time must be a time as ISO 8601 text")
-    raw = body.get("inputs")
-    if not isinstance(raw, list) or not raw:
-        raise InvalidRequest("inputs must be an array of at least one tensor")
-    tensors: dict[str, _Tensor] = {}
-    for position, one in enumerate(raw):
-        tensor = _tensor(one, position)
-        if tensor.name in tensors:
-            raise InvalidRequest(f"input '{tensor.name[:200]}' is given twice")
-        tensors[tensor.name] = tensor
-    return InferRequest(identity, _batch(tensors, runtime.signature), _wanted(body.get("outputs"), runtime), event_time)
+    tensors = read_tensors(body.get("inputs"), binary)
+    is_binary = _flag(parameters, "binary_data_output", "parameters")
+    outputs = _wanted(body.get("outputs"), runtime, bool(is_binary))
+    return InferRequest(
+        identity,
+        _batch(tensors, runtime.signature),
+        tuple(outputs),
+        frozenset(name for name, raw in outputs.items() if raw),
+        event_time,
+    )
 
 
-def infer_body(name: str, version: int, identity: str, outputs: Sequence[str], prediction: Prediction) -> bytes:
-    """Body of the answer to an inference request."""
-    return orjson.dumps(
-        {
-            "model_name": name,
-            "model_version": str(version),
-            "id": identity,
-            "outputs": [output_tensor(output, prediction.outputs[output]) for output in outputs],
-        },
+def infer_answer(name: str, version: int, identity: str, request: InferRequest, prediction: Prediction) -> Encoded:
+    """The answer to an inference request."""
+    outputs: list[dict[str, Any]] = []
+    raw: list[bytes] = []
+    for output in request.outputs:
+        values = _encodable(prediction.outputs[output])
+        if output not in request.binary:
+            outputs.append(output_tensor(output, values))
+            continue
+        datatype = output_datatype(values.dtype)
+        raw.append(write_values(values, datatype))
+        parameters = {"binary_data_size": len(raw[-1])}
+        shape = list(values.shape)
+        outputs.append({"name": output, "shape": shape, "datatype": datatype, "parameters": parameters})
+    head = orjson.dumps(
+        {"model_name": name, "model_version": str(version), "id": identity, "outputs": outputs},
         option=orjson.OPT_SERIALIZE_NUMPY,
     )
+    if not raw:
+        return Encoded(head, JSON)
+    return Encoded(b"".join([head, *raw]), _OCTETS, {LENGTH_HEADER: str(len(head))})
 
 
 def output_tensor(name: str, values: Array) -> dict[str, Any]:
     """An output as a tensor with flat, row-major data; NaN becomes null."""
-    if values.dtype.kind == "f" and values.dtype.itemsize not in (4, 8):
-        values = values.astype(np.float64)
+    values = _encodable(values)
     datatype = output_datatype(values.dtype)
     flat = np.ascontiguousarray(values).ravel()
     # The encoder accepts only arrays of native numbers.
-    data = flat if datatype in _FLOATS or datatype in _INTEGERS or datatype == "BOOL" else [str(v) for v in flat]
+    data = flat if datatype != "BYTES" else [str(value) for value in flat]
     return {"name": name, "shape": list(values.shape), "datatype": datatype, "data": data}
-
-
-def output_datatype(dtype: np.dtype[Any]) -> str:
-    """V2 datatype of an array; ``BYTES`` for anything but numbers and booleans."""
-    bits = dtype.itemsize * 8
-    match dtype.kind:
-        case "b":
-            return "BOOL"
-        case "i":
-            return f"INT{bits}"
-        case "u":
-            return f"UINT{bits}"
-        case "f":
-            return "FP32" if bits == 32 else "FP64"
-    return "BYTES"
-
-
-def model_metadata(name: str, versions: Sequence[int], runtime: Runtime) -> dict[str, Any]:
-    """Answer to ``GET /v2/models/{name}``: one tensor per column, or one matrix for a model of arrays."""
-    signature = runtime.signature
-    if signature.form == "matrix":
-        shape = [-1, len(signature.columns)]
-        inputs = [{"name": "input", "datatype": _DATATYPE[signature.columns[0].type], "shape": shape}]
-    else:
-        inputs = [_column_metadata(column) for column in signature.columns]
-    outputs = []
-    for output in runtime.outputs:
-        sample = runtime.sample[output]
-        outputs.append({"name": output, "datatype": output_datatype(sample.dtype), "shape": [-1, *sample.shape[1:]]})
-    return {
-        "name": name,
-        "versions": [str(version) for version in versions],
-        "platform": runtime.platform,
-        "inputs": inputs,
-        "outputs": outputs,
-    }
-
-
-def server_metadata(version: str) -> dict[str, Any]:
-    """Answer to ``GET /v2``."""
-    return {"name": "mlops-workbench", "version": version, "extensions": []}
 
 
 def error_body(message: str) -> bytes:
@@ -189,94 +132,102 @@ def error_body(message: str) -> bytes:
     return orjson.dumps({"error": message})
 
 
-def _tensor(raw: object, position: int) -> _Tensor:
-    if not isinstance(raw, dict) or not isinstance(raw.get("name"), str):
-        raise InvalidRequest(f"inputs[{position}] must be an object with a name, shape, datatype and data")
-    # Cut in messages only.
-    name = raw["name"][:200]
-    shape, datatype = raw.get("shape"), raw.get("datatype")
-    if not isinstance(datatype, str):
-        raise InvalidRequest(f"input '{name}': datatype is missing")
-    if datatype == "FP16":
-        raise InvalidRequest(f"input '{name}': FP16 cannot be given as JSON; send FP32")
-    if datatype not in _KINDS:
-        known = did_you_mean(datatype[:40], _KINDS)
-        raise InvalidRequest(f"input '{name}': unknown datatype '{datatype[:40]}'; {known}")
-    if not isinstance(shape, list) or any(type(size) is not int or size < 0 for size in shape):
-        raise InvalidRequest(f"input '{name}': shape must be an array of sizes")
-    if len(shape) not in (1, 2):
-        raise InvalidRequest(f"input '{name}': expected shape [rows] or [rows, columns], got {str(shape)[:60]}")
-    if "data" not in raw:
-        raise InvalidRequest(f"input '{name}': data is missing")
-    values = flatten(raw["data"], shape, name)
-    kinds = set(map(type, values))
-    if not kinds <= _KINDS[datatype]:
-        at = next(at for at, value in enumerate(values) if type(value) not in _KINDS[datatype])
-        raise InvalidRequest(f"input '{name}': element {at} is {_json_type(values[at])}, which is not {datatype}")
-    if datatype in _INTEGERS and datatype not in ("INT64", "UINT64"):
-        low, high = _INTEGERS[datatype]
-        for at, value in enumerate(values):
-            if value is not None and not low <= value <= high:
-                raise InvalidRequest(f"input '{name}': element {at} is out of the range of {datatype}")
-    return _Tensor(raw["name"], datatype, tuple(shape), values)
+def _encodable(values: Array) -> Array:
+    """Numbers in the byte order of this machine, and floats of 32 or 64 bits."""
+    if values.dtype.kind == "f" and values.dtype.itemsize not in (4, 8):
+        return values.astype(np.float64)
+    return values if values.dtype.isnative else values.astype(values.dtype.newbyteorder("="))
 
 
-def _batch(tensors: Mapping[str, _Tensor], signature: Signature) -> Batch:
-    tensors = {signature.own_name(name): tensor for name, tensor in tensors.items()}
+def _batch(tensors: Mapping[str, Tensor], signature: Signature) -> Batch:
+    if signature.form != "table":
+        tensors = {signature.own_name(name): tensor for name, tensor in tensors.items()}
     first = next(iter(tensors.values()))
     width = len(signature.columns)
     if len(tensors) == 1 and len(first.shape) == 2 and (width > 1 or first.name not in signature.by_name):
         return _matrix(first, signature)
+    if (batch := _numbers(tensors, signature)) is not None:
+        return batch
     columns: dict[str, Array] = {}
     for name, tensor in tensors.items():
         if signature.form == "vector" and len(tensors) == 1:
             column = signature.columns[0]  # the only input of such a model has no name
         else:
-            if name not in signature.by_name:
+            found = signature.by_name.get(name)
+            if found is None:
                 # Often a misspelt column: name the missing ones, too.
-                signature.check_complete(dict(tensors))
-            column = signature.column(name)
+                signature.check_complete(tensors.keys())
+            column = found or signature.column(name)
         columns[column.name] = _column_values(column, tensor)
     return Batch.of_columns(signature, columns)
 
 
-def _matrix(tensor: _Tensor, signature: Signature) -> Batch:
+def _numbers(tensors: Mapping[str, Tensor], signature: Signature) -> Batch | None:
+    """Batch of floats given one tensor for each column, without a step for each; None if anything is unusual."""
+    if not signature.is_double or len(tensors) != len(signature.columns):
+        return None
+    columns: list[list[object]] = []
+    for name in signature.names:
+        tensor = tensors.get(name)
+        # Without nulls, which a column may not take.
+        if tensor is None or len(tensor.shape) != 1 or tensor.kinds is None or not tensor.kinds <= _NUMBERS:
+            return None
+        columns.append(tensor.values)
+    return Batch.of_same_columns(signature, columns)
+
+
+def _matrix(tensor: Tensor, signature: Signature) -> Batch:
     if tensor.name in signature.by_name:
-        raise InvalidRequest(f"column '{tensor.name}': expected shape [rows] or [rows, 1], got {list(tensor.shape)}")
+        raise InvalidRequest(f"column '{tensor.name[:200]}': expected shape [rows] or [rows, 1], got {tensor.shape}")
+    if not (signature.is_double and tensor.datatype in ACCEPTED["double"]):
+        _check_matrix(tensor, signature)
+    shape = (tensor.shape[0], tensor.shape[1])
+    if tensor.kinds is None:
+        return Batch.of_array(signature, tensor.values.reshape(shape))
+    return Batch.of_rows(signature, tensor.values, shape, tensor.kinds)
+
+
+def _check_matrix(tensor: Tensor, signature: Signature) -> None:
     for column in signature.columns:
-        accepted = _ACCEPTED[column.type]
+        accepted = ACCEPTED[column.type]
         # All values of a matrix have one type, so a boolean is a zero or a one.
-        fits = tensor.datatype in accepted or (column.type == "boolean" and tensor.datatype in _ACCEPTED["double"])
+        fits = tensor.datatype in accepted or (column.type == "boolean" and tensor.datatype in ACCEPTED["double"])
         if not fits or (column.type == "datetime" and tensor.datatype != "BYTES"):
             raise InvalidRequest(
                 f"column '{column.name}' is of type {column.type} and cannot come in a matrix of {tensor.datatype};"
                 " send a tensor for each column"
             )
-    return Batch.of_rows(signature, tensor.values, (tensor.shape[0], tensor.shape[1]))
 
 
-def _column_values(column: InputColumn, tensor: _Tensor) -> Array:
+def _column_values(column: InputColumn, tensor: Tensor) -> Array:
     if len(tensor.shape) == 2 and tensor.shape[1] != 1:
-        raise InvalidRequest(f"column '{column.name}': expected shape [rows] or [rows, 1], got {list(tensor.shape)}")
+        raise InvalidRequest(f"column '{column.name}': expected shape [rows] or [rows, 1], got {tensor.shape}")
+    kinds = tensor.kinds
     # Missing values alone have no type: a client cannot know that of the column.
-    has_values = any(value is not None for value in tensor.values)
-    if has_values and tensor.datatype not in _ACCEPTED[column.type]:
+    is_missing = kinds is not None and kinds <= {type(None)}
+    if tensor.datatype not in ACCEPTED[column.type] and not is_missing:
         raise InvalidRequest(
-            f"column '{column.name}': expected datatype {_DATATYPE[column.type]} ({column.type}), got {tensor.datatype}"
+            f"column '{column.name}': expected datatype {DATATYPE[column.type]} ({column.type}), got {tensor.datatype}"
         )
-    if column.type == "datetime" and tensor.datatype == "INT64" and has_values:
-        if None in tensor.values:
+    if column.type == "datetime" and tensor.datatype == "INT64" and not is_missing:
+        if kinds is not None and type(None) in kinds:
             raise InvalidRequest(f"column '{column.name}': INT64 has no missing value; send times as BYTES")
-        return times_from_millis(column, tensor.values)
-    return column_array(column, tensor.values)
+        return times_from_millis(column, tensor.values if kinds is not None else tensor.values.tolist())
+    if kinds is None:
+        return typed_array(column, tensor.values)
+    return column_array(column, tensor.values, kinds)
 
 
-def _wanted(raw: object, runtime: Runtime) -> tuple[str, ...]:
+_NUMBERS = frozenset({int, float})
+
+
+def _wanted(raw: object, runtime: Runtime, is_binary: bool) -> dict[str, bool]:
+    """Requested outputs, and whether each is answered as raw bytes."""
     if raw is None or raw == []:
-        return runtime.outputs
+        return dict.fromkeys(runtime.outputs, is_binary)
     if not isinstance(raw, list):
         raise InvalidRequest("outputs must be an array")
-    wanted = []
+    wanted: dict[str, bool] = {}
     for position, one in enumerate(raw):
         name = one.get("name") if isinstance(one, dict) else None
         if not isinstance(name, str):
@@ -285,26 +236,18 @@ def _wanted(raw: object, runtime: Runtime) -> tuple[str, ...]:
             raise InvalidRequest(f"the model has no output '{name[:200]}'; {did_you_mean(name[:200], runtime.outputs)}")
         if name in wanted:
             raise InvalidRequest(f"output '{name}' is requested twice")
-        wanted.append(name)
-    return tuple(wanted)
+        parameters = one.get("parameters") or {}
+        if not isinstance(parameters, dict):
+            raise InvalidRequest(f"output '{name}': parameters must be an object")
+        if other := next((key for key in _UNSUPPORTED if key in parameters), None):
+            raise InvalidRequest(f"output '{name}': {other} is not supported")
+        own = _flag(parameters, "binary_data", f"output '{name}'")
+        wanted[name] = is_binary if own is None else own
+    return wanted
 
 
-def _column_metadata(column: InputColumn) -> dict[str, Any]:
-    metadata: dict[str, Any] = {"name": column.name, "datatype": _DATATYPE[column.type], "shape": [-1]}
-    if column.type == "datetime":
-        metadata["parameters"] = {"content_type": "datetime"}
-    if not column.required:
-        metadata.setdefault("parameters", {})["optional"] = True
-    return metadata
-
-
-def _json_type(value: object) -> str:
-    names = {
-        bool: "a boolean",
-        int: "an integer",
-        float: "a number",
-        str: "a text",
-        list: "an array",
-        dict: "an object",
-    }
-    return names.get(type(value), "null")
+def _flag(parameters: Mapping[str, Any], key: str, where: str) -> bool | None:
+    value = parameters.get(key)
+    if value is not None and type(value) is not bool:
+        raise InvalidRequest(f"{where}: {key} must be true or false")
+    return value

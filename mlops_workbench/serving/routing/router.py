@@ -11,7 +11,8 @@ from mlops_workbench.core.errors import WorkbenchError
 from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.settings import ServingSettings
 from mlops_workbench.serving.errors import InvalidModel, NotReady, UnknownModel
-from mlops_workbench.serving.protocols.invocations import JSON, parse_invocation
+from mlops_workbench.serving.protocols.body import JSON
+from mlops_workbench.serving.protocols.invocations import parse_invocation
 from mlops_workbench.serving.runtimes.estimator import Runtime, limit_threads
 from mlops_workbench.serving.runtimes.model_folder import ModelFolder
 from mlops_workbench.serving.runtimes.proof import prove, use_program

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from typing import Any, Literal
 
 import numpy as np
 
-from mlops_workbench.serving.errors import InvalidRequest
+from mlops_workbench.serving.errors import BodyTooLarge, InvalidRequest
+from mlops_workbench.serving.rows.arrays import typed_array
 from mlops_workbench.serving.rows.signature import InputColumn, Signature
 from mlops_workbench.serving.rows.values import (
     EXACT,
@@ -15,12 +16,19 @@ from mlops_workbench.serving.rows.values import (
     Array,
     column_array,
     floats,
+    has_infinity,
     integral,
     missing_array,
     objects,
 )
 
 InputForm = Literal["frame", "matrix", "vector"]
+
+#: Rows of one request.
+MOST_ROWS = 1_000_000
+#: Types of JSON numbers and of null, and columns that are not numbers.
+_PLAIN = frozenset({int, float, type(None)})
+_NO_NUMBERS = frozenset({"string", "datetime"})
 
 
 class Batch:
@@ -49,24 +57,31 @@ class Batch:
     @classmethod
     def of_columns(cls, signature: Signature, given: Mapping[str, Array]) -> Batch:
         """Batch from typed columns; missing optional ones are filled, others are an error."""
-        signature.check_complete(dict(given))
-        lengths = {name: len(values) for name, values in given.items() if name in signature.by_name}
-        rows = next(iter(lengths.values()), 0)
-        for name, length in lengths.items():
-            if length != rows:
-                first = next(iter(lengths))
-                raise InvalidRequest(f"column '{name}' has {length} rows, but '{first}' has {rows}")
-        _some_rows(rows)
-        columns = {
-            column.name: given[column.name] if column.name in given else missing_array(column, rows)
-            for column in signature.columns
-        }
+        signature.check_complete(given.keys())
+        columns: dict[str, Array] = {}
+        rows, first = 0, ""
+        for column in signature.columns:
+            name = column.name
+            values = given.get(name)
+            if values is None:
+                continue
+            if not columns:
+                rows, first = len(values), name
+            elif len(values) != rows:
+                raise InvalidRequest(f"column '{name}' has {len(values)} rows, but '{first}' has {rows}")
+            columns[name] = values
+        check_rows(rows)
+        if len(columns) < len(signature.columns):
+            columns = {
+                column.name: columns[column.name] if column.name in columns else missing_array(column, rows)
+                for column in signature.columns
+            }
         return cls(signature, rows, columns)
 
     @classmethod
     def of_values(cls, signature: Signature, given: Mapping[str, Sequence[object]]) -> Batch:
         """Batch from JSON values per column; columns that are not in the signature are ignored."""
-        signature.check_complete(dict(given))
+        signature.check_complete(given.keys())
         typed = {
             column.name: column_array(column, given[column.name])
             for column in signature.columns
@@ -75,7 +90,13 @@ class Batch:
         return cls.of_columns(signature, typed)
 
     @classmethod
-    def of_rows(cls, signature: Signature, values: Sequence[object], shape: tuple[int, int]) -> Batch:
+    def of_rows(
+        cls,
+        signature: Signature,
+        values: Sequence[object],
+        shape: tuple[int, int],
+        kinds: Set[type] | None = None,
+    ) -> Batch:
         """Batch from JSON values in row-major order, the columns in the order of the signature.
 
         Raises
@@ -83,32 +104,68 @@ class Batch:
         InvalidRequest
             The number of columns is not the signature's, or a value is of the wrong type.
         """
-        rows, width = shape
-        if width != len(signature.columns):
-            raise InvalidRequest(f"expected {len(signature.columns)} columns, got shape [{rows}, {width}]")
-        _some_rows(rows)
-        kinds = set(map(type, values))
-        if kinds <= {int, float, type(None)} and not any(c.type in ("string", "datetime") for c in signature.columns):
+        rows, width = _checked(signature, shape)
+        if kinds is None:
+            kinds = set(map(type, values))
+        if kinds <= _PLAIN and not signature.types & _NO_NUMBERS:
             try:
-                matrix = np.array(values, dtype=np.float64).reshape(shape)
+                matrix = np.array(values, dtype=np.float64).reshape(rows, width)
             except OverflowError:
                 raise InvalidRequest("a number is too large") from None
-            if not np.isinf(matrix).any() and not _loses(signature, matrix):
+            if not has_infinity(values, matrix) and not _loses(signature, matrix):
                 return cls._of_matrix(signature, matrix)
         # Not only plain numbers: convert by columns, with an error for the wrong value.
         return cls.of_values(signature, {c.name: values[i::width] for i, c in enumerate(signature.columns)})
 
     @classmethod
+    def of_same_columns(cls, signature: Signature, columns: Sequence[Sequence[object]]) -> Batch | None:
+        """Batch from JSON numbers and nulls per column, all of them floats of 64 bits.
+
+        None if that cannot be done at once: the columns are of other types, or their lengths differ.
+        """
+        if not signature.is_double:
+            return None
+        try:
+            # The order in memory is that of a DataFrame's columns, by which sums are the same to the last digit.
+            matrix = np.array(columns, dtype=np.float64).T
+        except (ValueError, OverflowError):
+            return None
+        if matrix.ndim != 2 or not np.isfinite(matrix).all():
+            return None
+        check_rows(len(matrix))
+        return cls(signature, len(matrix), None, matrix)
+
+    @classmethod
+    def of_array(cls, signature: Signature, array: Array) -> Batch:
+        """Batch from an array of numbers or booleans of shape (rows, columns), in the order of the signature.
+
+        Raises
+        ------
+        InvalidRequest
+            The number of columns is not the signature's, or a value is not one of its column.
+        """
+        _checked(signature, array.shape)
+        if array.dtype.kind == "f" and not np.isinf(array).any() and not signature.types & _NO_NUMBERS:
+            matrix = array.astype(np.float64, copy=False)
+            if not _loses(signature, matrix):
+                return cls._of_matrix(signature, matrix)
+        columns = {}
+        for at, column in enumerate(signature.columns):
+            values = array[:, at]
+            if column.type == "boolean" and values.dtype.kind in "iuf":
+                columns[column.name] = _from_floats(column, values.astype(np.float64))
+            else:
+                columns[column.name] = typed_array(column, values)
+        return cls.of_columns(signature, columns)
+
+    @classmethod
     def _of_matrix(cls, signature: Signature, matrix: Array) -> Batch:
-        types = {column.type for column in signature.columns}
-        for column in signature.columns:
-            if column.nullable is False and column.type in ("float", "double"):
-                _check_present(signature, matrix)
-                break
-        if types == {"double"}:
+        if signature.are_floats_present:
+            _check_present(signature, matrix)
+        if signature.is_double:
             return cls(signature, len(matrix), None, matrix)
         columns = {c.name: _from_floats(c, matrix[:, i]) for i, c in enumerate(signature.columns)}
-        if types == {"float"}:
+        if signature.types == {"float"}:
             return cls(signature, len(matrix), columns, matrix.astype(np.float32))
         return cls(signature, len(matrix), columns)
 
@@ -196,8 +253,8 @@ def _boolean(value: float) -> bool | float | None:
 
 def _loses(signature: Signature, matrix: Array) -> bool:
     """Whether integers are too large to be exact as floats."""
-    whole = [i for i, column in enumerate(signature.columns) if column.type == "long"]
-    return bool(whole) and bool((np.abs(matrix[:, whole]) > EXACT).any())
+    wide = signature.wide
+    return bool(wide) and bool((np.abs(matrix[:, wide]) > EXACT).any())
 
 
 def _check_present(signature: Signature, matrix: Array) -> None:
@@ -209,6 +266,17 @@ def _check_present(signature: Signature, matrix: Array) -> None:
             raise InvalidRequest(f"column '{column.name}', row {row}: {MISSING}")
 
 
-def _some_rows(rows: int) -> None:
+def _checked(signature: Signature, shape: tuple[int, ...]) -> tuple[int, int]:
+    rows, width = shape
+    if width != len(signature.columns):
+        raise InvalidRequest(f"expected {len(signature.columns)} columns, got shape [{rows}, {width}]")
+    check_rows(rows)
+    return rows, width
+
+
+def check_rows(rows: int) -> None:
+    """Raise an error unless a request has at least one row, and at most `MOST_ROWS`."""
     if rows < 1:
         raise InvalidRequest("the request has no rows")
+    if rows > MOST_ROWS:
+        raise BodyTooLarge(f"the request has {rows} rows; at most {MOST_ROWS} are taken at a time")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, get_args
@@ -105,6 +105,36 @@ class Signature:
         return {column.name: column for column in self.columns}
 
     @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Names of the columns in order."""
+        return tuple(column.name for column in self.columns)
+
+    @cached_property
+    def required(self) -> frozenset[str]:
+        """Names of the columns that every request must have."""
+        return frozenset(column.name for column in self.columns if column.required)
+
+    @cached_property
+    def types(self) -> frozenset[ColumnType]:
+        """Types of the columns."""
+        return frozenset(column.type for column in self.columns)
+
+    @cached_property
+    def is_double(self) -> bool:
+        """Whether all columns are floats of 64 bits."""
+        return all(column.type == "double" and column.dtype == np.float64 for column in self.columns)
+
+    @cached_property
+    def are_floats_present(self) -> bool:
+        """Whether a column of floats takes no missing values."""
+        return any(column.nullable is False and column.type in ("float", "double") for column in self.columns)
+
+    @cached_property
+    def wide(self) -> list[int]:
+        """Positions of the columns of integers of 64 bits."""
+        return [at for at, column in enumerate(self.columns) if column.type == "long"]
+
+    @cached_property
     def _places(self) -> Mapping[str, str]:
         """Names of the columns of an array by their places, which a DataFrame of it has as its labels."""
         if self.form == "table":
@@ -129,11 +159,11 @@ class Signature:
             raise InvalidRequest(f"the model has no input '{name[:200]}'; {did_you_mean(name[:200], self.by_name)}")
         return found
 
-    def check_complete(self, given: frozenset[str] | set[str] | dict[str, Any]) -> None:
+    def check_complete(self, given: Set[str]) -> None:
         """Raise `InvalidRequest` if a required column is missing."""
-        missing = [column.name for column in self.columns if column.required and column.name not in given]
-        if not missing:
+        if self.required <= given:
             return
+        missing = [column.name for column in self.columns if column.required and column.name not in given]
         extra = sorted(str(name)[:200] for name in given if name not in self.by_name)
         hint = f"; unknown: {_listed(extra)}" if extra else ""
         raise InvalidRequest(f"missing input column{'s' if len(missing) > 1 else ''} {_listed(missing)}{hint}")

@@ -6,8 +6,9 @@ without a fraction as an integer, and null as a missing value if the type has on
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -52,20 +53,32 @@ _JSON_NAMES: dict[type, str] = {
 
 #: Integers up to here are exact as floats; the largest of 64 bits with a sign.
 EXACT, _LARGEST = 2**53, 2**63 - 1
+_EXACT_INTEGER = "an integer without a fraction or exponent, since floats beyond 2^53 are not exact"
+_INFINITY = float("inf")
 
 # Range of times as nanoseconds since 1970 in 64-bit integers.
 _FIRST, _LAST = datetime(1677, 9, 22), datetime(2262, 4, 11)
 
 
-def column_array(column: InputColumn, values: Sequence[object]) -> Array:
+def column_array(column: InputColumn, values: Sequence[object], kinds: Set[type] | None = None) -> Array:
     """Typed array of shape (rows,) from the JSON values of a column.
+
+    Parameters
+    ----------
+    column : InputColumn
+        The column.
+    values : sequence of object
+        The values.
+    kinds : set of type, optional
+        Their types, if they are known.
 
     Raises
     ------
     InvalidRequest
         A value is not of the column's type; the message names column, row, expected and given type.
     """
-    kinds = set(map(type, values))
+    if kinds is None:
+        kinds = set(map(type, values))
     allowed = _ALLOWED[column.type]
     missing = type(None) in kinds
     if missing and column.nullable is False:
@@ -75,21 +88,32 @@ def column_array(column: InputColumn, values: Sequence[object]) -> Array:
         allowed = allowed | {type(None)}
     if not kinds <= allowed:
         row = next(row for row, value in enumerate(values) if type(value) not in allowed)
-        raise _wrong(column, row, values[row])
-    if column.type == "string":
-        return objects(values)
-    if column.type == "datetime":
-        return _times(column, values)
-    if column.type == "boolean":
-        return objects(values) if missing else np.array(values, dtype=bool)
-    if column.type in ("float", "double"):
-        return floats(column, _numbers(column, values))
-    if missing or float in kinds:
-        # Integers with missing values are floats, as in pandas, unless that would change them.
-        if float not in kinds and any(value is not None and abs(value) > EXACT for value in values):  # type: ignore[arg-type]
-            return _wide_integers(column, values)
-        return integral(column, _numbers(column, values))
-    return _integers(column, values)
+        raise wrong_value(column, row, values[row])
+    match column.type:
+        case "double" | "float":
+            numbers = _numbers(column, values)
+            is_plain = column.type == "double" and column.exact in (None, numbers.dtype)
+            return numbers if is_plain and not has_infinity(values, numbers) else floats(column, numbers)
+        case "string":
+            return objects(values)
+        case "boolean":
+            return objects(values) if missing else np.array(values, dtype=bool)
+        case "datetime":
+            return _times(column, values)
+    if float in kinds:
+        values = _whole(column, values)
+    # Integers with missing values are floats, as in pandas, unless that would change them.
+    if not missing:
+        return _integers(column, values)
+    if any(value is not None and abs(value) > EXACT for value in values):  # type: ignore[arg-type]
+        return _wide_integers(column, values)
+    return integral(column, _numbers(column, values))
+
+
+def has_infinity(values: Sequence[object], numbers: Array) -> bool:
+    """Whether an infinity is among values, of which `numbers` is the array."""
+    # NumPy takes longer for a few values.
+    return _INFINITY in values or -_INFINITY in values if len(values) < 64 else bool(np.isinf(numbers).any())
 
 
 def floats(column: InputColumn, numbers: Array) -> Array:
@@ -104,7 +128,7 @@ def floats(column: InputColumn, numbers: Array) -> Array:
         narrow = numbers.astype(column.dtype, copy=False)
     if np.isinf(narrow).any():
         row = int(np.isinf(narrow).argmax())
-        raise _wrong(column, row, float(numbers[row]), "a number within the range of its type")
+        raise wrong_value(column, row, float(numbers[row]), "a number within the range of its type")
     return narrow
 
 
@@ -114,17 +138,18 @@ def integral(column: InputColumn, numbers: Array) -> Array:
     Raises
     ------
     InvalidRequest
-        A number has a fraction, is missing in a required column, or is out of range.
+        A number has a fraction, is missing in a required column, out of range, or not exact as a float.
     """
     absent = np.isnan(numbers)
-    limits = np.iinfo(column.dtype)
-    # As a float, the largest integer of 64 bits is rounded up; hence the strict upper limit.
-    wrong = ~absent & ((numbers != np.floor(numbers)) | (numbers < limits.min) | (numbers >= float(limits.max) + 1))
+    low, high = limits(column.dtype)
+    # Larger floats may stand for several integers.
+    low, high = max(low, -EXACT), min(high, EXACT)
+    wrong = ~absent & ((numbers != np.floor(numbers)) | (numbers < low) | (numbers > high))
     if column.required and not column.nullable:
         wrong |= absent
     if wrong.any():
         row = int(wrong.argmax())
-        raise _wrong(column, row, None if absent[row] else float(numbers[row]))
+        raise wrong_value(column, row, None if absent[row] else float(numbers[row]))
     return numbers if absent.any() else numbers.astype(column.dtype)
 
 
@@ -133,7 +158,7 @@ def times_from_millis(column: InputColumn, values: Sequence[int]) -> Array:
     first, last = (int(end.replace(tzinfo=UTC).timestamp()) * 1000 for end in (_FIRST, _LAST))
     for row, value in enumerate(values):
         if not first < value < last:
-            raise _wrong(column, row, value, "milliseconds since 1970")
+            raise wrong_value(column, row, value, "milliseconds since 1970")
     return np.array(values, dtype="datetime64[ms]").astype("datetime64[ns]")
 
 
@@ -177,33 +202,55 @@ def _numbers(column: InputColumn, values: Sequence[object]) -> Array:
         return np.array(values, dtype=np.float64)
     except OverflowError:
         row = next(row for row, value in enumerate(values) if isinstance(value, int) and abs(value) > 2**1000)
-        raise _wrong(column, row, "an integer of hundreds of digits") from None
+        raise wrong_value(column, row, "an integer of hundreds of digits") from None
+
+
+@cache
+def limits(dtype: np.dtype[Any]) -> tuple[int, int]:
+    """Smallest and largest integer of a type."""
+    found = np.iinfo(dtype)
+    return int(found.min), int(found.max)
+
+
+def check_within(column: InputColumn, values: Array) -> None:
+    """Raise `InvalidRequest` if an integer is out of the range of the column."""
+    low, high = limits(column.dtype)
+    if int(values.min()) < low or int(values.max()) > high:
+        row = next(row for row, value in enumerate(values.tolist()) if not low <= value <= high)
+        raise wrong_value(column, row, int(values[row]))
+
+
+def _whole(column: InputColumn, values: Sequence[object]) -> list[object]:
+    """Integers written with a fraction of zero as integers."""
+    found = list(values)
+    for row, value in enumerate(values):
+        if type(value) is float:
+            if not value.is_integer() or abs(value) > EXACT:
+                raise wrong_value(column, row, value, _EXACT_INTEGER if abs(value) > EXACT else None)
+            found[row] = int(value)
+    return found
 
 
 def _integers(column: InputColumn, values: Sequence[object]) -> Array:
-    limits = np.iinfo(column.dtype)
+    low, high = limits(column.dtype)
     try:
-        array = np.array(values, dtype=np.uint64 if limits.max > _LARGEST else np.int64)
+        array = np.array(values, dtype=np.uint64 if high > _LARGEST else np.int64)
     except OverflowError:
-        array = None
-    if array is not None and (array.itemsize == column.dtype.itemsize or _within(array, limits)):
-        return array.astype(column.dtype, copy=False)
-    row = next(
-        row for row, value in enumerate(values) if isinstance(value, int) and not limits.min <= value <= limits.max
-    )
-    raise _wrong(column, row, values[row])
-
-
-def _within(array: Array, limits: np.iinfo[Any]) -> bool:
-    return bool(((array >= limits.min) & (array <= limits.max)).all())
+        row = next(row for row, value in enumerate(values) if isinstance(value, int) and not low <= value <= high)
+        raise wrong_value(column, row, values[row]) from None
+    if array.dtype == column.dtype:
+        return array
+    if len(array):
+        check_within(column, array)
+    return array.astype(column.dtype)
 
 
 def _wide_integers(column: InputColumn, values: Sequence[object]) -> Array:
     """Integers and None as objects, of which floats would not be exact."""
-    limits = np.iinfo(column.dtype)
+    low, high = limits(column.dtype)
     for row, value in enumerate(values):
-        if isinstance(value, int) and not limits.min <= value <= limits.max:
-            raise _wrong(column, row, value)
+        if isinstance(value, int) and not low <= value <= high:
+            raise wrong_value(column, row, value)
     return objects(values)
 
 
@@ -213,11 +260,12 @@ def _times(column: InputColumn, values: Sequence[Any]) -> Array:
         try:
             moments.append(None if value is None else parse_time(value))
         except ValueError:
-            raise _wrong(column, row, value) from None
+            raise wrong_value(column, row, value) from None
     return np.array(moments, dtype="datetime64[us]").astype("datetime64[ns]")
 
 
-def _wrong(column: InputColumn, row: int, value: object, expected: str | None = None) -> InvalidRequest:
+def wrong_value(column: InputColumn, row: int, value: object, expected: str | None = None) -> InvalidRequest:
+    """The error for a value that is not one of its column."""
     given = _JSON_NAMES.get(type(value), "a value")
     if isinstance(value, str | int | float) and not isinstance(value, bool):
         text = repr(value) if isinstance(value, str) else str(value)
@@ -225,8 +273,8 @@ def _wrong(column: InputColumn, row: int, value: object, expected: str | None = 
     exact = column.exact
     kind: str = column.type
     if expected is None and exact is not None and exact.kind in "iu" and exact not in (np.int32, np.int64):
-        limits = np.iinfo(exact)
-        expected, kind = f"an integer from {limits.min} to {limits.max}", exact.name
+        low, high = limits(exact)
+        expected, kind = f"an integer from {low} to {high}", exact.name
     return InvalidRequest(
         f"column '{column.name}', row {row}: expected {expected or _EXPECTED[column.type]} ({kind}), got {given}"
     )

@@ -19,6 +19,8 @@ from sklearn.preprocessing import OneHotEncoder
 
 pytestmark = pytest.mark.process
 
+EXTENSIONS = ["binary_tensor_data", "model_repository"]
+
 Cases = Callable[[str], Case]
 Serve = Callable[..., Endpoint]
 
@@ -173,7 +175,7 @@ WRONG: dict[str, tuple[Callable[[list[dict[str, Any]]], Any], str]] = {
         "column 'distance', row 1: expected an integer (long), got the number 2.5",
     ),
     "null for integer": (change("distance", data=[1, None]), "column 'distance', row 1: expected an integer"),
-    "integer too large": (change("distance", data=[1, 2**63]), "column 'distance', row 1"),
+    "integer too large": (change("distance", data=[1, 2**63]), "element 1 is out of the range of INT64"),
     "no date": (change("day", data=["2013-01-01", "soon"]), "column 'day', row 1: expected a time as ISO 8601 text"),
     "date out of range": (change("day", data=["2013-01-01", "0001-01-01T00:00:00+10:00"]), "column 'day', row 1"),
     "shape and data": (change("distance", shape=[3]), "input 'distance': shape [3] means 3 values, got 2"),
@@ -255,7 +257,7 @@ def test_health_and_metadata_follow_the_specification(labels: tuple[Case, Endpoi
     assert get("/v2/models/eta/versions/1/ready").status_code == 200
     assert get("/v2/models/eta/versions/2/ready").status_code == 404
     for path in ("/v2", "/v2/"):
-        assert get(path).json() == {"name": "mlops-workbench", "version": "0", "extensions": []}
+        assert get(path).json() == {"name": "mlops-workbench", "version": "0", "extensions": EXTENSIONS}
     assert get("/v2/models/eta").json() == {
         "name": "eta",
         "versions": ["1"],
