@@ -32,7 +32,7 @@ log = logging.getLogger("mlops_workbench.serving")
 
 _LOCK = ".lock"
 #: Types of frames.
-_CONTEXT, _ANSWER = 1, 2
+_CONTEXT, ANSWER = 1, 2
 #: Size of a file; a session is converted long before.
 _FILE_BYTES = 64 << 20
 
@@ -81,7 +81,7 @@ class AnswerJournal:
         context, payload = self._encoder.encode(answered)
         if context is not None:
             self._writer.append(_CONTEXT, context)
-        self._writer.append(_ANSWER, payload)
+        self._writer.append(ANSWER, payload)
 
     def open(self) -> JournalWriter:
         """Make a writer for the next session.
@@ -92,9 +92,11 @@ class AnswerJournal:
             The folder cannot be written.
         """
         try:
-            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            if self._lock is None:
-                self._lock = _held(self._folder / f"{self._process}{_LOCK}")
+            while self._lock is None:
+                self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+                # Another process that ends may delete the folder while it is empty.
+                with contextlib.suppress(FileNotFoundError):
+                    self._lock = _held(self._folder / f"{self._process}{_LOCK}")
         except OSError as error:
             raise StorageError(
                 f"the prediction log cannot be written: {error.strerror or error}",
@@ -146,11 +148,16 @@ def _held(path: Path) -> int:
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(descriptor), path.stat()):
-                return descriptor
+        if _is_file(descriptor, path):
+            return descriptor
         # Somebody took it for that of a process that has ended, and deleted it.
         os.close(descriptor)
+
+
+def _is_file(descriptor: int, path: Path) -> bool:
+    with contextlib.suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    return False
 
 
 @contextlib.contextmanager
@@ -169,10 +176,18 @@ def sessions_left(folder: Path) -> Iterator[list[str]]:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 continue
+            if not _is_file(descriptor, lock):
+                # Another process took its sessions and deleted it; a file of that name may be held by its new owner.
+                continue
             found = sorted({_session(path) for path in folder.glob(f"{process}.*{SUFFIX}")})
             sessions += found
             held.callback(_delete_lock, folder, process)
         yield sessions
+
+
+def sessions_of(folder: Path) -> set[str]:
+    """Sessions that are in the journal: their answers may not be in segments yet, or not all."""
+    return {_session(path) for path in folder.glob(f"*{SUFFIX}")}
 
 
 def read(folder: Path, session: str) -> list[tuple[int, Context, Record]]:

@@ -231,11 +231,14 @@ def convert(folder: Path, session: str, rows: int) -> Iterator[tuple[int, bool]]
     is_written : bool
         False for rows that no table can hold.
     """
+    answers = read(folder / JOURNAL, session)
+    # While a session is in the journal, its segments are not compacted, see `compaction`.
     there = [
         range(int(first), int(last) + 1)
-        for first, last in (path.stem.rsplit("-", 2)[1:] for path in folder.glob(f"date=*/{session}-*.parquet"))
+        for day in {_day(record) for _, _, record in answers}
+        for first, last in (path.stem.rsplit("-", 2)[1:] for path in folder.glob(f"date={day}/{session}-*.parquet"))
     ]
-    answers = [answer for answer in read(folder / JOURNAL, session) if not any(answer[0] in done for done in there)]
+    answers = [answer for answer in answers if not any(answer[0] in done for done in there)]
     for day, members in _groups(answers, rows):
         for part, table in _tables(members):
             if table is not None:
@@ -268,7 +271,7 @@ def _groups(
     members: list[tuple[int, Context, Record]] = []
     for answer in answers:
         _, context, record = answer
-        found = datetime.fromtimestamp(record.answered_us / 1e6, UTC).strftime("%Y-%m-%d"), context.digest
+        found = _day(record), context.digest
         if members and (found != key or size >= rows):
             yield key[0], members
             members, size = [], 0
@@ -277,3 +280,7 @@ def _groups(
         size += record.rows
     if members:
         yield key[0], members
+
+
+def _day(record: Record) -> str:
+    return datetime.fromtimestamp(record.answered_us / 1e6, UTC).strftime("%Y-%m-%d")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -130,17 +130,23 @@ def write_parquet(path: Path, table: pa.Table) -> None:
     if not path.parent.is_dir():
         path.parent.mkdir(parents=True, exist_ok=True)
         sync_folder(path.parent.parent)
+    with prepared_parquet(path, table) as temporary:
+        os.replace(temporary, path)
+        sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def prepared_parquet(path: Path, table: pa.Table, *, row_group_size: int | None = None) -> Iterator[Path]:
+    """Write a Parquet file under a temporary name, which the block renames to `path`; otherwise it is deleted."""
     # Not matched by the readers' pattern (*.parquet).
     handle, temporary = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             os.fchmod(file.fileno(), 0o644)
-            pq.write_table(table, file, compression="zstd")
+            pq.write_table(table, file, compression="zstd", row_group_size=row_group_size)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
-        sync_folder(path.parent)
-    except BaseException:
+        yield Path(temporary)
+    finally:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
-        raise
