@@ -94,7 +94,7 @@ def partitions(folder: Path) -> list[Path]:
 def read_partition(folder: Path) -> Partition:
     """The files of a day; call it in `reading`, or as the one who compacts."""
     try:
-        names = sorted(name for name in os.listdir(folder) if name.endswith(".parquet") and not name.startswith("."))
+        names = sorted(path.name for path in folder.iterdir() if path.suffix == ".parquet" and path.name[0] != ".")
     except OSError:
         return Partition(folder)
     known: dict[str, Entry] = {}

@@ -254,7 +254,7 @@ def _delete(folder: Path, names: Sequence[str]) -> None:
 
 def _delete_leftovers(folder: Path) -> None:
     """Delete what a killed process has not finished: nothing refers to it."""
-    names = set(os.listdir(folder))
+    names = {path.name for path in folder.iterdir()}
     for name in names:
         path = folder / name
         is_orphan = name.endswith(IDS) and name.removesuffix(IDS) + ".parquet" not in names

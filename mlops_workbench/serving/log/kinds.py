@@ -95,7 +95,9 @@ class FeedbackFiles:
             has_time = "event_time" in opened.schema_arrow.names
             table = opened.read(columns=[name for name in FEEDBACK_COLUMNS if name in opened.schema_arrow.names])
         found = self.entry(path.name, self.prepared(table))
-        return found if has_time else Entry(name=found.name, rows=found.rows, group="", hours=found.hours, has_time=False)
+        return (
+            found if has_time else Entry(name=found.name, rows=found.rows, group="", hours=found.hours, has_time=False)
+        )
 
     def group(self, path: Path) -> str:
         """Files of the same group can become one."""

@@ -18,6 +18,9 @@ from mlops_workbench.serving.rows.signature import ColumnType
 from mlops_workbench.serving.rows.values import Array
 from mlops_workbench.serving.runtimes.estimator import PREDICT, PREDICT_PROBA
 
+#: Prefixes of the columns of a model's inputs, and of those of which only hashes are kept.
+FEATURE, HASHED = "feature.", "hashed."
+
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 
 _ARROW: dict[ColumnType, pa.DataType] = {
