@@ -146,7 +146,11 @@ def _counted(hours: list[tuple[int, _Sums]], size: int) -> list[Outline]:
 
 
 def _key(parts: list[_Sums], before: int) -> str:
-    rows, digest, truth = (sum(getattr(one, name) for one in parts) for name in ("rows", "digest", "truth"))
+    rows = digest = truth = 0
+    for one in parts:
+        rows += one.rows
+        digest += one.digest
+        truth += one.truth
     return f"{before}:{rows}:{digest & _ALL_BITS:016x}:{truth & _ALL_BITS:016x}"
 
 

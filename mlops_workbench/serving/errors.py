@@ -24,6 +24,13 @@ class NotReady(Unavailable):
     code = "not_ready"
 
 
+class UnknownRows(InvalidInput):
+    """Feedback for rows that are not in the prediction log of this endpoint."""
+
+    code = "unknown_rows"
+    status = 422
+
+
 class BodyTooLarge(InvalidInput):
     """The request body is larger than ``serving.max_body_mb``."""
 

@@ -140,9 +140,7 @@ def _segment(root: Path, day: int, number: int, rows: int) -> None:
     for place, moment in enumerate(moments):
         values = random.normal(size=(REQUEST_ROWS, COLUMNS))
         name = f"{day}-{number * requests + place}"
-        record = Record(
-            0, name, moment, moment, 900, 100, REQUEST_ROWS, [values.tobytes()], [values[:, 0].tobytes()]
-        )
+        record = Record(0, name, moment, moment, 900, 100, REQUEST_ROWS, [values.tobytes()], [values[:, 0].tobytes()])
         answers.append((_CONTEXT, record))
     folder = time.strftime("date=%Y-%m-%d", time.gmtime(start / 1e6))
     write_parquet(_log(root) / folder / f"{number:08d}.1-0-{requests}.parquet", segment(answers))

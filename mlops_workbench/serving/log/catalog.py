@@ -71,6 +71,9 @@ class _Catalog(msgspec.Struct):
     entries: list[Entry] = []
 
 
+_decode_catalog = msgspec.json.Decoder(_Catalog).decode
+
+
 @dataclass(frozen=True)
 class Partition:
     """The files of one day: compacted ones, segments, what is left of replaced ones, and what cannot be read."""
@@ -94,7 +97,8 @@ def partitions(folder: Path) -> list[Path]:
 def read_partition(folder: Path) -> Partition:
     """The files of a day; call it in `reading`, or as the one who compacts."""
     try:
-        names = sorted(path.name for path in folder.iterdir() if path.suffix == ".parquet" and path.name[0] != ".")
+        with os.scandir(folder) as found:
+            names = sorted(one.name for one in found if one.name.endswith(".parquet") and not one.name.startswith("."))
     except OSError:
         return Partition(folder)
     known: dict[str, Entry] = {}
@@ -141,7 +145,7 @@ def write_catalog(partition: Partition) -> None:
 
 def _read_catalog(folder: Path) -> _Catalog:
     try:
-        return msgspec.json.decode((folder / CATALOG).read_bytes(), type=_Catalog)
+        return _decode_catalog((folder / CATALOG).read_bytes())
     except (OSError, msgspec.DecodeError):
         return _Catalog()
 

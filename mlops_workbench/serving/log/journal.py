@@ -27,6 +27,7 @@ from mlops_workbench.serving.log.answers import (
     decode_context,
     decode_record,
 )
+from mlops_workbench.serving.log.protection import Protection
 
 log = logging.getLogger("mlops_workbench.serving")
 
@@ -46,16 +47,19 @@ class AnswerJournal:
         Of the journal; created when it is first used.
     sync_seconds : float
         Longest time until an answer would survive a power failure; it survives the death of the process at once.
+    protection : Protection, optional
+        Inputs that are not written in clear.
     """
 
-    def __init__(self, folder: Path, sync_seconds: float) -> None:
+    def __init__(self, folder: Path, sync_seconds: float, protection: Protection | None = None) -> None:
+        self._protection = protection
         self._folder = folder
         self._sync_seconds = sync_seconds
         self._process = new_id()
         self._lock: int | None = None
         self._number = 0
         self._writer: JournalWriter | None = None
-        self._encoder = AnswerEncoder()
+        self._encoder = AnswerEncoder(protection)
         self._closed: list[str] = []
 
     @property
@@ -110,7 +114,7 @@ class AnswerJournal:
     def switch(self, writer: JournalWriter) -> JournalWriter | None:
         """Use `writer` from now on, and return the one before, which the caller closes with :meth:`end`."""
         before, self._writer = self._writer, writer
-        self._encoder = AnswerEncoder()
+        self._encoder = AnswerEncoder(self._protection)
         return before
 
     def end(self, writer: JournalWriter) -> None:

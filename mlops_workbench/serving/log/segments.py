@@ -39,7 +39,8 @@ def segment(answers: Sequence[tuple[Context, Record]]) -> pa.Table:
     """Table of answers of one model version, with one row per predicted row.
 
     Columns: request_id, row, ts, event_time, model, version, digest, arm, protocol, status, total_us, predict_us,
-    ``feature.<name>`` for every input, prediction, probabilities (null unless they were requested).
+    ``feature.<name>`` for every input, or ``hashed.<name>`` if its values are hashed, prediction,
+    probabilities (null unless they were requested).
     """
     parts: dict[Context, list[Record]] = {}
     for context, record in answers:
@@ -76,7 +77,7 @@ def _table(context: Context, records: list[Record], label: pa.DataType) -> pa.Ta
         "predict_us": spread([record.predict_us for record in records], pa.int64()),
     }
     for (name, kind), values in zip(context.columns, _inputs(context, records), strict=True):
-        columns[f"feature.{name}"] = _feature(values, _ARROW[kind])
+        columns[f"{HASHED if name in context.hashed else FEATURE}{name}"] = _feature(values, _ARROW[kind])
     outputs = {
         output.name: (output, joined([record.outputs[i] for record in records], output.dtype))
         for i, output in enumerate(context.outputs)
