@@ -97,6 +97,10 @@ class DataSettings(_Section, frozen=True):
         list[Text],
         Meta(description="names of personal columns, with * for any text; no file beside a model has their values"),
     ] = []
+    personal_in_log: Annotated[
+        Literal["hash", "drop"],
+        Meta(description="personal columns in the prediction log: a keyed hash of each value, or nothing (drop)"),
+    ] = "hash"
 
 
 class PriceSettings(_Section, frozen=True):

@@ -183,8 +183,13 @@ class Workspace:
         return self.state / "predictions"
 
     @property
+    def log_key(self) -> Path:
+        """File with the key of the hashes that stand for personal values in the prediction log."""
+        return self.state / "keys" / "prediction-log.key"
+
+    @property
     def feedback(self) -> Path:
-        """Folder of the outcomes reported for predictions, ``endpoint=<name>/*.parquet``."""
+        """Folder of the outcomes reported for predictions, ``endpoint=<name>/date=<day>/*.parquet``."""
         return self.state / "feedback"
 
     @property

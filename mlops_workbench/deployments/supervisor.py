@@ -289,6 +289,7 @@ class Supervisor:
         self, spec: EndpointSpec, actual: EndpointState, folder: Path, digest: str, previous: tuple[Path, str]
     ) -> Desired:
         previous_folder, previous_digest = previous
+        settings = self._workspace.latest()
         kept = 0
         if actual.desired is not None and actual.desired.predictions == self._log_folder(spec.name):
             kept = (actual.observed.port if actual.observed else 0) or actual.desired.port
@@ -307,7 +308,10 @@ class Supervisor:
             previous_digest=previous_digest,
             port=spec.port or kept,
             fixed_port=spec.port != 0,
-            settings=self._workspace.latest().serving,
+            settings=settings.serving,
+            personal=settings.data.personal,
+            personal_in_log=settings.data.personal_in_log,
+            log_key=str(self._workspace.log_key),
         )
 
     def _actual(self, name: str, record: EndpointRecord | None) -> EndpointState:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -18,13 +18,16 @@ from mlops_workbench.core.settings import MonitoringSettings
 from mlops_workbench.core.shown.formats import share as percent
 from mlops_workbench.core.wire.json_numbers import JsonNumber, json_number
 from mlops_workbench.data.compare.drift import find_drift
+from mlops_workbench.monitoring.outlines import Outline
 from mlops_workbench.monitoring.quality import is_degraded, metric_for, outcomes, score
-from mlops_workbench.monitoring.windows import PredictionReader, Slice
+from mlops_workbench.monitoring.windows import LogSummaries, PredictionReader, Slice
 
 #: Name of the prediction among the features of a window.
 PREDICTION = "prediction"
 #: Columns that are not inputs.
 _RESERVED = ("__target__", "__prediction__", "__truth__")
+#: Predictions that are in memory at a time, unless one window has more.
+_ROWS_AT_ONCE = 2_000_000
 
 
 def evaluate(
@@ -37,6 +40,7 @@ def evaluate(
     reference: Callable[[int], Path | None],
     previous: Sequence[Window] = (),
     now: int | None = None,
+    summaries: LogSummaries | None = None,
 ) -> list[Window]:
     """Evaluate all windows of an endpoint.
 
@@ -59,6 +63,8 @@ def evaluate(
         Result of an earlier call; windows with the same rows, labels and settings are reused.
     now : int, optional
         Present time in milliseconds, to determine which window is still growing.
+    summaries : LogSummaries, optional
+        What earlier calls have read of the log's files: only new files, and windows that have changed, are read.
 
     Returns
     -------
@@ -74,21 +80,50 @@ def evaluate(
     """
     check_metric(spec.metric)
     moment = now_ms() if now is None else now
-    known = {window.fingerprint: window for window in previous if window.fingerprint}
+    before = {window.label: window for window in previous}
     references = _References(reference)
-    found = []
-    log = PredictionReader(predictions, feedback, spec.endpoint, model, spec.window)
+    known: dict[int, Window] = {}
+    log = PredictionReader(predictions, feedback, spec.endpoint, model, spec.window, summaries)
     try:
-        for piece in log.slices():
-            fingerprint = _fingerprint(spec, settings, piece, references.stamp(piece.versions[0]))
-            window = known.get(fingerprint)
-            if window is None:
-                window = _evaluated(spec, settings, log, piece, references.sample(piece.versions[0]))
-            note = "; ".join(_notes(spec, settings, piece, references.sample(piece.versions[0]) is not None, moment))
-            found.append(dataclasses.replace(window, note=note, fingerprint=fingerprint))
+        outlines = log.outlines()
+        changed = []
+        for outline in outlines:
+            window = before.get(outline.label)
+            if window is not None and window.versions:
+                stamp = references.stamp(window.versions[0])
+                if window.fingerprint == _fingerprint(spec, settings, outline, stamp, moment):
+                    known[outline.number] = window
+                    continue
+            changed.append(outline)
+        for part in _parts(changed):
+            numbers = {outline.number: outline for outline in part}
+            for piece in log.slices(part):
+                version, outline = piece.versions[0], numbers[piece.number]
+                sample = references.sample(version)
+                window = _evaluated(spec, settings, log, piece, sample)
+                notes = _notes(spec, settings, piece, sample is not None, _is_full(spec, outline, moment))
+                known[piece.number] = dataclasses.replace(
+                    window,
+                    note="; ".join(filter(None, [*notes, window.note])),
+                    fingerprint=_fingerprint(spec, settings, outline, references.stamp(version), moment),
+                )
     finally:
         log.close()
-    return found
+    return [known[one.number] for one in outlines if one.number in known]
+
+
+def _parts(outlines: Sequence[Outline]) -> Iterator[list[Outline]]:
+    """Windows that are read together: up to a number of rows, so that a long log does not have to fit into memory."""
+    part: list[Outline] = []
+    rows = 0
+    for outline in outlines:
+        if part and rows + outline.rows > _ROWS_AT_ONCE:
+            yield part
+            part, rows = [], 0
+        part.append(outline)
+        rows += outline.rows
+    if part:
+        yield part
 
 
 class _References:
@@ -149,8 +184,12 @@ def _evaluated(
     window = _with_quality(window, spec, settings, log, piece, sample)
     if sample is None:
         return window
-    features = _drift(log.load_window(piece, rows=settings.max_rows), sample, window.metric, settings)
-    return dataclasses.replace(window, features=features, drifted=any(feature.drifted for feature in features))
+    live = log.load_window(piece, rows=settings.max_rows)
+    features = _drift(live, sample, window.metric, settings)
+    note = _not_compared(sample, live, log.hashed_inputs(piece))
+    return dataclasses.replace(
+        window, features=features, drifted=any(feature.drifted for feature in features), note=note
+    )
 
 
 def _with_quality(
@@ -202,11 +241,24 @@ def _drift(live: pa.Table, sample: pa.Table, metric: str, settings: MonitoringSe
     ]
 
 
-def _notes(
-    spec: MonitorSpec, settings: MonitoringSettings, piece: Slice, has_reference: bool, moment: int
-) -> list[str]:
+def _not_compared(sample: pa.Table, live: pa.Table, hashed: Sequence[str]) -> str:
+    """Say which inputs of the reference cannot be compared with the log, and why."""
+    absent = [name for name in sample.column_names if name not in live.column_names and name not in _RESERVED]
+    private = [name for name in absent if name in hashed]
+    others = [name for name in absent if name not in hashed]
+    notes = [f"hashed in the log, so not compared: {', '.join(private)}"] if private else []
+    notes += [f"not in the log, so not compared: {', '.join(others)}"] if others else []
+    return "; ".join(notes)
+
+
+def _is_full(spec: MonitorSpec, outline: Outline, moment: int) -> bool:
+    if spec.window.isdecimal():
+        return outline.rows >= int(spec.window)
+    return outline.until_us <= moment * 1000
+
+
+def _notes(spec: MonitorSpec, settings: MonitoringSettings, piece: Slice, has_reference: bool, full: bool) -> list[str]:
     notes = []
-    full = piece.rows >= int(spec.window) if spec.window.isdecimal() else piece.end_ms <= moment
     if not full:
         notes.append("still growing")
     if piece.version_rows < settings.min_rows:
@@ -223,6 +275,8 @@ def _notes(
     return notes
 
 
-def _fingerprint(spec: MonitorSpec, settings: MonitoringSettings, piece: Slice, stamp: str) -> str:
-    plain = msgspec.json.encode([spec.metric, spec.max_degradation, settings, dataclasses.asdict(piece), stamp])
+def _fingerprint(spec: MonitorSpec, settings: MonitoringSettings, outline: Outline, stamp: str, moment: int) -> str:
+    parts = [spec.metric, spec.max_degradation, settings, outline.label, outline.key, stamp]
+    # A window that no longer grows has another note.
+    plain = msgspec.json.encode([*parts, _is_full(spec, outline, moment)])
     return hashlib.sha256(plain).hexdigest()[:16]

@@ -1,11 +1,15 @@
-"""Windows of the prediction log, read with DuckDB from its Parquet files."""
+"""Windows of the prediction log, read with DuckDB from its Parquet files.
+
+Only files that have rows of a window are opened, and of these only the row groups with its times and the columns that
+are needed: reading a window costs by its rows, not by the size of the log.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import glob
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
@@ -14,12 +18,52 @@ import pyarrow.parquet as pq
 
 from mlops_workbench.core.errors import InvalidInput
 from mlops_workbench.core.files import put_aside
+from mlops_workbench.monitoring.outlines import Outline, check_window, joined_ranges, outlines
+from mlops_workbench.serving.log.asked import AskedRows
+from mlops_workbench.serving.log.catalog import DayFiles, Entry, reading
+from mlops_workbench.serving.log.kinds import FeedbackFiles, PredictionFiles
+from mlops_workbench.serving.log.segments import FEATURE, HASHED
 
-#: Prefix of the log's columns that hold a model's inputs.
-FEATURE = "feature."
 
-_UNITS = ("hour", "day", "month")
-_LABELS = {"hour": "%Y-%m-%d %H:00", "day": "%Y-%m-%d", "month": "%Y-%m"}
+class LogSummaries:
+    """What is known of the files of an endpoint's logs; kept by who reads them again, it reads new files only.
+
+    Parameters
+    ----------
+    predictions, feedback : Path
+        Folders of the workspace; missing ones count as empty.
+    endpoint : str
+        Endpoint name.
+    """
+
+    def __init__(self, predictions: Path, feedback: Path, endpoint: str) -> None:
+        self.folders = (predictions / f"endpoint={endpoint}", feedback / f"endpoint={endpoint}")
+        asked = AskedRows(self.folders[0])
+        self._kinds = (PredictionFiles(), FeedbackFiles(asked))
+        self._days = tuple(DayFiles(folder) for folder in self.folders)
+        self._segments: dict[Path, Entry] = {}
+
+    def read(self) -> tuple[list[tuple[Path, Entry]], list[tuple[Path, Entry]]]:
+        """Files of the predictions and of the feedback; call it in `reading`.
+
+        Raises
+        ------
+        OSError, pyarrow.ArrowException
+            A file is damaged.
+        """
+        found: tuple[list[tuple[Path, Entry]], list[tuple[Path, Entry]]] = ([], [])
+        segments = {}
+        for kind, days, files in zip(self._kinds, self._days, found, strict=True):
+            for day in days.read():
+                if day.damaged:
+                    raise OSError(f"{day.folder / day.damaged[0]} is damaged")
+                files += [(day.folder / entry.name, entry) for entry in day.compacted]
+                for name in day.segments:
+                    path = day.folder / name
+                    segments[path] = self._segments.get(path) or kind.summary(path)
+                    files.append((path, segments[path]))
+        self._segments = segments
+        return found
 
 
 @dataclass(frozen=True)
@@ -41,7 +85,7 @@ class Slice:
     version_rows, version_labelled : int
         Predictions, and predictions with truth, of that first version.
     digest : str
-        Digest of the rows, their versions and their truth.
+        Changes whenever the rows or their truth change.
     """
 
     number: int
@@ -60,8 +104,8 @@ class Slice:
 class PredictionReader:
     """The prediction log of an endpoint, joined with its feedback.
 
-    Everything is read when the object is made. Segments that are being written, failed answers, and answers of shadow
-    versions are left out.
+    Which files there are is read when the object is made; until it is closed, none of them is replaced. Segments that
+    are being written, failed answers, and answers of shadow versions are left out.
 
     Parameters
     ----------
@@ -73,11 +117,15 @@ class PredictionReader:
         Registered model; answers of another one, which the endpoint served before, are left out.
     window : str
         ``hour``, ``day``, ``month`` (of the event time, UTC) or a number of rows as text.
+    summaries : LogSummaries, optional
+        What is known of the files already.
 
     Raises
     ------
     InvalidInput
         The window is not one of these.
+    OSError, pyarrow.ArrowException
+        A file is damaged.
     """
 
     predictions: Path
@@ -85,57 +133,83 @@ class PredictionReader:
     endpoint: str
     model: str
     window: str
+    summaries: LogSummaries | None = None
     _connection: duckdb.DuckDBPyConnection | None = field(default=None, init=False, repr=False)
-    _columns: list[str] = field(default_factory=list, init=False, repr=False)
+    _read: dict[int, Outline] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self._bucket = _bucket(self.window)
-        segments = _files(self.predictions / f"endpoint={self.endpoint}")
-        if not segments:
-            return
-        self._connection = duckdb.connect(":memory:")
-        self._connection.execute("set enable_progress_bar = false")
-        self._connection.execute("set preserve_insertion_order = false")
+        check_window(self.window)
+        summaries = self.summaries or LogSummaries(self.predictions, self.feedback, self.endpoint)
+        self._held = contextlib.ExitStack()
+        self._held.enter_context(reading(*summaries.folders))
+        try:
+            predicted, self._outcomes = summaries.read()
+        except BaseException:
+            self._held.close()
+            raise
         # A segment has answers of one model; columns of another may have the same names and other types.
-        found = self._connection.execute(
-            f"select distinct filename from {_parquet(segments)} where model = ?", [self.model]
-        ).fetchall()
-        segments = sorted(name for (name,) in found)
-        if segments:
-            self._make_tables(segments, _files(self.feedback / f"endpoint={self.endpoint}"))
-        else:
+        self._answers = [(path, entry) for path, entry in predicted if entry.model == self.model]
+        if not self._answers:
             self.close()
 
     def close(self) -> None:
-        """Free DuckDB's memory."""
+        """Free DuckDB's memory, and let others replace the files."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+        self._answers = []
+        self._held.close()
 
-    def slices(self) -> list[Slice]:
-        """All windows in order of time."""
-        if self._connection is None:
+    def outlines(self) -> list[Outline]:
+        """All windows in order of time, from the summaries of the files."""
+        answered = (hour for _, entry in self._answers for hour in entry.hours)
+        return outlines(answered, (hour for _, entry in self._outcomes for hour in entry.hours), self.window)
+
+    def slices(self, windows: Sequence[Outline] | None = None) -> list[Slice]:
+        """Windows in order of time, all by default.
+
+        Parameters
+        ----------
+        windows : sequence of Outline, optional
+            Some of :meth:`outlines`.
+        """
+        wanted = self.outlines() if windows is None else windows
+        self._read = {one.number: one for one in wanted}
+        if not self._read:
             return []
-        # A sum of row hashes does not depend on the order in which files are read.
-        rows = self._connection.execute(
-            """
+        self._make_tables()
+        rows = (
+            self._opened()
+            .execute(
+                """
             with parts as (
                 select bucket, version, count(*) as rows, count(label) as labelled,
-                       min(event_us) as first, max(event_us) as last, min(place) as low, max(place) as high,
-                       sum(hash(request_id, row, version, event_us, label::varchar)::hugeint) as digest
+                       min(event_us) as first, max(event_us) as last
                 from answered group by bucket, version
             )
-            select bucket, sum(rows)::bigint, sum(labelled)::bigint, min(first), max(last), min(low), max(high),
+            select bucket, sum(rows)::bigint, sum(labelled)::bigint, min(first), max(last),
                    list(version order by rows desc, version desc), list(rows order by rows desc, version desc),
-                   list(labelled order by rows desc, version desc), sum(digest)::varchar
+                   list(labelled order by rows desc, version desc)
             from parts group by bucket order by bucket
             """
-        ).fetchall()
+            )
+            .fetchall()
+        )
         found = []
-        for bucket, count, labelled, first, last, low, high, versions, version_rows, version_labelled, digest in rows:
-            label, start, end = self._extent(bucket, first, last, low, high)
+        for bucket, count, labelled, first, last, versions, version_rows, version_labelled in rows:
+            outline = self._read[bucket]
+            extent = (
+                (outline.from_us, outline.until_us)
+                if not self.window.isdecimal()
+                else (first, last // 1000 * 1000 + 1000)
+            )
             main = (version_rows[0], version_labelled[0])
-            found.append(Slice(bucket, label, start, end, count, labelled, versions, *main, digest))
+            found.append(
+                Slice(
+                    bucket, outline.label, extent[0] // 1000, extent[1] // 1000, count, labelled, versions, *main,
+                    outline.key,
+                )
+            )  # fmt: skip
         return found
 
     def load_window(self, window: Slice, *, rows: int | None = None) -> pa.Table:
@@ -144,7 +218,7 @@ class PredictionReader:
         Parameters
         ----------
         window : Slice
-            One of :meth:`slices`.
+            One of :meth:`slices`; those of the last call need not be read again.
         rows : int, optional
             Size of a sample, which is always the same for the same rows.
 
@@ -153,31 +227,47 @@ class PredictionReader:
         pyarrow.Table
             The inputs under their own names, then ``__prediction__`` and ``__truth__``.
         """
-        connection = self._opened()
+        connection = self._holding(window)
         limit = f"order by hash(request_id, row), request_id, row limit {int(rows)}" if rows is not None else ""
         chosen = f"""
             select filename, file_row_number, prediction, label from answered
             where bucket = {window.number} and version = {window.versions[0]} {limit}
             """
-        files = [name for (name,) in connection.execute(f"select distinct filename from ({chosen})").fetchall()]
-        names = [name for name in self._columns if name.startswith(FEATURE)]
+        files = self._files_of(chosen)
+        # Inputs of other versions may be in files without a row of this window.
+        names = self._columns(files, FEATURE)
         inputs = [f"features.{_quoted(name)} as {_quoted(name.removeprefix(FEATURE))}" for name in names]
         columns = [*inputs, "chosen.prediction as __prediction__", "chosen.label as __truth__"]
-        # Some inputs may only be in files of other versions, without a row of this window.
-        known = {name for name, *_ in connection.execute(f"describe select * from {_parquet(files)}").fetchall()}
-        columns = [text for name, text in zip([*names, "", ""], columns, strict=True) if not name or name in known]
+        outline = self._read[window.number]
         return connection.sql(
             f"""
-            with chosen as ({chosen})
+            with chosen as ({chosen}), features as (
+                select filename, file_row_number, {", ".join(map(_quoted, names)) or "0 as nothing"}
+                from {_parquet(files)} where {_between(outline.from_us, outline.until_us)}
+            )
             select {", ".join(columns)}
-            from {_parquet(files)} as features join chosen using (filename, file_row_number)
+            from features join chosen using (filename, file_row_number)
             """
         ).to_arrow_table()
+
+    def hashed_inputs(self, window: Slice) -> list[str]:
+        """Inputs of a window's main version of which only hashes are in the log, by their own names."""
+        self._holding(window)
+        chosen = f"select filename from answered where bucket = {window.number} and version = {window.versions[0]}"
+        return [name.removeprefix(HASHED) for name in self._columns(self._files_of(chosen), HASHED)]
+
+    def _files_of(self, rows: str) -> list[str]:
+        found = self._opened().execute(f"select distinct filename from ({rows})").fetchall()
+        return [name for (name,) in found]
+
+    def _columns(self, files: list[str], prefix: str) -> list[str]:
+        described = self._opened().execute(f"describe select * from {_parquet(files)}").fetchall()
+        return [name for name, *_ in described if name.startswith(prefix)]
 
     def load_outcomes(self, window: Slice) -> pa.Table:
         """All predictions with truth of a window and its main version: ``__prediction__`` and ``__truth__``."""
         return (
-            self._opened()
+            self._holding(window)
             .sql(
                 f"""
                 select prediction as __prediction__, label as __truth__ from answered
@@ -189,66 +279,96 @@ class PredictionReader:
         )
 
     def _opened(self) -> duckdb.DuckDBPyConnection:
-        if self._connection is None:
+        if not self._answers:
             raise InvalidInput("the prediction log is empty or closed", hint="use a window from slices()")
+        if self._connection is None:
+            self._connection = duckdb.connect(":memory:")
+            self._connection.execute("set enable_progress_bar = false")
+            self._connection.execute("set preserve_insertion_order = false")
         return self._connection
 
-    def _make_tables(self, segments: list[str], feedback: list[str]) -> None:
-        connection = self._connection
-        assert connection is not None
-        described = connection.execute(f"describe select * from {_parquet(segments)}").fetchall()
-        self._columns = [name for name, *_ in described]
-        connection.execute("create table truth (request_id varchar, row integer, label double)")
-        if feedback:
-            # The label received last is used; ties are broken by the file name (ids sort by time) and the row.
-            connection.execute(
-                f"""
-                create or replace table truth as
-                select request_id, row, label
-                from {_parquet(feedback)}
-                qualify row_number() over (
-                    partition by request_id, row
-                    order by received_at desc, observed_at desc nulls last, filename desc, file_row_number desc
-                ) = 1
-                """
-            )
-        place = (
-            "row_number() over (order by event_us, answered_us, request_id, row, filename, file_row_number) - 1"
-            if self.window.isdecimal()
-            else "0"
-        )
+    def _holding(self, window: Slice) -> duckdb.DuckDBPyConnection:
+        connection = self._opened()
+        if window.number not in self._read:
+            self.slices([one for one in self.outlines() if one.number == window.number])
+        return connection
+
+    def _make_tables(self) -> None:
+        connection = self._opened()
+        ranges = joined_ranges(self._read.values())
+        self._make_truth(ranges)
         # Without the features, which are read from the files for each window. Numbers instead of timestamps with a
         # time zone, which DuckDB would convert to the session's zone.
+        parts = " union all by name ".join(
+            f"""
+            select filename, file_row_number, request_id, row, version, prediction,
+                   epoch_us(event_time) as event_us, epoch_us(ts) as answered_us, {before} as before
+            from {_parquet(_within(self._answers, start, until))}
+            where status between 200 and 299 and arm is distinct from 'shadow' and {_between(start, until)}
+            """
+            for start, until, before in ranges
+        )
+        place = "0"
+        if self.window.isdecimal():
+            order = "event_us, answered_us, request_id, row, version, filename, file_row_number"
+            place = f"before + row_number() over (partition by before order by {order}) - 1"
         connection.execute(
             f"""
-            create table answered as
-            with logged as (
-                select filename, file_row_number, request_id, row, version, prediction,
-                       epoch_us(event_time) as event_us, epoch_us(ts) as answered_us
-                from {_parquet(segments)}
-                where status between 200 and 299 and arm is distinct from 'shadow' and event_time is not null
-            ), placed as (select *, {place} as place from logged)
-            select placed.*, ({self._bucket})::bigint as bucket, truth.label
-            from placed left join truth using (request_id, row)
+            create or replace table answered as
+            with placed as (select *, {place} as place from ({parts})),
+            numbered as (select *, ({self._bucket()})::bigint as bucket from placed)
+            select numbered.*, truth.label
+            from numbered left join truth using (request_id, row)
+            where bucket in ({", ".join(map(str, self._read))})
             """
         )
         connection.execute("drop table truth")
 
-    def _extent(self, bucket: int, first: int, last: int, low: int, high: int) -> tuple[str, int, int]:
+    def _bucket(self) -> str:
         if self.window.isdecimal():
-            return f"rows {low + 1}-{high + 1}", first // 1000, last // 1000 + 1
-        start = _moment(bucket)
-        end = _next(start, self.window)
-        return start.strftime(_LABELS[self.window]), bucket // 1000, int(end.timestamp()) * 1000
+            return f"place // {int(self.window)}"
+        return f"epoch_us(date_trunc('{self.window}', make_timestamp(event_us)))"
+
+    def _make_truth(self, ranges: list[tuple[int, int, int]]) -> None:
+        connection = self._opened()
+        connection.execute("create or replace table truth (request_id varchar, row integer, label double)")
+        parts = []
+        for start, until, _ in ranges:
+            files = [(path, entry) for path, entry in self._outcomes if entry.has_time]
+            if chosen := _within(files, start, until):
+                parts.append(f"select * from {_parquet(chosen)} where {_between(start, until)}")
+        old = [(path, entry) for path, entry in self._outcomes if not entry.has_time]
+        chosen = sorted({name for start, until, _ in ranges for name in _within(old, start, until)})
+        if chosen:
+            parts.append(f"select * from {_parquet(chosen)}")
+        if not parts:
+            return
+        # The label received last is used; ties are broken by the file name (ids sort by time) and the row.
+        connection.execute(
+            f"""
+            create or replace table truth as
+            select request_id, row, label
+            from ({" union all by name ".join(parts)})
+            qualify row_number() over (
+                partition by request_id, row
+                order by received_at desc, observed_at desc nulls last, filename desc, file_row_number desc
+            ) = 1
+            """
+        )
 
 
-def _bucket(window: str) -> str:
-    if window in _UNITS:
-        return f"epoch_us(date_trunc('{window}', make_timestamp(event_us)))"
-    if window.isdecimal() and int(window) > 0:
-        return f"place // {int(window)}"
-    hint = "use 'hour', 'day', 'month' or a number of rows such as '5000'"
-    raise InvalidInput(f"'{window}' is not a window", hint=hint)
+def _within(files: Sequence[tuple[Path, Entry]], start: int, until: int) -> list[str]:
+    """Files that have rows of a time."""
+    return [
+        str(path)
+        for path, entry in files
+        if any(hour.last_us >= start and hour.first_us < until for hour in entry.hours)
+    ]
+
+
+def _between(start: int, until: int) -> str:
+    # Whole seconds, which a double holds exactly. Written so that row groups without such times are passed over.
+    return f"(event_time >= to_timestamp({start // 1_000_000}) and event_time < to_timestamp({until // 1_000_000}))"
 
 
 def _files(folder: Path) -> list[str]:
@@ -271,16 +391,6 @@ def _is_readable(file: str) -> bool:
     except (OSError, pa.ArrowException):
         return False
     return True
-
-
-def _moment(micros: int) -> datetime:
-    return datetime.fromtimestamp(micros // 1_000_000, UTC)
-
-
-def _next(start: datetime, unit: str) -> datetime:
-    if unit == "month":
-        return start.replace(year=start.year + start.month // 12, month=start.month % 12 + 1)
-    return datetime.fromtimestamp(start.timestamp() + (3600 if unit == "hour" else 86400), UTC)
 
 
 def _parquet(files: Sequence[str]) -> str:

@@ -139,7 +139,8 @@ class _Handlers:
     async def feedback(self, request: Request) -> Response:
         self._service.check_name(request.path_params["model"])
         body = await self._body(request)
-        outcomes = await asyncio.to_thread(self._service.read_feedback, body)
+        kind = request.headers.get("content-type", "")
+        outcomes = await asyncio.to_thread(self._service.read_feedback, body, kind, self._max_body)
         assert self._service.feedback is not None
         await asyncio.wrap_future(self._service.feedback.submit(outcomes))
         return _json({"stored": len(outcomes.labels)})

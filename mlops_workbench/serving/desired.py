@@ -55,6 +55,10 @@ class Desired(msgspec.Struct, frozen=True, kw_only=True):
         Host, token, limits and log of the process, whose change needs a restart; and what may be loaded.
     predictions, feedback : str
         Folders of this endpoint's prediction log and feedback.
+    personal, personal_in_log
+        Patterns of personal columns, and what becomes of them in the log: ``hash`` or ``drop``.
+    log_key : str
+        File with the key of these hashes.
     """
 
     name: str
@@ -73,6 +77,9 @@ class Desired(msgspec.Struct, frozen=True, kw_only=True):
     fixed_port: bool = False
     wanted: bool = True
     settings: ServingSettings = ServingSettings()
+    personal: list[str] = []
+    personal_in_log: Literal["hash", "drop"] = "hash"
+    log_key: str = ""
 
     @property
     def process_key(self) -> str:
@@ -81,7 +88,12 @@ class Desired(msgspec.Struct, frozen=True, kw_only=True):
         loading = ("allow_pickle", "trusted_types", "trusted_keys", "require_signature")
         settings = msgspec.structs.replace(self.settings, **{name: getattr(_DEFAULTS, name) for name in loading})
         # The number is that of what desired and observed state mean to each other.
-        fixed = (3, settings, self.predictions, self.feedback, self.port if self.fixed_port else 0)
+        fixed: tuple[object, ...] = (
+            *(3, settings, self.predictions, self.feedback),
+            self.port if self.fixed_port else 0,
+        )
+        if self.personal:
+            fixed += (self.personal, self.personal_in_log, self.log_key)
         return hashlib.sha256(msgspec.json.encode(fixed)).hexdigest()[:16]
 
 

@@ -36,6 +36,13 @@ class TimedOut(Unavailable):
     code = "timed_out"
 
 
+class UnknownRows(InvalidInput):
+    """Feedback for rows that are not in the prediction log of this endpoint."""
+
+    code = "unknown_rows"
+    status = 422
+
+
 class BodyTooLarge(InvalidInput):
     """The request is larger than ``serving.max_body_mb``, or has too many rows."""
 

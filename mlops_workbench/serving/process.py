@@ -24,7 +24,7 @@ from mlops_workbench.serving.desired import LOCK, Desired, Observed, ProcessStat
 from mlops_workbench.serving.guard import is_loopback
 from mlops_workbench.serving.http_protocol import HttpProtocol
 from mlops_workbench.serving.log.feedback import FeedbackLog
-from mlops_workbench.serving.log.predictions import PredictionLog
+from mlops_workbench.serving.log.predictions import prediction_log
 from mlops_workbench.serving.routing.follower import DesiredStateFollower
 from mlops_workbench.serving.routing.router import Router
 from mlops_workbench.serving.service import InferenceService
@@ -130,7 +130,7 @@ class EndpointProcess:
         return InferenceService(
             self._start.name,
             Router(settings),
-            PredictionLog(Path(self._start.predictions), seconds=settings.log_seconds, rows=settings.log_rows),
+            prediction_log(self._start),
             FeedbackLog(Path(self._start.feedback)),
         )
 

@@ -13,7 +13,8 @@ from mlops_workbench.core.errors import WorkbenchError, did_you_mean
 from mlops_workbench.core.ids import new_id
 from mlops_workbench.serving.errors import InvalidRequest, NotReady, UnknownModel
 from mlops_workbench.serving.log.answers import Answered
-from mlops_workbench.serving.log.feedback import FeedbackLog, LabelKind, Outcomes, parse_feedback
+from mlops_workbench.serving.log.feedback import FeedbackLog, LabelKind, Outcomes
+from mlops_workbench.serving.log.feedback_bodies import parse_body, with_events
 from mlops_workbench.serving.log.predictions import PredictionLog
 from mlops_workbench.serving.metrics import RequestMetrics
 from mlops_workbench.serving.protocols import invocations, v2
@@ -112,14 +113,21 @@ class InferenceService:
 
         return self._answer("invocations", None, given_id, work, invocations.error_body)
 
-    def read_feedback(self, body: bytes) -> Outcomes:
-        """Parse true outcomes for this endpoint's model."""
+    def read_feedback(self, body: bytes, content_type: str, most: int) -> Outcomes:
+        """Parse true outcomes for this endpoint's model, of rows that it has answered; `most` bytes at most.
+
+        Raises
+        ------
+        UnknownRows
+            A row was not asked; none of the outcomes is stored then.
+        """
         if self.feedback is None:
             raise NotReady("this endpoint does not accept feedback")
         classes = self.router.find().runtime.classes
         kinds: dict[str, LabelKind] = {"O": "text", "U": "text", "b": "boolean"}
         kind = "number" if classes is None else kinds.get(classes.dtype.kind, "number")
-        return parse_feedback(parse_object(body), labels_are=kind)
+        outcomes = parse_body(body, content_type, labels_are=kind, parse_json=parse_object, most=most)
+        return outcomes if self.predictions is None else with_events(outcomes, self.predictions.asked)
 
     def exposition(self) -> str:
         """Metrics in Prometheus text form."""

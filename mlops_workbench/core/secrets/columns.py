@@ -12,7 +12,8 @@ from mlops_workbench.core.secrets.registered import any_registered, holds_regist
 
 #: Number of values that are examined, and the share of tokens from which on a column holds secrets.
 _EXAMINED, _SHARE = 500, 0.2
-_SHORTEST_TOKEN = 12
+#: Length of the shortest text that can be told to be a token.
+SHORTEST_TOKEN = 12
 _MISSING = ("NAType", "NaTType")
 
 
@@ -34,7 +35,7 @@ def is_secret_column(name: Any, values: Sequence[Any] = ()) -> bool:
     if any_registered() and any(isinstance(value, str) and holds_registered(value) for value in values):
         return True
     texts = [value for value in present if isinstance(value, str)]
-    if not any(len(text) >= _SHORTEST_TOKEN for text in texts):
+    if not any(len(text) >= SHORTEST_TOKEN for text in texts):
         return False
     return sum(map(is_token, texts)) >= _SHARE * len(present)
 
@@ -52,7 +53,7 @@ def is_secret_name(name: Any) -> bool:
 
 def mask_texts(texts: list[Any]) -> list[Any]:
     """Return values with the secrets inside of texts masked."""
-    long = [text for text in texts if isinstance(text, str) and len(text) >= _SHORTEST_TOKEN]
+    long = [text for text in texts if isinstance(text, str) and len(text) >= SHORTEST_TOKEN]
     joined = "\n".join(long)
     # Most columns hold no secret, and one look at all their values tells.
     if not long or mask(joined) == joined:

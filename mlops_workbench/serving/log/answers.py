@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from mlops_workbench.serving.log.protection import Protection, without_secrets
 from mlops_workbench.serving.rows.batch import Batch
 from mlops_workbench.serving.rows.signature import ColumnType
 from mlops_workbench.serving.rows.values import Array
@@ -79,6 +80,8 @@ class Context(msgspec.Struct, frozen=True, array_like=True):
         Whether the inputs are one array.
     outputs : tuple of Output
         The outputs.
+    hashed : tuple of str
+        Inputs that have hashes instead of values. Inputs that are left out of the log are not in `columns`.
     """
 
     model: str
@@ -91,6 +94,7 @@ class Context(msgspec.Struct, frozen=True, array_like=True):
     dtypes: tuple[str, ...]
     is_matrix: bool
     outputs: tuple[Output, ...]
+    hashed: tuple[str, ...] = ()
 
 
 class Record(msgspec.Struct, frozen=True, array_like=True):
@@ -120,7 +124,9 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
 class _Layout:
     """A context in use, with what the next answer is compared with."""
 
-    def __init__(self, number: int, answered: Answered, inputs: list[Array], outputs: list[Array]) -> None:
+    def __init__(
+        self, number: int, answered: Answered, inputs: list[Array], outputs: list[Array], protection: Protection
+    ) -> None:
         batch = answered.batch
         self.number = number
         self.model, self.version, self.digest = answered.model, answered.version, answered.digest
@@ -131,18 +137,56 @@ class _Layout:
         self.input_types = [array.dtype for array in inputs]
         self.names = list(answered.prediction.outputs)
         self.output_forms = [(array.dtype, array.shape[1:]) for array in outputs]
-        self.listed_inputs = [_stored_type(kind) == "O" for kind in self.input_types]
+        columns = self.signature.columns
+        kinds = [inputs[0].dtype] * len(columns) if self.is_matrix else self.input_types
+        actions = [protection.action(column.name, kind) for column, kind in zip(columns, kinds, strict=True)]
+        self._protection = protection
+        self._actions = list(zip(range(len(columns)), [column.name for column in columns], actions, strict=True))
+        self._protected = any(action != "keep" for action in actions)
+        hashed = tuple(name for _, name, action in self._actions if action == "hash")
+        if self._protected:
+            kept = [
+                (column, kind) for column, kind, action in zip(columns, kinds, actions, strict=True) if action != "drop"
+            ]
+            shown = tuple((one.name, one.type) if one.name not in hashed else (one.name, "string") for one, _ in kept)
+            dtypes = tuple("O" if one.name in hashed else _stored_type(kind) for one, kind in kept)
+        else:
+            shown = tuple((column.name, column.type) for column in columns)
+            dtypes = tuple(_stored_type(kind) for kind in self.input_types)
+        self._texts = [
+            (place, name) for place, (name, kind) in enumerate(shown) if kind == "string" and name not in hashed
+        ]
         self.listed_outputs = [_stored_type(kind) == "O" for kind, _ in self.output_forms]
         self.context = Context(
             *(self.model, self.version, self.digest, self.arm, self.protocol, self.status),
-            columns=tuple((column.name, column.type) for column in self.signature.columns),
-            dtypes=tuple(_stored_type(kind) for kind in self.input_types),
-            is_matrix=self.is_matrix,
+            columns=shown,
+            dtypes=dtypes,
+            is_matrix=self.is_matrix and not self._protected,
             outputs=tuple(
                 Output(name, _stored_type(kind), shape[0] if shape else 0)
                 for name, (kind, shape) in zip(self.names, self.output_forms, strict=True)
             ),
+            hashed=hashed,
         )
+        self._listed_inputs = [kind == "O" for kind in dtypes]
+
+    def stored_inputs(self, inputs: list[Array]) -> list[Any]:
+        """The inputs as they are kept: without values that must not be in clear."""
+        stored = self._without_protected(inputs) if self._protected else _stored(inputs, self._listed_inputs)
+        for place, name in self._texts:
+            if isinstance(stored[place], list):
+                stored[place] = without_secrets(name, stored[place])
+        return stored
+
+    def _without_protected(self, inputs: list[Array]) -> list[Any]:
+        columns = list(inputs[0].T) if self.is_matrix else inputs
+        stored: list[Any] = []
+        for place, name, action in self._actions:
+            if action == "hash":
+                stored.append(self._protection.hashes(name, columns[place]))
+            elif action == "keep":
+                stored += _stored([columns[place]], [self._listed_inputs[len(stored)]])
+        return stored
 
     def fits(self, answered: Answered, inputs: list[Array], outputs: list[Array]) -> bool:
         batch = answered.batch
@@ -162,9 +206,16 @@ class _Layout:
 
 
 class AnswerEncoder:
-    """Encodes the answers of one session; a context precedes the first answer that refers to it."""
+    """Encodes the answers of one session; a context precedes the first answer that refers to it.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    protection : Protection, optional
+        What becomes of the inputs; by default only secrets are left out.
+    """
+
+    def __init__(self, protection: Protection | None = None) -> None:
+        self._protection = protection or Protection()
         self._encoder = msgspec.msgpack.Encoder(enc_hook=str)
         self._layouts: list[_Layout] = []
         self._last: _Layout | None = None
@@ -177,7 +228,7 @@ class AnswerEncoder:
         if layout is None or not layout.fits(answered, inputs, outputs):
             layout = next((known for known in self._layouts if known.fits(answered, inputs, outputs)), None)
             if layout is None:
-                layout = _Layout(len(self._layouts), answered, inputs, outputs)
+                layout = _Layout(len(self._layouts), answered, inputs, outputs, self._protection)
                 context = self._encoder.encode((layout.number, layout.context))
                 self._layouts.append(layout)
             self._last = layout
@@ -190,7 +241,7 @@ class AnswerEncoder:
                 answered.total_us,
                 answered.predict_us,
                 answered.batch.rows,
-                _stored(inputs, layout.listed_inputs),
+                layout.stored_inputs(inputs),
                 _stored(outputs, layout.listed_outputs),
             )
         )

@@ -22,7 +22,8 @@ from mlops_workbench.serving.rows.values import parse_time
 
 log = logging.getLogger("mlops_workbench.serving")
 
-_FIELDS = ("request_id", "row", "label", "observed_at")
+#: Names of the fields of an outcome.
+FIELDS = ("request_id", "row", "label", "observed_at")
 _LARGEST_ROW = 2**31 - 1
 _LABELS: dict[str, tuple[frozenset[type], str]] = {
     "text": (frozenset({str}), "a text"),
@@ -45,12 +46,15 @@ class Outcomes:
         True labels.
     observed : list of datetime
         When the labels became known, naive UTC.
+    events : list of int, optional
+        Event times of the rows in microseconds since the epoch, by which readers find the outcomes of a window.
     """
 
     request_ids: list[str]
     rows: list[int]
     labels: list[float] | list[str]
     observed: list[datetime]
+    events: list[int] | None = None
 
     @property
     def text(self) -> bool:
@@ -81,8 +85,8 @@ def parse_feedback(body: Mapping[str, Any], *, labels_are: LabelKind) -> Outcome
         The message has the field, the position, the expected and the given value.
     """
     for name in body:
-        if name not in _FIELDS:
-            raise InvalidRequest(f"unknown field '{name[:60]}'; {did_you_mean(name[:60], _FIELDS)}")
+        if name not in FIELDS:
+            raise InvalidRequest(f"unknown field '{name[:60]}'; {did_you_mean(name[:60], FIELDS)}")
     for name in ("request_id", "label"):
         if name not in body:
             raise InvalidRequest(f"field '{name}' is missing")
@@ -148,8 +152,9 @@ class FeedbackLog:
         if not entries:
             return
         try:
-            table = feedback_table([outcomes for outcomes, _ in entries], datetime.now(UTC))
-            write_parquet(self._folder / f"{new_id()}.parquet", table)
+            now = datetime.now(UTC)
+            table = feedback_table([outcomes for outcomes, _ in entries], now)
+            write_parquet(self._folder / f"date={now:%Y-%m-%d}" / f"{new_id()}.parquet", table)
         except Exception as error:
             # Any error is returned to the waiting requests, and must not end the thread.
             log.exception("feedback cannot be stored")
@@ -165,7 +170,8 @@ class FeedbackLog:
 
 
 def feedback_table(parts: Sequence[Outcomes], received: datetime) -> pa.Table:
-    """Columns request_id, row, label (double or string), observed_at, received_at."""
+    """Columns request_id, row, label (double or string), observed_at, received_at, event_time (null if unknown)."""
+    events = [event for part in parts for event in part.events or [None] * len(part.rows)]
     labels = [label for part in parts for label in part.labels]
     observed = [moment.replace(tzinfo=UTC) for part in parts for moment in part.observed]
     return pa.table(
@@ -175,6 +181,7 @@ def feedback_table(parts: Sequence[Outcomes], received: datetime) -> pa.Table:
             "label": pa.array(labels, pa.string() if parts[0].text else pa.float64()),
             "observed_at": pa.array(observed, TIMESTAMP),
             "received_at": pa.array([received] * len(labels), TIMESTAMP),
+            "event_time": pa.array(events, pa.int64()).cast(TIMESTAMP),
         }
     )
 

@@ -27,12 +27,13 @@ from mlops_workbench.serving.log.answers import (
     decode_context,
     decode_record,
 )
+from mlops_workbench.serving.log.protection import Protection
 
 log = logging.getLogger("mlops_workbench.serving")
 
 _LOCK = ".lock"
 #: Types of frames.
-_CONTEXT, _ANSWER = 1, 2
+_CONTEXT, ANSWER = 1, 2
 #: Size of a file; a session is converted long before.
 _FILE_BYTES = 64 << 20
 
@@ -46,16 +47,19 @@ class AnswerJournal:
         Of the journal; created when it is first used.
     sync_seconds : float
         Longest time until an answer would survive a power failure; it survives the death of the process at once.
+    protection : Protection, optional
+        Inputs that are not written in clear.
     """
 
-    def __init__(self, folder: Path, sync_seconds: float) -> None:
+    def __init__(self, folder: Path, sync_seconds: float, protection: Protection | None = None) -> None:
+        self._protection = protection
         self._folder = folder
         self._sync_seconds = sync_seconds
         self._process = new_id()
         self._lock: int | None = None
         self._number = 0
         self._writer: JournalWriter | None = None
-        self._encoder = AnswerEncoder()
+        self._encoder = AnswerEncoder(protection)
         self._closed: list[str] = []
 
     @property
@@ -81,7 +85,7 @@ class AnswerJournal:
         context, payload = self._encoder.encode(answered)
         if context is not None:
             self._writer.append(_CONTEXT, context)
-        self._writer.append(_ANSWER, payload)
+        self._writer.append(ANSWER, payload)
 
     def open(self) -> JournalWriter:
         """Make a writer for the next session.
@@ -92,9 +96,11 @@ class AnswerJournal:
             The folder cannot be written.
         """
         try:
-            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            if self._lock is None:
-                self._lock = _held(self._folder / f"{self._process}{_LOCK}")
+            while self._lock is None:
+                self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+                # Another process that ends may delete the folder while it is empty.
+                with contextlib.suppress(FileNotFoundError):
+                    self._lock = _held(self._folder / f"{self._process}{_LOCK}")
         except OSError as error:
             raise StorageError(
                 f"the prediction log cannot be written: {error.strerror or error}",
@@ -108,7 +114,7 @@ class AnswerJournal:
     def switch(self, writer: JournalWriter) -> JournalWriter | None:
         """Use `writer` from now on, and return the one before, which the caller closes with :meth:`end`."""
         before, self._writer = self._writer, writer
-        self._encoder = AnswerEncoder()
+        self._encoder = AnswerEncoder(self._protection)
         return before
 
     def end(self, writer: JournalWriter) -> None:
@@ -146,11 +152,16 @@ def _held(path: Path) -> int:
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(descriptor), path.stat()):
-                return descriptor
+        if _is_file(descriptor, path):
+            return descriptor
         # Somebody took it for that of a process that has ended, and deleted it.
         os.close(descriptor)
+
+
+def _is_file(descriptor: int, path: Path) -> bool:
+    with contextlib.suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    return False
 
 
 @contextlib.contextmanager
@@ -169,10 +180,18 @@ def sessions_left(folder: Path) -> Iterator[list[str]]:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 continue
+            if not _is_file(descriptor, lock):
+                # Another process took its sessions and deleted it; a file of that name may be held by its new owner.
+                continue
             found = sorted({_session(path) for path in folder.glob(f"{process}.*{SUFFIX}")})
             sessions += found
             held.callback(_delete_lock, folder, process)
         yield sessions
+
+
+def sessions_of(folder: Path) -> set[str]:
+    """Sessions that are in the journal: their answers may not be in segments yet, or not all."""
+    return {_session(path) for path in folder.glob(f"*{SUFFIX}")}
 
 
 def read(folder: Path, session: str) -> list[tuple[int, Context, Record]]:

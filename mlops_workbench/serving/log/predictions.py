@@ -18,9 +18,11 @@ from pathlib import Path
 import pyarrow as pa
 
 from mlops_workbench.core.errors import StorageError
-from mlops_workbench.serving.desired import JOURNAL
+from mlops_workbench.serving.desired import JOURNAL, Desired
 from mlops_workbench.serving.log.answers import Answered, Context, Record
+from mlops_workbench.serving.log.asked import AskedRows
 from mlops_workbench.serving.log.journal import AnswerJournal, delete_session, read, sessions_left
+from mlops_workbench.serving.log.protection import Protection, read_key
 from mlops_workbench.serving.log.segments import segment, write_parquet
 
 log = logging.getLogger("mlops_workbench.serving")
@@ -43,21 +45,34 @@ class PredictionLog:
         Rows after which a segment is written at once.
     capacity : int, optional
         Rows that may wait while the journal cannot be written; by default four segments.
+    protection : Protection, optional
+        Inputs that are not logged in clear; by default only secrets are left out.
 
     Attributes
     ----------
     written, dropped : int
         Rows in segments, and rows that are lost.
+    asked : AskedRows
+        Finds the rows that were answered, by any process of the endpoint.
     problem : str
         Why nothing can be written, empty for no reason.
     """
 
-    def __init__(self, folder: Path, *, seconds: float, rows: int, capacity: int | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        seconds: float,
+        rows: int,
+        capacity: int | None = None,
+        protection: Protection | None = None,
+    ) -> None:
+        self.asked = AskedRows(folder)
         self._folder = folder
         self._seconds = seconds
         self._rows = rows
         self._capacity = 4 * rows if capacity is None else capacity
-        self._journal = AnswerJournal(folder / JOURNAL, seconds / 2)
+        self._journal = AnswerJournal(folder / JOURNAL, seconds / 2, protection)
         # Answers that the journal did not take.
         self._waiting: deque[Answered] = deque()
         self._waiting_rows = 0
@@ -190,6 +205,23 @@ class PredictionLog:
         self.problem = problem
 
 
+def prediction_log(desired: Desired) -> PredictionLog:
+    """Open the log that an endpoint's desired state names.
+
+    Raises
+    ------
+    StorageError
+        The key for personal columns cannot be read.
+    """
+    key = read_key(Path(desired.log_key)) if desired.personal and desired.personal_in_log == "hash" else b""
+    return PredictionLog(
+        Path(desired.predictions),
+        seconds=desired.settings.log_seconds,
+        rows=desired.settings.log_rows,
+        protection=Protection(desired.personal, desired.personal_in_log, key),
+    )
+
+
 def recover(folder: Path, rows: int) -> int:
     """Convert what processes that have ended left in the journal, and return the number of rows.
 
@@ -231,11 +263,14 @@ def convert(folder: Path, session: str, rows: int) -> Iterator[tuple[int, bool]]
     is_written : bool
         False for rows that no table can hold.
     """
+    answers = read(folder / JOURNAL, session)
+    # While a session is in the journal, its segments are not compacted, see `compaction`.
     there = [
         range(int(first), int(last) + 1)
-        for first, last in (path.stem.rsplit("-", 2)[1:] for path in folder.glob(f"date=*/{session}-*.parquet"))
+        for day in {_day(record) for _, _, record in answers}
+        for first, last in (path.stem.rsplit("-", 2)[1:] for path in folder.glob(f"date={day}/{session}-*.parquet"))
     ]
-    answers = [answer for answer in read(folder / JOURNAL, session) if not any(answer[0] in done for done in there)]
+    answers = [answer for answer in answers if not any(answer[0] in done for done in there)]
     for day, members in _groups(answers, rows):
         for part, table in _tables(members):
             if table is not None:
@@ -268,7 +303,7 @@ def _groups(
     members: list[tuple[int, Context, Record]] = []
     for answer in answers:
         _, context, record = answer
-        found = datetime.fromtimestamp(record.answered_us / 1e6, UTC).strftime("%Y-%m-%d"), context.digest
+        found = _day(record), context.digest
         if members and (found != key or size >= rows):
             yield key[0], members
             members, size = [], 0
@@ -277,3 +312,7 @@ def _groups(
         size += record.rows
     if members:
         yield key[0], members
+
+
+def _day(record: Record) -> str:
+    return datetime.fromtimestamp(record.answered_us / 1e6, UTC).strftime("%Y-%m-%d")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,9 @@ from mlops_workbench.serving.log.answers import Context, Output, Record, joined
 from mlops_workbench.serving.rows.signature import ColumnType
 from mlops_workbench.serving.rows.values import Array
 from mlops_workbench.serving.runtimes.estimator import PREDICT, PREDICT_PROBA
+
+#: Prefixes of the columns of a model's inputs, and of those of which only hashes are kept.
+FEATURE, HASHED = "feature.", "hashed."
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 
@@ -36,7 +39,8 @@ def segment(answers: Sequence[tuple[Context, Record]]) -> pa.Table:
     """Table of answers of one model version, with one row per predicted row.
 
     Columns: request_id, row, ts, event_time, model, version, digest, arm, protocol, status, total_us, predict_us,
-    ``feature.<name>`` for every input, prediction, probabilities (null unless they were requested).
+    ``feature.<name>`` for every input, or ``hashed.<name>`` if its values are hashed, prediction,
+    probabilities (null unless they were requested).
     """
     parts: dict[Context, list[Record]] = {}
     for context, record in answers:
@@ -73,7 +77,7 @@ def _table(context: Context, records: list[Record], label: pa.DataType) -> pa.Ta
         "predict_us": spread([record.predict_us for record in records], pa.int64()),
     }
     for (name, kind), values in zip(context.columns, _inputs(context, records), strict=True):
-        columns[f"feature.{name}"] = _feature(values, _ARROW[kind])
+        columns[f"{HASHED if name in context.hashed else FEATURE}{name}"] = _feature(values, _ARROW[kind])
     outputs = {
         output.name: (output, joined([record.outputs[i] for record in records], output.dtype))
         for i, output in enumerate(context.outputs)
@@ -130,17 +134,23 @@ def write_parquet(path: Path, table: pa.Table) -> None:
     if not path.parent.is_dir():
         path.parent.mkdir(parents=True, exist_ok=True)
         sync_folder(path.parent.parent)
+    with prepared_parquet(path, table) as temporary:
+        os.replace(temporary, path)
+        sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def prepared_parquet(path: Path, table: pa.Table, *, row_group_size: int | None = None) -> Iterator[Path]:
+    """Write a Parquet file under a temporary name, which the block renames to `path`; otherwise it is deleted."""
     # Not matched by the readers' pattern (*.parquet).
     handle, temporary = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             os.fchmod(file.fileno(), 0o644)
-            pq.write_table(table, file, compression="zstd")
+            pq.write_table(table, file, compression="zstd", row_group_size=row_group_size)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
-        sync_folder(path.parent)
-    except BaseException:
+        yield Path(temporary)
+    finally:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
-        raise
