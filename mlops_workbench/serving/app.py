@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+import logging
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import quote
 
 import orjson
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
 
 from mlops_workbench.core.errors import WorkbenchError
 from mlops_workbench.core.ids import new_id
 from mlops_workbench.core.settings import ServingSettings
-from mlops_workbench.serving.errors import BodyTooLarge, NotReady, UnsupportedMedia
+from mlops_workbench.serving.asgi import Disconnected, Receive, Reply, Request, Scope, Send
+from mlops_workbench.serving.errors import NotReady, UnsupportedMedia
 from mlops_workbench.serving.guard import Guard, refusal
 from mlops_workbench.serving.protocols import metadata
 from mlops_workbench.serving.protocols.binary import LENGTH_HEADER
-from mlops_workbench.serving.protocols.body import JSON
 from mlops_workbench.serving.protocols.encoding import (
     CODINGS,
     check_coding,
@@ -31,14 +25,18 @@ from mlops_workbench.serving.protocols.encoding import (
     decompress,
     response_coding,
 )
-from mlops_workbench.serving.service import MOST_WAITING, Answer, InferenceService
+from mlops_workbench.serving.service import Answer, InferenceService
+
+log = logging.getLogger("mlops_workbench.serving")
 
 #: Bodies that are compressed and decompressed in a moment; none is inflated to more than a thousand times its size.
 _SMALL = 4096
-_Handler = Callable[[Request], Awaitable[Response]]
+_LENGTH = LENGTH_HEADER.lower().encode()
+_Handler = Callable[[Request], Awaitable[Reply]]
+_Routes = Mapping[str, tuple[str, _Handler]]
 
 
-def create_app(service: InferenceService, settings: ServingSettings, version: str = "") -> Starlette:
+def create_app(service: InferenceService, settings: ServingSettings, version: str = "") -> EndpointApp:
     """Build the application.
 
     Parameters
@@ -50,135 +48,186 @@ def create_app(service: InferenceService, settings: ServingSettings, version: st
     version : str
         Version of the workbench, for ``GET /v2``.
     """
-    handlers = _Handlers(service, settings.max_body_mb << 20, version)
-    model = "/v2/models/{model}"
-    one = f"{model}/versions/{{version}}"
-    routes = [
-        Route("/v2", handlers.server),
-        Route("/v2/", handlers.server),
-        Route("/v2/health/live", handlers.live),
-        Route("/v2/health/ready", handlers.ready),
-        Route("/v2/models", handlers.models),
-        *(Route(path, handlers.model) for path in (model, one)),
-        *(Route(f"{path}/ready", handlers.model_ready) for path in (model, one)),
-        *(Route(f"{path}/infer", handlers.infer, methods=["POST"]) for path in (model, one)),
-        Route(f"{model}/feedback", handlers.feedback, methods=["POST"]),
-        Route("/invocations", handlers.invocations, methods=["POST"]),
-        Route("/ping", handlers.ping),
-        Route("/health", handlers.ping),
-        Route("/version", handlers.version),
-        Route("/metrics", handlers.metrics),
-    ]
+    return EndpointApp(service, settings, version)
 
-    @contextlib.asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        yield
-        await asyncio.to_thread(service.close)
 
-    return Starlette(
-        routes=routes,
-        middleware=[Middleware(Guard, token=settings.token)],
-        exception_handlers={
-            WorkbenchError: _workbench_error,
-            HTTPException: _http_error,
-            ClientDisconnect: _disconnected,
-            Exception: _bug,
-        },
-        lifespan=lifespan,
-    )
+class EndpointApp:
+    """Guard, routes and errors of an endpoint; see :func:`create_app`."""
+
+    def __init__(self, service: InferenceService, settings: ServingSettings, version: str) -> None:
+        self._service = service
+        self._guard = Guard(settings.token)
+        handlers = _Handlers(service, settings, version)
+        #: Method and handler by path.
+        self._fixed: _Routes = {
+            "/v2": ("GET", handlers.server),
+            "/v2/": ("GET", handlers.server),
+            "/v2/health/live": ("GET", handlers.live),
+            "/v2/health/ready": ("GET", handlers.ready),
+            "/v2/models": ("GET", handlers.models),
+            "/invocations": ("POST", handlers.invocations),
+            "/ping": ("GET", handlers.ping),
+            "/health": ("GET", handlers.ping),
+            "/version": ("GET", handlers.version),
+            "/metrics": ("GET", handlers.metrics),
+        }
+        #: The same by what follows ``/v2/models/NAME``; further, also after ``/versions/NUMBER``.
+        self._of_model: _Routes = {
+            "": ("GET", handlers.model),
+            "ready": ("GET", handlers.model_ready),
+            "infer": ("POST", handlers.infer),
+        }
+        self._only_of_model: _Routes = {"feedback": ("POST", handlers.feedback)}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or follow the life of the server."""
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+            return
+        if scope["type"] != "http":
+            return
+        request = Request(scope, receive)
+        reply = self._guard.refusal(request)
+        if reply is None:
+            try:
+                reply = await self._answer(request)
+            except Disconnected:
+                return
+        await reply.send(send)
+
+    async def _answer(self, request: Request) -> Reply:
+        found = self._fixed.get(request.path) or self._route(request)
+        if found is None:
+            return refusal(request.path, 404, "there is no such path")
+        method, handler = found
+        if request.method != method and not (request.method == "HEAD" and method == "GET"):
+            allowed = "GET, HEAD" if method == "GET" else method
+            return refusal(request.path, 405, f"this path takes {method}", {"Allow": allowed})
+        try:
+            return await handler(request)
+        except WorkbenchError as error:
+            headers = id_header(given_id(request) or new_id())
+            if error.status == 503:
+                headers["Retry-After"] = "1"
+            elif isinstance(error, UnsupportedMedia):
+                headers["Accept-Encoding"] = ", ".join(CODINGS)
+            return refusal(request.path, error.status, error.message, headers)
+        except Disconnected:
+            raise
+        except Exception:
+            log.exception("a request failed")
+            return refusal(request.path, 500, "internal error")
+
+    def _route(self, request: Request) -> tuple[str, _Handler] | None:
+        parts = request.path.split("/")
+        if parts[:3] != ["", "v2", "models"] or len(parts) < 4:
+            return None
+        rest = parts[4:]
+        if rest[:1] == ["versions"] and len(rest) in (2, 3):
+            request.parts = {"model": parts[3], "version": rest[1]}
+            return self._of_model.get("".join(rest[2:]))
+        request.parts = {"model": parts[3]}
+        if len(rest) > 1:
+            return None
+        what = "".join(rest)
+        return self._of_model.get(what) or self._only_of_model.get(what)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        while True:
+            event = await receive()
+            if event["type"] == "lifespan.startup":
+                await send({"type": "lifespan.startup.complete"})
+            else:
+                await asyncio.to_thread(self._service.close)
+                await send({"type": "lifespan.shutdown.complete"})
+                return
 
 
 class _Handlers:
-    def __init__(self, service: InferenceService, max_body: int, version: str) -> None:
+    def __init__(self, service: InferenceService, settings: ServingSettings, version: str) -> None:
         self._service = service
-        self._max_body = max_body
+        self._max_body = settings.max_body_mb << 20
         self._version = version
 
-    async def server(self, request: Request) -> Response:
+    async def server(self, request: Request) -> Reply:
         return _json(metadata.server_metadata(self._version))
 
-    async def live(self, request: Request) -> Response:
+    async def live(self, request: Request) -> Reply:
         return _json({"live": True})
 
-    async def ready(self, request: Request) -> Response:
+    async def ready(self, request: Request) -> Reply:
         ready = self._service.router.route is not None
         # Clients of the specification read "live", those of KServe "ready", probes the status.
         return _json({"live": True, "ready": ready}, 200 if ready else 503)
 
-    async def models(self, request: Request) -> Response:
+    async def models(self, request: Request) -> Reply:
         return _json({"models": [self._service.name]})
 
-    async def model(self, request: Request) -> Response:
-        self._service.check_name(request.path_params["model"])
-        loaded = self._service.router.find(request.path_params.get("version"))
+    async def model(self, request: Request) -> Reply:
+        self._service.check_name(request.parts["model"])
+        loaded = self._service.router.find(request.parts.get("version"))
         route = self._service.router.route
         versions = [one.version for one in (route.present, route.previous) if one] if route else []
         return _json(metadata.model_metadata(self._service.name, versions, loaded.runtime))
 
-    async def model_ready(self, request: Request) -> Response:
-        self._service.check_name(request.path_params["model"])
+    async def model_ready(self, request: Request) -> Reply:
+        self._service.check_name(request.parts["model"])
         try:
-            self._service.router.find(request.path_params.get("version"))
+            self._service.router.find(request.parts.get("version"))
         except NotReady:
             return _json({"name": self._service.name, "ready": False}, 503)
         return _json({"name": self._service.name, "ready": True})
 
-    async def infer(self, request: Request) -> Response:
-        self._service.check_name(request.path_params["model"])
+    async def infer(self, request: Request) -> Reply:
+        self._service.check_name(request.parts["model"])
         body = await self._body(request)
-        version = request.path_params.get("version")
-        length = request.headers.get(LENGTH_HEADER)
-        return await self._run(request, lambda: self._service.infer_v2(body, version, _given_id(request), length))
+        length = request.header(_LENGTH) if request.has(_LENGTH) else None
+        answer = await self._service.infer_v2(body, request.parts.get("version"), given_id(request), length)
+        return await _reply(request, answer)
 
-    async def invocations(self, request: Request) -> Response:
+    async def invocations(self, request: Request) -> Reply:
         body = await self._body(request)
-        kind = request.headers.get("content-type")
-        most = self._max_body
-        return await self._run(request, lambda: self._service.invoke(body, kind, _given_id(request), most))
+        kind = request.header(b"content-type") or None
+        answer = await self._service.invoke(body, kind, given_id(request), self._max_body)
+        return await _reply(request, answer)
 
-    async def feedback(self, request: Request) -> Response:
-        self._service.check_name(request.path_params["model"])
+    async def feedback(self, request: Request) -> Reply:
+        self._service.check_name(request.parts["model"])
         body = await self._body(request)
-        kind = request.headers.get("content-type", "")
+        kind = request.header(b"content-type")
         outcomes = await asyncio.to_thread(self._service.read_feedback, body, kind, self._max_body)
         assert self._service.feedback is not None
         await asyncio.wrap_future(self._service.feedback.submit(outcomes))
         return _json({"stored": len(outcomes.labels)})
 
-    async def ping(self, request: Request) -> Response:
-        return Response("\n", 200 if self._service.router.route is not None else 503, media_type=JSON)
+    async def ping(self, request: Request) -> Reply:
+        return Reply(b"\n", 200 if self._service.router.route is not None else 503)
 
-    async def version(self, request: Request) -> Response:
+    async def version(self, request: Request) -> Reply:
         # The version of MLflow, as its scoring server returns it.
-        return Response(self._service.router.find().mlflow_version, media_type=JSON)
+        return Reply(self._service.router.find().mlflow_version.encode())
 
-    async def metrics(self, request: Request) -> Response:
-        return PlainTextResponse(self._service.exposition(), media_type="text/plain; version=0.0.4")
-
-    async def _run(self, request: Request, work: Callable[[], Answer]) -> Response:
-        if self._service.waiting >= MOST_WAITING:
-            raise NotReady(f"{MOST_WAITING} requests are waiting already", hint="try again in a moment")
-        self._service.waiting += 1
-        try:
-            answer = await asyncio.get_running_loop().run_in_executor(self._service.executor, work)
-        finally:
-            self._service.waiting -= 1
-        body, media_type, more = answer.content
-        headers = {**_id_header(answer.request_id), **more}
-        if coding := response_coding(request.headers.get("accept-encoding", ""), len(body)):
-            body = await _apart(compress, body, coding)
-            headers |= {"Content-Encoding": coding, "Vary": "Accept-Encoding"}
-        return Response(body, answer.status, headers=headers, media_type=media_type)
+    async def metrics(self, request: Request) -> Reply:
+        return Reply(self._service.exposition().encode(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     async def _body(self, request: Request) -> bytes:
-        coding = check_coding(request.headers.get("content-encoding", ""))
-        pieces = bytearray()
-        async for piece in request.stream():
-            pieces += piece
-            if len(pieces) > self._max_body:
-                raise BodyTooLarge(f"the body is larger than {self._max_body >> 20} MiB (serving.max_body_mb)")
-        body = bytes(pieces)
+        coding = check_coding(request.header(b"content-encoding"))
+        body = await request.body(self._max_body)
         return await _apart(decompress, body, coding, self._max_body) if coding else body
+
+
+async def _reply(request: Request, answer: Answer) -> Reply:
+    body, media_type, more = answer.content
+    headers = id_header(answer.request_id)
+    if more:
+        headers |= more
+    if answer.status == 503:
+        headers["Retry-After"] = "1"
+    accepted = request.header(b"accept-encoding")
+    if accepted and (coding := response_coding(accepted, len(body))):
+        body = await _apart(compress, body, coding)
+        headers |= {"Content-Encoding": coding, "Vary": "Accept-Encoding"}
+    return Reply(body, answer.status, media_type, headers)
 
 
 async def _apart(work: Callable[..., bytes], body: bytes, *rest: Any) -> bytes:
@@ -186,37 +235,18 @@ async def _apart(work: Callable[..., bytes], body: bytes, *rest: Any) -> bytes:
     return work(body, *rest) if len(body) < _SMALL else await asyncio.to_thread(work, body, *rest)
 
 
-def _json(body: object, status: int = 200) -> Response:
-    return Response(orjson.dumps(body), status, media_type=JSON)
+def _json(body: object, status: int = 200) -> Reply:
+    return Reply(orjson.dumps(body), status)
 
 
-def _given_id(request: Request) -> str:
-    return request.headers.get("x-request-id", "")[:512]
+def given_id(request: Request) -> str:
+    """The id that the client gave; empty without one."""
+    return request.header(b"x-request-id")[:512]
 
 
-def _id_header(identity: str) -> dict[str, str]:
-    # An id is any text; a header must be visible ASCII, without line breaks, which would allow header injection.
-    return {"X-Request-Id": quote(identity, safe="!#$&'()*+,/:;=?@[]~ ").strip()}
-
-
-async def _workbench_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, WorkbenchError)
-    headers = _id_header(_given_id(request) or new_id())
-    if error.status == 503:
-        headers["Retry-After"] = "1"
-    elif isinstance(error, UnsupportedMedia):
-        headers["Accept-Encoding"] = ", ".join(CODINGS)
-    return refusal(request.url.path, error.status, error.message, headers)
-
-
-async def _http_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    return refusal(request.url.path, error.status_code, error.detail, error.headers)
-
-
-async def _disconnected(request: Request, error: Exception) -> Response:
-    return Response(status_code=400)
-
-
-async def _bug(request: Request, error: Exception) -> Response:
-    return refusal(request.url.path, 500, "internal error")
+def id_header(identity: str) -> dict[str, str]:
+    """The header with the id of a request."""
+    if not (identity.isascii() and identity.isalnum()):
+        # An id is any text; a header must be visible ASCII, without line breaks, which would allow header injection.
+        identity = quote(identity, safe="!#$&'()*+,/:;=?@[]~ ").strip()
+    return {"X-Request-Id": identity}

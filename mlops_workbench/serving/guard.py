@@ -1,19 +1,17 @@
-"""Access control of an endpoint: ASGI middleware in front of all routes."""
+"""Access control of an endpoint, before anything of a request is looked at."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from hmac import compare_digest
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
-
+from mlops_workbench.serving.asgi import Reply, Request
 from mlops_workbench.serving.protocols import invocations, v2
 
 #: Probes that load balancers send without a token; they return only health.
 _OPEN = frozenset({"/v2/health/live", "/v2/health/ready", "/ping", "/health"})
+_MOST_KNOWN = 256
 
 
 class Guard:
@@ -24,40 +22,39 @@ class Guard:
 
     Parameters
     ----------
-    app : ASGI application
-        The protected application.
     token : str
         Empty for none.
     """
 
-    def __init__(self, app: ASGIApp, token: str) -> None:
-        self._app = app
+    def __init__(self, token: str) -> None:
         self._expected = f"Bearer {token}".encode() if token else b""
+        self._known: dict[tuple[str, str], bool] = {}
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or answer 401 or 403."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        headers = dict(scope["headers"])
-        path: str = scope["path"]
-        if self._expected and path not in _OPEN:
-            if not compare_digest(headers.get(b"authorization", b""), self._expected):
-                message = "a valid bearer token is needed (serving.token)"
-                response = refusal(path, 401, message, {"WWW-Authenticate": "Bearer"})
-                await response(scope, receive, send)
-                return
-        elif not self._expected and not _own(headers):
-            message = "requests of web pages of other hosts are refused; set serving.token to allow them"
-            await refusal(path, 403, message)(scope, receive, send)
-            return
-        await self._app(scope, receive, send)
+    def refusal(self, request: Request) -> Reply | None:
+        """The answer 401 or 403; None if the request may pass."""
+        if self._expected:
+            if request.path in _OPEN or compare_digest(
+                request.header(b"authorization").encode("latin-1"), self._expected
+            ):
+                return None
+            message = "a valid bearer token is needed (serving.token)"
+            return refusal(request.path, 401, message, {"WWW-Authenticate": "Bearer"})
+        names = request.header(b"host"), request.header(b"origin")
+        own = self._known.get(names)
+        if own is None:
+            own = _own(*names)
+            if len(self._known) < _MOST_KNOWN:
+                self._known[names] = own
+        if own:
+            return None
+        message = "requests of web pages of other hosts are refused; set serving.token to allow them"
+        return refusal(request.path, 403, message)
 
 
-def refusal(path: str, status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
+def refusal(path: str, status: int, message: str, headers: dict[str, str] | None = None) -> Reply:
     """An error response in the format of the protocol of this path."""
     body = invocations.error_body(status, message) if path == "/invocations" else v2.error_body(message)
-    return Response(body, status, headers=dict(headers or {}), media_type="application/json")
+    return Reply(body, status, headers=headers or {})
 
 
 def is_loopback(host: str) -> bool:
@@ -70,12 +67,10 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _own(headers: Mapping[bytes, bytes]) -> bool:
-    host = headers.get(b"host", b"").decode("latin-1")
+def _own(host: str, origin: str) -> bool:
     try:
         if host and not is_loopback(urlsplit(f"//{host}").hostname or ""):
             return False
-        origin = headers.get(b"origin", b"").decode("latin-1")
         return not origin or is_loopback(urlsplit(origin).hostname or "")
     except ValueError:
         return False

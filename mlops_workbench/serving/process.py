@@ -12,14 +12,13 @@ from pathlib import Path
 
 import msgspec
 import uvicorn
-from starlette.applications import Starlette
 
 from mlops_workbench.core.errors import StorageError, WorkbenchError
 from mlops_workbench.core.files import file_lock
 from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.processes import ProcessIdentity
 from mlops_workbench.core.shown.log_lines import log_to_stderr
-from mlops_workbench.serving.app import create_app
+from mlops_workbench.serving.app import EndpointApp, create_app
 from mlops_workbench.serving.desired import LOCK, Desired, Observed, ProcessState, read_desired, write_observed
 from mlops_workbench.serving.guard import is_loopback
 from mlops_workbench.serving.http_protocol import HttpProtocol
@@ -36,6 +35,9 @@ BAD_STATE, RUNNING, PORT_IN_USE, REFUSED, FAILED = 2, 3, 4, 5, 6
 
 _PORT_PATIENCE = _LOCK_PATIENCE = 2.0
 _GRACE = 10
+#: Seconds that an idle connection is kept; longer than clients and proxies keep theirs, since a request that meets the
+#: end of its connection fails.
+_KEEP_ALIVE = 75
 
 
 def run(folder: Path, version: str = "") -> int:
@@ -190,7 +192,8 @@ class EndpointProcess:
                 generation=self._start.generation if self._state == "failed" else 0,
                 error=self._problem,
             )
-        route, totals = service.router.route, service.metrics.totals()
+        route, counts = service.router.route, service.counts()
+        totals = counts.totals()
         state = self._state
         if state not in ("stopped", "failed") and follower is not None:
             state = "ready" if route is not None else "failed" if follower.error else "starting"
@@ -209,14 +212,14 @@ class EndpointProcess:
             requests=totals.requests,
             rows=totals.rows,
             errors=totals.errors,
-            log_written=service.predictions.written if service.predictions else 0,
-            log_dropped=service.predictions.dropped if service.predictions else 0,
+            log_written=counts.log_written,
+            log_dropped=counts.log_dropped,
             p50_ms=totals.p50_ms,
             p99_ms=totals.p99_ms,
         )
 
 
-def _server(app: Starlette) -> uvicorn.Server:
+def _server(app: EndpointApp) -> uvicorn.Server:
     return uvicorn.Server(
         uvicorn.Config(
             app,
@@ -227,6 +230,7 @@ def _server(app: Starlette) -> uvicorn.Server:
             proxy_headers=False,
             ws="none",
             lifespan="on",
+            timeout_keep_alive=_KEEP_ALIVE,
             timeout_graceful_shutdown=_GRACE,
         )
     )

@@ -2,34 +2,42 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Protocol, TypeVar
 
 from mlops_workbench.core.errors import WorkbenchError, did_you_mean
 from mlops_workbench.core.ids import new_id
-from mlops_workbench.serving.errors import InvalidRequest, NotReady, UnknownModel
+from mlops_workbench.serving.batching.batcher import Batcher, Predicted
+from mlops_workbench.serving.errors import InvalidRequest, NotReady, Overloaded, UnknownModel
 from mlops_workbench.serving.log.answers import Answered
 from mlops_workbench.serving.log.feedback import FeedbackLog, LabelKind, Outcomes
 from mlops_workbench.serving.log.feedback_bodies import parse_body, with_events
 from mlops_workbench.serving.log.predictions import PredictionLog
-from mlops_workbench.serving.metrics import RequestMetrics
+from mlops_workbench.serving.metrics import Counts, RequestMetrics, exposition, merged_counts
 from mlops_workbench.serving.protocols import invocations, v2
 from mlops_workbench.serving.protocols.body import Encoded, parse_object
 from mlops_workbench.serving.routing.router import LoadedVersion, Router
 from mlops_workbench.serving.rows.batch import Batch
 from mlops_workbench.serving.rows.values import parse_time
-from mlops_workbench.serving.runtimes.estimator import Prediction, limit_threads
+from mlops_workbench.serving.runtimes.estimator import Runtime, limit_threads
 
 log = logging.getLogger("mlops_workbench.serving")
 
-#: Requests that may wait for the executor before new ones are refused.
+#: Requests that may wait or run before new ones are refused.
 MOST_WAITING = 1024
+#: Bytes of a body that is parsed, and rows of an answer that is written, on the event loop.
+_SMALL_BODY, _FEW_ROWS = 64 << 10, 1000
+
+_DEFECT = "internal error"
 
 _EPOCH = datetime(1970, 1, 1)
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -39,6 +47,16 @@ class Answer:
     status: int
     content: Encoded
     request_id: str
+
+
+class _Parsed(Protocol):
+    """A request of either protocol."""
+
+    @property
+    def batch(self) -> Batch: ...
+
+    @property
+    def event_time(self) -> str: ...
 
 
 class InferenceService:
@@ -54,6 +72,8 @@ class InferenceService:
         Log of the answers.
     feedback : FeedbackLog, optional
         Log of the true outcomes.
+    others : callable, optional
+        Returns the counts of the other processes of the endpoint.
     """
 
     def __init__(
@@ -62,15 +82,18 @@ class InferenceService:
         router: Router,
         predictions: PredictionLog | None = None,
         feedback: FeedbackLog | None = None,
+        others: Callable[[], list[Counts]] = list,
     ) -> None:
         self.name = name
         self.router = router
         self.predictions = predictions
         self.feedback = feedback
-        self.metrics = RequestMetrics(name)
+        self.metrics = RequestMetrics()
+        self._others = others
         # One thread, since scikit-learn holds the GIL most of the time; the event loop serves health and metrics.
-        self.executor = ThreadPoolExecutor(1, thread_name_prefix="predict", initializer=limit_threads)
-        self.waiting = 0
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="predict", initializer=limit_threads)
+        self._batcher = Batcher(self._executor, seconds=router.settings.timeout_seconds, observed=self.metrics.batch)
+        self._waiting = 0
 
     def check_name(self, name: str) -> None:
         """Raise `UnknownModel` unless `name` is this endpoint's."""
@@ -78,7 +101,9 @@ class InferenceService:
             hint = did_you_mean(name[:200], [self.name])
             raise UnknownModel(f"this endpoint does not serve a model '{name[:200]}'; {hint}")
 
-    def infer_v2(self, body: bytes, version: str | None, given_id: str, header_length: str | None = None) -> Answer:
+    async def infer_v2(
+        self, body: bytes, version: str | None, given_id: str, header_length: str | None = None
+    ) -> Answer:
         """Answer an inference request of the Open Inference Protocol.
 
         Parameters
@@ -92,26 +117,47 @@ class InferenceService:
         header_length : str or None
             Header with the length of the JSON; None if the body has no raw tensors.
         """
-
-        def work(target: LoadedVersion, request: _Request) -> Encoded:
-            parsed = v2.read_infer(body, header_length, target.runtime)
+        request = _Request("v2", given_id)
+        try:
+            target = request.target = self.router.find(version)
+            parsed = await _apart(len(body) > _SMALL_BODY, v2.read_infer, body, header_length, target.runtime)
             request.id = parsed.id or request.id
-            prediction = request.predict(target, parsed.batch, parsed.outputs, parsed.event_time)
-            return v2.infer_answer(self.name, target.version, request.id, parsed, prediction)
+            predicted = await self._predict(request, target.runtime, parsed, parsed.outputs)
+            content = await _apart(
+                parsed.batch.rows > _FEW_ROWS,
+                *(v2.infer_answer, self.name, target.version, request.id, parsed, predicted.prediction),
+            )
+        except WorkbenchError as error:
+            return self._refuse(request, error.status, v2.error_body(error.message))
+        except Exception:  # a defect must not affect other requests
+            log.exception("request %s failed", request.id)
+            return self._refuse(request, 500, v2.error_body(_DEFECT))
+        return self._answered(request, parsed.batch, predicted, content)
 
-        return self._answer("v2", version, given_id, work, v2_error)
-
-    def invoke(self, body: bytes, content_type: str | None, given_id: str, most: int = invocations.LARGEST) -> Answer:
+    async def invoke(
+        self, body: bytes, content_type: str | None, given_id: str, most: int = invocations.LARGEST
+    ) -> Answer:
         """Answer a request of MLflow's scoring protocol; `most` is the largest size of what a Parquet file holds."""
-
-        def work(target: LoadedVersion, request: _Request) -> Encoded:
-            runtime = target.runtime
-            parsed = invocations.parse_invocation(body, content_type, runtime.signature, most)
-            output = runtime.default_output
-            prediction = request.predict(target, parsed.batch, (output,), parsed.event_time)
-            return Encoded(invocations.predictions_body(prediction.outputs[output]))
-
-        return self._answer("invocations", None, given_id, work, invocations.error_body)
+        request = _Request("invocations", given_id)
+        try:
+            target = request.target = self.router.find()
+            parsed = await _apart(
+                len(body) > _SMALL_BODY,
+                *(invocations.parse_invocation, body, content_type, target.runtime.signature, most),
+            )
+            output = target.runtime.default_output
+            predicted = await self._predict(request, target.runtime, parsed, (output,))
+            content = Encoded(
+                await _apart(
+                    parsed.batch.rows > _FEW_ROWS, invocations.predictions_body, predicted.prediction.outputs[output]
+                )
+            )
+        except WorkbenchError as error:
+            return self._refuse(request, error.status, invocations.error_body(error.status, error.message))
+        except Exception:  # a defect must not affect other requests
+            log.exception("request %s failed", request.id)
+            return self._refuse(request, 500, invocations.error_body(500, _DEFECT))
+        return self._answered(request, parsed.batch, predicted, content)
 
     def read_feedback(self, body: bytes, content_type: str, most: int) -> Outcomes:
         """Parse true outcomes for this endpoint's model, of rows that it has answered; `most` bytes at most.
@@ -129,60 +175,69 @@ class InferenceService:
         outcomes = parse_body(body, content_type, labels_are=kind, parse_json=parse_object, most=most)
         return outcomes if self.predictions is None else with_events(outcomes, self.predictions.asked)
 
+    def counts(self) -> Counts:
+        """Counts of this process."""
+        counts = self.metrics.snapshot()
+        counts.waiting = self._waiting
+        if self.predictions is not None:
+            counts.log_written, counts.log_dropped = self.predictions.written, self.predictions.dropped
+        if self.feedback is not None:
+            counts.feedback_rows = self.feedback.written
+        return counts
+
     def exposition(self) -> str:
-        """Metrics in Prometheus text form."""
+        """Metrics of all processes of the endpoint in Prometheus text form."""
+        counts = merged_counts([self.counts(), *self._others()])
         route = self.router.route
-        written, dropped = (self.predictions.written, self.predictions.dropped) if self.predictions else (0, 0)
-        stored = self.feedback.written if self.feedback else 0
         served = None
         if route is not None:
             loaded = route.present
             served = {"registered_model": loaded.model, "version": str(loaded.version), "digest": loaded.digest}
-        return self.metrics.exposition(
+        return exposition(
+            self.name,
+            counts,
             {
                 "mlwb_ready": ("gauge", "Whether a version is served.", float(route is not None)),
                 "mlwb_model_version": ("gauge", "Version that is served.", route.present.version if route else 0),
-                "mlwb_waiting_requests": ("gauge", "Requests that wait or run.", self.waiting),
-                "mlwb_log_written_rows_total": ("counter", "Rows written to the prediction log.", written),
-                "mlwb_log_dropped_rows_total": ("counter", "Rows dropped from the prediction log.", dropped),
-                "mlwb_feedback_rows_total": ("counter", "Outcomes stored.", stored),
+                "mlwb_waiting_requests": ("gauge", "Requests that wait or run.", counts.waiting),
+                "mlwb_log_written_rows_total": ("counter", "Rows written to the prediction log.", counts.log_written),
+                "mlwb_log_dropped_rows_total": ("counter", "Rows dropped from the prediction log.", counts.log_dropped),
+                "mlwb_feedback_rows_total": ("counter", "Outcomes stored.", counts.feedback_rows),
             },
             served,
         )
 
     def close(self) -> None:
         """End the executor, and write and close the logs."""
-        self.executor.shutdown(wait=True)
+        self._executor.shutdown(wait=True)
         if self.predictions is not None:
             self.predictions.close()
         if self.feedback is not None:
             self.feedback.close()
 
-    def _answer(
-        self,
-        protocol: str,
-        version: str | None,
-        given_id: str,
-        work: Callable[[LoadedVersion, _Request], Encoded],
-        error_body: Callable[[int, str], bytes],
-    ) -> Answer:
-        request = _Request(given_id or new_id())
-        target: LoadedVersion | None = None
+    async def _predict(
+        self, request: _Request, runtime: Runtime, parsed: _Parsed, outputs: tuple[str, ...]
+    ) -> Predicted:
+        if parsed.event_time:
+            request.event_us = _micros(parsed.event_time)
+        if self._waiting >= MOST_WAITING:
+            raise Overloaded(f"{MOST_WAITING} requests are waiting already", hint="try again in a moment")
+        self._waiting += 1
         try:
-            target = self.router.find(version)
-            content = work(target, request)
-        except WorkbenchError as error:
-            self.metrics.refused(protocol, target.version if target else 0, error.status)
-            return Answer(error.status, Encoded(error_body(error.status, error.message)), request.id)
-        except Exception:  # a bug must not affect other requests
-            log.exception("request %s failed", request.id)
-            self.metrics.refused(protocol, target.version if target else 0, 500)
-            return Answer(500, Encoded(error_body(500, "internal error")), request.id)
+            return await self._batcher.predict(runtime, parsed.batch, outputs)
+        finally:
+            self._waiting -= 1
+
+    def _refuse(self, request: _Request, status: int, body: bytes) -> Answer:
+        self.metrics.refused(request.protocol, request.target.version if request.target else 0, status)
+        return Answer(status, Encoded(body), request.id)
+
+    def _answered(self, request: _Request, batch: Batch, predicted: Predicted, content: Encoded) -> Answer:
+        """Count and log an answer."""
+        target = request.target
+        assert target is not None
         total = time.perf_counter() - request.begun
-        assert request.batch is not None and request.prediction is not None
-        self.metrics.answered(
-            protocol, target.version, rows=request.batch.rows, total=total, predict=request.predict_seconds
-        )
+        self.metrics.answered(request.protocol, target.version, rows=batch.rows, total=total, predict=predicted.seconds)
         if self.predictions is not None:
             answered_us = time.time_ns() // 1000
             self.predictions.append(
@@ -193,13 +248,13 @@ class InferenceService:
                     model=target.model,
                     version=target.version,
                     digest=target.digest,
-                    arm="champion",
-                    protocol=protocol,
+                    arm=target.arm,
+                    protocol=request.protocol,
                     status=200,
                     total_us=int(total * 1e6),
-                    predict_us=int(request.predict_seconds * 1e6),
-                    batch=request.batch,
-                    prediction=request.prediction,
+                    predict_us=int(predicted.seconds * 1e6),
+                    batch=batch,
+                    prediction=predicted.prediction,
                 )
             )
         return Answer(200, content, request.id)
@@ -208,26 +263,19 @@ class InferenceService:
 class _Request:
     """State of a request while it is answered."""
 
-    def __init__(self, identity: str) -> None:
-        self.id = identity
+    __slots__ = ("begun", "event_us", "id", "protocol", "target")
+
+    def __init__(self, protocol: str, identity: str) -> None:
+        self.protocol = protocol
+        self.id = identity or new_id()
         self.begun = time.perf_counter()
-        self.batch: Batch | None = None
-        self.prediction: Prediction | None = None
-        self.predict_seconds = 0.0
         self.event_us: int | None = None
-
-    def predict(self, target: LoadedVersion, batch: Batch, outputs: tuple[str, ...], event_time: str) -> Prediction:
-        if event_time:
-            self.event_us = _micros(event_time)
-        begun = time.perf_counter()
-        self.batch, self.prediction = batch, target.runtime.predict(batch, outputs)
-        self.predict_seconds = time.perf_counter() - begun
-        return self.prediction
+        self.target: LoadedVersion | None = None
 
 
-def v2_error(status: int, message: str) -> bytes:
-    """``{"error": ...}``, the body of every error of the Open Inference Protocol."""
-    return v2.error_body(message)
+async def _apart(is_long: bool, work: Callable[..., _T], *arguments: object) -> _T:
+    """Run in a thread what would delay other requests."""
+    return await asyncio.to_thread(work, *arguments) if is_long else work(*arguments)
 
 
 def _micros(text: str) -> int:

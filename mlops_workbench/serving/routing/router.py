@@ -34,6 +34,8 @@ class LoadedVersion:
         The estimator.
     mlflow_version : str
         Version of the MLflow that wrote it.
+    arm : str
+        Part that it has in a roll-out.
     """
 
     model: str
@@ -41,6 +43,7 @@ class LoadedVersion:
     digest: str
     runtime: Runtime
     mlflow_version: str
+    arm: str = "champion"
 
     def is_same(self, model: str, version: int, digest: str) -> bool:
         """Whether this is the version with that digest; an empty one, of an earlier workbench, is not compared."""

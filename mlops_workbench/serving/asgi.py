@@ -1,0 +1,94 @@
+"""Requests and replies as ASGI has them, without a framework between them and a handler.
+
+A framework's objects for a request, its middleware and its routes take longer than a small model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any, NamedTuple
+
+from mlops_workbench.serving.errors import BodyTooLarge
+
+JSON = "application/json"
+
+Scope = MutableMapping[str, Any]
+Event = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Event]]
+Send = Callable[[Event], Awaitable[None]]
+
+
+class Disconnected(Exception):
+    """The client has gone before its request was complete."""
+
+
+class Reply(NamedTuple):
+    """Body, status, content type and further headers of a response."""
+
+    body: bytes
+    status: int = 200
+    media_type: str = JSON
+    headers: Mapping[str, str] = {}
+
+    async def send(self, send: Send) -> None:
+        """Send it."""
+        head = [(b"content-type", self.media_type.encode()), (b"content-length", str(len(self.body)).encode())]
+        for name, value in self.headers.items():
+            head.append((name.encode(), value.encode("latin-1")))
+        await send({"type": "http.response.start", "status": self.status, "headers": head})
+        await send({"type": "http.response.body", "body": self.body})
+
+
+class Request:
+    """A request whose body has not been read.
+
+    Attributes
+    ----------
+    path : str
+        Decoded.
+    parts : mapping of str to str
+        Variable parts of the path, such as ``model``.
+    """
+
+    __slots__ = ("_headers", "_receive", "method", "parts", "path")
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.parts: Mapping[str, str] = {}
+        self._headers: dict[bytes, bytes] = dict(scope["headers"])
+        self._receive = receive
+
+    def header(self, name: bytes) -> str:
+        """A header by its name in lower case; empty without one."""
+        value = self._headers.get(name)
+        return "" if value is None else value.decode("latin-1")
+
+    def has(self, name: bytes) -> bool:
+        """Whether there is a header of this name."""
+        return name in self._headers
+
+    async def body(self, most: int) -> bytes:
+        """The body.
+
+        Raises
+        ------
+        BodyTooLarge
+            It has more than `most` bytes.
+        Disconnected
+            The client has gone.
+        """
+        event = await self._receive()
+        first: bytes = event.get("body", b"")
+        if event["type"] == "http.request" and not event.get("more_body") and len(first) <= most:
+            return first
+        pieces = bytearray()
+        while True:
+            if event["type"] == "http.disconnect":
+                raise Disconnected
+            pieces += event.get("body", b"")
+            if len(pieces) > most:
+                raise BodyTooLarge(f"the body is larger than {most >> 20} MiB (serving.max_body_mb)")
+            if not event.get("more_body"):
+                return bytes(pieces)
+            event = await self._receive()

@@ -1,0 +1,1 @@
+"""The processes of an endpoint: one that loads versions, and workers forked from it that answer requests."""
