@@ -173,6 +173,9 @@ class ServingSettings(_Section, frozen=True):
     ] = 2.0
     log_rows: Annotated[int, Meta(ge=1, description="rows per segment of the prediction log")] = 50_000
     max_body_mb: Annotated[int, Meta(ge=1, le=4096, description="largest request body in MiB")] = 64
+    workers: Annotated[
+        int, Meta(ge=1, le=64, description="processes that answer requests; they share the memory of the model")
+    ] = 1
     timeout_seconds: Annotated[
         float, Meta(gt=0, le=3600, description="longest time in seconds until a request is answered")
     ] = 60.0

@@ -118,6 +118,10 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True):
         Loaded versions: the one that is served, and the previous one.
     digest : str
         Digest of the version that is served.
+    runtime, uncompiled : str
+        What answers, see :attr:`Runtime.platform`; why the model is not compiled, empty if it is.
+    workers : list of int
+        Processes that answer requests.
     since_ms, updated_ms : int
         Since when the version is served; when the file was written.
     requests, rows, errors, log_written, log_dropped : int
@@ -136,6 +140,9 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True):
     version: int = 0
     previous: int = 0
     digest: str = ""
+    runtime: str = ""
+    uncompiled: str = ""
+    workers: list[int] = []
     since_ms: int = 0
     updated_ms: int = 0
     requests: int = 0

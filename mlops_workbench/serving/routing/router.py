@@ -124,19 +124,30 @@ class Router:
             self._route = Route(loaded, old.present if old else None, now_ms())
             return self._route
 
-    def keep_previous(self, model: str, version: int, folder: Path, digest: str = "") -> None:
-        """Load the previous version, after a restart; after a failure, a rollback has to load it."""
+    def restore(self, route: Route | None) -> None:
+        """Go back to a route, since the one after it cannot be used."""
+        self._route = route
+
+    def keep_previous(self, model: str, version: int, folder: Path, digest: str = "") -> bool:
+        """Load the previous version, after a restart; after a failure, a rollback has to load it.
+
+        Returns
+        -------
+        bool
+            Whether it was loaded now.
+        """
         with self._switching:
             route = self._route
             known = (route.present, route.previous) if route is not None else ()
             if route is None or any(one.is_same(model, version, digest) for one in known if one is not None):
-                return
+                return False
             try:
                 loaded = load_version(model, version, folder, self.settings, digest)
             except WorkbenchError as error:
                 log.warning("the previous version %s cannot be loaded: %s", version, error)
-                return
+                return False
             self._route = Route(route.present, loaded, route.since_ms)
+            return True
 
 
 def load_version(model: str, version: int, folder: Path, settings: ServingSettings, digest: str = "") -> LoadedVersion:

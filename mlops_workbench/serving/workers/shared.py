@@ -61,6 +61,10 @@ class SharedCounts:
         self._memory[start + _HEAD.size : start + _HEAD.size + len(content)] = content
         _HEAD.pack_into(self._memory, start, number + 1, len(content))
 
+    def all(self) -> list[Counts]:
+        """Counts of all workers, also of those that have ended."""
+        return self.others(-1)
+
     def others(self, slot: int) -> list[Counts]:
         """Counts of all but one slot."""
         found = (self._read(other) for other in range(self.slots + 1) if other != slot)
