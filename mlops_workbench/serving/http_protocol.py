@@ -57,6 +57,9 @@ class HttpProtocol(HttpToolsProtocol):
         """Called by the parser at the end of a request."""
         super().on_message_complete()
         self._collecting = False
+        if self.successor is not None:
+            # The next request is for the other process.
+            self.transport.pause_reading()
 
     def on_response_complete(self) -> None:
         """Called when an answer was given to the transport."""
@@ -71,16 +74,16 @@ class HttpProtocol(HttpToolsProtocol):
         What the client has sent and nobody has read stays in the socket, so that no request is lost.
         """
         transport = self.transport
-        idle = (self.cycle is None or self.cycle.response_complete) and not self._collecting and not self.pipeline
-        if self.successor is None or not idle or transport.is_closing() or transport.get_write_buffer_size():
+        if self.successor is None or self._collecting or transport.is_closing():
             return
         transport.pause_reading()
+        is_idle = (self.cycle is None or self.cycle.response_complete) and not self.pipeline
+        if not is_idle or transport.get_write_buffer_size():
+            return
         if self.successor(transport.get_extra_info("socket").fileno()):
             self._unset_keepalive_if_required()
             # Closes the descriptor of this process only.
             transport.abort()
-        else:
-            transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
         """Parse what the network has read."""
