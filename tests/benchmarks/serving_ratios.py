@@ -1,0 +1,126 @@
+"""The same requests to an endpoint and to ``mlflow models serve`` of the same model, in turns."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import numpy as np
+import serving_models as models
+from serving_places import Place, Server, mlflow_server, place, takes
+from serving_wrk import measure
+
+#: Settings with which the estimator itself answers.
+NATIVE = '[serving]\nruntime = "sklearn"\n'
+_SECONDS, _WARM_SECONDS = 3.0, 1.0
+
+
+@dataclass(frozen=True)
+class Load:
+    """A kind of requests: the suffix of its keys, rows per request, connections, and the figure that is compared."""
+
+    suffix: str
+    rows: int
+    connections: int
+    figure: str
+
+
+ONE = Load("p50_c1", 1, 1, "p50_us")
+MANY = Load("rps_c16", 1, 16, "rps")
+HUNDRED = Load("rows100_p50", 100, 1, "p50_us")
+
+#: Which loads each model is measured with, and what stands before the suffix.
+LOADS: dict[str, dict[str, Load]] = {
+    "forest": {"ratio_p50_c1": ONE, "ratio_rps_c16": MANY, "ratio_rows100_p50": HUNDRED},
+    "linear": {"ratio_linear_p50": ONE, "ratio_linear_rps_c16": MANY},
+    "mixed": {"ratio_mixed_p50": ONE, "ratio_mixed_rps_c16": MANY},
+    "xgboost": {"ratio_xgboost_p50": ONE, "ratio_xgboost_rps_c16": MANY},
+    "cols600": {"ratio_cols600_p50": ONE},
+}
+
+
+def compare(name: str, rounds: int) -> dict[str, Any]:
+    """Ratios of one model: how many times better the endpoint is, by the median of the rounds.
+
+    Beside each ratio, ``runtimes`` says what answered and ``raw`` has what was measured in each round.
+    """
+    native = name == "forest"
+    with contextlib.ExitStack() as stack:
+        servers = [_deployed(stack.enter_context(place()), name)]
+        ours = servers[0][0]
+        others: list[tuple[Server, Place]] = []
+        if native and takes(NATIVE):
+            server, where = _deployed(stack.enter_context(place(NATIVE)), name)
+            server.name = "native"
+            others.append((server, where))
+        peer = stack.enter_context(mlflow_server(servers[0][1].exported(name)))
+        found: dict[str, Any] = {"runtimes": {}, "raw": {}}
+        running = [ours, *(server for server, _ in others), peer]
+        case = models.CASES[name](1)
+        fitted = models.fitted(servers[0][1].root, name)
+        for server in running:
+            check_answers(server, fitted, case, name)
+        for key, load in LOADS[name].items():
+            raw = _rounds(running, models.bodies(case.rows, load.rows), load, rounds)
+            found["raw"][key] = raw
+            found[key] = _ratio(raw["workbench"], raw["mlflow"], load)
+            found["runtimes"][key] = ours.platform
+            if native and load is not HUNDRED:
+                found[f"{key}_native"] = _ratio(raw["native"], raw["mlflow"], load) if others else None
+                found["runtimes"][f"{key}_native"] = others[0][0].platform if others else None
+        return found
+
+
+def check_answers(server: Server, fitted: Any, case: models.Case, name: str) -> None:
+    """Compare the answers of a server to the rows of the benchmark with those of the fitted object.
+
+    Raises
+    ------
+    RuntimeError
+        They differ.
+    """
+    expected = np.asarray(fitted.predict(case.rows))
+    for size in (1, 100):
+        for start in range(0, min(len(case.rows) - size + 1, 64 * size), size):
+            rows = case.rows.iloc[start : start + size]
+            answer = httpx.post(
+                f"{server.url}/invocations",
+                content=models.body(rows), headers={"Content-Type": "application/json"}, timeout=60, trust_env=False,
+            )  # fmt: skip
+            if answer.status_code != 200:
+                raise RuntimeError(f"{name}, {server.name}: status {answer.status_code}: {answer.text[:500]}")
+            found = np.asarray(json.loads(answer.content)["predictions"])
+            same = expected[start : start + size]
+            if found.shape != same.shape or not np.array_equal(found, same):
+                raise RuntimeError(f"{name}, {server.name}: rows {start} to {start + size} have other answers")
+
+
+def _deployed(where: Place, name: str) -> tuple[Server, Place]:
+    where.register(name)
+    return where.deploy(name), where
+
+
+def _rounds(
+    servers: Sequence[Server], bodies: Sequence[bytes], load: Load, rounds: int
+) -> dict[str, list[dict[str, float]]]:
+    raw: dict[str, list[dict[str, float]]] = {server.name: [] for server in servers}
+    for server in servers:
+        server.pin()
+        measure(server.url, bodies, load.connections, _WARM_SECONDS)
+    for number in range(rounds):
+        # Each goes first as often as it goes last.
+        for server in servers if number % 2 == 0 else list(reversed(servers)):
+            server.pin()
+            raw[server.name].append(measure(server.url, bodies, load.connections, _SECONDS))
+    return raw
+
+
+def _ratio(ours: Sequence[dict[str, float]], theirs: Sequence[dict[str, float]], load: Load) -> float:
+    pairs = [(mine[load.figure], other[load.figure]) for mine, other in zip(ours, theirs, strict=True)]
+    more_is_better = load.figure == "rps"
+    return round(statistics.median(m / o if more_is_better else o / m for m, o in pairs), 2)
