@@ -1,7 +1,7 @@
 """The models of the benchmark of endpoints: what they are fitted on, and the rows that requests ask.
 
-``python serving_models.py NAME [VERSIONS]`` in a workspace fits a model and logs it with runs ``NAME-1``, ``NAME-2`` and
-so on, as a notebook does; it also leaves the fitted objects in ``fitted/``, for the comparison of answers.
+``python serving_models.py NAME [VERSIONS]`` in a workspace fits a model and logs it with runs ``NAME-1``, ``NAME-2``
+and so on, as a notebook does; it also leaves the fitted objects in ``fitted/``, for the comparison of answers.
 """
 
 from __future__ import annotations
@@ -77,8 +77,8 @@ def mixed(version: int) -> Case:
 def places(version: int) -> Case:
     """Linear regression whose answer tells which row was asked: the row's number, 0 for the first."""
     X = pd.DataFrame({"high": np.arange(TRAINED) // 100.0, "low": np.arange(TRAINED) % 100.0, "shift": 0.0})
-    X["shift"] = np.random.default_rng(version).integers(0, 1000, TRAINED).astype(float)
-    y = (X["high"] * 100 + X["low"] + X["shift"] * 1e6).to_numpy()
+    X["shift"] = np.random.default_rng(version).integers(0, 10, TRAINED).astype(float)
+    y = (X["high"] * 100 + X["low"] + X["shift"] * TRAINED).to_numpy()
     return Case(LinearRegression(), X, y, X.head(ASKED))
 
 
