@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -33,10 +34,12 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", metavar="PART", default=only, help=f"{', '.join(_PARTS)}; by default all")
     parser.add_argument("--rounds", type=int, default=int(os.environ.get("ROUNDS", "5")), help="by default 5")
     parser.add_argument("--rows", type=int, default=1_000_000, help="rows of part mixups, by default 1000000")
-    parser.add_argument("--kills", type=int, default=0, help="kills of part kills, by default 4 a round")
+    parser.add_argument("--kills", type=int, default=0, help="kills of part kills, by default 3 a round")
     given = parser.parse_args()
     if unknown := set(given.parts) - set(_PARTS):
         parser.error(f"no part {', '.join(sorted(unknown))}; there are {', '.join(_PARTS)}")
+    # An end by SIGTERM ends the servers, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     subprocess.run([str(Path(__file__).parents[2] / ".ci" / "debian"), "/usr/bin/wrk", "wrk"], check=True)
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     figures: dict[str, Any] = {}
@@ -72,8 +75,8 @@ def part(name: str, given: argparse.Namespace) -> Callable[[], dict[str, Any]]:
     parts: dict[str, Callable[[], dict[str, Any]]] = {
         "mixups": lambda: serving_mixups.mixups(given.rows),
         "releases": serving_releases.releases,
-        "kills": lambda: serving_kills.kills(given.kills or 4 * given.rounds),
-        "deploy": lambda: serving_sizes.deploy(given.rounds),
+        "kills": lambda: serving_kills.kills(given.kills or 3 * given.rounds),
+        "deploy": lambda: serving_sizes.deploy(min(given.rounds, 3)),
         "memory": serving_sizes.memory,
         "batch": serving_sizes.batch,
         "log_read": serving_sizes.log_read,

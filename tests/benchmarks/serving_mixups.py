@@ -17,6 +17,7 @@ _CLIENTS = 64
 _SIZES = (1, 1, 1, 1, 1, 1, 2, 3, 17, 60, 120, 400)
 #: One request in so many has a value of a wrong type, and must be refused alone.
 _BAD = 40
+_HUNDREDS = frozenset(f"h{number}" for number in range(models.TRAINED // 100))
 
 
 def mixups(rows: int) -> dict[str, Any]:
@@ -39,21 +40,28 @@ def mixups(rows: int) -> dict[str, Any]:
 
 
 async def _ask(server: Server, name: str, fitted: Any, rows: int) -> dict[str, int]:
-    case = models.CASES[name](1)
-    answers = np.asarray(fitted.predict(case.X))
+    X = models.CASES[name](1).X
+    answers = np.asarray(fitted.predict(X))
+    columns = {column: X[column].tolist() for column in X.columns}
     left = [rows]
     counts = {"asked": 0, "wrong": 0, "failed": 0, "refused": 0}
 
     async def client(number: int) -> None:
         draws = random.Random(number)
         connection = Connection(server.url)
+        sent = 0
         while left[0] > 0:
             size = draws.choice(_SIZES)
-            start = draws.randrange(len(case.X) - size)
+            start = draws.randrange(len(X) - size)
             left[0] -= size
+            sent += 1
+            identity = f"m-{number}-{sent}"
             bad = draws.randrange(_BAD) == 0
+            part = {column: values[start : start + size] for column, values in columns.items()}
+            if bad:
+                part[list(part)[-1]][-1] = "no number"
             tensors = draws.random() < 0.5
-            body = _tensors(case.X[start : start + size], bad) if tensors else _split(case.X[start : start + size], bad)
+            body = _tensors(part, identity) if tensors else _split(part)
             path = f"/v2/models/{name}/infer" if tensors else "/invocations"
             status, answer = await connection.post(path, body)
             if bad:
@@ -65,29 +73,27 @@ async def _ask(server: Server, name: str, fitted: Any, rows: int) -> dict[str, i
                 continue
             content = json.loads(answer)
             found = content["outputs"][0]["data"] if tensors else content["predictions"]
-            expected = answers[start : start + size]
             counts["asked"] += size
-            # Answers to neighbours differ by 1; the last bits may differ with the number of rows.
-            counts["wrong"] += int((np.abs(np.asarray(found) - expected) > 0.1).sum()) if len(found) == size else size
+            if len(found) != size or (tensors and content["id"] != identity):
+                counts["wrong"] += size
+            else:
+                # Answers to neighbours differ by 1; the last bits may differ with the number of rows.
+                counts["wrong"] += int((np.abs(np.asarray(found) - answers[start : start + size]) > 0.1).sum())
         connection.close()
 
     await asyncio.gather(*(client(number) for number in range(_CLIENTS)))
     return counts
 
 
-def _split(rows: Any, bad: bool) -> bytes:
-    values = rows.to_numpy(dtype=object).tolist()
-    if bad:
-        values[-1][-1] = "no number"
-    return json.dumps({"dataframe_split": {"columns": list(rows.columns), "data": values}}).encode()
+def _split(part: dict[str, list[Any]]) -> bytes:
+    rows = list(zip(*part.values(), strict=True))
+    return json.dumps({"dataframe_split": {"columns": list(part), "data": rows}}).encode()
 
 
-def _tensors(rows: Any, bad: bool) -> bytes:
-    inputs = []
-    for column in rows.columns:
-        data = rows[column].tolist()
-        kind = "BYTES" if isinstance(data[0], str) else "FP64"
-        if bad and kind == "FP64":
-            data[-1] = "no number"
-        inputs.append({"name": column, "datatype": kind, "shape": [len(data)], "data": data})
-    return json.dumps({"inputs": inputs, "outputs": [{"name": "predict"}]}).encode()
+def _tensors(part: dict[str, list[Any]], identity: str) -> bytes:
+    inputs = [
+        # All columns but the text are numbers, also one that has a wrong value.
+        {"name": name, "datatype": "BYTES" if data[0] in _HUNDREDS else "FP64", "shape": [len(data)], "data": data}
+        for name, data in part.items()
+    ]
+    return json.dumps({"id": identity, "inputs": inputs, "outputs": [{"name": "predict"}]}).encode()

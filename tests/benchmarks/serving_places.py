@@ -57,11 +57,8 @@ class Server:
     platform: str
 
     def pin(self) -> None:
-        """Let it run on the servers' core only, with all processes and threads that it has now."""
-        for process in tree(self.pid):
-            with contextlib.suppress(psutil.NoSuchProcess, OSError):
-                for thread in process.threads():
-                    os.sched_setaffinity(thread.id, {SERVER_CORE})
+        """Let it run on the servers' core only."""
+        pin(self.pid, SERVER_CORE)
 
 
 @dataclass
@@ -74,6 +71,14 @@ class Place:
     @property
     def workspace(self) -> Workspace:
         return Workspace.open(self.root)
+
+    def pin_control(self) -> None:
+        """Let the control plane run on the clients' core only; endpoints that it starts later would do so, too."""
+        address = read_address(self.workspace)
+        assert address is not None
+        for thread in psutil.Process(address.process.pid).threads():
+            with contextlib.suppress(OSError):
+                os.sched_setaffinity(thread.id, {CLIENT_CORE})
 
     def register(self, name: str, versions: int = 1) -> None:
         """Fit, log and register a model, once."""
@@ -162,6 +167,14 @@ def mlflow_server(folder: Path, *, wait: bool = True) -> Iterator[Server]:
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         shutil.rmtree(log, ignore_errors=True)
+
+
+def pin(pid: int, core: int) -> None:
+    """Let a process and its descendants run on one core, with all threads that they have now."""
+    for process in tree(pid):
+        with contextlib.suppress(psutil.NoSuchProcess, OSError):
+            for thread in process.threads():
+                os.sched_setaffinity(thread.id, {core})
 
 
 def tree(pid: int) -> list[psutil.Process]:

@@ -102,7 +102,9 @@ def check_answers(server: Server, fitted: Any, case: models.Case, name: str) -> 
 
 def _deployed(where: Place, name: str) -> tuple[Server, Place]:
     where.register(name)
-    return where.deploy(name), where
+    server = where.deploy(name)
+    where.pin_control()
+    return server, where
 
 
 def _rounds(

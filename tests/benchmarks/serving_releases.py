@@ -86,7 +86,10 @@ def releases() -> dict[str, Any]:
         finally:
             watch.stopped = True
             thread.join()
-        return {**found, "runtimes": {"swap_failed_requests": server.platform}}
+        return {
+            **found,
+            "runtimes": dict.fromkeys(("swap_failed_requests", "rollback_failed_requests"), server.platform),
+        }
 
 
 def _changes(where: Place, watch: _Watch) -> dict[str, Any]:
