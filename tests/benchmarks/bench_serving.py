@@ -1,10 +1,12 @@
 """Endpoints beside ``mlflow models serve``: the same model, the same requests.
 
 ``make bench NAME=serving``, or single parts: ``ONLY=forest,mixed``; a quick look: ``ROUNDS=1``. The endpoint runs as
-users deploy it (validation, log and metrics on, one worker), MLflow with its defaults; the servers share one core, the
-client has another. Before anything is timed, the answers of each server are compared with those of the fitted object.
-The last line of the output is JSON: the ratio is the median over the rounds of how many times better the endpoint is,
-``runtimes`` says what answered, ``raw`` has what was measured, and null is what this version does not offer.
+users deploy it (validation, log and metrics on, one worker), MLflow with its defaults; BentoML stands beside them if it
+can be imported, or if ``BENTOML_PYTHON`` names the interpreter of an environment with it and MLflow. The servers share
+one core, the client has another. Before anything is timed, the answers of each server are compared with those of the
+fitted object. The last line of the output is JSON: a ratio is the median over the rounds of how many times better than
+MLflow's server the endpoint is, ``runtimes`` says what answered, ``raw`` has what was measured in each round, and null
+is what this version does not offer.
 """
 
 from __future__ import annotations
@@ -17,7 +19,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     subprocess.run([str(Path(__file__).parents[2] / ".ci" / "debian"), "/usr/bin/wrk", "wrk"], check=True)
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    from serving_peers import has_bentoml
+
     figures: dict[str, Any] = {}
     kept: dict[str, dict[str, Any]] = {"runtimes": {}, "raw": {}}
     for name in given.parts or _PARTS:
@@ -51,7 +54,7 @@ def main() -> None:
             values |= found.pop(key, {})
         print(f"{name}, {time.monotonic() - begun:.0f} s: {json.dumps(found)}", file=sys.stderr, flush=True)
         figures |= found
-    about = {"rounds": given.rounds, "cores": len(os.sched_getaffinity(0)), "bentoml": bool(find_spec("bentoml"))}
+    about = {"rounds": given.rounds, "cores": len(os.sched_getaffinity(0)), "bentoml": has_bentoml()}
     print(
         json.dumps({**figures, **kept, **about, "load": round(os.getloadavg()[0], 2), "calibration_ms": calibration()})
     )

@@ -1,4 +1,4 @@
-"""Where the benchmark of endpoints runs: workspaces, servers, processor cores, and the memory of processes."""
+"""Where the benchmark of endpoints runs: workspaces with their endpoints, processor cores, and memory of processes."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ import contextlib
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -31,7 +29,6 @@ _CORES = sorted(os.sched_getaffinity(0))
 #: The core of the servers, and that of the clients.
 SERVER_CORE, CLIENT_CORE = _CORES[0], _CORES[-1]
 _HERE = Path(__file__).parent
-_BIN = Path(sys.executable).parent
 _PATIENCE = 180.0
 
 
@@ -42,7 +39,7 @@ class Server:
     Attributes
     ----------
     name : str
-        ``workbench``, ``native`` or ``mlflow``.
+        ``workbench``, ``native``, ``mlflow`` or ``bentoml``.
     url : str
         Base URL.
     pid : int
@@ -144,31 +141,6 @@ def offers(text: str, *words: str) -> bool:
     return text in command(_HERE, "mlops", *words, "--help")[1]
 
 
-@contextlib.contextmanager
-def mlflow_server(folder: Path, *, wait: bool = True) -> Iterator[Server]:
-    """``mlflow models serve`` with its defaults for an exported model."""
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    words = ["models", "serve", "-m", str(folder), "--env-manager", "local", "-p", str(port)]
-    log = Path(tempfile.mkdtemp(prefix="bench-mlflow-"))
-    environment = {**os.environ, "PATH": f"{_BIN}{os.pathsep}{os.environ['PATH']}"}
-    with open(log / "log", "wb") as output:
-        process = subprocess.Popen(
-            ["taskset", "-c", str(SERVER_CORE), str(_BIN / "mlflow"), *words],
-            cwd=log, env=environment, stdout=output, stderr=output, start_new_session=True,
-        )  # fmt: skip
-    try:
-        if wait:
-            wait_until(lambda: _answers(f"{url}/ping", process, log / "log"), "mlflow models serve")
-        yield Server("mlflow", url, process.pid, "mlflow")
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            # The session that was made for it.
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        shutil.rmtree(log, ignore_errors=True)
-
-
 def pin(pid: int, core: int) -> None:
     """Let a process and its descendants run on one core, with all threads that they have now."""
     for process in tree(pid):
@@ -216,15 +188,6 @@ def wait_until(look: Callable[[], Any], what: str, seconds: float = _PATIENCE) -
         if time.monotonic() > deadline:
             raise RuntimeError(f"waited {seconds:g} s for {what}")
         time.sleep(0.02)
-
-
-def _answers(url: str, process: subprocess.Popen[bytes], log: Path) -> bool:
-    if process.poll() is not None:
-        raise RuntimeError(f"mlflow models serve ended with {process.returncode}: {log.read_text()[-2000:]}")
-    try:
-        return httpx.get(url, trust_env=False).status_code == 200
-    except httpx.HTTPError:
-        return False
 
 
 def _end(root: Path) -> None:

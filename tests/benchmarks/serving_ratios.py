@@ -12,7 +12,8 @@ from typing import Any
 import httpx
 import numpy as np
 import serving_models as models
-from serving_places import Place, Server, mlflow_server, place, takes
+from serving_peers import bentoml_server, has_bentoml, mlflow_server
+from serving_places import Place, Server, place, takes
 from serving_wrk import measure
 
 #: Settings with which the estimator itself answers.
@@ -45,35 +46,33 @@ LOADS: dict[str, dict[str, Load]] = {
 
 
 def compare(name: str, rounds: int) -> dict[str, Any]:
-    """Ratios of one model: how many times better the endpoint is, by the median of the rounds.
+    """Ratios of one model: how many times better than MLflow's server the endpoint is, by the median of the rounds.
 
-    Beside each ratio, ``runtimes`` says what answered and ``raw`` has what was measured in each round.
+    With the suffix ``_native``, the estimator itself answers; with ``_bentoml``, BentoML does. ``runtimes`` says what
+    answered, and ``raw`` has what was measured in each round.
     """
     native = name == "forest"
+    found: dict[str, Any] = {"runtimes": {}, "raw": {}}
     with contextlib.ExitStack() as stack:
-        servers = [_deployed(stack.enter_context(place()), name)]
-        ours = servers[0][0]
-        others: list[tuple[Server, Place]] = []
+        ours, where = _deployed(stack.enter_context(place()), name)
+        running = {"": ours}
         if native and takes(NATIVE):
-            server, where = _deployed(stack.enter_context(place(NATIVE)), name)
-            server.name = "native"
-            others.append((server, where))
-        peer = stack.enter_context(mlflow_server(servers[0][1].exported(name)))
-        found: dict[str, Any] = {"runtimes": {}, "raw": {}}
-        running = [ours, *(server for server, _ in others), peer]
+            running["_native"], _ = _deployed(stack.enter_context(place(NATIVE)), name)
+            running["_native"].name = "native"
+        running["_mlflow"] = stack.enter_context(mlflow_server(where.exported(name)))
+        if has_bentoml():
+            running["_bentoml"] = stack.enter_context(bentoml_server(where.exported(name)))
         case = models.CASES[name](1)
-        fitted = models.fitted(servers[0][1].root, name)
-        for server in running:
-            check_answers(server, fitted, case, name)
+        for server in running.values():
+            check_answers(server, models.fitted(where.root, name), case, name)
         for key, load in LOADS[name].items():
-            raw = _rounds(running, models.bodies(case.rows, load.rows), load, rounds)
+            raw = _rounds(list(running.values()), models.bodies(case.rows, load.rows), load, rounds)
             found["raw"][key] = raw
-            found[key] = _ratio(raw["workbench"], raw["mlflow"], load)
-            found["runtimes"][key] = ours.platform
-            if native and load is not HUNDRED:
-                found[f"{key}_native"] = _ratio(raw["native"], raw["mlflow"], load) if others else None
-                found["runtimes"][f"{key}_native"] = others[0][0].platform if others else None
-        return found
+            for suffix in ("", "_native", "_bentoml") if native and load is not HUNDRED else ("", "_bentoml"):
+                server = running.get(suffix)
+                found[f"{key}{suffix}"] = _ratio(raw[server.name], raw["mlflow"], load) if server else None
+                found["runtimes"][f"{key}{suffix}"] = server.platform if server else None
+    return found
 
 
 def check_answers(server: Server, fitted: Any, case: models.Case, name: str) -> None:

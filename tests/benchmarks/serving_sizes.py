@@ -16,7 +16,8 @@ import numpy as np
 import pandas as pd
 import serving_models as models
 from pipelines_commands import command
-from serving_places import Place, Server, free_port, mlflow_server, offers, place, pss_mb, takes
+from serving_peers import mlflow_server
+from serving_places import Place, Server, free_port, offers, place, pss_mb, takes
 
 _MODEL = "forest"
 _WORKERS = "[serving]\nworkers = 4\n"
