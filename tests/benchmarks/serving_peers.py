@@ -22,13 +22,13 @@ _BIN = Path(sys.executable).parent
 
 
 @contextlib.contextmanager
-def mlflow_server(folder: Path, *, wait: bool = True) -> Iterator[Server]:
-    """``mlflow models serve``."""
+def mlflow_server(folder: Path, *, starting: bool = False) -> Iterator[Server]:
+    """``mlflow models serve`` on the servers' core; while it is `starting`, on any core."""
     port = free_port()
     words = [str(_BIN / "mlflow"), "models", "serve", "-m", str(folder), "--env-manager", "local", "-p", str(port)]
     # It starts uvicorn by its name.
     paths = {"PATH": f"{_BIN}{os.pathsep}{os.environ['PATH']}"}
-    with _running("mlflow", words, port, "/ping", paths, wait=wait) as server:
+    with _running("mlflow", words, port, "/ping", paths, starting=starting) as server:
         yield server
 
 
@@ -51,17 +51,17 @@ def has_bentoml() -> bool:
 
 @contextlib.contextmanager
 def _running(
-    name: str, words: Sequence[str], port: int, health: str, settings: Mapping[str, str], *, wait: bool = True
+    name: str, words: Sequence[str], port: int, health: str, settings: Mapping[str, str], *, starting: bool = False
 ) -> Iterator[Server]:
     url = f"http://127.0.0.1:{port}"
     folder = Path(tempfile.mkdtemp(prefix=f"bench-{name}-"))
     with open(folder / "log", "wb") as output:
         process = subprocess.Popen(
-            ["taskset", "-c", str(SERVER_CORE), *words],
+            list(words) if starting else ["taskset", "-c", str(SERVER_CORE), *words],
             cwd=folder, env={**os.environ, **settings}, stdout=output, stderr=output, start_new_session=True,
         )  # fmt: skip
     try:
-        if wait:
+        if not starting:
             wait_until(lambda: _answers(f"{url}{health}", process, folder / "log"), name)
         yield Server(name, url, process.pid, name)
     finally:

@@ -57,6 +57,15 @@ class Server:
         """Let it run on the servers' core only."""
         pin(self.pid, SERVER_CORE)
 
+    def cpu_seconds(self) -> float:
+        """Processor time that its processes have used."""
+        total = 0.0
+        for process in tree(self.pid):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                times = process.cpu_times()
+                total += times.user + times.system
+        return total
+
 
 @dataclass
 class Place:

@@ -117,7 +117,11 @@ def _rounds(
         # Each goes first as often as it goes last.
         for server in servers if number % 2 == 0 else list(reversed(servers)):
             server.pin()
-            raw[server.name].append(measure(server.url, bodies, load.connections, _SECONDS))
+            before = server.cpu_seconds()
+            found = measure(server.url, bodies, load.connections, _SECONDS)
+            # What other programs on the machine hardly change.
+            found["cpu_us"] = round((server.cpu_seconds() - before) / found["requests"] * 1e6)
+            raw[server.name].append(found)
     return raw
 
 

@@ -37,7 +37,7 @@ def deploy(rounds: int) -> dict[str, Any]:
             ours.append(_first_answer(where, endpoint, version, expected))
             platform = where.server(endpoint).platform
             begun = time.perf_counter()
-            with mlflow_server(where.exported(endpoint), wait=False) as peer:
+            with mlflow_server(where.exported(endpoint), starting=True) as peer:
                 theirs.append(_until_good(peer.url, expected, begun))
             where.remove(endpoint)
     ratio = statistics.median(other / mine for mine, other in zip(ours, theirs, strict=True))

@@ -30,7 +30,7 @@ end
 
 
 def measure(url: str, bodies: Sequence[bytes], connections: int, seconds: float) -> dict[str, float]:
-    """Send the bodies in turns to ``/invocations``; give ``p50_us``, ``p99_us`` and ``rps``.
+    """Send the bodies in turns to ``/invocations``; give ``requests``, ``p50_us``, ``p99_us`` and ``rps``.
 
     Raises
     ------
@@ -52,6 +52,7 @@ def measure(url: str, bodies: Sequence[bytes], connections: int, seconds: float)
     if found["failed"] or not found["requests"]:
         raise RuntimeError(f"{found['failed']} of {found['requests']} requests to {url} failed\n{done.stdout}")
     return {
+        "requests": found["requests"],
         "p50_us": found["p50_us"],
         "p99_us": found["p99_us"],
         "rps": round(found["requests"] / found["us"] * 1e6, 1),
