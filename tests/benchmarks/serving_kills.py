@@ -55,6 +55,7 @@ def kills(count: int) -> dict[str, Any]:
             "log_kills": len(killed),
             "log_kills_of_workers": killed.count("worker"),
             "log_workers": workers,
+            "runtimes": {"log_lost_rows": server.platform},
         }
 
 

@@ -97,7 +97,6 @@ def _changes(where: Place, watch: _Watch) -> dict[str, Any]:
     time.sleep(_SETTLE_SECONDS)
     for version in range(2, 2 + _SWITCHES):
         _deploy(where, watch, version)
-    swap = {"swap_failed_requests": watch.failed, "swap_requests": watch.requests, "swaps": _SWITCHES}
     last_good = 1 + _SWITCHES
     effective, whole = [], []
     failed = requests = 0
@@ -115,7 +114,9 @@ def _changes(where: Place, watch: _Watch) -> dict[str, Any]:
         whole.append(seconds * 1000)
         failed, requests = failed + watch.failed - before[0], requests + watch.requests - before[1]
     return {
-        **swap,
+        "swap_failed_requests": watch.failed - failed,
+        "swap_requests": watch.requests - requests,
+        "swaps": _SWITCHES + _RETURNS,
         "rollback_failed_requests": failed,
         "rollback_requests": requests,
         "rollback_ms": round(statistics.median(effective)),
