@@ -27,6 +27,9 @@ CSV = "text/csv"
 #: Size in bytes of what a compressed body may hold, by default.
 LARGEST = 64 << 20
 _TYPES = (JSON, CSV, PARQUET)
+_SPLIT = frozenset({"columns", "index", "data"})
+#: Types of the names of columns in JSON.
+_NAMES = frozenset({str, int, float, bool})
 _FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 
 #: ``error_code`` of MLflow by HTTP status.
@@ -125,8 +128,7 @@ def _media_type(content_type: str | None) -> str:
 def _split(data: object, signature: Signature) -> Batch:
     if not isinstance(data, dict):
         raise InvalidRequest(f"dataframe_split must be an object, got {type(data).__name__}")
-    extra = sorted(data.keys() - {"columns", "index", "data"})
-    if "data" not in data or extra:
+    if "data" not in data or not data.keys() <= _SPLIT:
         raise InvalidRequest(
             "dataframe_split must have 'data', and may have 'columns' and 'index'; got "
             + (", ".join(repr(key[:60]) for key in sorted(data)) or "nothing")
@@ -136,15 +138,15 @@ def _split(data: object, signature: Signature) -> Batch:
     names = data.get("columns")
     if names is None:
         names = list(range(width))
-    if not isinstance(names, list) or any(not isinstance(name, str | int | float) for name in names):
+    if not isinstance(names, list) or not {*map(type, names)} <= _NAMES:
         raise InvalidRequest("dataframe_split.columns must be an array of names")
     if rows and len(names) != width:
         raise InvalidRequest(f"dataframe_split has {len(names)} columns, but row 0 has {width} values")
-    texts = [signature.own_name(str(name)) for name in names]
+    texts = names if tuple(names) == signature.names else [signature.own_name(str(name)) for name in names]
     if len(set(texts)) < len(texts):
         twice = next(name for at, name in enumerate(texts) if name in texts[:at])
         raise InvalidRequest(f"dataframe_split names column '{twice[:200]}' twice")
-    if texts == [column.name for column in signature.columns]:
+    if tuple(texts) == signature.names:
         return Batch.of_rows(signature, [value for row in rows for value in row], (len(rows), width))
     check_columns(width)
     signature.check_complete(dict.fromkeys(texts).keys())
