@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 from urllib.parse import quote
 
@@ -19,7 +19,7 @@ from starlette.routing import Route
 from mlops_workbench.core.errors import WorkbenchError
 from mlops_workbench.core.ids import new_id
 from mlops_workbench.core.settings import ServingSettings
-from mlops_workbench.serving.errors import BodyTooLarge, NotReady, UnsupportedMedia
+from mlops_workbench.serving.errors import BodyTooLarge, InvalidRequest, NotReady, UnsupportedMedia
 from mlops_workbench.serving.guard import Guard, refusal
 from mlops_workbench.serving.protocols import metadata
 from mlops_workbench.serving.protocols.binary import LENGTH_HEADER
@@ -31,11 +31,12 @@ from mlops_workbench.serving.protocols.encoding import (
     decompress,
     response_coding,
 )
+from mlops_workbench.serving.protocols.openapi import openapi_document
 from mlops_workbench.serving.service import MOST_WAITING, Answer, InferenceService
 
 #: Bodies that are compressed and decompressed in a moment; none is inflated to more than a thousand times its size.
 _SMALL = 4096
-_Handler = Callable[[Request], Awaitable[Response]]
+_LOADING = ("load", "unload")
 
 
 def create_app(service: InferenceService, settings: ServingSettings, version: str = "") -> Starlette:
@@ -50,7 +51,7 @@ def create_app(service: InferenceService, settings: ServingSettings, version: st
     version : str
         Version of the workbench, for ``GET /v2``.
     """
-    handlers = _Handlers(service, settings.max_body_mb << 20, version)
+    handlers = _Handlers(service, settings, version)
     model = "/v2/models/{model}"
     one = f"{model}/versions/{{version}}"
     routes = [
@@ -63,6 +64,9 @@ def create_app(service: InferenceService, settings: ServingSettings, version: st
         *(Route(f"{path}/ready", handlers.model_ready) for path in (model, one)),
         *(Route(f"{path}/infer", handlers.infer, methods=["POST"]) for path in (model, one)),
         Route(f"{model}/feedback", handlers.feedback, methods=["POST"]),
+        Route("/v2/repository/index", handlers.index, methods=["POST"]),
+        *(Route(f"/v2/repository/models/{{model}}/{do}", handlers.repository, methods=["POST"]) for do in _LOADING),
+        Route("/openapi.json", handlers.openapi),
         Route("/invocations", handlers.invocations, methods=["POST"]),
         Route("/ping", handlers.ping),
         Route("/health", handlers.ping),
@@ -89,9 +93,10 @@ def create_app(service: InferenceService, settings: ServingSettings, version: st
 
 
 class _Handlers:
-    def __init__(self, service: InferenceService, max_body: int, version: str) -> None:
+    def __init__(self, service: InferenceService, settings: ServingSettings, version: str) -> None:
         self._service = service
-        self._max_body = max_body
+        self._max_body = settings.max_body_mb << 20
+        self._has_token = bool(settings.token)
         self._version = version
 
     async def server(self, request: Request) -> Response:
@@ -108,11 +113,36 @@ class _Handlers:
     async def models(self, request: Request) -> Response:
         return _json({"models": [self._service.name]})
 
+    async def index(self, request: Request) -> Response:
+        body = await self._body(request)
+        ready_only = metadata.wants_ready_only(body)
+        return _json(
+            metadata.repository_index(self._service.name, self._service.router.versions, ready_only=ready_only)
+        )
+
+    async def repository(self, request: Request) -> Response:
+        self._service.check_name(request.path_params["model"])
+        raise InvalidRequest(
+            "an endpoint loads no versions by request: `mlops deploy NAME@ALIAS` verifies, loads and switches to one,"
+            " and `mlops rollback NAME` returns to the one before"
+        )
+
+    async def openapi(self, request: Request) -> Response:
+        route = self._service.router.route
+        loaded = route.present if route else None
+        document = openapi_document(
+            self._service.name,
+            str(loaded.version) if loaded else "",
+            loaded.runtime if loaded else None,
+            loaded.example if loaded else b"",
+            has_token=self._has_token,
+        )
+        return _json(document)
+
     async def model(self, request: Request) -> Response:
         self._service.check_name(request.path_params["model"])
         loaded = self._service.router.find(request.path_params.get("version"))
-        route = self._service.router.route
-        versions = [one.version for one in (route.present, route.previous) if one] if route else []
+        versions = self._service.router.versions
         return _json(metadata.model_metadata(self._service.name, versions, loaded.runtime))
 
     async def model_ready(self, request: Request) -> Response:

@@ -21,7 +21,7 @@ from mlops_workbench.serving.protocols.body import Encoded, parse_object
 from mlops_workbench.serving.routing.router import LoadedVersion, Router
 from mlops_workbench.serving.rows.batch import Batch
 from mlops_workbench.serving.rows.values import parse_time
-from mlops_workbench.serving.runtimes.estimator import Prediction, limit_threads
+from mlops_workbench.serving.runtimes.estimator import TRANSFORM, Prediction, limit_threads
 
 log = logging.getLogger("mlops_workbench.serving")
 
@@ -191,7 +191,7 @@ class InferenceService:
                     total_us=int(total * 1e6),
                     predict_us=int(request.predict_seconds * 1e6),
                     batch=request.batch,
-                    prediction=request.prediction,
+                    prediction=_logged(request.prediction),
                 )
             )
         return Answer(200, content, request.id)
@@ -215,6 +215,13 @@ class _Request:
         self.batch, self.prediction = batch, target.runtime.predict(batch, outputs)
         self.predict_seconds = time.perf_counter() - begun
         return self.prediction
+
+
+def _logged(prediction: Prediction) -> Prediction:
+    """Without what is no prediction."""
+    if TRANSFORM not in prediction.outputs:
+        return prediction
+    return Prediction({name: values for name, values in prediction.outputs.items() if name != TRANSFORM})
 
 
 def v2_error(status: int, message: str) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mlops_workbench.core.errors import WorkbenchError
@@ -34,6 +34,8 @@ class LoadedVersion:
         The estimator.
     mlflow_version : str
         Version of the MLflow that wrote it.
+    example : bytes
+        Body of ``/invocations`` with its input example; empty without one.
     """
 
     model: str
@@ -41,6 +43,7 @@ class LoadedVersion:
     digest: str
     runtime: Runtime
     mlflow_version: str
+    example: bytes = field(default=b"", repr=False)
 
     def is_same(self, model: str, version: int, digest: str) -> bool:
         """Whether this is the version with that digest; an empty one, of an earlier workbench, is not compared."""
@@ -72,6 +75,12 @@ class Router:
         self.settings = settings
         self._route: Route | None = None
         self._switching = threading.Lock()
+
+    @property
+    def versions(self) -> list[int]:
+        """Numbers of the loaded versions, the one that is served first."""
+        route = self._route
+        return [one.version for one in (route.present, route.previous) if one] if route else []
 
     @property
     def route(self) -> Route | None:
@@ -163,4 +172,4 @@ def load_version(model: str, version: int, folder: Path, settings: ServingSettin
             log.warning("%s: the input example does not fit the signature: %s", folder, error)
         else:
             runtime.warm_up(example)
-    return LoadedVersion(model, version, found.digest, runtime, found.mlflow_version)
+    return LoadedVersion(model, version, found.digest, runtime, found.mlflow_version, found.example)
