@@ -14,7 +14,7 @@ from mlops_workbench.core.errors import WorkbenchError
 from mlops_workbench.core.ids import new_id
 from mlops_workbench.core.settings import ServingSettings
 from mlops_workbench.serving.asgi import Disconnected, Receive, Reply, Request, Scope, Send
-from mlops_workbench.serving.errors import NotReady, UnsupportedMedia
+from mlops_workbench.serving.errors import InvalidRequest, NotReady, UnsupportedMedia
 from mlops_workbench.serving.guard import Guard, refusal
 from mlops_workbench.serving.protocols import metadata
 from mlops_workbench.serving.protocols.binary import LENGTH_HEADER
@@ -25,6 +25,7 @@ from mlops_workbench.serving.protocols.encoding import (
     decompress,
     response_coding,
 )
+from mlops_workbench.serving.protocols.openapi import openapi_document
 from mlops_workbench.serving.service import Answer, InferenceService
 
 log = logging.getLogger("mlops_workbench.serving")
@@ -32,6 +33,7 @@ log = logging.getLogger("mlops_workbench.serving")
 #: Bodies that are compressed and decompressed in a moment; none is inflated to more than a thousand times its size.
 _SMALL = 4096
 _LENGTH = LENGTH_HEADER.lower().encode()
+_LOADING = ("load", "unload")
 _Handler = Callable[[Request], Awaitable[Reply]]
 _Routes = Mapping[str, tuple[str, _Handler]]
 
@@ -57,7 +59,7 @@ class EndpointApp:
     def __init__(self, service: InferenceService, settings: ServingSettings, version: str) -> None:
         self._service = service
         self._guard = Guard(settings.token)
-        handlers = _Handlers(service, settings, version)
+        handlers = self._handlers = _Handlers(service, settings, version)
         #: Method and handler by path.
         self._fixed: _Routes = {
             "/v2": ("GET", handlers.server),
@@ -65,6 +67,8 @@ class EndpointApp:
             "/v2/health/live": ("GET", handlers.live),
             "/v2/health/ready": ("GET", handlers.ready),
             "/v2/models": ("GET", handlers.models),
+            "/v2/repository/index": ("POST", handlers.index),
+            "/openapi.json": ("GET", handlers.openapi),
             "/invocations": ("POST", handlers.invocations),
             "/ping": ("GET", handlers.ping),
             "/health": ("GET", handlers.ping),
@@ -120,6 +124,9 @@ class EndpointApp:
 
     def _route(self, request: Request) -> tuple[str, _Handler] | None:
         parts = request.path.split("/")
+        if parts[:4] == ["", "v2", "repository", "models"] and len(parts) == 6 and parts[5] in _LOADING:
+            request.parts = {"model": parts[4]}
+            return "POST", self._handlers.repository
         if parts[:3] != ["", "v2", "models"] or len(parts) < 4:
             return None
         rest = parts[4:]
@@ -147,6 +154,7 @@ class _Handlers:
     def __init__(self, service: InferenceService, settings: ServingSettings, version: str) -> None:
         self._service = service
         self._max_body = settings.max_body_mb << 20
+        self._has_token = bool(settings.token)
         self._version = version
 
     async def server(self, request: Request) -> Reply:
@@ -163,11 +171,35 @@ class _Handlers:
     async def models(self, request: Request) -> Reply:
         return _json({"models": [self._service.name]})
 
+    async def index(self, request: Request) -> Reply:
+        ready_only = metadata.wants_ready_only(await self._body(request))
+        return _json(
+            metadata.repository_index(self._service.name, self._service.router.versions, ready_only=ready_only)
+        )
+
+    async def repository(self, request: Request) -> Reply:
+        self._service.check_name(request.parts["model"])
+        raise InvalidRequest(
+            "an endpoint loads no versions by request: `mlops deploy NAME@ALIAS` verifies, loads and switches to one,"
+            " and `mlops rollback NAME` returns to the one before"
+        )
+
+    async def openapi(self, request: Request) -> Reply:
+        route = self._service.router.route
+        loaded = route.present if route else None
+        document = openapi_document(
+            self._service.name,
+            str(loaded.version) if loaded else "",
+            loaded.runtime if loaded else None,
+            loaded.example if loaded else b"",
+            has_token=self._has_token,
+        )
+        return _json(document)
+
     async def model(self, request: Request) -> Reply:
         self._service.check_name(request.parts["model"])
         loaded = self._service.router.find(request.parts.get("version"))
-        route = self._service.router.route
-        versions = [one.version for one in (route.present, route.previous) if one] if route else []
+        versions = self._service.router.versions
         return _json(metadata.model_metadata(self._service.name, versions, loaded.runtime))
 
     async def model_ready(self, request: Request) -> Reply:

@@ -25,7 +25,7 @@ from mlops_workbench.serving.protocols.body import Encoded, parse_object
 from mlops_workbench.serving.routing.router import LoadedVersion, Router
 from mlops_workbench.serving.rows.batch import Batch
 from mlops_workbench.serving.rows.values import parse_time
-from mlops_workbench.serving.runtimes.estimator import Runtime, limit_threads
+from mlops_workbench.serving.runtimes.estimator import TRANSFORM, Prediction, Runtime, limit_threads
 
 log = logging.getLogger("mlops_workbench.serving")
 
@@ -254,7 +254,7 @@ class InferenceService:
                     total_us=int(total * 1e6),
                     predict_us=int(predicted.seconds * 1e6),
                     batch=batch,
-                    prediction=predicted.prediction,
+                    prediction=_logged(predicted.prediction),
                 )
             )
         return Answer(200, content, request.id)
@@ -271,6 +271,13 @@ class _Request:
         self.begun = time.perf_counter()
         self.event_us: int | None = None
         self.target: LoadedVersion | None = None
+
+
+def _logged(prediction: Prediction) -> Prediction:
+    """Without what is no prediction."""
+    if TRANSFORM not in prediction.outputs:
+        return prediction
+    return Prediction({name: values for name, values in prediction.outputs.items() if name != TRANSFORM})
 
 
 async def _apart(is_long: bool, work: Callable[..., _T], *arguments: object) -> _T:

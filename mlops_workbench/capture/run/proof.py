@@ -14,7 +14,8 @@ import numpy as np
 from mlops_workbench.core.model_schema import InputSpec, ModelSchema
 from mlops_workbench.core.personal import is_personal
 from mlops_workbench.data.digest import len_of
-from mlops_workbench.data.fitted.answers import PREDICT, PREDICT_PROBA
+from mlops_workbench.data.digest_cost import take_rows
+from mlops_workbench.data.fitted.answers import PREDICT, PREDICT_PROBA, TRANSFORM
 from mlops_workbench.data.fitted.describe import describe_inputs
 from mlops_workbench.data.fitted.evaluation import evaluation_parquet, evaluation_rows
 from mlops_workbench.data.fitted.golden import TRAINING, golden_parquet, make_golden
@@ -23,6 +24,8 @@ from mlops_workbench.data.reference import FitData, hides_target, holds_secrets
 
 _SEED = 20_260_302
 _MOST_CLASSES = 10_000
+#: Columns of what a transformer makes.
+_WIDEST = 200
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ def prove_model(model: Any, data: FitData, personal: Sequence[str]) -> ModelProo
     secret_target = hides_target(data, personal)
     classes = [] if secret_target else _classes(model)
     schema = msgspec.structs.replace(schema, targets=data.targets, classes=classes)
-    if schema.problem or not hasattr(model, PREDICT):
+    if schema.problem or not (hasattr(model, PREDICT) or _is_narrow_transformer(model, data.given)):
         return ModelProof(schema)
     random = np.random.default_rng(_SEED)
 
@@ -113,7 +116,7 @@ def _evaluated(model: Any, schema: ModelSchema, test: FitData | None, hidden: Se
 
 
 def answers_of(model: Any, rows: Any) -> dict[str, np.ndarray[Any, Any]]:
-    """Return the answers of a model by method; probabilities only if it gives them.
+    """Return the answers of a model by method; probabilities only if it gives them, or what a transformer makes.
 
     Raises
     ------
@@ -121,6 +124,8 @@ def answers_of(model: Any, rows: Any) -> dict[str, np.ndarray[Any, Any]]:
         What the model raises, or `ValueError` for what are no answers to the rows.
     """
     count = len_of(rows)
+    if not hasattr(model, PREDICT):
+        return {TRANSFORM: asked(model, TRANSFORM, rows, count)}
     found = {PREDICT: asked(model, PREDICT, rows, count)}
     classes = getattr(model, "classes_", None)
     if isinstance(classes, np.ndarray) and classes.ndim == 1 and len(classes) and hasattr(model, PREDICT_PROBA):
@@ -129,6 +134,19 @@ def answers_of(model: Any, rows: Any) -> dict[str, np.ndarray[Any, Any]]:
         except Exception:  # noqa: BLE001 code of a user's model, which may have the method and not support it
             return found
     return found
+
+
+def _is_narrow_transformer(model: Any, given: Any) -> bool:
+    """Whether a model only transforms, to so few columns that they can be kept for many rows."""
+    if not hasattr(model, TRANSFORM):
+        return False
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = model.transform(_copied(take_rows(given, np.zeros(1, dtype=int))))
+    except Exception:  # noqa: BLE001 code of a user's model
+        return False
+    return len(getattr(found, "shape", ())) == 2 and found.shape[1] <= _WIDEST
 
 
 def asked(model: Any, method: str, rows: Any, count: int) -> np.ndarray[Any, Any]:

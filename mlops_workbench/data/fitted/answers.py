@@ -10,7 +10,7 @@ import numpy as np
 from mlops_workbench.core.model_schema import OutputSpec
 from mlops_workbench.data.tables.arrow_columns import arrow_array
 
-PREDICT, PREDICT_PROBA = "predict", "predict_proba"
+PREDICT, PREDICT_PROBA, TRANSFORM = "predict", "predict_proba", "transform"
 #: Largest difference of numbers, relative to the answer and to the largest answer.
 _RELATIVE, _OF_LARGEST = 1e-6, 1e-9
 #: Two probabilities as near as this are a tie, in which any of the two labels is right.

@@ -86,10 +86,9 @@ def parse_invocation(body: bytes, content_type: str | None, signature: Signature
         raise InvalidRequest(
             f"the body must have exactly one of the fields {', '.join(_FORMATS)}; received fields: {fields}"
         )
-    params = document.get("params") or {}
-    if not isinstance(params, dict):
-        raise InvalidRequest("params must be an object")
-    event_time = params.get("event_time", "")
+    # Others are ignored, as by MLflow for a model without parameters.
+    params = document.get("params")
+    event_time = params.get("event_time", "") if isinstance(params, dict) else ""
     if not isinstance(event_time, str):
         raise InvalidRequest("params.event_time must be a time as ISO 8601 text")
     parse = {"dataframe_split": _split, "dataframe_records": _records, "instances": _tensors, "inputs": _tensors}

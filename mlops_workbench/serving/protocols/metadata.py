@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from mlops_workbench.serving.errors import InvalidRequest
+from mlops_workbench.serving.protocols.body import parse_object
 from mlops_workbench.serving.protocols.datatypes import DATATYPE, output_datatype
 from mlops_workbench.serving.rows.signature import InputColumn
 from mlops_workbench.serving.runtimes.estimator import Runtime
@@ -18,17 +20,23 @@ def server_metadata(version: str) -> dict[str, Any]:
 
 
 def model_metadata(name: str, versions: Sequence[int], runtime: Runtime) -> dict[str, Any]:
-    """Answer to ``GET /v2/models/{name}``: one tensor per column, or one matrix for a model of arrays."""
+    """Answer to ``GET /v2/models/{name}``: one tensor per column, or one matrix for a model of arrays.
+
+    An output that is answered only if a request names it is optional.
+    """
     signature = runtime.signature
     if signature.form == "matrix":
         shape = [-1, len(signature.columns)]
         inputs = [{"name": "input", "datatype": DATATYPE[signature.columns[0].type], "shape": shape}]
     else:
         inputs = [_column(column) for column in signature.columns]
-    outputs = []
-    for output in runtime.outputs:
-        sample = runtime.sample[output]
-        outputs.append({"name": output, "datatype": output_datatype(sample.dtype), "shape": [-1, *sample.shape[1:]]})
+    outputs: list[dict[str, Any]] = []
+    for output in runtime.selectable:
+        sample = runtime.sample.get(output)
+        datatype, width = ("FP64", [-1]) if sample is None else (output_datatype(sample.dtype), sample.shape[1:])
+        outputs.append({"name": output, "datatype": datatype, "shape": [-1, *(size or -1 for size in width)]})
+        if output not in runtime.outputs:
+            outputs[-1]["parameters"] = {"optional": True}
     return {
         "name": name,
         "versions": [str(version) for version in versions],
@@ -36,6 +44,20 @@ def model_metadata(name: str, versions: Sequence[int], runtime: Runtime) -> dict
         "inputs": inputs,
         "outputs": outputs,
     }
+
+
+def wants_ready_only(body: bytes) -> bool:
+    """Whether a request for the index asks for models that answer only; an empty body asks for all.
+
+    Raises
+    ------
+    InvalidRequest
+        The body is not a JSON object with a boolean ``ready``.
+    """
+    ready = parse_object(body).get("ready", False) if body.strip() else False
+    if type(ready) is not bool:
+        raise InvalidRequest("ready must be true or false")
+    return ready
 
 
 def repository_index(name: str, versions: Sequence[int], *, ready_only: bool) -> list[dict[str, Any]]:

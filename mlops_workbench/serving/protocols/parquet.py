@@ -51,7 +51,7 @@ def parquet_columns(body: bytes, signature: Signature, most: int) -> Mapping[str
         signature.check_complete(dict.fromkeys(own).keys())
         check_rows(metadata.num_rows)
         _check_size(_declared(metadata, {names[at] for at in wanted.values()}), most)
-        texts = [names[at] for name, at in wanted.items() if signature.by_name[name].type == "string"]
+        texts = [names[at] for at in wanted.values() if _is_text(file.schema_arrow.field(at).type)]
         # Repeated texts stay one until their size is known.
         file = parquet.ParquetFile(pa.BufferReader(body), memory_map=False, read_dictionary=texts)
         table = file.read(columns=[names[at] for at in wanted.values()], use_threads=False)
@@ -60,14 +60,21 @@ def parquet_columns(body: bytes, signature: Signature, most: int) -> Mapping[str
         raise InvalidRequest(f"the body is not a valid Parquet file: {first[:200]}") from None
     check_rows(table.num_rows)
     found: dict[str, Array] = {}
-    left = most
+    used = 0
     for name, at in wanted.items():
         if names[at] not in table.column_names:
             raise InvalidRequest(f"column '{name}': a nested column of a Parquet file is not taken")
-        found[name], size = _column(signature.by_name[name], table[names[at]], left)
-        left -= size
-        _check_size(most - left, most)
+        given = table[names[at]]
+        used += _text_bytes(given) if pa.types.is_dictionary(given.type) else given.nbytes
+        _check_size(used, most)
+        found[name] = _column(signature.by_name[name], given)
     return found
+
+
+def _is_text(kind: Any) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def _declared(metadata: Any, wanted: set[str]) -> int:
@@ -87,29 +94,26 @@ def _check_size(size: int, most: int) -> None:
         raise BodyTooLarge(f"the values are larger than {most >> 20} MiB decompressed (serving.max_body_mb)")
 
 
-def _column(column: InputColumn, given: Any, most: int) -> tuple[Array, int]:
-    """The typed values of a column, and their size in bytes."""
+def _column(column: InputColumn, given: Any) -> Array:
+    """The typed values of a column."""
     import pyarrow as pa
     from pyarrow import compute
 
     kind = given.type
     if pa.types.is_dictionary(kind):
-        values, size = _texts(given, most)
-        return column_array(column, values), size
+        return column_array(column, _texts(given))
     if pa.types.is_null(kind):
-        return column_array(column, [None] * len(given)), 0
-    size = given.nbytes
+        return column_array(column, [None] * len(given))
     if (pa.types.is_timestamp(kind) or pa.types.is_date(kind)) and column.type == "datetime":
-        return _times(column, given), size
+        return _times(column, given)
     plain = pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind)
     if plain and not given.null_count:
-        return typed_array(column, _numpy(given)), size
-    if pa.types.is_floating(kind):
-        return typed_array(column, _numpy(compute.fill_null(given.cast(pa.float64()), np.nan))), size
-    if pa.types.is_integer(kind) and are_exact(_numpy(given.drop_null())) and column.nullable is not False:
-        return typed_array(column, _numpy(compute.fill_null(given.cast(pa.float64()), np.nan))), size
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or plain:
-        return column_array(column, given.to_pylist()), size
+        return typed_array(column, _numpy(given))
+    is_exact = pa.types.is_integer(kind) and are_exact(_numpy(given.drop_null())) and column.nullable is not False
+    if pa.types.is_floating(kind) or is_exact:
+        return typed_array(column, _numpy(compute.fill_null(given.cast(pa.float64()), np.nan)))
+    if _is_text(kind) or plain:
+        return column_array(column, given.to_pylist())
     raise InvalidRequest(f"column '{column.name}': expected {column.type}, got Parquet values of type {kind}")
 
 
@@ -118,18 +122,22 @@ def _numpy(given: Any) -> Array:
     return np.array(given.to_numpy())
 
 
-def _texts(given: Any, most: int) -> tuple[list[object], int]:
-    parts: list[Array] = []
-    size = 0
+def _text_bytes(given: Any) -> int:
+    """Bytes of texts, of which equal ones are stored once."""
+    size = 8 * len(given)
+    for chunk in given.chunks:
+        lengths = np.array([len(text) if isinstance(text, str | bytes) else 8 for text in chunk.dictionary.to_pylist()])
+        size += int(lengths[np.asarray(chunk.indices.drop_null())].sum()) if len(lengths) else 0
+    return size
+
+
+def _texts(given: Any) -> list[object]:
+    found: list[object] = []
     for chunk in given.chunks:
         texts = chunk.dictionary.to_pylist()
         # The last one stands for a missing value.
-        places = np.asarray(chunk.indices.fill_null(len(texts)))
-        lengths = np.array([len(text) if isinstance(text, str | bytes) else 8 for text in texts] + [0])
-        size += int(lengths[places].sum()) + 8 * len(places)
-        _check_size(size, most)
-        parts.append(objects([*texts, None])[places])
-    return (np.concatenate(parts).tolist() if parts else []), size
+        found += objects([*texts, None])[np.asarray(chunk.indices.fill_null(len(texts)))].tolist()
+    return found
 
 
 def _times(column: InputColumn, given: Any) -> Array:

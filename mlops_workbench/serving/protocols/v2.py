@@ -232,8 +232,9 @@ def _wanted(raw: object, runtime: Runtime, is_binary: bool) -> dict[str, bool]:
         name = one.get("name") if isinstance(one, dict) else None
         if not isinstance(name, str):
             raise InvalidRequest(f"outputs[{position}] must be an object with a name")
-        if name not in runtime.outputs:
-            raise InvalidRequest(f"the model has no output '{name[:200]}'; {did_you_mean(name[:200], runtime.outputs)}")
+        if name not in runtime.selectable:
+            known = did_you_mean(name[:200], runtime.selectable)
+            raise InvalidRequest(f"the model has no output '{name[:200]}'; {known}")
         if name in wanted:
             raise InvalidRequest(f"output '{name}' is requested twice")
         parameters = one.get("parameters") or {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mlops_workbench.core.errors import WorkbenchError
@@ -34,6 +34,8 @@ class LoadedVersion:
         The estimator.
     mlflow_version : str
         Version of the MLflow that wrote it.
+    example : bytes
+        Body of ``/invocations`` with its input example; empty without one.
     arm : str
         Part that it has in a roll-out.
     """
@@ -43,6 +45,7 @@ class LoadedVersion:
     digest: str
     runtime: Runtime
     mlflow_version: str
+    example: bytes = field(default=b"", repr=False)
     arm: str = "champion"
 
     def is_same(self, model: str, version: int, digest: str) -> bool:
@@ -75,6 +78,12 @@ class Router:
         self.settings = settings
         self._route: Route | None = None
         self._switching = threading.Lock()
+
+    @property
+    def versions(self) -> list[int]:
+        """Numbers of the loaded versions, the one that is served first."""
+        route = self._route
+        return [one.version for one in (route.present, route.previous) if one] if route else []
 
     @property
     def route(self) -> Route | None:
@@ -180,4 +189,4 @@ def load_version(model: str, version: int, folder: Path, settings: ServingSettin
             log.warning("%s: the input example does not fit the signature: %s", folder, error)
         else:
             runtime.warm_up(example)
-    return LoadedVersion(model, version, found.digest, runtime, found.mlflow_version)
+    return LoadedVersion(model, version, found.digest, runtime, found.mlflow_version, found.example)

@@ -8,6 +8,7 @@ import pickle
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -46,11 +47,18 @@ _REJECTIONS = ("LightGBMError", "CatBoostError")
 
 PREDICT = "predict"
 PREDICT_PROBA = "predict_proba"
+TRANSFORM = "transform"
+
+#: Values of an answer, which sparse ones of few bytes would exceed.
+_MOST_VALUES = 50_000_000
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """Outputs for a batch: ``predict`` of shape (rows,) or (rows, targets), ``predict_proba`` of (rows, classes)."""
+    """Outputs for a batch.
+
+    ``predict`` has shape (rows,) or (rows, targets), ``predict_proba`` (rows, classes), ``transform`` (rows, width).
+    """
 
     outputs: dict[str, Array]
 
@@ -61,7 +69,7 @@ class Runtime:
     Parameters
     ----------
     estimator : object
-        Fitted, with a ``predict`` method.
+        Fitted, with a ``predict`` or a ``transform`` method.
     signature : Signature
         Its inputs.
     predict_method : str
@@ -92,8 +100,9 @@ class Runtime:
         self.classes: Array | None = (
             classes if isinstance(classes, np.ndarray) and classes.ndim == 1 and len(classes) else None
         )
-        self.outputs = (PREDICT, PREDICT_PROBA) if self._has_probabilities() else (PREDICT,)
-        self.default_output = predict_method if predict_method in self.outputs else PREDICT
+        #: Outputs of a request that names none, and all that it may name.
+        self.outputs, self.selectable = self._methods()
+        self.default_output = predict_method if predict_method in self.selectable else self.outputs[0]
         #: Sample outputs, for their types and widths in the metadata.
         self.sample: dict[str, Array] = self._expected_outputs()
 
@@ -118,14 +127,14 @@ class Runtime:
         Raises
         ------
         InvalidModel
-            It contains types that are not trusted, cannot be read, or has no ``predict``.
+            It contains types that are not trusted, cannot be read, or has neither ``predict`` nor ``transform``.
         """
         estimator = _load(folder, settings, tried)
-        if not callable(getattr(estimator, "predict", None)):
+        if not (_has(estimator, PREDICT) or _has(estimator, TRANSFORM)):
             raise InvalidModel(
-                f"{type(estimator).__name__} has no predict method",
+                f"{type(estimator).__name__} has no predict or transform method",
                 where=str(folder.path),
-                hint="register a classifier, a regressor or a pipeline that ends with one",
+                hint="register a classifier, a regressor, a transformer or a pipeline that ends with one",
             )
         parts = list(_nested(estimator))
         check_trees(parts, str(folder.path))
@@ -144,7 +153,7 @@ class Runtime:
         batch : Batch
             Typed rows.
         outputs : sequence of str
-            Among `self.outputs`.
+            Among `self.selectable`.
 
         Raises
         ------
@@ -160,7 +169,7 @@ class Runtime:
             data = batch.model_input(self.form, self._none_columns)
             if self._texts and None in data:
                 raise InvalidRequest(f"column '{self.signature.columns[0].name}': the model needs a text in every row")
-            answers = {name: np.asarray(getattr(self.estimator, name)(data)) for name in outputs}
+            answers = {name: _dense(getattr(self.estimator, name)(data)) for name in outputs}
         except InvalidRequest:
             raise
         except (ValueError, TypeError) as error:
@@ -200,18 +209,45 @@ class Runtime:
             self.sample = self.predict(example, self.outputs).outputs
         except WorkbenchError as error:
             raise InvalidModel(f"the model cannot predict its own input example: {error.message}") from error
+        for name in set(self.selectable) - set(self.outputs):
+            try:
+                self.sample |= self.predict(example, (name,)).outputs
+            except WorkbenchError as error:
+                log.info("%s is not offered, since it fails for the input example: %s", name, error.message)
+                self.selectable = self.outputs
 
     def _expected_outputs(self) -> dict[str, Array]:
         if self.classes is not None:
-            wide = {PREDICT_PROBA: np.zeros((0, len(self.classes)))}
-            return {PREDICT: self.classes[:0], **(wide if PREDICT_PROBA in self.outputs else {})}
+            found = {PREDICT: self.classes[:0], PREDICT_PROBA: np.zeros((0, len(self.classes)))}
+            return {name: found[name] for name in self.outputs}
         # A bare booster, which is no estimator of scikit-learn, answers with numbers.
         numbers = not hasattr(self.estimator, "__sklearn_tags__") or is_regressor(self.estimator)
+        if self.outputs == (TRANSFORM,):
+            return {TRANSFORM: np.zeros((0, 0))}
         return {PREDICT: np.zeros(0, dtype=np.float64 if numbers else np.int64)}
 
-    def _has_probabilities(self) -> bool:
+    def _methods(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        has_transform = _has(self.estimator, TRANSFORM)
+        if not _has(self.estimator, PREDICT) and has_transform:
+            self.classes = None
+            return (TRANSFORM,), (TRANSFORM,)
         # A multi-output classifier has lists of label arrays and of probability tables.
-        return self.classes is not None and callable(getattr(self.estimator, PREDICT_PROBA, None))
+        has_probabilities = self.classes is not None and _has(self.estimator, PREDICT_PROBA)
+        outputs = (PREDICT, PREDICT_PROBA) if has_probabilities else (PREDICT,)
+        return outputs, (*outputs, TRANSFORM) if has_transform else outputs
+
+
+def _has(estimator: object, method: str) -> bool:
+    return callable(getattr(estimator, method, None))
+
+
+def _dense(answer: Any) -> Array:
+    if not hasattr(answer, "toarray"):
+        return np.asarray(answer)
+    if prod(answer.shape) > _MOST_VALUES:
+        shape = " x ".join(map(str, answer.shape))
+        raise InvalidRequest(f"the answer has {shape} values; send fewer rows at a time")
+    return np.asarray(answer.toarray())
 
 
 def rows_of(batch: Batch) -> Rows:

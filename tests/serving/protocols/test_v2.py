@@ -300,3 +300,73 @@ def test_nan_predictions_are_null(cases: Cases, serve: Serve) -> None:
     assert answer.json()["outputs"][0]["data"] == [None, None]
     split = {"dataframe_split": json.loads(rows.to_json(orient="split"))}
     assert endpoint.invoke(split).json() == {"predictions": [None, None]}
+
+
+def test_a_bare_nan_of_tritons_client_is_a_missing_value(cases: Cases, serve: Serve) -> None:
+    case = cases("boosted")
+    endpoint = serve(case.folder)
+    body = json.dumps({"inputs": tensors(case.rows)}).replace("null", "NaN").encode()
+    assert b"NaN" in body
+    for content in (body, b"\xef\xbb\xbf" + body):
+        answer = endpoint.client.post("/v2/models/eta/infer", content=content)
+        np.testing.assert_array_equal(output(answer), case.estimator.predict(case.rows))
+    for token in (b"Infinity", b"-Infinity", b"1e999", b"nan"):
+        answer = endpoint.client.post("/v2/models/eta/infer", content=body.replace(b"NaN", token, 1))
+        assert (answer.status_code, list(answer.json())) == (400, ["error"])
+
+
+def test_integers_may_be_written_with_a_fraction_of_zero(numbers: tuple[Case, Endpoint]) -> None:
+    case, endpoint = numbers
+    inputs = tensors(case.rows[:2])
+    want = output(endpoint.v2({"inputs": inputs}))
+    n = inputs[2]
+    n["data"] = [float(value) for value in n["data"]]
+    np.testing.assert_array_equal(output(endpoint.v2({"inputs": inputs})), want)
+    for value, message in (
+        (1.5, "element 1 is 1.5, which is not INT64"),
+        (2.0**60, "not exact beyond 2^53"),
+        (1e300, "not exact beyond 2^53"),
+    ):
+        n["data"] = [1, value]
+        answer = endpoint.v2({"inputs": inputs})
+        assert answer.status_code == 400
+        assert message in answer.json()["error"]
+    # One float does not make the integers beside it inexact.
+    n["data"] = [2**60 + 1, 3.0]
+    logged = endpoint.v2({"inputs": inputs, "id": "exact"})
+    assert logged.status_code == 200
+    rows = {"dataframe_records": [{"a": 1, "b": 2, "n": 2**60 + 1}, {"a": 1, "b": 2, "n": 3.0}]}
+    assert endpoint.invoke(rows).status_code == 200
+    rows["dataframe_records"][1]["n"] = 2.0**60
+    assert "floats beyond 2^53 are not exact" in endpoint.invoke(rows).json()["message"]
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"inputs": [{"name": "x" * 5000, "datatype": "FP64", "shape": [1], "data": [1]}]}, "5000 characters"),
+        ({"inputs": [{"name": "x", "datatype": "FP64", "shape": [1], "data": [1]}] * 100_001}, "100001 columns"),
+        ({"inputs": [{"name": ["x"], "datatype": {}, "shape": [1], "data": [1]}]}, "must be an object with a name"),
+        ({"inputs": [{"name": "x", "datatype": ["FP64"], "shape": [1], "data": [1]}]}, "datatype is missing"),
+        ({"inputs": [{"name": "x", "datatype": "FP64", "shape": [2**62, 2**62], "data": [1]}]}, "means"),
+    ],
+)
+def test_a_request_has_limits(numbers: tuple[Case, Endpoint], body: Any, message: str) -> None:
+    answer = numbers[1].v2(body)
+    assert answer.status_code == 400
+    assert message in answer.json()["error"]
+
+
+def test_too_many_rows_are_refused(numbers: tuple[Case, Endpoint]) -> None:
+    data = [1] * 3_000_003
+    answer = numbers[1].v2({"inputs": [{"name": "X", "datatype": "FP64", "shape": [1_000_001, 3], "data": data}]})
+    assert (answer.status_code, "1000001 rows; at most 1000000" in answer.json()["error"]) == (413, True)
+    assert numbers[1].invoke({"inputs": {"a": data[:1_000_001], "b": [1], "n": [1]}}).status_code in (400, 413)
+
+
+@pytest.mark.parametrize("body", [b"[" * 1000 + b"]" * 1000, b'{"inputs":' + b"[" * 1000 + b"]" * 1000 + b"}"])
+def test_deeply_nested_json_is_the_callers_error(numbers: tuple[Case, Endpoint], body: bytes) -> None:
+    for content in (body, body.replace(b"]", b"NaN]", 1), body.replace(b"[", b'[{"name": ', 1)):
+        for path in ("/v2/models/eta/infer", "/invocations", "/v2/models/eta/feedback"):
+            headers = {"Content-Type": "application/json"}
+            assert numbers[1].client.post(path, content=content, headers=headers).status_code == 400
