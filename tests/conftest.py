@@ -57,6 +57,8 @@ def own_environment(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytes
     # The key that signs models.
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config-home")))
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    # Hundreds of tests register a model; each would start a process that imports scikit-learn.
+    monkeypatch.setenv("MLOPS_SERVING_SPARE_PROCESS", "false")
 
 
 @pytest.fixture

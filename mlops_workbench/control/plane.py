@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from mlops_workbench.client.bodies import DeployRequest
+from mlops_workbench.client.bodies import DeployRequest, RegisterRequest
 from mlops_workbench.control.audit.trail import AuditTrail, append
 from mlops_workbench.control.calm import Calm
 from mlops_workbench.control.database import Database
@@ -28,6 +28,7 @@ from mlops_workbench.core.endpoints import Endpoint
 from mlops_workbench.core.errors import StorageError, Unavailable
 from mlops_workbench.core.events import ProcessStatus, WorkspaceStatus
 from mlops_workbench.core.ids import now_ms
+from mlops_workbench.core.models import ModelVersion
 from mlops_workbench.core.processes import ProcessIdentity
 from mlops_workbench.core.version import __version__
 from mlops_workbench.core.workspace import Workspace
@@ -113,6 +114,7 @@ class ControlPlane:
         deadline = time.monotonic() + _STOP_SECONDS
         for worker in self._workers:
             worker.join(deadline - time.monotonic())
+        self.endpoints.end_spare()
         self._ingest_thread.join(max(deadline - time.monotonic(), 0.0))
         self._database.close()
 
@@ -126,6 +128,11 @@ class ControlPlane:
                 self.endpoints.stop_all()
         finally:
             self._on_shutdown()
+
+    def register(self, name: str, request: RegisterRequest) -> ModelVersion:
+        """Register a run's model; a process for its endpoint is prepared meanwhile."""
+        self.endpoints.prepare(name)
+        return self.models.register(name, request)
 
     def deploy(self, name: str, request: DeployRequest) -> Endpoint:
         """Deploy an endpoint and create its monitor."""

@@ -176,6 +176,13 @@ class ServingSettings(_Section, frozen=True):
     workers: Annotated[
         int, Meta(ge=1, le=64, description="processes that answer requests; they share the memory of the model")
     ] = 1
+    spare_process: Annotated[
+        bool,
+        Meta(
+            description="keep a process of about 100 MB ready for ten minutes after a registration, with which an "
+            "endpoint starts in a moment"
+        ),
+    ] = True
     timeout_seconds: Annotated[
         float, Meta(gt=0, le=3600, description="longest time in seconds until a request is answered")
     ] = 60.0

@@ -12,6 +12,7 @@ from pathlib import Path
 from mlops_workbench.core.errors import StorageError
 from mlops_workbench.core.files import file_lock
 from mlops_workbench.core.processes import ProcessIdentity
+from mlops_workbench.deployments.spare import SpareProcess, environment
 from mlops_workbench.serving.desired import (
     DESIRED,
     LOCK,
@@ -66,8 +67,15 @@ class EndpointFolder:
         with file_lock(self.path / LOCK, wait=False) as held:
             return not held
 
-    def launch(self, cwd: Path) -> subprocess.Popen[bytes]:
+    def launch(self, cwd: Path, spare: SpareProcess | None = None) -> subprocess.Popen[bytes]:
         """Start the endpoint's process, detached, so that it outlives this one.
+
+        Parameters
+        ----------
+        cwd : Path
+            Its working folder.
+        spare : SpareProcess, optional
+            A process that can become the endpoint's.
 
         Raises
         ------
@@ -78,12 +86,13 @@ class EndpointFolder:
             log = self.path / LOG
             fresh = log.exists() and log.stat().st_size > _LARGEST_LOG
             with open(log, "wb" if fresh else "ab") as output:
+                if spare is not None and (taken := spare.take(self.path, log)) is not None:
+                    return taken
                 # -P: a file in the working folder must not shadow an installed module.
                 return subprocess.Popen(
                     [sys.executable, "-P", "-m", "mlops_workbench.serving", str(self.path)],
                     cwd=cwd,
-                    # A model that is loaded must not find the key that signs models.
-                    env={name: value for name, value in os.environ.items() if name != "MLOPS_SIGNING_KEY"},
+                    env=environment(),
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=output,

@@ -30,6 +30,7 @@ from mlops_workbench.deployments.reconcile import (
     describe,
     pause_after,
 )
+from mlops_workbench.deployments.spare import SpareProcess
 from mlops_workbench.serving.desired import JOURNAL, Desired
 
 log = logging.getLogger("mlops_workbench.deployments")
@@ -62,6 +63,22 @@ class Supervisor:
         self._workspace = workspace
         self._records: dict[str, EndpointRecord] = {}
         self._reconciling = threading.Lock()
+        self._spare: SpareProcess | None = None
+
+    def prepare(self) -> None:
+        """Start a process that is ready sooner if an endpoint is started in the next minutes."""
+        if not self._workspace.settings.serving.spare_process or (self._spare is not None and self._spare.is_waiting):
+            return
+        try:
+            self._spare = SpareProcess(self._workspace.root)
+        except OSError as error:
+            log.warning("no spare process for endpoints: %s", error)
+
+    def end_spare(self, *, if_old: bool = False) -> None:
+        """End the process that is kept ready."""
+        if self._spare is not None and not (if_old and self._spare.is_waiting):
+            self._spare.end()
+            self._spare = None
 
     def reconcile(self, specs: Sequence[EndpointSpec], model_folder: ModelFolderOf) -> None:
         """Take the next action for every endpoint, without waiting for its effect.
@@ -74,6 +91,7 @@ class Supervisor:
             Returns the folder of a registered model's version, exported if necessary.
         """
         with self._reconciling:
+            self.end_spare(if_old=True)
             wanted = {spec.name: spec for spec in specs}
             for name in self.running() - wanted.keys():
                 wanted[name] = self._leftover(name)
@@ -195,7 +213,7 @@ class Supervisor:
         match decide(spec, actual, template, now):
             case "start":
                 if self._update(spec, actual, record, model_folder, now):
-                    record.handle = folder.launch(self._workspace.root)
+                    record.handle = folder.launch(self._workspace.root, self._spare)
                     record.process = ProcessIdentity.of(record.handle.pid)
                     record.was_alive = True
             case "update":

@@ -8,9 +8,16 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VEC
     os.environ.setdefault(_name, "1")
 
 from mlops_workbench.serving.process import main  # noqa: E402
+from mlops_workbench.serving.spare import wait  # noqa: E402
 
 if __name__ == "__main__":
     # For the user's own transformers (serving.trusted_types); last, so that no file beside the notebooks shadows an
     # installed module.
     sys.path.append(os.getcwd())  # noqa: PTH109
-    sys.exit(main(sys.argv[1:]))
+    arguments = sys.argv[1:]
+    if arguments == ["--wait"]:
+        folder = wait()
+        if folder is None:
+            sys.exit(0)
+        arguments = [folder]
+    sys.exit(main(arguments))

@@ -84,12 +84,12 @@ class Desired(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def process_key(self) -> str:
         """Digest of the settings that need a restart."""
-        # What may be loaded is asked for each version.
-        loading = ("allow_pickle", "trusted_types", "trusted_keys", "require_signature")
+        # What may be loaded is asked for each version; a spare process is none of an endpoint.
+        loading = ("allow_pickle", "trusted_types", "trusted_keys", "require_signature", "spare_process")
         settings = msgspec.structs.replace(self.settings, **{name: getattr(_DEFAULTS, name) for name in loading})
         # The number is that of what desired and observed state mean to each other.
         fixed: tuple[object, ...] = (
-            *(3, settings, self.predictions, self.feedback),
+            *(4, settings, self.predictions, self.feedback),
             self.port if self.fixed_port else 0,
         )
         if self.personal:

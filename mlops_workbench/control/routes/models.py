@@ -33,7 +33,7 @@ def list_versions(plane: Plane, name: str) -> list[ModelVersion]:
 @router.post("/models/{name}/versions", status_code=201)
 def register(plane: Plane, name: Annotated[str, Documented(NAME)], request: RegisterRequest) -> ModelVersion:
     """Register the model of a run, evaluate the gate and set the alias."""
-    return plane.models.register(name, request)
+    return plane.register(name, request)
 
 
 @router.get("/models/{name}/versions/{version}")

@@ -1,0 +1,86 @@
+"""A process that waits for the next endpoint becomes it, or ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from mlops_workbench.core.endpoints import EndpointSpec
+from mlops_workbench.core.processes import ProcessIdentity
+from mlops_workbench.core.workspace import Workspace
+from mlops_workbench.deployments import Supervisor
+from mlops_workbench.deployments.endpoint_folder import EndpointFolder
+from mlops_workbench.deployments.spare import SpareProcess
+from mlops_workbench.serving.desired import LOG, read_observed
+
+pytestmark = pytest.mark.process
+
+SPEC = EndpointSpec("eta", "flight-delays@champion", 1)
+
+
+@pytest.fixture
+def prepared(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Iterator[Supervisor]:
+    monkeypatch.delenv("MLOPS_SERVING_SPARE_PROCESS")
+    supervisor = Supervisor(Workspace.open(workspace.root))
+    yield supervisor
+    supervisor.stop_all()
+    supervisor.end_spare()
+    for folder in workspace.endpoints.glob("*"):
+        assert not EndpointFolder(folder).is_locked()
+
+
+def pid_of(supervisor: Supervisor) -> int:
+    assert supervisor._spare is not None
+    assert supervisor._spare._process is not None
+    return supervisor._spare._process.pid
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_an_endpoint_starts_in_the_process_that_waited(
+    prepared: Supervisor, model_folder: Callable[[str, int], Path], killed: bool
+) -> None:
+    prepared.prepare()
+    waiting = pid_of(prepared)
+    prepared.prepare()
+    assert pid_of(prepared) == waiting
+    if killed:
+        os.kill(waiting, signal.SIGKILL)
+    folder = prepared._workspace.endpoints / "eta"
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        prepared.reconcile([SPEC], model_folder)
+        observed = read_observed(folder)
+        if observed is not None and observed.version == 1:
+            break
+        time.sleep(0.1)
+    assert observed is not None
+    assert (observed.process.pid == waiting) is not killed
+    assert "listens on" in (folder / LOG).read_text()
+
+
+def test_it_ends_with_the_process_that_started_it(workspace: Workspace) -> None:
+    spare = SpareProcess(workspace.root)
+    assert spare._process is not None
+    identity = ProcessIdentity.of(spare._process.pid)
+    assert identity is not None
+    assert spare.is_waiting
+    # As the system does when the process that started it ends.
+    assert spare._process.stdin is not None
+    spare._process.stdin.close()
+    deadline = time.monotonic() + 60
+    while identity.alive() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not identity.alive()
+    assert not spare.is_waiting
+    assert spare.take(workspace.root, workspace.root / "log") is None
+
+
+def test_the_setting_keeps_none(workspace: Workspace) -> None:
+    supervisor = Supervisor(Workspace.open(workspace.root))
+    supervisor.prepare()
+    assert supervisor._spare is None
