@@ -28,6 +28,7 @@ _MODULES = {
     "models": ("models", "register", "promote"),
     "card": ("card",),
     "keys": ("keys",),
+    "tokens": ("tokens",),
     "trust": ("trust",),
     "endpoints": ("deploy", "endpoints", "predict", "rollback"),
     "pipelines.params": ("params",),

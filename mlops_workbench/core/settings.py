@@ -163,6 +163,9 @@ class ServingSettings(_Section, frozen=True):
 
     host: Annotated[Text, Meta(description="address to listen on")] = "127.0.0.1"
     token: Annotated[Text, Meta(description="bearer token; required unless the host is loopback")] = ""
+    tokens: Annotated[
+        list[str], Meta(description="further tokens, as hashes with what each allows; see 'mlops tokens new'")
+    ] = []
     log_seconds: Annotated[
         float,
         Meta(

@@ -20,6 +20,8 @@ from mlops_workbench.core.errors import Conflict, NotFound, StorageError, Unavai
 from mlops_workbench.core.manifest import read_manifest
 from mlops_workbench.core.models import model_name
 from mlops_workbench.core.processes import ProcessIdentity
+from mlops_workbench.core.settings import ServingSettings
+from mlops_workbench.core.tokens import hashed
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.deployments.endpoint_folder import EndpointFolder, send
 from mlops_workbench.deployments.endpoint_record import EndpointRecord
@@ -326,7 +328,7 @@ class Supervisor:
             previous_digest=previous_digest,
             port=spec.port or kept,
             fixed_port=spec.port != 0,
-            settings=settings.serving,
+            settings=_without_token(settings.serving),
             personal=settings.data.personal,
             personal_in_log=settings.data.personal_in_log,
             log_key=str(self._workspace.log_key),
@@ -396,3 +398,8 @@ class Supervisor:
 
     def _folder(self, name: str) -> EndpointFolder:
         return EndpointFolder(self._workspace.endpoints / name)
+
+
+def _without_token(settings: ServingSettings) -> ServingSettings:
+    """The settings with the hash of the token instead of the token."""
+    return msgspec.structs.replace(settings, token=hashed(settings.token)) if settings.token else settings

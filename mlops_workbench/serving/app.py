@@ -13,6 +13,7 @@ import orjson
 from mlops_workbench.core.errors import WorkbenchError
 from mlops_workbench.core.ids import new_id
 from mlops_workbench.core.settings import ServingSettings
+from mlops_workbench.core.tokens import Tokens
 from mlops_workbench.serving.asgi import Disconnected, Receive, Reply, Request, Scope, Send
 from mlops_workbench.serving.errors import InvalidRequest, NotReady, UnsupportedMedia
 from mlops_workbench.serving.guard import Guard, refusal
@@ -58,7 +59,7 @@ class EndpointApp:
 
     def __init__(self, service: InferenceService, settings: ServingSettings, version: str) -> None:
         self._service = service
-        self._guard = Guard(settings.token)
+        self._guard = Guard(Tokens(settings.token, settings.tokens))
         handlers = self._handlers = _Handlers(service, settings, version)
         #: Method and handler by path.
         self._fixed: _Routes = {
@@ -154,7 +155,7 @@ class _Handlers:
     def __init__(self, service: InferenceService, settings: ServingSettings, version: str) -> None:
         self._service = service
         self._max_body = settings.max_body_mb << 20
-        self._has_token = bool(settings.token)
+        self._has_token = bool(settings.token or settings.tokens)
         self._version = version
 
     async def server(self, request: Request) -> Reply:

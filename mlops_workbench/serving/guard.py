@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from hmac import compare_digest
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from mlops_workbench.core.tokens import Tokens
 from mlops_workbench.serving.asgi import Reply, Request
 from mlops_workbench.serving.protocols import invocations, v2
 
@@ -22,23 +22,30 @@ class Guard:
 
     Parameters
     ----------
-    token : str
-        Empty for none.
+    tokens : Tokens
+        Tokens that are taken.
     """
 
-    def __init__(self, token: str) -> None:
-        self._expected = f"Bearer {token}".encode() if token else b""
+    def __init__(self, tokens: Tokens) -> None:
+        self._tokens = tokens
         self._known: dict[tuple[str, str], bool] = {}
 
     def refusal(self, request: Request) -> Reply | None:
         """The answer 401 or 403; None if the request may pass."""
-        if self._expected:
-            if request.path in _OPEN or compare_digest(
-                request.header(b"authorization").encode("latin-1"), self._expected
-            ):
+        if self._tokens:
+            if request.path in _OPEN:
                 return None
-            message = "a valid bearer token is needed (serving.token)"
-            return refusal(request.path, 401, message, {"WWW-Authenticate": "Bearer"})
+            kind, _, token = request.header(b"authorization").partition(" ")
+            scopes = self._tokens.scopes(token) if kind.lower() == "bearer" else None
+            if scopes is None:
+                message = "a valid bearer token is needed (serving.token)"
+                return refusal(request.path, 401, message, {"WWW-Authenticate": "Bearer"})
+            needed = _needed(request.path)
+            if needed and needed not in scopes:
+                message = f"this token does not allow that; it needs the scope '{needed}'"
+                challenge = f'Bearer error="insufficient_scope", scope="{needed}"'
+                return refusal(request.path, 403, message, {"WWW-Authenticate": challenge})
+            return None
         names = request.header(b"host"), request.header(b"origin")
         own = self._known.get(names)
         if own is None:
@@ -65,6 +72,16 @@ def is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _needed(path: str) -> str:
+    """The scope that a path needs; empty for what every token may read."""
+    last = path.rpartition("/")[2]
+    if path == "/invocations" or last == "infer":
+        return "infer"
+    if last in ("load", "unload"):
+        return "admin"
+    return "feedback" if last == "feedback" else ""
 
 
 def _own(host: str, origin: str) -> bool:

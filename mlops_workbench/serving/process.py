@@ -20,6 +20,7 @@ from mlops_workbench.core.files import file_lock, file_stamp
 from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.processes import ProcessIdentity
 from mlops_workbench.core.shown.log_lines import log_to_stderr
+from mlops_workbench.core.tokens import Tokens
 from mlops_workbench.serving.app import create_app
 from mlops_workbench.serving.desired import (
     DESIRED,
@@ -126,7 +127,7 @@ class EndpointProcess:
 
     def _run(self, version: str) -> int:
         settings = self._start.settings
-        if not settings.token and not is_loopback(settings.host):
+        if not Tokens(settings.token, settings.tokens) and not is_loopback(settings.host):
             return self._fail(REFUSED, f"refuses to listen on {settings.host} without a token; set serving.token")
         try:
             listener = _listen(settings.host, self._start.port, fixed=self._start.fixed_port)
