@@ -244,7 +244,7 @@ def test_no_body_makes_invocations_fail(shared: Endpoint, body: Any) -> None:
 
 
 @_fuzz
-@given(st.binary(max_size=60), st.sampled_from(["application/json", "text/csv"]))
+@given(st.binary(max_size=60), st.sampled_from(["application/json", "text/csv", "application/vnd.apache.parquet"]))
 def test_no_bytes_make_an_endpoint_fail(shared: Endpoint, body: bytes, kind: str) -> None:
     for path in ("/invocations", "/v2/models/eta/infer", "/v2/models/eta/feedback"):
         answer = shared.client.post(path, content=body, headers={"Content-Type": kind})

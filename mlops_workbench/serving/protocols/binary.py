@@ -18,6 +18,7 @@ from mlops_workbench.serving.protocols.datatypes import RAW
 #: Header with the length of the JSON in front of the tensors, in requests and answers.
 LENGTH_HEADER = "Inference-Header-Content-Length"
 _LENGTH = struct.Struct("<I")
+_NATIVE = {datatype: dtype.newbyteorder("=") for datatype, dtype in RAW.items()}
 
 
 def split_body(body: bytes, header_length: str | None) -> tuple[bytes, memoryview | None]:
@@ -80,7 +81,7 @@ def read_values(data: memoryview, datatype: str, size: int, name: str) -> NDArra
             raise InvalidRequest(f"input '{name}': element {int((values > 1).argmax())} is no byte 0 or 1 for BOOL")
         return values.astype(bool)
     # A copy, which is aligned and may be written to: models need either.
-    return values.astype(dtype.newbyteorder("="))
+    return values.astype(_NATIVE[datatype])
 
 
 def write_values(values: NDArray[Any], datatype: str) -> bytes:

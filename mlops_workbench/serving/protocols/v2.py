@@ -5,7 +5,7 @@ Pure functions; see https://github.com/kserve/open-inference-protocol for the sp
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -166,11 +166,13 @@ def _numbers(tensors: Mapping[str, Tensor], signature: Signature) -> Batch | Non
     """Batch of floats given one tensor for each column, without a step for each; None if anything is unusual."""
     if not signature.is_double or len(tensors) != len(signature.columns):
         return None
-    columns: list[list[object]] = []
+    columns: list[Sequence[object] | Array] = []
     for name in signature.names:
         tensor = tensors.get(name)
+        if tensor is None or len(tensor.shape) != 1:
+            return None
         # Without nulls, which a column may not take.
-        if tensor is None or len(tensor.shape) != 1 or tensor.kinds is None or not tensor.kinds <= _NUMBERS:
+        if tensor.datatype == "BOOL" if tensor.kinds is None else not tensor.kinds <= _NUMBERS:
             return None
         columns.append(tensor.values)
     return Batch.of_same_columns(signature, columns)

@@ -118,10 +118,11 @@ class Batch:
         return cls.of_values(signature, {c.name: values[i::width] for i, c in enumerate(signature.columns)})
 
     @classmethod
-    def of_same_columns(cls, signature: Signature, columns: Sequence[Sequence[object]]) -> Batch | None:
-        """Batch from JSON numbers and nulls per column, all of them floats of 64 bits.
+    def of_same_columns(cls, signature: Signature, columns: Sequence[Sequence[object] | Array]) -> Batch | None:
+        """Batch from JSON numbers or arrays of numbers per column, all of them floats of 64 bits.
 
-        None if that cannot be done at once: the columns are of other types, or their lengths differ.
+        None if that cannot be done at once: the columns are of other types, their lengths differ, or a number is
+        infinite.
         """
         if not signature.is_double:
             return None
@@ -130,10 +131,10 @@ class Batch:
             matrix = np.array(columns, dtype=np.float64).T
         except (ValueError, OverflowError):
             return None
-        if matrix.ndim != 2 or not np.isfinite(matrix).all():
+        if matrix.ndim != 2 or np.isinf(matrix).any():
             return None
         check_rows(len(matrix))
-        return cls(signature, len(matrix), None, matrix)
+        return cls._of_matrix(signature, matrix)
 
     @classmethod
     def of_array(cls, signature: Signature, array: Array) -> Batch:

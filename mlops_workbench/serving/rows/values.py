@@ -124,8 +124,10 @@ def floats(column: InputColumn, numbers: Array) -> Array:
     InvalidRequest
         A number is too large for the precision.
     """
-    with np.errstate(over="ignore"):
-        narrow = numbers.astype(column.dtype, copy=False)
+    narrow = numbers
+    if numbers.dtype != column.dtype:
+        with np.errstate(over="ignore"):
+            narrow = numbers.astype(column.dtype)
     if np.isinf(narrow).any():
         row = int(np.isinf(narrow).argmax())
         raise wrong_value(column, row, float(numbers[row]), "a number within the range of its type")

@@ -110,6 +110,7 @@ def test_a_bomb_is_refused_before_it_is_decompressed(linear: tuple[Case, Endpoin
         ("deflate", zlib.compress(b"{}") + b"x", 400),
         ("deflate", b"{}", 400),
     ],
+    ids=["br", "twice", "json as gzip", "empty", "cut", "gzip and more", "deflate and more", "json as deflate"],
 )
 def test_other_and_damaged_codings_are_refused(
     linear: tuple[Case, Endpoint], coding: str, body: bytes, status: int

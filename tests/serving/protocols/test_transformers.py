@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from fitted_models import save_fitted
 from mlflow.models import infer_signature
 from model_folders import TRUSTED, Case, Endpoint, save_folder, tensors
 from sklearn.cluster import KMeans
@@ -20,6 +21,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from mlops_workbench.core.manifest import write_manifest
+from mlops_workbench.core.model_schema import GOLDEN_FILE, SCHEMA_FILE, decode_schema
+from mlops_workbench.core.workspace import Workspace
+from mlops_workbench.data.fitted.golden import read_golden
 
 pytestmark = pytest.mark.process
 
@@ -92,6 +96,26 @@ def test_transform_of_a_model_that_predicts_is_answered_only_when_it_is_asked_fo
         endpoint.invoke({"inputs": NUMBERS.to_dict(orient="list")}).json()["predictions"]
         == both.json()["outputs"][1]["data"]
     )
+
+
+def test_what_a_transformer_makes_is_in_its_golden_set(serve: Serve, tmp_path: Path) -> None:
+    workspace = Workspace.init(tmp_path)
+    model = make_pipeline(StandardScaler(), PCA(2)).fit(NUMBERS)
+    record = save_fitted(workspace, tmp_path / "model", model, NUMBERS)
+    assert not record.problem
+    schema = decode_schema((tmp_path / "model" / SCHEMA_FILE).read_bytes())
+    assert [(one.name, one.width) for one in schema.outputs] == [("transform", 2)]
+    golden = read_golden((tmp_path / "model" / GOLDEN_FILE).read_bytes(), schema)
+    assert list(golden[0].answers) == ["transform:0", "transform:1"]
+    np.testing.assert_array_equal(golden[0].answers["transform:1"].to_numpy(), model.transform(NUMBERS)[:, 1])
+    endpoint = serve(tmp_path / "model")
+    np.testing.assert_allclose(transformed(endpoint.v2({"inputs": tensors(NUMBERS)})), model.transform(NUMBERS))
+    # A vectoriser may make a hundred thousand columns, which are not kept for a thousand rows.
+    texts = [f"{word}{number}" for word in ("a", "b") for number in range(200)]
+    wide = TfidfVectorizer().fit(texts)
+    assert not save_fitted(workspace, tmp_path / "wide", wide, texts).problem
+    assert not (tmp_path / "wide" / GOLDEN_FILE).exists()
+    assert serve(tmp_path / "wide").invoke({"inputs": ["a1", "b2"]}).status_code == 200
 
 
 def test_a_model_with_neither_is_refused(serve: Serve, cases: Callable[[str], Case], tmp_path: Path) -> None:
