@@ -99,7 +99,7 @@ class Compactor:
     """
 
     def __init__(self, folder: Path, kind: LogKind, *, closed_seconds: float = _CLOSED_SECONDS) -> None:
-        self._folder = folder
+        self.folder = folder
         self._kind = kind
         self._closed_seconds = closed_seconds
         self._done: dict[Path, int] = {}
@@ -112,13 +112,13 @@ class Compactor:
         OSError, pyarrow.ArrowException
             A file cannot be read or written; other days were compacted.
         """
-        if not self._folder.is_dir():
+        if not self.folder.is_dir():
             return 0
         replaced, problem = 0, None
-        with file_lock(self._folder / _LOCK, wait=False) as held:
+        with file_lock(self.folder / _LOCK, wait=False) as held:
             if not held:
                 return 0
-            for folder in partitions(self._folder):
+            for folder in partitions(self.folder):
                 stamp = settled_stamp(folder)
                 if stamp and self._done.get(folder) == stamp:
                     continue
@@ -143,10 +143,10 @@ class Compactor:
             # Before anything else: no file names them once the one that does is itself replaced.
             _delete(folder, day.replaced)
             write_catalog(day)
-        is_past = folder == self._folder or folder.name < f"date={datetime.now(UTC):%Y-%m-%d}"
+        is_past = folder == self.folder or folder.name < f"date={datetime.now(UTC):%Y-%m-%d}"
         is_closed = is_past and folder.stat().st_mtime < time.time() - self._closed_seconds
         # Listed after the files: a session that is not in the journal any more has all its segments in this list.
-        open_sessions = sessions_of(self._folder / JOURNAL)
+        open_sessions = sessions_of(self.folder / JOURNAL)
         segments = [name for name in day.segments if name.rsplit("-", 2)[0] not in open_sessions]
         replaced = 0
         for names in _plan(self._files(day, segments), is_closed):
@@ -189,7 +189,7 @@ class Compactor:
                 index.write(path.with_suffix(IDS))
             # The rule of retention goes by the time when rows were written.
             os.utime(temporary, ns=(written, written))
-            with changing(self._folder, seconds=_PATIENCE) as alone:
+            with changing(self.folder, seconds=_PATIENCE) as alone:
                 # Somebody else may have deleted or put aside a file meanwhile.
                 if not alone or not all((folder / name).exists() for name in names):
                     with contextlib.suppress(FileNotFoundError):
@@ -238,6 +238,9 @@ def _damage_put_aside(path: Path) -> Iterator[None]:
     """Rename a file that cannot be read, as monitors do, so that it stops nothing; errors of the disk are raised."""
     try:
         yield
+    except FileNotFoundError:
+        # The rule of retention has deleted it.
+        return
     except (OSError, pa.ArrowException) as error:
         # Arrow raises OSError without a number for damaged content.
         if isinstance(error, OSError) and error.errno is not None and not path.is_dir():
