@@ -55,7 +55,7 @@ _FAN_IN = 8
 #: Seconds after the last change of a past day until its files are merged whatever their sizes.
 _CLOSED_SECONDS = 600.0
 #: Seconds to wait for those who read the log, and after which a temporary file is a leftover of a killed process.
-_PATIENCE, _LEFTOVER_SECONDS = 30.0, 3600.0
+_PATIENCE, _LEFTOVER_SECONDS = 2.0, 3600.0
 _LOCK = ".compaction.lock"
 
 
@@ -142,6 +142,7 @@ class Compactor:
         if day.replaced:
             # Before anything else: no file names them once the one that does is itself replaced.
             _delete(folder, day.replaced)
+        if not day.is_catalogued:
             write_catalog(day)
         is_past = folder == self.folder or folder.name < f"date={datetime.now(UTC):%Y-%m-%d}"
         is_closed = is_past and folder.stat().st_mtime < time.time() - self._closed_seconds
