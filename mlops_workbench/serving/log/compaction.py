@@ -29,6 +29,7 @@ from mlops_workbench.core.files import file_lock, put_aside, sync_folder
 from mlops_workbench.core.ids import new_id
 from mlops_workbench.serving.desired import JOURNAL
 from mlops_workbench.serving.log.catalog import (
+    CATALOG,
     COMPACTED,
     FOOTER,
     IDS,
@@ -263,7 +264,8 @@ def _delete_leftovers(folder: Path) -> None:
         path = folder / name
         is_orphan = name.endswith(IDS) and name.removesuffix(IDS) + ".parquet" not in names
         with contextlib.suppress(FileNotFoundError):
-            if is_orphan or (name.endswith(".tmp") and path.stat().st_mtime < time.time() - _LEFTOVER_SECONDS):
+            is_temporary = name.endswith(".tmp") or name.startswith((f".{COMPACTED}", f".{CATALOG}"))
+            if is_orphan or (is_temporary and path.stat().st_mtime < time.time() - _LEFTOVER_SECONDS):
                 path.unlink()
 
 

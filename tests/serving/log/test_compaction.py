@@ -25,7 +25,7 @@ from test_answers_survive import answered, expected, left
 from mlops_workbench.serving.desired import JOURNAL
 from mlops_workbench.serving.log import compaction
 from mlops_workbench.serving.log.asked import AskedRows
-from mlops_workbench.serving.log.catalog import CATALOG, IDS, reading
+from mlops_workbench.serving.log.catalog import CATALOG, COMPACTED, IDS, reading
 from mlops_workbench.serving.log.compaction import Compactor
 from mlops_workbench.serving.log.kinds import PredictionFiles
 from mlops_workbench.serving.log.predictions import PredictionLog, recover
@@ -162,6 +162,21 @@ def test_a_compaction_that_is_cut_short_costs_nothing(
     assert len(visible(tmp_path)) == 2
     for day in days(tmp_path):
         assert len(list(day.folder.iterdir())) == 3, "nothing is left"
+
+
+def test_what_a_killed_process_left_is_deleted_when_nobody_can_be_writing_it(tmp_path: Path) -> None:
+    written(tmp_path, numbered(3))
+    (folder,) = tmp_path.glob("date=*")
+    names = [".x.tmp", f".{COMPACTED}a{IDS}.x", f".{CATALOG}.x"]
+    for name in names:
+        (folder / name).touch()
+    compactor(tmp_path).step()
+    assert all((folder / name).exists() for name in names), "somebody may be writing them"
+    for name in names:
+        os.utime(folder / name, (1e6, 1e6))
+    (folder / f"{COMPACTED}orphan{IDS}").touch()
+    compactor(tmp_path).step()
+    assert len(list(folder.iterdir())) == 3
 
 
 def test_half_of_what_is_replaced_may_be_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
