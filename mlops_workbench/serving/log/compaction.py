@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -270,6 +271,7 @@ def _delete_leftovers(folder: Path) -> None:
 
 
 def lower_priority() -> None:
-    """Let this thread run when no other one needs the processor, where the system can do that."""
-    with contextlib.suppress(OSError, AttributeError):
-        os.setpriority(os.PRIO_PROCESS, 0, 10)
+    """Let this thread run when no other one needs the processor, where the system has priorities of threads."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, 0, 10)

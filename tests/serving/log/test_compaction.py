@@ -56,7 +56,7 @@ def numbered(count: int, rows: int = 1, start: int = 0) -> list[tuple[str, list[
     return [(f"r{number}", [float(number)] * rows) for number in range(start, start + count)]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     parts=st.lists(
         st.tuples(st.integers(1, 12), st.integers(1, 3), st.integers(0, 2), st.sampled_from(["d1", "d2"])),
@@ -90,9 +90,9 @@ def test_every_row_is_kept_and_can_be_looked_up(parts: list[tuple[int, int, int,
 
 
 def test_files_become_few_and_a_finished_day_is_one(tmp_path: Path) -> None:
-    answers = numbered(200)
+    answers = numbered(80)
     written(tmp_path, answers, rows=1)
-    assert len(visible(tmp_path)) == 200
+    assert len(visible(tmp_path)) == 80
     growing = compactor(tmp_path, closed=False)
     while growing.step():
         pass
@@ -130,16 +130,16 @@ _STEPS: list[tuple[Any, str]] = [
 
 @pytest.mark.parametrize("done", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize(("owner", "call"), _STEPS, ids=[name for _, name in _STEPS])
-@pytest.mark.parametrize("times", [1, 2, 3])
+@pytest.mark.parametrize("times", [1, 2])
 def test_a_compaction_that_is_cut_short_costs_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: Any, call: str, times: int, done: bool
 ) -> None:
-    answers = numbered(30)
-    written(tmp_path, answers[:10], rows=1, day=0)
+    answers = numbered(9)
+    written(tmp_path, answers[:3], rows=1, day=0)
     compactor(tmp_path).step()
     # Of the first day a compacted file, of which the next one is made with others.
-    written(tmp_path, answers[10:20], rows=1, day=0)
-    written(tmp_path, answers[20:], rows=1, day=1)
+    written(tmp_path, answers[3:6], rows=1, day=0)
+    written(tmp_path, answers[6:], rows=1, day=1)
     original, calls = getattr(owner, call), []
 
     def stop(*args: Any, **options: Any) -> Any:
@@ -284,7 +284,7 @@ def test_nothing_is_replaced_while_somebody_reads(tmp_path: Path, monkeypatch: p
 
 
 def test_who_reads_meanwhile_sees_every_row_once(tmp_path: Path) -> None:
-    answers = numbered(150)
+    answers = numbered(60)
     written(tmp_path, answers, rows=1)
     ended, problems = threading.Event(), []
 
@@ -307,7 +307,7 @@ def test_who_reads_meanwhile_sees_every_row_once(tmp_path: Path) -> None:
 
 
 def test_two_who_compact_do_the_work_once(tmp_path: Path) -> None:
-    answers = numbered(60)
+    answers = numbered(20)
     written(tmp_path, answers, rows=1)
     threads = [threading.Thread(target=compactor(tmp_path).step) for _ in range(4)]
     for thread in threads:

@@ -53,7 +53,7 @@ LABELS = {
 }
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(data=st.data(), kind=st.sampled_from(sorted(LABELS)))
 def test_a_table_says_the_same_as_json(data: st.DataObject, kind: Any) -> None:
     size = data.draw(st.integers(1, 5))
@@ -104,7 +104,7 @@ def test_a_table_that_is_small_only_on_the_wire_is_refused() -> None:
         parsed(body, PARQUET, most=100_000)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(body=st.binary(max_size=60) | st.binary(max_size=40).map(lambda data: b"request_id,label\n" + data))
 def test_no_bytes_make_the_parser_fail(body: bytes) -> None:
     for kind in (CSV, PARQUET):
