@@ -18,9 +18,10 @@ from prediction_traffic import START, Traffic, noise, spread
 from mlops_workbench.core.monitors import MonitorSpec, Window
 from mlops_workbench.core.settings import MonitoringSettings
 from mlops_workbench.monitoring import windows as windows_module
+from mlops_workbench.monitoring.log_summaries import LogSummaries
 from mlops_workbench.monitoring.monitor import evaluate
 from mlops_workbench.monitoring.outlines import outlines
-from mlops_workbench.monitoring.windows import LogSummaries, PredictionReader
+from mlops_workbench.monitoring.windows import PredictionReader
 from mlops_workbench.serving.log.asked import AskedRows
 from mlops_workbench.serving.log.compaction import Compactor
 from mlops_workbench.serving.log.kinds import FeedbackFiles, PredictionFiles

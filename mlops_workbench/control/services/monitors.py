@@ -30,7 +30,7 @@ from mlops_workbench.core.wire.patterns import WINDOW
 from mlops_workbench.core.workspace import Workspace
 
 if TYPE_CHECKING:
-    from mlops_workbench.monitoring.windows import LogSummaries
+    from mlops_workbench.monitoring.log_summaries import LogSummaries
 
 log = logging.getLogger("mlops_workbench.control")
 
@@ -184,7 +184,7 @@ class MonitorService:
         return self.report(endpoint)
 
     def _summaries_of(self, endpoint: str) -> LogSummaries:
-        from mlops_workbench.monitoring.windows import LogSummaries
+        from mlops_workbench.monitoring.log_summaries import LogSummaries
 
         if endpoint not in self._summaries:
             self._summaries[endpoint] = LogSummaries(self._workspace.predictions, self._workspace.feedback, endpoint)

@@ -85,6 +85,15 @@ def test_no_personal_value_and_no_secret_is_in_the_log(tmp_path: Path, in_log: s
         assert (first == third) is (name == "hashed.Email")
 
 
+def test_booleans_that_may_be_missing_are_logged(tmp_path: Path) -> None:
+    signature = Signature((InputColumn("is_new", "boolean", False, "is_new"),), "table")
+    log = PredictionLog(tmp_path, seconds=3600, rows=100)
+    log.append(personal(Batch.of_columns(signature, {"is_new": np.array([True, None, False], dtype=object)})))
+    log.close()
+    (path,) = visible(tmp_path)
+    assert pq.ParquetFile(path).read()["feature.is_new"].to_pylist() == [True, None, False]
+
+
 def test_an_array_keeps_its_other_columns(tmp_path: Path) -> None:
     signature = Signature(tuple(InputColumn(name, "double", True, name) for name in ("age", "birth", "size")), "matrix")
     matrix = np.array([[1.0, 1972.0, 3.0], [4.0, 1973.0, 6.0]])
