@@ -33,6 +33,7 @@ from mlops_workbench.core.processes import ProcessIdentity
 from mlops_workbench.core.version import __version__
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.deployments import Supervisor
+from mlops_workbench.deployments.logs import EndpointLogs
 from mlops_workbench.tracking import Ingest, TrackingStore
 
 _STOP_SECONDS = 3.0
@@ -86,6 +87,7 @@ class ControlPlane:
             Worker("pipelines", self._leading(self.pipelines.step), 0.5),
             Worker("schedules", self._leading(self.schedules.step), 1.0),
             Worker("monitors", self._leading(self.monitors.step), workspace.settings.monitoring.interval_seconds),
+            Worker("prediction logs", self._leading(EndpointLogs(workspace).step), 30.0),
             Worker("retention", self._leading(self.retention.step), 60.0),
             Worker("audit", self._leading(self.audit.step), 60.0),
         ]

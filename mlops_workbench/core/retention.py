@@ -26,7 +26,7 @@ class Rule:
     store_bytes : int
         Size of the store of files; the files of the runs that ended first go first.
     predictions_days : float
-        Days after an answer or an outcome was written.
+        Days after an answer or an outcome was written; those of one compacted file go together, when its last one may.
     """
 
     runs_days: float = 0.0

@@ -18,9 +18,10 @@ from mlops_workbench.core.settings import MonitoringSettings
 from mlops_workbench.core.shown.formats import share as percent
 from mlops_workbench.core.wire.json_numbers import JsonNumber, json_number
 from mlops_workbench.data.compare.drift import find_drift
+from mlops_workbench.monitoring.log_summaries import LogSummaries
 from mlops_workbench.monitoring.outlines import Outline
 from mlops_workbench.monitoring.quality import is_degraded, metric_for, outcomes, score
-from mlops_workbench.monitoring.windows import LogSummaries, PredictionReader, Slice
+from mlops_workbench.monitoring.windows import PredictionReader, Slice
 
 #: Name of the prediction among the features of a window.
 PREDICTION = "prediction"

@@ -14,8 +14,9 @@ import numpy as np
 
 from mlops_workbench.core.monitors import MonitorSpec
 from mlops_workbench.core.settings import MonitoringSettings
+from mlops_workbench.monitoring.log_summaries import LogSummaries
 from mlops_workbench.monitoring.monitor import evaluate
-from mlops_workbench.monitoring.windows import LogSummaries, PredictionReader
+from mlops_workbench.monitoring.windows import PredictionReader
 from mlops_workbench.serving.log.answers import Context, Output, Record
 from mlops_workbench.serving.log.asked import AskedRows
 from mlops_workbench.serving.log.compaction import Compactor

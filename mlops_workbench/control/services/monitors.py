@@ -10,7 +10,7 @@ import threading
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from sqlalchemy import select
@@ -28,6 +28,9 @@ from mlops_workbench.core.monitors import Alert, MonitorReport, MonitorSpec, Win
 from mlops_workbench.core.settings import MonitoringSettings
 from mlops_workbench.core.wire.patterns import WINDOW
 from mlops_workbench.core.workspace import Workspace
+
+if TYPE_CHECKING:
+    from mlops_workbench.monitoring.log_summaries import LogSummaries
 
 log = logging.getLogger("mlops_workbench.control")
 
@@ -51,6 +54,8 @@ class MonitorService:
         self._pipelines = pipelines
         self._hub = hub
         self._evaluating = threading.Lock()
+        #: What is known of the files of each endpoint's log.
+        self._summaries: dict[str, LogSummaries] = {}
         #: What was lost and what became of it, empty for nothing.
         self.notice = ""
 
@@ -128,6 +133,7 @@ class MonitorService:
     def _evaluate(self, endpoint: str) -> MonitorReport:
         # Imported here: SciPy and DuckDB take seconds, which the start of the control plane must not wait for.
         import duckdb
+        import pyarrow as pa
 
         from mlops_workbench.monitoring.alerts import decide, should_trigger
         from mlops_workbench.monitoring.monitor import evaluate
@@ -146,10 +152,11 @@ class MonitorService:
             feedback=self._workspace.feedback,
             reference=partial(self._reference, model),
             previous=before.windows,
+            summaries=self._summaries_of(endpoint),
         )
         try:
             windows = windows_now()
-        except duckdb.Error:
+        except (duckdb.Error, pa.ArrowException, OSError):
             logs = (self._workspace.predictions, self._workspace.feedback)
             damaged = put_damaged_aside(*(folder / f"endpoint={endpoint}" for folder in logs))
             if not damaged:
@@ -175,6 +182,13 @@ class MonitorService:
         if changed:
             self._hub.publish("monitors", endpoint)
         return self.report(endpoint)
+
+    def _summaries_of(self, endpoint: str) -> LogSummaries:
+        from mlops_workbench.monitoring.log_summaries import LogSummaries
+
+        if endpoint not in self._summaries:
+            self._summaries[endpoint] = LogSummaries(self._workspace.predictions, self._workspace.feedback, endpoint)
+        return self._summaries[endpoint]
 
     def step(self) -> None:
         """Evaluate the monitor of every endpoint, which each has; raise the first error after all of them."""

@@ -11,9 +11,15 @@ from pathlib import Path
 from mlops_workbench.core.retention import Aged
 from mlops_workbench.core.workspace import Workspace
 
+#: Seconds to wait for a monitor that reads the log.
+_PATIENCE = 5.0
+
 
 def log_files(folder: Path, held: Mapping[str, str]) -> list[Aged]:
-    """Parquet files below ``endpoint=<name>`` by the time they were written; `held` says why an endpoint's stay."""
+    """Parquet files below ``endpoint=<name>`` by the time they were written; `held` says why an endpoint's stay.
+
+    The time of a compacted file is that of the last of the files that it stands for.
+    """
     found = []
     for path, state in _regular(folder):
         name = path.relative_to(folder)
@@ -24,19 +30,32 @@ def log_files(folder: Path, held: Mapping[str, str]) -> list[Aged]:
     return found
 
 
-def remove_log_file(folder: Path, name: str) -> None:
-    """Delete a file of a log, and its folder of a day if that is empty now.
+def remove_log_file(folder: Path, name: str) -> bool:
+    """Delete a file of a log, and its folder of a day if that is empty now; False if somebody reads the log for long.
 
     Raises
     ------
     OSError
         It cannot be deleted.
     """
+    # Imported here, since Arrow takes long to import and the rule is applied once an hour.
+    from mlops_workbench.serving.log.catalog import CATALOG, IDS, changing, note_removal
+
     path = folder / name
-    path.unlink(missing_ok=True)
-    if path.parent.name.startswith("date="):
-        with contextlib.suppress(OSError):
-            path.parent.rmdir()
+    log = folder / Path(name).parts[0]
+    day = path.parent.name.removeprefix("date=") if path.parent.name.startswith("date=") else ""
+    with changing(log, seconds=_PATIENCE) as alone:
+        if not alone:
+            return False
+        if day:
+            note_removal(log, day)
+        path.unlink(missing_ok=True)
+        path.with_suffix(IDS).unlink(missing_ok=True)
+        if day and not any(path.parent.glob("*.parquet")):
+            (path.parent / CATALOG).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                path.parent.rmdir()
+    return True
 
 
 def folder_size(folder: Path, suffix: str) -> tuple[int, int]:

@@ -278,8 +278,8 @@ class RetentionService:
         return True
 
 
-def _remove_log_file(folder: Path, removal: Removal) -> None:
-    remove_log_file(folder, removal.name)
+def _remove_log_file(folder: Path, removal: Removal) -> bool:
+    return remove_log_file(folder, removal.name)
 
 
 def _entry_verdict(entries: Sequence[KeptEntry], blobs: Container[str], rule: Rule, now: int) -> Verdict:

@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from mlops_workbench.serving.log.protection import Protection, without_secrets
+from mlops_workbench.serving.log.inputs import LoggedInputs, stored, stored_type
+from mlops_workbench.serving.log.protection import Protection
 from mlops_workbench.serving.rows.batch import Batch
 from mlops_workbench.serving.rows.signature import ColumnType
 from mlops_workbench.serving.rows.values import Array
@@ -137,56 +138,19 @@ class _Layout:
         self.input_types = [array.dtype for array in inputs]
         self.names = list(answered.prediction.outputs)
         self.output_forms = [(array.dtype, array.shape[1:]) for array in outputs]
-        columns = self.signature.columns
-        kinds = [inputs[0].dtype] * len(columns) if self.is_matrix else self.input_types
-        actions = [protection.action(column.name, kind) for column, kind in zip(columns, kinds, strict=True)]
-        self._protection = protection
-        self._actions = list(zip(range(len(columns)), [column.name for column in columns], actions, strict=True))
-        self._protected = any(action != "keep" for action in actions)
-        hashed = tuple(name for _, name, action in self._actions if action == "hash")
-        if self._protected:
-            kept = [
-                (column, kind) for column, kind, action in zip(columns, kinds, actions, strict=True) if action != "drop"
-            ]
-            shown = tuple((one.name, one.type) if one.name not in hashed else (one.name, "string") for one, _ in kept)
-            dtypes = tuple("O" if one.name in hashed else _stored_type(kind) for one, kind in kept)
-        else:
-            shown = tuple((column.name, column.type) for column in columns)
-            dtypes = tuple(_stored_type(kind) for kind in self.input_types)
-        self._texts = [
-            (place, name) for place, (name, kind) in enumerate(shown) if kind == "string" and name not in hashed
-        ]
-        self.listed_outputs = [_stored_type(kind) == "O" for kind, _ in self.output_forms]
+        self.inputs = LoggedInputs(self.signature, self.input_types, self.is_matrix, protection)
+        self.listed_outputs = [stored_type(kind) == "O" for kind, _ in self.output_forms]
         self.context = Context(
             *(self.model, self.version, self.digest, self.arm, self.protocol, self.status),
-            columns=shown,
-            dtypes=dtypes,
-            is_matrix=self.is_matrix and not self._protected,
+            columns=self.inputs.columns,
+            dtypes=self.inputs.dtypes,
+            is_matrix=self.inputs.is_matrix,
             outputs=tuple(
-                Output(name, _stored_type(kind), shape[0] if shape else 0)
+                Output(name, stored_type(kind), shape[0] if shape else 0)
                 for name, (kind, shape) in zip(self.names, self.output_forms, strict=True)
             ),
-            hashed=hashed,
+            hashed=self.inputs.hashed,
         )
-        self._listed_inputs = [kind == "O" for kind in dtypes]
-
-    def stored_inputs(self, inputs: list[Array]) -> list[Any]:
-        """The inputs as they are kept: without values that must not be in clear."""
-        stored = self._without_protected(inputs) if self._protected else _stored(inputs, self._listed_inputs)
-        for place, name in self._texts:
-            if isinstance(stored[place], list):
-                stored[place] = without_secrets(name, stored[place])
-        return stored
-
-    def _without_protected(self, inputs: list[Array]) -> list[Any]:
-        columns = list(inputs[0].T) if self.is_matrix else inputs
-        stored: list[Any] = []
-        for place, name, action in self._actions:
-            if action == "hash":
-                stored.append(self._protection.hashes(name, columns[place]))
-            elif action == "keep":
-                stored += _stored([columns[place]], [self._listed_inputs[len(stored)]])
-        return stored
 
     def fits(self, answered: Answered, inputs: list[Array], outputs: list[Array]) -> bool:
         batch = answered.batch
@@ -241,18 +205,10 @@ class AnswerEncoder:
                 answered.total_us,
                 answered.predict_us,
                 answered.batch.rows,
-                layout.stored_inputs(inputs),
-                _stored(outputs, layout.listed_outputs),
+                layout.inputs.stored(inputs),
+                stored(outputs, layout.listed_outputs),
             )
         )
-
-
-def _stored_type(kind: np.dtype[Any]) -> str:
-    return "O" if kind.kind in "OSU" else kind.str
-
-
-def _stored(arrays: list[Array], listed: list[bool]) -> list[Any]:
-    return [array.tolist() if is_listed else array.tobytes() for array, is_listed in zip(arrays, listed, strict=True)]
 
 
 decode_context = msgspec.msgpack.Decoder(tuple[int, Context]).decode

@@ -6,9 +6,10 @@ that none is missed on its way.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -72,7 +73,7 @@ class AskedRows:
         Raises
         ------
         StorageError
-            A journal cannot be read.
+            The log cannot be read.
         """
         # The same request often stands in many rows.
         numbers = {request: place for place, request in enumerate(dict.fromkeys(request_ids))}
@@ -80,15 +81,22 @@ class AskedRows:
         hashes = hashes_of(numbers)[places]
         wanted = np.asarray(rows, np.int64)
         found = np.full(len(hashes), UNKNOWN)
-        with self._lock:
-            for index in self._sources():
-                left = np.flatnonzero(found == UNKNOWN)
-                if not len(left):
-                    break
-                found[left] = index.find(hashes[left], wanted[left])
+        try:
+            with self._lock, contextlib.closing(self._sources()) as sources:
+                for index in sources:
+                    left = np.flatnonzero(found == UNKNOWN)
+                    if not len(left):
+                        break
+                    found[left] = index.find(hashes[left], wanted[left])
+        except OSError as error:
+            raise StorageError(
+                f"the prediction log cannot be read: {error.strerror or error}",
+                where=str(self._folder),
+                hint="check that the folder is readable and writable",
+            ) from error
         return found
 
-    def _sources(self) -> Iterator[RequestIndex]:
+    def _sources(self) -> Generator[RequestIndex, None, None]:
         yield from self._journal_indexes()
         with reading(self._folder):
             yield from self._file_indexes()

@@ -31,10 +31,11 @@ CATALOG = ".catalog.json"
 #: Key of the entry in the footer of a compacted file.
 FOOTER = b"mlops.log"
 
-_LOCK, _REMOVED = ".lock", ".removed.json"
+#: Whoever wants one of the locks holds the turn meanwhile, so that one reader after another keeps no writer waiting.
+_LOCK, _TURN, _REMOVED = ".lock", ".turn.lock", ".removed.json"
 #: Seconds after which a later change of a folder surely has another time.
 _SETTLED_NS = 2_000_000_000
-_PAUSE = 0.02
+_PAUSE = 0.005
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,13 +77,17 @@ _decode_catalog = msgspec.json.Decoder(_Catalog).decode
 
 @dataclass(frozen=True)
 class Partition:
-    """The files of one day: compacted ones, segments, what is left of replaced ones, and what cannot be read."""
+    """The files of one day: compacted ones, segments, what is left of replaced ones, and what cannot be read.
+
+    `is_catalogued` tells whether the catalog has exactly the compacted files.
+    """
 
     folder: Path
     compacted: list[Entry] = field(default_factory=list)
     segments: list[str] = field(default_factory=list)
     replaced: list[str] = field(default_factory=list)
     damaged: list[str] = field(default_factory=list)
+    is_catalogued: bool = True
 
 
 def partitions(folder: Path) -> list[Path]:
@@ -118,6 +123,7 @@ def read_partition(folder: Path) -> Partition:
         [name for name in names if not name.startswith(COMPACTED) and name not in gone],
         [name for name in names if name in gone],
         damaged,
+        known.keys() == {entry.name for entry in entries},
     )
 
 
@@ -188,30 +194,42 @@ def reading(*folders: Path) -> Iterator[None]:
     with contextlib.ExitStack() as held:
         for folder in folders:
             if folder.is_dir():
-                descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-                held.callback(os.close, descriptor)
-                fcntl.flock(descriptor, fcntl.LOCK_SH)
+                turn, lock = _open(folder / _TURN), _open(folder / _LOCK)
+                held.callback(os.close, lock)
+                try:
+                    fcntl.flock(turn, fcntl.LOCK_SH)
+                    fcntl.flock(lock, fcntl.LOCK_SH)
+                finally:
+                    os.close(turn)
         yield
 
 
 @contextlib.contextmanager
 def changing(folder: Path, *, seconds: float) -> Iterator[bool]:
     """Wait until nobody reads a log, and keep readers away; yields False after `seconds`."""
-    descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        deadline = time.monotonic() + seconds
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
+    deadline = time.monotonic() + seconds
+    with contextlib.ExitStack() as held:
+        for name in (_TURN, _LOCK):
+            descriptor = _open(folder / name)
+            held.callback(os.close, descriptor)
+            while not _taken(descriptor):
                 if time.monotonic() > deadline:
                     yield False
                     return
                 time.sleep(_PAUSE)
         yield True
-    finally:
-        os.close(descriptor)
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+def _taken(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def note_removal(folder: Path, day: str) -> None:

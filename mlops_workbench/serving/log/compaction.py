@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -29,6 +30,7 @@ from mlops_workbench.core.files import file_lock, put_aside, sync_folder
 from mlops_workbench.core.ids import new_id
 from mlops_workbench.serving.desired import JOURNAL
 from mlops_workbench.serving.log.catalog import (
+    CATALOG,
     COMPACTED,
     FOOTER,
     IDS,
@@ -55,7 +57,7 @@ _FAN_IN = 8
 #: Seconds after the last change of a past day until its files are merged whatever their sizes.
 _CLOSED_SECONDS = 600.0
 #: Seconds to wait for those who read the log, and after which a temporary file is a leftover of a killed process.
-_PATIENCE, _LEFTOVER_SECONDS = 30.0, 3600.0
+_PATIENCE, _LEFTOVER_SECONDS = 2.0, 3600.0
 _LOCK = ".compaction.lock"
 
 
@@ -99,7 +101,7 @@ class Compactor:
     """
 
     def __init__(self, folder: Path, kind: LogKind, *, closed_seconds: float = _CLOSED_SECONDS) -> None:
-        self._folder = folder
+        self.folder = folder
         self._kind = kind
         self._closed_seconds = closed_seconds
         self._done: dict[Path, int] = {}
@@ -112,13 +114,13 @@ class Compactor:
         OSError, pyarrow.ArrowException
             A file cannot be read or written; other days were compacted.
         """
-        if not self._folder.is_dir():
+        if not self.folder.is_dir():
             return 0
         replaced, problem = 0, None
-        with file_lock(self._folder / _LOCK, wait=False) as held:
+        with file_lock(self.folder / _LOCK, wait=False) as held:
             if not held:
                 return 0
-            for folder in partitions(self._folder):
+            for folder in partitions(self.folder):
                 stamp = settled_stamp(folder)
                 if stamp and self._done.get(folder) == stamp:
                     continue
@@ -142,11 +144,12 @@ class Compactor:
         if day.replaced:
             # Before anything else: no file names them once the one that does is itself replaced.
             _delete(folder, day.replaced)
+        if not day.is_catalogued:
             write_catalog(day)
-        is_past = folder == self._folder or folder.name < f"date={datetime.now(UTC):%Y-%m-%d}"
+        is_past = folder == self.folder or folder.name < f"date={datetime.now(UTC):%Y-%m-%d}"
         is_closed = is_past and folder.stat().st_mtime < time.time() - self._closed_seconds
         # Listed after the files: a session that is not in the journal any more has all its segments in this list.
-        open_sessions = sessions_of(self._folder / JOURNAL)
+        open_sessions = sessions_of(self.folder / JOURNAL)
         segments = [name for name in day.segments if name.rsplit("-", 2)[0] not in open_sessions]
         replaced = 0
         for names in _plan(self._files(day, segments), is_closed):
@@ -189,7 +192,7 @@ class Compactor:
                 index.write(path.with_suffix(IDS))
             # The rule of retention goes by the time when rows were written.
             os.utime(temporary, ns=(written, written))
-            with changing(self._folder, seconds=_PATIENCE) as alone:
+            with changing(self.folder, seconds=_PATIENCE) as alone:
                 # Somebody else may have deleted or put aside a file meanwhile.
                 if not alone or not all((folder / name).exists() for name in names):
                     with contextlib.suppress(FileNotFoundError):
@@ -238,6 +241,9 @@ def _damage_put_aside(path: Path) -> Iterator[None]:
     """Rename a file that cannot be read, as monitors do, so that it stops nothing; errors of the disk are raised."""
     try:
         yield
+    except FileNotFoundError:
+        # The rule of retention has deleted it.
+        return
     except (OSError, pa.ArrowException) as error:
         # Arrow raises OSError without a number for damaged content.
         if isinstance(error, OSError) and error.errno is not None and not path.is_dir():
@@ -259,11 +265,13 @@ def _delete_leftovers(folder: Path) -> None:
         path = folder / name
         is_orphan = name.endswith(IDS) and name.removesuffix(IDS) + ".parquet" not in names
         with contextlib.suppress(FileNotFoundError):
-            if is_orphan or (name.endswith(".tmp") and path.stat().st_mtime < time.time() - _LEFTOVER_SECONDS):
+            is_temporary = name.endswith(".tmp") or name.startswith((f".{COMPACTED}", f".{CATALOG}"))
+            if is_orphan or (is_temporary and path.stat().st_mtime < time.time() - _LEFTOVER_SECONDS):
                 path.unlink()
 
 
 def lower_priority() -> None:
-    """Let this thread run when no other one needs the processor, where the system can do that."""
-    with contextlib.suppress(OSError, AttributeError):
-        os.setpriority(os.PRIO_PROCESS, 0, 10)
+    """Let this thread run when no other one needs the processor, where the system has priorities of threads."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, 0, 10)

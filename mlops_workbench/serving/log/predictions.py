@@ -77,6 +77,8 @@ class PredictionLog:
         self._waiting: deque[Answered] = deque()
         self._waiting_rows = 0
         self._journal_rows = 0
+        # Closed sessions of this process whose conversion has begun.
+        self._begun: set[str] = set()
         self._condition = threading.Condition()
         self._closing = False
         self.written = 0
@@ -153,7 +155,9 @@ class PredictionLog:
             self._journal.close()
         try:
             for session in self._journal.closed:
-                problem = self._convert(session) or problem
+                is_new = session not in self._begun
+                self._begun.add(session)
+                problem = self._convert(session, is_new=is_new) or problem
             with sessions_left(self._folder / JOURNAL) as sessions:
                 for session in sessions:
                     problem = self._convert(session) or problem
@@ -186,10 +190,10 @@ class PredictionLog:
         if self._journal_rows >= self._rows:
             self._condition.notify()
 
-    def _convert(self, session: str) -> str:
+    def _convert(self, session: str, *, is_new: bool = False) -> str:
         """Convert a session and delete it; returns why it cannot be read, which blocks no other."""
         try:
-            for rows, is_written in convert(self._folder, session, self._rows):
+            for rows, is_written in convert(self._folder, session, self._rows, is_new=is_new):
                 if is_written:
                     self.written += rows
                 else:
@@ -197,6 +201,7 @@ class PredictionLog:
         except StorageError as error:
             return str(error)
         self._journal.delete(session)
+        self._begun.discard(session)
         return ""
 
     def _report(self, problem: str) -> None:
@@ -253,8 +258,19 @@ def recover(folder: Path, rows: int) -> int:
     return recovered
 
 
-def convert(folder: Path, session: str, rows: int) -> Iterator[tuple[int, bool]]:
+def convert(folder: Path, session: str, rows: int, *, is_new: bool = False) -> Iterator[tuple[int, bool]]:
     """Write the answers of a session to segments that have its name and their numbers, so that none is written twice.
+
+    Parameters
+    ----------
+    folder : Path
+        ``predictions/endpoint=<name>``.
+    session : str
+        One that no process writes any more.
+    rows : int
+        Rows per segment.
+    is_new : bool
+        Whether nobody has begun to convert it, so that its segments need not be searched.
 
     Yields
     ------
@@ -267,7 +283,7 @@ def convert(folder: Path, session: str, rows: int) -> Iterator[tuple[int, bool]]
     # While a session is in the journal, its segments are not compacted, see `compaction`.
     there = [
         range(int(first), int(last) + 1)
-        for day in {_day(record) for _, _, record in answers}
+        for day in ({_day(record) for _, _, record in answers} if not is_new else ())
         for first, last in (path.stem.rsplit("-", 2)[1:] for path in folder.glob(f"date={day}/{session}-*.parquet"))
     ]
     answers = [answer for answer in answers if not any(answer[0] in done for done in there)]

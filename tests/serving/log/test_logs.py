@@ -229,8 +229,17 @@ def test_feedback_of_a_cancelled_request_blocks_no_other(tmp_path: Path) -> None
     assert log.written == 1 + sum(not future.cancelled() for future in given_up)
 
 
+def ask(endpoint: Endpoint, case: Case, **rows: int) -> None:
+    """Requests with these ids and numbers of rows."""
+    for name, size in rows.items():
+        matrix = np.asarray(case.rows, dtype=float)[:size]
+        inputs = [{"name": "X", "datatype": "FP64", "shape": list(matrix.shape), "data": matrix.ravel().tolist()}]
+        assert endpoint.v2({"id": name, "inputs": inputs}).status_code == 200
+
+
 def test_feedback_is_on_disk_when_it_is_acknowledged(cases: Cases, serve: Serve) -> None:
     endpoint = serve(cases("linear").folder)
+    ask(endpoint, cases("linear"), a=4, b=3, c=2, d=1)
     send = lambda body: endpoint.v2(body, "/v2/models/eta/feedback")  # noqa: E731
     one = send({"request_id": "a", "row": 3, "label": 12.5, "observed_at": "2013-04-01T10:00:00Z"})
     assert (one.status_code, one.json()) == (200, {"stored": 1})
@@ -248,6 +257,7 @@ def test_feedback_is_on_disk_when_it_is_acknowledged(cases: Cases, serve: Serve)
 
 def test_feedback_of_a_model_of_texts_is_text(cases: Cases, serve: Serve) -> None:
     endpoint = serve(cases("text labels").folder)
+    ask(endpoint, cases("text labels"), a=1)
     send = lambda body: endpoint.v2(body, "/v2/models/eta/feedback")  # noqa: E731
     assert send({"request_id": "a", "label": "late"}).status_code == 200
     assert feedback(endpoint)[0]["label"] == "late"
@@ -286,6 +296,7 @@ def shared(cases: Cases, serve: Serve) -> Endpoint:
 
 def test_feedback_that_cannot_be_stored_is_not_acknowledged(cases: Cases, serve: Serve) -> None:
     endpoint = serve(cases("linear").folder)
+    ask(endpoint, cases("linear"), a=1)
     (endpoint.folder / "feedback").write_text("a file where the folder should be")
     answer = endpoint.v2({"request_id": "a", "label": 1}, "/v2/models/eta/feedback")
     assert answer.status_code == 507
