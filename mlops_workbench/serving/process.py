@@ -50,6 +50,8 @@ BAD_STATE, RUNNING, PORT_IN_USE, REFUSED, FAILED = 2, 3, 4, 5, 6
 _PORT_PATIENCE = _LOCK_PATIENCE = 2.0
 #: Seconds between two looks at the desired state, and between two reports.
 _LOOK_SECONDS, _REPORT_SECONDS = 0.1, 1.0
+#: Seconds for the last answers of the workers before, until the next version is loaded.
+_SETTLE_SECONDS = 1.0
 #: Descriptors that this process may have open when it forks.
 _MOST_DESCRIPTORS = 256
 
@@ -182,6 +184,7 @@ class EndpointProcess:
         before = self._router.route
         problem = ""
         try:
+            fleet.settle(_SETTLE_SECONDS)
             gc.unfreeze()
             route = self._router.switch(desired.model, desired.version, Path(desired.folder), desired.digest)
             if route is not before:
@@ -200,6 +203,7 @@ class EndpointProcess:
         if problem or not desired.previous or not desired.previous_folder:
             return
         folder = Path(desired.previous_folder)
+        fleet.settle(_SETTLE_SECONDS)
         if self._router.keep_previous(desired.model, desired.previous, folder, desired.previous_digest):
             try:
                 fleet.replace(desired.settings.workers)

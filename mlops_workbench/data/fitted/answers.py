@@ -38,7 +38,7 @@ def answer_columns(answers: Answers) -> dict[str, Any]:
     return columns
 
 
-def first_difference(expected: Mapping[str, Any], found: Mapping[str, Any]) -> str:
+def first_difference(expected: Mapping[str, Any], found: Mapping[str, Any], *, probabilities: float = 0.0) -> str:
     """Return where answers differ first, as text; empty if they are the same.
 
     Numbers are the same up to a millionth, labels exactly, missing ones to each other. Of two classes with the same
@@ -48,6 +48,8 @@ def first_difference(expected: Mapping[str, Any], found: Mapping[str, Any]) -> s
     ----------
     expected, found : mapping
         See `answer_columns`.
+    probabilities : float
+        Largest difference of probabilities that are the same, if it is more.
     """
     if list(expected) != list(found):
         return f"the answers are {', '.join(found)}, not {', '.join(expected)}"
@@ -55,7 +57,7 @@ def first_difference(expected: Mapping[str, Any], found: Mapping[str, Any]) -> s
     for name, column in expected.items():
         if len(found[name]) != len(column):
             return f"{name}: {len(found[name])} answers for {len(column)} rows"
-        wrong = _differs(column, found[name])
+        wrong = _differs(column, found[name], probabilities if name.startswith(PREDICT_PROBA) else 0.0)
         if name == PREDICT and ties is not None:
             wrong &= ~ties
         if wrong.any():
@@ -74,14 +76,14 @@ def _arrow(array: np.ndarray[Any, Any]) -> Any:
     return arrow_array(array)
 
 
-def _differs(expected: Any, found: Any) -> np.ndarray[Any, np.dtype[np.bool_]]:
+def _differs(expected: Any, found: Any, least: float) -> np.ndarray[Any, np.dtype[np.bool_]]:
     a, b = (np.asarray(column.to_numpy(zero_copy_only=False)) for column in (expected, found))
     if a.dtype.kind in "iub" and b.dtype.kind in "iub":
         return np.asarray(a != b)
     if a.dtype.kind in "fiub" and b.dtype.kind in "fiub":
         finite = np.abs(a[np.isfinite(a)])
         near = _OF_LARGEST * float(finite.max()) if len(finite) else 0.0
-        return np.asarray(~np.isclose(a, b, rtol=_RELATIVE, atol=near, equal_nan=True))
+        return np.asarray(~np.isclose(a, b, rtol=_RELATIVE, atol=max(near, least), equal_nan=True))
     return np.array([x != y for x, y in zip(expected.to_pylist(), found.to_pylist(), strict=True)], dtype=bool)
 
 

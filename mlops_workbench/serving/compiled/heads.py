@@ -13,6 +13,7 @@ from sklearn.base import is_classifier
 from mlops_workbench.data.fitted.answers import PREDICT, PREDICT_PROBA
 from mlops_workbench.serving.compiled.nouns import Array, Head, NotCompiled, Unusual
 from mlops_workbench.serving.compiled.trees import MergedPredictors, MergedTrees, summed
+from mlops_workbench.serving.compiled.xgboost_trees import xgboost_head
 
 _FORESTS = (
     ensemble.RandomForestClassifier,
@@ -33,6 +34,10 @@ _LINEAR_CLASSIFIERS = (
     *(linear_model.LogisticRegression, linear_model.LogisticRegressionCV, linear_model.RidgeClassifier),
     *(linear_model.RidgeClassifierCV, linear_model.SGDClassifier, linear_model.Perceptron, svm.LinearSVC),
 )
+
+
+_XGBOOST = ("xgboost.sklearn.XGBClassifier", "xgboost.sklearn.XGBRegressor")
+_LIGHTGBM = ("lightgbm.sklearn.LGBMClassifier", "lightgbm.sklearn.LGBMRegressor")
 
 
 def head_of(estimator: Any) -> Head:
@@ -56,6 +61,10 @@ def head_of(estimator: Any) -> Head:
         if kind in kinds:
             head: Head = make(estimator)
             return head
+    if f"{kind.__module__}.{kind.__qualname__}" in _XGBOOST:
+        return xgboost_head(estimator)
+    if f"{kind.__module__}.{kind.__qualname__}" in _LIGHTGBM:
+        return _lightgbm(estimator)
     return _own(estimator)
 
 
@@ -188,6 +197,26 @@ class _LinearClassifier:
             else:
                 found[PREDICT_PROBA] = softmax(scores, axis=1)
         return found
+
+
+def _lightgbm(model: Any) -> Head:
+    """The booster of a model of LightGBM, without the checks of its scikit-learn interface."""
+    booster = model.booster_
+    if not isinstance(model.objective_, str):
+        raise NotCompiled(f"{type(model).__name__} has an own loss")
+    classes = np.asarray(model.classes_) if is_classifier(model) else None
+
+    def head(block: Array, outputs: Sequence[str]) -> Mapping[str, Array]:
+        if np.isinf(block).any():
+            raise Unusual
+        found = np.asarray(booster.predict(block, num_threads=1))
+        if classes is None:
+            return {PREDICT: found}
+        if found.ndim == 1:
+            found = np.stack([1.0 - found, found], axis=1)
+        return {PREDICT: classes.take(found.argmax(axis=1)), PREDICT_PROBA: found}
+
+    return head
 
 
 def _own(estimator: Any) -> Head:

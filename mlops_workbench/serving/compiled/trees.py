@@ -16,6 +16,8 @@ from mlops_workbench.serving.compiled.nouns import Array, NotCompiled, Unusual
 
 #: Numbers that one walk copies at most.
 _COPIED = 1 << 21
+#: Nodes of all trees; the merged ones are a second copy in memory.
+_MOST_NODES = 8_000_000
 
 
 class Walk:
@@ -34,6 +36,8 @@ class Walk:
     """
 
     def __init__(self, parts: Sequence[Array], width: int, names: tuple[str, str, str, str], leaf: str) -> None:
+        if sum(map(len, parts)) > _MOST_NODES:
+            raise NotCompiled(f"its trees have more than {_MOST_NODES:,} nodes")
         left, right, feature, threshold = names
         router = len(parts) - 1
         self.starts = np.cumsum([router, *(len(part) for part in parts)])[:-1]

@@ -17,6 +17,8 @@ from mlops_workbench.serving.runtimes.estimator import Runtime
 
 log = logging.getLogger("mlops_workbench.serving")
 
+#: Largest difference of probabilities of a program; XGBoost itself computes with floats of 32 bits.
+_PROBABILITIES = 1e-6
 #: Rows of each kind that a program is also asked about one by one.
 _SINGLE = 64
 
@@ -142,7 +144,8 @@ def _compared(program: Program, rows: GoldenRows, chosen: range, methods: Sequen
         middle = chosen.start + len(chosen) // 2
         halves = range(chosen.start, middle), range(middle, chosen.stop)
         return set().union(*(_compared(program, rows, half, methods) for half in halves))
-    if difference := first_difference(_answers_to(rows, chosen), answer_columns(found)):
+    expected = _answers_to(rows, chosen)
+    if difference := first_difference(expected, answer_columns(found), probabilities=_PROBABILITIES):
         raise NotCompiled(f"the compiled model gives other answers to the {rows.kind} rows: {difference}")
     return set(methods)
 

@@ -126,6 +126,15 @@ class Fleet:
             member = self._fork()
             self._serving.append(member)
 
+    def settle(self, seconds: float) -> None:
+        """Wait at most `seconds` until the workers before the last switch have handed over their connections.
+
+        Before this process does something long: connections pass through it.
+        """
+        deadline = time.monotonic() + seconds
+        while self._retiring and time.monotonic() < deadline:
+            self.step(0.02)
+
     def watch(self, descriptor: int, call: Callable[[], None]) -> None:
         """Call `call` in :meth:`step` when a descriptor can be read."""
         self._selector.register(descriptor, selectors.EVENT_READ, call)
@@ -149,6 +158,9 @@ class Fleet:
         return bool(self._serving or self._retiring or self._starting)
 
     def _fork(self) -> _Member:
+        while self._counts.is_full and self._retiring:
+            # Versions follow each other faster than clients take their last answers.
+            self._kill(self._retiring[0])
         ours, theirs = Channel.pair()
         slot = self._counts.take()
         # Objects that are not touched by the collector stay in memory that the processes share.

@@ -31,6 +31,11 @@ class SharedCounts:
         self._free = list(range(slots, 0, -1))
         self._ended = Counts()
 
+    @property
+    def is_full(self) -> bool:
+        """Whether every slot is taken."""
+        return not self._free
+
     def take(self) -> int:
         """A free slot.
 

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+import lightgbm
 import numpy as np
 import pandas as pd
 import pytest
@@ -174,6 +175,23 @@ NEAR: dict[str, Make] = {
     ),
     "network": lambda: (mixed(MLPClassifier((6,), max_iter=20), _hot), TABLE, THREE),
     "xgboost": lambda: (xgboost.XGBClassifier(n_estimators=10, n_jobs=1), BARE, TWO.astype(int)),
+    "xgboost, three classes": lambda: (
+        xgboost.XGBClassifier(n_estimators=6, n_jobs=1, early_stopping_rounds=None, num_parallel_tree=1),
+        BARE,
+        np.unique(THREE, return_inverse=True)[1],
+    ),
+    "xgboost, numbers": lambda: (xgboost.XGBRegressor(n_estimators=10, n_jobs=1), ARRAY, NUMBER),
+    "xgboost, counts": lambda: (
+        mixed(xgboost.XGBRegressor(n_estimators=10, n_jobs=1, objective="count:poisson"), _hot),
+        TABLE,
+        np.abs(NUMBER).round(),
+    ),
+    "lightgbm": lambda: (lightgbm.LGBMClassifier(n_estimators=8, n_jobs=1, verbose=-1), BARE, THREE),
+    "mixed, lightgbm": lambda: (
+        mixed(lightgbm.LGBMRegressor(n_estimators=8, n_jobs=1, verbose=-1), _ordinal),
+        TABLE,
+        NUMBER,
+    ),
 }
 _runtimes: dict[str, tuple[Runtime, Any]] = {}
 
@@ -233,13 +251,14 @@ def test_a_compiled_model_gives_the_answers_of_the_model(folder, name) -> None:
     else:
         rows = fresh[list(data)].astype(data.dtypes.to_dict())
         rows = rows if data.isna().to_numpy().any() else rows.fillna(0.0)
+    near = {"rtol": 2e-6, "atol": 1e-6} if "xgboost" in name else {"rtol": 1e-9, "atol": 1e-12}
     for part in (rows, rows[:1], rows[7:8]):
         found, own = both(runtime, part)
         for output in runtime.outputs:
             if name in EXACT or own.outputs[output].dtype.kind != "f":
                 np.testing.assert_array_equal(found.outputs[output], own.outputs[output])
             else:
-                np.testing.assert_allclose(found.outputs[output], own.outputs[output], rtol=1e-9, atol=1e-12)
+                np.testing.assert_allclose(found.outputs[output], own.outputs[output], **near)
             assert found.outputs[output].dtype == own.outputs[output].dtype
 
 
