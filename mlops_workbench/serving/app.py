@@ -114,6 +114,9 @@ class EndpointApp:
             headers = id_header(given_id(request) or new_id())
             if error.status == 503:
                 headers["Retry-After"] = "1"
+            elif error.status == 413:
+                # The rest of the body is not read.
+                headers["Connection"] = "close"
             elif isinstance(error, UnsupportedMedia):
                 headers["Accept-Encoding"] = ", ".join(CODINGS)
             return refusal(request.path, error.status, error.message, headers)

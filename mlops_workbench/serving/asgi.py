@@ -78,6 +78,9 @@ class Request:
         Disconnected
             The client has gone.
         """
+        length = self._headers.get(b"content-length", b"")
+        if length.isdigit() and int(length) > most:
+            raise _too_large(most)
         event = await self._receive()
         first: bytes = event.get("body", b"")
         if event["type"] == "http.request" and not event.get("more_body") and len(first) <= most:
@@ -88,7 +91,11 @@ class Request:
                 raise Disconnected
             pieces += event.get("body", b"")
             if len(pieces) > most:
-                raise BodyTooLarge(f"the body is larger than {most >> 20} MiB (serving.max_body_mb)")
+                raise _too_large(most)
             if not event.get("more_body"):
                 return bytes(pieces)
             event = await self._receive()
+
+
+def _too_large(most: int) -> BodyTooLarge:
+    return BodyTooLarge(f"the body is larger than {most >> 20} MiB (serving.max_body_mb)")

@@ -107,7 +107,8 @@ def predictions_body(values: Array) -> bytes:
 
 def error_body(status: int, message: str) -> bytes:
     """``{"error_code": ..., "message": ...}``."""
-    return orjson.dumps({"error_code": ERROR_CODES.get(status, "INTERNAL_ERROR"), "message": message})
+    code = ERROR_CODES.get(status, "BAD_REQUEST" if status < 500 else "INTERNAL_ERROR")
+    return orjson.dumps({"error_code": code, "message": message})
 
 
 def _media_type(content_type: str | None) -> str:

@@ -1,0 +1,88 @@
+"""HTTP as clients speak it, in one piece and in many, to an endpoint's socket."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+import pytest
+from model_folders import Endpoint, tensors
+
+HEAD = b"POST /v2/models/eta/infer HTTP/1.1\r\nHost: localhost\r\n"
+
+
+@pytest.fixture(scope="module")
+def linear(cases, serve) -> tuple[Endpoint, bytes]:
+    case = cases("linear")
+    return serve(case.folder), json.dumps({"inputs": tensors(case.rows[:2])}).encode()
+
+
+def ask(endpoint: Endpoint, parts: Sequence[bytes], *, answers: int = 1) -> bytes:
+    """What the endpoint sends until it has sent that many status lines and their bodies, or closed the connection."""
+    place = urlsplit(endpoint.url)
+    with socket.create_connection((place.hostname, place.port or 80), timeout=10) as connection:
+        for part in parts:
+            connection.sendall(part)
+        found = b""
+        while not (found.count(b"HTTP/1.1 ") - found.count(b" 100 Continue") >= answers and found.endswith(b"}")):
+            piece = connection.recv(65536)
+            if not piece:
+                break
+            found += piece
+        return found
+
+
+def test_requests_come_whole_in_pieces_and_one_behind_the_other(linear) -> None:
+    endpoint, body = linear
+    whole = HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    assert ask(endpoint, [whole]).startswith(b"HTTP/1.1 200")
+    assert ask(endpoint, [whole * 5], answers=5).count(b'"model_version":"1"') == 5
+    pieces = [body[at : at + 7] for at in range(0, len(body), 7)]
+    chunks = [b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces]
+    assert ask(endpoint, [HEAD + b"Transfer-Encoding: chunked\r\n\r\n", *chunks, b"0\r\n\r\n"]).startswith(
+        b"HTTP/1.1 200"
+    )
+    letters = [whole[at : at + 1] for at in range(len(whole))]
+    assert ask(endpoint, letters).startswith(b"HTTP/1.1 200")
+    waits = [HEAD + b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(body), body]
+    assert b"100 Continue" in ask(endpoint, waits)
+
+
+def test_a_body_that_is_announced_too_large_is_refused_before_it_comes(linear) -> None:
+    endpoint, _ = linear
+    answer = ask(endpoint, [HEAD + b"Content-Length: 99999999999\r\n\r\n" + b"x" * 100])
+    assert answer.startswith(b"HTTP/1.1 413")
+    assert b"connection: close" in answer.lower()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("HEAD", "/v2/health/live", 200),
+        ("HEAD", "/metrics", 200),
+        ("DELETE", "/invocations", 405),
+        ("GET", "/v2/models/eta/infer", 405),
+        ("POST", "/v2/models/eta", 405),
+        ("GET", "/", 404),
+        ("GET", "/v2/models/eta/versions", 404),
+        ("GET", "/v2/models/eta/versions/1/feedback", 404),
+        ("GET", "/v2/models/eta/versions/1/", 200),
+        ("GET", "/v2/models/eta/versions/9", 404),
+        ("GET", "/v2/models//ready", 404),
+        ("GET", "/v2/models/eta%2fready", 200),
+        ("POST", "/v2/repository/models/eta/load", 400),
+        ("POST", "/v2/repository/models/other/load", 404),
+    ],
+)
+def test_every_path_and_method_has_its_answer(linear, method: str, path: str, status: int) -> None:
+    endpoint, _ = linear
+    answer = endpoint.client.request(method, path)
+    assert answer.status_code == status, answer.text
+    if status == 405:
+        assert answer.headers["allow"]
+    if status >= 400 and path != "/invocations":
+        assert set(answer.json()) == {"error"}
+    if path == "/invocations":
+        assert answer.json()["error_code"] == "BAD_REQUEST"
