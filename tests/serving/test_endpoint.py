@@ -169,7 +169,7 @@ def test_metrics_count_requests_rows_and_errors(cases: Cases, serve: Serve) -> N
     assert samples['mlwb_request_seconds_bucket{model="eta",protocol="v2",le="+Inf"}'] == "3"
     assert samples['mlwb_predict_seconds_count{model="eta",version="3"}'] == "4"
     assert (samples['mlwb_ready{model="eta"}'], samples['mlwb_model_version{model="eta"}']) == ("1", "3")
-    totals = endpoint.service.metrics.totals()
+    totals = endpoint.service.counts().totals()
     assert (totals.requests, totals.rows, totals.errors) == (5, 16, 1)
     assert totals.p50_ms is not None
     assert totals.p99_ms is not None
