@@ -21,7 +21,7 @@ from mlops_workbench.core.shown.formats import duration, moment
 if TYPE_CHECKING:
     from mlops_workbench.client.client import Client
 
-_SHOWN_ROWS, _SHOWN_INPUTS = 20, 8
+_SHOWN_INPUTS = 8
 
 
 @click.command()
@@ -67,46 +67,6 @@ def endpoints(frontend: FrontEnd, name: str | None, remove: bool) -> View:
             return View(f"endpoint {name} removed")
         found_one = client.endpoint(name)
         return endpoint_view(found_one, "endpoint", _next(frontend, client, found_one))
-
-
-@click.command()
-@click.argument("endpoint", shell_complete=endpoint_names)
-@click.argument("data", nargs=-1, required=True, metavar="DATA")
-@click.option("--event-time", default=None, help="Time of the rows' events, ISO 8601.")
-@click.option("--output", "-o", default=None, type=click.Path(dir_okay=False), help="CSV file to write.")
-@click.pass_obj
-def predict(
-    frontend: FrontEnd, endpoint: str, data: tuple[str, ...], event_time: str | None, output: str | None
-) -> View:
-    """Get predictions of ENDPOINT for DATA.
-
-    DATA is an expression in a notebook, a CSV or Parquet file in a shell.
-    """
-    # Imported here: importing pandas takes longer than any other command.
-    from mlops_workbench.client.prediction import request_predictions
-
-    table = frontend.table(" ".join(data))
-    with frontend.client() as client:
-        found = client.endpoint(endpoint)
-    token = frontend.workspace.settings.serving.token
-    predictions = request_predictions(found, table, token=token, event_time=event_time)
-    notes = []
-    if output is not None:
-        predictions.to_csv(output, index=False)
-        notes.append(f"written to {output}")
-    if len(predictions) > _SHOWN_ROWS:
-        notes.append(f"showing the first {_SHOWN_ROWS} of {len(predictions):,} rows")
-    shown = predictions.head(_SHOWN_ROWS)
-    return View(
-        f"{counted(len(predictions), 'prediction')} of {endpoint}, version {found.version}",
-        columns=("row", *([f"prediction {i}" for i in shown.columns] if shown.ndim == 2 else ["prediction"])),
-        rows=[
-            (str(row), *(value if shown.ndim == 2 else (value,)))
-            for row, value in zip(shown.index, shown.to_numpy().tolist(), strict=True)
-        ],
-        notes=notes,
-        data=predictions,
-    )
 
 
 @click.command()
@@ -172,4 +132,4 @@ def _seconds(milliseconds: float | None) -> float | None:
     return None if milliseconds is None else milliseconds / 1000
 
 
-COMMANDS = (deploy, endpoints, predict, rollback)
+COMMANDS = (deploy, endpoints, rollback)

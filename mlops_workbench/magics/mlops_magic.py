@@ -68,7 +68,8 @@ def split(line: str) -> list[str]:
         A quote is not closed.
     """
     parts = line.split(maxsplit=2)
-    if len(parts) == 3 and parts[0] == "predict" and not parts[2].startswith("-"):
+    is_batch = "--batch" in line.split()
+    if len(parts) == 3 and parts[0] == "predict" and not parts[2].startswith("-") and not is_batch:
         return ["predict", parts[1], "--", parts[2]]
     try:
         if parts[:1] == ["data"]:
