@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from mlops_workbench.core.shown.formats import duration
 
 if TYPE_CHECKING:
     from mlops_workbench.client.client import Client
-    from mlops_workbench.serving.scoring.request import OnError, ScoringLog, ScoringProgress
+    from mlops_workbench.serving.scoring.request import OnError, ScoringLog, ScoringProgress, ScoringRequest
 
 #: Of a part of the work after which a line of progress is printed.
 _STEP = 0.1
@@ -36,35 +37,10 @@ class BatchOptions:
 
 def score_batch(frontend: FrontEnd, name: str, words: list[str], options: BatchOptions) -> View:
     """Answer the rows of files with the version that endpoint NAME serves, or NAME@ALIAS, or NAME/VERSION."""
-    from mlops_workbench.serving.scoring.launch import input_paths, run_scoring
-    from mlops_workbench.serving.scoring.request import ScoringRequest
+    from mlops_workbench.serving.scoring.launch import ScoringProcess, input_paths
 
     output = Path(words[-1]).absolute()
     inputs = input_paths(words[:-1], output, force=options.force)
-    workspace = frontend.workspace
-    with frontend.client() as client:
-        reference, endpoint = _reference(client, name)
-        local = client.local_model(reference)
-    if options.log and not endpoint:
-        raise InvalidInput(
-            f"'{name}' is no endpoint, and only endpoints have a log", hint="leave out --log, or name an endpoint"
-        )
-    # Read anew: a notebook has the settings of its start.
-    settings = workspace.latest()
-    request = ScoringRequest(
-        model=local.name,
-        version=local.version,
-        folder=local.folder,
-        settings=settings.serving,
-        inputs=[str(path) for path in inputs],
-        output=str(output),
-        keep=options.keep,
-        on_error=options.on_error,
-        workers=options.workers,
-        modules=[entry for entry in sys.path if entry],
-        log=_log(frontend, endpoint) if options.log else None,
-        event_time=options.event_time,
-    )
     shown = 0.0
 
     def report(progress: ScoringProgress) -> None:
@@ -73,10 +49,12 @@ def score_batch(frontend: FrontEnd, name: str, words: list[str], options: BatchO
             shown = progress.share
             frontend.progress(f"{progress.share:.0%}: {counted(progress.rows, 'row')}")
 
-    done = run_scoring(request, report, cwd=workspace.root)
+    with ScoringProcess(frontend.workspace.root) as process:
+        request = _request(frontend, name, inputs, output, options)
+        done = process.run(request, report)
     speed = f" ({done.rows / done.seconds:,.0f} rows/s)" if done.seconds > 0 else ""
     facts: list[tuple[str, Cell]] = [
-        ("model", f"{local.name}/{local.version}"),
+        ("model", f"{request.model}/{request.version}"),
         ("runtime", f"{done.runtime}{f' ({done.uncompiled})' if done.uncompiled else ''}"),
         ("rows", f"{done.rows:,} of {counted(len(inputs), 'file')}"),
         ("time", f"{duration(done.seconds)}{speed}, {done.workers} process{'' if done.workers == 1 else 'es'}"),
@@ -92,6 +70,35 @@ def score_batch(frontend: FrontEnd, name: str, words: list[str], options: BatchO
         rows = [(Path(one.file).name, str(one.row), one.reason) for one in done.examples]
         sections.append(View("first rows without an answer", columns=("file", "row", "reason"), rows=rows))
     return View(f"{counted(done.rows, 'row')} scored", facts=facts, notes=notes, sections=sections, data=done)
+
+
+def _request(
+    frontend: FrontEnd, name: str, inputs: Sequence[Path], output: Path, options: BatchOptions
+) -> ScoringRequest:
+    from mlops_workbench.serving.scoring.request import ScoringRequest
+
+    with frontend.client() as client:
+        reference, endpoint = _reference(client, name)
+        local = client.local_model(reference)
+    if options.log and not endpoint:
+        raise InvalidInput(
+            f"'{name}' is no endpoint, and only endpoints have a log", hint="leave out --log, or name an endpoint"
+        )
+    return ScoringRequest(
+        model=local.name,
+        version=local.version,
+        folder=local.folder,
+        # Read anew: a notebook has the settings of its start.
+        settings=frontend.workspace.latest().serving,
+        inputs=[str(path) for path in inputs],
+        output=str(output),
+        keep=options.keep,
+        on_error=options.on_error,
+        workers=options.workers,
+        modules=[entry for entry in sys.path if entry],
+        log=_log(frontend, endpoint) if options.log else None,
+        event_time=options.event_time,
+    )
 
 
 def _reference(client: Client, name: str) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -75,67 +76,79 @@ def input_paths(words: list[str], output: Path, *, force: bool = False) -> list[
     return found
 
 
-def run_scoring(request: ScoringRequest, report: Callable[[ScoringProgress], None], *, cwd: Path) -> Scored:
-    """Score files in another process.
+class ScoringProcess:
+    """The process, which imports its libraries while the caller finds out what to ask.
 
     Parameters
     ----------
-    request : ScoringRequest
-        What is asked for; the process gets no token.
-    report : callable
-        Called about twice a second.
     cwd : Path
         Its working folder.
-
-    Raises
-    ------
-    WorkbenchError
-        Why nothing was written.
     """
-    request = msgspec.structs.replace(request, settings=msgspec.structs.replace(request.settings, token=""))
-    # A model that is loaded must not find the key that signs models.
-    environment = {name: value for name, value in os.environ.items() if name != "MLOPS_SIGNING_KEY"}
-    with tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen(
+
+    def __init__(self, cwd: Path) -> None:
+        # A model that is loaded must not find the key that signs models.
+        environment = {name: value for name, value in os.environ.items() if name != "MLOPS_SIGNING_KEY"}
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
+        self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "mlops_workbench.serving.scoring"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=errors,
+            stderr=self._errors,
             cwd=cwd,
             env={**one_thread(), **environment},
         )
-        try:
-            assert process.stdin is not None
-            assert process.stdout is not None
-            with process.stdin as stdin:
-                stdin.write(msgspec.json.encode(request))
-            for line in process.stdout:
-                found = msgspec.json.decode(line, type=Report)
-                if isinstance(found, ScoringProgress):
-                    report(found)
-                    continue
+
+    def __enter__(self) -> ScoringProcess:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        process = self._process
+        if process.poll() is None:
+            process.terminate()
+            try:
                 process.wait(_PATIENCE)
-                if isinstance(found, Failed):
-                    raise WorkbenchError.from_dict(found.error)
-                return found
-            code = process.wait(_PATIENCE)
-            errors.seek(0)
-            last = errors.read().decode("utf-8", "replace").strip().splitlines()[-1:]
-            raise Unavailable(
-                f"the process that answers the rows has ended (exit code {code}){': ' if last else ''}{''.join(last)}",
-                hint="nothing was written",
-            )
-        finally:
-            _end(process)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        for stream in (process.stdin, process.stdout, self._errors):
+            if stream is not None:
+                # Its end may be gone with what was not sent.
+                with contextlib.suppress(OSError):
+                    stream.close()
 
+    def run(self, request: ScoringRequest, report: Callable[[ScoringProgress], None]) -> Scored:
+        """Score files.
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        process.terminate()
-        try:
-            process.wait(_PATIENCE)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-    if process.stdout is not None:
-        process.stdout.close()
+        Parameters
+        ----------
+        request : ScoringRequest
+            What is asked for; the process gets no token.
+        report : callable
+            Called about twice a second.
+
+        Raises
+        ------
+        WorkbenchError
+            Why nothing was written.
+        """
+        request = msgspec.structs.replace(request, settings=msgspec.structs.replace(request.settings, token=""))
+        process = self._process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        with contextlib.suppress(BrokenPipeError), process.stdin as stdin:
+            stdin.write(msgspec.json.encode(request))
+        for line in process.stdout:
+            found = msgspec.json.decode(line, type=Report)
+            if isinstance(found, ScoringProgress):
+                report(found)
+                continue
+            if isinstance(found, Failed):
+                raise WorkbenchError.from_dict(found.error)
+            return found
+        code = process.wait(_PATIENCE)
+        self._errors.seek(0)
+        last = self._errors.read().decode("utf-8", "replace").strip().splitlines()[-1:]
+        raise Unavailable(
+            f"the process that answers the rows has ended (exit code {code}){': ' if last else ''}{''.join(last)}",
+            hint="nothing was written",
+        )
