@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mlops_workbench.core.errors import InvalidInput, WorkbenchError
@@ -40,6 +41,8 @@ def register_commands(shell: InteractiveShell) -> None:
             return None
         if view is not None and notebook.output is not None:
             view.place = notebook.output.take
+        elif view is not None and view.refresh is not None:
+            view.place = partial(notebook.show_live, view)
         return view
 
     shell.register_magic_function(mlops, magic_kind="line", magic_name="mlops")
