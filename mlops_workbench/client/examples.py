@@ -28,6 +28,13 @@ class Example:
     split: dict[str, Any]
     tensors: list[dict[str, Any]]
 
+    @property
+    def row(self) -> dict[str, Any]:
+        """Values by input; those of an array are named as its columns are."""
+        if len(self.tensors) == 1 and len(self.tensors[0]["shape"]) == 2:
+            return {f"x{at}": value for at, value in enumerate(self.tensors[0]["data"])}
+        return {tensor["name"]: tensor["data"][0] for tensor in self.tensors}
+
 
 def endpoint_example(endpoint: Endpoint, *, token: str = "") -> Example:
     """Ask an endpoint for its example.
