@@ -6,11 +6,15 @@ import json
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from front_end import Front
 from sklearn.linear_model import LogisticRegression
 
 from mlops_workbench.capture import Session
@@ -56,7 +60,7 @@ def test_an_endpoint_answers_files_says_what_it_refuses_and_shows_code_that_runs
     root = workspace.root
     X.to_parquet(root / "in.parquet")
     expected = MODEL.predict(X).tolist()
-    for name in ("sizes", "sizes@champion", "sizes/1"):
+    for name in ("sizes", "sizes@champion"):
         view = mlops(f"predict {name} --batch in.parquet out.parquet --force --keep n")
         found = pd.read_parquet(root / "out.parquet")
         assert found["prediction"].tolist() == expected
@@ -100,5 +104,33 @@ def test_an_endpoint_answers_files_says_what_it_refuses_and_shows_code_that_runs
         assert re.search(r"\b(big|small)\b", done.stdout), client
     assert mlops("endpoints snippets sizes --for curl").data == {"curl": snippets["curl"]}
     assert json.loads(snippets["curl"].split("-d ")[1].strip("'"))["dataframe_split"]["columns"] == ["größe", "n"]
+    in_a_notebook(root)
     mlops("endpoints sizes --remove")
     assert mlops("endpoints").title == "no endpoints yet"
+
+
+def in_a_notebook(root: Path) -> None:
+    """The same endpoint in a kernel: a table that follows it, and a form."""
+    front = Front(root)
+    try:
+        front.run("%load_ext mlops_workbench\nimport pandas as pd\nX = pd.read_parquet('in.parquet')")
+        (table,) = [one for one in front.run("%mlops endpoints", cell_id="a") if one["type"] == "display_data"]
+        assert "sklearn-compiled" in table["data"]["text/html"]
+        assert set(table["data"]) == {"text/plain", "text/html"}
+        front.run("for _ in range(25):\n    %mlops predict sizes X.head(4)", cell_id="b")
+        # The table is updated in its place, after its cell has ended.
+        updated: list[dict[str, Any]] = []
+        deadline = time.monotonic() + 60
+        while not updated and time.monotonic() < deadline:
+            message = front.client.get_iopub_msg(timeout=60)
+            if message["msg_type"] == "update_display_data":
+                updated.append(message["content"])
+        assert updated[0]["transient"] == table["transient"]
+        shown = front.run("from mlops_workbench import try_endpoint\nform = try_endpoint('sizes')\nform", cell_id="c")
+        assert not [one for one in shown if one["type"] == "error"], shown
+        answers = [one for one in shown if "endpoint sizes" in one.get("data", {}).get("text/plain", "")]
+        assert "widget-view" not in str(answers[-1]["data"]) and "größe" in answers[-1]["data"]["text/html"]
+        changed = front.run("form.controls['n'].value = 8; form.answer.outputs['predict']")
+        assert changed[-1]["data"]["text/plain"] in ("['big']", "['small']")
+    finally:
+        front.close()
