@@ -25,6 +25,7 @@ _EXPORTS = {
     "load_model": "mlops_workbench.client.endpoints",
     "predict": "mlops_workbench.client.endpoints",
     "feedback": "mlops_workbench.client.endpoints",
+    "try_endpoint": "mlops_workbench.widgets.endpoint_form",
 }  # fmt: skip
 
 __all__ = [*_EXPORTS, "__version__", "load_ipython_extension"]

@@ -25,6 +25,8 @@ ACTOR, SOURCE = "X-Mlops-Actor", "X-Mlops-Source"
 LONGEST_ACTOR = 200
 
 GateCondition = Annotated[str, Documented(CONDITION, longest=MAX_CONDITION)]
+#: Lines of an endpoint's log that a request may ask for.
+MOST_LOG_LINES = 10_000
 #: Longest name of a run or an experiment that a request gives.
 LONGEST_NAME = 250
 Reason = Annotated[str, Documented(REASON, longest=MAX_REASON, optional=True)]
@@ -177,6 +179,14 @@ class LocalModel:
     folder: str
     format: str
     inputs: list[SignatureColumn] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class EndpointLog:
+    """Lines of the log of an endpoint's process, and the position in the log after them."""
+
+    text: str
+    end: int
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
-from mlops_workbench.client.bodies import DeployRequest, LocalModel, PromoteRequest, RegisterRequest
+from mlops_workbench.client.bodies import DeployRequest, EndpointLog, LocalModel, PromoteRequest, RegisterRequest
 from mlops_workbench.client.calls import Calls, decoded, encoded, path_part, wait
 from mlops_workbench.core.errors import Conflict
 from mlops_workbench.core.ids import check_name
@@ -86,6 +86,10 @@ class ModelCalls(Calls):
         from mlops_workbench.core.endpoints import Endpoint
 
         return self._reachable(self._get(f"/endpoints/{path_part(name)}", Endpoint))
+
+    def endpoint_log(self, name: str, lines: int, after: int = -1) -> EndpointLog:
+        """The last lines of the log of an endpoint's process, or with `after` those from that position on."""
+        return self._get(f"/endpoints/{path_part(name)}/log", EndpointLog, {"lines": lines, "after": after})
 
     def deploy(self, name: str, request: DeployRequest, *, timeout: float = 120.0) -> Endpoint:
         """Serve a model version and wait until it is ready; `timeout` in seconds, 0 does not wait."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import httpx
@@ -11,8 +12,11 @@ import pandas as pd
 
 from mlops_workbench.client.tensors import tensors
 from mlops_workbench.core.endpoints import Endpoint
-from mlops_workbench.core.errors import InvalidInput, Unavailable
+from mlops_workbench.core.errors import InvalidInput, Unavailable, did_you_mean
+from mlops_workbench.core.models import SignatureColumn
 
+#: Rows whose types are checked before anything is sent; the endpoint checks all.
+_CHECKED = 1000
 #: Hint for a single row that was given without a table around it.
 _ONE_ROW = "for one row use X.iloc[[0]] or x.reshape(1, -1)"
 
@@ -58,6 +62,73 @@ def request_predictions(
         predictions = pd.Series(values, index=index, name="prediction")
     predictions.attrs["request_id"] = answer["id"]
     return predictions
+
+
+def check_data(data: Any, inputs: Sequence[SignatureColumn], *, where: str) -> None:
+    """Say what an endpoint would refuse, before anything is sent: names and types of all columns at once.
+
+    Parameters
+    ----------
+    data : DataFrame, array, Series, list
+        Rows.
+    inputs : sequence of SignatureColumn
+        Inputs of the model; empty if they are not known.
+    where : str
+        Of the error.
+
+    Raises
+    ------
+    InvalidInput
+        A column is missing or unknown, or its type is another one.
+    """
+    if not inputs:
+        return
+    head = data.head(_CHECKED) if isinstance(data, pd.DataFrame | pd.Series) else data
+    given = {tensor["name"]: tensor for tensor in tensors(head)}
+    if len(given) == 1 and len(next(iter(given.values()))["shape"]) == 2:
+        width = next(iter(given.values()))["shape"][1]
+        if width != len(inputs):
+            raise InvalidInput(f"the data have {width} columns, and the model takes {len(inputs)}", where=where)
+        return
+    known = {column.name: column for column in inputs}
+    missing = [column.name for column in inputs if column.required and column.name not in given]
+    if len(inputs) == len(given) and all(str(name).isdecimal() for name in given):
+        # Columns of an array, which are found by their places.
+        return
+    unknown = [name for name in given if name not in known]
+    problems = []
+    if missing:
+        problems.append(f"missing input column{'s' if len(missing) > 1 else ''} {_listed(missing)}")
+    if unknown:
+        near = f"; {did_you_mean(unknown[0], known)}" if len(unknown) == 1 and not missing else ""
+        problems.append(f"unknown: {_listed(unknown)}{near}")
+    for name, tensor in given.items():
+        if name in known and (wrong := _wrong_type(known[name].dtype, tensor)):
+            problems.append(f"column '{name}': expected {wrong}")
+    if problems:
+        hint = _ONE_ROW if missing and len(getattr(data, "shape", ())) == 1 else None
+        raise InvalidInput("; ".join(problems), where=where, hint=hint)
+
+
+def _wrong_type(wanted: str, tensor: dict[str, Any]) -> str:
+    """What is wrong with the type of a column; empty if the endpoint can take it."""
+    datatype, first = tensor["datatype"], next((value for value in tensor["data"] if value is not None), None)
+    if first is None:
+        return ""
+    is_text = isinstance(first, str)
+    if wanted in ("integer", "long", "float", "double") and (is_text or isinstance(first, bool)):
+        return f"numbers, got {'texts' if is_text else 'booleans'} such as {str(first)[:40]!r}"
+    if wanted == "boolean" and datatype != "BOOL" and not isinstance(first, bool) and first not in (0, 1):
+        return f"booleans, got values such as {str(first)[:40]!r}"
+    if wanted == "string" and not is_text:
+        return f"texts, got values such as {str(first)[:40]!r}"
+    if wanted == "datetime" and not is_text:
+        return f"times, got values such as {str(first)[:40]!r}"
+    return ""
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names[:8]) + (", ..." if len(names) > 8 else "")
 
 
 def send_feedback(

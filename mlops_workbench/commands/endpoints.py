@@ -21,7 +21,7 @@ from mlops_workbench.core.shown.formats import duration, moment
 if TYPE_CHECKING:
     from mlops_workbench.client.client import Client
 
-_SHOWN_ROWS, _SHOWN_INPUTS = 20, 8
+_SHOWN_INPUTS = 8
 
 
 @click.command()
@@ -40,73 +40,7 @@ def deploy(frontend: FrontEnd, model: str, name: str, port: int, timeout: float)
     endpoint = name or model_name(model)
     with frontend.client() as client:
         deployed = client.deploy(endpoint, DeployRequest(model, port), timeout=timeout)
-        return endpoint_view(deployed, "deployed", _next(frontend, client, deployed))
-
-
-@click.command()
-@click.argument("name", required=False, shell_complete=endpoint_names)
-@click.option("--remove", is_flag=True, help="Stop endpoint NAME permanently.")
-@click.pass_obj
-def endpoints(frontend: FrontEnd, name: str | None, remove: bool) -> View:
-    """List endpoints, or show endpoint NAME."""
-    with frontend.client() as client:
-        if name is None:
-            found = client.endpoints()
-            return View(
-                "endpoints" if found else "no endpoints yet",
-                columns=("endpoint", "state", "model", "version", "requests", "errors", "p50 ms", "p99 ms", "url"),
-                rows=[
-                    (e.name, e.state, e.model, e.version, e.requests, e.errors, e.p50_ms, e.p99_ms, e.url)
-                    for e in found
-                ],
-                notes=[] if found else [f"deploy a model: {frontend.prog} deploy MODEL@champion"],
-                data=found,
-            )
-        if remove:
-            client.remove_endpoint(name)
-            return View(f"endpoint {name} removed")
-        found_one = client.endpoint(name)
-        return endpoint_view(found_one, "endpoint", _next(frontend, client, found_one))
-
-
-@click.command()
-@click.argument("endpoint", shell_complete=endpoint_names)
-@click.argument("data", nargs=-1, required=True, metavar="DATA")
-@click.option("--event-time", default=None, help="Time of the rows' events, ISO 8601.")
-@click.option("--output", "-o", default=None, type=click.Path(dir_okay=False), help="CSV file to write.")
-@click.pass_obj
-def predict(
-    frontend: FrontEnd, endpoint: str, data: tuple[str, ...], event_time: str | None, output: str | None
-) -> View:
-    """Get predictions of ENDPOINT for DATA.
-
-    DATA is an expression in a notebook, a CSV or Parquet file in a shell.
-    """
-    # Imported here: importing pandas takes longer than any other command.
-    from mlops_workbench.client.prediction import request_predictions
-
-    table = frontend.table(" ".join(data))
-    with frontend.client() as client:
-        found = client.endpoint(endpoint)
-    token = frontend.workspace.settings.serving.token
-    predictions = request_predictions(found, table, token=token, event_time=event_time)
-    notes = []
-    if output is not None:
-        predictions.to_csv(output, index=False)
-        notes.append(f"written to {output}")
-    if len(predictions) > _SHOWN_ROWS:
-        notes.append(f"showing the first {_SHOWN_ROWS} of {len(predictions):,} rows")
-    shown = predictions.head(_SHOWN_ROWS)
-    return View(
-        f"{counted(len(predictions), 'prediction')} of {endpoint}, version {found.version}",
-        columns=("row", *([f"prediction {i}" for i in shown.columns] if shown.ndim == 2 else ["prediction"])),
-        rows=[
-            (str(row), *(value if shown.ndim == 2 else (value,)))
-            for row, value in zip(shown.index, shown.to_numpy().tolist(), strict=True)
-        ],
-        notes=notes,
-        data=predictions,
-    )
+        return endpoint_view(deployed, "deployed", next_steps(frontend, client, deployed))
 
 
 @click.command()
@@ -125,7 +59,7 @@ def rollback(frontend: FrontEnd, name: str, timeout: float) -> View:
             version = client.rollback_model(name)
             return View(f"rolled back: the champion of {name} is version {version.version}", data=version)
         returned = client.rollback(name, timeout=timeout)
-        return endpoint_view(returned, "rolled back", _next(frontend, client, returned))
+        return endpoint_view(returned, "rolled back", next_steps(frontend, client, returned))
 
 
 def endpoint_view(endpoint: Endpoint, done: str, notes: Sequence[str] = ()) -> View:
@@ -140,7 +74,15 @@ def endpoint_view(endpoint: Endpoint, done: str, notes: Sequence[str] = ()) -> V
         ("url", endpoint.url),
         ("serving since", moment(endpoint.since_ms)),
         ("requests", f"{endpoint.requests:,} ({counted(endpoint.rows, 'row')}, {counted(endpoint.errors, 'error')})"),
-        ("latency", f"p50 {duration(_seconds(endpoint.p50_ms))}, p99 {duration(_seconds(endpoint.p99_ms))}"),
+        ("runtime", runtime_text(endpoint) or None),
+        ("workers", endpoint.workers or None),
+        (
+            "latency",
+            ", ".join(
+                f"{name} {duration(_seconds(value))}"
+                for name, value in (("p50", endpoint.p50_ms), ("p95", endpoint.p95_ms), ("p99", endpoint.p99_ms))
+            ),
+        ),
     ]
     if endpoint.message:
         facts.append(("message", endpoint.message))
@@ -152,7 +94,12 @@ def endpoint_view(endpoint: Endpoint, done: str, notes: Sequence[str] = ()) -> V
     )
 
 
-def _next(frontend: FrontEnd, client: Client, endpoint: Endpoint) -> list[str]:
+def runtime_text(endpoint: Endpoint) -> str:
+    """What answers, and why the model is not compiled."""
+    return f"{endpoint.runtime} ({endpoint.uncompiled})" if endpoint.uncompiled else endpoint.runtime
+
+
+def next_steps(frontend: FrontEnd, client: Client, endpoint: Endpoint) -> list[str]:
     """The next command, which works as it stands if there is data for it."""
     if endpoint.state != "ready":
         return []
@@ -165,11 +112,14 @@ def _next(frontend: FrontEnd, client: Client, endpoint: Endpoint) -> list[str]:
     shown = ", ".join(column.name for column in inputs[:_SHOWN_INPUTS])
     more = f" and {len(inputs) - _SHOWN_INPUTS} more" if len(inputs) > _SHOWN_INPUTS else ""
     about = f", with the columns {shown}{more}" if inputs and data in ("DATA", "FILE.csv") else ""
-    return [f"next: {frontend.prog} predict {endpoint.name} {data}{about}"]
+    notes = [f"next: {frontend.prog} predict {endpoint.name} {data}{about}"]
+    if frontend.prog.startswith("%"):
+        notes.append(f"a form to try it: from mlops_workbench import try_endpoint; try_endpoint({endpoint.name!r})")
+    return [*notes, f"code for other clients: {frontend.prog} endpoints snippets {endpoint.name}"]
 
 
 def _seconds(milliseconds: float | None) -> float | None:
     return None if milliseconds is None else milliseconds / 1000
 
 
-COMMANDS = (deploy, endpoints, predict, rollback)
+COMMANDS = (deploy, rollback)

@@ -73,6 +73,8 @@ class View:
         Builds the DataFrame if it has more than the table that is shown.
     place : callable, optional
         Shows the MIME bundle of the view in place of what the command has shown while it ran; returns whether it did.
+    refresh : callable, optional
+        Makes the view anew, for a notebook that shows it while it changes.
     """
 
     title: str
@@ -91,6 +93,7 @@ class View:
     exit_code: int = 0
     svg: str = field(default="", repr=False)
     place: Callable[[dict[str, str]], bool] | None = field(default=None, repr=False)
+    refresh: Callable[[], View] | None = field(default=None, repr=False)
 
     def frame(self) -> pd.DataFrame:
         """The table as a DataFrame of shape (rows, columns)."""

@@ -62,8 +62,14 @@ class Endpoint:
         Time since which `version` serves, in milliseconds since the epoch.
     requests, rows, errors : int
         Number of requests, rows and failed requests since the process started.
-    p50_ms, p99_ms : float or None
-        Median and 99th percentile of the latency of recent requests, in milliseconds.
+    p50_ms, p95_ms, p99_ms : float or None
+        Median, 95th and 99th percentile of the latency of recent requests, in milliseconds.
+    rate : float or None
+        Requests a second in the last ten seconds.
+    runtime, uncompiled : str
+        What answers: the library or its compiled form; why it is not compiled, empty if it is.
+    workers : int
+        Processes that answer requests.
     message : str
         Reason of a failure, or what the endpoint waits for.
     """
@@ -84,3 +90,8 @@ class Endpoint:
     p99_ms: float | None = None
     message: str = ""
     digest: str = ""
+    p95_ms: float | None = None
+    rate: float | None = None
+    runtime: str = ""
+    uncompiled: str = ""
+    workers: int = 0

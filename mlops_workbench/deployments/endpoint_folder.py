@@ -26,6 +26,8 @@ from mlops_workbench.serving.desired import (
 )
 
 _LARGEST_LOG = 4 << 20
+#: Of the log that is read at a time.
+_READ_BYTES = 1 << 20
 
 
 class EndpointFolder:
@@ -110,6 +112,43 @@ class EndpointFolder:
         except OSError:
             return ""
         return lines[-1][:500] if lines else ""
+
+    def read_log(self, lines: int, after: int = -1) -> tuple[str, int]:
+        """Read the log of the process.
+
+        Parameters
+        ----------
+        lines : int
+            Most lines.
+        after : int
+            Position from which on to read; -1 for the last lines. If the log has begun anew since, from its begin.
+
+        Returns
+        -------
+        text : str
+            Whole lines.
+        end : int
+            Position after them.
+        """
+        try:
+            with open(self.path / LOG, "rb") as file:
+                size = file.seek(0, os.SEEK_END)
+                start = max(0, size - _READ_BYTES) if after < 0 else (after if after <= size else 0)
+                file.seek(start)
+                content = file.read(_READ_BYTES)
+        except OSError:
+            return "", 0
+        # A line that is being written is read when it is complete.
+        content = content[: content.rfind(b"\n") + 1]
+        end = start + len(content)
+        found = content.splitlines(keepends=True)
+        if after < 0:
+            # The first one may lack its begin.
+            found = (found[1:] if start else found)[-lines:]
+        elif len(found) > lines:
+            found = found[:lines]
+            end = start + sum(map(len, found))
+        return b"".join(found).decode("utf-8", "replace"), end
 
 
 def send(process: ProcessIdentity, number: signal.Signals) -> None:

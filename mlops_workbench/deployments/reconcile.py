@@ -119,7 +119,12 @@ def describe(spec: EndpointSpec, actual: EndpointState, problem: str) -> Endpoin
         rows=observed.rows if observed else 0,
         errors=observed.errors if observed else 0,
         p50_ms=observed.p50_ms if observed else None,
+        p95_ms=observed.p95_ms if observed else None,
         p99_ms=observed.p99_ms if observed else None,
+        rate=observed.rate if observed else None,
+        runtime=observed.runtime if observed else "",
+        uncompiled=observed.uncompiled if observed else "",
+        workers=len(observed.workers) if observed else 0,
         message=message,
         digest=observed.digest if observed else "",
     )

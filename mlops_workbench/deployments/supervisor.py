@@ -118,6 +118,10 @@ class Supervisor:
         problem = record.problem if record is not None and record.spec == spec else ""
         return describe(spec, self._actual(spec.name, record), problem)
 
+    def log(self, name: str, lines: int, after: int) -> tuple[str, int]:
+        """Lines of the log of an endpoint's process, see :meth:`EndpointFolder.read_log`."""
+        return self._folder(name).read_log(lines, after)
+
     def wait(self, name: str, version: int, timeout: float) -> Endpoint:
         """Wait until an endpoint serves a version; another thread must call `reconcile` meanwhile.
 

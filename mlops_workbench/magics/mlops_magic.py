@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mlops_workbench.core.errors import InvalidInput, WorkbenchError
@@ -40,6 +41,8 @@ def register_commands(shell: InteractiveShell) -> None:
             return None
         if view is not None and notebook.output is not None:
             view.place = notebook.output.take
+        elif view is not None and view.refresh is not None:
+            view.place = partial(notebook.show_live, view)
         return view
 
     shell.register_magic_function(mlops, magic_kind="line", magic_name="mlops")
@@ -68,7 +71,8 @@ def split(line: str) -> list[str]:
         A quote is not closed.
     """
     parts = line.split(maxsplit=2)
-    if len(parts) == 3 and parts[0] == "predict" and not parts[2].startswith("-"):
+    is_batch = "--batch" in line.split()
+    if len(parts) == 3 and parts[0] == "predict" and not parts[2].startswith("-") and not is_batch:
         return ["predict", parts[1], "--", parts[2]]
     try:
         if parts[:1] == ["data"]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from mlops_workbench.client.client import Client
+    from mlops_workbench.commands.view import View
     from mlops_workbench.core.budgets import Budget, BudgetState
     from mlops_workbench.core.workspace import Workspace
     from mlops_workbench.widgets.run_output import RunOutput
@@ -112,6 +113,17 @@ class Notebook:
 
         self.output = RunOutput(self._shell)
         return self.output
+
+    def show_live(self, view: View, bundle: dict[str, str]) -> bool:
+        """Show a view, whose output is `bundle` now, and what it becomes, if somebody sees it; return whether so."""
+        from mlops_workbench.widgets.live_output import cell_id, is_watched
+
+        if not is_watched(self._shell, cell_id(self._shell)):
+            return False
+        from mlops_workbench.widgets.live_view import LiveView
+
+        LiveView(self._shell.display_pub, view, bundle)
+        return True
 
     def progress(self, text: str) -> None:
         """Print a line of progress."""

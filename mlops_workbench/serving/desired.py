@@ -126,8 +126,10 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True):
         Since when the version is served; when the file was written.
     requests, rows, errors, log_written, log_dropped : int
         Counts of this process.
-    p50_ms, p99_ms : float or None
+    p50_ms, p95_ms, p99_ms : float or None
         Latency of recent answers.
+    rate : float or None
+        Requests a second in the last ten seconds.
     """
 
     process: ProcessIdentity
@@ -151,6 +153,8 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True):
     log_written: int = 0
     log_dropped: int = 0
     p50_ms: float | None = None
+    p95_ms: float | None = None
+    rate: float | None = None
     p99_ms: float | None = None
 
 

@@ -27,7 +27,35 @@ class Totals:
     rows: int
     errors: int
     p50_ms: float | None
+    p95_ms: float | None
     p99_ms: float | None
+
+
+class RequestRate:
+    """Requests a second over the last seconds, from counts at different times.
+
+    Parameters
+    ----------
+    seconds : float
+        Length of the window.
+    """
+
+    def __init__(self, seconds: float = 10.0) -> None:
+        self._seconds = seconds
+        self._counts: deque[tuple[float, int]] = deque()
+
+    def of(self, now: float, requests: int) -> float | None:
+        """The rate with a count at `now`, on a clock in seconds; None before there are two counts."""
+        counts = self._counts
+        if counts and requests < counts[-1][1]:
+            # The counts began anew.
+            counts.clear()
+        counts.append((now, requests))
+        # The last one before the window stays, so that the window is covered.
+        while len(counts) > 2 and counts[1][0] <= now - self._seconds:
+            counts.popleft()
+        before, earlier = counts[0]
+        return round((requests - earlier) / (now - before), 2) if now > before else None
 
 
 class Histogram(msgspec.Struct, array_like=True):
@@ -94,6 +122,7 @@ class Counts(msgspec.Struct, array_like=True):
             rows=int(sum(histogram.total for histogram in self.rows.values())),
             errors=sum(count for key, count in self.requests.items() if not key.endswith("|200")),
             p50_ms=_percentile(recent, 0.50),
+            p95_ms=_percentile(recent, 0.95),
             p99_ms=_percentile(recent, 0.99),
         )
 

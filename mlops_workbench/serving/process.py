@@ -34,7 +34,7 @@ from mlops_workbench.serving.desired import (
 from mlops_workbench.serving.guard import is_loopback
 from mlops_workbench.serving.log.feedback import FeedbackLog
 from mlops_workbench.serving.log.predictions import prediction_log
-from mlops_workbench.serving.metrics import merged_counts
+from mlops_workbench.serving.metrics import RequestRate, merged_counts
 from mlops_workbench.serving.routing.router import Router
 from mlops_workbench.serving.service import InferenceService
 from mlops_workbench.serving.workers.channel import Channel
@@ -114,6 +114,7 @@ class EndpointProcess:
         self._stopping = False
         self._reported: Observed | None = None
         self._report_at = 0.0
+        self._rate = RequestRate()
         self._router = Router(desired.settings)
         self._counts = SharedCounts(3 * desired.settings.workers + 2)
         self._fleet: Fleet | None = None
@@ -282,6 +283,8 @@ class EndpointProcess:
             log_written=counts.log_written,
             log_dropped=counts.log_dropped,
             p50_ms=totals.p50_ms,
+            p95_ms=totals.p95_ms,
+            rate=self._rate.of(time.monotonic(), totals.requests),
             p99_ms=totals.p99_ms,
         )
 

@@ -219,7 +219,7 @@ class InferenceService:
         self, request: _Request, runtime: Runtime, parsed: _Parsed, outputs: tuple[str, ...]
     ) -> Predicted:
         if parsed.event_time:
-            request.event_us = _micros(parsed.event_time)
+            request.event_us = event_micros(parsed.event_time)
         if self._waiting >= MOST_WAITING:
             raise Overloaded(f"{MOST_WAITING} requests are waiting already", hint="try again in a moment")
         self._waiting += 1
@@ -285,7 +285,8 @@ async def _apart(is_long: bool, work: Callable[..., _T], *arguments: object) -> 
     return await asyncio.to_thread(work, *arguments) if is_long else work(*arguments)
 
 
-def _micros(text: str) -> int:
+def event_micros(text: str) -> int:
+    """Microseconds since 1970 of a time in ISO 8601; `InvalidRequest` if it is none."""
     try:
         moment = parse_time(text)
     except ValueError:

@@ -111,6 +111,8 @@ def test_status_and_down_work_without_a_control_plane(nowhere: Nowhere) -> None:
         ('register boosted --as x --gate "mae < 3"', ["register", "boosted", "--as", "x", "--gate", "mae < 3"]),
         ("predict e X.query(\"a > 'b'\")[:3]", ["predict", "e", "--", "X.query(\"a > 'b'\")[:3]"]),
         ("predict --help", ["predict", "--help"]),
+        ("predict e --batch 'my in.csv' out.csv", ["predict", "e", "--batch", "my in.csv", "out.csv"]),
+        ("predict e in.csv out.csv --batch", ["predict", "e", "in.csv", "out.csv", "--batch"]),
         (
             "runs params.x = 'a=b' --sort 'metrics.my mae'",
             ["runs", "params.x", "=", "'a=b'", "--sort", "metrics.my mae"],

@@ -140,9 +140,14 @@ describe('pages', () => {
       rows: 5,
       errors: 1,
       p50_ms: 0.4,
+      p95_ms: 0.6,
       p99_ms: null,
+      rate: 12.5,
       message: 'loading version 3',
-      digest: '0123456789abcdef'
+      digest: '0123456789abcdef',
+      runtime: 'sklearn-compiled',
+      uncompiled: '',
+      workers: 1
     };
     const drift = { kind: 'numeric', floor: 0.1, p_value: 0.001, missing_change: 0 };
     const window = {

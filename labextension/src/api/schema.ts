@@ -172,6 +172,26 @@ export interface paths {
     patch?: never;
     trace?: never;
   };
+  '/api/endpoints/{name}/log': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    /**
+     * Get Endpoint Log
+     * @description The last lines of the log of an endpoint's process, or with `after` the first ones from that position on.
+     */
+    get: operations['get_endpoint_log'];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
   '/api/endpoints/{name}/rollback': {
     parameters: {
       query?: never;
@@ -1878,8 +1898,14 @@ export interface components {
      *         Time since which `version` serves, in milliseconds since the epoch.
      *     requests, rows, errors : int
      *         Number of requests, rows and failed requests since the process started.
-     *     p50_ms, p99_ms : float or None
-     *         Median and 99th percentile of the latency of recent requests, in milliseconds.
+     *     p50_ms, p95_ms, p99_ms : float or None
+     *         Median, 95th and 99th percentile of the latency of recent requests, in milliseconds.
+     *     rate : float or None
+     *         Requests a second in the last ten seconds.
+     *     runtime, uncompiled : str
+     *         What answers: the library or its compiled form; why it is not compiled, empty if it is.
+     *     workers : int
+     *         Processes that answer requests.
      *     message : str
      *         Reason of a failure, or what the endpoint waits for.
      */
@@ -1905,12 +1931,16 @@ export interface components {
       name: string;
       /** P50 Ms */
       p50_ms?: number | null;
+      /** P95 Ms */
+      p95_ms?: number | null;
       /** P99 Ms */
       p99_ms?: number | null;
       /** Pid */
       pid: number;
       /** Previous */
       previous: number;
+      /** Rate */
+      rate?: number | null;
       /**
        * Requests
        * @default 0
@@ -1921,6 +1951,11 @@ export interface components {
        * @default 0
        */
       rows: number;
+      /**
+       * Runtime
+       * @default
+       */
+      runtime: string;
       /** Since Ms */
       since_ms: number;
       /**
@@ -1928,12 +1963,32 @@ export interface components {
        * @enum {string}
        */
       state: 'starting' | 'ready' | 'updating' | 'failed' | 'stopped';
+      /**
+       * Uncompiled
+       * @default
+       */
+      uncompiled: string;
       /** Url */
       url: string;
       /** Version */
       version: number;
       /** Wanted Version */
       wanted_version: number;
+      /**
+       * Workers
+       * @default 0
+       */
+      workers: number;
+    };
+    /**
+     * EndpointLog
+     * @description Lines of the log of an endpoint's process, and the position in the log after them.
+     */
+    EndpointLog: {
+      /** End */
+      end: number;
+      /** Text */
+      text: string;
     };
     /**
      * Event
@@ -4217,6 +4272,40 @@ export interface operations {
           [name: string]: unknown;
         };
         content?: never;
+      };
+      /** @description What was wrong, where, and how to fix it */
+      '4XX': {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
+  get_endpoint_log: {
+    parameters: {
+      query?: {
+        lines?: number;
+        after?: number;
+      };
+      header?: never;
+      path: {
+        name: string;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['EndpointLog'];
+        };
       };
       /** @description What was wrong, where, and how to fix it */
       '4XX': {

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 
-from mlops_workbench.client.bodies import DeployRequest
+from mlops_workbench.client.bodies import MOST_LOG_LINES, DeployRequest, EndpointLog
 from mlops_workbench.control.routes.plane import Plane
 from mlops_workbench.core.endpoints import Endpoint
 from mlops_workbench.core.wire.patterns import NAME, Documented
@@ -24,6 +24,17 @@ def list_endpoints(plane: Plane) -> list[Endpoint]:
 def get_endpoint(plane: Plane, name: str) -> Endpoint:
     """State of an endpoint."""
     return plane.endpoints.get(name)
+
+
+@router.get("/endpoints/{name}/log")
+def get_endpoint_log(
+    plane: Plane,
+    name: str,
+    lines: Annotated[int, Query(ge=1, le=MOST_LOG_LINES)] = 50,
+    after: Annotated[int, Query(ge=-1, le=2**53)] = -1,
+) -> EndpointLog:
+    """The last lines of the log of an endpoint's process, or with `after` the first ones from that position on."""
+    return EndpointLog(*plane.endpoints.log(name, lines, after))
 
 
 @router.put("/endpoints/{name}", status_code=202)

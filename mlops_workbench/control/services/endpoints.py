@@ -63,6 +63,10 @@ class EndpointService:
         """State of an endpoint."""
         return self._supervisor.observe(self._spec(name))
 
+    def log(self, name: str, lines: int, after: int) -> tuple[str, int]:
+        """Lines of the log of an endpoint's process, and the position after them."""
+        return self._supervisor.log(self._spec(name).name, lines, after)
+
     def specs(self) -> list[EndpointSpec]:
         """Desired states, including those of removed endpoints until they have stopped."""
         with self._database.session() as session:

@@ -12,7 +12,7 @@ from sklearn.base import is_classifier
 
 from mlops_workbench.data.fitted.answers import PREDICT, PREDICT_PROBA
 from mlops_workbench.serving.compiled.nouns import Array, Head, NotCompiled, Unusual
-from mlops_workbench.serving.compiled.trees import MergedPredictors, MergedTrees, summed
+from mlops_workbench.serving.compiled.trees import MergedPredictors, MergedTrees
 from mlops_workbench.serving.compiled.xgboost_trees import xgboost_head
 
 _FORESTS = (
@@ -97,7 +97,7 @@ class _Forest:
     def __call__(self, block: Array, outputs: Sequence[str]) -> Mapping[str, Array]:
         if not self._allows_nan:
             refuse_missing(block)
-        sums = summed(self._trees.leaves(block))
+        sums = self._trees.sums(block)
         sums /= self._size
         if self._classes is not None:
             return self._classes.answers(sums[:, 0, :])
@@ -117,16 +117,12 @@ class _Histogram:
     def __init__(self, model: Any) -> None:
         known, places = model._bin_mapper.make_known_categories_bitsets()
         self._trees = MergedPredictors([one for stage in model._predictors for one in stage], known, places)
-        self._first = np.asarray(model._baseline_prediction, dtype=np.float64).reshape(1, 1, -1)
-        self._width = int(model.n_trees_per_iteration_)
+        self._first = np.asarray(model._baseline_prediction, dtype=np.float64).ravel()
         self._loss = model._loss
         self._classes = _Classes(model) if is_classifier(model) else None
 
     def __call__(self, block: Array, outputs: Sequence[str]) -> Mapping[str, Array]:
-        leaves = self._trees.leaves(block)
-        stages = leaves.reshape(-1, self._width, len(block)).transpose(0, 2, 1)
-        first = np.broadcast_to(self._first, (1, len(block), self._width))
-        raw = summed(np.concatenate((first, stages)))
+        raw = self._trees.sums(block, self._first)
         if self._classes is None:
             return {PREDICT: self._loss.link.inverse(raw.ravel())}
         found = {PREDICT: self._classes.of_scores(raw, ties=False)}

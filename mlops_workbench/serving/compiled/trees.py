@@ -18,6 +18,8 @@ from mlops_workbench.serving.compiled.nouns import Array, NotCompiled, Unusual
 _COPIED = 1 << 21
 #: Nodes of all trees; the merged ones are a second copy in memory.
 _MOST_NODES = 8_000_000
+#: Rows from which on the copies take longer than a call for each tree.
+MANY = 512
 
 
 class Walk:
@@ -120,6 +122,23 @@ class MergedTrees:
         self._tree.__setstate__({"max_depth": depth, "node_count": len(nodes), "nodes": nodes, "values": none})
         self._values = values
         self._copies = Copies(len(trees), width, np.float32)
+        self._trees = list(trees)
+
+    def sums(self, block: Array) -> Array:
+        """Sums of the leaves over the trees, of shape (rows, outputs, classes).
+
+        Raises
+        ------
+        Unusual
+            A number is too large for a tree.
+        """
+        if len(block) < MANY:
+            return summed(self.leaves(block))
+        narrow = _narrow(block)
+        total = np.zeros((len(narrow), *self._values.shape[1:]))
+        for tree in self._trees:
+            total += tree.predict(narrow).reshape(total.shape)
+        return total
 
     def leaves(self, block: Array) -> Array:
         """Values of the leaves, of shape (trees, rows, outputs, classes).
@@ -129,10 +148,7 @@ class MergedTrees:
         Unusual
             A number is too large for a tree.
         """
-        with np.errstate(over="ignore"):
-            narrow = block.astype(np.float32, copy=False)
-        if np.isinf(narrow).any():
-            raise Unusual
+        narrow = _narrow(block)
         most, copies = self._copies.most, self._copies
         parts = []
         for first in range(0, len(narrow), most):
@@ -170,6 +186,29 @@ class MergedPredictors:
         self._known = known
         self._places = np.append(places, places.dtype.type(0))
         self._copies = Copies(len(predictors), width, np.float64)
+        self._predictors = list(predictors)
+        self._own_places = places
+
+    def sums(self, block: Array, first: Array) -> Array:
+        """Sums of the leaves over the iterations, of shape (rows, width).
+
+        Parameters
+        ----------
+        block : ndarray of shape (rows, columns)
+            Numbers.
+        first : ndarray of shape (width,)
+            What is added before the first iteration; each has as many trees as this has values.
+        """
+        width = len(first)
+        if len(block) < MANY:
+            stages = self.leaves(block).reshape(-1, width, len(block)).transpose(0, 2, 1)
+            return summed(np.concatenate((np.broadcast_to(first, (1, len(block), width)), stages)))
+        # The trees read the values of a row one after the other.
+        rows = np.ascontiguousarray(block, dtype=np.float64)
+        total = np.repeat(first[:, None], len(rows), axis=1)
+        for number, one in enumerate(self._predictors):
+            total[number % width] += one.predict(rows, self._known, self._own_places, 1)
+        return np.ascontiguousarray(total.T)
 
     def leaves(self, block: Array) -> Array:
         """Values of the leaves, of shape (trees, rows)."""
@@ -181,6 +220,15 @@ class MergedPredictors:
             self._predict(self._nodes, copies, self._bits, self._known, self._places, 1, out)
             parts.append(out.reshape(self._copies.trees, len(rows)))
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+
+
+def _narrow(block: Array) -> Array:
+    """The numbers as the trees of scikit-learn take them; raises `Unusual` if one is too large."""
+    with np.errstate(over="ignore"):
+        narrow = block.astype(np.float32, order="C", copy=False)
+    if np.isinf(narrow).any():
+        raise Unusual
+    return narrow
 
 
 def summed(values: Array) -> Array:

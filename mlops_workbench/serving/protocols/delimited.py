@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import isfinite
 
 from mlops_workbench.serving.errors import InvalidRequest
@@ -34,18 +34,40 @@ def csv_columns(body: bytes, signature: Signature) -> Mapping[str, list[object]]
     InvalidRequest
         Not CSV, ragged, or a column is missing or there twice.
     """
+    lines = csv_lines(body)
+    if not lines:
+        raise InvalidRequest("the body is empty; the first line must name the columns")
+    return line_columns(lines[0], lines[1:], signature)
+
+
+def csv_lines(body: bytes) -> list[list[str]]:
+    """Return the values of each line that is not empty, the first of which names the columns.
+
+    Raises
+    ------
+    InvalidRequest
+        Not UTF-8, or not CSV.
+    """
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InvalidRequest(f"the body is not valid UTF-8: {error.reason} at byte {error.start}") from None
     try:
-        lines = [line for line in csv.reader(io.StringIO(text), strict=True) if line]
+        return [line for line in csv.reader(io.StringIO(text), strict=True) if line]
     except csv.Error as error:
         raise InvalidRequest(f"the body is not valid CSV: {error}") from None
-    if not lines:
-        raise InvalidRequest("the body is empty; the first line must name the columns")
-    check_columns(len(lines[0]))
-    header, rows = [signature.own_name(name) for name in lines[0]], lines[1:]
+
+
+def line_columns(names: Sequence[str], rows: Sequence[Sequence[str]], signature: Signature) -> dict[str, list[object]]:
+    """Return the values of the model's columns in lines, as JSON would have them.
+
+    Raises
+    ------
+    InvalidRequest
+        A line is ragged, or a column is missing or there twice.
+    """
+    check_columns(len(names))
+    header = [signature.own_name(name) for name in names]
     for row, line in enumerate(rows):
         if len(line) != len(header):
             raise InvalidRequest(f"CSV row {row}: expected {len(header)} values as in the header, got {len(line)}")

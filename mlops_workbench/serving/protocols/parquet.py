@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -43,15 +43,10 @@ def parquet_columns(body: bytes, signature: Signature, most: int) -> Mapping[str
     try:
         file = parquet.ParquetFile(pa.BufferReader(body), memory_map=False)
         metadata, names = file.metadata, file.schema_arrow.names
-        check_columns(len(names))
-        own = [signature.own_name(name) for name in names]
-        wanted = {name: at for at, name in enumerate(own) if name in signature.by_name}
-        if twice := next((name for at, name in enumerate(own) if wanted.get(name, at) != at), None):
-            raise InvalidRequest(f"the Parquet file names column '{twice[:200]}' twice")
-        signature.check_complete(dict.fromkeys(own).keys())
+        wanted = wanted_columns(names, signature)
         check_rows(metadata.num_rows)
         _check_size(_declared(metadata, {names[at] for at in wanted.values()}), most)
-        texts = [names[at] for at in wanted.values() if _is_text(file.schema_arrow.field(at).type)]
+        texts = [names[at] for at in wanted.values() if is_text(file.schema_arrow.field(at).type)]
         # Repeated texts stay one until their size is known.
         file = parquet.ParquetFile(pa.BufferReader(body), memory_map=False, read_dictionary=texts)
         table = file.read(columns=[names[at] for at in wanted.values()], use_threads=False)
@@ -67,11 +62,29 @@ def parquet_columns(body: bytes, signature: Signature, most: int) -> Mapping[str
         given = table[names[at]]
         used += _text_bytes(given) if pa.types.is_dictionary(given.type) else given.nbytes
         _check_size(used, most)
-        found[name] = _column(signature.by_name[name], given)
+        found[name] = arrow_values(signature.by_name[name], given)
     return found
 
 
-def _is_text(kind: Any) -> bool:
+def wanted_columns(names: Sequence[str], signature: Signature) -> dict[str, int]:
+    """Return the places of the model's columns among the names of a file.
+
+    Raises
+    ------
+    InvalidRequest
+        A column is missing or there twice, or there are too many.
+    """
+    check_columns(len(names))
+    own = [signature.own_name(name) for name in names]
+    wanted = {name: at for at, name in enumerate(own) if name in signature.by_name}
+    if twice := next((name for at, name in enumerate(own) if wanted.get(name, at) != at), None):
+        raise InvalidRequest(f"the Parquet file names column '{twice[:200]}' twice")
+    signature.check_complete(dict.fromkeys(own).keys())
+    return wanted
+
+
+def is_text(kind: Any) -> bool:
+    """Whether a type of Arrow is one of texts."""
     import pyarrow as pa
 
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
@@ -94,8 +107,14 @@ def _check_size(size: int, most: int) -> None:
         raise BodyTooLarge(f"the values are larger than {most >> 20} MiB decompressed (serving.max_body_mb)")
 
 
-def _column(column: InputColumn, given: Any) -> Array:
-    """The typed values of a column."""
+def arrow_values(column: InputColumn, given: Any) -> Array:
+    """Return the typed values of a chunked array of Arrow.
+
+    Raises
+    ------
+    InvalidRequest
+        A value is not one of the column.
+    """
     import pyarrow as pa
     from pyarrow import compute
 
@@ -112,7 +131,7 @@ def _column(column: InputColumn, given: Any) -> Array:
     is_exact = pa.types.is_integer(kind) and are_exact(_numpy(given.drop_null())) and column.nullable is not False
     if pa.types.is_floating(kind) or is_exact:
         return typed_array(column, _numpy(compute.fill_null(given.cast(pa.float64()), np.nan)))
-    if _is_text(kind) or plain:
+    if is_text(kind) or plain:
         return column_array(column, given.to_pylist())
     raise InvalidRequest(f"column '{column.name}': expected {column.type}, got Parquet values of type {kind}")
 

@@ -6,11 +6,15 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+
 from mlops_workbench.core.errors import WorkbenchError
 from mlops_workbench.data.fitted.answers import answer_columns, first_difference
 from mlops_workbench.data.fitted.golden import GoldenRows
 from mlops_workbench.serving.compiled.compiler import Program, compiled
 from mlops_workbench.serving.compiled.nouns import NotCompiled, Rows, Unusual
+from mlops_workbench.serving.compiled.trees import MANY
 from mlops_workbench.serving.errors import InvalidModel
 from mlops_workbench.serving.rows.batch import Batch
 from mlops_workbench.serving.runtimes.estimator import Runtime
@@ -130,7 +134,22 @@ def _compare(program: Program, rows: GoldenRows) -> set[str]:
     answered: set[str] = set()
     for chosen in (range(count), *(range(row, row + 1) for row in range(min(count, _SINGLE)))):
         answered.update(_compared(program, rows, chosen, methods))
+    if answered and count < MANY:
+        _compare_many(program, rows, methods)
     return answered
+
+
+def _compare_many(program: Program, rows: GoldenRows, methods: Sequence[str]) -> None:
+    """Compare the answers to the rows several times over, since many rows take another way through trees."""
+    times = -(-MANY // len(rows.columns[0]))
+    try:
+        found = program.answers(Rows([np.concatenate([column] * times) for column in rows.columns]), methods)
+    except Unusual:
+        return
+    order = pa.array(np.tile(np.arange(len(rows.columns[0])), times))
+    expected = {name: answers.take(order) for name, answers in rows.answers.items()}
+    if difference := first_difference(expected, answer_columns(found)):
+        raise NotCompiled(f"the compiled model gives other answers to many {rows.kind} rows: {difference}")
 
 
 def _compared(program: Program, rows: GoldenRows, chosen: range, methods: Sequence[str]) -> set[str]:

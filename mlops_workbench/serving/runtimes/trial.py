@@ -112,8 +112,7 @@ def run_dry(request: DryRunRequest, *, cwd: Path | None = None, seconds: float =
             capture_output=True,
             timeout=seconds,
             cwd=cwd,
-            # One request is served by one core, and thread pools would slow each other down.
-            env={**dict.fromkeys(_THREADS, "1"), **environment},
+            env={**one_thread(), **environment},
             check=False,
         )
     except subprocess.TimeoutExpired:
@@ -128,6 +127,11 @@ def run_dry(request: DryRunRequest, *, cwd: Path | None = None, seconds: float =
     except msgspec.DecodeError:
         lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or [f"status {done.returncode}"]
         return DryRun(f"{ended}: {lines[-1][:300]}", crashed=True)
+
+
+def one_thread() -> dict[str, str]:
+    """Variables for one thread: a request is served by one core, and thread pools would slow each other down."""
+    return dict.fromkeys(_THREADS, "1")
 
 
 def try_model(folder: Path, digest: str, settings: ServingSettings, seconds: float = _SECONDS) -> None:

@@ -1,0 +1,1 @@
+"""Files of any size, answered by a model without an endpoint's process."""
