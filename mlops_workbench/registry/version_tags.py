@@ -110,6 +110,7 @@ def version_of(stored: StoredVersion, aliases: Mapping[str, int], run: Run | Non
         training=_loaded(tags.get(TRAINING), list[TrainingData]) or [],
         problem=_shown_problem(tags),
         untrusted=_loaded(tags.get(UNTRUSTED), list[str]) or [],
+        digest=tags.get(MODEL_UID) or stored.model_id,
     )
 
 
