@@ -64,7 +64,7 @@ def models(frontend: FrontEnd, name: str | None) -> View:
         f"versions of {name}",
         columns=("version", "aliases", *metrics, "gate", "signed by", "registered"),
         rows=[
-            [v.version, ", ".join([*v.aliases, *(["in quarantine"] if v.quarantine else [])]), *(metric_cell(v.metrics.get(metric)) for metric in metrics), _gate(v),
+            [v.version, _standing(v), *(metric_cell(v.metrics.get(metric)) for metric in metrics), _gate(v),
              _signed_by(v), moment(v.created_ms)]
             for v in versions
         ],
@@ -183,11 +183,16 @@ def _changes(changes: list[AliasChange]) -> View:
         "changes of aliases",
         columns=("alias", "version", "before", "change", "by", "gate", "at"),
         rows=[
-            (c.alias, c.version or None, c.replaced or None, f"{c.reason}: {c.why}" if c.why else c.reason, c.by or None,
+            (c.alias, c.version or None, c.replaced or None, f"{c.reason}: {c.why}" if c.why else c.reason,
+             c.by or None,
              "; ".join(check.condition for check in c.gate.checks) if c.gate else None, moment(c.at_ms))
             for c in changes
         ],
     )  # fmt: skip
+
+
+def _standing(version: ModelVersion) -> str:
+    return ", ".join([*version.aliases, *(["in quarantine"] if version.quarantine else [])])
 
 
 def quarantine_text(found: Quarantine) -> str:

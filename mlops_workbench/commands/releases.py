@@ -9,9 +9,9 @@ import click
 from mlops_workbench.commands.completion import endpoint_names
 from mlops_workbench.commands.frontend import FrontEnd
 from mlops_workbench.commands.view import View
+from mlops_workbench.core.moments import Span, span_of
 from mlops_workbench.core.releases import Release, ReplayReport
 from mlops_workbench.core.shown.formats import moment, number, share
-from mlops_workbench.core.shown.moments import Span, span_of
 
 _KINDS = {"deploy": "deployed", "rollback": "rolled back", "alias": "alias moved", "again": "registered again",
           "remove": "removed", "": "not known"}  # fmt: skip

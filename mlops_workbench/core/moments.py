@@ -48,14 +48,13 @@ def span_of(text: str, now: datetime) -> Span:
         It means nothing, or what is still to come.
     """
     words = " ".join(text.lower().replace(",", " ").split())
+    span = None
     try:
         first, last = _iso(text.strip()) or _spoken(words, now) or (None, None)
         if first is not None and last is not None:
-            span = Span(*(int(one.timestamp() * 1000) for one in (first, last)), _shown(first, last))
-        else:
-            span = None
+            span = Span(int(first.timestamp() * 1000), int(last.timestamp() * 1000), _shown(first, last))
     except (ValueError, OverflowError, OSError):
-        span = None
+        pass
     if span is None:
         raise InvalidInput(f"'{text[:60]}' is not a time", where="--at", hint=_HINT)
     if span.first_ms > now.timestamp() * 1000:
