@@ -50,7 +50,7 @@ def span_of(text: str, now: datetime) -> Span:
     words = " ".join(text.lower().replace(",", " ").split())
     span = None
     try:
-        first, last = _iso(text.strip()) or _spoken(words, now) or (None, None)
+        first, last = _iso(text.strip()) or (_spoken(words, now) if words else None) or (None, None)
         if first is not None and last is not None:
             span = Span(int(first.timestamp() * 1000), int(last.timestamp() * 1000), _shown(first, last))
     except (ValueError, OverflowError, OSError):

@@ -52,7 +52,7 @@ def test_promotion_and_rollback_move_champion_and_previous(house: House) -> None
     assert house.ours() == {"champion": 2, "previous": 1}
     assert rollback("m").aliases == ["champion"]
     assert house.ours() == {"champion": 1, "previous": 2}
-    with pytest.raises(Conflict, match="no version before 1 .*; version 2 is in quarantine: worse"):
+    with pytest.raises(Conflict, match=r"no version before 1 .*; version 2 is in quarantine: worse"):
         rollback("m")
     house.plane.models.promote("m", 3, PromoteRequest("champion", release_quarantine="the data was mended"))
     assert house.ours() == {"champion": 3, "previous": 1}
