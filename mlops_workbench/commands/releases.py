@@ -33,7 +33,7 @@ def releases(frontend: FrontEnd, name: str, at: str) -> View:
         found = client.releases(name)
     if span is None:
         return _view(f"releases of {name}", found)
-    then = [release for release in found if _answered(release, span)]
+    then = [release for release in found if answered(release, span)]
     title = f"{name}, {span.text}" if then else f"{name} answered no requests {span.text}, as far as is known"
     return _view(title, then)
 
@@ -57,7 +57,8 @@ def _view(title: str, found: list[Release]) -> View:
     )  # fmt: skip
 
 
-def _answered(release: Release, span: Span) -> bool:
+def answered(release: Release, span: Span) -> bool:
+    """Whether a release answered requests at a time."""
     if not release.from_ms or release.from_ms > span.last_ms:
         return False
     return not release.until_ms or release.until_ms > span.first_ms

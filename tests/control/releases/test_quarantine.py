@@ -71,16 +71,14 @@ def test_a_version_that_was_left_is_refused_by_number_by_alias_and_under_another
     models.promote("other", 1, PromoteRequest())
 
 
-@pytest.mark.parametrize("reason", ["", " ", "two\nlines", "x" * 2001])
-def test_a_rollback_says_why_in_a_line(house: House, reason: str) -> None:
+def test_a_rollback_says_why_in_a_line(house: House) -> None:
     promoted(house, 3.0, 2.0)
     house.plane.endpoints.deploy("e", DeployRequest("m@champion"))
-    for call in (
-        lambda: house.plane.models.rollback("m", "champion", reason),
-        lambda: house.plane.endpoints.rollback("e", RollbackRequest(reason)),
-    ):
+    for reason in ("", " ", "two\nlines", "x" * 2001):
         with pytest.raises(InvalidInput, match="a line of text"):
-            call()
+            house.plane.models.rollback("m", "champion", reason)
+        with pytest.raises(InvalidInput, match="a line of text"):
+            house.plane.endpoints.rollback("e", RollbackRequest(reason))
     assert house.ours() == {"champion": 2, "previous": 1}
 
 
@@ -145,7 +143,6 @@ def test_a_number_that_was_given_anew_is_another_version(house: House) -> None:
     assert house.promote(2).aliases == ["champion"]
 
 
-@pytest.mark.usefixtures("database_url")
 def test_a_rollback_leaves_the_version_that_was_named_or_nothing_is_changed(house: House) -> None:
     promoted(house, 3.0, 2.0)
     house.versions(1.0)
@@ -167,7 +164,7 @@ def test_a_deployment_and_a_rollback_at_once_leave_one_of_both_outcomes(
 ) -> None:
     house.versions(4.0, 3.0, 2.0)
     endpoints = house.plane.endpoints
-    for name in ("a", "b", "c"):
+    for name in ("a", "b"):
         for number in (1, 2):
             endpoints.deploy(name, DeployRequest(f"m/{number}"))
         together = threading.Barrier(2, timeout=60)
