@@ -80,7 +80,10 @@ class ReplayRow(Base):
 
 
 class QuarantineRow(Base):
-    """A version that a rollback left (`core.releases.Quarantine`); ``lifted_ms`` is 0 while it is in force."""
+    """A version that a rollback left (`core.releases.Quarantine`); ``lifted_ms`` is 0 while it is in force.
+
+    ``answers`` is the tag of this name of the version; empty if the version that was returned to has the same.
+    """
 
     __tablename__ = "quarantines"
 
@@ -88,6 +91,7 @@ class QuarantineRow(Base):
     model: Mapped[str] = mapped_column(CleanText)
     version: Mapped[int] = mapped_column(Integer)
     digest: Mapped[str] = mapped_column(CleanText)
+    answers: Mapped[str] = mapped_column(CleanText)
     reason: Mapped[str] = mapped_column(CleanText)
     actor: Mapped[str] = mapped_column(CleanText)
     at_ms: Mapped[int] = mapped_column(BigInteger)

@@ -19,7 +19,8 @@ class Quarantine:
     model, version
         The version that a rollback left.
     digest : str
-        Identity of its model: the same model is in quarantine under any other number or name. Empty if it is not known.
+        Identity of its model; empty if it is not known. The same model is in quarantine under any other number or
+        name, and so is one that is fitted anew and gives the same answers to the same golden set.
     reason : str
         Why it was rolled back.
     by : str

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
 from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
@@ -11,11 +10,12 @@ from sqlalchemy.orm import Session
 from mlops_workbench.control.audit.actors import acting
 from mlops_workbench.control.audit.subjects import model_subject
 from mlops_workbench.control.audit.trail import append
-from mlops_workbench.control.tables import QuarantineRow
+from mlops_workbench.control.tables import QuarantineRow, VersionRow
 from mlops_workbench.core.errors import InvalidInput, Quarantined
 from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.releases import Quarantine
 from mlops_workbench.core.shown.formats import moment
+from mlops_workbench.core.tags import ANSWERS
 from mlops_workbench.core.wire.patterns import MAX_REASON, REASON
 
 
@@ -49,26 +49,37 @@ def find(session: Session, model: str, version: int, digest: str = "") -> Quaran
     return quarantine_of(rows[-1]) if rows else None
 
 
-def all_of(session: Session) -> list[Quarantine]:
-    """All that are in force, the oldest first."""
-    query = select(QuarantineRow).where(QuarantineRow.lifted_ms == 0).order_by(QuarantineRow.id)
-    return [quarantine_of(row) for row in session.scalars(query)]
+def is_any(session: Session) -> bool:
+    """Whether any version is in quarantine."""
+    return session.scalar(select(QuarantineRow.id).where(QuarantineRow.lifted_ms == 0).limit(1)) is not None
 
 
-def matching(found: Sequence[Quarantine], model: str, version: int, digest: str) -> Quarantine | None:
-    """The last of several quarantines that is about a version."""
-    return next((one for one in reversed(found) if _is_about(one, model, version, digest)), None)
+def impose(session: Session, model: str, version: int, returns_to: int, reason: str, digest: str = "") -> None:
+    """Put a version in quarantine, unless it is in one.
 
-
-def impose(session: Session, model: str, version: int, reason: str, digest: str = "") -> None:
-    """Put a version in quarantine, unless it is in one."""
+    Parameters
+    ----------
+    session : Session
+        Of the rollback.
+    model, version
+        The version that is left.
+    returns_to : int
+        The version that is returned to. If both give the same answers, these are not the reason.
+    reason : str
+        Why, in words.
+    digest : str
+        Identity of the model of the version, if it is known.
+    """
     subject = model_subject(session, model, version, digest)
     if _rows(session, model, version, subject.digest):
         return
+    answers = _answers(session, model, version)
+    if answers == _answers(session, model, returns_to):
+        answers = ""
     session.add(
         QuarantineRow(
-            model=model, version=version, digest=subject.digest, reason=reason, actor=who(), at_ms=now_ms(),
-            lifted_ms=0, lifted_by="", lifted_reason="",
+            model=model, version=version, digest=subject.digest, answers=answers, reason=reason, actor=who(),
+            at_ms=now_ms(), lifted_ms=0, lifted_by="", lifted_reason="",
         )
     )  # fmt: skip
     append(session, "model.quarantine", subject, reason=reason)
@@ -104,17 +115,19 @@ def quarantine_of(row: QuarantineRow) -> Quarantine:
     return Quarantine(row.model, row.version, row.digest, row.reason, row.actor, row.at_ms)
 
 
-def _is_about(found: Quarantine, model: str, version: int, digest: str) -> bool:
-    if digest and found.digest:
-        return found.digest == digest
-    return (found.model, found.version) == (model, version)
-
-
 def _rows(session: Session, model: str, version: int, digest: str) -> list[QuarantineRow]:
     """Rows in force, the oldest first. A number alone may be that of another model, which has another digest."""
     known = digest or model_subject(session, model, version).digest
     numbered = and_(QuarantineRow.model == model, QuarantineRow.version == version)
     if known:
         numbered = or_(QuarantineRow.digest == known, and_(numbered, QuarantineRow.digest == ""))
+    if answers := _answers(session, model, version):
+        # A model that is fitted anew on the same data has another digest and the same answers.
+        numbered = or_(numbered, QuarantineRow.answers == answers)
     query = select(QuarantineRow).where(QuarantineRow.lifted_ms == 0, numbered).order_by(QuarantineRow.id)
     return list(session.scalars(query))
+
+
+def _answers(session: Session, model: str, version: int) -> str:
+    row = session.get(VersionRow, (model, version)) if version else None
+    return row.tags.get(ANSWERS, "") if row is not None else ""

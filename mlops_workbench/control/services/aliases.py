@@ -199,7 +199,8 @@ class AliasService:
                     f"'{alias}' of model '{name}' is version {plan.leaves} by now, and not {leaves}",
                     hint="nothing was changed; look at 'mlops releases' before you roll back that one",
                 )
-            quarantine.impose(session, name, plan.leaves, reason, digest if leaves == plan.leaves else "")
+            known = digest if leaves == plan.leaves else ""
+            quarantine.impose(session, name, plan.leaves, plan.returns_to, reason, known)
             text = ": ".join(filter(None, (why, reason)))
             record_change(session, name, alias, plan.returns_to, plan.leaves, ROLLED_BACK, why=text, words=reason)
             rows = rows_of(session, name)

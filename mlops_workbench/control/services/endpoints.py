@@ -219,7 +219,7 @@ class EndpointService:
                 )
             before = _spec(row)
             plan, next_one = _way_back(session, before, gone)
-            quarantine.impose(session, model, row.version, request.reason)
+            quarantine.impose(session, model, row.version, plan.returns_to, request.reason)
             row.previous, row.version = next_one, plan.returns_to
             row.model = f"{model}/{plan.returns_to}"
             row.generation += 1

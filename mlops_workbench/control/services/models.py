@@ -268,12 +268,10 @@ class ModelService:
 
     def _with_quarantine(self, versions: list[ModelVersion]) -> list[ModelVersion]:
         with self._database.session() as session:
-            found = quarantine.all_of(session)
-        if not found:
-            return versions
-        return [
-            replace(one, quarantine=quarantine.matching(found, one.name, one.version, one.digest)) for one in versions
-        ]
+            if not quarantine.is_any(session):
+                return versions
+            found = [quarantine.find(session, one.name, one.version, one.digest) for one in versions]
+        return [replace(one, quarantine=its) for one, its in zip(versions, found, strict=True)]
 
     def _check_gate(
         self,
