@@ -143,7 +143,8 @@ class ModelVersion:
     signed_by: str = ""
     signature: SignatureState = "none"
     notice: str = ""
-    digest: str = ""
+    # With a factory, as for other new values, clients in TypeScript may leave it out.
+    digest: str = field(default_factory=str)
     quarantine: Quarantine | None = None
 
 
@@ -174,8 +175,8 @@ class AliasChange:
     reason: str
     gate: GateResult | None
     at_ms: int
-    by: str = ""
-    why: str = ""
+    by: str = field(default_factory=str)
+    why: str = field(default_factory=str)
 
 
 @dataclass(frozen=True)
