@@ -165,20 +165,21 @@ class Demo:
             )
 
     def rollback(self) -> None:
-        """Roll back to the previous version and forward again, with one command each."""
+        """Roll back to the previous version, and bring the one that was left back, with one command each."""
         with self.step("roll back and forward again") as done:
             before = self.connected().endpoint(MODEL).version
             started = time.monotonic()
-            _mlops("rollback", MODEL)
+            _mlops("rollback", MODEL, "--reason", "to see how it is done")
             back = self.connected().endpoint(MODEL).version
             seconds = time.monotonic() - started
-            _mlops("rollback", MODEL)
-            now = self.connected().endpoint(MODEL).version
+            # A further rollback would lead back in time: the version that was left is in quarantine.
+            _mlops("promote", f"{MODEL}/{before}", "--release-quarantine", "it was good")
+            now = self.connected().wait_endpoint(MODEL, before).version
             if back == before or now != before:
                 raise SystemExit(f"rollback moved from version {before} to {back} and then to {now}")
             done(
                 f"version {before} -> {back} in {seconds:.1f} s (the whole command), then {now} again",
-                f"mlops rollback {MODEL}",
+                f"mlops releases {MODEL}",
             )
 
     def finish(self, *, keep: bool) -> None:

@@ -67,6 +67,8 @@ class RegisterRequest:
         Experiment in which the name of the run is searched, empty for all.
     override : str
         Why the alias is set although the gate does not pass, empty for no override.
+    release_quarantine : str
+        See `PromoteRequest`.
     """
 
     run: str
@@ -77,24 +79,60 @@ class RegisterRequest:
     experiment: str = ""
     # With a factory, clients in TypeScript may leave it out.
     override: Reason = field(default_factory=str)
+    release_quarantine: Reason = field(default_factory=str)
 
 
 @dataclass(frozen=True)
 class PromoteRequest:
-    """Set an alias of a version if the gate passes, or for the reason in `override` although it does not."""
+    """Set an alias of a version if the gate passes.
+
+    Attributes
+    ----------
+    override : str
+        Why the alias is set although the gate does not pass, empty for no override.
+    release_quarantine : str
+        Why a version that was rolled back is brought back, which lifts its quarantine; empty to refuse it.
+    """
 
     alias: AliasOrNone = "champion"
     gate: list[GateCondition] = field(default_factory=list)
     baseline: str = ""
     override: Reason = field(default_factory=str)
+    release_quarantine: Reason = field(default_factory=str)
 
 
 @dataclass(frozen=True)
 class DeployRequest:
-    """Serve a model version: ``name@alias`` follows the alias, ``name/3`` is fixed."""
+    """Serve a model version: ``name@alias`` follows the alias, ``name/3`` is fixed.
+
+    Attributes
+    ----------
+    override : str
+        Why it is served although the replay of logged requests refuses it, empty for no override.
+    release_quarantine : str
+        See `PromoteRequest`.
+    """
 
     model: Annotated[str, Documented(REFERENCE)]
     port: Annotated[int, Within(0, 65535)] = 0
+    override: Reason = field(default_factory=str)
+    release_quarantine: Reason = field(default_factory=str)
+
+
+@dataclass(frozen=True)
+class RollbackRequest:
+    """Return to the version before, and put the one that is left in quarantine.
+
+    Attributes
+    ----------
+    reason : str
+        Why.
+    leaves : int
+        The version that is to be left: nothing is changed if another one is served by now. 0 for any.
+    """
+
+    reason: Annotated[str, Documented(REASON, longest=MAX_REASON)]
+    leaves: Annotated[int, Within(0, 2**31 - 1)] = 0
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,14 @@ import dataclasses
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
-from mlops_workbench.client.bodies import DeployRequest, EndpointLog, LocalModel, PromoteRequest, RegisterRequest
+from mlops_workbench.client.bodies import (
+    DeployRequest,
+    EndpointLog,
+    LocalModel,
+    PromoteRequest,
+    RegisterRequest,
+    RollbackRequest,
+)
 from mlops_workbench.client.calls import Calls, decoded, encoded, path_part, wait
 from mlops_workbench.core.errors import Conflict
 from mlops_workbench.core.ids import check_name
@@ -17,6 +24,7 @@ if TYPE_CHECKING:
     from mlops_workbench.core.model_card import ModelCard
     from mlops_workbench.core.models import AliasChange, ModelVersion, RegisteredModel
     from mlops_workbench.core.monitors import Alert, MonitorReport, MonitorSpec
+    from mlops_workbench.core.releases import Release, RollbackPlan
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -51,11 +59,17 @@ class ModelCalls(Calls):
 
         return self._post(f"/models/{path_part(name)}/versions/{version}/promote", ModelVersion, request)
 
-    def rollback_model(self, name: str) -> ModelVersion:
-        """Make the previous champion the champion again."""
+    def rollback_model(self, name: str, request: RollbackRequest) -> ModelVersion:
+        """Make the previous champion the champion again; the one that is left is put in quarantine."""
         from mlops_workbench.core.models import ModelVersion
 
-        return self._post(f"/models/{path_part(name)}/rollback", ModelVersion)
+        return self._post(f"/models/{path_part(name)}/rollback", ModelVersion, request)
+
+    def plan_rollback_model(self, name: str) -> RollbackPlan:
+        """What a rollback of the champion would do."""
+        from mlops_workbench.core.releases import RollbackPlan
+
+        return self._get(f"/models/{path_part(name)}/rollback", RollbackPlan)
 
     def alias_changes(self, name: str) -> list[AliasChange]:
         """Changes of the aliases of a model, newest first."""
@@ -99,11 +113,23 @@ class ModelCalls(Calls):
         endpoint = decoded(self._send("PUT", f"/endpoints/{path_part(name)}", content=body), Endpoint)
         return self.wait_endpoint(name, endpoint.wanted_version, timeout) if timeout else endpoint
 
-    def rollback(self, name: str, *, timeout: float = 120.0) -> Endpoint:
-        """Serve the previous version again and wait until it is ready."""
+    def plan_rollback(self, name: str) -> RollbackPlan:
+        """What a rollback of an endpoint would do."""
+        from mlops_workbench.core.releases import RollbackPlan
+
+        return self._get(f"/endpoints/{path_part(name)}/rollback", RollbackPlan)
+
+    def releases(self, name: str) -> list[Release]:
+        """What an endpoint served when, why and by whom, the newest first."""
+        from mlops_workbench.core.releases import Release
+
+        return self._get(f"/endpoints/{path_part(name)}/releases", list[Release])
+
+    def rollback(self, name: str, request: RollbackRequest, *, timeout: float = 120.0) -> Endpoint:
+        """Serve the previous version again and wait until it is ready; the one that is left is put in quarantine."""
         from mlops_workbench.core.endpoints import Endpoint
 
-        endpoint = self._post(f"/endpoints/{path_part(name)}/rollback", Endpoint)
+        endpoint = self._post(f"/endpoints/{path_part(name)}/rollback", Endpoint, request)
         return self.wait_endpoint(name, endpoint.wanted_version, timeout) if timeout else endpoint
 
     def remove_endpoint(self, name: str) -> None:

@@ -10,8 +10,10 @@ import click
 
 from mlops_workbench.client.bodies import DeployRequest
 from mlops_workbench.commands.cells import counted
-from mlops_workbench.commands.completion import endpoint_names, model_references
+from mlops_workbench.commands.completion import model_references
 from mlops_workbench.commands.frontend import FrontEnd
+from mlops_workbench.commands.models import release_option
+from mlops_workbench.commands.releases import replay_view
 from mlops_workbench.commands.view import View
 from mlops_workbench.core.endpoints import Endpoint
 from mlops_workbench.core.errors import WorkbenchError
@@ -29,37 +31,30 @@ _SHOWN_INPUTS = 8
 @click.option("--name", default="", help="Name of the endpoint; by default the model's name.")
 @click.option("--port", default=0, type=click.IntRange(0, 65535), help="Port; by default any free one.")
 @click.option("--timeout", default=120.0, show_default=True, help="Seconds to wait until the endpoint is ready.")
+@click.option(
+    "--override", default="", metavar="REASON", help="Serve it although the replay of logged requests refuses it."
+)
+@release_option
 @click.pass_obj
-def deploy(frontend: FrontEnd, model: str, name: str, port: int, timeout: float) -> View:
+def deploy(
+    frontend: FrontEnd, model: str, name: str, port: int, timeout: float, override: str, release_quarantine: str
+) -> View:
     """Serve a MODEL, by default its champion.
 
-    With @ALIAS the endpoint follows the alias. An endpoint that exists switches to the new version.
+    With @ALIAS the endpoint follows the alias. An endpoint that exists switches to the new version, after that has
+    answered the last logged requests: [gates] replay_rows in workbench.toml.
     """
     if "@" not in model and "/" not in model:
         model = f"{model}@champion"
     endpoint = name or model_name(model)
     with frontend.client() as client:
-        deployed = client.deploy(endpoint, DeployRequest(model, port), timeout=timeout)
-        return endpoint_view(deployed, "deployed", next_steps(frontend, client, deployed))
-
-
-@click.command()
-@click.argument("name", shell_complete=endpoint_names)
-@click.option("--timeout", default=120.0, show_default=True, help="Seconds to wait until the endpoint is ready.")
-@click.pass_obj
-def rollback(frontend: FrontEnd, name: str, timeout: float) -> View:
-    """Return endpoint NAME to its previous version.
-
-    An alias that the endpoint follows is moved back too.
-    """
-    with frontend.client() as client:
-        if not any(endpoint.name == name for endpoint in client.endpoints()) and any(
-            model.name == name for model in client.models()
-        ):
-            version = client.rollback_model(name)
-            return View(f"rolled back: the champion of {name} is version {version.version}", data=version)
-        returned = client.rollback(name, timeout=timeout)
-        return endpoint_view(returned, "rolled back", next_steps(frontend, client, returned))
+        request = DeployRequest(model, port, override, release_quarantine)
+        deployed = client.deploy(endpoint, request, timeout=timeout)
+        view = endpoint_view(deployed, "deployed", next_steps(frontend, client, deployed))
+        release = client.releases(endpoint)[0]
+    if release.replay is not None and release.version == deployed.version:
+        view.sections = [replay_view(release.replay)]
+    return view
 
 
 def endpoint_view(endpoint: Endpoint, done: str, notes: Sequence[str] = ()) -> View:
@@ -122,4 +117,4 @@ def _seconds(milliseconds: float | None) -> float | None:
     return None if milliseconds is None else milliseconds / 1000
 
 
-COMMANDS = (deploy, rollback)
+COMMANDS = (deploy,)

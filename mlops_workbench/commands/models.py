@@ -12,6 +12,7 @@ from mlops_workbench.commands.view import View
 from mlops_workbench.core.errors import InvalidInput
 from mlops_workbench.core.ids import short_id
 from mlops_workbench.core.models import AliasChange, ModelVersion
+from mlops_workbench.core.releases import Quarantine
 from mlops_workbench.core.shown.formats import moment
 
 _SHOWN_CHANGES = 10
@@ -26,6 +27,12 @@ gate_option = click.option(
 )
 override_option = click.option(
     "--override", default="", metavar="REASON", help="Set the alias although the gate fails; the reason is recorded."
+)
+release_option = click.option(
+    "--release-quarantine",
+    default="",
+    metavar="REASON",
+    help="Bring a version back that was rolled back; the reason is recorded.",
 )
 baseline_option = click.option(
     "--baseline", default="", metavar="RUN", shell_complete=run_names, help="Run that a gate refers to as 'baseline'."
@@ -57,11 +64,14 @@ def models(frontend: FrontEnd, name: str | None) -> View:
         f"versions of {name}",
         columns=("version", "aliases", *metrics, "gate", "signed by", "registered"),
         rows=[
-            [v.version, ", ".join(v.aliases), *(metric_cell(v.metrics.get(metric)) for metric in metrics), _gate(v),
+            [v.version, _standing(v), *(metric_cell(v.metrics.get(metric)) for metric in metrics), _gate(v),
              _signed_by(v), moment(v.created_ms)]
             for v in versions
         ],
-        sections=[_changes(changes[:_SHOWN_CHANGES])] if changes else [],
+        sections=[
+            *([_quarantined(versions)] if any(v.quarantine for v in versions) else []),
+            *([_changes(changes[:_SHOWN_CHANGES])] if changes else []),
+        ],
         data=versions,
     )  # fmt: skip
 
@@ -74,6 +84,7 @@ def models(frontend: FrontEnd, name: str | None) -> View:
 @gate_option
 @baseline_option
 @override_option
+@release_option
 @click.pass_obj
 def register(
     frontend: FrontEnd,
@@ -84,12 +95,14 @@ def register(
     gate: tuple[str, ...],
     baseline: str,
     override: str,
+    release_quarantine: str,
 ) -> View:
     """Register the model of RUN as a new version of a registered model."""
     _check_baseline(gate, baseline)
     frontend.save_model(run)
     with frontend.client() as client:
-        request = RegisterRequest(run, model, list(gate), alias, baseline, frontend.experiment() or "", override)
+        experiment = frontend.experiment() or ""
+        request = RegisterRequest(run, model, list(gate), alias, baseline, experiment, override, release_quarantine)
         return version_view(client.register(name, request), "registered", frontend.prog)
 
 
@@ -99,9 +112,16 @@ def register(
 @gate_option
 @baseline_option
 @override_option
+@release_option
 @click.pass_obj
 def promote(
-    frontend: FrontEnd, reference: str, alias: str, gate: tuple[str, ...], baseline: str, override: str
+    frontend: FrontEnd,
+    reference: str,
+    alias: str,
+    gate: tuple[str, ...],
+    baseline: str,
+    override: str,
+    release_quarantine: str,
 ) -> View:
     """Set an alias of a model version if the gate passes.
 
@@ -113,7 +133,8 @@ def promote(
     if not slash or not number.isdecimal() or len(number) > 10:
         raise InvalidInput(f"'{reference}' is not a model version", hint="write MODEL/VERSION, for example churn/3")
     with frontend.client() as client:
-        version = client.promote(name, int(number), PromoteRequest(alias, list(gate), baseline, override))
+        request = PromoteRequest(alias, list(gate), baseline, override, release_quarantine)
+        version = client.promote(name, int(number), request)
     return version_view(version, "promoted", frontend.prog)
 
 
@@ -134,6 +155,8 @@ def version_view(version: ModelVersion, done: str, prog: str) -> View:
         ("signed by", _signed_by(version) or "–"),
         *(("trained on", f"{data.name} {data.digest[:8]} ({data.rows:,} rows)") for data in version.training[:3]),
     ]
+    if version.quarantine is not None:
+        facts.append(("in quarantine", quarantine_text(version.quarantine)))
     checks = version.gate.checks if version.gate else []
     if version.gate is not None and version.gate.override:
         facts.append(("promoted because", version.gate.override))
@@ -158,13 +181,35 @@ def version_view(version: ModelVersion, done: str, prog: str) -> View:
 def _changes(changes: list[AliasChange]) -> View:
     return View(
         "changes of aliases",
-        columns=("alias", "version", "before", "change", "gate", "at"),
+        columns=("alias", "version", "before", "change", "by", "gate", "at"),
         rows=[
-            (c.alias, c.version or None, c.replaced or None, c.reason,
+            (c.alias, c.version or None, c.replaced or None, f"{c.reason}: {c.why}" if c.why else c.reason,
+             c.by or None,
              "; ".join(check.condition for check in c.gate.checks) if c.gate else None, moment(c.at_ms))
             for c in changes
         ],
     )  # fmt: skip
+
+
+def _standing(version: ModelVersion) -> str:
+    return ", ".join([*version.aliases, *(["in quarantine"] if version.quarantine else [])])
+
+
+def quarantine_text(found: Quarantine) -> str:
+    """Why, by whom and since when a version is in quarantine."""
+    return f"{found.reason} (rolled back by {found.by}, {moment(found.at_ms)})"
+
+
+def _quarantined(versions: list[ModelVersion]) -> View:
+    return View(
+        "in quarantine: rolled back, and brought back only with --release-quarantine REASON",
+        columns=("version", "why", "by", "since"),
+        rows=[
+            (v.version, v.quarantine.reason, v.quarantine.by, moment(v.quarantine.at_ms))
+            for v in versions
+            if v.quarantine is not None
+        ],
+    )
 
 
 def _next(version: ModelVersion, prog: str) -> str:
@@ -176,6 +221,8 @@ def _next(version: ModelVersion, prog: str) -> str:
             f"it cannot be deployed: it contains types that are not trusted: {', '.join(version.untrusted)}. If you "
             f"trust their code: {prog} trust {types}"
         )
+    if version.quarantine is not None:
+        return f"it is in quarantine: {version.quarantine.reason}"
     if version.aliases:
         return f"next: {prog} deploy {version.name}@{version.aliases[0]}"
     return f"next: {prog} promote {version.name}/{version.version}"

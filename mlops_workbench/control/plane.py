@@ -13,6 +13,7 @@ from mlops_workbench.control.audit.trail import AuditTrail, append
 from mlops_workbench.control.calm import Calm
 from mlops_workbench.control.database import Database
 from mlops_workbench.control.events import EventHub
+from mlops_workbench.control.releases.replays import Replays
 from mlops_workbench.control.services.cards import CardService
 from mlops_workbench.control.services.endpoints import EndpointService
 from mlops_workbench.control.services.models import ModelService
@@ -58,7 +59,9 @@ class ControlPlane:
         self._index = self.ingest.index
         self.runs = RunService(workspace, self.ingest)
         self.models = ModelService(workspace, self._database, store, self._index, self.runs, self.hub)
-        self.endpoints = EndpointService(self._database, self.models, Supervisor(workspace), self.hub)
+        replays = Replays(workspace, self._database, self.models.export)
+        self.endpoints = EndpointService(self._database, self.models, Supervisor(workspace), self.hub, replays)
+        self.models.replayed = self.endpoints.replayed
         self.cards = CardService(workspace, self.models, self.runs, self.endpoints)
         self.notice = self._database.notice
         if self.notice:

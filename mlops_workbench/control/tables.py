@@ -29,7 +29,10 @@ class EndpointRow(Base):
 
 
 class ReleaseRow(Base):
-    """A change of the version of an endpoint."""
+    """A change of the version of an endpoint, to which triggers allow no change (`core.releases.Release`).
+
+    ``version`` is 0 when the endpoint was removed. ``replay`` is the id of the replay before the switch, 0 for none.
+    """
 
     __tablename__ = "releases"
 
@@ -39,8 +42,64 @@ class ReleaseRow(Base):
     replaced: Mapped[int] = mapped_column(Integer)
     reason: Mapped[str] = mapped_column(CleanText)
     at_ms: Mapped[int] = mapped_column(BigInteger)
+    model: Mapped[str] = mapped_column(CleanText, default="")
+    kind: Mapped[str] = mapped_column(CleanText, default="")
+    actor: Mapped[str] = mapped_column(CleanText, default="")
+    replay: Mapped[int] = mapped_column(Integer, default=0)
 
     __table_args__ = (Index("releases_by_endpoint", "endpoint", "id"),)
+
+
+class ServedRow(Base):
+    """A version that an endpoint answered with from ``since_ms`` on; 0 when it did not answer any more."""
+
+    __tablename__ = "served"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    endpoint: Mapped[str] = mapped_column(CleanText)
+    version: Mapped[int] = mapped_column(Integer)
+    digest: Mapped[str] = mapped_column(CleanText)
+    since_ms: Mapped[int] = mapped_column(BigInteger)
+
+    __table_args__ = (Index("served_by_endpoint", "endpoint", "id"),)
+
+
+class ReplayRow(Base):
+    """Logged requests that a version answered before it was served (`core.releases.ReplayReport`)."""
+
+    __tablename__ = "replays"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    endpoint: Mapped[str] = mapped_column(CleanText)
+    model: Mapped[str] = mapped_column(CleanText)
+    version: Mapped[int] = mapped_column(Integer)
+    at_ms: Mapped[int] = mapped_column(BigInteger)
+    report: Mapped[dict[str, Any]] = mapped_column(CleanJson)
+
+    __table_args__ = (Index("replays_by_endpoint", "endpoint", "version", "id"),)
+
+
+class QuarantineRow(Base):
+    """A version that a rollback left (`core.releases.Quarantine`); ``lifted_ms`` is 0 while it is in force.
+
+    ``answers`` is the tag of this name of the version; empty if the version that was returned to has the same.
+    """
+
+    __tablename__ = "quarantines"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    model: Mapped[str] = mapped_column(CleanText)
+    version: Mapped[int] = mapped_column(Integer)
+    digest: Mapped[str] = mapped_column(CleanText)
+    answers: Mapped[str] = mapped_column(CleanText)
+    reason: Mapped[str] = mapped_column(CleanText)
+    actor: Mapped[str] = mapped_column(CleanText)
+    at_ms: Mapped[int] = mapped_column(BigInteger)
+    lifted_ms: Mapped[int] = mapped_column(BigInteger, default=0)
+    lifted_by: Mapped[str] = mapped_column(CleanText, default="")
+    lifted_reason: Mapped[str] = mapped_column(CleanText, default="")
+
+    __table_args__ = (Index("quarantines_by_model", "model", "version"), Index("quarantines_by_digest", "digest"))
 
 
 class AliasRow(Base):
@@ -71,6 +130,8 @@ class AliasChangeRow(Base):
     reason: Mapped[str] = mapped_column(CleanText)
     gate: Mapped[dict[str, Any] | None] = mapped_column(CleanJson(none_as_null=True))
     at_ms: Mapped[int] = mapped_column(BigInteger)
+    actor: Mapped[str] = mapped_column(CleanText, default="")
+    why: Mapped[str] = mapped_column(CleanText, default="")
 
     __table_args__ = (Index("alias_changes_by_model", "model", "id"),)
 

@@ -22,12 +22,15 @@ UNKNOWN = "unknown"
 SubjectKind = Literal["model", "endpoint", "database"]
 Outcome = Literal["done", "refused"]
 #: Noun and verb. A model is taken over (``model.take_over``) when an alias was set or deleted in MLflow, an endpoint
-#: follows (``endpoint.follow``) the alias that it serves; both are restored after the database was lost.
+#: follows (``endpoint.follow``) the alias that it serves; both are restored after the database was lost. The version
+#: that a rollback leaves is put in quarantine (``model.quarantine``).
 Action = Literal[
     "model.register",
     "model.promote",
     "model.refuse",
     "model.rollback",
+    "model.quarantine",
+    "model.lift_quarantine",
     "model.take_over",
     "endpoint.deploy",
     "endpoint.follow",

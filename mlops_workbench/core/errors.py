@@ -101,6 +101,12 @@ class GateFailed(Conflict):
     code = "gate_failed"
 
 
+class Quarantined(GateFailed):
+    """A version that was rolled back must not come back unless someone asks for just that."""
+
+    code = "quarantined"
+
+
 class Unauthorized(WorkbenchError):
     """The token is missing or wrong."""
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from mlops_workbench.core.models import GateResult, SignatureState
+from mlops_workbench.core.releases import Quarantine
 from mlops_workbench.core.wire.json_numbers import JsonNumber
 
 #: File in a model folder with the importance of its inputs.
@@ -313,6 +314,8 @@ class ModelCard:
         Changes since the previous version; None for the first one.
     problem : str
         Why endpoints cannot serve it; empty if they can.
+    quarantine : Quarantine or None
+        Why it was rolled back and must not come back by itself; None if it was not.
     notes : list of str
         What could not be read, and why.
     """
@@ -346,4 +349,5 @@ class ModelCard:
     lineage: CardLineage = field(default_factory=CardLineage)
     changes: CardChanges | None = None
     problem: str = ""
+    quarantine: Quarantine | None = None
     notes: list[str] = field(default_factory=list)

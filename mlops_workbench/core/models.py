@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from mlops_workbench.core.releases import Quarantine
 from mlops_workbench.core.wire.json_numbers import JsonNumber
 
 #: Of a version: not signed, by a trusted key, by an unknown one, not right. Its files are verified when it is loaded.
@@ -33,7 +34,7 @@ class GateCheck:
     detail : str
         The evidence: the compared numbers, or what was found.
     kind : str
-        ``metric golden test data latency size champion``.
+        ``metric golden test data latency size champion replay``.
     """
 
     condition: str
@@ -114,6 +115,10 @@ class ModelVersion:
         Identity of the key that signed its files, empty for none.
     signature : str
         What the signature is worth by the keys that the workspace trusts.
+    digest : str
+        Identity of its model, which covers its files and its run.
+    quarantine : Quarantine or None
+        Why it must not come back by itself, after it was rolled back; None if it was not.
     notice : str
         What its registration could not do, and how to mend it; empty for nothing, and later.
     """
@@ -138,6 +143,9 @@ class ModelVersion:
     signed_by: str = ""
     signature: SignatureState = "none"
     notice: str = ""
+    # With a factory, as for other new values, clients in TypeScript may leave it out.
+    digest: str = field(default_factory=str)
+    quarantine: Quarantine | None = None
 
 
 @dataclass(frozen=True)
@@ -154,6 +162,10 @@ class AliasChange:
         The gate that allowed it.
     at_ms : int
         When, in milliseconds since the epoch.
+    by : str
+        Who moved it; empty if that is not known.
+    why : str
+        Why it was rolled back, in the words of who did it; empty for other changes.
     """
 
     model: str
@@ -163,6 +175,8 @@ class AliasChange:
     reason: str
     gate: GateResult | None
     at_ms: int
+    by: str = field(default_factory=str)
+    why: str = field(default_factory=str)
 
 
 @dataclass(frozen=True)

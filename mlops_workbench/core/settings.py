@@ -220,6 +220,20 @@ class GateSettings(_Section, frozen=True):
             ' [gates.models."flight-*"] with conditions, golden, latency_ms, size_mb'
         ),
     ] = {}
+    replay_rows: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=100_000,
+            description="logged rows of an endpoint that a version answers before it is served there; 0: none",
+        ),
+    ] = 1000
+    replay_errors: Annotated[
+        bool, Meta(description="refuse a version that fails on one of these rows, which the present version answered")
+    ] = True
+    replay_agree: Annotated[
+        float, Meta(ge=0, le=1, description="refuse a version that gives the same answer to a smaller share of them")
+    ] = 0.0
 
 
 class MonitoringSettings(_Section, frozen=True):

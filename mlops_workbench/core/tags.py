@@ -41,6 +41,8 @@ UNTRUSTED = "mlops.untrusted"
 GATE = "mlops.gate"
 #: Signature on the files of a model version, see :mod:`mlops_workbench.serving.signatures.oms`.
 SIGNATURE = "mlops.signature"
+#: Digest of the schema and the golden set of a model: models that are fitted anew and give the same answers share it.
+ANSWERS = "mlops.answers"
 #: ``measured`` or ``estimated``.
 ENERGY = "mlops.energy"
 CURRENCY = "mlops.currency"

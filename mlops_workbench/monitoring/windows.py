@@ -7,7 +7,6 @@ are needed: reading a window costs by its rows, not by the size of the log.
 from __future__ import annotations
 
 import contextlib
-import glob
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ from mlops_workbench.core.errors import InvalidInput
 from mlops_workbench.core.files import put_aside
 from mlops_workbench.monitoring.log_summaries import LogSummaries
 from mlops_workbench.monitoring.outlines import Outline, check_window, joined_ranges, outlines
+from mlops_workbench.monitoring.parquet_sql import parquet_source, quoted
 from mlops_workbench.serving.log.catalog import Entry, reading
 from mlops_workbench.serving.log.segments import FEATURE, HASHED
 
@@ -194,14 +194,14 @@ class PredictionReader:
         files = self._files_of(chosen)
         # Inputs of other versions may be in files without a row of this window.
         names = self._columns(files, FEATURE)
-        inputs = [f"features.{_quoted(name)} as {_quoted(name.removeprefix(FEATURE))}" for name in names]
+        inputs = [f"features.{quoted(name)} as {quoted(name.removeprefix(FEATURE))}" for name in names]
         columns = [*inputs, "chosen.prediction as __prediction__", "chosen.label as __truth__"]
         outline = self._read[window.number]
         return connection.sql(
             f"""
             with chosen as ({chosen}), features as (
-                select filename, file_row_number, {", ".join(map(_quoted, names)) or "0 as nothing"}
-                from {_parquet(files)} where {_between(outline.from_us, outline.until_us)}
+                select filename, file_row_number, {", ".join(map(quoted, names)) or "0 as nothing"}
+                from {parquet_source(files)} where {_between(outline.from_us, outline.until_us)}
             )
             select {", ".join(columns)}
             from features join chosen using (filename, file_row_number)
@@ -219,7 +219,7 @@ class PredictionReader:
         return [name for (name,) in found]
 
     def _columns(self, files: list[str], prefix: str) -> list[str]:
-        described = self._opened().execute(f"describe select * from {_parquet(files)}").fetchall()
+        described = self._opened().execute(f"describe select * from {parquet_source(files)}").fetchall()
         return [name for name, *_ in described if name.startswith(prefix)]
 
     def load_outcomes(self, window: Slice) -> pa.Table:
@@ -261,7 +261,7 @@ class PredictionReader:
             f"""
             select filename, file_row_number, request_id, row, version, prediction,
                    epoch_us(event_time) as event_us, epoch_us(ts) as answered_us, {before} as before
-            from {_parquet(_within(self._answers, start, until))}
+            from {parquet_source(_within(self._answers, start, until))}
             where status between 200 and 299 and arm is distinct from 'shadow' and {_between(start, until)}
             """
             for start, until, before in ranges
@@ -294,11 +294,11 @@ class PredictionReader:
         for start, until, _ in ranges:
             files = [(path, entry) for path, entry in self._outcomes if entry.has_time]
             if chosen := _within(files, start, until):
-                parts.append(f"select * from {_parquet(chosen)} where {_between(start, until)}")
+                parts.append(f"select * from {parquet_source(chosen)} where {_between(start, until)}")
         old = [(path, entry) for path, entry in self._outcomes if not entry.has_time]
         chosen = sorted({name for start, until, _ in ranges for name in _within(old, start, until)})
         if chosen:
-            parts.append(f"select * from {_parquet(chosen)}")
+            parts.append(f"select * from {parquet_source(chosen)}")
         if not parts:
             return
         # The label received last is used; ties are broken by the file name (ids sort by time) and the row.
@@ -349,14 +349,3 @@ def _is_readable(file: str) -> bool:
     except (OSError, pa.ArrowException):
         return False
     return True
-
-
-def _parquet(files: Sequence[str]) -> str:
-    # By name, since segments of several versions may have different inputs.
-    listed = ", ".join("'" + glob.escape(file).replace("'", "''") + "'" for file in files)
-    options = "union_by_name = true, hive_partitioning = false, filename = true, file_row_number = true"
-    return f"read_parquet([{listed}], {options})"
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import msgspec
 
 from mlops_workbench.core.datasets import DatasetVersion
+from mlops_workbench.core.model_schema import GOLDEN_FILE, SCHEMA_FILE
 from mlops_workbench.core.models import (
     SERVED_FORMATS,
     SERVED_LIBRARIES,
@@ -20,6 +22,7 @@ from mlops_workbench.core.models import (
 from mlops_workbench.core.records import Column
 from mlops_workbench.core.runs import Run
 from mlops_workbench.core.tags import (
+    ANSWERS,
     ESTIMATOR,
     FORMAT,
     GATE,
@@ -55,6 +58,7 @@ def tags_of(run: Run, model: LoggedModel, data: Sequence[DatasetVersion] = ()) -
     tags = {
         RUN_UID: run.uid,
         MODEL_UID: key_of(model),
+        ANSWERS: _answers(record.files),
         ESTIMATOR: record.estimator,
         FORMAT: record.format,
         # Resource usage of the run does not describe the model.
@@ -74,6 +78,11 @@ def tags_of(run: Run, model: LoggedModel, data: Sequence[DatasetVersion] = ()) -
 def key_of(model: LoggedModel) -> str:
     """Identity of a model: that of its record, or MLflow's id if MLflow code logged it, without a record."""
     return model_uid(model.record) if model.record.files else model.model_id
+
+
+def _answers(files: Mapping[str, str]) -> str:
+    known = [files.get(SCHEMA_FILE, ""), files.get(GOLDEN_FILE, "")]
+    return hashlib.sha256("\n".join(known).encode()).hexdigest()[:32] if all(known) else ""
 
 
 def gate_tag(result: GateResult) -> dict[str, str]:
@@ -110,6 +119,7 @@ def version_of(stored: StoredVersion, aliases: Mapping[str, int], run: Run | Non
         training=_loaded(tags.get(TRAINING), list[TrainingData]) or [],
         problem=_shown_problem(tags),
         untrusted=_loaded(tags.get(UNTRUSTED), list[str]) or [],
+        digest=tags.get(MODEL_UID) or stored.model_id,
     )
 
 

@@ -29,6 +29,7 @@ from mlops_workbench.data.fitted.golden import TRAINING, GoldenRows, example_val
 from mlops_workbench.serving.model_tests import TestResult, run_tests
 from mlops_workbench.serving.protocols.body import JSON
 from mlops_workbench.serving.protocols.invocations import parse_invocation, predictions_body
+from mlops_workbench.serving.replay import replay
 from mlops_workbench.serving.rows.batch import Batch
 from mlops_workbench.serving.rows.signature import Signature
 from mlops_workbench.serving.runtimes.estimator import Runtime, limit_threads
@@ -61,6 +62,10 @@ def dry_run(request: DryRunRequest) -> DryRun:
         result = msgspec.structs.replace(
             result, unanswered=_answer(runtime, Path(request.tested), Path(request.answers))
         )
+    if request.replayed:
+        rows = parquet.read_table(request.replayed)
+        found_again = replay(runtime, rows, request.personal, request.replay_seconds)
+        return msgspec.structs.replace(result, replay=found_again)
     if request.has_tests:
         result = msgspec.structs.replace(result, tests=_tested(runtime, found, folder))
     bodies = _bodies(found.signature, found.golden) or ([found.example] if found.example else [])

@@ -92,6 +92,7 @@ COMMANDS = (
     ("pipeline", "run", f"x{EVIL}"), ("pipeline", "run", "broken"), ("pipeline", "show", EVIL), ("monitor",),
     ("monitor", EVIL), ("alerts",), ("status",), (EVIL,), ("runs", f"--{EVIL}"), ("show", f"none{EVIL}"),
     ("runs", EVIL), ("predict", EVIL, EVIL), ("register", f"run0{EVIL}", "--as", EVIL), ("rollback", EVIL),
+    ("releases", EVIL), ("releases", "taxi", "--at", EVIL), ("rollback", "taxi", "--reason", EVIL),
 )  # fmt: skip
 
 

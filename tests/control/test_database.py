@@ -85,7 +85,7 @@ def test_a_database_error_does_not_contain_the_password(url: str) -> None:
 LATER = """
 import sqlalchemy as sa
 from alembic import op
-revision, down_revision, branch_labels, depends_on = "9998", "0005", None, None
+revision, down_revision, branch_labels, depends_on = "9998", "0006", None, None
 def upgrade():
     op.create_table("later", sa.Column("id", sa.Integer(), primary_key=True))
 """
@@ -101,7 +101,7 @@ def test_a_copy_is_kept_before_a_migration(tmp_path: Path, monkeypatch: pytest.M
     (later / "versions" / "9998_later.py").write_text(LATER)
     monkeypatch.setattr(database_module, "MIGRATIONS", later)
     Database(f"sqlite:///{file}").close()
-    assert [_tables(path) for path in (file, tmp_path / "control-0005.db")] == [(["e"], True), (["e"], False)]
+    assert [_tables(path) for path in (file, tmp_path / "control-0006.db")] == [(["e"], True), (["e"], False)]
 
 
 def test_a_database_of_a_newer_version_is_refused_and_stays_as_it_is(tmp_path: Path) -> None:

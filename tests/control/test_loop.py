@@ -24,7 +24,7 @@ from sklearn.dummy import DummyRegressor
 from sklearn.linear_model import LinearRegression
 
 from mlops_workbench.capture import Session
-from mlops_workbench.client.bodies import DeployRequest, PromoteRequest, RegisterRequest
+from mlops_workbench.client.bodies import DeployRequest, PromoteRequest, RegisterRequest, RollbackRequest
 from mlops_workbench.client.client import Client
 from mlops_workbench.client.launch import read_address
 from mlops_workbench.client.prediction import request_predictions, send_feedback
@@ -108,7 +108,7 @@ def test_deploy_switch_and_rollback_with_a_control_plane_that_dies(
     }
 
     # Back, and the alias with it.
-    endpoint = running.rollback("sizes")
+    endpoint = running.rollback("sizes", RollbackRequest("worse"))
     assert endpoint.version == 1
     assert running.models()[0].aliases == {"champion": 1, "previous": 2}
     running.remove_endpoint("sizes")
@@ -134,12 +134,12 @@ def test_an_endpoint_that_is_removed_and_deployed_again_serves_what_was_deployed
 
     # A rollback moves the alias that the endpoint follows, and no other.
     with pytest.raises(Conflict, match="no version before 1"):
-        running.rollback("e1")
+        running.rollback("e1", RollbackRequest("worse"))
     recorded("other mean", DummyRegressor())
     running.register("iris", RegisterRequest("other mean", alias="challenger"))
     running.promote("iris", 1, PromoteRequest("champion"))
     running.wait_endpoint("e1", 2)
-    assert running.rollback("e1").version == 1
+    assert running.rollback("e1", RollbackRequest("worse")).version == 1
     aliases = {"champion": 1, "challenger": 1, "challenger-previous": 2}
     assert {model.name: model.aliases for model in running.models()}["iris"] == aliases
 
@@ -167,7 +167,7 @@ def test_errors_have_hints(running: Client, recorded: Callable[..., str]) -> Non
         (NotFound, "sizes", lambda: running.deploy("x", DeployRequest("szies@champion"))),
         (NotFound, "champion", lambda: running.deploy("x", DeployRequest("sizes@chamption"))),
         (NotFound, "1", lambda: running.deploy("x", DeployRequest("sizes/7"))),
-        (NotFound, "endpoint", lambda: running.rollback("nothing")),
+        (NotFound, "endpoint", lambda: running.rollback("nothing", RollbackRequest("worse"))),
         (InvalidInput, "mae <", lambda: running.promote("sizes", 1, PromoteRequest(gate=["mae <"]))),
         (GateFailed, "mae", lambda: running.promote("sizes", 1, PromoteRequest(gate=["mea < 3"]))),
         (InvalidInput, "mae <", lambda: running.register("other", RegisterRequest("line", gate=["mae <"]))),
@@ -178,7 +178,7 @@ def test_errors_have_hints(running: Client, recorded: Callable[..., str]) -> Non
             lambda: running.register("other", RegisterRequest("line", gate=["mae < baseline.mae"], baseline="lnie")),
         ),
         (NotFound, "newest", lambda: running.promote("sizes", 10**20, PromoteRequest("champion"))),
-        (Conflict, "go back", lambda: running.rollback_model("sizes")),
+        (Conflict, "go back", lambda: running.rollback_model("sizes", RollbackRequest("worse"))),
         (NotFound, "pipeline", lambda: running.start_pipeline("none")),
         (NotFound, "''", lambda: running.deploy("", DeployRequest("sizes"))),
         (NotFound, "../x", lambda: running.start_pipeline("../x")),
@@ -240,7 +240,7 @@ def test_an_endpoint_goes_back_while_the_tracking_server_is_away(
             client.register("sizes", RegisterRequest("line", alias="champion"))
             client.wait_endpoint("sizes", 2)
             assert aliases(uri) == {"champion": 2, "previous": 1}
-        endpoint = client.rollback("sizes", timeout=120)
+        endpoint = client.rollback("sizes", RollbackRequest("worse"), timeout=120)
         assert endpoint.version == 1
         assert request_predictions(endpoint, X.head(3)).to_numpy() == pytest.approx(np.full(3, Y.mean()))
         problems = client.status().processes[0].state

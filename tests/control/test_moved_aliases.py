@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from registered_models import House
 
-from mlops_workbench.client.bodies import DeployRequest, RegisterRequest
+from mlops_workbench.client.bodies import DeployRequest, PromoteRequest, RegisterRequest, RollbackRequest
 from mlops_workbench.commands.models import version_view
 from mlops_workbench.control.audit import trail
 from mlops_workbench.core.errors import Conflict, InvalidInput, NotFound, Unavailable
 from mlops_workbench.core.manifest import read_manifest
+from mlops_workbench.core.models import ModelVersion
 from mlops_workbench.core.settings import ServingSettings
 from mlops_workbench.serving.signatures.check import check_signature
 from mlops_workbench.serving.signatures.keys import own_key, public_text
@@ -34,7 +35,10 @@ def away(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_promotion_and_rollback_move_champion_and_previous(house: House) -> None:
     house.versions(3.0, 2.0, 1.0)
-    rollback = house.plane.models.rollback
+
+    def rollback(name: str, alias: str = "champion") -> ModelVersion:
+        return house.plane.models.rollback(name, alias, "worse")
+
     house.promote(1)
     with pytest.raises(Conflict, match="no version before"):
         rollback("m")
@@ -44,11 +48,16 @@ def test_promotion_and_rollback_move_champion_and_previous(house: House) -> None
     assert house.ours() == {"champion": 2, "previous": 1}
     house.promote(3)
     assert rollback("m").version == 2
-    assert house.ours() == {"champion": 2, "previous": 3}
+    # A further rollback leads back in time, and not to the version that was left.
+    assert house.ours() == {"champion": 2, "previous": 1}
     assert rollback("m").aliases == ["champion"]
-    assert house.ours() == {"champion": 3, "previous": 2}
+    assert house.ours() == {"champion": 1, "previous": 2}
+    with pytest.raises(Conflict, match=r"no version before 1 .*; version 2 is in quarantine: worse"):
+        rollback("m")
+    house.plane.models.promote("m", 3, PromoteRequest("champion", release_quarantine="the data was mended"))
+    assert house.ours() == {"champion": 3, "previous": 1}
     house.promote(1, "challenger")
-    assert house.ours() == {"champion": 3, "previous": 2, "challenger": 1}
+    assert house.ours() == {"champion": 3, "previous": 1, "challenger": 1}
     with pytest.raises(NotFound):
         house.promote(9)
     with pytest.raises(InvalidInput):
@@ -62,7 +71,8 @@ def test_promotion_and_rollback_move_champion_and_previous(house: House) -> None
     found = [(c.alias, c.version, c.replaced, c.reason) for c in house.aliases.changes("m")]
     assert found == [
         ("challenger", 1, 0, "promoted"),
-        ("champion", 3, 2, "rolled back"),
+        ("champion", 3, 1, "promoted"),
+        ("champion", 1, 2, "rolled back"),
         ("champion", 2, 3, "rolled back"),
         ("champion", 3, 2, "promoted"),
         ("champion", 2, 1, "promoted"),
@@ -93,10 +103,10 @@ def test_nothing_is_changed_that_is_not_in_the_audit_trail(house: House, monkeyp
 
     changes: list[Callable[[], object]] = [
         lambda: house.promote(1),
-        lambda: house.plane.models.rollback("m"),
+        lambda: house.plane.models.rollback("m", "champion", "worse"),
         lambda: endpoints.deploy("e", DeployRequest("m/1")),
         lambda: endpoints.deploy("other", DeployRequest("m@champion")),
-        lambda: endpoints.rollback("e"),
+        lambda: endpoints.rollback("e", RollbackRequest("worse")),
         lambda: endpoints.remove("e"),
     ]
     for change in changes:
@@ -163,7 +173,7 @@ def test_a_move_in_mlflow_is_taken_over_named_and_can_be_taken_back(house: House
     assert changes == {("champion", 3, 1, "set in MLflow"), ("shadow", 2, 0, "set in MLflow")}
     house.plane.models.step()
     assert house.theirs() == house.ours()
-    assert house.plane.models.rollback("m").version == 1
+    assert house.plane.models.rollback("m", "champion", "worse").version == 1
     house.mlflow.delete_registered_model_alias("m", "shadow")
     house.plane.models.step()
     assert house.theirs() == house.ours() == {"champion": 1, "previous": 3}
@@ -313,29 +323,31 @@ def test_a_model_that_is_registered_anew_after_the_loss_is_another_one(house: Ho
 
 
 def test_going_back_and_following_need_no_mlflow(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    house.versions(3.0, 2.0)
+    house.versions(3.0, 2.0, 1.0)
     house.promote(1)
     house.promote(2)
+    house.promote(3)
     house.plane.models.step()
-    for version in (1, 2):
+    for version in (1, 2, 3):
         house.plane.models.export("m", version)
     house.plane.endpoints.deploy("e", DeployRequest("m@champion"))
     with monkeypatch.context() as patch:
         away(patch)
-        back = house.plane.endpoints.rollback("e")
-        assert (back.wanted_version, back.previous) == (1, 2)
-        assert house.plane.models.resolve("m@champion") == ("m", 1)
-        forward = house.plane.models.rollback("m")
-        assert (forward.version, forward.aliases) == (2, ["champion"])
+        back = house.plane.endpoints.rollback("e", RollbackRequest("slow"))
+        assert (back.wanted_version, back.previous) == (2, 1)
+        assert house.plane.models.resolve("m@champion") == ("m", 2)
+        further = house.plane.models.rollback("m", "champion", "slower")
+        assert (further.version, further.aliases) == (1, ["champion"])
         house.plane.endpoints.follow()
-        assert house.plane.endpoints.get("e").wanted_version == 2
+        endpoint = house.plane.endpoints.get("e")
+        assert (endpoint.wanted_version, endpoint.previous) == (1, 0)
         with pytest.raises(Unavailable):
             house.plane.models.step()
         # A deployment that was made is not answered with an error, and gets its monitor later.
-        assert house.plane.deploy("late", DeployRequest("m@champion")).wanted_version == 2
+        assert house.plane.deploy("late", DeployRequest("m@champion")).wanted_version == 1
         with pytest.raises(NotFound, match="no monitor"):
             house.plane.monitors.report("late")
     house.plane.models.step()
-    assert house.theirs() == house.ours() == {"champion": 2, "previous": 1}
+    assert house.theirs() == house.ours() == {"champion": 1, "previous": 2}
     house.plane.monitors.step()
     assert house.plane.monitors.report("late").spec.metric == "mae"

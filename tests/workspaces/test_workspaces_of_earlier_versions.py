@@ -208,8 +208,10 @@ def test_its_endpoint_comes_back_and_goes_back(workspace: Path) -> None:
     assert mlops_workbench.feedback("iris", answers, KINDS) == 3
     eventually(lambda: [(w["rows"], w["coverage"]) for w in mlops("monitor", "iris")["windows"]][1] == (153, 1.0))
 
-    back = mlops("rollback", "iris")
-    assert (back["version"], back["previous"]) == (1, 2)
+    back = mlops("rollback", "iris", "--reason", "the answers are worse")
+    assert (back["version"], back["previous"]) == (1, 0)
+    history = [(release["version"], release["kind"]) for release in mlops("releases", "iris")]
+    assert history[0] == (1, "rollback") and history[-1] == (1, "deploy")
     assert ask(back["url"]) == ("1", ["versicolor"] * 3)
     assert mlops("models")[0]["aliases"] == {"champion": 1, "previous": 2}
     assert [(old["id"], old["message"]) for old in mlops("alerts")] == [(alert["id"], alert["message"])]

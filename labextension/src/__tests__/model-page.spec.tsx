@@ -20,6 +20,7 @@ describe('the page of a model', () => {
       version: number,
       run_uid: `run${number}`,
       run_id: '',
+      digest: '',
       aliases: [],
       created_ms: Date.now(),
       metrics: { mae: 10 + number / 2 },

@@ -104,8 +104,11 @@ export class WorkbenchClient {
     );
   }
 
-  rollbackModel(name: string): Promise<ModelVersion> {
-    return answer(this._api.POST('/api/models/{name}/rollback', { params: { path: { name } } }));
+  /** Return to the champion before; refused if another version than `leaves` is the champion by now, 0 for any. */
+  rollbackModel(name: string, reason: string, leaves: number): Promise<ModelVersion> {
+    const params = { path: { name } };
+    const body = { reason, leaves };
+    return answer(this._api.POST('/api/models/{name}/rollback', { params, body }));
   }
 
   endpoints(): Promise<Endpoint[]> {
@@ -121,9 +124,11 @@ export class WorkbenchClient {
     return answer(this._api.PUT('/api/endpoints/{name}', { params, body: { model, port: 0 } }));
   }
 
-  rollbackEndpoint(name: string): Promise<Endpoint> {
+  /** Return to the version before; refused if another one than `leaves` is served by now, 0 for any. */
+  rollbackEndpoint(name: string, reason: string, leaves: number): Promise<Endpoint> {
     const params = { path: { name } };
-    return answer(this._api.POST('/api/endpoints/{name}/rollback', { params }));
+    const body = { reason, leaves };
+    return answer(this._api.POST('/api/endpoints/{name}/rollback', { params, body }));
   }
 
   async removeEndpoint(name: string): Promise<void> {

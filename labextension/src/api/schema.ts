@@ -192,6 +192,26 @@ export interface paths {
     patch?: never;
     trace?: never;
   };
+  '/api/endpoints/{name}/releases': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    /**
+     * List Releases
+     * @description What an endpoint served when, why and by whom, the newest first; removed endpoints have a history too.
+     */
+    get: operations['list_releases'];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
   '/api/endpoints/{name}/rollback': {
     parameters: {
       query?: never;
@@ -199,11 +219,15 @@ export interface paths {
       path?: never;
       cookie?: never;
     };
-    get?: never;
+    /**
+     * Plan Rollback Of Endpoint
+     * @description The versions that a rollback would leave and return to.
+     */
+    get: operations['plan_rollback_of_endpoint'];
     put?: never;
     /**
      * Rollback Endpoint
-     * @description Serve the previous version again.
+     * @description Serve the previous version again, and put the one that is left in quarantine.
      */
     post: operations['rollback_endpoint'];
     delete?: never;
@@ -361,11 +385,15 @@ export interface paths {
       path?: never;
       cookie?: never;
     };
-    get?: never;
+    /**
+     * Plan Rollback Of Model
+     * @description The versions that a rollback of the champion would leave and return to.
+     */
+    get: operations['plan_rollback_of_model'];
     put?: never;
     /**
      * Rollback Model
-     * @description Make the previous champion the champion again.
+     * @description Make the previous champion the champion again, and put the one that is left in quarantine.
      */
     post: operations['rollback_model'];
     delete?: never;
@@ -1226,12 +1254,18 @@ export interface components {
      *         The gate that allowed it.
      *     at_ms : int
      *         When, in milliseconds since the epoch.
+     *     by : str
+     *         Who moved it; empty if that is not known.
+     *     why : str
+     *         Why it was rolled back, in the words of who did it; empty for other changes.
      */
     AliasChange: {
       /** Alias */
       alias: string;
       /** At Ms */
       at_ms: number;
+      /** By */
+      by?: string;
       gate: components['schemas']['GateResult'] | null;
       /** Model */
       model: string;
@@ -1241,6 +1275,8 @@ export interface components {
       replaced: number;
       /** Version */
       version: number;
+      /** Why */
+      why?: string;
     };
     /**
      * AuditEntry
@@ -1279,6 +1315,8 @@ export interface components {
         | 'model.promote'
         | 'model.refuse'
         | 'model.rollback'
+        | 'model.quarantine'
+        | 'model.lift_quarantine'
         | 'model.take_over'
         | 'endpoint.deploy'
         | 'endpoint.follow'
@@ -1866,15 +1904,26 @@ export interface components {
     /**
      * DeployRequest
      * @description Serve a model version: ``name@alias`` follows the alias, ``name/3`` is fixed.
+     *
+     *     Attributes
+     *     ----------
+     *     override : str
+     *         Why it is served although the replay of logged requests refuses it, empty for no override.
+     *     release_quarantine : str
+     *         See `PromoteRequest`.
      */
     DeployRequest: {
       /** Model */
       model: string;
+      /** Override */
+      override?: string;
       /**
        * Port
        * @default 0
        */
       port: number;
+      /** Release Quarantine */
+      release_quarantine?: string;
     };
     /**
      * Endpoint
@@ -2070,7 +2119,7 @@ export interface components {
      *     detail : str
      *         The evidence: the compared numbers, or what was found.
      *     kind : str
-     *         ``metric golden test data latency size champion``.
+     *         ``metric golden test data latency size champion replay``.
      */
     GateCheck: {
       /** Condition */
@@ -2254,6 +2303,8 @@ export interface components {
      *         Changes since the previous version; None for the first one.
      *     problem : str
      *         Why endpoints cannot serve it; empty if they can.
+     *     quarantine : Quarantine or None
+     *         Why it was rolled back and must not come back by itself; None if it was not.
      *     notes : list of str
      *         What could not be read, and why.
      */
@@ -2313,6 +2364,7 @@ export interface components {
        * @default
        */
       problem: string;
+      quarantine?: components['schemas']['Quarantine'] | null;
       /**
        * Signature
        * @enum {string}
@@ -2403,6 +2455,10 @@ export interface components {
      *         Identity of the key that signed its files, empty for none.
      *     signature : str
      *         What the signature is worth by the keys that the workspace trusts.
+     *     digest : str
+     *         Identity of its model, which covers its files and its run.
+     *     quarantine : Quarantine or None
+     *         Why it must not come back by itself, after it was rolled back; None if it was not.
      *     notice : str
      *         What its registration could not do, and how to mend it; empty for nothing, and later.
      */
@@ -2416,6 +2472,8 @@ export interface components {
        * @default
        */
       description: string;
+      /** Digest */
+      digest?: string;
       /**
        * Estimator
        * @default
@@ -2451,6 +2509,7 @@ export interface components {
        * @default
        */
       problem: string;
+      quarantine?: components['schemas']['Quarantine'] | null;
       /** Run Id */
       run_id: string;
       /** Run Uid */
@@ -2921,7 +2980,14 @@ export interface components {
     };
     /**
      * PromoteRequest
-     * @description Set an alias of a version if the gate passes, or for the reason in `override` although it does not.
+     * @description Set an alias of a version if the gate passes.
+     *
+     *     Attributes
+     *     ----------
+     *     override : str
+     *         Why the alias is set although the gate does not pass, empty for no override.
+     *     release_quarantine : str
+     *         Why a version that was rolled back is brought back, which lifts its quarantine; empty to refuse it.
      */
     PromoteRequest: {
       /**
@@ -2938,6 +3004,40 @@ export interface components {
       gate?: string[];
       /** Override */
       override?: string;
+      /** Release Quarantine */
+      release_quarantine?: string;
+    };
+    /**
+     * Quarantine
+     * @description Why a version must not come back by itself.
+     *
+     *     Attributes
+     *     ----------
+     *     model, version
+     *         The version that a rollback left.
+     *     digest : str
+     *         Identity of its model; empty if it is not known. The same model is in quarantine under any other number or
+     *         name, and so is one that is fitted anew and gives the same answers to the same golden set.
+     *     reason : str
+     *         Why it was rolled back.
+     *     by : str
+     *         Who did it.
+     *     at_ms : int
+     *         When, in milliseconds since the epoch.
+     */
+    Quarantine: {
+      /** At Ms */
+      at_ms: number;
+      /** By */
+      by: string;
+      /** Digest */
+      digest: string;
+      /** Model */
+      model: string;
+      /** Reason */
+      reason: string;
+      /** Version */
+      version: number;
     };
     /**
      * RegisterRequest
@@ -2959,6 +3059,8 @@ export interface components {
      *         Experiment in which the name of the run is searched, empty for all.
      *     override : str
      *         Why the alias is set although the gate does not pass, empty for no override.
+     *     release_quarantine : str
+     *         See `PromoteRequest`.
      */
     RegisterRequest: {
       /**
@@ -2985,6 +3087,8 @@ export interface components {
       model: string;
       /** Override */
       override?: string;
+      /** Release Quarantine */
+      release_quarantine?: string;
       /** Run */
       run: string;
     };
@@ -3005,6 +3109,66 @@ export interface components {
       updated_ms: number;
     };
     /**
+     * Release
+     * @description A change of what an endpoint serves.
+     *
+     *     Attributes
+     *     ----------
+     *     endpoint : str
+     *         The endpoint.
+     *     model : str
+     *         Reference to the model as the endpoint had it then: ``churn@champion``, ``churn/3``; empty if it is not known.
+     *     version, replaced : int
+     *         The version, 0 when the endpoint was removed, and the one before, 0 for none.
+     *     kind : str
+     *         Why, in one word.
+     *     reason : str
+     *         Why, in words.
+     *     by : str
+     *         Who decided it; empty if it is not known.
+     *     at_ms : int
+     *         When it was decided, in milliseconds since the epoch.
+     *     from_ms, until_ms : int
+     *         Since when the version answered requests, 0 if it never did; until when, 0 if it still does.
+     *     replay : ReplayReport or None
+     *         The replay before the switch.
+     *     quarantine : Quarantine or None
+     *         Present quarantine of the version.
+     */
+    Release: {
+      /** At Ms */
+      at_ms: number;
+      /** By */
+      by: string;
+      /** Endpoint */
+      endpoint: string;
+      /**
+       * From Ms
+       * @default 0
+       */
+      from_ms: number;
+      /**
+       * Kind
+       * @enum {string}
+       */
+      kind: 'deploy' | 'rollback' | 'alias' | 'again' | 'remove' | '';
+      /** Model */
+      model: string;
+      quarantine?: components['schemas']['Quarantine'] | null;
+      /** Reason */
+      reason: string;
+      /** Replaced */
+      replaced: number;
+      replay?: components['schemas']['ReplayReport'] | null;
+      /**
+       * Until Ms
+       * @default 0
+       */
+      until_ms: number;
+      /** Version */
+      version: number;
+    };
+    /**
      * Removal
      * @description Something that may be removed: its name, its size in bytes, and why.
      */
@@ -3017,6 +3181,142 @@ export interface components {
       size: number;
       /** Title */
       title: string;
+    };
+    /**
+     * ReplayDifference
+     * @description A logged row that the candidate answers in another way.
+     *
+     *     Attributes
+     *     ----------
+     *     request_id, row
+     *         Request, and number of the row in it.
+     *     before, after : str
+     *         The logged answer, and the candidate's.
+     *     difference : float or None
+     *         Absolute difference of the answers, of the probabilities for a classifier; None if there is no number for it.
+     *     inputs : dict of str to str
+     *         Inputs of the row, as far as they are in the log in clear; not all of a wide table.
+     */
+    ReplayDifference: {
+      /** After */
+      after: string;
+      /** Before */
+      before: string;
+      /** Difference */
+      difference?: number | null;
+      /** Inputs */
+      inputs?: {
+        [key: string]: string;
+      };
+      /** Request Id */
+      request_id: string;
+      /** Row */
+      row: number;
+    };
+    /**
+     * ReplayReport
+     * @description Logged requests of an endpoint, answered by a version before it is served.
+     *
+     *     Attributes
+     *     ----------
+     *     endpoint, model, version
+     *         The endpoint, and the candidate.
+     *     against : list of int
+     *         Versions whose logged answers are compared.
+     *     at_ms : int
+     *         When, in milliseconds since the epoch.
+     *     rows : int
+     *         Logged rows that were read.
+     *     compared, agree : int
+     *         Rows that both answered, and those with the same answer: equal labels, or numbers equal up to a millionth.
+     *     mean_difference, max_difference : float or None
+     *         Of the compared rows, see `ReplayDifference`; None if there is no number for it.
+     *     errors : int
+     *         Rows that the candidate could not answer.
+     *     problems : list of str
+     *         What went wrong with some of these, each message once.
+     *     left_out : int
+     *         Rows that cannot be asked again.
+     *     why_left_out : str
+     *         Why; empty if there are none.
+     *     differ : list of ReplayDifference
+     *         Rows that differ most.
+     *     problem : str
+     *         Why nothing was replayed: the candidate does not load, for example. Empty if it was.
+     *     refused : str
+     *         Why the switch was refused by this replay; empty if it was not.
+     */
+    ReplayReport: {
+      /** Against */
+      against?: number[];
+      /**
+       * Agree
+       * @default 0
+       */
+      agree: number;
+      /**
+       * At Ms
+       * @default 0
+       */
+      at_ms: number;
+      /**
+       * Compared
+       * @default 0
+       */
+      compared: number;
+      /** Differ */
+      differ?: components['schemas']['ReplayDifference'][];
+      /**
+       * Endpoint
+       * @default
+       */
+      endpoint: string;
+      /**
+       * Errors
+       * @default 0
+       */
+      errors: number;
+      /**
+       * Left Out
+       * @default 0
+       */
+      left_out: number;
+      /** Max Difference */
+      max_difference?: number | null;
+      /** Mean Difference */
+      mean_difference?: number | null;
+      /**
+       * Model
+       * @default
+       */
+      model: string;
+      /**
+       * Problem
+       * @default
+       */
+      problem: string;
+      /** Problems */
+      problems?: string[];
+      /**
+       * Refused
+       * @default
+       */
+      refused: string;
+      /**
+       * Rows
+       * @default 0
+       */
+      rows: number;
+      /**
+       * Version
+       * @default 0
+       */
+      version: number;
+      /**
+       * Why Left Out
+       * @default
+       */
+      why_left_out: string;
     };
     /**
      * RetentionPart
@@ -3075,6 +3375,55 @@ export interface components {
       removed: boolean;
       /** Rule Is Set */
       rule_is_set: boolean;
+    };
+    /**
+     * RollbackPlan
+     * @description What a rollback would do.
+     *
+     *     Attributes
+     *     ----------
+     *     name, model
+     *         Endpoint or model that is rolled back, and the model.
+     *     alias : str
+     *         Alias that is moved; empty for an endpoint of a fixed version.
+     *     leaves, returns_to : int
+     *         The version that is left, and the one that is served then.
+     *     passed_over : list of Quarantine
+     *         Versions between the two that are in quarantine.
+     */
+    RollbackPlan: {
+      /** Alias */
+      alias: string;
+      /** Leaves */
+      leaves: number;
+      /** Model */
+      model: string;
+      /** Name */
+      name: string;
+      /** Passed Over */
+      passed_over?: components['schemas']['Quarantine'][];
+      /** Returns To */
+      returns_to: number;
+    };
+    /**
+     * RollbackRequest
+     * @description Return to the version before, and put the one that is left in quarantine.
+     *
+     *     Attributes
+     *     ----------
+     *     reason : str
+     *         Why.
+     *     leaves : int
+     *         The version that is to be left: nothing is changed if another one is served by now. 0 for any.
+     */
+    RollbackRequest: {
+      /**
+       * Leaves
+       * @default 0
+       */
+      leaves: number;
+      /** Reason */
+      reason: string;
     };
     /**
      * Run
@@ -4318,7 +4667,7 @@ export interface operations {
       };
     };
   };
-  rollback_endpoint: {
+  list_releases: {
     parameters: {
       query?: never;
       header?: never;
@@ -4328,6 +4677,72 @@ export interface operations {
       cookie?: never;
     };
     requestBody?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['Release'][];
+        };
+      };
+      /** @description What was wrong, where, and how to fix it */
+      '4XX': {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
+  plan_rollback_of_endpoint: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path: {
+        name: string;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['RollbackPlan'];
+        };
+      };
+      /** @description What was wrong, where, and how to fix it */
+      '4XX': {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
+  rollback_endpoint: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path: {
+        name: string;
+      };
+      cookie?: never;
+    };
+    requestBody: {
+      content: {
+        'application/json': components['schemas']['RollbackRequest'];
+      };
+    };
     responses: {
       /** @description Successful Response */
       202: {
@@ -4565,7 +4980,7 @@ export interface operations {
       };
     };
   };
-  rollback_model: {
+  plan_rollback_of_model: {
     parameters: {
       query?: never;
       header?: never;
@@ -4575,6 +4990,41 @@ export interface operations {
       cookie?: never;
     };
     requestBody?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['RollbackPlan'];
+        };
+      };
+      /** @description What was wrong, where, and how to fix it */
+      '4XX': {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
+  rollback_model: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path: {
+        name: string;
+      };
+      cookie?: never;
+    };
+    requestBody: {
+      content: {
+        'application/json': components['schemas']['RollbackRequest'];
+      };
+    };
     responses: {
       /** @description Successful Response */
       200: {

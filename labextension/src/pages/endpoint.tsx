@@ -154,9 +154,23 @@ function EndpointActions({ endpoint }: { endpoint: Endpoint }): React.ReactEleme
           endpoint.version,
           endpoint.previous
         ),
+        fields: [
+          {
+            name: 'reason',
+            label: trans.__('Reason'),
+            value: '',
+            required: true,
+            help: trans.__(
+              'It is recorded. The version that is left comes back only when somebody asks for just that.'
+            )
+          }
+        ],
         accept: trans.__('Roll back'),
         danger: true,
-        submit: () => model.client.rollbackEndpoint(name).finally(() => model.refresh()),
+        submit: ({ reason }) =>
+          model.client
+            .rollbackEndpoint(name, reason.trim(), endpoint.wanted_version)
+            .finally(() => model.refresh()),
         success: made => trans.__('%1 switches to version %2.', name, made.wanted_version)
       },
       trans

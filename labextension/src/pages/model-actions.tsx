@@ -18,7 +18,8 @@ export function ModelActions({
   const { name } = version;
   const holder = (alias: string): ModelVersion | undefined =>
     versions.find(item => item.aliases.includes(alias));
-  const previous = holder('previous');
+  // A version in quarantine is nothing to go back to.
+  const previous = versions.find(item => item.aliases.includes('previous') && !item.quarantine);
 
   const promote = (): Promise<unknown> =>
     showForm(
@@ -93,9 +94,23 @@ export function ModelActions({
           holder('champion')?.version ?? '–',
           previous?.version ?? '–'
         ),
+        fields: [
+          {
+            name: 'reason',
+            label: trans.__('Reason'),
+            value: '',
+            required: true,
+            help: trans.__(
+              'It is recorded. The version that is left comes back only when somebody asks for just that.'
+            )
+          }
+        ],
         accept: trans.__('Roll back'),
         danger: true,
-        submit: () => model.client.rollbackModel(name).finally(() => model.refresh()),
+        submit: ({ reason }) =>
+          model.client
+            .rollbackModel(name, reason.trim(), holder('champion')?.version ?? 0)
+            .finally(() => model.refresh()),
         success: made =>
           trans.__('Rolled back: the champion of %1 is version %2.', name, made.version)
       },

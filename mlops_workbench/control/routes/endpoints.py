@@ -6,9 +6,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from mlops_workbench.client.bodies import MOST_LOG_LINES, DeployRequest, EndpointLog
+from mlops_workbench.client.bodies import MOST_LOG_LINES, DeployRequest, EndpointLog, RollbackRequest
 from mlops_workbench.control.routes.plane import Plane
 from mlops_workbench.core.endpoints import Endpoint
+from mlops_workbench.core.releases import Release, RollbackPlan
 from mlops_workbench.core.wire.patterns import NAME, Documented
 
 router = APIRouter(tags=["endpoints"])
@@ -44,11 +45,23 @@ def deploy(plane: Plane, name: Annotated[str, Documented(NAME)], request: Deploy
 
 
 @router.post("/endpoints/{name}/rollback", status_code=202)
-def rollback_endpoint(plane: Plane, name: str) -> Endpoint:
-    """Serve the previous version again."""
-    endpoint = plane.endpoints.rollback(name)
+def rollback_endpoint(plane: Plane, name: str, request: RollbackRequest) -> Endpoint:
+    """Serve the previous version again, and put the one that is left in quarantine."""
+    endpoint = plane.endpoints.rollback(name, request)
     plane.wake("endpoints")
     return endpoint
+
+
+@router.get("/endpoints/{name}/rollback")
+def plan_rollback_of_endpoint(plane: Plane, name: str) -> RollbackPlan:
+    """The versions that a rollback would leave and return to."""
+    return plane.endpoints.plan(name)
+
+
+@router.get("/endpoints/{name}/releases")
+def list_releases(plane: Plane, name: str) -> list[Release]:
+    """What an endpoint served when, why and by whom, the newest first; removed endpoints have a history too."""
+    return plane.endpoints.history.of(name)
 
 
 @router.delete("/endpoints/{name}", status_code=204)

@@ -6,11 +6,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 
-from mlops_workbench.client.bodies import LocalModel, PromoteRequest, RegisterRequest
+from mlops_workbench.client.bodies import LocalModel, PromoteRequest, RegisterRequest, RollbackRequest
 from mlops_workbench.control.routes.plane import READS_RUNS, Plane
 from mlops_workbench.core.model_card import ModelCard
 from mlops_workbench.core.models import AliasChange, ModelVersion, RegisteredModel
+from mlops_workbench.core.releases import RollbackPlan
 from mlops_workbench.core.wire.patterns import NAME, REFERENCE, Documented
+from mlops_workbench.registry import CHAMPION
 
 router = APIRouter(tags=["models"])
 
@@ -55,9 +57,15 @@ def promote(plane: Plane, name: str, version: Version, request: PromoteRequest) 
 
 
 @router.post("/models/{name}/rollback")
-def rollback_model(plane: Plane, name: str) -> ModelVersion:
-    """Make the previous champion the champion again."""
-    return plane.models.rollback(name)
+def rollback_model(plane: Plane, name: str, request: RollbackRequest) -> ModelVersion:
+    """Make the previous champion the champion again, and put the one that is left in quarantine."""
+    return plane.models.rollback(name, CHAMPION, request.reason, leaves=request.leaves)
+
+
+@router.get("/models/{name}/rollback")
+def plan_rollback_of_model(plane: Plane, name: str) -> RollbackPlan:
+    """The versions that a rollback of the champion would leave and return to."""
+    return plane.models.plan(name)
 
 
 @router.get("/models/{name}/alias-changes")

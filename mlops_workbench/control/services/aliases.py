@@ -5,31 +5,32 @@ from __future__ import annotations
 import dataclasses
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection
 
 import msgspec
 from sqlalchemy import select
-from sqlalchemy.orm import Session
 
-from mlops_workbench.control.audit.actors import IN_MLFLOW
-from mlops_workbench.control.audit.subjects import model_subject
-from mlops_workbench.control.audit.trail import append
 from mlops_workbench.control.database import Database
+from mlops_workbench.control.releases import quarantine
+from mlops_workbench.control.releases.way_back import way_back_of_alias
+from mlops_workbench.control.services.alias_rows import (
+    DELETED_IN_MLFLOW,
+    PROMOTED,
+    ROLLED_BACK,
+    differs,
+    reconcile,
+    record_change,
+    rows_of,
+    set_versions,
+)
 from mlops_workbench.control.tables import AliasChangeRow, AliasRow
-from mlops_workbench.core.audit import Action
-from mlops_workbench.core.errors import Conflict, InvalidInput, NotFound, did_you_mean
-from mlops_workbench.core.ids import now_ms
+from mlops_workbench.core.errors import Conflict, InvalidInput, NotFound
 from mlops_workbench.core.models import AliasChange, GateResult
-from mlops_workbench.registry.aliases import CHAMPION, Alias, is_previous, previous_of, reconciled
+from mlops_workbench.core.releases import RollbackPlan
+from mlops_workbench.registry.aliases import CHAMPION, previous_of
 from mlops_workbench.tracking.mlflow.registry import RegistryStore, StoredModel
 
 log = logging.getLogger("mlops_workbench.control")
-
-#: Reasons of changes.
-PROMOTED = "promoted"
-ROLLED_BACK = "rolled back"
-SET_IN_MLFLOW = "set in MLflow"
-DELETED_IN_MLFLOW = "deleted in MLflow"
 
 
 class ChampionChanged(Exception):
@@ -71,7 +72,7 @@ class AliasService:
             return [
                 AliasChange(
                     row.model, row.alias, row.version, row.replaced, row.reason,
-                    msgspec.convert(row.gate, GateResult | None), row.at_ms,
+                    msgspec.convert(row.gate, GateResult | None), row.at_ms, row.actor, row.why,
                 )
                 for row in session.scalars(query.limit(limit))
             ]  # fmt: skip
@@ -87,7 +88,7 @@ class AliasService:
         before = self._changes
         found = fetch()
         known = self._rows(None if len(found) != 1 else found[0].name)
-        different = [model for model in found if _differs(model, known.get(model.name, {}))]
+        different = [model for model in found if differs(model, known.get(model.name, {}))]
         if different:
             lost = self._lost()
             different = [model for model in different if model.name not in lost]
@@ -105,6 +106,7 @@ class AliasService:
         gate: GateResult | None = None,
         champion: int | None = None,
         digest: str = "",
+        release: str = "",
     ) -> None:
         """Give an alias to a version; the version that had it gets the alias of the previous one.
 
@@ -121,53 +123,100 @@ class AliasService:
         champion : int, optional
             The champion that the gate was evaluated against, 0 for none.
         digest : str
-            Digest of the version for the audit trail.
+            Digest of the version.
+        release : str
+            Why a quarantine of the version is lifted; empty to refuse a version in quarantine.
 
         Raises
         ------
         ChampionChanged
             The champion is another one by now.
+        Quarantined
+            The version is in quarantine.
         """
         with self._database.change() as session:
-            rows = _rows_of(session, model.name)
+            rows = rows_of(session, model.name)
             current = rows[alias].version if alias in rows else 0
             if champion is not None and champion != (rows[CHAMPION].version if CHAMPION in rows else 0):
                 raise ChampionChanged
+            quarantine.check(session, model.name, version, digest, release=release)
             if current != version:
-                _set(session, rows, model, {alias: version, previous_of(alias): current})
+                set_versions(session, rows, model, {alias: version, previous_of(alias): current})
                 why = f"its gate failed, and this was overridden: {gate.override}" if gate and gate.override else ""
-                _record(session, model.name, alias, version, current, PROMOTED, gate=gate, digest=digest, why=why)
+                record_change(session, model.name, alias, version, current, PROMOTED, gate=gate, digest=digest, why=why)
 
-    def rollback(self, name: str, alias: str = CHAMPION, why: str = "") -> int:
-        """Give an alias back to the version that had it before, and return that version; MLflow is not asked.
+    def plan(self, name: str, alias: str = CHAMPION, gone: Collection[int] = ()) -> RollbackPlan:
+        """What a rollback of an alias would do; it raises what `rollback` does."""
+        with self._database.session() as session:
+            return way_back_of_alias(session, name, alias, gone)[0]
+
+    def rollback(
+        self,
+        name: str,
+        alias: str,
+        reason: str,
+        *,
+        why: str = "",
+        leaves: int = 0,
+        gone: Collection[int] = (),
+        digest: str = "",
+    ) -> int:
+        """Give an alias back to the version that had it before, and put the one that it leaves in quarantine.
+
+        Versions in quarantine are passed over. MLflow is not asked.
 
         Parameters
         ----------
         name, alias : str
             Model and alias.
+        reason : str
+            Why, in words.
         why : str
             What it is part of, for the audit trail.
+        leaves : int
+            The version that must have the alias now; 0 for any.
+        gone : collection of int
+            Versions that exist no more.
+        digest : str
+            Digest of `leaves`, if it is known.
+
+        Returns
+        -------
+        int
+            The version that has the alias now.
 
         Raises
         ------
         NotFound
             The model has no such alias.
         Conflict
-            There is no previous version.
+            There is no version to go back to, or another one than `leaves` has the alias.
         """
         with self._database.change() as session:
-            rows = _rows_of(session, name)
-            if alias not in rows:
-                raise NotFound(f"model '{name}' has no alias '{alias}'", hint=did_you_mean(alias, rows))
-            current, previous = rows[alias], rows.get(previous_of(alias))
-            if previous is None or previous.version == current.version:
+            plan, next_one = way_back_of_alias(session, name, alias, gone)
+            if leaves not in (0, plan.leaves):
                 raise Conflict(
-                    f"model '{name}' has no version before {current.version} to go back to",
-                    hint=f"promote one: mlops promote {name}/VERSION --alias {alias}",
+                    f"'{alias}' of model '{name}' is version {plan.leaves} by now, and not {leaves}",
+                    hint="nothing was changed; look at 'mlops releases' before you roll back that one",
                 )
-            _record(session, name, alias, previous.version, current.version, ROLLED_BACK, why=why)
-            current.version, previous.version = previous.version, current.version
-            return current.version
+            known = digest if leaves == plan.leaves else ""
+            quarantine.impose(session, name, plan.leaves, plan.returns_to, reason, known)
+            text = ": ".join(filter(None, (why, reason)))
+            record_change(session, name, alias, plan.returns_to, plan.leaves, ROLLED_BACK, why=text, words=reason)
+            rows = rows_of(session, name)
+            rows[alias].version = plan.returns_to
+            # What a further rollback would return to; without one, the alias stays where MLflow's users expect it.
+            before = previous_of(alias)
+            if before in rows:
+                rows[before].version = next_one or plan.leaves
+            else:
+                created = rows[alias].model_created_ms
+                session.add(
+                    AliasRow(
+                        model=name, alias=before, version=next_one or plan.leaves, stored=0, model_created_ms=created
+                    )
+                )
+            return plan.returns_to
 
     def step(self) -> list[StoredModel]:
         """Read all models, and write to MLflow what it does not have yet; returns them with the aliases that hold.
@@ -208,7 +257,7 @@ class AliasService:
                 # They were read before a change that is in the database: the next look is a later one.
                 return
             for model in models:
-                _reconcile(session, model)
+                reconcile(session, model)
             self._changes += 2
 
     def _forget(self, names: set[str]) -> None:
@@ -217,8 +266,8 @@ class AliasService:
                 self._store.model(name)
             except (NotFound, InvalidInput):
                 with self._database.change() as session:
-                    for alias, row in _rows_of(session, name).items():
-                        _record(session, name, alias, 0, row.version, DELETED_IN_MLFLOW)
+                    for alias, row in rows_of(session, name).items():
+                        record_change(session, name, alias, 0, row.version, DELETED_IN_MLFLOW)
                         session.delete(row)
                     self._changes += 2
 
@@ -253,7 +302,7 @@ class AliasService:
                     for name, alias, version in gone:
                         row = session.get(AliasRow, (name, alias))
                         if row is not None and row.version == version:
-                            _record(session, name, alias, row.stored, version, DELETED_IN_MLFLOW)
+                            record_change(session, name, alias, row.stored, version, DELETED_IN_MLFLOW)
                             row.version = row.stored
                             if not row.version:
                                 session.delete(row)
@@ -261,104 +310,3 @@ class AliasService:
                 self._changes += 1
                 with self._written:
                     self._written.notify_all()
-
-
-def _differs(model: StoredModel, rows: Mapping[str, AliasRow]) -> bool:
-    if any(row.model_created_ms != model.created_ms for row in rows.values()):
-        return True
-    return model.aliases != {alias: row.stored for alias, row in rows.items() if row.stored}
-
-
-def _reconcile(session: Session, model: StoredModel) -> None:
-    rows = _rows_of(session, model.name)
-    for alias, row in list(rows.items()):
-        if row.model_created_ms != model.created_ms:
-            # Of an earlier model of this name.
-            session.delete(rows.pop(alias))
-    session.flush()
-    is_new = not rows
-    for alias in sorted({*rows, *model.aliases}):
-        row = rows.get(alias)
-        known = Alias(row.version, row.stored) if row else Alias()
-        after = reconciled(known, model.aliases.get(alias, 0))
-        _put(session, rows, model, alias, after)
-        if after.version == known.version:
-            if after.stored not in (known.stored, after.version):
-                log.warning(
-                    "'%s' of model '%s' was set to version %d in MLflow; it is version %d, by a change made here",
-                    alias, model.name, after.stored, after.version,
-                )  # fmt: skip
-            continue
-        if is_new:
-            continue
-        reason = SET_IN_MLFLOW if after.version else DELETED_IN_MLFLOW
-        log.warning("'%s' of model '%s': version %d, %s", alias, model.name, after.version, reason)
-        _record(session, model.name, alias, after.version, known.version, reason)
-        previous = previous_of(alias)
-        stored = model.aliases.get(previous, 0)
-        was_moved = stored != (rows[previous].stored if previous in rows else 0)
-        if after.version and known.version and not was_moved and not is_previous(alias):
-            # So that it can be taken back.
-            _put(session, rows, model, previous, Alias(known.version, stored))
-
-
-def _rows_of(session: Session, name: str) -> dict[str, AliasRow]:
-    return {row.alias: row for row in session.scalars(select(AliasRow).where(AliasRow.model == name))}
-
-
-def _set(session: Session, rows: dict[str, AliasRow], model: StoredModel, versions: Mapping[str, int]) -> None:
-    for alias, version in versions.items():
-        if version:
-            stored = rows[alias].stored if alias in rows else 0
-            _put(session, rows, model, alias, Alias(version, stored))
-
-
-def _put(session: Session, rows: dict[str, AliasRow], model: StoredModel, alias: str, known: Alias) -> None:
-    row = rows.get(alias)
-    if row is None:
-        if known.version:
-            rows[alias] = AliasRow(
-                model=model.name, alias=alias, version=known.version, stored=known.stored,
-                model_created_ms=model.created_ms,
-            )  # fmt: skip
-            session.add(rows[alias])
-    elif known.version:
-        row.version, row.stored = known.version, known.stored
-    else:
-        session.delete(rows.pop(alias))
-
-
-#: What a change of an alias is in the audit trail, by its reason.
-_ACTIONS: dict[str, Action] = {
-    PROMOTED: "model.promote",
-    ROLLED_BACK: "model.rollback",
-    SET_IN_MLFLOW: "model.take_over",
-    DELETED_IN_MLFLOW: "model.take_over",
-}
-
-
-def _record(
-    session: Session,
-    model: str,
-    alias: str,
-    version: int,
-    replaced: int,
-    reason: str,
-    *,
-    gate: GateResult | None = None,
-    digest: str = "",
-    why: str = "",
-) -> None:
-    """Record a change of an alias, in the list of these and in the audit trail."""
-    session.add(
-        AliasChangeRow(
-            model=model, alias=alias, version=version, replaced=replaced, reason=reason,
-            gate=msgspec.to_builtins(gate) if gate else None, at_ms=now_ms(),
-        )
-    )  # fmt: skip
-    action = _ACTIONS[reason]
-    append(
-        session, action, model_subject(session, model, version, digest),
-        reason=f"{reason}: {why}" if why else reason, before={alias: replaced}, after={alias: version},
-        evidence=gate, who=IN_MLFLOW if action == "model.take_over" else None,
-    )  # fmt: skip

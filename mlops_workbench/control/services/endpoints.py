@@ -3,36 +3,49 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from mlops_workbench.client.bodies import DeployRequest
+from mlops_workbench.client.bodies import DeployRequest, RollbackRequest
 from mlops_workbench.control.audit.actors import acting_as, process
 from mlops_workbench.control.audit.subjects import endpoint_subject
 from mlops_workbench.control.audit.trail import append
 from mlops_workbench.control.database import Database
 from mlops_workbench.control.events import EventHub
+from mlops_workbench.control.releases import quarantine
+from mlops_workbench.control.releases.history import ReleaseHistory, add_release, versions_before
+from mlops_workbench.control.releases.replays import Replays, last_replay, outcome, replay_check
+from mlops_workbench.control.releases.way_back import plan_of
+from mlops_workbench.control.services.alias_rows import ROLLED_BACK
 from mlops_workbench.control.services.models import ModelService
-from mlops_workbench.control.tables import EndpointRow, ReleaseRow
+from mlops_workbench.control.tables import AliasRow, EndpointRow
 from mlops_workbench.core.audit import Action
 from mlops_workbench.core.endpoints import Endpoint, EndpointSpec
 from mlops_workbench.core.errors import (
     Conflict,
+    GateFailed,
     InvalidInput,
     NotFound,
+    Quarantined,
     StorageError,
     Unavailable,
     WorkbenchError,
     did_you_mean,
 )
-from mlops_workbench.core.ids import check_name, now_ms
-from mlops_workbench.core.models import SERVED_FORMATS, SERVED_LIBRARIES, model_name
+from mlops_workbench.core.ids import check_name
+from mlops_workbench.core.models import SERVED_FORMATS, SERVED_LIBRARIES, GateCheck, GateResult, model_name
+from mlops_workbench.core.releases import ReleaseKind, RollbackPlan
 from mlops_workbench.deployments import Supervisor
+from mlops_workbench.registry.aliases import previous_of
+
+log = logging.getLogger("mlops_workbench.control")
 
 #: Seconds between two comparisons of what an endpoint serves with the registry, which take a call each.
 _COMPARE_SECONDS = 5.0
@@ -44,8 +57,14 @@ class EndpointService:
     Each change is first committed as the desired state; after a crash, the next reconciliation applies it.
     """
 
-    def __init__(self, database: Database, models: ModelService, supervisor: Supervisor, hub: EventHub) -> None:
+    def __init__(
+        self, database: Database, models: ModelService, supervisor: Supervisor, hub: EventHub, replays: Replays
+    ) -> None:
         self._database = database
+        self._replays = replays
+        self.history = ReleaseHistory(database)
+        #: Versions in quarantine to which endpoints did not switch, and which the log has named.
+        self._held_back: set[tuple[str, int]] = set()
         self._models = models
         self._supervisor = supervisor
         self._hub = hub
@@ -79,24 +98,39 @@ class EndpointService:
             lost = [spec for spec in self._supervisor.wanted() if spec.name not in known]
             for spec in lost:
                 session.add(row := EndpointRow(**dataclasses.asdict(spec)))
+                add_release(
+                    session, spec.name, spec.model, spec.version, 0, "", "its folder was there, the history was lost"
+                )
                 _record(session, "endpoint.restore", row, None, "its folder was there, and the database was lost")
         return [spec.name for spec in lost]
 
     def deploy(self, name: str, request: DeployRequest) -> Endpoint:
         """Serve a model version as endpoint `name`; an existing endpoint switches to it."""
         check_name("endpoint", name)
+        for where, text in (("override", request.override), ("release_quarantine", request.release_quarantine)):
+            if text:
+                quarantine.check_reason(text, where, "say why it is served nevertheless")
         reference = request.model.removeprefix("models:/")
         model, version = self._models.resolve(reference)
         saved = ""
         with suppress(Unavailable, StorageError):
             saved = self._models.version(model, version).format
+        digest = ""
+        with suppress(Unavailable, StorageError):
+            digest = self._models.digest(model, version)
+        # Before the replay, which takes seconds, and again when it is changed.
+        with self._refusals(model, version), self._database.session() as session:
+            if not request.release_quarantine and (found := quarantine.find(session, model, version, digest)):
+                raise quarantine.refusal(found, model, version)
         if saved and saved not in SERVED_FORMATS:
             raise InvalidInput(
                 f"{model}/{version} is a model of '{saved}', and endpoints serve {SERVED_LIBRARIES}",
                 hint=f"load it with mlflow.pyfunc.load_model('models:/{model}/{version}')",
             )
-        reason = f"deploy {reference}"
-        with self._database.change() as session:
+        replay, by_override = self._replay(name, model, version, request)
+        reason = f"deploy {reference}{by_override}"
+        with self._refusals(model, version), self._database.change() as session:
+            quarantine.check(session, model, version, digest, release=request.release_quarantine)
             row = session.get(EndpointRow, name)
             before = _spec(row) if row is not None else None
             if row is None:
@@ -105,7 +139,7 @@ class EndpointService:
                     generation=1,
                 )  # fmt: skip
                 session.add(row)
-                session.add(_release(name, version, 0, reason))
+                add_release(session, name, reference, version, 0, "deploy", reason, replay=replay)
             else:
                 other = model_name(row.model) != model_name(reference)
                 if other and row.wanted:
@@ -113,8 +147,10 @@ class EndpointService:
                         f"endpoint '{name}' serves the model '{model_name(row.model)}'",
                         hint="use another endpoint name, or remove this endpoint first",
                     )
+                if other or row.version != version or not row.wanted:
+                    replaced = 0 if other else row.version
+                    add_release(session, name, reference, version, replaced, "deploy", reason, replay=replay)
                 if other or row.version != version:
-                    session.add(_release(name, version, 0 if other else row.version, reason))
                     row.previous = row.version if row.wanted else 0
                     row.version = version
                 row.model = reference
@@ -126,22 +162,111 @@ class EndpointService:
         self._hub.publish("endpoints", name)
         return self._supervisor.observe(spec)
 
-    def rollback(self, name: str) -> Endpoint:
-        """Serve the previous version again, and move an alias that the endpoint follows back too.
+    def replayed(self, reference: str, version: int) -> list[GateCheck]:
+        """Checks of a version that is to get the alias of a reference ``name@alias``, which endpoints follow."""
+        checks = []
+        for spec in self.specs():
+            if spec.wanted and spec.model == reference:
+                made = self._replays.make(spec.name, model_name(reference), version, spec.version)
+                if made is not None:
+                    checks.append(replay_check(made[1]))
+        return checks
 
-        Raises Conflict if there is no previous version.
+    def plan(self, name: str) -> RollbackPlan:
+        """What a rollback of an endpoint would do.
+
+        Raises
+        ------
+        Conflict
+            There is no version to go back to.
         """
         spec = self._spec(name)
         model, _, alias = spec.model.partition("@")
         if alias:
-            self._models.rollback(model, alias, f"endpoint '{name}' is rolled back")
+            return dataclasses.replace(self._models.plan(model, alias), name=name)
+        gone = self._models.gone(model_name(model))
+        with self._database.session() as session:
+            return _way_back(session, spec, gone)[0]
+
+    def rollback(self, name: str, request: RollbackRequest) -> Endpoint:
+        """Serve the previous version again, and move an alias that the endpoint follows back too.
+
+        The version that is left is put in quarantine.
+
+        Raises
+        ------
+        Conflict
+            There is no previous version, or another one than `leaves` is served by now.
+        """
+        quarantine.check_reason(request.reason, "reason", "say why, for example: the answers for new customers are 0")
+        spec = self._spec(name)
+        model, _, alias = spec.model.partition("@")
+        if alias:
+            why = f"endpoint '{name}' is rolled back"
+            self._models.rollback(model, alias, request.reason, why=why, leaves=request.leaves)
             self._follow(spec)
         else:
-            if not spec.previous:
-                raise Conflict(f"endpoint '{name}' has served no other version", hint="deploy the version you want")
-            pinned = f"{model_name(model)}/{spec.previous}"
-            self._switch(spec, spec.previous, "endpoint.rollback", "rollback", model=pinned)
+            self._return(spec, request)
         return self.get(name)
+
+    def _return(self, spec: EndpointSpec, request: RollbackRequest) -> None:
+        """Return to the previous version of an endpoint that follows no alias."""
+        model = model_name(spec.model)
+        gone = self._models.gone(model)
+        with self._database.change() as session:
+            row = session.get(EndpointRow, spec.name)
+            if row is None or not row.wanted or row.model != spec.model or request.leaves not in (0, row.version):
+                now = f"version {row.version} of {row.model}" if row is not None and row.wanted else "nothing"
+                raise Conflict(
+                    f"endpoint '{spec.name}' serves {now} by now",
+                    hint=f"nothing was changed; 'mlops releases {spec.name}' says what happened",
+                )
+            before = _spec(row)
+            plan, next_one = _way_back(session, before, gone)
+            quarantine.impose(session, model, row.version, plan.returns_to, request.reason)
+            row.previous, row.version = next_one, plan.returns_to
+            row.model = f"{model}/{plan.returns_to}"
+            row.generation += 1
+            add_release(session, row.name, row.model, row.version, before.version, "rollback", request.reason)
+            _record(session, "endpoint.rollback", row, before, f"rollback: {request.reason}")
+        self._hub.publish("endpoints", spec.name)
+
+    @contextmanager
+    def _refusals(self, model: str, version: int) -> Iterator[None]:
+        """Add to the audit trail that a version in quarantine was not deployed."""
+        try:
+            yield
+        except Quarantined as error:
+            self._models.refuse(model, error.message, version=version)
+            raise
+
+    def _replay(self, name: str, model: str, version: int, request: DeployRequest) -> tuple[int, str]:
+        """Replay requests before a switch: the id of the report, 0 for none, and what is added to the reason.
+
+        Raises
+        ------
+        GateFailed
+            The replay refuses the version, and nothing overrides that.
+        """
+        spec = next((spec for spec in self.specs() if spec.name == name and spec.wanted), None)
+        if spec is None or model_name(spec.model) != model or spec.version == version:
+            return 0, ""
+        made = self._replays.make(name, model, version, spec.version)
+        if made is None:
+            return 0, ""
+        number, report = made
+        if not report.refused:
+            return number, ""
+        if not request.override:
+            check = replay_check(report)
+            result = GateResult(False, [check], report.at_ms)
+            self._models.refuse(model, f"{check.condition}: {check.detail}", version=version, gate=result)
+            raise GateFailed(
+                f"{model}/{version} is not served as '{name}': {outcome(report)}",
+                hint=f"endpoint '{name}' serves version {spec.version} as before. To serve this one nevertheless: "
+                f"mlops deploy {request.model} --name {name} --override REASON",
+            )
+        return number, f", although {report.refused}: {request.override}"
 
     def remove(self, name: str) -> None:
         """Stop an endpoint permanently."""
@@ -152,6 +277,7 @@ class EndpointService:
                 before = _spec(row)
                 row.wanted = False
                 row.generation += 1
+                add_release(session, name, row.model, 0, row.version, "remove", "")
                 _record(session, "endpoint.remove", row, before)
         self._hub.publish("endpoints", name)
 
@@ -195,6 +321,7 @@ class EndpointService:
             self._supervisor.reconcile(specs, self._folder)
         for spec in specs:
             endpoint = self._supervisor.observe(spec)
+            self.history.note(endpoint)
             state = (endpoint.state, endpoint.version, endpoint.pid, endpoint.message, endpoint.requests)
             if self._published.get(spec.name) != state:
                 self._published[spec.name] = state
@@ -228,12 +355,42 @@ class EndpointService:
 
     def _follow(self, spec: EndpointSpec) -> None:
         name, version = self._models.follow(spec.model)
-        if version != spec.version:
-            change = next((change for change in self._models.changes(name) if change.version == version), None)
-            by = f", {change.reason}" if change is not None else ""
-            # Whoever moved the alias is in the entry about the model; that the endpoint follows is nobody's decision.
-            with acting_as(process(f"endpoint {spec.name}")):
-                self._switch(spec, version, "endpoint.follow", f"{spec.model} is now version {version}{by}")
+        if version == spec.version:
+            return
+        change = next((change for change in self._models.changes(name) if change.version == version), None)
+        kind: ReleaseKind = "alias"
+        by, words, decided_by = "", "", ""
+        if change is not None:
+            by, words, decided_by = f", {change.reason}", change.why, change.by
+            kind = "rollback" if change.reason == ROLLED_BACK else "alias"
+        # Whoever moved the alias is in the entry about the model; that the endpoint follows is nobody's decision.
+        with acting_as(process(f"endpoint {spec.name}")), self._database.change() as session:
+            row = session.get(EndpointRow, spec.name)
+            alias = session.get(AliasRow, (name, spec.model.partition("@")[2]))
+            if row is None or row.model != spec.model or row.version == version:
+                return
+            if alias is not None and alias.version != version:
+                # It was moved again; the next look follows it.
+                return
+            if (found := quarantine.find(session, name, version)) is not None:
+                self._hold_back(spec, version, quarantine.refusal(found, name, version))
+                return
+            before = _spec(row)
+            reason = f"{spec.model} is now version {version}{by}"
+            add_release(
+                session, spec.name, spec.model, version, row.version, kind, words or reason, by=decided_by,
+                replay=last_replay(session, spec.name, name, version) if kind == "alias" else 0,
+            )  # fmt: skip
+            left = _next_one(session, spec.model, version) if kind == "rollback" else row.version
+            row.previous, row.version = left, version
+            row.generation += 1
+            _record(session, "endpoint.follow", row, before, reason)
+        self._hub.publish("endpoints", spec.name)
+
+    def _hold_back(self, spec: EndpointSpec, version: int, error: Quarantined) -> None:
+        if (spec.name, version) not in self._held_back:
+            self._held_back.add((spec.name, version))
+            log.warning("endpoint '%s' stays at version %d: %s", spec.name, spec.version, error.message)
 
     def _compare(self, spec: EndpointSpec) -> None:
         if time.monotonic() < self._compared.get(spec.name, 0.0):
@@ -249,23 +406,12 @@ class EndpointService:
             row = session.get(EndpointRow, spec.name)
             if row is not None and row.generation == spec.generation:
                 reason, before = f"{spec.model} was registered again", _spec(row)
-                session.add(_release(spec.name, version, version, reason))
+                add_release(
+                    session, spec.name, spec.model, version, version, "again", reason, by=process("control").name
+                )
                 row.generation += 1
                 with acting_as(process(f"endpoint {spec.name}")):
                     _record(session, "endpoint.follow", row, before, reason)
-        self._hub.publish("endpoints", spec.name)
-
-    def _switch(self, spec: EndpointSpec, version: int, action: Action, reason: str, model: str | None = None) -> None:
-        with self._database.change() as session:
-            row = session.get(EndpointRow, spec.name)
-            if row is None or row.version == version:
-                return
-            before = _spec(row)
-            session.add(_release(spec.name, version, row.version, reason))
-            row.previous, row.version = row.version, version
-            row.model = model or row.model
-            row.generation += 1
-            _record(session, action, row, before, reason)
         self._hub.publish("endpoints", spec.name)
 
     def _delete(self, name: str) -> None:
@@ -275,6 +421,7 @@ class EndpointService:
             if row is not None and not row.wanted:
                 session.delete(row)
         self._published.pop(name, None)
+        self.history.note_end(name)
         self._hub.publish("endpoints", name)
 
     def _spec(self, name: str) -> EndpointSpec:
@@ -288,8 +435,20 @@ def _spec(row: EndpointRow) -> EndpointSpec:
     return EndpointSpec(row.name, row.model, row.version, row.previous, row.port, row.wanted, row.generation)
 
 
-def _release(endpoint: str, version: int, replaced: int, reason: str) -> ReleaseRow:
-    return ReleaseRow(endpoint=endpoint, version=version, replaced=replaced, reason=reason, at_ms=now_ms())
+def _way_back(session: Session, spec: EndpointSpec, gone: Collection[int]) -> tuple[RollbackPlan, int]:
+    """A rollback of an endpoint of a fixed version, and the version that one after it would return to, 0 for none."""
+    held = [spec.previous, *versions_before(session, spec.name)]
+    known = [version for version in held if version not in gone]
+    return plan_of(session, spec.name, model_name(spec.model), "", spec.version, known)
+
+
+def _next_one(session: Session, reference: str, version: int) -> int:
+    """The version that a rollback of an alias would return to, which is kept loaded; 0 for none."""
+    model, _, alias = reference.partition("@")
+    row = session.get(AliasRow, (model, previous_of(alias)))
+    if row is None or row.version == version or quarantine.find(session, model, row.version):
+        return 0
+    return row.version
 
 
 def _record(session: Session, action: Action, row: EndpointRow, before: EndpointSpec | None, reason: str = "") -> None:

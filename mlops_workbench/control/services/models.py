@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,15 +12,16 @@ from mlops_workbench.control.audit.subjects import model_subject
 from mlops_workbench.control.audit.trail import append, is_recorded
 from mlops_workbench.control.database import Database
 from mlops_workbench.control.events import EventHub
+from mlops_workbench.control.releases import quarantine
 from mlops_workbench.control.services.aliases import AliasService, ChampionChanged
 from mlops_workbench.control.services.runs import RunService
 from mlops_workbench.control.services.version_copies import VersionCopies
-from mlops_workbench.core.errors import GateFailed, InvalidInput, NotFound, StorageError, Unavailable
+from mlops_workbench.core.errors import GateFailed, InvalidInput, NotFound, Quarantined, StorageError, Unavailable
 from mlops_workbench.core.gates import MetricValues, check_conditions
 from mlops_workbench.core.model_gates import ModelGate, gate_of
 from mlops_workbench.core.models import AliasChange, GateCheck, GateResult, ModelVersion, RegisteredModel, model_name
+from mlops_workbench.core.releases import RollbackPlan
 from mlops_workbench.core.runs import Run
-from mlops_workbench.core.wire.patterns import MAX_REASON, REASON
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.registry import CHAMPION, Registry, check_alias
 from mlops_workbench.registry.signing import VersionSigner
@@ -52,6 +52,8 @@ class ModelService:
         self._registry = Registry(store, index, workspace, self._aliases.read)
         self._known: list[RegisteredModel] = []
         self._on_alias: list[Callable[[], None]] = []
+        #: Replays requests of the endpoints that follow a reference, before its alias is moved.
+        self.replayed: Callable[[str, int], list[GateCheck]] = lambda reference, version: []
 
     def on_alias(self, callback: Callable[[], None]) -> None:
         """Call `callback` after every change of an alias."""
@@ -87,12 +89,12 @@ class ModelService:
     def versions(self, name: str) -> list[ModelVersion]:
         """Versions of a model, newest first."""
         with self._or_lost(name):
-            return self._registry.versions(name)
+            return self._with_quarantine(self._registry.versions(name))
 
     def version(self, name: str, version: int) -> ModelVersion:
         """A version of a model."""
         with self._or_lost(name):
-            return self._registry.version(name, version)
+            return self._with_quarantine([self._registry.version(name, version)])[0]
 
     def digest(self, name: str, version: int) -> str:
         """Identity of the model of a version, see :meth:`Registry.digest`."""
@@ -150,7 +152,7 @@ class ModelService:
         check_conditions(request.gate)
         if request.alias:
             check_alias(request.alias)
-        _check_override(request.override)
+        _check_reasons(request)
         self._baseline(request.baseline)
         run = self._runs.find(request.run, request.experiment or None)
         self._runs.deliver(run.uid)
@@ -164,7 +166,9 @@ class ModelService:
         self._record_registration(version, run)
         self._hub.publish("models", name)
         if request.gate or request.alias:
-            promotion = PromoteRequest(request.alias, request.gate, request.baseline, request.override)
+            promotion = PromoteRequest(
+                request.alias, request.gate, request.baseline, request.override, request.release_quarantine
+            )
             return replace(self.promote(name, version.version, promotion), notice=version.notice)
         return version
 
@@ -210,13 +214,18 @@ class ModelService:
         ------
         GateFailed
             A condition does not hold; the alias was not moved.
+        Quarantined
+            The version was rolled back before.
         """
         if request.alias:
             check_alias(request.alias)
-        _check_override(request.override)
+            self._check_quarantine(name, version, request)
+        _check_reasons(request)
         baseline = self._baseline(request.baseline)
         asked = self._asked(name) if request.alias == CHAMPION else ModelGate()
         own = self._checks(name, version, asked)
+        if request.alias and self._aliases.of(name).get(request.alias) != version:
+            own += self.replayed(f"{name}@{request.alias}", version)
         compared: tuple[int, list[GateCheck]] = (-1, [])
         conditions = list(dict.fromkeys([*request.gate, *asked.conditions]))
         while True:
@@ -235,11 +244,34 @@ class ModelService:
             try:
                 model = self._registry.model(name)
                 digest = self._registry.digest(name, version)
-                self._aliases.move(model, request.alias, version, gate=gate, champion=champion, digest=digest)
+                self._aliases.move(
+                    model, request.alias, version, gate=gate, champion=champion, digest=digest,
+                    release=request.release_quarantine,
+                )  # fmt: skip
             except ChampionChanged:
                 continue
+            except Quarantined as error:
+                self.refuse(name, error.message, version=version, alias=request.alias)
+                raise
             self._alias_changed(name)
-            return self._registry.version(name, version)
+            return self.version(name, version)
+
+    def _check_quarantine(self, name: str, version: int, request: PromoteRequest) -> None:
+        """Raise `Quarantined` before the checks of a gate, which take seconds; it is asked again with the move."""
+        digest = self._registry.digest(name, version)
+        with self._database.session() as session:
+            found = quarantine.find(session, name, version, digest)
+        if found is not None and not request.release_quarantine:
+            error = quarantine.refusal(found, name, version)
+            self.refuse(name, error.message, version=version, alias=request.alias)
+            raise error
+
+    def _with_quarantine(self, versions: list[ModelVersion]) -> list[ModelVersion]:
+        with self._database.session() as session:
+            if not quarantine.is_any(session):
+                return versions
+            found = [quarantine.find(session, one.name, one.version, one.digest) for one in versions]
+        return [replace(one, quarantine=its) for one, its in zip(versions, found, strict=True)]
 
     def _check_gate(
         self,
@@ -320,17 +352,60 @@ class ModelService:
                 before={alias: current} if alias else {}, after={alias: current} if alias else {}, evidence=gate,
             )  # fmt: skip
 
-    def rollback(self, name: str, alias: str = CHAMPION, why: str = "") -> ModelVersion:
-        """Set an alias to the version that had it before, also while MLflow does not answer; `why`: part of what."""
+    def gone(self, name: str) -> set[int]:
+        """Numbers that no version of a model has any more; empty while MLflow does not answer."""
         try:
-            version = self._aliases.rollback(name, alias, why)
+            there = {stored.version for stored in self._registry.store.versions(name)}
+        except (Unavailable, StorageError, NotFound, InvalidInput):
+            return set()
+        return set(range(1, max(there, default=0))) - there if name not in self._copies.lost() else set()
+
+    def plan(self, name: str, alias: str = CHAMPION) -> RollbackPlan:
+        """What a rollback of an alias would do.
+
+        Raises
+        ------
+        Conflict
+            There is no version to go back to.
+        """
+        try:
+            return self._aliases.plan(name, alias, self.gone(name))
+        except NotFound:
+            self._registry.model(name)
+            raise
+
+    def rollback(self, name: str, alias: str, reason: str, *, why: str = "", leaves: int = 0) -> ModelVersion:
+        """Set an alias to the version that had it before, also while MLflow does not answer.
+
+        The version that it leaves is put in quarantine.
+
+        Parameters
+        ----------
+        name, alias : str
+            Model and alias.
+        reason : str
+            Why, in words.
+        why : str
+            What it is part of.
+        leaves : int
+            The version that must have the alias now; 0 for any.
+        """
+        quarantine.check_reason(reason, "reason", "say why, for example: the answers for new customers are 0")
+        gone = self.gone(name)
+        holder = self._aliases.of(name).get(alias, 0)
+        digest = ""
+        with suppress(Unavailable, StorageError, NotFound):
+            digest = self._registry.digest(name, holder) if holder else ""
+        leaves = leaves or holder
+        try:
+            version = self._aliases.rollback(name, alias, reason, why=why, leaves=leaves, gone=gone, digest=digest)
         except NotFound:
             # MLflow may have it since the last step, or no such model.
             self._registry.model(name)
-            version = self._aliases.rollback(name, alias, why)
+            version = self._aliases.rollback(name, alias, reason, why=why, leaves=leaves, gone=gone)
         self._alias_changed(name)
         try:
-            return self._registry.version(name, version)
+            return self.version(name, version)
         except (Unavailable, StorageError):
             aliases = sorted(key for key, number in self._aliases.of(name).items() if number == version)
             return ModelVersion(name, version, run_uid="", run_id="", aliases=aliases, created_ms=0)
@@ -358,13 +433,12 @@ class ModelService:
             callback()
 
 
-def _check_override(reason: str) -> None:
-    if reason and (len(reason) > MAX_REASON or not re.fullmatch(REASON, reason)):
-        raise InvalidInput(
-            "the reason of an override is a line of text",
-            where="override",
-            hint=f"say in at most {MAX_REASON:,} characters why the version is promoted although its gate failed",
-        )
+def _check_reasons(request: PromoteRequest | RegisterRequest) -> None:
+    if request.override:
+        hint = "say why the version is promoted although its gate failed"
+        quarantine.check_reason(request.override, "override", hint)
+    if request.release_quarantine:
+        quarantine.check_reason(request.release_quarantine, "release_quarantine", "say why the version comes back")
 
 
 def _lost(name: str) -> Unavailable:

@@ -119,6 +119,7 @@ def build_card(facts: VersionFacts) -> ModelCard:
         lineage=_lineage(facts),
         changes=_changes(facts),
         problem=version.problem,
+        quarantine=version.quarantine,
         notes=[*facts.notes, *facts.files.notes],
     )
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from mlops_workbench.core.model_card import CardColumn, CardDataset, CardInput, ModelCard
+from mlops_workbench.core.releases import Quarantine
 from mlops_workbench.core.shown.formats import NOTHING, change, number
 from mlops_workbench.core.wire.json_numbers import JsonNumber, real_number
 from mlops_workbench.registry.cards.free_text import FIELDS
@@ -126,8 +127,14 @@ def _summary(card: ModelCard) -> Section:
             ("aliases", ", ".join(card.lineage.aliases)),
             ("signed", " ".join(filter(None, (signed[card.signature], card.signed_by)))),
             *([("cannot be deployed", card.problem)] if card.problem else []),
+            *([("in quarantine", _quarantine(card.quarantine))] if card.quarantine is not None else []),
         ],
+        alert=card.quarantine is not None,
     )
+
+
+def _quarantine(found: Quarantine) -> str:
+    return f"{_one_line(found.reason)} (rolled back by {_one_line(found.by)}, {utc(found.at_ms)})"
 
 
 def _written(card: ModelCard) -> list[Section]:

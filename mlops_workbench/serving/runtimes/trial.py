@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 
+from mlops_workbench.core.releases import ReplayReport
 from mlops_workbench.core.settings import ServingSettings
 from mlops_workbench.serving.errors import InvalidModel
 from mlops_workbench.serving.model_tests import TestResult
@@ -44,6 +45,12 @@ class DryRunRequest(msgspec.Struct, frozen=True):
         Exported version of another model, whose test rows are answered; empty for none.
     answers : str
         Parquet file to write these answers to.
+    replayed : str
+        Parquet file with logged rows to answer again; empty for none.
+    personal : list of str
+        Patterns of the names of personal columns, of which the log has no values.
+    replay_seconds : float
+        Longest time for these answers.
     """
 
     folder: str
@@ -54,6 +61,9 @@ class DryRunRequest(msgspec.Struct, frozen=True):
     has_tests: bool = False
     tested: str = ""
     answers: str = ""
+    replayed: str = ""
+    personal: list[str] = []
+    replay_seconds: float = 20.0
 
 
 class DryRun(msgspec.Struct, frozen=True):
@@ -77,6 +87,8 @@ class DryRun(msgspec.Struct, frozen=True):
         Results of its tests.
     unanswered : str
         Why the test rows of the other model have no answers; empty if they have.
+    replay : ReplayReport, optional
+        How it answered the logged rows, without endpoint, version and time.
     """
 
     problem: str = ""
@@ -88,6 +100,7 @@ class DryRun(msgspec.Struct, frozen=True):
     untimed: str = ""
     tests: list[TestResult] = []
     unanswered: str = ""
+    replay: ReplayReport | None = None
 
 
 def run_dry(request: DryRunRequest, *, cwd: Path | None = None, seconds: float = _SECONDS) -> DryRun:

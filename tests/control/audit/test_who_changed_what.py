@@ -126,10 +126,10 @@ def test_every_change_has_an_entry_that_says_who_from_what_and_on_which_evidence
         assert (deployed.subject.version, deployed.subject.digest) == (2, allowed.subject.digest)
         assert (deployed.actor.name, deployed.actor.source, deployed.actor.declared) == ("unknown", "rest", False)
         headers = {ACTOR: "%00%F0%9F%98%80%FF" + "a" * 300, SOURCE: "mlflow"}
-        assert http.post("/api/endpoints/e/rollback", headers=headers).status_code == 202
+        assert http.post("/api/endpoints/e/rollback", headers=headers, json={"reason": "worse"}).status_code == 202
     follows, back = running.audit(limit=2)
     assert (back.action, back.before, back.after) == ("model.rollback", {"champion": 2}, {"champion": 1})
-    assert "endpoint 'e' is rolled back" in back.reason
+    assert back.reason == "rolled back: endpoint 'e' is rolled back: worse"
     name = "\x00\N{GRINNING FACE}\N{REPLACEMENT CHARACTER}" + "a" * 197
     assert (back.actor.name, back.actor.source, back.actor.declared) == (name, "rest", True)
     # The endpoint follows the alias, whoever moved it.
@@ -138,12 +138,13 @@ def test_every_change_has_an_entry_that_says_who_from_what_and_on_which_evidence
 
     # An endpoint of a fixed version goes back by itself.
     running.deploy("fixed", DeployRequest("sizes/1"), timeout=0)
-    running.deploy("fixed", DeployRequest("sizes/2"), timeout=0)
+    running.deploy("fixed", DeployRequest("sizes/2", release_quarantine="mended"), timeout=0)
+    assert [entry.action for entry in running.audit(limit=2)] == ["endpoint.deploy", "model.lift_quarantine"]
     assert mlops(workspace, "endpoints", "e", "--remove", user="cy")[0] == 0
     removed = newest(running, "e")
     assert (removed.action, removed.after, removed.actor.name) == ("endpoint.remove", {}, "cy")
     with rest(running) as http:
-        assert http.post("/api/endpoints/fixed/rollback").status_code == 202
+        assert http.post("/api/endpoints/fixed/rollback", json={"reason": "worse"}).status_code == 202
     fixed = newest(running, "fixed")
     assert (fixed.action, fixed.before["version"], fixed.after["version"]) == ("endpoint.rollback", 2, 1)
 

@@ -1,0 +1,1 @@
+"""What endpoints served and why, versions in quarantine, and the replay before a switch."""
