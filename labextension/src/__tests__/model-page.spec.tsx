@@ -21,6 +21,7 @@ describe('the page of a model', () => {
       run_uid: `run${number}`,
       run_id: '',
       digest: '',
+      quarantine: null,
       aliases: [],
       created_ms: Date.now(),
       metrics: { mae: 10 + number / 2 },
