@@ -51,9 +51,11 @@ def deploy(
         request = DeployRequest(model, port, override, release_quarantine)
         deployed = client.deploy(endpoint, request, timeout=timeout)
         view = endpoint_view(deployed, "deployed", next_steps(frontend, client, deployed))
-        release = client.releases(endpoint)[0]
-    if release.replay is not None and release.version == deployed.version:
-        view.sections = [replay_view(release.replay)]
+        # It is deployed, whatever becomes of this question.
+        with contextlib.suppress(WorkbenchError):
+            release = client.releases(endpoint)[0]
+            if release.replay is not None and release.version == deployed.version:
+                view.sections = [replay_view(release.replay)]
     return view
 
 

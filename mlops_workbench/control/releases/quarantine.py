@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
@@ -10,9 +11,11 @@ from sqlalchemy.orm import Session
 from mlops_workbench.control.audit.actors import acting
 from mlops_workbench.control.audit.subjects import model_subject
 from mlops_workbench.control.audit.trail import append
+from mlops_workbench.control.database import Database
 from mlops_workbench.control.tables import QuarantineRow, VersionRow
 from mlops_workbench.core.errors import InvalidInput, Quarantined
 from mlops_workbench.core.ids import now_ms
+from mlops_workbench.core.models import ModelVersion
 from mlops_workbench.core.releases import Quarantine
 from mlops_workbench.core.shown.formats import moment
 from mlops_workbench.core.tags import ANSWERS
@@ -49,9 +52,14 @@ def find(session: Session, model: str, version: int, digest: str = "") -> Quaran
     return quarantine_of(rows[-1]) if rows else None
 
 
-def is_any(session: Session) -> bool:
-    """Whether any version is in quarantine."""
-    return session.scalar(select(QuarantineRow.id).where(QuarantineRow.lifted_ms == 0).limit(1)) is not None
+def shown(database: Database, versions: list[ModelVersion]) -> list[ModelVersion]:
+    """Versions with the quarantines that they are in."""
+    with database.session() as session:
+        query = select(QuarantineRow.id).where(QuarantineRow.lifted_ms == 0).limit(1)
+        if session.scalar(query) is None:
+            return versions
+        found = [find(session, one.name, one.version, one.digest) for one in versions]
+    return [replace(one, quarantine=its) for one, its in zip(versions, found, strict=True)]
 
 
 def impose(session: Session, model: str, version: int, returns_to: int, reason: str, digest: str = "") -> None:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from mlops_workbench.control.database import Database
 from mlops_workbench.control.tables import ReplayRow
-from mlops_workbench.core.errors import StorageError, Unavailable
+from mlops_workbench.core.errors import GateFailed, StorageError, Unavailable
 from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.models import GateCheck
 from mlops_workbench.core.releases import ReplayReport
@@ -21,7 +21,7 @@ from mlops_workbench.core.shown.formats import number, share
 from mlops_workbench.core.workspace import Workspace
 
 #: Longest time in seconds, in which the libraries are imported: the request that asks for it waits.
-_SECONDS = 38.0
+_SECONDS = 30.0
 
 
 class Replays:
@@ -130,3 +130,13 @@ def outcome(report: ReplayReport) -> str:
     if report.left_out:
         parts.append(f"{report.left_out:,} left out: {report.why_left_out}")
     return "; ".join(parts)
+
+
+def not_served(report: ReplayReport, reference: str, present: int) -> GateFailed:
+    """The error of a deployment that a replay refuses."""
+    name = report.endpoint
+    return GateFailed(
+        f"{report.model}/{report.version} is not served as '{name}': {outcome(report)}",
+        hint=f"endpoint '{name}' serves version {present} as before. To serve this one nevertheless: "
+        f"mlops deploy {reference} --name {name} --override REASON",
+    )

@@ -8,8 +8,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from mlops_workbench.control.releases import quarantine
+from mlops_workbench.control.releases.history import versions_before
 from mlops_workbench.control.tables import AliasChangeRow, AliasRow
+from mlops_workbench.core.endpoints import EndpointSpec
 from mlops_workbench.core.errors import Conflict, NotFound, did_you_mean
+from mlops_workbench.core.models import model_name
 from mlops_workbench.core.releases import Quarantine, RollbackPlan
 from mlops_workbench.registry.aliases import previous_of
 
@@ -79,3 +82,19 @@ def plan_of(
             else f"deploy the version you want: mlops deploy {model}/VERSION --name {name}",
         )
     return RollbackPlan(name, model, alias, current, good[0], passed_over), good[1] if len(good) > 1 else 0
+
+
+def way_back_of_endpoint(session: Session, spec: EndpointSpec, gone: Collection[int]) -> tuple[RollbackPlan, int]:
+    """The same for an endpoint that follows no alias."""
+    held = [spec.previous, *versions_before(session, spec.name)]
+    known = [version for version in held if version not in gone]
+    return plan_of(session, spec.name, model_name(spec.model), "", spec.version, known)
+
+
+def next_way_back(session: Session, reference: str, version: int) -> int:
+    """The version that a rollback of ``name@alias`` would return to from a version; 0 for none."""
+    model, _, alias = reference.partition("@")
+    row = session.get(AliasRow, (model, previous_of(alias)))
+    if row is None or row.version == version or quarantine.find(session, model, row.version):
+        return 0
+    return row.version

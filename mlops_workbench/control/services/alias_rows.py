@@ -47,8 +47,8 @@ def reconcile(session: Session, model: StoredModel) -> None:
     session.flush()
     is_new = not rows
     for alias in sorted({*rows, *model.aliases}):
-        row = rows.get(alias)
-        known = Alias(row.version, row.stored) if row else Alias()
+        here = rows.get(alias)
+        known = Alias(here.version, here.stored) if here else Alias()
         after = reconciled(known, model.aliases.get(alias, 0))
         if known.version and after.version not in (0, known.version) and not is_previous(alias):
             found = quarantine.find(session, model.name, after.version)

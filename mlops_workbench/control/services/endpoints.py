@@ -6,31 +6,27 @@ import dataclasses
 import logging
 import threading
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
 
 from mlops_workbench.client.bodies import DeployRequest, RollbackRequest
 from mlops_workbench.control.audit.actors import acting_as, process
-from mlops_workbench.control.audit.subjects import endpoint_subject
-from mlops_workbench.control.audit.trail import append
 from mlops_workbench.control.database import Database
 from mlops_workbench.control.events import EventHub
 from mlops_workbench.control.releases import quarantine
-from mlops_workbench.control.releases.history import ReleaseHistory, add_release, versions_before
-from mlops_workbench.control.releases.replays import Replays, last_replay, outcome, replay_check
-from mlops_workbench.control.releases.way_back import plan_of
+from mlops_workbench.control.releases.history import ReleaseHistory, add_release
+from mlops_workbench.control.releases.replays import Replays, last_replay, not_served, replay_check
+from mlops_workbench.control.releases.way_back import next_way_back, way_back_of_endpoint
 from mlops_workbench.control.services.alias_rows import ROLLED_BACK
+from mlops_workbench.control.services.endpoint_rows import record_change, spec_of
 from mlops_workbench.control.services.models import ModelService
 from mlops_workbench.control.tables import AliasRow, EndpointRow
-from mlops_workbench.core.audit import Action
 from mlops_workbench.core.endpoints import Endpoint, EndpointSpec
 from mlops_workbench.core.errors import (
     Conflict,
-    GateFailed,
     InvalidInput,
     NotFound,
     Quarantined,
@@ -43,7 +39,6 @@ from mlops_workbench.core.ids import check_name
 from mlops_workbench.core.models import SERVED_FORMATS, SERVED_LIBRARIES, GateCheck, GateResult, model_name
 from mlops_workbench.core.releases import ReleaseKind, RollbackPlan
 from mlops_workbench.deployments import Supervisor
-from mlops_workbench.registry.aliases import previous_of
 
 log = logging.getLogger("mlops_workbench.control")
 
@@ -89,7 +84,7 @@ class EndpointService:
     def specs(self) -> list[EndpointSpec]:
         """Desired states, including those of removed endpoints until they have stopped."""
         with self._database.session() as session:
-            return [_spec(row) for row in session.scalars(select(EndpointRow).order_by(EndpointRow.name))]
+            return [spec_of(row) for row in session.scalars(select(EndpointRow).order_by(EndpointRow.name))]
 
     def recover(self) -> list[str]:
         """Take over the endpoints that have folders and no row, after the database was lost; gives their names."""
@@ -101,7 +96,7 @@ class EndpointService:
                 add_release(
                     session, spec.name, spec.model, spec.version, 0, "", "its folder was there, the history was lost"
                 )
-                _record(session, "endpoint.restore", row, None, "its folder was there, and the database was lost")
+                record_change(session, "endpoint.restore", row, None, "its folder was there, and the database was lost")
         return [spec.name for spec in lost]
 
     def deploy(self, name: str, request: DeployRequest) -> Endpoint:
@@ -132,7 +127,7 @@ class EndpointService:
         with self._refusals(model, version), self._database.change() as session:
             quarantine.check(session, model, version, digest, release=request.release_quarantine)
             row = session.get(EndpointRow, name)
-            before = _spec(row) if row is not None else None
+            before = spec_of(row) if row is not None else None
             if row is None:
                 row = EndpointRow(
                     name=name, model=reference, version=version, previous=0, port=request.port, wanted=True,
@@ -157,8 +152,8 @@ class EndpointService:
                 row.port = request.port or row.port
                 row.wanted = True
                 row.generation += 1
-            _record(session, "endpoint.deploy", row, before, reason)
-            spec = _spec(row)
+            record_change(session, "endpoint.deploy", row, before, reason)
+            spec = spec_of(row)
         self._hub.publish("endpoints", name)
         return self._supervisor.observe(spec)
 
@@ -186,7 +181,7 @@ class EndpointService:
             return dataclasses.replace(self._models.plan(model, alias), name=name)
         gone = self._models.gone(model_name(model))
         with self._database.session() as session:
-            return _way_back(session, spec, gone)[0]
+            return way_back_of_endpoint(session, spec, gone)[0]
 
     def rollback(self, name: str, request: RollbackRequest) -> Endpoint:
         """Serve the previous version again, and move an alias that the endpoint follows back too.
@@ -221,14 +216,14 @@ class EndpointService:
                     f"endpoint '{spec.name}' serves {now} by now",
                     hint=f"nothing was changed; 'mlops releases {spec.name}' says what happened",
                 )
-            before = _spec(row)
-            plan, next_one = _way_back(session, before, gone)
+            before = spec_of(row)
+            plan, next_one = way_back_of_endpoint(session, before, gone)
             quarantine.impose(session, model, row.version, plan.returns_to, request.reason)
             row.previous, row.version = next_one, plan.returns_to
             row.model = f"{model}/{plan.returns_to}"
             row.generation += 1
             add_release(session, row.name, row.model, row.version, before.version, "rollback", request.reason)
-            _record(session, "endpoint.rollback", row, before, f"rollback: {request.reason}")
+            record_change(session, "endpoint.rollback", row, before, f"rollback: {request.reason}")
         self._hub.publish("endpoints", spec.name)
 
     @contextmanager
@@ -249,24 +244,17 @@ class EndpointService:
             The replay refuses the version, and nothing overrides that.
         """
         spec = next((spec for spec in self.specs() if spec.name == name and spec.wanted), None)
-        if spec is None or model_name(spec.model) != model or spec.version == version:
+        if spec is None or model_name(spec.model) != model:
             return 0, ""
         made = self._replays.make(name, model, version, spec.version)
-        if made is None:
-            return 0, ""
+        if made is None or not made[1].refused:
+            return (made[0] if made is not None else 0), ""
         number, report = made
-        if not report.refused:
-            return number, ""
-        if not request.override:
-            check = replay_check(report)
-            result = GateResult(False, [check], report.at_ms)
-            self._models.refuse(model, f"{check.condition}: {check.detail}", version=version, gate=result)
-            raise GateFailed(
-                f"{model}/{version} is not served as '{name}': {outcome(report)}",
-                hint=f"endpoint '{name}' serves version {spec.version} as before. To serve this one nevertheless: "
-                f"mlops deploy {request.model} --name {name} --override REASON",
-            )
-        return number, f", although {report.refused}: {request.override}"
+        if request.override:
+            return number, f", although {report.refused}: {request.override}"
+        gate = GateResult(False, [replay_check(report)], report.at_ms)
+        self._models.refuse(model, f"{gate.checks[0].condition}: {gate.checks[0].detail}", version=version, gate=gate)
+        raise not_served(report, request.model, spec.version)
 
     def remove(self, name: str) -> None:
         """Stop an endpoint permanently."""
@@ -274,11 +262,11 @@ class EndpointService:
         with self._database.change() as session:
             row = session.get(EndpointRow, name)
             if row is not None and row.wanted:
-                before = _spec(row)
+                before = spec_of(row)
                 row.wanted = False
                 row.generation += 1
                 add_release(session, name, row.model, 0, row.version, "remove", "")
-                _record(session, "endpoint.remove", row, before)
+                record_change(session, "endpoint.remove", row, before)
         self._hub.publish("endpoints", name)
 
     def follow(self) -> None:
@@ -373,24 +361,22 @@ class EndpointService:
                 # It was moved again; the next look follows it.
                 return
             if (found := quarantine.find(session, name, version)) is not None:
-                self._hold_back(spec, version, quarantine.refusal(found, name, version))
+                if (spec.name, version) not in self._held_back:
+                    self._held_back.add((spec.name, version))
+                    error = quarantine.refusal(found, name, version)
+                    log.warning("endpoint '%s' stays at version %d: %s", spec.name, spec.version, error.message)
                 return
-            before = _spec(row)
+            before = spec_of(row)
             reason = f"{spec.model} is now version {version}{by}"
             add_release(
                 session, spec.name, spec.model, version, row.version, kind, words or reason, by=decided_by,
                 replay=last_replay(session, spec.name, name, version) if kind == "alias" else 0,
             )  # fmt: skip
-            left = _next_one(session, spec.model, version) if kind == "rollback" else row.version
+            left = next_way_back(session, spec.model, version) if kind == "rollback" else row.version
             row.previous, row.version = left, version
             row.generation += 1
-            _record(session, "endpoint.follow", row, before, reason)
+            record_change(session, "endpoint.follow", row, before, reason)
         self._hub.publish("endpoints", spec.name)
-
-    def _hold_back(self, spec: EndpointSpec, version: int, error: Quarantined) -> None:
-        if (spec.name, version) not in self._held_back:
-            self._held_back.add((spec.name, version))
-            log.warning("endpoint '%s' stays at version %d: %s", spec.name, spec.version, error.message)
 
     def _compare(self, spec: EndpointSpec) -> None:
         if time.monotonic() < self._compared.get(spec.name, 0.0):
@@ -405,13 +391,13 @@ class EndpointService:
         with self._database.change() as session:
             row = session.get(EndpointRow, spec.name)
             if row is not None and row.generation == spec.generation:
-                reason, before = f"{spec.model} was registered again", _spec(row)
+                reason, before = f"{spec.model} was registered again", spec_of(row)
                 add_release(
                     session, spec.name, spec.model, version, version, "again", reason, by=process("control").name
                 )
                 row.generation += 1
                 with acting_as(process(f"endpoint {spec.name}")):
-                    _record(session, "endpoint.follow", row, before, reason)
+                    record_change(session, "endpoint.follow", row, before, reason)
         self._hub.publish("endpoints", spec.name)
 
     def _delete(self, name: str) -> None:
@@ -429,36 +415,3 @@ class EndpointService:
         if name not in specs:
             raise NotFound(f"no endpoint '{name}'", hint=did_you_mean(name, specs))
         return specs[name]
-
-
-def _spec(row: EndpointRow) -> EndpointSpec:
-    return EndpointSpec(row.name, row.model, row.version, row.previous, row.port, row.wanted, row.generation)
-
-
-def _way_back(session: Session, spec: EndpointSpec, gone: Collection[int]) -> tuple[RollbackPlan, int]:
-    """A rollback of an endpoint of a fixed version, and the version that one after it would return to, 0 for none."""
-    held = [spec.previous, *versions_before(session, spec.name)]
-    known = [version for version in held if version not in gone]
-    return plan_of(session, spec.name, model_name(spec.model), "", spec.version, known)
-
-
-def _next_one(session: Session, reference: str, version: int) -> int:
-    """The version that a rollback of an alias would return to, which is kept loaded; 0 for none."""
-    model, _, alias = reference.partition("@")
-    row = session.get(AliasRow, (model, previous_of(alias)))
-    if row is None or row.version == version or quarantine.find(session, model, row.version):
-        return 0
-    return row.version
-
-
-def _record(session: Session, action: Action, row: EndpointRow, before: EndpointSpec | None, reason: str = "") -> None:
-    """Add a change of an endpoint to the audit trail; `row` is as it shall be, `before` what it was."""
-    append(
-        session, action, endpoint_subject(session, row.name, row.model, row.version), reason=reason,
-        before=_served(before) if before is not None else {}, after=_served(_spec(row)),
-    )  # fmt: skip
-
-
-def _served(spec: EndpointSpec) -> dict[str, int | str]:
-    """What an endpoint shall serve; nothing when it is removed."""
-    return {"model": spec.model, "version": spec.version, "port": spec.port} if spec.wanted else {}

@@ -8,17 +8,19 @@ from dataclasses import replace
 from pathlib import Path
 
 from mlops_workbench.client.bodies import LocalModel, PromoteRequest, RegisterRequest
+from mlops_workbench.control.audit.registrations import record_registration
 from mlops_workbench.control.audit.subjects import model_subject
-from mlops_workbench.control.audit.trail import append, is_recorded
+from mlops_workbench.control.audit.trail import append
 from mlops_workbench.control.database import Database
 from mlops_workbench.control.events import EventHub
 from mlops_workbench.control.releases import quarantine
 from mlops_workbench.control.services.aliases import AliasService, ChampionChanged
+from mlops_workbench.control.services.gate_checks import GateChecks
 from mlops_workbench.control.services.runs import RunService
 from mlops_workbench.control.services.version_copies import VersionCopies
 from mlops_workbench.core.errors import GateFailed, InvalidInput, NotFound, Quarantined, StorageError, Unavailable
 from mlops_workbench.core.gates import MetricValues, check_conditions
-from mlops_workbench.core.model_gates import ModelGate, gate_of
+from mlops_workbench.core.model_gates import ModelGate
 from mlops_workbench.core.models import AliasChange, GateCheck, GateResult, ModelVersion, RegisteredModel, model_name
 from mlops_workbench.core.releases import RollbackPlan
 from mlops_workbench.core.runs import Run
@@ -50,6 +52,7 @@ class ModelService:
         self._copies = VersionCopies(database, store, index, VersionSigner(store.registry, workspace).sign)
         self._aliases = AliasService(database, store.registry, self._copies.lost)
         self._registry = Registry(store, index, workspace, self._aliases.read)
+        self._gates = GateChecks(workspace, self.export)
         self._known: list[RegisteredModel] = []
         self._on_alias: list[Callable[[], None]] = []
         #: Replays requests of the endpoints that follow a reference, before its alias is moved.
@@ -89,12 +92,12 @@ class ModelService:
     def versions(self, name: str) -> list[ModelVersion]:
         """Versions of a model, newest first."""
         with self._or_lost(name):
-            return self._with_quarantine(self._registry.versions(name))
+            return quarantine.shown(self._database, self._registry.versions(name))
 
     def version(self, name: str, version: int) -> ModelVersion:
         """A version of a model."""
         with self._or_lost(name):
-            return self._with_quarantine([self._registry.version(name, version)])[0]
+            return quarantine.shown(self._database, [self._registry.version(name, version)])[0]
 
     def digest(self, name: str, version: int) -> str:
         """Identity of the model of a version, see :meth:`Registry.digest`."""
@@ -163,7 +166,7 @@ class ModelService:
                 raise _lost(name)
         version = self._registry.register(run, name, request.model or None)
         self._copies.copy(name)
-        self._record_registration(version, run)
+        record_registration(self._database, version, run)
         self._hub.publish("models", name)
         if request.gate or request.alias:
             promotion = PromoteRequest(
@@ -171,18 +174,6 @@ class ModelService:
             )
             return replace(self.promote(name, version.version, promotion), notice=version.notice)
         return version
-
-    def _record_registration(self, version: ModelVersion, run: Run) -> None:
-        """Add a new version to the audit trail.
-
-        MLflow makes versions in a transaction of its own. After a kill between the two, the request that is repeated
-        finds the version there, and adds what is missing.
-        """
-        digest = self._registry.digest(version.name, version.version)
-        with self._database.change() as session:
-            subject = model_subject(session, version.name, version.version, digest)
-            if not is_recorded(session, "model.register", subject):
-                append(session, "model.register", subject, reason=f"run {run.name}", after={"run": run.uid})
 
     def champion(self, name: str) -> ModelVersion | None:
         """The version of a model that is its champion; None without one, or without the model."""
@@ -222,8 +213,8 @@ class ModelService:
             self._check_quarantine(name, version, request)
         _check_reasons(request)
         baseline = self._baseline(request.baseline)
-        asked = self._asked(name) if request.alias == CHAMPION else ModelGate()
-        own = self._checks(name, version, asked)
+        asked = self._gates.asked(name) if request.alias == CHAMPION else ModelGate()
+        own = self._gates.checks(name, version, asked)
         if request.alias and self._aliases.of(name).get(request.alias) != version:
             own += self.replayed(f"{name}@{request.alias}", version)
         compared: tuple[int, list[GateCheck]] = (-1, [])
@@ -231,7 +222,9 @@ class ModelService:
         while True:
             gate, champion = None, None
             if asked.compares:
-                compared = self._compared(name, version, asked, compared)
+                holder = self._registry.model(name).aliases.get(CHAMPION, 0)
+                if holder != compared[0]:
+                    compared = holder, self._gates.compared(name, version, asked, holder)
             checks = [*own, *compared[1]]
             if conditions or metrics or stages or checks:
                 gate, champion = self._check_gate(name, version, request, conditions, baseline, metrics, stages, checks)
@@ -266,13 +259,6 @@ class ModelService:
             self.refuse(name, error.message, version=version, alias=request.alias)
             raise error
 
-    def _with_quarantine(self, versions: list[ModelVersion]) -> list[ModelVersion]:
-        with self._database.session() as session:
-            if not quarantine.is_any(session):
-                return versions
-            found = [quarantine.find(session, one.name, one.version, one.digest) for one in versions]
-        return [replace(one, quarantine=its) for one, its in zip(versions, found, strict=True)]
-
     def _check_gate(
         self,
         name: str,
@@ -304,39 +290,6 @@ class ModelService:
                 f"mlops promote {name}/{version} --override REASON",
             )
         return result if result.checks else None, champion
-
-    def _asked(self, name: str) -> ModelGate:
-        """What the settings ask of a model."""
-        gate = gate_of(self._workspace.latest().gates.models, name)
-        check_conditions(gate.conditions)
-        return gate
-
-    def _checks(self, name: str, version: int, gate: ModelGate) -> list[GateCheck]:
-        if not gate.needs_process and not gate.size_mb:
-            return []
-        # Imported here: with scikit-learn and pandas it takes longer than the control plane's start.
-        from mlops_workbench.registry.version_checks import ExportedVersion, check_version
-
-        settings = self._workspace.latest().serving
-        candidate = ExportedVersion(version, self.export(name, version))
-        return check_version(gate, candidate, settings, self._workspace.root)
-
-    def _compared(
-        self, name: str, version: int, gate: ModelGate, known: tuple[int, list[GateCheck]]
-    ) -> tuple[int, list[GateCheck]]:
-        """The champion and the comparisons with it, which are `known` if it is still the champion."""
-        holder = self._registry.model(name).aliases.get(CHAMPION, 0)
-        if holder == known[0]:
-            return known
-        from mlops_workbench.registry.version_checks import ExportedVersion, check_champion, check_data
-
-        champion = ExportedVersion(holder, self.export(name, holder)) if holder not in (0, version) else None
-        candidate = ExportedVersion(version, self.export(name, version))
-        settings = self._workspace.latest().serving
-        checks = [check_data(candidate, champion)] if gate.data else []
-        if gate.champion is not None:
-            checks += check_champion(gate.champion, candidate, champion, settings, self._workspace.root)
-        return holder, checks
 
     def refuse(
         self, name: str, reason: str, *, version: int = 0, alias: str = "", gate: GateResult | None = None
