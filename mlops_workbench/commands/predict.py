@@ -74,6 +74,8 @@ def predict(
 
         if output is not None:
             raise InvalidInput("--output is not for --batch", hint="the last file is the output")
+        if event_time is not None and not log:
+            raise InvalidInput("--event-time is for the prediction log", hint="add --log, or leave it out")
         columns = [name for one in keep for name in one.split(",") if name]
         options = BatchOptions(columns, cast("OnError", on_error), force, log, workers, event_time or "")
         return score_batch(cast("FrontEnd", frontend), endpoint, list(data), options)

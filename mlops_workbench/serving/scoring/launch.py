@@ -45,6 +45,8 @@ def input_paths(words: list[str], output: Path, *, force: bool = False) -> list[
     for word in words:
         path = Path(word)
         if path.is_dir():
+            if output.resolve().is_relative_to(path.resolve()):
+                raise InvalidInput(f"the output '{output}' is in the input folder '{word}'", hint="write elsewhere")
             files = sorted(
                 one
                 for one in path.rglob("*")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -28,9 +29,11 @@ from sklearn.preprocessing import OneHotEncoder
 from mlops_workbench.core.errors import InvalidInput, Unavailable, WorkbenchError
 from mlops_workbench.core.settings import ServingSettings
 from mlops_workbench.core.workspace import Workspace
+from mlops_workbench.serving.rows.signature import InputColumn, Signature
 from mlops_workbench.serving.scoring import parts
 from mlops_workbench.serving.scoring.launch import ScoringProcess, input_paths
 from mlops_workbench.serving.scoring.request import Scored, ScoringLog, ScoringRequest
+from mlops_workbench.serving.scoring.rows import rows_of_part
 from mlops_workbench.serving.scoring.run import score_files
 
 RNG = np.random.default_rng(0)
@@ -137,6 +140,24 @@ def test_numbers_are_those_of_the_model_whatever_way_many_rows_take(
     asked.to_parquet(tmp_path / "in.parquet")
     score(name, [tmp_path / "in.parquet"], tmp_path / "out.parquet")
     np.testing.assert_allclose(rows_of(tmp_path / "out.parquet")["prediction"], fitted[name].predict(asked), rtol=1e-6)
+
+
+@given(st.integers(1, 900), st.integers(1, 200), st.integers(1, 40))
+def test_no_part_is_much_larger_than_the_memory_that_is_meant_for_it(rows: int, group: int, most: int) -> None:
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parts, "_MOST", most)
+        patch.setattr(parts, "_FEWEST", 1)
+        path = Path(folder) / "in.parquet"
+        pq.write_table(pa.table({"a": np.arange(float(rows))}), path, row_group_size=group)
+        signature = Signature((InputColumn("a", "double"),), "table")
+        file = parts.input_file(path, signature, [])
+        found = []
+        with file.open() as opened:
+            for part in parts.parts([file], 1):
+                one = rows_of_part(part, file, opened, signature)
+                assert one.count <= 2 * most
+                found += one.batch(0, one.count).columns["a"].tolist()
+        assert found == list(range(rows))
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -263,6 +284,7 @@ def test_what_is_read_and_written_is_checked_at_once(tmp_path: Path) -> None:
         ([str(folder)], tmp_path / "out.parquet", "exists"),
         ([str(folder)], tmp_path / "out.txt", "must end with"),
         ([str(folder)], folder, "must end with"),
+        ([str(folder)], folder / "b" / "out.csv", "is in the input folder"),
         ([str(tmp_path / "no.csv")], out, "no file"),
         ([str(folder / "notes.txt")], out, "neither Parquet nor CSV"),
         ([str(tmp_path / "out.parquet")], tmp_path / "out.parquet", "is an input"),
