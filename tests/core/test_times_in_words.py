@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlops_workbench.core.errors import InvalidInput
@@ -81,6 +81,7 @@ def test_the_future_is_not_known(text: str) -> None:
         span_of(text, NOW)
 
 
+@settings(max_examples=50)
 @given(st.datetimes(min_value=datetime(1990, 1, 1), max_value=NOW))
 def test_every_time_in_iso_is_read_back(moment: datetime) -> None:
     for text in (moment.isoformat(), moment.isoformat(" "), moment.astimezone().isoformat()):

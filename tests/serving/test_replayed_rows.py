@@ -64,9 +64,7 @@ def loaded(folder: Path) -> Runtime:
     return Runtime.load(ModelFolder.open(folder, settings), settings)
 
 
-@pytest.mark.parametrize(
-    "name", ["mixed", "boosted", "text labels", "int labels", "categories", "two targets", "texts"]
-)
+@pytest.mark.parametrize("name", ["mixed", "text labels", "categories", "two targets", "texts"])
 def test_a_version_gives_its_own_logged_answers_again(name: str, tmp_path: Path) -> None:
     case = build(name, tmp_path / "model")
     runtime, log = loaded(case.folder), Log(tmp_path / "log")
