@@ -61,7 +61,7 @@ def plan_rollback_of_endpoint(plane: Plane, name: str) -> RollbackPlan:
 @router.get("/endpoints/{name}/releases")
 def list_releases(plane: Plane, name: str) -> list[Release]:
     """What an endpoint served when, why and by whom, the newest first; removed endpoints have a history too."""
-    return plane.endpoints.history.of(name)
+    return plane.endpoints.releases(name)
 
 
 @router.delete("/endpoints/{name}", status_code=204)

@@ -37,7 +37,7 @@ from mlops_workbench.core.errors import (
 )
 from mlops_workbench.core.ids import check_name
 from mlops_workbench.core.models import SERVED_FORMATS, SERVED_LIBRARIES, GateCheck, GateResult, model_name
-from mlops_workbench.core.releases import ReleaseKind, RollbackPlan
+from mlops_workbench.core.releases import Release, ReleaseKind, RollbackPlan
 from mlops_workbench.deployments import Supervisor
 
 log = logging.getLogger("mlops_workbench.control")
@@ -123,6 +123,7 @@ class EndpointService:
                 hint=f"load it with mlflow.pyfunc.load_model('models:/{model}/{version}')",
             )
         replay, by_override = self._replay(name, model, version, request)
+        self._note(name)
         reason = f"deploy {reference}{by_override}"
         with self._refusals(model, version), self._database.change() as session:
             quarantine.check(session, model, version, digest, release=request.release_quarantine)
@@ -156,6 +157,18 @@ class EndpointService:
             spec = spec_of(row)
         self._hub.publish("endpoints", name)
         return self._supervisor.observe(spec)
+
+    def releases(self, name: str) -> list[Release]:
+        """What an endpoint served when, the newest first, see :meth:`ReleaseHistory.of`."""
+        self._note(name)
+        return self.history.of(name)
+
+    def _note(self, name: str) -> None:
+        """Note what an endpoint serves now, which it may do for less time than there is between two steps."""
+        if self._database.leads():
+            for spec in self.specs():
+                if spec.name == name:
+                    self.history.note(self._supervisor.observe(spec))
 
     def replayed(self, reference: str, version: int) -> list[GateCheck]:
         """Checks of a version that is to get the alias of a reference ``name@alias``, which endpoints follow."""
@@ -195,6 +208,7 @@ class EndpointService:
         """
         quarantine.check_reason(request.reason, "reason", "say why, for example: the answers for new customers are 0")
         spec = self._spec(name)
+        self._note(name)
         model, _, alias = spec.model.partition("@")
         if alias:
             why = f"endpoint '{name}' is rolled back"
@@ -345,6 +359,7 @@ class EndpointService:
         name, version = self._models.follow(spec.model)
         if version == spec.version:
             return
+        self._note(spec.name)
         change = next((change for change in self._models.changes(name) if change.version == version), None)
         kind: ReleaseKind = "alias"
         by, words, decided_by = "", "", ""
