@@ -42,16 +42,19 @@ class PartAnswers:
     ----------
     rows, refused : int
         Rows of the part, and those without an answer; if one refused row ends the work, only that one counts.
-    columns : dict of str to bytes
+    table : bytes
         Its columns as a stream of Arrow; empty if the work ends.
     examples : list of (int, str)
         The first refused rows, as numbers within the part, and why.
+    file : str
+        Name of the file that has the table on its way between processes.
     """
 
     rows: int
     refused: int
     table: bytes
     examples: list[tuple[int, str]] = field(default_factory=list)
+    file: str = ""
 
 
 class Scorer:

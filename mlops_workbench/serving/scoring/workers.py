@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import tempfile
 import threading
 import time
 from collections import deque
@@ -12,10 +13,13 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from dataclasses import replace
 from multiprocessing import get_context, util
+from pathlib import Path
 from typing import Any
 
 from mlops_workbench.core.errors import Unavailable
+from mlops_workbench.core.ids import new_id
 from mlops_workbench.serving.scoring.parts import Part
 from mlops_workbench.serving.scoring.scorer import PartAnswers, Scorer
 
@@ -23,8 +27,9 @@ from mlops_workbench.serving.scoring.scorer import PartAnswers, Scorer
 _AHEAD = 2
 _LOOK_SECONDS = 0.5
 
-#: Of a worker: what answers.
+#: Of a worker: what answers, and the folder for the answers.
 _scorer: Scorer | None = None
+_folder = Path()
 
 
 class Workers:
@@ -44,6 +49,7 @@ class Workers:
         self._context = get_context("fork")
         self._dropped = self._context.Value("q", 0)
         self._pool: ProcessPoolExecutor | None = None
+        self._folder = Path()
 
     @property
     def dropped(self) -> int:
@@ -62,13 +68,15 @@ class Workers:
         # What the model has in memory stays shared.
         gc.collect()
         gc.freeze()
-        arguments = (self._scorer, self._dropped, os.getpid())
-        with ProcessPoolExecutor(self.count, self._context, initializer=_begin, initargs=arguments) as self._pool:
-            try:
-                yield
-            except BaseException:
-                self._pool.shutdown(wait=False, cancel_futures=True)
-                raise
+        with tempfile.TemporaryDirectory(prefix="mlops-scoring-") as folder:
+            self._folder = Path(folder)
+            arguments = (self._scorer, self._dropped, os.getpid(), self._folder)
+            with ProcessPoolExecutor(self.count, self._context, initializer=_begin, initargs=arguments) as self._pool:
+                try:
+                    yield
+                except BaseException:
+                    self._pool.shutdown(wait=False, cancel_futures=True)
+                    raise
 
     def answers(self, parts: Iterable[Part]) -> Iterator[tuple[Part, PartAnswers]]:
         """The answers to each part, in order.
@@ -97,13 +105,17 @@ class Workers:
 
     def _first(self, waiting: deque[tuple[Part, Future[PartAnswers]]]) -> tuple[Part, PartAnswers]:
         part, future = waiting.popleft()
-        return part, future.result()
+        found = future.result()
+        file = self._folder / f"{found.file}"
+        table = file.read_bytes()
+        file.unlink()
+        return part, replace(found, table=table)
 
 
-def _begin(scorer: Scorer, dropped: Any, parent: int) -> None:
+def _begin(scorer: Scorer, dropped: Any, parent: int, folder: Path) -> None:
     """Make this process a worker."""
-    global _scorer
-    _scorer = scorer
+    global _scorer, _folder
+    _scorer, _folder = scorer, folder
     # The parent ends its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -124,4 +136,8 @@ def _end_with(parent: int) -> None:
 
 def _score(part: Part) -> PartAnswers:
     assert _scorer is not None
-    return _scorer.score(part)
+    found = _scorer.score(part)
+    # Not through the pipe of the pool: who waits for the rest of a message of a killed worker waits for ever.
+    file = new_id()
+    (_folder / file).write_bytes(found.table)
+    return replace(found, table=b"", file=file)
