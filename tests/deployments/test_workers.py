@@ -80,7 +80,9 @@ class Client(threading.Thread):
                     length = re.search(rb"content-length: (\d+)", text)
                     assert length is not None, text
                     while len(rest) < int(length[1]):
-                        rest += connection.recv(65536)
+                        if not (part := connection.recv(65536)):
+                            raise ConnectionError("the connection was closed")
+                        rest += part
                     answer = json.loads(rest)
                     assert answer["outputs"][0]["data"] == [10.0 * int(answer["model_version"])], answer
                     self.answers.append((asked, time.monotonic(), answer["model_version"], answer["id"]))

@@ -57,13 +57,13 @@ def day(traffic: Traffic, number: int, rows: int = 300) -> None:
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the files that are read, in the order of reading."""
     found: list[str] = []
-    parquet = windows_module._parquet
+    parquet = windows_module.parquet_source
 
     def noting(files: list[str]) -> str:
         found.extend(files)
         return parquet(files)
 
-    monkeypatch.setattr(windows_module, "_parquet", noting)
+    monkeypatch.setattr(windows_module, "parquet_source", noting)
     for kind in (PredictionFiles, FeedbackFiles):
         summary: Callable[..., object] = kind.summary
 

@@ -19,6 +19,7 @@ from typing import Any
 
 import httpx
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
@@ -30,8 +31,8 @@ pytestmark = pytest.mark.process
 
 ARCHIVES = sorted((Path(__file__).parent / "fixtures").glob("*.tar.xz"))
 #: Folders whose files are written once: none of them may change or go.
-KEPT = ("journal/*.mlj", "store/*/*", "artifacts/**/*", "models/**/*", "pipelines/**/*", "predictions/**/*.parquet",
-        "feedback/**/*.parquet", "snapshots/*")  # fmt: skip
+KEPT = ("journal/*.mlj", "store/*/*", "artifacts/**/*", "models/**/*", "pipelines/**/*", "feedback/**/*.parquet",
+        "snapshots/*")  # fmt: skip
 RUNS = {
     "baseline": ("run", "FINISHED", 0.34),
     "logistic": ("run", "FINISHED", 0.98),
@@ -217,11 +218,19 @@ def test_its_endpoint_comes_back_and_goes_back(workspace: Path) -> None:
     assert [(old["id"], old["message"]) for old in mlops("alerts")] == [(alert["id"], alert["message"])]
 
 
+def predictions(state: Path) -> set[tuple[str, int]]:
+    """The rows in the prediction logs: ids of requests, and places in them."""
+    files = state.glob("predictions/**/*.parquet")
+    tables = [pq.ParquetFile(file).read(columns=["request_id", "row"]) for file in files]
+    return {(row["request_id"], row["row"]) for table in tables for row in table.to_pylist()}
+
+
 def test_work_goes_on_and_nothing_is_lost(workspace: Path) -> None:
     state = workspace / ".mlops"
     files = {file: file.read_bytes() for pattern in KEPT for file in state.glob(pattern) if file.is_file()}
+    answered = predictions(state)
     revisions = {file: revision(file) for file in state.rglob("*.db") if file.name != "index.db"}
-    assert len(files) > 80 and {file.name for file in revisions} >= {"control.db", "mlflow.db"}
+    assert answered and len(files) > 80 and {file.name for file in revisions} >= {"control.db", "mlflow.db"}
     before = {run["uid"] for run in listing()}
 
     subprocess.run([sys.executable, "-c", LATER], check=True, timeout=60)
@@ -240,6 +249,8 @@ def test_work_goes_on_and_nothing_is_lost(workspace: Path) -> None:
 
     mlops("down")
     assert [file for file, content in files.items() if not file.is_file() or file.read_bytes() != content] == []
+    # Their files are compacted.
+    assert answered <= predictions(state)
     for file, old in revisions.items():
         if revision(file) != old:
             copies = [copy for copy in file.parent.glob(f"{file.stem}*") if copy != file and is_database(copy)]

@@ -148,7 +148,7 @@ def _compare_many(program: Program, rows: GoldenRows, methods: Sequence[str]) ->
         return
     order = pa.array(np.tile(np.arange(len(rows.columns[0])), times))
     expected = {name: answers.take(order) for name, answers in rows.answers.items()}
-    if difference := first_difference(expected, answer_columns(found)):
+    if difference := first_difference(expected, answer_columns(found), probabilities=_PROBABILITIES):
         raise NotCompiled(f"the compiled model gives other answers to many {rows.kind} rows: {difference}")
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import warnings
 from collections.abc import Callable
 from typing import Any
 
-import lightgbm
 import numpy as np
 import pandas as pd
 import pytest
-import xgboost
 from fitted_models import save_fitted
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -76,6 +75,11 @@ def mixed(final: Any, encoder: Any, **options: Any) -> Any:
     numbers = make_pipeline(SimpleImputer(), StandardScaler())
     texts = make_pipeline(SimpleImputer(strategy="most_frequent"), encoder)
     return make_pipeline(ColumnTransformer([("n", numbers, NUMBERS), ("t", texts, TEXTS)], **options), final)
+
+
+def library(name: str) -> Any:
+    """A library that is imported only by the tests that need it; others assert that it is not there."""
+    return importlib.import_module(name)
 
 
 class Doubled(TransformerMixin, BaseEstimator):
@@ -174,21 +178,21 @@ NEAR: dict[str, Make] = {
         TWO,
     ),
     "network": lambda: (mixed(MLPClassifier((6,), max_iter=20), _hot), TABLE, THREE),
-    "xgboost": lambda: (xgboost.XGBClassifier(n_estimators=10, n_jobs=1), BARE, TWO.astype(int)),
+    "xgboost": lambda: (library("xgboost").XGBClassifier(n_estimators=10, n_jobs=1), BARE, TWO.astype(int)),
     "xgboost, three classes": lambda: (
-        xgboost.XGBClassifier(n_estimators=6, n_jobs=1, early_stopping_rounds=None, num_parallel_tree=1),
+        library("xgboost").XGBClassifier(n_estimators=6, n_jobs=1, early_stopping_rounds=None, num_parallel_tree=1),
         BARE,
         np.unique(THREE, return_inverse=True)[1],
     ),
-    "xgboost, numbers": lambda: (xgboost.XGBRegressor(n_estimators=10, n_jobs=1), ARRAY, NUMBER),
+    "xgboost, numbers": lambda: (library("xgboost").XGBRegressor(n_estimators=10, n_jobs=1), ARRAY, NUMBER),
     "xgboost, counts": lambda: (
-        mixed(xgboost.XGBRegressor(n_estimators=10, n_jobs=1, objective="count:poisson"), _hot),
+        mixed(library("xgboost").XGBRegressor(n_estimators=10, n_jobs=1, objective="count:poisson"), _hot),
         TABLE,
         np.abs(NUMBER).round(),
     ),
-    "lightgbm": lambda: (lightgbm.LGBMClassifier(n_estimators=8, n_jobs=1, verbose=-1), BARE, THREE),
+    "lightgbm": lambda: (library("lightgbm").LGBMClassifier(n_estimators=8, n_jobs=1, verbose=-1), BARE, THREE),
     "mixed, lightgbm": lambda: (
-        mixed(lightgbm.LGBMRegressor(n_estimators=8, n_jobs=1, verbose=-1), _ordinal),
+        mixed(library("lightgbm").LGBMRegressor(n_estimators=8, n_jobs=1, verbose=-1), _ordinal),
         TABLE,
         NUMBER,
     ),
@@ -238,7 +242,16 @@ def both(runtime: Runtime, data: Any) -> tuple[Prediction, Prediction]:
         runtime.estimator = estimator
 
 
-@pytest.mark.parametrize("name", [*EXACT, *NEAR])
+#: Variants of what others show; each saves and loads a model, which takes a second.
+_LONG = {
+    *("forest, float32", "extra trees", "boosting, three classes", "histogram boosting, three", "logistic, three"),
+    *("components", "network", "mixed, rare values", "xgboost, three classes", "xgboost, numbers", "mixed, lightgbm"),
+}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.long) if name in _LONG else name for name in (*EXACT, *NEAR)]
+)
 def test_a_compiled_model_gives_the_answers_of_the_model(folder, name) -> None:
     made = (EXACT | NEAR)[name]()
     runtime = loaded(folder, name, made)
