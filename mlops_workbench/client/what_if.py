@@ -13,18 +13,8 @@ import msgspec
 from mlops_workbench.client.client import Client
 from mlops_workbench.core.endpoints import Endpoint
 from mlops_workbench.core.errors import InvalidInput, Unavailable, WorkbenchError
-from mlops_workbench.core.model_schema import SCHEMA_FILE, WIRE_TYPES, InputSpec, ModelSchema, decode_schema
+from mlops_workbench.core.model_schema import DATATYPE, SCHEMA_FILE, WIRE_TYPES, InputSpec, ModelSchema, decode_schema
 from mlops_workbench.core.models import model_name
-
-_DATATYPES = {
-    "boolean": "BOOL",
-    "integer": "INT32",
-    "long": "INT64",
-    "float": "FP32",
-    "double": "FP64",
-    "string": "BYTES",
-    "datetime": "BYTES",
-}
 
 
 @dataclass(frozen=True)
@@ -89,11 +79,11 @@ class RowAsker:
         specs = self.schema.columns
         if self.schema.form in ("matrix", "sparse"):
             values = [row[spec.name] for spec in specs]
-            kinds = {_DATATYPES[spec.type] for spec in specs}
+            kinds = {DATATYPE[spec.type] for spec in specs}
             datatype = kinds.pop() if len(kinds) == 1 else "FP64"
             return [{"name": "input", "datatype": datatype, "shape": [1, len(values)], "data": values}]
         return [
-            {"name": spec.name, "datatype": _DATATYPES[spec.type], "shape": [1], "data": [row[spec.name]]}
+            {"name": spec.name, "datatype": DATATYPE[spec.type], "shape": [1], "data": [row[spec.name]]}
             for spec in specs
         ]
 

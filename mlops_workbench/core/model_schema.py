@@ -23,6 +23,16 @@ TESTS_FILE = "mlops/model_tests.py"
 #: Types of values in requests, MLflow's.
 WireType = Literal["boolean", "integer", "long", "float", "double", "string", "datetime"]
 WIRE_TYPES: frozenset[str] = frozenset(get_args(WireType))
+#: The same in the Open Inference Protocol.
+DATATYPE: dict[WireType, str] = {
+    "boolean": "BOOL",
+    "integer": "INT32",
+    "long": "INT64",
+    "float": "FP32",
+    "double": "FP64",
+    "string": "BYTES",
+    "datetime": "BYTES",
+}
 
 #: What a model was fitted on: a DataFrame of pandas, polars or Arrow, an array of shape (rows, columns), a sparse
 #: matrix, a Series, an array of shape (rows,), or a list of texts.

@@ -24,16 +24,6 @@ RAW: dict[str, np.dtype[Any]] = {
 }
 DATATYPES = frozenset({*RAW, "BYTES"})
 
-#: Datatype of a column in the metadata, and those that are accepted for it.
-DATATYPE: dict[ColumnType, str] = {
-    "boolean": "BOOL",
-    "integer": "INT32",
-    "long": "INT64",
-    "float": "FP32",
-    "double": "FP64",
-    "string": "BYTES",
-    "datetime": "BYTES",
-}
 # Integers of tables with missing values are floats; fractions are rejected by value.
 _NUMBERS = frozenset(INTEGERS) | FLOATS
 ACCEPTED: dict[ColumnType, frozenset[str]] = {

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from mlops_workbench.core.model_schema import DATATYPE
 from mlops_workbench.serving.errors import InvalidRequest
 from mlops_workbench.serving.protocols.body import parse_object
-from mlops_workbench.serving.protocols.datatypes import DATATYPE, output_datatype
+from mlops_workbench.serving.protocols.datatypes import output_datatype
 from mlops_workbench.serving.rows.signature import InputColumn
 from mlops_workbench.serving.runtimes.estimator import Runtime
 

@@ -7,9 +7,10 @@ from typing import Any
 from urllib.parse import quote
 
 from mlops_workbench.core.errors import WorkbenchError
+from mlops_workbench.core.model_schema import DATATYPE
 from mlops_workbench.serving.protocols.binary import LENGTH_HEADER
 from mlops_workbench.serving.protocols.body import JSON
-from mlops_workbench.serving.protocols.datatypes import ACCEPTED, DATATYPE, DATATYPES, output_datatype
+from mlops_workbench.serving.protocols.datatypes import ACCEPTED, DATATYPES, output_datatype
 from mlops_workbench.serving.protocols.invocations import CSV, parse_invocation
 from mlops_workbench.serving.protocols.parquet import PARQUET
 from mlops_workbench.serving.rows.batch import Batch

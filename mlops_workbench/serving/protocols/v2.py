@@ -13,10 +13,11 @@ import numpy as np
 import orjson
 
 from mlops_workbench.core.errors import did_you_mean
+from mlops_workbench.core.model_schema import DATATYPE
 from mlops_workbench.serving.errors import InvalidRequest
 from mlops_workbench.serving.protocols.binary import LENGTH_HEADER, split_body, write_values
 from mlops_workbench.serving.protocols.body import JSON, Encoded, parse_object
-from mlops_workbench.serving.protocols.datatypes import ACCEPTED, DATATYPE, output_datatype
+from mlops_workbench.serving.protocols.datatypes import ACCEPTED, output_datatype
 from mlops_workbench.serving.protocols.tensors import Tensor, read_tensors
 from mlops_workbench.serving.rows.arrays import typed_array
 from mlops_workbench.serving.rows.batch import Batch
