@@ -12,6 +12,7 @@ import { formatLatency, formatNumber } from '../format/numbers';
 import { formatMoment } from '../format/times';
 import { endpointIcon } from '../icons';
 import { MonitorSection } from './monitor';
+import { rollbackReason } from './rollback-reason';
 
 /** Page of an endpoint: its version, traffic, alerts and monitor. */
 export function EndpointPage({ name }: { name: string }): React.ReactElement {
@@ -154,17 +155,7 @@ function EndpointActions({ endpoint }: { endpoint: Endpoint }): React.ReactEleme
           endpoint.version,
           endpoint.previous
         ),
-        fields: [
-          {
-            name: 'reason',
-            label: trans.__('Reason'),
-            value: '',
-            required: true,
-            help: trans.__(
-              'It is recorded. The version that is left comes back only when somebody asks for just that.'
-            )
-          }
-        ],
+        fields: [rollbackReason(trans)],
         accept: trans.__('Roll back'),
         danger: true,
         submit: ({ reason }) =>

@@ -5,6 +5,7 @@ import { useWorkbench } from '../components/context';
 import { showForm } from '../components/forms';
 import { Action } from '../components/page';
 import { lines } from '../format/text';
+import { rollbackReason } from './rollback-reason';
 
 /** Buttons to roll back the model and to promote or deploy the version. */
 export function ModelActions({
@@ -94,17 +95,7 @@ export function ModelActions({
           holder('champion')?.version ?? '–',
           previous?.version ?? '–'
         ),
-        fields: [
-          {
-            name: 'reason',
-            label: trans.__('Reason'),
-            value: '',
-            required: true,
-            help: trans.__(
-              'It is recorded. The version that is left comes back only when somebody asks for just that.'
-            )
-          }
-        ],
+        fields: [rollbackReason(trans)],
         accept: trans.__('Roll back'),
         danger: true,
         submit: ({ reason }) =>
