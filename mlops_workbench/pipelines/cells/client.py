@@ -120,9 +120,9 @@ class WorkbenchClient(PapermillNotebookClient):
             if self._arrivals is not None:
                 self._arrivals.close()
 
-    def _record_due(self) -> None:
+    def _record_due(self, at: datetime | None = None) -> None:
         # One moment for all: between the end of a cell and the start of the next the notebook may be saved.
-        at = datetime.now(UTC)
+        at = at or datetime.now(UTC)
         while self._due:
             self._due.pop(0)(at=at)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import wraps
 from queue import Empty
 from typing import Any
@@ -37,10 +38,11 @@ class PromptKernelClient(AsyncKernelClient):
     Attributes
     ----------
     on_sent : callable or None
-        Called when a request to execute code was sent.
+        Called when a request to execute code was sent, with the moment before: the kernel may be faster than the
+        return of the call that sends.
     """
 
-    on_sent: Callable[[], object] | None = None
+    on_sent: Callable[[datetime], object] | None = None
 
     def _context_default(self) -> zmq.asyncio.Context:
         context = _prompt(super()._context_default())
@@ -53,9 +55,10 @@ class PromptKernelClient(AsyncKernelClient):
 
     def execute(self, *args: Any, **kwargs: Any) -> str:
         """Send a request to execute code, and return its id."""
+        at = datetime.now(UTC)
         sent: str = super().execute(*args, **kwargs)
         if self.on_sent is not None:
-            self.on_sent()
+            self.on_sent(at)
         return sent
 
     async def wait_for_ready(self, timeout: float | None = None) -> None:  # type: ignore[override]

@@ -11,6 +11,7 @@ from pathlib import Path
 import nbformat
 import papermill
 import pytest
+from jupyter_client.asynchronous import AsyncKernelClient
 from notebook_files import notebook, write
 from papermill.exceptions import PapermillExecutionError
 
@@ -39,8 +40,10 @@ def states(executed: nbformat.NotebookNode) -> list[str]:
 def test_a_cell_starts_when_it_does_however_long_the_notebook_takes_to_be_saved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    written = record.write_executed
+    written, sent = record.write_executed, AsyncKernelClient.execute
     monkeypatch.setattr(record, "write_executed", lambda path, text: (time.sleep(0.3), written(path, text)))
+    # The kernel has printed the time before the call that sends the code to it returns.
+    monkeypatch.setattr(AsyncKernelClient, "execute", lambda *a, **k: (sent(*a, **k), time.sleep(0.1))[0])
     monkeypatch.setattr(record, "PAUSE", 0)
     monkeypatch.setattr(record, "_SAVE_SHARE", 1e9)
     source = write(tmp_path / "a.ipynb", *["import time; print(time.time())"] * 3)
