@@ -9,8 +9,9 @@ from contextlib import contextmanager
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-#: Seconds without a request, and the longest time that work is put off.
-_QUIET_SECONDS, _LONGEST_SECONDS = 0.3, 10.0
+#: Seconds without a request, and the longest time that work is put off: clients that ask again and again may be waiting
+#: for this very work.
+_QUIET_SECONDS, _LONGEST_SECONDS = 0.3, 2.0
 _LOOK_SECONDS = 0.05
 #: Streams that stay open as long as a page is open.
 _STREAMS = ("/api/events",)
@@ -41,7 +42,7 @@ class Calm:
                 self._since = time.monotonic()
 
     def wait(self, stop: threading.Event) -> None:
-        """Return when no request was active for a moment, when `stop` is set, or after ten seconds."""
+        """Return when no request was active for a moment, when `stop` is set, or after two seconds."""
         deadline = time.monotonic() + _LONGEST_SECONDS
         while time.monotonic() < deadline and not self._quiet():
             if stop.wait(_LOOK_SECONDS):
