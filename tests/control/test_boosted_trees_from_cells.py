@@ -54,7 +54,11 @@ FITS = {
 }
 
 
-@pytest.mark.parametrize("name", FITS)
+#: The others are tried in `make test-all`: what differs between classes of a library has tests without a notebook.
+SHORT = ("xgboost", "lightgbm, trained")
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=() if name in SHORT else pytest.mark.long) for name in FITS])
 def test_what_a_cell_fits_is_registered_deployed_and_answers_as_in_the_notebook(tmp_path: Path, name: str) -> None:
     library = name.partition(",")[0]
     pytest.importorskip(library)

@@ -20,6 +20,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow_server import free_port, mlflow_server
+from postgresql import LONG_WITH_POSTGRESQL
 from sklearn.dummy import DummyRegressor
 from sklearn.linear_model import LinearRegression
 
@@ -70,6 +71,7 @@ def kill(workspace: Workspace) -> None:
 
 
 @pytest.mark.usefixtures("database_url")
+@LONG_WITH_POSTGRESQL
 def test_deploy_switch_and_rollback_with_a_control_plane_that_dies(
     running: Client, workspace: Workspace, recorded: Callable[..., str]
 ) -> None:
@@ -306,6 +308,7 @@ def pipeline(workspace: Workspace) -> None:
 
 
 @pytest.mark.usefixtures("database_url")
+@LONG_WITH_POSTGRESQL
 def test_an_alert_retrains_and_the_endpoint_switches(
     running: Client, workspace: Workspace, recorded: Callable[..., str]
 ) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from postgresql import LONG_WITH_POSTGRESQL
 from recorder import Recorder, dead_process
 from sklearn.dummy import DummyRegressor
 from small_disk import mounted
@@ -402,6 +403,7 @@ plane.retention.apply()
 
 
 @pytest.mark.process
+@LONG_WITH_POSTGRESQL
 def test_a_kill_while_the_rule_is_applied_loses_nothing_that_is_kept(stored_workspace: Workspace) -> None:
     plane = ControlPlane(stored_workspace, on_shutdown=lambda: None)
     recorder = Recorder(stored_workspace)

@@ -17,6 +17,7 @@ import httpx
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
+from postgresql import LONG_WITH_POSTGRESQL
 from sklearn.dummy import DummyRegressor
 
 from mlops_workbench.capture import Session
@@ -79,6 +80,7 @@ def newest(client: Client, subject: str = "") -> AuditEntry:
 
 
 @pytest.mark.usefixtures("database_url")
+@LONG_WITH_POSTGRESQL
 def test_every_change_has_an_entry_that_says_who_from_what_and_on_which_evidence(
     running: Client, workspace: Workspace, recorded: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

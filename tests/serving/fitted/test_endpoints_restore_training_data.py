@@ -226,9 +226,18 @@ def check_answers(endpoint: Endpoint, X: Any, expected: np.ndarray) -> None:
         np.testing.assert_array_equal(np.array(answer.json()["predictions"]), expected)
 
 
+def test_columns_of_all_types_in_one_table_are_the_same_behind_the_endpoint(serve, workspace, tmp_path) -> None:
+    check_frame(serve, workspace, tmp_path, pd.DataFrame({name: make() for name, make in COLUMNS.items()}))
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("name", COLUMNS)
 def test_a_column_of_this_type_is_the_same_behind_the_endpoint(serve, workspace, tmp_path, name) -> None:
     X = pd.DataFrame({"value": COLUMNS[name](), "number": np.arange(ROWS) / 3})
+    check_frame(serve, workspace, tmp_path, X)
+
+
+def check_frame(serve, workspace: Workspace, tmp_path: Path, X: pd.DataFrame) -> None:
     model = Fingerprint().fit(X)
     endpoint = served(serve, workspace, tmp_path / "m", model, X)
     check_answers(endpoint, X, model.predict(X))
