@@ -58,6 +58,7 @@ def printed(folder: Path, *words: str) -> Any:
     return json.loads(done.stdout)
 
 
+@pytest.mark.long
 def test_the_best_of_a_sweep_is_shown_and_its_model_registered(workspace: Workspace) -> None:
     done = mlops(workspace.root, "sweep", "fit.ipynb", "-p", "alpha=1e-3,1e3", "--metric", "r2")
     assert done.returncode == 0, done.stderr

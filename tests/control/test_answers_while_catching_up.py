@@ -74,6 +74,7 @@ def test_a_run_that_is_not_read_yet_is_waited_for(feeding: Ingest) -> None:
     assert found == ["late"]
 
 
+@pytest.mark.long
 def test_an_unread_run_is_not_called_unknown(feeding: Ingest) -> None:
     recorder = Recorder(feeding.workspace)
     recorder.start("same")

@@ -46,6 +46,7 @@ def ask(workspace: Workspace, text: str) -> None:
     (workspace.root / FILE).write_text(text)
 
 
+@pytest.mark.long
 @pytest.mark.process
 def test_a_champion_has_shown_what_the_settings_ask_for(tmp_path: Path, stopped: Callable[[Workspace], None]) -> None:
     workspace = Workspace.init(tmp_path)
@@ -81,6 +82,7 @@ def test_a_champion_has_shown_what_the_settings_ask_for(tmp_path: Path, stopped:
     assert "the size is of no matter here" in entries[0][2] and entries[1][1] == "refused"
 
 
+@pytest.mark.long
 @pytest.mark.process
 def test_answers_that_are_not_the_models_own_keep_a_version_from_the_champion(
     tmp_path: Path, stopped: Callable[[Workspace], None], monkeypatch: pytest.MonkeyPatch

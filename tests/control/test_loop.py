@@ -117,6 +117,7 @@ def test_deploy_switch_and_rollback_with_a_control_plane_that_dies(
     assert running.endpoints() == []
 
 
+@pytest.mark.long
 def test_an_endpoint_that_is_removed_and_deployed_again_serves_what_was_deployed(
     running: Client, recorded: Callable[..., str]
 ) -> None:

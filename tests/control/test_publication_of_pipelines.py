@@ -115,6 +115,7 @@ def test_a_model_is_published_when_the_gates_pass_and_served_when_it_is_asked_fo
     assert running.run(shown.run_uid).run.status == "FINISHED"
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("specs")
 def test_gates_are_checked_again_when_the_champion_changes_during_the_run(
     running: Client, workspace: Workspace
@@ -140,6 +141,7 @@ def test_gates_are_checked_again_when_the_champion_changes_during_the_run(
     assert refused.before == refused.after == {"champion": 2}
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("specs")
 def test_the_gate_of_a_publication_of_version_1_publishes_nothing_when_it_fails(running: Client) -> None:
     run = running.wait_pipeline(running.start_pipeline("first", {"loss": 2.0}).id, timeout=200)

@@ -151,6 +151,7 @@ def test_a_run_goes_on_when_there_is_a_control_plane_again(
         check_result(client, workspace, client.wait_pipeline(run.id, timeout=150))
 
 
+@pytest.mark.long
 def test_a_run_that_was_cancelled_does_not_go_on(running: Client, workspace: Workspace, specs: Path) -> None:
     run = in_the_second_stage(running, specs)
     running.cancel_pipeline_run(run.id)
@@ -161,6 +162,7 @@ def test_a_run_that_was_cancelled_does_not_go_on(running: Client, workspace: Wor
     assert resumptions(workspace, run) == 0 and running.pipeline_run(run.id).state == "cancelled"
 
 
+@pytest.mark.long
 def test_a_failed_run_is_resumed_by_a_command(running: Client, workspace: Workspace, specs: Path) -> None:
     (specs / "fails").touch()
     run = running.wait_pipeline(running.start_pipeline("retrain").id, timeout=150)

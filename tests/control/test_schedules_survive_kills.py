@@ -62,6 +62,7 @@ def kill(workspace: Workspace) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.long
 def test_a_kill_between_a_change_and_its_run_loses_and_doubles_nothing(
     stored_workspace: Workspace, watched: Path
 ) -> None:

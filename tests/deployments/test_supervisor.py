@@ -217,6 +217,7 @@ def test_a_killed_endpoint_comes_back_on_its_port_while_the_registry_is_away(
     assert rows[0]["request_id"] == "logged"
 
 
+@pytest.mark.long
 def test_an_endpoint_that_served_is_started_again_at_once_however_often_it_is_killed(
     supervisor: Supervisor, model_folder: ModelFolderOf
 ) -> None:

@@ -132,6 +132,7 @@ def text_of(outputs) -> str:
     return "".join(output.get("text") or output.get("data", {}).get("text/plain", "") for output in outputs)
 
 
+@pytest.mark.long
 def test_a_budget_warns_once_at_80_percent_and_once_when_it_is_used_up(priced):
     assert "budget of this session" in text_of(priced.run("%mlops budget 4s"))
     # Only tracked work counts.

@@ -208,6 +208,7 @@ def test_the_commands_show_the_trail_and_say_where_it_was_changed(
     assert json.loads(mlops(workspace, "audit", "verify", "--json")[1])["first_bad"] == 2
 
 
+@pytest.mark.long
 def test_a_database_that_was_restored_says_so_in_its_trail(
     running: Client, workspace: Workspace, recorded: Callable[..., str]
 ) -> None:

@@ -88,6 +88,7 @@ def test_a_cell_that_clears_its_output_begins_anew() -> None:
     assert [output.text[:3] for output in cell] == ["49 "]
 
 
+@pytest.mark.long
 @pytest.mark.process
 def test_a_hundred_megabytes_neither_end_nor_fill_a_stage(workspace: Workspace) -> None:
     attempt = run_stage(workspace, notebook("for i in range(1_000_000): print('x' * 99)\nprint('last')", "'after'"))

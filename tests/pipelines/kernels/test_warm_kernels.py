@@ -448,6 +448,7 @@ def test_another_environment_gets_another_server(monkeypatch: pytest.MonkeyPatch
         assert other.run("import os; print(os.environ['OMP_NUM_THREADS'])") == "1"
 
 
+@pytest.mark.long
 def test_the_number_of_servers_is_bounded_and_an_idle_one_ends(workspace: Workspace, pool: ForkPool) -> None:
     settings = workspace.root / "workbench.toml"
     settings.write_text("[pipelines]\nwarm_servers = 1\n")

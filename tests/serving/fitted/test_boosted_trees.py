@@ -84,6 +84,7 @@ def test_a_notebook_gets_an_object_of_the_class_that_was_fitted(workspace, tmp_p
     same(answers(loaded, X), answers(model, X))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", CASES)
 def test_plain_mlflow_loads_the_same_model(workspace, tmp_path, name) -> None:
     if name == "xgboost, another missing value":
@@ -142,6 +143,7 @@ def pipeline_of_catboost() -> Made:
     return model.fit(FRAME, TEXTS), FRAME, TEXTS
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("make", [voting, calibrated, pipeline, search, pipeline_of_catboost])
 def test_a_model_inside_one_of_scikit_learn_is_served_without_a_setting(serve, workspace, tmp_path, make) -> None:
     model, X, y = make()

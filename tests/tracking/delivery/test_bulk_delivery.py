@@ -137,6 +137,7 @@ while True:
 """
 
 
+@pytest.mark.long
 @pytest.mark.process
 @pytest.mark.timeout(300)
 def test_killed_in_the_middle_of_large_batches_everything_is_there_once(stored_workspace: Workspace) -> None:

@@ -89,6 +89,7 @@ def test_a_first_start_that_is_cut_short_is_made_good_by_the_next(workspace: Wor
     deliver(workspace, "first")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("statement", [1, 30, 100, 300])
 def test_a_first_start_that_an_earlier_version_cut_short_is_made_good(workspace: Workspace, statement: int) -> None:
     assert cut(IN_PLACE, workspace.root, statement) == 9
