@@ -182,8 +182,8 @@ class ServingSettings(_Section, frozen=True):
     spare_process: Annotated[
         bool,
         Meta(
-            description="keep a process of about 100 MB ready for ten minutes after a registration, with which an "
-            "endpoint starts in a moment"
+            description="keep a process of about 100 MB ready for ten minutes after a registration or the start "
+            "of an endpoint; with it, an endpoint starts in a moment"
         ),
     ] = True
     timeout_seconds: Annotated[

@@ -12,7 +12,7 @@ from pathlib import Path
 from mlops_workbench.core.errors import StorageError
 from mlops_workbench.core.files import file_lock
 from mlops_workbench.core.processes import ProcessIdentity
-from mlops_workbench.deployments.spare import SpareProcess, environment
+from mlops_workbench.deployments.spare import Spare, environment
 from mlops_workbench.serving.desired import (
     DESIRED,
     LOCK,
@@ -69,15 +69,15 @@ class EndpointFolder:
         with file_lock(self.path / LOCK, wait=False) as held:
             return not held
 
-    def launch(self, cwd: Path, spare: SpareProcess | None = None) -> subprocess.Popen[bytes]:
+    def launch(self, cwd: Path, spare: Spare | None = None) -> subprocess.Popen[bytes]:
         """Start the endpoint's process, detached, so that it outlives this one.
 
         Parameters
         ----------
         cwd : Path
             Its working folder.
-        spare : SpareProcess, optional
-            A process that can become the endpoint's.
+        spare : Spare, optional
+            May have a process that becomes the endpoint's.
 
         Raises
         ------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import subprocess
 import sys
@@ -11,10 +12,66 @@ from pathlib import Path
 
 import msgspec
 
+from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.serving.spare import Start
 
-#: Seconds that it waits: a version that was registered is usually deployed soon or not at all.
+log = logging.getLogger("mlops_workbench.deployments")
+
+#: Seconds that one is kept after a registration or a start: the next deployment usually comes soon or not at all.
 _SECONDS = 600.0
+
+
+class Spare:
+    """Keeps a process ready for the next endpoint for some minutes, if the settings allow it.
+
+    Parameters
+    ----------
+    workspace : Workspace
+        Owner of the endpoints.
+    """
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._process: SpareProcess | None = None
+        self._until = 0.0
+
+    def prepare(self) -> None:
+        """Keep one from now on."""
+        if self._workspace.settings.serving.spare_process:
+            self._until = time.monotonic() + _SECONDS
+            self.renew()
+
+    @property
+    def is_due(self) -> bool:
+        """Whether one was kept long enough, or was taken or has ended before."""
+        lacks = self._process is None or not self._process.is_waiting
+        return self._until > 0 and (lacks or time.monotonic() > self._until)
+
+    def renew(self) -> None:
+        """Start another one after one was taken, and end one that was kept long enough."""
+        if time.monotonic() > self._until:
+            self.end()
+        elif self.is_due:
+            try:
+                self._process = SpareProcess(self._workspace.root)
+            except OSError as error:
+                log.warning("no spare process for endpoints: %s", error)
+                self._until = 0.0
+
+    def take(self, folder: Path, log: Path) -> subprocess.Popen[bytes] | None:
+        """Make it the process of an endpoint; None if there is none. See :meth:`SpareProcess.take`."""
+        process, self._process = self._process, None
+        taken = process.take(folder, log) if process is not None else None
+        if taken is not None:
+            self._until = time.monotonic() + _SECONDS
+        return taken
+
+    def end(self) -> None:
+        """End it if it was not taken, and keep none."""
+        process, self._process = self._process, None
+        self._until = 0.0
+        if process is not None:
+            process.end()
 
 
 class SpareProcess:
@@ -32,7 +89,6 @@ class SpareProcess:
     """
 
     def __init__(self, cwd: Path) -> None:
-        self._until = time.monotonic() + _SECONDS
         self._process: subprocess.Popen[bytes] | None = subprocess.Popen(
             # -P: a file in the working folder must not shadow an installed module.
             [sys.executable, "-P", "-m", "mlops_workbench.serving", "--wait"],
@@ -46,8 +102,8 @@ class SpareProcess:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether it can be taken, and should be kept."""
-        return self._process is not None and self._process.poll() is None and time.monotonic() < self._until
+        """Whether it can be taken."""
+        return self._process is not None and self._process.poll() is None
 
     def take(self, folder: Path, log: Path) -> subprocess.Popen[bytes] | None:
         """Make it the process of an endpoint; None if it has ended.

@@ -32,7 +32,7 @@ from mlops_workbench.deployments.reconcile import (
     describe,
     pause_after,
 )
-from mlops_workbench.deployments.spare import SpareProcess
+from mlops_workbench.deployments.spare import Spare
 from mlops_workbench.serving.desired import JOURNAL, Desired
 
 log = logging.getLogger("mlops_workbench.deployments")
@@ -65,22 +65,8 @@ class Supervisor:
         self._workspace = workspace
         self._records: dict[str, EndpointRecord] = {}
         self._reconciling = threading.Lock()
-        self._spare: SpareProcess | None = None
-
-    def prepare(self) -> None:
-        """Start a process that is ready sooner if an endpoint is started in the next minutes."""
-        if not self._workspace.settings.serving.spare_process or (self._spare is not None and self._spare.is_waiting):
-            return
-        try:
-            self._spare = SpareProcess(self._workspace.root)
-        except OSError as error:
-            log.warning("no spare process for endpoints: %s", error)
-
-    def end_spare(self, *, if_old: bool = False) -> None:
-        """End the process that is kept ready."""
-        if self._spare is not None and not (if_old and self._spare.is_waiting):
-            self._spare.end()
-            self._spare = None
+        #: A process that is ready sooner if an endpoint is started in the next minutes.
+        self.spare = Spare(workspace)
 
     def reconcile(self, specs: Sequence[EndpointSpec], model_folder: ModelFolderOf) -> None:
         """Take the next action for every endpoint, without waiting for its effect.
@@ -93,7 +79,6 @@ class Supervisor:
             Returns the folder of a registered model's version, exported if necessary.
         """
         with self._reconciling:
-            self.end_spare(if_old=True)
             wanted = {spec.name: spec for spec in specs}
             for name in self.running() - wanted.keys():
                 wanted[name] = self._leftover(name)
@@ -111,6 +96,12 @@ class Supervisor:
                     record.problem = str(error)
             for name in self._records.keys() - wanted.keys():
                 del self._records[name]
+            # The process of an endpoint that starts has the processor for itself.
+            if self.spare.is_due and not any(self._is_starting(record.spec) for record in self._records.values()):
+                self.spare.renew()
+
+    def _is_starting(self, spec: EndpointSpec) -> bool:
+        return self.observe(spec).state in ("starting", "updating")
 
     def observe(self, spec: EndpointSpec) -> Endpoint:
         """The present state of an endpoint."""
@@ -219,7 +210,7 @@ class Supervisor:
         match decide(spec, actual, template, now):
             case "start":
                 if self._update(spec, actual, record, model_folder, now):
-                    record.handle = folder.launch(self._workspace.root, self._spare)
+                    record.handle = folder.launch(self._workspace.root, self.spare)
                     record.process = ProcessIdentity.of(record.handle.pid)
                     record.was_alive = True
             case "update":

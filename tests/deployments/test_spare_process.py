@@ -29,24 +29,24 @@ def prepared(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     supervisor = Supervisor(Workspace.open(workspace.root))
     yield supervisor
     supervisor.stop_all()
-    supervisor.end_spare()
+    supervisor.spare.end()
     for folder in workspace.endpoints.glob("*"):
         assert not EndpointFolder(folder).is_locked()
 
 
 def pid_of(supervisor: Supervisor) -> int:
-    assert supervisor._spare is not None
-    assert supervisor._spare._process is not None
-    return supervisor._spare._process.pid
+    assert supervisor.spare._process is not None
+    assert supervisor.spare._process._process is not None
+    return supervisor.spare._process._process.pid
 
 
 @pytest.mark.parametrize("killed", [False, True])
 def test_an_endpoint_starts_in_the_process_that_waited(
     prepared: Supervisor, model_folder: Callable[[str, int], Path], killed: bool
 ) -> None:
-    prepared.prepare()
+    prepared.spare.prepare()
     waiting = pid_of(prepared)
-    prepared.prepare()
+    prepared.spare.prepare()
     assert pid_of(prepared) == waiting
     if killed:
         os.kill(waiting, signal.SIGKILL)
@@ -61,6 +61,20 @@ def test_an_endpoint_starts_in_the_process_that_waited(
     assert observed is not None
     assert (observed.process.pid == waiting) is not killed
     assert "listens on" in (folder / LOG).read_text()
+    prepared.reconcile([SPEC], model_folder)
+    assert pid_of(prepared) != waiting
+
+
+def test_it_is_kept_for_some_minutes_only(prepared: Supervisor, model_folder: Callable[[str, int], Path]) -> None:
+    prepared.spare.prepare()
+    identity = ProcessIdentity.of(pid_of(prepared))
+    assert identity is not None
+    prepared.reconcile([], model_folder)
+    assert pid_of(prepared) == identity.pid
+    prepared.spare._until = time.monotonic() - 1
+    prepared.reconcile([], model_folder)
+    assert prepared.spare._process is None
+    assert not identity.alive()
 
 
 def test_it_ends_with_the_process_that_started_it(workspace: Workspace) -> None:
@@ -82,5 +96,6 @@ def test_it_ends_with_the_process_that_started_it(workspace: Workspace) -> None:
 
 def test_the_setting_keeps_none(workspace: Workspace) -> None:
     supervisor = Supervisor(Workspace.open(workspace.root))
-    supervisor.prepare()
-    assert supervisor._spare is None
+    supervisor.spare.prepare()
+    supervisor.reconcile([], lambda name, version: Path())
+    assert supervisor.spare._process is None

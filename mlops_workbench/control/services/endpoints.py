@@ -336,11 +336,11 @@ class EndpointService:
     def prepare(self, model: str) -> None:
         """Prepare for the first deployment of a model; a running endpoint only changes its version."""
         if not any(spec.wanted and model_name(spec.model) == model for spec in self.specs()):
-            self._supervisor.prepare()
+            self._supervisor.spare.prepare()
 
     def end_spare(self) -> None:
         """End what was prepared for a deployment that did not come."""
-        self._supervisor.end_spare()
+        self._supervisor.spare.end()
 
     def wait_for_end(self, timeout: float) -> bool:
         """Wait until the process of an endpoint ends; False after `timeout` seconds without."""

@@ -298,7 +298,8 @@ def _load(folder: ModelFolder, settings: ServingSettings, tried: bool) -> Any:
             require_library(library, str(folder.path))
         if needed and not tried:
             try_model(folder.path, folder.digest, settings)
-        return skops.io.load(io.BytesIO(folder.data), trusted=sorted(trusted))
+        # Each part of the model goes through the list, which should be short.
+        return skops.io.load(io.BytesIO(folder.data), trusted=sorted(types))
     except WorkbenchError:
         raise
     except (zipfile.BadZipFile, KeyError) as error:
