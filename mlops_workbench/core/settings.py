@@ -199,6 +199,10 @@ class ServingSettings(_Section, frozen=True):
     allow_pickle: Annotated[
         bool, Meta(description="serve models saved with pickle, which can run any code on loading")
     ] = False
+    allow_pyfunc: Annotated[
+        bool,
+        Meta(description="serve models of any flavor of MLflow, whose code can do anything on loading and predicting"),
+    ] = False
     trusted_types: Annotated[
         list[str], Meta(description="types that skops models may contain besides the built-in list")
     ] = []

@@ -13,7 +13,6 @@ from mlops_workbench.core.datasets import DatasetVersion
 from mlops_workbench.core.model_schema import GOLDEN_FILE, SCHEMA_FILE
 from mlops_workbench.core.models import (
     SERVED_FORMATS,
-    SERVED_LIBRARIES,
     GateResult,
     ModelVersion,
     SignatureColumn,
@@ -132,7 +131,7 @@ def _shown_problem(tags: Mapping[str, str]) -> str:
 
 def _problem(form: str, problem: str, *, has_inputs: bool) -> str:
     if form and form not in SERVED_FORMATS:
-        return f"endpoints serve {SERVED_LIBRARIES}, and this is a model of '{form}'"
+        return f"endpoints serve models of '{form}' only if workbench.toml sets serving.allow_pyfunc = true"
     if not has_inputs:
         # The fix is easy only while the model is still in memory.
         return (

@@ -85,8 +85,10 @@ class Desired(msgspec.Struct, frozen=True, kw_only=True):
     def process_key(self) -> str:
         """Digest of the settings that need a restart."""
         # What may be loaded is asked for each version; a spare process is none of an endpoint.
-        loading = ("allow_pickle", "trusted_types", "trusted_keys", "require_signature", "spare_process")
-        settings = msgspec.structs.replace(self.settings, **{name: getattr(_DEFAULTS, name) for name in loading})
+        loading = ("allow_pickle", "allow_pyfunc", "trusted_types", "trusted_keys", "require_signature")
+        settings = msgspec.structs.replace(
+            self.settings, **{name: getattr(_DEFAULTS, name) for name in (*loading, "spare_process")}
+        )
         # The number is that of what desired and observed state mean to each other.
         fixed: tuple[object, ...] = (
             *(4, settings, self.predictions, self.feedback),

@@ -149,7 +149,8 @@ class InferenceService:
             predicted = await self._predict(request, target.runtime, parsed, (output,))
             content = Encoded(
                 await _apart(
-                    parsed.batch.rows > _FEW_ROWS, invocations.predictions_body, predicted.prediction.outputs[output]
+                    parsed.batch.rows > _FEW_ROWS,
+                    *(invocations.predictions_body, predicted.prediction.outputs[output], target.runtime.table),
                 )
             )
         except WorkbenchError as error:

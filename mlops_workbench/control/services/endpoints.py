@@ -117,10 +117,10 @@ class EndpointService:
         with self._refusals(model, version), self._database.session() as session:
             if not request.release_quarantine and (found := quarantine.find(session, model, version, digest)):
                 raise quarantine.refusal(found, model, version)
-        if saved and saved not in SERVED_FORMATS:
+        if saved and saved not in SERVED_FORMATS and not self._models.serves_any_flavor:
             raise InvalidInput(
                 f"{model}/{version} is a model of '{saved}', and endpoints serve {SERVED_LIBRARIES}",
-                hint=f"load it with mlflow.pyfunc.load_model('models:/{model}/{version}')",
+                hint="set serving.allow_pyfunc = true in workbench.toml if you trust its code, which MLflow then runs",
             )
         replay, by_override = self._replay(name, model, version, request)
         self._note(name)

@@ -99,6 +99,11 @@ class ModelService:
         with self._or_lost(name):
             return quarantine.shown(self._database, [self._registry.version(name, version)])[0]
 
+    @property
+    def serves_any_flavor(self) -> bool:
+        """Whether endpoints serve models that only MLflow can load."""
+        return self._workspace.latest().serving.allow_pyfunc
+
     def digest(self, name: str, version: int) -> str:
         """Identity of the model of a version, see :meth:`Registry.digest`."""
         with self._or_lost(name):

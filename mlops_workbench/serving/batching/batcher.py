@@ -106,8 +106,9 @@ class Batcher:
             raise Overloaded(f"{self.waiting_rows} rows are waiting already", hint="try again in a moment")
         loop = asyncio.get_running_loop()
         member = _Member(batch, loop.create_future(), loop.time() + self._seconds)
-        # One whose answers depend on the other rows must not get foreign ones.
-        form = form_of(batch) if runtime.is_row_wise else id(member)
+        # One whose answers depend on the other rows, or on parameters of the request, must not get foreign ones.
+        is_alone = not runtime.is_row_wise or (runtime.takes_params and bool(batch.params))
+        form = id(member) if is_alone else form_of(batch)
         key = (id(runtime), outputs, form)
         group = self._groups.get(key)
         if group is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -102,8 +103,10 @@ def _feature(values: Array, kind: pa.DataType) -> pa.Array:
 
 
 def _predictions(output: Output, values: Array, label: pa.DataType) -> pa.Array:
-    if output.width:
+    if label == _LIST:
         return _lists(output, values)
+    if output.width:
+        return pa.array([_row(row) for row in values.reshape(-1, output.width).tolist()], type=label)
     if label == pa.string():
         return pa.array([str(value) for value in values.tolist()], type=label)
     # NaN is not converted to null, since the model has predicted it.
@@ -111,10 +114,15 @@ def _predictions(output: Output, values: Array, label: pa.DataType) -> pa.Array:
 
 
 def _label_type(output: Output) -> pa.DataType:
-    if output.width:
-        return _LIST
     kind = np.dtype(output.dtype).kind
+    if output.width:
+        return _LIST if kind in "fiub" else pa.string()
     return {"f": pa.float64(), "i": pa.int64(), "u": pa.int64(), "b": pa.int64()}.get(kind, pa.string())
+
+
+def _row(values: list[object]) -> str:
+    """Several values of a row, not all of them numbers, as a JSON array."""
+    return json.dumps(values, ensure_ascii=False, default=str)
 
 
 def _lists(output: Output, values: Array) -> pa.Array:

@@ -19,6 +19,7 @@ from mlops_workbench.serving.errors import InvalidRequest, UnsupportedMedia
 from mlops_workbench.serving.protocols.body import JSON, check_columns, parse_object
 from mlops_workbench.serving.protocols.delimited import csv_columns
 from mlops_workbench.serving.protocols.parquet import PARQUET, parquet_columns
+from mlops_workbench.serving.rows.answer_table import AnswerTable
 from mlops_workbench.serving.rows.batch import Batch
 from mlops_workbench.serving.rows.signature import Signature
 from mlops_workbench.serving.rows.values import Array
@@ -86,17 +87,22 @@ def parse_invocation(body: bytes, content_type: str | None, signature: Signature
         raise InvalidRequest(
             f"the body must have exactly one of the fields {', '.join(_FORMATS)}; received fields: {fields}"
         )
-    # Others are ignored, as by MLflow for a model without parameters.
+    # A model takes those of its signature; others are ignored, as by MLflow.
     params = document.get("params")
     event_time = params.get("event_time", "") if isinstance(params, dict) else ""
     if not isinstance(event_time, str):
         raise InvalidRequest("params.event_time must be a time as ISO 8601 text")
     parse = {"dataframe_split": _split, "dataframe_records": _records, "instances": _tensors, "inputs": _tensors}
-    return Invocation(parse[given[0]](document[given[0]], signature), event_time)
+    batch = parse[given[0]](document[given[0]], signature)
+    if isinstance(params, dict):
+        batch.params = params
+    return Invocation(batch, event_time)
 
 
-def predictions_body(values: Array) -> bytes:
-    """``{"predictions": ...}``: one value, or one list of values, per row; NaN becomes null."""
+def predictions_body(values: Array, table: AnswerTable | None = None) -> bytes:
+    """``{"predictions": ...}``: one value, or one list of values, per row, or as `table` says; NaN becomes null."""
+    if table is not None:
+        return orjson.dumps({"predictions": table.plain(values)}, default=str)
     plain = values.dtype.kind in "biuf"
     return orjson.dumps(
         {"predictions": np.ascontiguousarray(values) if plain else values.tolist()},

@@ -86,9 +86,11 @@ def read_infer(content: bytes, header_length: str | None, runtime: Runtime) -> I
     tensors = read_tensors(body.get("inputs"), binary)
     is_binary = _flag(parameters, "binary_data_output", "parameters")
     outputs = _wanted(body.get("outputs"), runtime, bool(is_binary))
+    batch = _batch(tensors, runtime.signature)
+    batch.params = parameters
     return InferRequest(
         identity,
-        _batch(tensors, runtime.signature),
+        batch,
         tuple(outputs),
         frozenset(name for name, raw in outputs.items() if raw),
         event_time,

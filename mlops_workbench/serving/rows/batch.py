@@ -53,6 +53,8 @@ class Batch:
         self.rows = rows
         self._columns = columns
         self._matrix = matrix
+        #: Parameters of the request, for a model that takes any.
+        self.params: Mapping[str, object] = {}
 
     @classmethod
     def of_columns(cls, signature: Signature, given: Mapping[str, Array]) -> Batch:

@@ -24,6 +24,7 @@ from mlops_workbench.data.fitted.boosters import TableBooster, fitted
 from mlops_workbench.serving.compiled.compiler import Program
 from mlops_workbench.serving.compiled.nouns import Rows, Unusual
 from mlops_workbench.serving.errors import InvalidModel, InvalidRequest, PredictionFailed
+from mlops_workbench.serving.rows.answer_table import AnswerTable
 from mlops_workbench.serving.rows.batch import Batch, InputForm
 from mlops_workbench.serving.rows.signature import Signature
 from mlops_workbench.serving.rows.values import Array
@@ -34,6 +35,7 @@ from mlops_workbench.serving.runtimes.boosters import (
     use_one_thread,
 )
 from mlops_workbench.serving.runtimes.model_folder import ModelFolder
+from mlops_workbench.serving.runtimes.pyfunc import PyfuncModel, load_pyfunc
 from mlops_workbench.serving.runtimes.times import PredictionTimes
 from mlops_workbench.serving.runtimes.trees import check_trees
 from mlops_workbench.serving.runtimes.trial import try_model
@@ -89,7 +91,7 @@ class Runtime:
         #: Why there is no program; empty if there is one.
         self.uncompiled = ""
         #: Whether the answer to a row is the same whatever other rows are asked with it.
-        self.is_row_wise = True
+        self.is_row_wise = not isinstance(estimator, PyfuncModel)
         self.times = PredictionTimes()
         #: Guessed for a model without a schema.
         self.form: InputForm = _input_form(estimator, signature) if signature.inputs is None else "frame"
@@ -110,6 +112,16 @@ class Runtime:
     def platform(self) -> str:
         """What answers: the library, or its compiled form."""
         return self._library if self.program is None else f"{self._library}-compiled"
+
+    @property
+    def takes_params(self) -> bool:
+        """Whether requests may have parameters for the model."""
+        return isinstance(self.estimator, PyfuncModel) and bool(self.estimator.params)
+
+    @property
+    def table(self) -> AnswerTable | None:
+        """Names in the answers of ``predict``, if there are any."""
+        return self.estimator.table if isinstance(self.estimator, PyfuncModel) else None
 
     @classmethod
     def load(cls, folder: ModelFolder, settings: ServingSettings, tried: bool = False) -> Runtime:
@@ -167,10 +179,11 @@ class Runtime:
             return found
         try:
             data = batch.model_input(self.form, self._none_columns)
+            options = {"params": batch.params} if self.takes_params else {}
             if self._texts and None in data:
                 raise InvalidRequest(f"column '{self.signature.columns[0].name}': the model needs a text in every row")
-            answers = {name: _dense(getattr(self.estimator, name)(data)) for name in outputs}
-        except InvalidRequest:
+            answers = {name: _dense(getattr(self.estimator, name)(data, **options)) for name in outputs}
+        except (InvalidRequest, PredictionFailed):
             raise
         except (ValueError, TypeError) as error:
             # Raised by scikit-learn and NumPy for wrong values; types and shapes were checked before.
@@ -272,6 +285,10 @@ def load_estimator(folder: Path, settings: ServingSettings) -> Any:
 
 
 def _load(folder: ModelFolder, settings: ServingSettings, tried: bool) -> Any:
+    if folder.library == "pyfunc":
+        if not tried:
+            try_model(folder.path, folder.digest, settings)
+        return load_pyfunc(folder.path)
     if folder.library != "sklearn" and folder.format not in ("pickle", "skops"):
         require_library(folder.library, str(folder.path))
         if not tried:
@@ -326,6 +343,8 @@ def _input_form(estimator: Any, signature: Signature) -> InputForm:
         return "vector"
     if signature.form == "matrix":
         return "matrix"
+    if isinstance(estimator, PyfuncModel):
+        return "frame"
     types = {column.type for column in signature.columns}
     named = any(hasattr(part, "feature_names_in_") for part in _nested(estimator))
     return "frame" if named or not types <= {"boolean", "integer", "long", "float", "double"} else "matrix"

@@ -9,7 +9,10 @@ from typing import Any, Literal
 from mlops_workbench.core.boosters import CLASSES, LIGHTGBM_BOOSTER, XGBOOST_BOOSTER, Library
 from mlops_workbench.serving.errors import InvalidModel
 
-Served = Literal["sklearn"] | Library
+#: Flavor of all models that ``mlflow.pyfunc`` loads.
+_ANY = "python_function"
+
+Served = Literal["sklearn", "pyfunc"] | Library
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class SavedModel:
     file: str
 
 
-def saved_model(flavors: Mapping[Any, Any], where: str) -> SavedModel:
+def saved_model(flavors: Mapping[Any, Any], where: str, any_flavor: bool = False) -> SavedModel:
     """Return how a model was saved.
 
     Parameters
@@ -39,6 +42,8 @@ def saved_model(flavors: Mapping[Any, Any], where: str) -> SavedModel:
         Flavors in ``MLmodel``, which is not trusted.
     where : str
         For the error message.
+    any_flavor : bool
+        Whether models of other flavors may be loaded by MLflow, which can run code of the model.
 
     Raises
     ------
@@ -61,10 +66,20 @@ def saved_model(flavors: Mapping[Any, Any], where: str) -> SavedModel:
         kind = f"catboost.core.{options.get('model_type')}"
         _check("catboost", kind, form := str(options.get("save_format")), ("cbm",), where)
         return SavedModel("catboost", kind, form, str(options.get("data")))
+    if isinstance(options := flavors.get(_ANY), dict):
+        if any_flavor:
+            return SavedModel("pyfunc", str(options.get("loader_module", "")), "pyfunc", "MLmodel")
+        found = ", ".join(sorted(str(name)[:40] for name in flavors if name != _ANY)) or "python_function"
+        raise InvalidModel(
+            f"a model of the flavor {found}, which only MLflow loads, and whose code can do anything when it is loaded",
+            where=where,
+            hint="set serving.allow_pyfunc = true in workbench.toml if you trust it, or log a model of scikit-learn, "
+            "XGBoost, LightGBM or CatBoost with its own flavor",
+        )
     raise InvalidModel(
-        "not a model of scikit-learn, XGBoost, LightGBM or CatBoost",
+        "not a model of scikit-learn, XGBoost, LightGBM or CatBoost, nor one that MLflow can ask for predictions",
         where=where,
-        hint="log it with that flavor of MLflow or the workbench; mlflow.pyfunc.load_model loads any model",
+        hint="log it with its flavor of MLflow or with the workbench",
     )
 
 

@@ -37,11 +37,12 @@ class ModelFolder:
     signature : Signature
         Inputs of the model.
     library : str
-        Flavor of MLflow: ``sklearn``, ``xgboost``, ``lightgbm`` or ``catboost``.
+        Flavor of MLflow: ``sklearn``, ``xgboost``, ``lightgbm`` or ``catboost``; ``pyfunc`` for any other.
     estimator : str
         Qualified class of the fitted object; empty if the file says it.
     format : str
-        ``skops``, ``pickle``, or a format of the library: ``ubj``, ``json``, ``lgb``, ``cbm``.
+        ``skops``, ``pickle``, or a format of the library: ``ubj``, ``json``, ``lgb``, ``cbm``;
+        ``pyfunc`` if MLflow loads the folder.
     options : BoosterOptions
         What a file in the library's own format lacks.
     predict_method : str
@@ -55,7 +56,8 @@ class ModelFolder:
     golden : list of GoldenRows
         Rows with the answers of the fitted object; empty without any.
     data : bytes
-        The serialised estimator, as verified: the file cannot be exchanged between verification and loading.
+        The serialised estimator, as verified: the file cannot be exchanged between verification and loading. Not for
+        ``pyfunc``, whose folder MLflow reads.
     """
 
     path: Path
@@ -99,7 +101,7 @@ class ModelFolder:
         if not isinstance(description, dict):
             raise InvalidModel("MLmodel is empty", where=str(path))
         flavors = description.get("flavors")
-        saved = saved_model(flavors if isinstance(flavors, dict) else {}, str(path))
+        saved = saved_model(flavors if isinstance(flavors, dict) else {}, str(path), settings.allow_pyfunc)
         function = flavors.get("python_function") if isinstance(flavors, dict) else None
         method = function.get("predict_fn", "predict") if isinstance(function, dict) else "predict"
         with _refused():

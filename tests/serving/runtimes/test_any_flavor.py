@@ -1,0 +1,200 @@
+"""Models of any flavor of MLflow are served if the settings allow it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import mlflow.pyfunc
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from mlflow.models import infer_signature
+from mlflow.pyfunc import scoring_server
+from model_folders import Endpoint, save_folder
+from sklearn.linear_model import LinearRegression
+
+from mlops_workbench.core.manifest import write_manifest
+from mlops_workbench.core.settings import ServingSettings
+from mlops_workbench.serving.errors import InvalidModel
+from mlops_workbench.serving.routing.router import load_version
+
+pytestmark = pytest.mark.process
+
+ALLOWED = ServingSettings(log_seconds=0.2, allow_pyfunc=True)
+ROWS = pd.DataFrame({"a": [1.0, 2.0, 3.0], "n": [1, 2, 3], "word": ["x", "yy", "zzz"]})
+Serve = Callable[..., Endpoint]
+
+
+class Scaled(mlflow.pyfunc.PythonModel):
+    """Numbers, by a factor and a sign that requests may set."""
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> Any:
+        given = params or {}
+        words = model_input["word"].str.len()
+        return (model_input["a"] + model_input["n"] * 10 + words * 100) * given["factor"] * (-1 if given["flip"] else 1)
+
+
+class Table(mlflow.pyfunc.PythonModel):
+    """A table with a missing value."""
+
+    def predict(self, context: Any, model_input: pd.DataFrame) -> pd.DataFrame:
+        return pd.DataFrame({"half": model_input["a"] / 2, "name": [None, *model_input["word"][1:]]})
+
+
+class Answers(mlflow.pyfunc.PythonModel):
+    """Something that is no table of rows."""
+
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+
+    def predict(self, context: Any, model_input: pd.DataFrame) -> Any:
+        return self.answer
+
+
+class EndsTheProcess(mlflow.pyfunc.PythonModel):
+    def load_context(self, context: Any) -> None:
+        os._exit(7)
+
+    def predict(self, context: Any, model_input: pd.DataFrame) -> Any:
+        return model_input["a"]
+
+
+class Fails(mlflow.pyfunc.PythonModel):
+    def predict(self, context: Any, model_input: pd.DataFrame) -> Any:
+        raise RuntimeError("the password is hunter2")
+
+
+def save(path: Path, model: mlflow.pyfunc.PythonModel, params: dict[str, Any] | None = None) -> Path:
+    signature = infer_signature(ROWS, np.zeros(3), params)
+    mlflow.pyfunc.save_model(str(path), python_model=model, signature=signature, pip_requirements=[])
+    write_manifest(path)
+    return path
+
+
+def of_mlflow(folder: Path, body: dict[str, Any]) -> Any:
+    """Status and predictions of MLflow's own server."""
+    model = mlflow.pyfunc.load_model(str(folder))
+    try:
+        answer = scoring_server.invocations(
+            json.dumps(body).encode(), "application/json", model, model.metadata.get_input_schema()
+        )
+    except mlflow.exceptions.MlflowException as error:
+        return error.get_http_status_code(), None
+    return answer.status, json.loads(answer.response).get("predictions")
+
+
+def split(rows: pd.DataFrame) -> dict[str, Any]:
+    return {"dataframe_split": json.loads(rows.to_json(orient="split", index=False))}
+
+
+@pytest.mark.parametrize(
+    "params",
+    [None, {}, {"factor": 2.5}, {"flip": True, "factor": 2}, {"unknown": 1}, {"factor": "x"}, {"flip": 3}],
+    ids=repr,
+)
+def test_parameters_of_a_request_reach_the_model_as_with_mlflow(
+    serve: Serve, tmp_path: Path, params: dict[str, Any] | None
+) -> None:
+    folder = save(tmp_path / "m", Scaled(), {"factor": 1.0, "flip": False})
+    endpoint = serve(folder, settings=ALLOWED)
+    body = split(ROWS) | ({} if params is None else {"params": params})
+    status, expected = of_mlflow(folder, body)
+    answer = endpoint.invoke(body)
+    assert (answer.status_code, answer.json().get("predictions")) == (status, expected), answer.text
+    tensors = [
+        {"name": "a", "datatype": "FP64", "shape": [3], "data": [1.0, 2.0, 3.0]},
+        {"name": "n", "datatype": "INT64", "shape": [3], "data": [1, 2, 3]},
+        {"name": "word", "datatype": "BYTES", "shape": [3], "data": ["x", "yy", "zzz"]},
+    ]
+    answer = endpoint.v2({"inputs": tensors} | ({} if params is None else {"parameters": params}))
+    assert answer.status_code == status
+    if expected is not None:
+        assert answer.json()["outputs"][0]["data"] == [row["0"] for row in expected]
+
+
+def test_requests_with_other_parameters_at_the_same_time_are_not_mixed(
+    serve: Serve, tmp_path: Path, many: ThreadPoolExecutor
+) -> None:
+    endpoint = serve(save(tmp_path / "m", Scaled(), {"factor": 1.0, "flip": False}), settings=ALLOWED)
+
+    def ask(factor: int) -> Any:
+        return endpoint.invoke(split(ROWS[:1]) | {"params": {"factor": factor}}).json()["predictions"]
+
+    assert list(many.map(ask, range(200))) == [[{"0": 111.0 * factor}] for factor in range(200)]
+
+
+def test_a_table_is_answered_in_rows_as_by_mlflow(serve: Serve, tmp_path: Path) -> None:
+    folder = save(tmp_path / "m", Table())
+    endpoint = serve(folder, settings=ALLOWED)
+    answer = endpoint.invoke(split(ROWS))
+    found, expected = answer.json()["predictions"], of_mlflow(folder, split(ROWS))[1]
+    # MLflow writes NaN for it, which is no JSON.
+    assert found == [{"half": 0.5, "name": None}, *expected[1:]]
+    endpoint.service.predictions.close()
+    logged = pq.read_table(endpoint.folder / "predictions")
+    assert [json.loads(row) for row in logged["prediction"].to_pylist()] == [[0.5, None], [1.0, "yy"], [1.5, "zzz"]]
+
+
+def test_a_model_of_onnx_is_served(serve: Serve, tmp_path: Path) -> None:
+    onnx = pytest.importorskip("skl2onnx")
+    X = np.random.default_rng(0).normal(size=(50, 2)).astype(np.float32)
+    model = LinearRegression().fit(X, X @ [2.0, 1.0])
+    folder = tmp_path / "m"
+    signature = infer_signature(X, {"variable": np.zeros((50, 1), np.float32)})
+    mlflow.onnx.save_model(onnx.to_onnx(model, X[:1]), str(folder), signature=signature, pip_requirements=[])
+    write_manifest(folder)
+    answer = serve(folder, settings=ALLOWED).invoke({"inputs": X[:5].tolist()})
+    assert answer.status_code == 200, answer.text
+    found = answer.json()["predictions"]["variable"]
+    assert answer.json()["predictions"] == of_mlflow(folder, {"inputs": X[:5].tolist()})[1]
+    np.testing.assert_allclose(np.array(found).ravel(), model.predict(X[:5]), rtol=1e-5)
+
+
+def test_without_the_setting_it_is_refused_with_the_setting_named(tmp_path: Path) -> None:
+    with pytest.raises(InvalidModel, match="a model of the flavor python_function") as caught:
+        load_version("m", 1, save(tmp_path / "m", Scaled(), {"factor": 1.0, "flip": False}), ServingSettings())
+    assert "serving.allow_pyfunc = true" in caught.value.hint
+
+
+def test_a_model_that_ends_its_process_is_refused_and_this_one_lives(tmp_path: Path) -> None:
+    with pytest.raises(InvalidModel, match="the model ended the process"):
+        load_version("m", 1, save(tmp_path / "m", EndsTheProcess()), ALLOWED)
+
+
+def test_a_changed_file_is_refused_before_anything_is_loaded(tmp_path: Path) -> None:
+    folder = save(tmp_path / "m", EndsTheProcess())
+    (folder / "python_model.pkl").write_bytes(b"other")
+    with pytest.raises(InvalidModel, match=r"python_model\.pkl"):
+        load_version("m", 1, folder, ALLOWED)
+
+
+@pytest.mark.parametrize(
+    "answer", [{"a": 1}, {"a": [1], "b": [1, 2]}, [{"a": 1}] * 3, 5, np.zeros((3, 2, 2)), [1.0, 2.0]], ids=repr
+)
+def test_answers_that_are_no_rows_are_errors_in_the_form_of_the_protocol(
+    serve: Serve, tmp_path: Path, answer: Any
+) -> None:
+    endpoint = serve(save(tmp_path / "m", Answers(answer)), settings=ALLOWED)
+    refused = endpoint.invoke(split(ROWS))
+    assert refused.status_code == 500
+    assert "the model" in refused.json()["message"] or refused.json()["message"] == "predict returned 2 rows for 3"
+
+
+def test_an_error_of_the_model_tells_the_client_its_type_only(serve: Serve, tmp_path: Path) -> None:
+    endpoint = serve(save(tmp_path / "m", Fails()), settings=ALLOWED)
+    refused = endpoint.invoke(split(ROWS))
+    assert refused.status_code == 500
+    assert refused.json()["message"] == "the model failed: RuntimeError"
+
+
+def test_a_model_of_a_safe_flavor_is_loaded_by_it_also_with_the_setting(serve: Serve, tmp_path: Path) -> None:
+    X = ROWS[["a", "n"]]
+    folder = save_folder(tmp_path / "m", LinearRegression().fit(X, X["a"]), X)
+    endpoint = serve(folder, settings=ALLOWED)
+    assert endpoint.client.get("/v2/models/eta").json()["platform"].startswith("sklearn")
