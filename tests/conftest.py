@@ -6,6 +6,7 @@ import os
 import shutil
 import sqlite3
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,19 @@ def _refuse_processes(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 sys.addaudithook(_refuse_processes)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the parameters that `some` leaves out, before the choice by marks."""
+    seen: Counter[str] = Counter()
+    for item in items:
+        some = item.get_closest_marker("some")
+        if some is not None:
+            name = item.nodeid.partition("[")[0]
+            if seen[name] % some.args[0]:
+                item.add_marker("long")
+            seen[name] += 1
 
 
 @pytest.hookimpl(wrapper=True)

@@ -190,10 +190,10 @@ class ServingSettings(_Section, frozen=True):
         float, Meta(gt=0, le=3600, description="longest time in seconds until a request is answered")
     ] = 60.0
     runtime: Annotated[
-        Literal["auto", "sklearn"],
+        Literal["auto", "sklearn", "onnx"],
         Meta(
-            description="auto: a compiled form of the model answers, if it gives the answers of the golden set; "
-            "sklearn: the model itself"
+            description="auto: a compiled form of the model answers, if it gives the answers of the golden set, or "
+            "one of ONNX Runtime, if that is installed; onnx: only the latter; sklearn: the model itself"
         ),
     ] = "auto"
     allow_pickle: Annotated[

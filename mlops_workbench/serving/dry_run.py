@@ -53,8 +53,7 @@ def dry_run(request: DryRunRequest) -> DryRun:
         runtime = Runtime.load(found, request.settings, tried=True)
         limit_threads()
         prove(runtime, found.golden, str(folder))
-        if request.settings.runtime == "auto":
-            use_program(runtime, found.golden)
+        use_program(runtime, found.golden, request.settings.runtime)
     except WorkbenchError as error:
         return DryRun(problem=error.message)
     result = DryRun(rows={one.kind: len(one.columns[0]) for one in found.golden})

@@ -55,7 +55,7 @@ FITS = {
 
 
 #: The others are tried in `make test-all`: what differs between classes of a library has tests without a notebook.
-SHORT = ("xgboost", "lightgbm, trained")
+SHORT = ("xgboost",)
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=() if name in SHORT else pytest.mark.long) for name in FITS])

@@ -221,6 +221,7 @@ def test_without_the_tracking_server_runs_are_shown_and_nothing_is_lost(
         assert client.run(uid).run.run_id
 
 
+@pytest.mark.long
 def test_an_endpoint_goes_back_while_the_tracking_server_is_away(
     workspace: Workspace,
     mlflow_database: Path,

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -111,16 +112,27 @@ def test_it_answers_as_an_endpoint(shell: Shell, client: Client) -> None:
 
 def test_a_model_that_endpoints_cannot_serve_is_registered_and_the_limit_is_said(shell: Shell, client: Client) -> None:
     said = shell.mlops("register", "fitted", "--as", "doubled")
-    assert "cannot be deployed: endpoints serve models of scikit-learn, XGBoost" in said
+    assert (
+        "cannot be deployed: endpoints serve models of 'pyfunc' only if workbench.toml sets serving.allow_pyfunc"
+        in said
+    )
     assert client.versions("doubled")[0].format == "pyfunc"
     said = shell.mlops("deploy", "doubled/1", "--name", "twice", fails=True)
-    assert (
-        "endpoints serve models of scikit-learn, XGBoost" in said
-        and "mlflow.pyfunc.load_model('models:/doubled/1')" in said
-    )
+    assert "endpoints serve models of scikit-learn, XGBoost" in said and "serving.allow_pyfunc = true" in said
     assert [endpoint.name for endpoint in client.endpoints() if endpoint.name == "twice"] == []
     said = shell.mlops("register", "fitted", "--as", "unsigned", "--model", "unsigned")
     assert "input_example=X" in said
+
+
+def test_a_model_that_only_mlflow_loads_answers_once_the_setting_allows_it(shell: Shell, client: Client) -> None:
+    shell.mlops("register", "fitted", "--as", "allowed", "--model", "doubled")
+    assert client.workspace is not None
+    (client.workspace.root / "workbench.toml").write_text("[serving]\nallow_pyfunc = true\n")
+    shell.mlops("deploy", "allowed/1", "--name", "twice")
+    endpoint = client.endpoint("twice")
+    answered = request_predictions(endpoint, pd.DataFrame({"a": [10.0], "b": [1.0]}))
+    assert np.ravel(answered).tolist() == pytest.approx([20.0])
+    client.remove_endpoint("twice")
 
 
 def test_the_page_of_the_run_lists_them(shell: Shell, client: Client) -> None:

@@ -271,6 +271,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
             address.process.stop(grace=20)
 
 
+@pytest.mark.some(2)
 @pytest.mark.process
 @pytest.mark.parametrize(("path", "method"), ROUTES, ids=lambda value: str(value))
 @given(data=st.data())

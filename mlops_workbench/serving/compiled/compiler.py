@@ -23,7 +23,7 @@ _Select = Callable[[Any], Any]
 _FORMS = ("frame", "matrix")
 
 
-class Program:
+class CompiledProgram:
     """A fitted estimator as a list of array operations.
 
     Parameters
@@ -33,6 +33,8 @@ class Program:
     head : Head
         The final estimator.
     """
+
+    kind = "compiled"
 
     def __init__(self, steps: Sequence[Step], head: Head) -> None:
         self._steps = steps
@@ -54,7 +56,7 @@ class Program:
         return {name: found[name] for name in outputs}
 
 
-def compiled(estimator: Any, inputs: ModelInputs | None) -> Program:
+def compiled(estimator: Any, inputs: ModelInputs | None) -> CompiledProgram:
     """Return the program of a fitted estimator.
 
     Parameters
@@ -85,7 +87,7 @@ def compiled(estimator: Any, inputs: ModelInputs | None) -> Program:
     if isinstance(final, HistGradientBoostingClassifier | HistGradientBoostingRegressor) and categorical is not None:
         chain.add(categorical)
     chain.add_numbers()
-    return Program(chain.steps, head_of(final))
+    return CompiledProgram(chain.steps, head_of(final))
 
 
 class _Chain:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,6 +68,27 @@ def _floats(block: Array, kinds: set[str] | None = None) -> Array:
     if (kinds is None or kinds & {"i", "u"}) and block.size and float(np.abs(block).max()) > _EXACT:
         raise Unusual
     return block if block.dtype.kind == "f" else block.astype(np.float64)
+
+
+class Program(Protocol):
+    """Answers rows instead of an estimator.
+
+    Attributes
+    ----------
+    kind : str
+        What it is made of, for the metadata: ``compiled`` or ``onnx``.
+    """
+
+    kind: str
+
+    def answers(self, rows: Rows, outputs: Sequence[str]) -> dict[str, Array]:
+        """Answer rows.
+
+        Raises
+        ------
+        Unusual
+            The estimator itself must answer them.
+        """
 
 
 #: A transformer: from rows to an array of numbers of shape (rows, width).

@@ -106,7 +106,9 @@ def _predictions(output: Output, values: Array, label: pa.DataType) -> pa.Array:
     if label == _LIST:
         return _lists(output, values)
     if output.width:
-        return pa.array([_row(row) for row in values.reshape(-1, output.width).tolist()], type=label)
+        # Objects are the lists of the rows already.
+        rows = values if values.dtype == object else values.reshape(-1, output.width)
+        return pa.array([_row(row) for row in rows.tolist()], type=label)
     if label == pa.string():
         return pa.array([str(value) for value in values.tolist()], type=label)
     # NaN is not converted to null, since the model has predicted it.

@@ -178,8 +178,8 @@ def load_version(model: str, version: int, folder: Path, settings: ServingSettin
     limit_threads()
     proven = prove(runtime, found.golden, str(folder))
     log.info("%s/%d: %d rows of its golden set have the model's own answers", model, version, proven)
-    if settings.runtime == "auto":
-        use_program(runtime, found.golden)
+    use_program(runtime, found.golden, settings.runtime)
+    if settings.runtime != "sklearn":
         log.info("%s/%d: runtime %s %s", model, version, runtime.platform, runtime.uncompiled)
     if found.example:
         try:

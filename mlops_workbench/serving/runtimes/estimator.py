@@ -21,8 +21,7 @@ from mlops_workbench.core.errors import WorkbenchError
 from mlops_workbench.core.settings import ServingSettings
 from mlops_workbench.core.trust import TRUSTED_TYPES
 from mlops_workbench.data.fitted.boosters import TableBooster, fitted
-from mlops_workbench.serving.compiled.compiler import Program
-from mlops_workbench.serving.compiled.nouns import Rows, Unusual
+from mlops_workbench.serving.compiled.nouns import Program, Rows, Unusual
 from mlops_workbench.serving.errors import InvalidModel, InvalidRequest, PredictionFailed
 from mlops_workbench.serving.rows.answer_table import AnswerTable
 from mlops_workbench.serving.rows.batch import Batch, InputForm
@@ -110,8 +109,8 @@ class Runtime:
 
     @property
     def platform(self) -> str:
-        """What answers: the library, or its compiled form."""
-        return self._library if self.program is None else f"{self._library}-compiled"
+        """What answers: the library, or the program that was made of the model."""
+        return self._library if self.program is None else f"{self._library}-{self.program.kind}"
 
     @property
     def takes_params(self) -> bool:
@@ -148,7 +147,7 @@ class Runtime:
                 where=str(folder.path),
                 hint="register a classifier, a regressor, a transformer or a pipeline that ends with one",
             )
-        parts = list(_nested(estimator))
+        parts = list(nested(estimator))
         check_trees(parts, str(folder.path))
         for part in parts:
             # For a small batch, a thread pool costs ten times as much as the trees.
@@ -346,7 +345,7 @@ def _input_form(estimator: Any, signature: Signature) -> InputForm:
     if isinstance(estimator, PyfuncModel):
         return "frame"
     types = {column.type for column in signature.columns}
-    named = any(hasattr(part, "feature_names_in_") for part in _nested(estimator))
+    named = any(hasattr(part, "feature_names_in_") for part in nested(estimator))
     return "frame" if named or not types <= {"boolean", "integer", "long", "float", "double"} else "matrix"
 
 
@@ -356,7 +355,7 @@ def _none_columns(estimator: Any) -> frozenset[str]:
     To scikit-learn they are two categories, and an imputer of NaN leaves None as it is.
     """
     found: set[str] = set()
-    for part in _nested(estimator):
+    for part in nested(estimator):
         names = list(getattr(part, "feature_names_in_", ()))
         # In a pipeline, only the first step has the names of the columns.
         for step in (part, *(step for _, step in getattr(part, "steps", ()))):
@@ -378,7 +377,7 @@ def _takes_texts(estimator: Any) -> bool:
     return hasattr(first, "build_analyzer")
 
 
-def _nested(root: object) -> Iterator[object]:
+def nested(root: object) -> Iterator[object]:
     """The estimator and all estimators nested in its attributes and containers, each once."""
     seen: set[int] = set()
     waiting: list[object] = [root]

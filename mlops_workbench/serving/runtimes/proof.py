@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -12,17 +12,20 @@ import pyarrow as pa
 from mlops_workbench.core.errors import WorkbenchError
 from mlops_workbench.data.fitted.answers import answer_columns, first_difference
 from mlops_workbench.data.fitted.golden import GoldenRows
-from mlops_workbench.serving.compiled.compiler import Program, compiled
-from mlops_workbench.serving.compiled.nouns import NotCompiled, Rows, Unusual
+from mlops_workbench.serving.compiled.compiler import compiled
+from mlops_workbench.serving.compiled.nouns import NotCompiled, Program, Rows, Unusual
 from mlops_workbench.serving.compiled.trees import MANY
 from mlops_workbench.serving.errors import InvalidModel
 from mlops_workbench.serving.rows.batch import Batch
 from mlops_workbench.serving.runtimes.estimator import Runtime
+from mlops_workbench.serving.runtimes.onnx import missing_libraries, onnx_program
 
 log = logging.getLogger("mlops_workbench.serving")
 
 #: Largest difference of probabilities of a program; XGBoost itself computes with floats of 32 bits.
 _PROBABILITIES = 1e-6
+#: ONNX Runtime computes many probabilities with floats of 32 bits.
+_ONNX_PROBABILITIES = 1e-5
 #: Rows of each kind that a program is also asked about one by one.
 _SINGLE = 64
 
@@ -87,7 +90,7 @@ def _difference(runtime: Runtime, rows: GoldenRows, chosen: range) -> str:
     return first_difference(_answers_to(rows, chosen), answer_columns(answers))
 
 
-def use_program(runtime: Runtime, golden: list[GoldenRows]) -> None:
+def use_program(runtime: Runtime, golden: list[GoldenRows], kind: Literal["auto", "sklearn", "onnx"]) -> None:
     """Make a program answer instead of the estimator, if it gives the answers of the golden set.
 
     Otherwise ``runtime.uncompiled`` says why not.
@@ -98,30 +101,54 @@ def use_program(runtime: Runtime, golden: list[GoldenRows]) -> None:
         A loaded model, of which :func:`prove` has compared the answers.
     golden : list of GoldenRows
         Rows, and the answers of the fitted object.
+    kind : str
+        ``auto`` tries the compiled form, then that of ONNX where its libraries are installed; ``sklearn`` none.
     """
+    if kind == "sklearn":
+        return
     if not golden:
         runtime.uncompiled = "the version has no golden set that a compiled model could be compared with"
         return
-    try:
-        program = compiled(runtime.estimator, runtime.signature.inputs)
-        proven: set[str] = set()
-        for rows in golden:
-            proven.update(_compare(program, rows))
-    except NotCompiled as reason:
-        runtime.uncompiled = str(reason)
-        return
-    except Exception as error:
-        # Attributes of another version of scikit-learn, for example. The estimator itself answers.
-        log.exception("the model cannot be compiled")
-        runtime.uncompiled = f"it cannot be compiled: {type(error).__name__}: {error}"
-        return
-    if missing := [name for name in _methods(golden[0]) if name not in proven]:
-        runtime.uncompiled = f"the compiled model gives no {missing[0]} for any row of the golden set"
-        return
-    runtime.program = program
+    reasons = []
+    for make, probabilities in _programs(kind):
+        try:
+            runtime.program = _proven(make(runtime.estimator, runtime.signature.inputs), golden, probabilities)
+            return
+        except NotCompiled as reason:
+            reasons.append(str(reason))
+        except Exception as error:
+            # Attributes of another version of scikit-learn, for example. The estimator itself answers.
+            log.exception("the model cannot be compiled")
+            reasons.append(f"it cannot be compiled: {type(error).__name__}: {error}")
+    runtime.uncompiled = "; with ONNX: ".join(reasons)
 
 
-def _compare(program: Program, rows: GoldenRows) -> set[str]:
+def _programs(kind: Literal["auto", "sklearn", "onnx"]) -> Iterator[tuple[Callable[..., Program], float]]:
+    """What makes programs, the fastest first, and the largest difference of the probabilities of each."""
+    if kind == "auto":
+        yield compiled, _PROBABILITIES
+        if missing_libraries():
+            return
+    yield onnx_program, _ONNX_PROBABILITIES
+
+
+def _proven(program: Program, golden: list[GoldenRows], probabilities: float) -> Program:
+    """The program, if its answers are those of the golden set.
+
+    Raises
+    ------
+    NotCompiled
+        An answer is another one, or a method has none.
+    """
+    methods: set[str] = set()
+    for rows in golden:
+        methods.update(_compare(program, rows, probabilities))
+    if missing := [name for name in _methods(golden[0]) if name not in methods]:
+        raise NotCompiled(f"the compiled model gives no {missing[0]} for any row of the golden set")
+    return program
+
+
+def _compare(program: Program, rows: GoldenRows, probabilities: float) -> set[str]:
     """Compare the answers of a program, all together and one by one; returns the methods with answers.
 
     Raises
@@ -133,13 +160,13 @@ def _compare(program: Program, rows: GoldenRows) -> set[str]:
     count = len(rows.columns[0])
     answered: set[str] = set()
     for chosen in (range(count), *(range(row, row + 1) for row in range(min(count, _SINGLE)))):
-        answered.update(_compared(program, rows, chosen, methods))
+        answered.update(_compared(program, rows, chosen, methods, probabilities))
     if answered and count < MANY:
-        _compare_many(program, rows, methods)
+        _compare_many(program, rows, methods, probabilities)
     return answered
 
 
-def _compare_many(program: Program, rows: GoldenRows, methods: Sequence[str]) -> None:
+def _compare_many(program: Program, rows: GoldenRows, methods: Sequence[str], probabilities: float) -> None:
     """Compare the answers to the rows several times over, since many rows take another way through trees."""
     times = -(-MANY // len(rows.columns[0]))
     try:
@@ -148,11 +175,13 @@ def _compare_many(program: Program, rows: GoldenRows, methods: Sequence[str]) ->
         return
     order = pa.array(np.tile(np.arange(len(rows.columns[0])), times))
     expected = {name: answers.take(order) for name, answers in rows.answers.items()}
-    if difference := first_difference(expected, answer_columns(found), probabilities=_PROBABILITIES):
+    if difference := first_difference(expected, answer_columns(found), probabilities=probabilities):
         raise NotCompiled(f"the compiled model gives other answers to many {rows.kind} rows: {difference}")
 
 
-def _compared(program: Program, rows: GoldenRows, chosen: range, methods: Sequence[str]) -> set[str]:
+def _compared(
+    program: Program, rows: GoldenRows, chosen: range, methods: Sequence[str], probabilities: float
+) -> set[str]:
     part = [column[chosen.start : chosen.stop] for column in rows.columns]
     try:
         found = program.answers(Rows(part), methods)
@@ -162,9 +191,9 @@ def _compared(program: Program, rows: GoldenRows, chosen: range, methods: Sequen
             return set()
         middle = chosen.start + len(chosen) // 2
         halves = range(chosen.start, middle), range(middle, chosen.stop)
-        return set().union(*(_compared(program, rows, half, methods) for half in halves))
+        return set().union(*(_compared(program, rows, half, methods, probabilities) for half in halves))
     expected = _answers_to(rows, chosen)
-    if difference := first_difference(expected, answer_columns(found), probabilities=_PROBABILITIES):
+    if difference := first_difference(expected, answer_columns(found), probabilities=probabilities):
         raise NotCompiled(f"the compiled model gives other answers to the {rows.kind} rows: {difference}")
     return set(methods)
 

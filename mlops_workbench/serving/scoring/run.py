@@ -61,8 +61,7 @@ def score_files(request: ScoringRequest, report: Callable[[ScoringProgress], Non
     runtime = Runtime.load(found, request.settings, tried=True)
     limit_threads()
     prove(runtime, found.golden, request.folder)
-    if request.settings.runtime == "auto":
-        use_program(runtime, found.golden)
+    use_program(runtime, found.golden, request.settings.runtime)
     classes = [] if runtime.classes is None else runtime.classes.tolist()
     columns = AnswerColumns(_sample(runtime, found), classes, is_flat=output.suffix.lower() == CSV)
     scorer = Scorer(runtime, found.digest, request, files, columns)

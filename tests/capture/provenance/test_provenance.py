@@ -205,6 +205,7 @@ BAD = {
 }  # fmt: skip
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("name", GOOD)
 def test_nothing_is_said_of_a_run_that_its_notebook_repeats(name, notebook, records):
     cells, script = GOOD[name]
@@ -212,6 +213,7 @@ def test_nothing_is_said_of_a_run_that_its_notebook_repeats(name, notebook, reco
     assert provenance(records).warnings == []
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("name", BAD)
 def test_it_is_said_why_a_notebook_does_not_repeat_a_run(name, notebook, records):
     cells, script, reasons = BAD[name]

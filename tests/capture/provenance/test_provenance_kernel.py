@@ -245,6 +245,7 @@ def test_cells_before_the_extension_was_loaded_are_known(tmp_path, monkeypatch, 
     assert loads in [sources[uid] for uid in made.cells] and made.warnings == []
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize(
     "cell", ["from math import *", "%run tools.py", "exec('sqrt = abs')", "globals()['sqrt'] = abs", "%load_ext tools"]
 )

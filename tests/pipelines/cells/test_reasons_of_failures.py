@@ -48,6 +48,7 @@ def test_the_death_of_a_kernel_names_its_signal_or_its_code() -> None:
     assert "code 3" in kernel_death(3) and "killed" in kernel_death(None)
 
 
+@pytest.mark.some(3)
 @pytest.mark.process
 @pytest.mark.parametrize(
     ("cell", "said"),

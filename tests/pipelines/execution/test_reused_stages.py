@@ -248,6 +248,7 @@ def test_a_missing_or_damaged_blob_makes_the_stage_run_again(demo: Demo, part: s
     assert text == "a\na\n2026-01-010.1"
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize(
     ("code", "reason"),
     [

@@ -39,6 +39,7 @@ from mlops_workbench.core.settings import ServingSettings
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.serving.compiled import heads
 from mlops_workbench.serving.rows.batch import Batch
+from mlops_workbench.serving.runtimes import proof
 from mlops_workbench.serving.runtimes.estimator import Prediction, Runtime, limit_threads
 from mlops_workbench.serving.runtimes.model_folder import ModelFolder
 from mlops_workbench.serving.runtimes.proof import prove, use_program
@@ -200,6 +201,12 @@ NEAR: dict[str, Make] = {
 _runtimes: dict[str, tuple[Runtime, Any]] = {}
 
 
+@pytest.fixture(autouse=True)
+def without_onnx(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has no compiled form is answered by the model itself."""
+    monkeypatch.setattr(proof, "missing_libraries", lambda: ["onnxruntime"])
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return tmp_path_factory.mktemp("compiled")
@@ -220,7 +227,7 @@ def loaded(folder: Any, name: str, made: tuple[Any, Any, Any]) -> Runtime:
     trusted = [f"{Doubled.__module__}.{Doubled.__qualname__}"]
     runtime = Runtime.load(found, ServingSettings(allow_pickle=True, trusted_types=trusted), tried=True)
     prove(runtime, found.golden, name)
-    use_program(runtime, found.golden)
+    use_program(runtime, found.golden, "auto")
     return runtime
 
 
@@ -249,6 +256,7 @@ _LONG = {
 }
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.long) if name in _LONG else name for name in (*EXACT, *NEAR)]
 )

@@ -58,6 +58,7 @@ USUAL = {
 }
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize(
     "name", [name if name in USUAL else pytest.param(name, marks=pytest.mark.long) for name in CASES]
 )

@@ -245,6 +245,7 @@ def check_frame(serve, workspace: Workspace, tmp_path: Path, X: pd.DataFrame) ->
     check_answers(endpoint, one, model.predict(one))
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("name", CONTAINERS)
 def test_a_table_of_this_kind_is_the_same_behind_the_endpoint(serve, workspace, tmp_path, name) -> None:
     X = CONTAINERS[name]()

@@ -15,7 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from model_folders import Case, Endpoint, tensors
+from model_folders import Case, Endpoint, save_folder, tensors
+from sklearn.tree import DecisionTreeClassifier
 
 from mlops_workbench.serving.log.answers import Answered
 from mlops_workbench.serving.log.feedback import FeedbackLog, Outcomes
@@ -42,6 +43,15 @@ def logged(endpoint: Endpoint, rows: int) -> pa.Table:
     folder = endpoint.folder / "predictions"
     until(lambda: endpoint.service.predictions.written >= rows, f"{rows} rows are logged")
     return pa.concat_tables(pq.read_table(file, partitioning=None) for file in sorted(folder.rglob("*.parquet")))
+
+
+def test_several_texts_of_a_row_are_in_the_log_as_json(serve: Serve, tmp_path: Path) -> None:
+    X = np.arange(40.0).reshape(20, 2)
+    model = DecisionTreeClassifier().fit(X, np.array([["a", "ü"], ["b", "y"]] * 10))
+    endpoint = serve(save_folder(tmp_path / "m", model, X))
+    answer = endpoint.invoke({"inputs": X[:3].tolist()})
+    assert answer.json()["predictions"] == [["a", "ü"], ["b", "y"], ["a", "ü"]]
+    assert logged(endpoint, 3)["prediction"].to_pylist() == ['["a", "ü"]', '["b", "y"]', '["a", "ü"]']
 
 
 def test_the_log_holds_what_was_asked_and_answered(cases: Cases, serve: Serve) -> None:

@@ -83,6 +83,7 @@ def downgrade(workspace: Workspace, steps: int) -> None:
     command.downgrade(utils._get_alembic_config(f"sqlite:///{workspace.state / 'mlflow.db'}"), f"-{steps}")
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("statement", [1, 30, 100, 300])
 def test_a_first_start_that_is_cut_short_is_made_good_by_the_next(workspace: Workspace, statement: int) -> None:
     assert cut(PREPARE, workspace.root, statement) == 9
@@ -96,6 +97,7 @@ def test_a_first_start_that_an_earlier_version_cut_short_is_made_good(workspace:
     deliver(workspace, "first")
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("script", [PREPARE, IN_PLACE])
 @pytest.mark.parametrize("statement", [12, 25])
 def test_a_migration_that_is_cut_short_loses_nothing(stored_workspace: Workspace, script: str, statement: int) -> None:
