@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from mlops_workbench.control.backups import Backups
 from mlops_workbench.control.leadership import AdvisoryLeadership, FileLeadership, Leadership
-from mlops_workbench.core.errors import StorageError, Unavailable
+from mlops_workbench.core.errors import StorageError, Unavailable, first_line
 from mlops_workbench.tracking.sqlite import keep_database
 
 log = logging.getLogger("mlops_workbench.control")
@@ -72,7 +72,7 @@ class Database:
                 on_error.callback(self._leadership.release)
                 self._prepare()
             except (SQLAlchemyError, sqlite3.Error, ModuleNotFoundError, OSError) as error:
-                reason = str(error).splitlines()[0]
+                reason = first_line(error)
                 raise StorageError(
                     f"cannot open the control plane's database: {reason}",
                     where=self._shown,
@@ -119,7 +119,7 @@ class Database:
         try:
             return self._leadership.holds()
         except (SQLAlchemyError, OSError) as error:
-            log.warning("%s: cannot ask who leads: %s", self._shown, str(error).splitlines()[0])
+            log.warning("%s: cannot ask who leads: %s", self._shown, first_line(error))
             return False
 
     def check_leads(self) -> None:

@@ -128,6 +128,12 @@ class StorageError(WorkbenchError):
     status = 507
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, at most 300 characters; the name of its class if it has none."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:300] if lines else type(error).__name__
+
+
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """Return the known name most similar to `name`, or None when none is similar."""
     found = get_close_matches(name, list(known), n=1, cutoff=0.5)

@@ -10,6 +10,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mlops_workbench.core.errors import first_line
 from mlops_workbench.core.releases import ReplayReport
 from mlops_workbench.core.settings import Settings
 from mlops_workbench.monitoring.parquet_sql import parquet_source, quoted
@@ -138,7 +139,7 @@ def replay_logged(
     try:
         logged = recent_rows(log, model, present, rows)
     except (OSError, pa.ArrowException, duckdb.Error) as error:
-        return ReplayReport(problem=f"the prediction log cannot be read: {str(error).splitlines()[0][:300]}")
+        return ReplayReport(problem=f"the prediction log cannot be read: {first_line(error)}")
     if logged is None:
         return None
     against = sorted(set(logged["version"].to_pylist()))

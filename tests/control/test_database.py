@@ -64,6 +64,15 @@ def _operations() -> Operations:
     return alembic.op._proxy
 
 
+def test_an_error_without_a_message_is_named_by_its_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(self: Database) -> None:
+        raise OSError
+
+    monkeypatch.setattr(Database, "_prepare", fails)
+    with pytest.raises(StorageError, match="database: OSError"):
+        Database(f"sqlite:///{tmp_path / 'control.db'}")
+
+
 def test_a_block_that_raises_changes_nothing(database_url: str) -> None:
     database = Database(database_url)
     with pytest.raises(RuntimeError), database.change() as session:

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from mlops_workbench.core.errors import first_line
 from mlops_workbench.core.model_schema import InputSpec, ModelSchema
 from mlops_workbench.core.personal import is_personal
 from mlops_workbench.data.digest import len_of
@@ -88,7 +89,7 @@ def prove_model(model: Any, data: FitData, personal: Sequence[str]) -> ModelProo
             schema, golden = make_golden(schema, data.given, lambda rows: answers_of(model, rows), replace)
             content = golden_parquet(golden, schema) if golden else b""
     except Exception as error:  # noqa: BLE001 code of a user's model
-        problem = f"it has no answers to its own training data: {type(error).__name__}: {_first_line(error)}"
+        problem = f"it has no answers to its own training data: {type(error).__name__}: {first_line(error)}"
         return ModelProof(msgspec.structs.replace(schema, problem=problem))
     rows = next((found.columns for found in golden if found.kind == TRAINING), [])
     not_kept = [*hidden, *named, *([data.targets[0].name or "the target"] if secret_target and data.targets else [])]
@@ -112,7 +113,7 @@ def _evaluated(model: Any, schema: ModelSchema, test: FitData | None, hidden: Se
             rows = evaluation_rows(schema, test.given, test.y, lambda given: answers_of(model, given))
             return evaluation_parquet(rows, schema), ""
     except Exception as error:  # noqa: BLE001 code of a user's model
-        return b"", f"{type(error).__name__}: {_first_line(error)}"
+        return b"", f"{type(error).__name__}: {first_line(error)}"
 
 
 def answers_of(model: Any, rows: Any) -> dict[str, np.ndarray[Any, Any]]:
@@ -208,8 +209,3 @@ def _classes(model: Any) -> list[Any]:
     # JSON has no number for NaN and infinity.
     listed = [str(v) if isinstance(v, float) and not np.isfinite(v) else v for v in classes.tolist()]
     return listed if all(isinstance(label, str | int | float | bool) for label in listed) else list(map(str, listed))
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).splitlines()
-    return lines[0][:300] if lines else ""

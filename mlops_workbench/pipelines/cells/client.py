@@ -18,7 +18,7 @@ from nbclient.util import run_sync
 from papermill.clientwrap import PapermillNotebookClient
 from traitlets import Bool, Instance, Integer, Type, Unicode
 
-from mlops_workbench.core.errors import NotFound, Unavailable, did_you_mean
+from mlops_workbench.core.errors import NotFound, Unavailable, did_you_mean, first_line
 from mlops_workbench.notebooks.document import code_cells, language
 from mlops_workbench.pipelines.cells.exchange import Exchange
 from mlops_workbench.pipelines.cells.outputs import CellOutputs, MaskedMessages
@@ -142,7 +142,7 @@ class WorkbenchClient(PapermillNotebookClient):
             reason = kernel_death(await self._exit_code())
             return CellFailure(index, "DeadKernelError", reason, [f"DeadKernelError: {reason}"], "kernel_died")
         except CellTimeoutError as error:
-            reason = str(error).splitlines()[0]
+            reason = first_line(error)
             return CellFailure(index, "CellTimeoutError", reason, [f"CellTimeoutError: {reason}"], "timeout")
         # A script that %run starts, or a cell below %%capture, may fail without failing the cell.
         shown = _exception(cell)

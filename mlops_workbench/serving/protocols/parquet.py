@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mlops_workbench.core.errors import first_line
 from mlops_workbench.serving.errors import BodyTooLarge, InvalidRequest
 from mlops_workbench.serving.protocols.body import check_columns
 from mlops_workbench.serving.rows.arrays import are_exact, typed_array
@@ -51,8 +52,7 @@ def parquet_columns(body: bytes, signature: Signature, most: int) -> Mapping[str
         file = parquet.ParquetFile(pa.BufferReader(body), memory_map=False, read_dictionary=texts)
         table = file.read(columns=[names[at] for at in wanted.values()], use_threads=False)
     except (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError) as error:
-        first = (str(error).splitlines() or [""])[0]
-        raise InvalidRequest(f"the body is not a valid Parquet file: {first[:200]}") from None
+        raise InvalidRequest(f"the body is not a valid Parquet file: {first_line(error)}") from None
     check_rows(table.num_rows)
     found: dict[str, Array] = {}
     used = 0

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops_workbench.core.boosters import LIGHTGBM_BOOSTER, XGBOOST_BOOSTER, BoosterOptions, Library, library_of
+from mlops_workbench.core.errors import first_line
 from mlops_workbench.core.trust import BOOSTED_TYPES
 from mlops_workbench.data.fitted.boosters import answering, fitted
 from mlops_workbench.serving.errors import InvalidModel
@@ -59,7 +60,7 @@ def load_booster(folder: ModelFolder, library: Library) -> Any:
         return load(module, folder.estimator, folder.data, folder.options)
     except Exception as error:  # each library has its own errors; any means that the file cannot be served
         raise InvalidModel(
-            f"{library} cannot read the model: {type(error).__name__}: {_first_line(error)}",
+            f"{library} cannot read the model: {type(error).__name__}: {first_line(error)}",
             where=str(folder.path),
             hint="the file is damaged, or was written by a later version of the library; requirements.txt beside the "
             "model has the version",
@@ -115,8 +116,3 @@ def _catboost(module: Any, kind: str, data: bytes, options: BoosterOptions) -> A
         path.write_bytes(data)
         model.load_model(str(path), format="cbm")
     return model
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).splitlines()
-    return lines[0][:300] if lines else type(error).__name__

@@ -17,7 +17,7 @@ import skops.io
 from sklearn.base import BaseEstimator, is_regressor
 from threadpoolctl import threadpool_limits
 
-from mlops_workbench.core.errors import WorkbenchError
+from mlops_workbench.core.errors import WorkbenchError, first_line
 from mlops_workbench.core.settings import ServingSettings
 from mlops_workbench.core.trust import TRUSTED_TYPES
 from mlops_workbench.data.fitted.boosters import TableBooster, fitted
@@ -186,10 +186,10 @@ class Runtime:
             raise
         except (ValueError, TypeError) as error:
             # Raised by scikit-learn and NumPy for wrong values; types and shapes were checked before.
-            raise InvalidRequest(f"the model rejects these values: {_first_line(error)}") from error
+            raise InvalidRequest(f"the model rejects these values: {first_line(error)}") from error
         except Exception as error:  # any error of foreign code must be answered
             if type(error).__name__ in _REJECTIONS:
-                raise InvalidRequest(f"the model rejects these values: {_first_line(error)}") from error
+                raise InvalidRequest(f"the model rejects these values: {first_line(error)}") from error
             log.exception("prediction failed")
             raise PredictionFailed(f"the model failed: {type(error).__name__}") from error
         for name, answer in answers.items():
@@ -322,7 +322,7 @@ def _load(folder: ModelFolder, settings: ServingSettings, tried: bool) -> Any:
         raise InvalidModel(f"the model file is damaged: {error}", where=str(folder.path)) from error
     except Exception as error:  # any error of the library means that the file cannot be served
         raise InvalidModel(
-            f"the model cannot be loaded: {type(error).__name__}: {_first_line(error)}",
+            f"the model cannot be loaded: {type(error).__name__}: {first_line(error)}",
             where=str(folder.path),
             hint="check that it was saved with the installed version of scikit-learn",
         ) from error
@@ -333,7 +333,7 @@ def _unpickle(folder: ModelFolder) -> Any:
         return pickle.loads(folder.data)  # noqa: S301 - the user allowed it, and the digest was checked
     except Exception as error:  # unpickling runs foreign code: any failure means it cannot be served
         raise InvalidModel(
-            f"the model cannot be unpickled: {type(error).__name__}: {_first_line(error)}", where=str(folder.path)
+            f"the model cannot be unpickled: {type(error).__name__}: {first_line(error)}", where=str(folder.path)
         ) from error
 
 
@@ -396,8 +396,3 @@ def nested(root: object) -> Iterator[object]:
         elif isinstance(part, BaseEstimator | TableBooster) or type(part).__module__.startswith(_LIBRARIES):
             yield part
             waiting.extend(getattr(part, "__dict__", {}).values())
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).splitlines()
-    return lines[0][:300] if lines else type(error).__name__

@@ -17,6 +17,7 @@ from sklearn.base import BaseEstimator, is_classifier
 from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import Pipeline
 
+from mlops_workbench.core.errors import first_line
 from mlops_workbench.data.fitted.inputs import ModelInputs
 from mlops_workbench.serving.compiled.nouns import Array, NotCompiled, Rows, Unusual
 from mlops_workbench.serving.runtimes.estimator import nested
@@ -126,8 +127,7 @@ def onnx_program(estimator: Any, inputs: ModelInputs | None) -> OnnxProgram:
         graph = _converted(estimator, types, is_classifier=classes is not None)
         session = _session(graph)
     except Exception as error:  # the libraries raise what they like, also for versions that do not fit each other
-        lines = str(error).splitlines() or [""]
-        raise NotCompiled(f"skl2onnx cannot convert it: {type(error).__name__}: {lines[0][:200]}") from error
+        raise NotCompiled(f"skl2onnx cannot convert it: {type(error).__name__}: {first_line(error)}") from error
     return OnnxProgram(session, [name for name, _ in types], classes)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from mlops_workbench.core.errors import first_line
 from mlops_workbench.serving.errors import InvalidModel, PredictionFailed
 from mlops_workbench.serving.rows.answer_table import AnswerTable
 from mlops_workbench.serving.rows.values import Array
@@ -94,9 +95,8 @@ def load_pyfunc(folder: Path) -> PyfuncModel:
 
         return PyfuncModel(load_model(str(folder)))
     except Exception as error:  # foreign code: any failure means that it cannot be served
-        lines = str(error).splitlines() or [""]
         raise InvalidModel(
-            f"MLflow cannot load the model: {type(error).__name__}: {lines[0][:300]}",
+            f"MLflow cannot load the model: {type(error).__name__}: {first_line(error)}",
             where=str(folder),
             hint="install what requirements.txt beside the model names in the environment of the endpoint",
         ) from error

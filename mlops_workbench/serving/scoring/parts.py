@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import parquet
 
-from mlops_workbench.core.errors import InvalidInput, did_you_mean
+from mlops_workbench.core.errors import InvalidInput, did_you_mean, first_line
 from mlops_workbench.serving.errors import InvalidRequest
 from mlops_workbench.serving.protocols.delimited import line_columns
 from mlops_workbench.serving.protocols.parquet import is_text, wanted_columns
@@ -221,8 +221,7 @@ def _readable(path: Path) -> Iterator[None]:
     except csv.Error as error:
         raise InvalidInput(f"the file is not valid CSV: {error}", where=str(path)) from None
     except (pa.ArrowException, OSError) as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InvalidInput(f"the file cannot be read: {first[:200]}", where=str(path)) from error
+        raise InvalidInput(f"the file cannot be read: {first_line(error)}", where=str(path)) from error
     except InvalidInput as error:
         if error.where is None:
             raise InvalidInput(error.message, where=str(path), hint=error.hint) from error

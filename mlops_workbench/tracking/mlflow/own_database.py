@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops_workbench.core.errors import StorageError
+from mlops_workbench.core.errors import StorageError, first_line
 from mlops_workbench.core.files import disk_error
 from mlops_workbench.tracking.mlflow.errors import begin_again_hint
 from mlops_workbench.tracking.sqlite import copy_database, is_damaged, keep_database, write_over
@@ -132,7 +132,7 @@ def _migrate(database: Path, revision: str | None) -> None:
             _fill(database, utils._upgrade_db, database, revision)
             return
         except (SQLAlchemyError, CommandError) as error:
-            log.warning("%s cannot be migrated: %s", database, str(error).splitlines()[0])
+            log.warning("%s cannot be migrated: %s", database, first_line(error))
     # The creation or a migration by an earlier version may have been cut short. The file could not be used since.
     found = _content(database)
     if not any(found.values()):
@@ -146,7 +146,7 @@ def _migrate(database: Path, revision: str | None) -> None:
                 _fill(database, utils._upgrade_db, copy)
                 return
         except (SQLAlchemyError, CommandError, sqlite3.Error) as error:
-            log.warning("%s cannot be migrated: %s", copy, str(error).splitlines()[0])
+            log.warning("%s cannot be migrated: %s", copy, first_line(error))
     raise StorageError(
         "the tracking database cannot be migrated, and there is no copy with the same content",
         where=str(database),
