@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from postgresql import LONG_WITH_POSTGRESQL
 from sqlalchemy import create_engine, text
 
 from mlops_workbench.client.bodies import DeployRequest
@@ -88,6 +89,7 @@ def test_every_database_keeps_what_others_determine(database_url: str) -> None:
     database.close()
 
 
+@LONG_WITH_POSTGRESQL
 @pytest.mark.process
 @pytest.mark.timeout(300)
 def test_a_second_control_plane_stands_by_says_so_and_takes_over(

@@ -208,6 +208,7 @@ def test_values_that_the_library_refuses_are_an_error_of_the_request(serve, tmp_
     assert "the model rejects these values" in answer.text
 
 
+@pytest.mark.long
 def test_each_request_is_answered_by_one_thread(workspace, tmp_path) -> None:
     for name in ("xgboost, numbers", "xgboost, booster", "lightgbm, numbers", "lightgbm, booster", "catboost, numbers"):
         folder = tmp_path / name

@@ -172,6 +172,7 @@ while True:
 """
 
 
+@pytest.mark.long
 @pytest.mark.process
 def test_ingest_killed_again_and_again_delivers_exactly_once(stored_workspace: Workspace) -> None:
     uids = _record(stored_workspace, runs=6)

@@ -77,6 +77,7 @@ def _named(ingest: Ingest, name: str) -> Run | None:
         return None
 
 
+@pytest.mark.long
 @pytest.mark.process
 @pytest.mark.timeout(300)
 def test_runs_of_plain_mlflow_code_are_followed_to_their_end_and_beyond(shared: str, workspace: Workspace) -> None:
