@@ -150,7 +150,7 @@ class InferenceService:
             content = Encoded(
                 await _apart(
                     parsed.batch.rows > _FEW_ROWS,
-                    *(invocations.predictions_body, predicted.prediction.outputs[output], target.runtime.table),
+                    *(invocations.predictions_body, predicted.prediction.outputs[output], predicted.prediction.table),
                 )
             )
         except WorkbenchError as error:

@@ -31,6 +31,8 @@ def taken_apart(prediction: Prediction, sizes: Sequence[int]) -> list[Prediction
     parts, start = [], 0
     for size in sizes:
         end = start + size
-        parts.append(Prediction({name: values[start:end] for name, values in prediction.outputs.items()}))
+        parts.append(
+            Prediction({name: values[start:end] for name, values in prediction.outputs.items()}, prediction.table)
+        )
         start = end
     return parts

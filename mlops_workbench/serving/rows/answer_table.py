@@ -28,7 +28,7 @@ class AnswerTable:
 
     def plain(self, values: Array) -> Any:
         """The answers as MLflow writes them in JSON: objects of rows, or an object of columns."""
-        values = values.reshape(len(values), -1)
+        values = values[:, None] if values.ndim == 1 else values
         if not self.is_dict:
             return [dict(zip(self.names, row, strict=True)) for row in values.tolist()]
         found, at = {}, 0

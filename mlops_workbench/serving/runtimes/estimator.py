@@ -59,9 +59,11 @@ class Prediction:
     """Outputs for a batch.
 
     ``predict`` has shape (rows,) or (rows, targets), ``predict_proba`` (rows, classes), ``transform`` (rows, width).
+    `table` has the names in ``predict``, if there are any.
     """
 
     outputs: dict[str, Array]
+    table: AnswerTable | None = None
 
 
 class Runtime:
@@ -116,11 +118,6 @@ class Runtime:
     def takes_params(self) -> bool:
         """Whether requests may have parameters for the model."""
         return isinstance(self.estimator, PyfuncModel) and bool(self.estimator.params)
-
-    @property
-    def table(self) -> AnswerTable | None:
-        """Names in the answers of ``predict``, if there are any."""
-        return self.estimator.table if isinstance(self.estimator, PyfuncModel) else None
 
     @classmethod
     def load(cls, folder: ModelFolder, settings: ServingSettings, tried: bool = False) -> Runtime:
@@ -178,10 +175,14 @@ class Runtime:
             return found
         try:
             data = batch.model_input(self.form, self._none_columns)
-            options = {"params": batch.params} if self.takes_params else {}
+            table = None
             if self._texts and None in data:
                 raise InvalidRequest(f"column '{self.signature.columns[0].name}': the model needs a text in every row")
-            answers = {name: _dense(getattr(self.estimator, name)(data, **options)) for name in outputs}
+            if isinstance(self.estimator, PyfuncModel):
+                table, values = self.estimator.answer(data, batch.params)
+                answers = dict.fromkeys(outputs, values)
+            else:
+                answers = {name: _dense(getattr(self.estimator, name)(data)) for name in outputs}
         except (InvalidRequest, PredictionFailed):
             raise
         except (ValueError, TypeError) as error:
@@ -195,7 +196,7 @@ class Runtime:
         for name, answer in answers.items():
             if len(answer) != batch.rows:
                 raise PredictionFailed(f"{name} returned {len(answer)} rows for {batch.rows}")
-        return Prediction(answers)
+        return Prediction(answers, table)
 
     def _compiled(self, batch: Batch, outputs: Sequence[str]) -> Prediction | None:
         if self.program is None:

@@ -35,17 +35,18 @@ class PyfuncModel:
     ----------
     params : frozenset of str
         Names of the parameters of a prediction.
-    table : AnswerTable or None
-        Names in the last answer; None for plain values.
     """
 
     def __init__(self, model: Any) -> None:
         self._model = model
         declared = model.metadata.get_params_schema()
         self.params = frozenset(one.name for one in declared.params) if declared is not None else frozenset()
-        self.table: AnswerTable | None = None
 
     def predict(self, data: Any, params: Mapping[str, object] | None = None) -> Array:
+        """The values of :meth:`answer`."""
+        return self.answer(data, params)[1]
+
+    def answer(self, data: Any, params: Mapping[str, object] | None = None) -> tuple[AnswerTable | None, Array]:
         """Answers to a table or an array.
 
         Parameters
@@ -57,7 +58,9 @@ class PyfuncModel:
 
         Returns
         -------
-        ndarray of shape (rows,) or (rows, width)
+        table : AnswerTable or None
+            Names in this answer, which may depend on the parameters; None for plain values.
+        values : ndarray of shape (rows,) or (rows, width)
             The answers.
 
         Raises
@@ -76,8 +79,7 @@ class PyfuncModel:
             if error.error_code in _REJECTIONS:
                 raise ValueError(error.message) from error
             raise
-        self.table, found = _array(answer)
-        return found
+        return _array(answer)
 
 
 def load_pyfunc(folder: Path) -> PyfuncModel:
@@ -135,9 +137,12 @@ def _of_columns(columns: Mapping[str, Array]) -> tuple[AnswerTable, Array]:
 
 def _plain(table: Any) -> Array:
     values = np.asarray(table.to_numpy())
-    if values.dtype != object:
+    if values.dtype.kind not in "OmM":
         return values
-    # Missing values of each kind become None, which JSON has.
     import pandas as pd
 
-    return np.where(pd.isna(values), None, values)
+    # Missing values of each kind become None, which JSON has, and times the texts that MLflow makes of them.
+    shown = np.frompyfunc(lambda value: value.isoformat() if hasattr(value, "isoformat") else value, 1, 1)
+    if values.dtype.kind != "O":
+        values = np.array(pd.array(values.ravel()).astype(object), dtype=object).reshape(values.shape)
+    return np.where(pd.isna(values), None, shown(values))

@@ -47,6 +47,14 @@ class Table(mlflow.pyfunc.PythonModel):
         return pd.DataFrame({"half": model_input["a"] / 2, "name": [None, *model_input["word"][1:]]})
 
 
+class Wide(mlflow.pyfunc.PythonModel):
+    """A table of as many columns as a request wants, with a time."""
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
+        wide = {f"c{at}": model_input["a"] * at for at in range((params or {}).get("width", 1))}
+        return pd.DataFrame(wide).assign(at=pd.Timestamp("2024-01-02 03:04:05"))
+
+
 class Answers(mlflow.pyfunc.PythonModel):
     """Something that is no table of rows."""
 
@@ -137,6 +145,20 @@ def test_requests_with_other_parameters_at_the_same_time_are_not_mixed(
         return endpoint.invoke(split(ROWS[:1]) | {"params": {"factor": factor}}).json()["predictions"]
 
     assert list(many.map(ask, range(200))) == [[{"0": 111.0 * factor}] for factor in range(200)]
+
+
+def test_names_are_those_of_the_answer_whatever_other_requests_get(
+    serve: Serve, tmp_path: Path, many: ThreadPoolExecutor
+) -> None:
+    folder = save(tmp_path / "m", Wide(), {"width": 1})
+    endpoint = serve(folder, settings=ALLOWED)
+
+    def ask(width: int) -> Any:
+        return endpoint.invoke(split(ROWS[:1]) | {"params": {"width": width}}).json()["predictions"]
+
+    widths = [at % 4 + 1 for at in range(120)]
+    expected = {at: of_mlflow(folder, split(ROWS[:1]) | {"params": {"width": at}})[1] for at in range(1, 5)}
+    assert list(many.map(ask, widths)) == [expected[width] for width in widths]
 
 
 def test_a_table_is_answered_in_rows_as_by_mlflow(serve: Serve, tmp_path: Path) -> None:
