@@ -91,14 +91,19 @@ class EndpointApp:
             return
         if scope["type"] != "http":
             return
-        request = Request(scope, receive)
-        reply = self._guard.refusal(request)
-        if reply is None:
-            try:
-                reply = await self._answer(request)
-            except Disconnected:
-                return
-        await reply.send(send)
+        reply = await self.reply(Request(scope["method"], scope["path"], dict(scope["headers"]), receive))
+        if reply is not None:
+            await reply.send(send)
+
+    async def reply(self, request: Request) -> Reply | None:
+        """Answer a request; None if its client has gone."""
+        refused = self._guard.refusal(request)
+        if refused is not None:
+            return refused
+        try:
+            return await self._answer(request)
+        except Disconnected:
+            return None
 
     async def _answer(self, request: Request) -> Reply:
         found = self._fixed.get(request.path) or self._route(request)

@@ -42,21 +42,30 @@ class Reply(NamedTuple):
 class Request:
     """A request whose body has not been read.
 
-    Attributes
+    Parameters
     ----------
+    method : str
+        In upper case.
     path : str
         Decoded.
+    headers : dict of bytes to bytes
+        By their names in lower case.
+    receive : callable
+        Gives the parts of the body, as ASGI has them.
+
+    Attributes
+    ----------
     parts : mapping of str to str
         Variable parts of the path, such as ``model``.
     """
 
     __slots__ = ("_headers", "_receive", "method", "parts", "path")
 
-    def __init__(self, scope: Scope, receive: Receive) -> None:
-        self.method: str = scope["method"]
-        self.path: str = scope["path"]
+    def __init__(self, method: str, path: str, headers: dict[bytes, bytes], receive: Receive) -> None:
+        self.method = method
+        self.path = path
         self.parts: Mapping[str, str] = {}
-        self._headers: dict[bytes, bytes] = dict(scope["headers"])
+        self._headers = headers
         self._receive = receive
 
     def header(self, name: bytes) -> str:

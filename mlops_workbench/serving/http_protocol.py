@@ -1,8 +1,6 @@
-"""HTTP as uvicorn speaks it, with a limit for the headers of a request, and connections that change their process."""
+"""HTTP as uvicorn speaks it, with a limit for the headers of a request."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -24,15 +22,8 @@ class HttpProtocol(HttpToolsProtocol):
 
     The parser itself collects headers, and the trailers of a chunked body, of any size, also of clients without a
     token.
-
-    Attributes
-    ----------
-    successor : callable or None
-        Takes the descriptor of a connection between two requests, and returns whether it did; None while this process
-        keeps its connections.
     """
 
-    successor: Callable[[int], bool] | None = None
     #: Bytes since the parser has handed on something, while it collects headers or trailers.
     _collected = 0
     _collecting = False
@@ -57,33 +48,6 @@ class HttpProtocol(HttpToolsProtocol):
         """Called by the parser at the end of a request."""
         super().on_message_complete()
         self._collecting = False
-        if self.successor is not None:
-            # The next request is for the other process.
-            self.transport.pause_reading()
-
-    def on_response_complete(self) -> None:
-        """Called when an answer was given to the transport."""
-        super().on_response_complete()
-        if self.successor is not None:
-            # The transport writes at the end of this turn of the event loop.
-            self.loop.call_soon(self.hand_over)
-
-    def hand_over(self) -> None:
-        """Give the connection to another process, if no request and no answer is under way.
-
-        What the client has sent and nobody has read stays in the socket, so that no request is lost.
-        """
-        transport = self.transport
-        if self.successor is None or self._collecting or transport.is_closing():
-            return
-        transport.pause_reading()
-        is_idle = (self.cycle is None or self.cycle.response_complete) and not self.pipeline
-        if not is_idle or transport.get_write_buffer_size():
-            return
-        if self.successor(transport.get_extra_info("socket").fileno()):
-            self._unset_keepalive_if_required()
-            # Closes the descriptor of this process only.
-            transport.abort()
 
     def data_received(self, data: bytes) -> None:
         """Parse what the network has read."""

@@ -42,6 +42,7 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., En
     from mlops_workbench.serving.log.predictions import PredictionLog
     from mlops_workbench.serving.routing.router import Router
     from mlops_workbench.serving.service import InferenceService
+    from mlops_workbench.serving.workers.connection import Connection
 
     running: list[tuple[Any, threading.Thread, httpx.Client]] = []
 
@@ -59,7 +60,10 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., En
             router.switch("flight-delays", version, folder)
         listener = socket.create_server(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        server = uvicorn.Server(uvicorn.Config(create_app(service, settings, "0"), log_config=None, lifespan="on"))
+        app = create_app(service, settings, "0")
+        server = uvicorn.Server(
+            uvicorn.Config(app, http=Connection, proxy_headers=False, ws="none", log_config=None, lifespan="on")
+        )
         thread = threading.Thread(target=lambda: asyncio.run(server._serve([listener])), daemon=True)
         thread.start()
         client = httpx.Client(base_url=url, timeout=60, trust_env=False)

@@ -34,6 +34,11 @@ def ask(endpoint: Endpoint, parts: Sequence[bytes], *, answers: int = 1) -> byte
         return found
 
 
+def until_the_end(endpoint: Endpoint, parts: Sequence[bytes]) -> bytes:
+    """What the endpoint sends until it closes the connection."""
+    return ask(endpoint, parts, answers=1 << 30)
+
+
 def test_requests_come_whole_in_pieces_and_one_behind_the_other(linear) -> None:
     endpoint, body = linear
     whole = HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body
@@ -48,6 +53,64 @@ def test_requests_come_whole_in_pieces_and_one_behind_the_other(linear) -> None:
     assert ask(endpoint, letters).startswith(b"HTTP/1.1 200")
     waits = [HEAD + b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(body), body]
     assert b"100 Continue" in ask(endpoint, waits)
+
+
+def test_the_end_of_a_connection_is_what_client_and_protocol_ask_for(linear) -> None:
+    endpoint, body = linear
+    whole = HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    asked = HEAD + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    answer = until_the_end(endpoint, [whole + asked + whole])
+    # What comes behind a request that ends the connection is not answered.
+    assert answer.count(b"HTTP/1.1 200") == 2
+    assert answer.lower().count(b"connection: close") == 1
+    # One that says nothing about its end is kept for a while, and then ended.
+    assert until_the_end(endpoint, [whole, whole]).count(b"HTTP/1.1 200") == 2
+    old = until_the_end(endpoint, [asked.replace(b"HTTP/1.1", b"HTTP/1.0").replace(b"Connection: close\r\n", b"")])
+    assert old.startswith(b"HTTP/1.1 200")
+    assert b"connection: close" in old.lower()
+
+
+def test_an_answer_to_head_has_headers_only_and_an_upgrade_is_not_made(linear) -> None:
+    endpoint, _ = linear
+    ready = b"HEAD /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    head, _, rest = until_the_end(endpoint, [ready]).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200")
+    assert b"date: " in head
+    assert not rest
+    upgrade = ready.replace(b"HEAD", b"GET").replace(b"close\r\n", b"Upgrade\r\nUpgrade: websocket\r\n")
+    assert b'"name":"eta"' in ask(endpoint, [upgrade.replace(b"/metrics", b"/v2/models/eta")])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        b"nonsense\r\n\r\n",
+        b"POST /\xff HTTP/1.1\r\n\r\n",
+        HEAD + b"Content-Length: x\r\n\r\n",
+        b"GET  HTTP/1.1\r\n\r\n",
+    ],
+    ids=["no HTTP", "no path", "no length", "nothing asked"],
+)
+def test_what_is_no_request_is_refused_and_the_next_connection_is_answered(linear, wrong: bytes) -> None:
+    endpoint, body = linear
+    assert until_the_end(endpoint, [wrong]).startswith(b"HTTP/1.1 400")
+    whole = HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    assert ask(endpoint, [whole]).startswith(b"HTTP/1.1 200")
+
+
+def test_clients_that_go_in_the_middle_cost_no_other_request(linear) -> None:
+    endpoint, body = linear
+    place = urlsplit(endpoint.url)
+    whole = HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    for length in (10, len(HEAD) + 5, len(whole) - 1, len(whole)):
+        with socket.create_connection((place.hostname, place.port or 80), timeout=10) as connection:
+            connection.sendall(whole[:length])
+    columns = json.loads(body)["inputs"]
+    repeated = [{**one, "shape": [8000], "data": one["data"] * 4000} for one in columns]
+    large = json.dumps({"inputs": repeated}).encode()
+    answer = ask(endpoint, [HEAD + b"Content-Length: %d\r\n\r\n" % len(large) + large])
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert len(json.loads(answer.partition(b"\r\n\r\n")[2])["outputs"][0]["data"]) == 8000
 
 
 def test_a_body_that_is_announced_too_large_is_refused_before_it_comes(linear) -> None:

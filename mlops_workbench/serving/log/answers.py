@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -16,8 +15,7 @@ from mlops_workbench.serving.rows.values import Array
 from mlops_workbench.serving.runtimes.estimator import Prediction
 
 
-@dataclass(frozen=True)
-class Answered:
+class Answered(msgspec.Struct, frozen=True):
     """One answered request.
 
     Attributes

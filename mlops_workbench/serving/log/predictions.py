@@ -12,12 +12,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import date, timedelta
 from pathlib import Path
 
 import pyarrow as pa
 
 from mlops_workbench.core.errors import StorageError
+from mlops_workbench.journal.gc_pause import collection_paused
 from mlops_workbench.serving.desired import JOURNAL, Desired
 from mlops_workbench.serving.log.answers import Answered, Context, Record
 from mlops_workbench.serving.log.asked import AskedRows
@@ -27,7 +28,7 @@ from mlops_workbench.serving.log.segments import segment, write_parquet
 
 log = logging.getLogger("mlops_workbench.serving")
 
-
+_DAY_US, _FIRST_DAY = 86_400_000_000, date(1970, 1, 1)
 #: What values raise that the journal or a table cannot hold.
 _UNSTORABLE = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, ValueError, TypeError, OverflowError)
 
@@ -193,11 +194,12 @@ class PredictionLog:
     def _convert(self, session: str, *, is_new: bool = False) -> str:
         """Convert a session and delete it; returns why it cannot be read, which blocks no other."""
         try:
-            for rows, is_written in convert(self._folder, session, self._rows, is_new=is_new):
-                if is_written:
-                    self.written += rows
-                else:
-                    self.dropped += rows
+            with collection_paused():
+                for rows, is_written in convert(self._folder, session, self._rows, is_new=is_new):
+                    if is_written:
+                        self.written += rows
+                    else:
+                        self.dropped += rows
         except StorageError as error:
             return str(error)
         self._journal.delete(session)
@@ -283,7 +285,7 @@ def convert(folder: Path, session: str, rows: int, *, is_new: bool = False) -> I
     # While a session is in the journal, its segments are not compacted, see `compaction`.
     there = [
         range(int(first), int(last) + 1)
-        for day in ({_day(record) for _, _, record in answers} if not is_new else ())
+        for day in ({_date(_day(record)) for _, _, record in answers} if not is_new else ())
         for first, last in (path.stem.rsplit("-", 2)[1:] for path in folder.glob(f"date={day}/{session}-*.parquet"))
     ]
     answers = [answer for answer in answers if not any(answer[0] in done for done in there)]
@@ -315,20 +317,25 @@ def _groups(
     answers: Iterable[tuple[int, Context, Record]], rows: int
 ) -> Iterator[tuple[str, list[tuple[int, Context, Record]]]]:
     """Consecutive answers of one day and model version, up to a number of rows."""
-    key, size = ("", ""), 0
+    key, size = (0, ""), 0
     members: list[tuple[int, Context, Record]] = []
     for answer in answers:
         _, context, record = answer
         found = _day(record), context.digest
         if members and (found != key or size >= rows):
-            yield key[0], members
+            yield _date(key[0]), members
             members, size = [], 0
         key = found
         members.append(answer)
         size += record.rows
     if members:
-        yield key[0], members
+        yield _date(key[0]), members
 
 
-def _day(record: Record) -> str:
-    return datetime.fromtimestamp(record.answered_us / 1e6, UTC).strftime("%Y-%m-%d")
+def _day(record: Record) -> int:
+    """Days since 1970."""
+    return record.answered_us // _DAY_US
+
+
+def _date(day: int) -> str:
+    return (_FIRST_DAY + timedelta(days=day)).isoformat()

@@ -16,8 +16,8 @@ from typing import Any
 import uvicorn
 
 from mlops_workbench.serving.app import EndpointApp
-from mlops_workbench.serving.http_protocol import HttpProtocol
 from mlops_workbench.serving.workers.channel import Channel
+from mlops_workbench.serving.workers.connection import Connection
 
 log = logging.getLogger("mlops_workbench.serving")
 
@@ -66,7 +66,7 @@ class Worker:
         self._parent = parent
         self._config = uvicorn.Config(
             app,
-            http=HttpProtocol,
+            http=Connection,
             access_log=False,
             log_config=None,
             server_header=False,
@@ -118,9 +118,11 @@ class Worker:
             log.info("a connection ended while it was handed over: %s", error)
             connection.close()
 
-    def _protocol(self) -> HttpProtocol:
-        return HttpProtocol(
-            config=self._config, server_state=self._server.server_state, app_state=self._server.lifespan.state
+    def _protocol(self) -> Connection:
+        return Connection(
+            config=self._config,
+            server_state=self._server.server_state,
+            app_state=self._server.lifespan.state,
         )
 
     def _drain(self) -> None:
@@ -128,7 +130,7 @@ class Worker:
         for server in self._server.servers:
             server.close()
         for connection in list(self._server.server_state.connections):
-            assert isinstance(connection, HttpProtocol)
+            assert isinstance(connection, Connection)
             connection.successor = self._give
             connection.hand_over()
         self._channel.send("drained")
@@ -142,7 +144,7 @@ class Worker:
         while self._server.server_state.connections and asyncio.get_running_loop().time() < end:
             await asyncio.sleep(_STEP)
             for connection in list(self._server.server_state.connections):
-                assert isinstance(connection, HttpProtocol)
+                assert isinstance(connection, Connection)
                 connection.successor = self._give
                 connection.hand_over()
         self._server.should_exit = True

@@ -19,6 +19,7 @@ from mlops_workbench.core.errors import Unavailable, WorkbenchError
 from mlops_workbench.core.records import MLFLOW, RunStart, SessionStart
 from mlops_workbench.core.tags import PARENT_RUN_ID
 from mlops_workbench.core.workspace import Workspace
+from mlops_workbench.journal.gc_pause import collection_paused
 from mlops_workbench.tracking.delivery.held_files import HeldFiles
 from mlops_workbench.tracking.delivery.log import DeliveredRun, DeliveryLog
 from mlops_workbench.tracking.delivery.record import RunRecord, kept_records
@@ -31,7 +32,6 @@ from mlops_workbench.tracking.journals.files import (
     journal_files,
     read_batch,
 )
-from mlops_workbench.tracking.journals.gc_pause import collection_paused
 from mlops_workbench.tracking.mapping.start_tags import start_tags
 from mlops_workbench.tracking.mapping.values import MAX_RUN_NAME, UNUSABLE, as_text, clip
 from mlops_workbench.tracking.mlflow.errors import PERMANENT

@@ -7,10 +7,10 @@ import sqlite3
 import time
 
 from mlops_workbench.core.workspace import Workspace
+from mlops_workbench.journal.gc_pause import collection_paused
 from mlops_workbench.tracking.index.writer import IndexWriter
 from mlops_workbench.tracking.ingest.reaper import dead_sessions, orphaned_runs, write_ends
 from mlops_workbench.tracking.journals.files import Cursor, closed_files, read_batch
-from mlops_workbench.tracking.journals.gc_pause import collection_paused
 from mlops_workbench.tracking.journals.watch import JournalFolder, JournalWatch
 
 _log = logging.getLogger(__name__)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -208,7 +208,7 @@ def feedback(endpoint: Endpoint) -> list[dict[str, Any]]:
 def test_rows_that_no_table_can_hold_are_the_only_ones_dropped(tmp_path: Path) -> None:
     log = PredictionLog(tmp_path, seconds=0.1, rows=1000)
     too_large = Prediction({"predict": np.array([2**64 - 1, 1], dtype=np.uint64)})
-    log.append(dataclasses.replace(answered(2, "odd"), prediction=too_large, version=2, digest="2f"))
+    log.append(msgspec.structs.replace(answered(2, "odd"), prediction=too_large, version=2, digest="2f"))
     log.append(answered(3, "fine"))
     log.close()
     assert (log.written, log.dropped) == (3, 2)
@@ -221,7 +221,7 @@ def test_an_odd_answer_costs_no_other_of_its_version(tmp_path: Path) -> None:
     for number in range(9):
         log.append(answered(3, f"fine {number}"))
         if number in (0, 4, 5):
-            log.append(dataclasses.replace(answered(2, f"odd {number}"), prediction=too_large))
+            log.append(msgspec.structs.replace(answered(2, f"odd {number}"), prediction=too_large))
     log.close()
     assert (log.written, log.dropped) == (27, 6)
     found = pq.read_table(tmp_path)["request_id"].to_pylist()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -42,7 +41,7 @@ CLEAR = [b"anna@", b"1972", b"hunter2", TOKEN.encode(), np.float64(1972).tobytes
 
 
 def personal(batch: Batch) -> Answered:
-    return dataclasses.replace(
+    return msgspec.structs.replace(
         answered("r", [1.0] * batch.rows), batch=batch, prediction=Prediction({"predict": np.arange(batch.rows * 1.0)})
     )
 
