@@ -13,7 +13,7 @@ from mlops_workbench.core.settings import ServingSettings
 from mlops_workbench.serving.errors import InvalidModel, NotReady, UnknownModel
 from mlops_workbench.serving.protocols.body import JSON
 from mlops_workbench.serving.protocols.invocations import parse_invocation
-from mlops_workbench.serving.runtimes.estimator import Runtime, limit_threads
+from mlops_workbench.serving.runtimes.estimator import Runtime, limit_threads, limit_warnings
 from mlops_workbench.serving.runtimes.model_folder import ModelFolder
 from mlops_workbench.serving.runtimes.proof import prove, use_program
 
@@ -176,6 +176,7 @@ def load_version(model: str, version: int, folder: Path, settings: ServingSettin
         )
     runtime = Runtime.load(found, settings)
     limit_threads()
+    limit_warnings()
     proven = prove(runtime, found.golden, str(folder))
     log.info("%s/%d: %d rows of its golden set have the model's own answers", model, version, proven)
     use_program(runtime, found.golden, settings.runtime)
