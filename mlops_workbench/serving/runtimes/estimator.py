@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import logging
-import pickle
 import warnings
-import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
@@ -14,13 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import skops.io
 from sklearn.base import BaseEstimator, is_regressor
 from threadpoolctl import threadpool_limits
 
 from mlops_workbench.core.errors import WorkbenchError, first_line
 from mlops_workbench.core.settings import ServingSettings
-from mlops_workbench.core.trust import TRUSTED_TYPES
 from mlops_workbench.data.fitted.boosters import TableBooster, fitted
 from mlops_workbench.serving.compiled.nouns import Program, Rows, Unusual
 from mlops_workbench.serving.errors import InvalidModel, InvalidRequest, PredictionFailed
@@ -28,17 +23,12 @@ from mlops_workbench.serving.rows.answer_table import AnswerTable
 from mlops_workbench.serving.rows.batch import Batch, InputForm
 from mlops_workbench.serving.rows.signature import Signature
 from mlops_workbench.serving.rows.values import Array
-from mlops_workbench.serving.runtimes.boosters import (
-    boosted_libraries,
-    load_booster,
-    require_library,
-    use_one_thread,
-)
+from mlops_workbench.serving.runtimes.boosters import use_one_thread
+from mlops_workbench.serving.runtimes.loading import load_object
 from mlops_workbench.serving.runtimes.model_folder import ModelFolder
-from mlops_workbench.serving.runtimes.pyfunc import PyfuncModel, load_pyfunc
+from mlops_workbench.serving.runtimes.pyfunc import PyfuncModel
 from mlops_workbench.serving.runtimes.times import PredictionTimes
 from mlops_workbench.serving.runtimes.trees import check_trees
-from mlops_workbench.serving.runtimes.trial import try_model
 
 log = logging.getLogger("mlops_workbench.serving")
 
@@ -138,7 +128,7 @@ class Runtime:
         InvalidModel
             It contains types that are not trusted, cannot be read, or has neither ``predict`` nor ``transform``.
         """
-        estimator = _load(folder, settings, tried)
+        estimator = load_object(folder, settings, tried)
         if not (_has(estimator, PREDICT) or _has(estimator, TRANSFORM)):
             raise InvalidModel(
                 f"{type(estimator).__name__} has no predict or transform method",
@@ -294,60 +284,6 @@ def load_estimator(folder: Path, settings: ServingSettings) -> Any:
         The folder is damaged, or contains types that are not trusted.
     """
     return fitted(Runtime.load(ModelFolder.open(folder, settings), settings).estimator)
-
-
-def _load(folder: ModelFolder, settings: ServingSettings, tried: bool) -> Any:
-    if folder.library == "pyfunc":
-        if not tried:
-            try_model(folder.path, folder.digest, settings)
-        return load_pyfunc(folder.path)
-    if folder.library != "sklearn" and folder.format not in ("pickle", "skops"):
-        require_library(folder.library, str(folder.path))
-        if not tried:
-            try_model(folder.path, folder.digest, settings)
-        return load_booster(folder, folder.library)
-    if folder.format == "pickle":
-        if not settings.allow_pickle:
-            raise InvalidModel(
-                "the model was saved with pickle, which can run any code when it is loaded",
-                where=str(folder.path),
-                hint="save it in the skops format, or set serving.allow_pickle in workbench.toml if you trust it",
-            )
-        return _unpickle(folder)
-    trusted = TRUSTED_TYPES | set(settings.trusted_types)
-    try:
-        types = set(skops.io.get_untrusted_types(data=folder.data))
-        if unknown := sorted(types - trusted):
-            raise InvalidModel(
-                f"the model contains types that are not on the list of trusted types: {', '.join(unknown)}",
-                where=str(folder.path),
-                hint=f"if you trust their code: mlops trust {' '.join(unknown)}",
-            )
-        for library in (needed := boosted_libraries(types)):
-            require_library(library, str(folder.path))
-        if needed and not tried:
-            try_model(folder.path, folder.digest, settings)
-        # Each part of the model goes through the list, which should be short.
-        return skops.io.load(io.BytesIO(folder.data), trusted=sorted(types))
-    except WorkbenchError:
-        raise
-    except (zipfile.BadZipFile, KeyError) as error:
-        raise InvalidModel(f"the model file is damaged: {error}", where=str(folder.path)) from error
-    except Exception as error:  # any error of the library means that the file cannot be served
-        raise InvalidModel(
-            f"the model cannot be loaded: {type(error).__name__}: {first_line(error)}",
-            where=str(folder.path),
-            hint="check that it was saved with the installed version of scikit-learn",
-        ) from error
-
-
-def _unpickle(folder: ModelFolder) -> Any:
-    try:
-        return pickle.loads(folder.data)  # noqa: S301 - the user allowed it, and the digest was checked
-    except Exception as error:  # unpickling runs foreign code: any failure means it cannot be served
-        raise InvalidModel(
-            f"the model cannot be unpickled: {type(error).__name__}: {first_line(error)}", where=str(folder.path)
-        ) from error
 
 
 def _input_form(estimator: Any, signature: Signature) -> InputForm:

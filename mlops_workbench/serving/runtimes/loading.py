@@ -1,0 +1,121 @@
+"""From the files of a model to its object: skops with a list of types, formats of boosted trees, pickle and MLflow."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import io
+import pickle
+import zipfile
+from typing import Any
+
+import sklearn.utils
+from sklearn.base import BaseEstimator
+
+from mlops_workbench.core.errors import WorkbenchError, first_line
+from mlops_workbench.core.settings import ServingSettings
+from mlops_workbench.core.trust import TRUSTED_TYPES
+from mlops_workbench.serving.errors import InvalidModel
+from mlops_workbench.serving.runtimes.boosters import boosted_libraries, load_booster, require_library
+from mlops_workbench.serving.runtimes.model_folder import ModelFolder
+from mlops_workbench.serving.runtimes.pyfunc import load_pyfunc
+from mlops_workbench.serving.runtimes.trial import try_model
+
+_all_estimators = sklearn.utils.all_estimators
+try:
+    # To list the estimators that it trusts, skops imports all modules of scikit-learn, of which a model needs a few:
+    # half a second, and 11 MB in each endpoint. `_is_public_estimator` trusts the same ones.
+    sklearn.utils.all_estimators = list
+    import skops.io
+finally:
+    sklearn.utils.all_estimators = _all_estimators
+
+
+def load_object(folder: ModelFolder, settings: ServingSettings, tried: bool) -> Any:
+    """Load what was registered, if its format and its types may be loaded.
+
+    Parameters
+    ----------
+    folder : ModelFolder
+        A verified folder.
+    settings : ServingSettings
+        Types and formats that may be loaded.
+    tried : bool
+        Whether another process has loaded the model without harm.
+
+    Raises
+    ------
+    InvalidModel
+        It contains types that are not trusted, or cannot be read.
+    """
+    if folder.library == "pyfunc":
+        if not tried:
+            try_model(folder.path, folder.digest, settings)
+        return load_pyfunc(folder.path)
+    if folder.library != "sklearn" and folder.format not in ("pickle", "skops"):
+        require_library(folder.library, str(folder.path))
+        if not tried:
+            try_model(folder.path, folder.digest, settings)
+        return load_booster(folder, folder.library)
+    if folder.format == "pickle":
+        if not settings.allow_pickle:
+            raise InvalidModel(
+                "the model was saved with pickle, which can run any code when it is loaded",
+                where=str(folder.path),
+                hint="save it in the skops format, or set serving.allow_pickle in workbench.toml if you trust it",
+            )
+        return _unpickle(folder)
+    trusted = TRUSTED_TYPES | set(settings.trusted_types)
+    try:
+        types = set(skops.io.get_untrusted_types(data=folder.data))
+        if unknown := sorted(name for name in types - trusted if not _is_public_estimator(name)):
+            raise InvalidModel(
+                f"the model contains types that are not on the list of trusted types: {', '.join(unknown)}",
+                where=str(folder.path),
+                hint=f"if you trust their code: mlops trust {' '.join(unknown)}",
+            )
+        for library in (needed := boosted_libraries(types)):
+            require_library(library, str(folder.path))
+        if needed and not tried:
+            try_model(folder.path, folder.digest, settings)
+        # Each part of the model goes through the list, which should be short.
+        return skops.io.load(io.BytesIO(folder.data), trusted=sorted(types))
+    except WorkbenchError:
+        raise
+    except (zipfile.BadZipFile, KeyError) as error:
+        raise InvalidModel(f"the model file is damaged: {error}", where=str(folder.path)) from error
+    except Exception as error:  # any error of the library means that the file cannot be served
+        raise InvalidModel(
+            f"the model cannot be loaded: {type(error).__name__}: {first_line(error)}",
+            where=str(folder.path),
+            hint="check that it was saved with the installed version of scikit-learn",
+        ) from error
+
+
+def _unpickle(folder: ModelFolder) -> Any:
+    try:
+        return pickle.loads(folder.data)  # noqa: S301 - the user allowed it, and the digest was checked
+    except Exception as error:  # unpickling runs foreign code: any failure means it cannot be served
+        raise InvalidModel(
+            f"the model cannot be unpickled: {type(error).__name__}: {first_line(error)}", where=str(folder.path)
+        ) from error
+
+
+def _is_public_estimator(name: str) -> bool:
+    """Whether a type is one that `sklearn.utils.all_estimators` lists; only its own module is imported for that."""
+    module, _, short = name.rpartition(".")
+    parts = module.split(".")
+    if parts[0] != "sklearn" or short.startswith("_") or set(parts) & {"tests", "externals", "conftest"}:
+        return False
+    public = parts[: next((at for at, part in enumerate(parts) if part.startswith("_")), len(parts))]
+    try:
+        kind = getattr(importlib.import_module(".".join(public)), short, None)
+    except ImportError:
+        return False
+    return (
+        inspect.isclass(kind)
+        and issubclass(kind, BaseEstimator)
+        and not inspect.isabstract(kind)
+        and kind is not BaseEstimator
+        and f"{kind.__module__}.{kind.__name__}" == name
+    )
