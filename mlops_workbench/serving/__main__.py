@@ -7,6 +7,10 @@ import sys
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
+from mlops_workbench.serving.runtimes.skops_alone import import_skops  # noqa: E402
+
+import_skops()
+
 from mlops_workbench.serving.process import main  # noqa: E402
 from mlops_workbench.serving.spare import wait  # noqa: E402
 

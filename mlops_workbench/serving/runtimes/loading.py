@@ -9,26 +9,18 @@ import pickle
 import zipfile
 from typing import Any
 
-import sklearn.utils
+import skops.io
 from sklearn.base import BaseEstimator
 
 from mlops_workbench.core.errors import WorkbenchError, first_line
 from mlops_workbench.core.settings import ServingSettings
 from mlops_workbench.core.trust import TRUSTED_TYPES
 from mlops_workbench.serving.errors import InvalidModel
+from mlops_workbench.serving.runtimes import skops_alone
 from mlops_workbench.serving.runtimes.boosters import boosted_libraries, load_booster, require_library
 from mlops_workbench.serving.runtimes.model_folder import ModelFolder
 from mlops_workbench.serving.runtimes.pyfunc import load_pyfunc
 from mlops_workbench.serving.runtimes.trial import try_model
-
-_all_estimators = sklearn.utils.all_estimators
-try:
-    # To list the estimators that it trusts, skops imports all modules of scikit-learn, of which a model needs a few:
-    # half a second, and 11 MB in each endpoint. `_is_public_estimator` trusts the same ones.
-    sklearn.utils.all_estimators = list
-    import skops.io
-finally:
-    sklearn.utils.all_estimators = _all_estimators
 
 
 def load_object(folder: ModelFolder, settings: ServingSettings, tried: bool) -> Any:
@@ -51,6 +43,7 @@ def load_object(folder: ModelFolder, settings: ServingSettings, tried: bool) -> 
     if folder.library == "pyfunc":
         if not tried:
             try_model(folder.path, folder.digest, settings)
+        skops_alone.complete()
         return load_pyfunc(folder.path)
     if folder.library != "sklearn" and folder.format not in ("pickle", "skops"):
         require_library(folder.library, str(folder.path))
@@ -68,7 +61,7 @@ def load_object(folder: ModelFolder, settings: ServingSettings, tried: bool) -> 
     trusted = TRUSTED_TYPES | set(settings.trusted_types)
     try:
         types = set(skops.io.get_untrusted_types(data=folder.data))
-        if unknown := sorted(name for name in types - trusted if not _is_public_estimator(name)):
+        if unknown := sorted(name for name in types - trusted if not is_public_estimator(name)):
             raise InvalidModel(
                 f"the model contains types that are not on the list of trusted types: {', '.join(unknown)}",
                 where=str(folder.path),
@@ -101,7 +94,7 @@ def _unpickle(folder: ModelFolder) -> Any:
         ) from error
 
 
-def _is_public_estimator(name: str) -> bool:
+def is_public_estimator(name: str) -> bool:
     """Whether a type is one that `sklearn.utils.all_estimators` lists; only its own module is imported for that."""
     module, _, short = name.rpartition(".")
     parts = module.split(".")

@@ -10,9 +10,13 @@ from typing import NoReturn
 
 import msgspec
 
-from mlops_workbench.core.errors import WorkbenchError
-from mlops_workbench.serving.scoring.request import Failed, Report, ScoringRequest
-from mlops_workbench.serving.scoring.run import score_files
+from mlops_workbench.serving.runtimes.skops_alone import import_skops
+
+import_skops()
+
+from mlops_workbench.core.errors import WorkbenchError  # noqa: E402
+from mlops_workbench.serving.scoring.request import Failed, Report, ScoringRequest  # noqa: E402
+from mlops_workbench.serving.scoring.run import score_files  # noqa: E402
 
 
 def main() -> int:

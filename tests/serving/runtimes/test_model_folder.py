@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import shutil
+import subprocess
+import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +24,7 @@ from mlops_workbench.serving.errors import InvalidModel
 from mlops_workbench.serving.routing.router import load_version
 from mlops_workbench.serving.rows.signature import InputColumn, Signature
 from mlops_workbench.serving.runtimes.estimator import Runtime, load_estimator
+from mlops_workbench.serving.runtimes.loading import is_public_estimator
 from mlops_workbench.serving.runtimes.model_folder import ModelFolder
 
 Cases = Callable[[str], Case]
@@ -48,6 +53,52 @@ def edit_manifest(folder: Path, change: Callable[[dict[str, Any]], object]) -> N
     manifest = json.loads(file.read_text())
     change(manifest["files"])
     file.write_text(json.dumps(manifest))
+
+
+def test_the_estimators_that_scikit_learn_lists_are_trusted_and_nothing_else_of_it() -> None:
+    listed = {f"{kind.__module__}.{kind.__name__}" for _, kind in all_estimators()}
+    kinds = {
+        f"{kind.__module__}.{kind.__name__}"
+        for name, module in list(sys.modules.items())
+        if name.startswith("sklearn.") and ".tests" not in name
+        for kind in vars(module).values()
+        if inspect.isclass(kind)
+    }
+    odd = {
+        "os.system",
+        "sklearn.os",
+        "sklearn.utils.os",
+        "sklearn.base.BaseEstimator",
+        "sklearn..Pipeline",
+        "sklearn",
+        "",
+    }
+    found = {name for name in kinds | odd | listed if is_public_estimator(name)}
+    # Those that are called experimental are on the list once their switch is imported.
+    assert found - {name for name in TRUSTED_TYPES if "IterativeImputer" in name or "Halving" in name} == listed
+
+
+@pytest.mark.process
+def test_a_process_that_answers_imports_what_a_model_needs_and_skops_can_have_its_list_again() -> None:
+    code = (
+        "import sys; import mlops_workbench.serving.scoring.__main__; print('sklearn.gaussian_process' in sys.modules)\n"
+        "from skops.io import _general; from mlops_workbench.serving.runtimes import skops_alone\n"
+        "skops_alone.complete(); print('sklearn.manifold._t_sne.TSNE' in _general.SKLEARN_ESTIMATOR_TYPE_NAMES)\n"
+        "from skops.io import dumps, get_untrusted_types; from sklearn.manifold import TSNE\n"
+        "print(get_untrusted_types(data=dumps(TSNE())))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True", "[]"]
+
+
+def test_an_endpoint_has_few_filters_of_warnings(cases: Cases) -> None:
+    # scikit-learn sets all of them again for each tree of a forest.
+    with warnings.catch_warnings(record=True) as said:
+        load_version("flight-delays", 1, cases("linear").folder, SETTINGS)
+        assert len(warnings.filters) <= 2
+        warnings.warn("for the log", UserWarning, stacklevel=1)
+        warnings.warn("for developers", DeprecationWarning, stacklevel=1)
+    assert [str(one.message) for one in said if str(one.message).startswith("for ")] == ["for the log"]
 
 
 @pytest.mark.parametrize("file", ["model.skops", "MLmodel", "requirements.txt", "input_example.json"])
