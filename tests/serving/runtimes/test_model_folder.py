@@ -81,7 +81,8 @@ def test_the_estimators_that_scikit_learn_lists_are_trusted_and_nothing_else_of_
 @pytest.mark.process
 def test_a_process_that_answers_imports_what_a_model_needs_and_skops_can_have_its_list_again() -> None:
     code = (
-        "import sys; import mlops_workbench.serving.scoring.__main__; print('sklearn.gaussian_process' in sys.modules)\n"
+        "import sys; import mlops_workbench.serving.scoring.__main__\n"
+        "print('sklearn.gaussian_process' in sys.modules)\n"
         "from skops.io import _general; from mlops_workbench.serving.runtimes import skops_alone\n"
         "skops_alone.complete(); print('sklearn.manifold._t_sne.TSNE' in _general.SKLEARN_ESTIMATOR_TYPE_NAMES)\n"
         "from skops.io import dumps, get_untrusted_types; from sklearn.manifold import TSNE\n"
