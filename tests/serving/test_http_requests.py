@@ -70,15 +70,24 @@ def test_the_end_of_a_connection_is_what_client_and_protocol_ask_for(linear) -> 
     assert b"connection: close" in old.lower()
 
 
-def test_an_answer_to_head_has_headers_only_and_an_upgrade_is_not_made(linear) -> None:
+def test_an_answer_to_head_has_headers_only(linear) -> None:
     endpoint, _ = linear
-    ready = b"HEAD /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-    head, _, rest = until_the_end(endpoint, [ready]).partition(b"\r\n\r\n")
+    asked = b"HEAD /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    head, _, rest = until_the_end(endpoint, [asked]).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200")
     assert b"date: " in head
     assert not rest
-    upgrade = ready.replace(b"HEAD", b"GET").replace(b"close\r\n", b"Upgrade\r\nUpgrade: websocket\r\n")
-    assert b'"name":"eta"' in ask(endpoint, [upgrade.replace(b"/metrics", b"/v2/models/eta")])
+
+
+@pytest.mark.parametrize("protocol", [b"h2c", b"websocket"])
+def test_the_offer_of_another_protocol_is_ignored(linear, protocol: bytes) -> None:
+    # As the client in Java's standard library does with each first request.
+    endpoint, body = linear
+    offer = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: %s\r\nHTTP2-Settings: AAEAAEAA\r\n" % protocol
+    whole = HEAD + offer + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    assert ask(endpoint, [whole]).startswith(b"HTTP/1.1 200")
+    ready = b"GET /v2/models/eta HTTP/1.1\r\nHost: localhost\r\n" + offer + b"\r\n"
+    assert b'"name":"eta"' in ask(endpoint, [ready])
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ than a small model.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote
@@ -23,6 +24,8 @@ from mlops_workbench.serving.http_protocol import HttpProtocol
 _COPIED = 64 << 10
 #: Addresses that are not parsed again, and the longest of them.
 _MOST_PATHS, _LONGEST_PATH = 256, 512
+#: The name of a header with which a client offers another protocol, and what takes its place.
+_UPGRADE, _NO_UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE), b"\r\nignored:"
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -166,6 +169,15 @@ class Connection(HttpProtocol):
         self._fields: dict[bytes, bytes] = {}
         #: Until when a connection without a request is kept; 0 while there is one.
         self._idle_until = 0.0
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what the network has read."""
+        if not self._collecting and b"pgrade:" in data:
+            # The parser takes no body of a request that offers another protocol, as Java's client does with HTTP/2;
+            # a server may ignore the offer.
+            head, end, rest = data.partition(b"\r\n\r\n")
+            data = _UPGRADE.sub(_NO_UPGRADE, head) + end + rest
+        super().data_received(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Called when the connection has ended."""
