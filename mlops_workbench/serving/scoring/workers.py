@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import signal
 import tempfile
 import threading
@@ -131,6 +132,8 @@ def _begin(scorer: Scorer, dropped: Any, parent: int, folder: Path) -> None:
 def _end_with(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(_LOOK_SECONDS)
+    # The parent was killed, and nobody else knows of the answers on their way to it.
+    shutil.rmtree(_folder, ignore_errors=True)
     os._exit(1)
 
 

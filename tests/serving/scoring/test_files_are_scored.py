@@ -237,8 +237,14 @@ def test_answers_are_in_the_log_with_the_ids_of_the_output(score: Callable[..., 
 @pytest.mark.process
 @pytest.mark.parametrize("whole", [False, pytest.param(True, marks=pytest.mark.long)])
 def test_a_killed_worker_or_process_leaves_no_output_and_no_other_process(
-    score: Callable[..., Scored], workspace: Workspace, tmp_path: Path, whole: bool
+    score: Callable[..., Scored],
+    workspace: Workspace,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    whole: bool,
 ) -> None:
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
     X.to_parquet(tmp_path / "in.parquet")
     score("forest", [tmp_path / "in.parquet"], tmp_path / "first.parquet")
     table = pa.concat_tables([pq.read_table(tmp_path / "in.parquet")] * 4000)
@@ -269,6 +275,7 @@ def test_a_killed_worker_or_process_leaves_no_output_and_no_other_process(
         assert time.monotonic() < deadline
         time.sleep(0.05)
     assert not (tmp_path / "out.parquet").exists()
+    assert not list((tmp_path / "temporary").iterdir())
 
 
 def test_what_is_read_and_written_is_checked_at_once(tmp_path: Path) -> None:
