@@ -14,8 +14,9 @@ from msgspec.structs import replace
 
 from mlops_workbench.core.errors import NotFound, SettingsError, StorageError
 from mlops_workbench.core.files import file_stamp, write_atomic
-from mlops_workbench.core.settings import Settings, describe_settings, load_settings
+from mlops_workbench.core.settings import Settings
 from mlops_workbench.core.settings_file import toml_value
+from mlops_workbench.core.settings_sources import describe_settings, load_settings
 from mlops_workbench.core.store import BlobStore
 
 FILE = "workbench.toml"

@@ -21,7 +21,7 @@ from pipelines_commands import command
 
 from mlops_workbench.client.launch import read_address
 from mlops_workbench.core.errors import WorkbenchError
-from mlops_workbench.core.settings import load_settings
+from mlops_workbench.core.settings_sources import load_settings
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.deployments.endpoint_folder import EndpointFolder
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from mlops_workbench.core.errors import SettingsError
-from mlops_workbench.core.settings import Settings, describe_settings, load_settings
+from mlops_workbench.core.settings import Settings
+from mlops_workbench.core.settings_sources import describe_settings, load_settings
 
 
 def written(folder: Path, text: str) -> Path:

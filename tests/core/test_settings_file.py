@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_workbench.core.errors import SettingsError
-from mlops_workbench.core.settings import load_settings
 from mlops_workbench.core.settings_file import add_to_list, toml_value
+from mlops_workbench.core.settings_sources import load_settings
 from mlops_workbench.core.workspace import Workspace
 
 

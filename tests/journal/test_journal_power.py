@@ -13,7 +13,7 @@ import sys
 
 import pytest
 
-from mlops_workbench.core.settings import load_settings
+from mlops_workbench.core.settings_sources import load_settings
 
 pytestmark = pytest.mark.process
 
