@@ -170,4 +170,6 @@ def main() -> int:
 if __name__ == "__main__":
     # For the user's own transformers, as in the process of an endpoint.
     sys.path.append(os.getcwd())  # noqa: PTH109
-    sys.exit(main())
+    # The result is written. Threads of libraries can abort a process that frees its modules, and a model that did
+    # nothing wrong would be refused for it.
+    os._exit(main())
