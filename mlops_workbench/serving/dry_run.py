@@ -32,7 +32,7 @@ from mlops_workbench.serving.protocols.invocations import parse_invocation, pred
 from mlops_workbench.serving.replay import replay
 from mlops_workbench.serving.rows.batch import Batch
 from mlops_workbench.serving.rows.signature import Signature
-from mlops_workbench.serving.runtimes.estimator import Runtime, limit_threads
+from mlops_workbench.serving.runtimes.estimator import Runtime, limit_threads, limit_warnings
 from mlops_workbench.serving.runtimes.model_folder import ModelFolder
 from mlops_workbench.serving.runtimes.proof import prove, use_program
 from mlops_workbench.serving.runtimes.trial import DryRun, DryRunRequest
@@ -52,6 +52,7 @@ def dry_run(request: DryRunRequest) -> DryRun:
         # This process is the trial of a model whose file may end it.
         runtime = Runtime.load(found, request.settings, tried=True)
         limit_threads()
+        limit_warnings()
         prove(runtime, found.golden, str(folder))
         use_program(runtime, found.golden, request.settings.runtime)
     except WorkbenchError as error:

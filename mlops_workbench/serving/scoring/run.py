@@ -17,7 +17,7 @@ from mlops_workbench.serving.protocols.body import JSON
 from mlops_workbench.serving.protocols.invocations import parse_invocation
 from mlops_workbench.serving.rows.batch import Batch
 from mlops_workbench.serving.rows.values import Array
-from mlops_workbench.serving.runtimes.estimator import Runtime, limit_threads
+from mlops_workbench.serving.runtimes.estimator import Runtime, limit_threads, limit_warnings
 from mlops_workbench.serving.runtimes.model_folder import ModelFolder
 from mlops_workbench.serving.runtimes.proof import prove, use_program
 from mlops_workbench.serving.scoring.answers import AnswerColumns
@@ -60,6 +60,7 @@ def score_files(request: ScoringRequest, report: Callable[[ScoringProgress], Non
     # This process is the trial of a model whose file may end it.
     runtime = Runtime.load(found, request.settings, tried=True)
     limit_threads()
+    limit_warnings()
     prove(runtime, found.golden, request.folder)
     use_program(runtime, found.golden, request.settings.runtime)
     classes = [] if runtime.classes is None else runtime.classes.tolist()
