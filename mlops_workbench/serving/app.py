@@ -85,15 +85,9 @@ class EndpointApp:
         self._only_of_model: _Routes = {"feedback": ("POST", handlers.feedback)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or follow the life of the server."""
+        """Follow the life of the server; requests come to :meth:`reply`, not as messages of ASGI."""
         if scope["type"] == "lifespan":
             await self._live(receive, send)
-            return
-        if scope["type"] != "http":
-            return
-        reply = await self.reply(Request(scope["method"], scope["path"], dict(scope["headers"]), receive))
-        if reply is not None:
-            await reply.send(send)
 
     async def reply(self, request: Request) -> Reply | None:
         """Answer a request; None if its client has gone."""

@@ -1,4 +1,4 @@
-"""Requests and replies as ASGI has them, without a framework between them and a handler.
+"""Requests, with bodies as ASGI has them, and replies, without a framework between them and a handler.
 
 A framework's objects for a request, its middleware and its routes take longer than a small model.
 """
@@ -29,14 +29,6 @@ class Reply(NamedTuple):
     status: int = 200
     media_type: str = JSON
     headers: Mapping[str, str] = {}
-
-    async def send(self, send: Send) -> None:
-        """Send it."""
-        head = [(b"content-type", self.media_type.encode()), (b"content-length", str(len(self.body)).encode())]
-        for name, value in self.headers.items():
-            head.append((name.encode(), value.encode("latin-1")))
-        await send({"type": "http.response.start", "status": self.status, "headers": head})
-        await send({"type": "http.response.body", "body": self.body})
 
 
 class Request:
