@@ -220,6 +220,29 @@ class LocalModel:
 
 
 @dataclass(frozen=True)
+class LendRequest:
+    """The path of a socket at which somebody waits for a process that scores files.
+
+    Attributes
+    ----------
+    socket : str
+        Path of the socket.
+    prefix : str
+        ``sys.prefix`` of the installation that shall score them.
+    """
+
+    socket: str
+    prefix: str
+
+
+@dataclass(frozen=True)
+class LentProcess:
+    """Whether a process connects to the socket."""
+
+    is_lent: bool
+
+
+@dataclass(frozen=True)
 class EndpointLog:
     """Lines of the log of an endpoint's process, and the position in the log after them."""
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 from mlops_workbench.client.bodies import (
     DeployRequest,
     EndpointLog,
+    LendRequest,
+    LentProcess,
     LocalModel,
     PromoteRequest,
     RegisterRequest,
@@ -86,6 +89,10 @@ class ModelCalls(Calls):
     def local_model(self, reference: str) -> LocalModel:
         """A model version on this machine's disk."""
         return self._get(f"/local-models/{quote(reference)}", LocalModel)
+
+    def lend_process(self, socket: str) -> bool:
+        """Make a process that can score files connect to the socket at a path; False if there is none."""
+        return self._post("/scoring-processes", LentProcess, LendRequest(socket, sys.prefix)).is_lent
 
     # -- endpoints -------------------------------------------------------------------------------------
 

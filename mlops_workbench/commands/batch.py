@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 from mlops_workbench.commands.cells import Cell, counted
 from mlops_workbench.commands.frontend import FrontEnd
 from mlops_workbench.commands.view import View
-from mlops_workbench.core.errors import InvalidInput, NotFound
+from mlops_workbench.core.errors import InvalidInput, NotFound, WorkbenchError
 from mlops_workbench.core.models import model_name
 from mlops_workbench.core.shown.formats import duration
 
@@ -37,7 +38,8 @@ class BatchOptions:
 
 def score_batch(frontend: FrontEnd, name: str, words: list[str], options: BatchOptions) -> View:
     """Answer the rows of files with the version that endpoint NAME serves, or NAME@ALIAS, or NAME/VERSION."""
-    from mlops_workbench.serving.scoring.launch import ScoringProcess, input_paths
+    from mlops_workbench.serving.scoring.launch import ScoringProcess
+    from mlops_workbench.serving.scoring.paths import input_paths
 
     output = Path(words[-1]).absolute()
     inputs = input_paths(words[:-1], output, force=options.force)
@@ -49,7 +51,12 @@ def score_batch(frontend: FrontEnd, name: str, words: list[str], options: BatchO
             shown = progress.share
             frontend.progress(f"{progress.share:.0%}: {counted(progress.rows, 'row')}")
 
-    with ScoringProcess(frontend.workspace.root) as process:
+    def lend(socket: str) -> bool:
+        with contextlib.suppress(WorkbenchError), frontend.client() as client:
+            return client.lend_process(socket)
+        return False
+
+    with ScoringProcess(frontend.workspace.root, lend) as process:
         request = _request(frontend, name, inputs, output, options)
         done = process.run(request, report)
     speed = f" ({done.rows / done.seconds:,.0f} rows/s)" if done.seconds > 0 else ""

@@ -88,7 +88,7 @@ class EndpointFolder:
             log = self.path / LOG
             fresh = log.exists() and log.stat().st_size > _LARGEST_LOG
             with open(log, "wb" if fresh else "ab") as output:
-                if spare is not None and (taken := spare.take(self.path, log)) is not None:
+                if spare is not None and (taken := spare.serve(self.path, log)) is not None:
                     return taken
                 # -P: a file in the working folder must not shadow an installed module.
                 return subprocess.Popen(

@@ -1,4 +1,4 @@
-"""A process that has imported all that an endpoint needs, and waits for the folder of the next one."""
+"""A process that has imported all that an endpoint needs, and waits for the next one, or for files to score."""
 
 from __future__ import annotations
 
@@ -7,22 +7,25 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import msgspec
 
 from mlops_workbench.core.workspace import Workspace
-from mlops_workbench.serving.spare import Start
+from mlops_workbench.serving.spare import Job, Score, Serve
 
 log = logging.getLogger("mlops_workbench.deployments")
 
 #: Seconds that one is kept after a registration or a start: the next deployment usually comes soon or not at all.
 _SECONDS = 600.0
+#: Longest time in seconds for which one that scores files has the processor for itself.
+_PAUSE_SECONDS = 10.0
 
 
 class Spare:
-    """Keeps a process ready for the next endpoint for some minutes, if the settings allow it.
+    """Keeps a process ready for the next endpoint for some minutes, if the settings allow it; threads may share it.
 
     Parameters
     ----------
@@ -33,7 +36,10 @@ class Spare:
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
         self._process: SpareProcess | None = None
+        self._lock = threading.RLock()
         self._until = 0.0
+        self._paused_until = 0.0
+        self._lent: list[subprocess.Popen[bytes]] = []
 
     def prepare(self) -> None:
         """Keep one from now on."""
@@ -44,32 +50,62 @@ class Spare:
     @property
     def is_due(self) -> bool:
         """Whether one was kept long enough, or was taken or has ended before."""
-        lacks = self._process is None or not self._process.is_waiting
-        return self._until > 0 and (lacks or time.monotonic() > self._until)
+        process = self._process
+        now = time.monotonic()
+        lacks = process is None or not process.is_waiting
+        is_paused = now < self._paused_until and any(lent.poll() is None for lent in self._lent)
+        return self._until > 0 and (now > self._until or (lacks and not is_paused))
 
     def renew(self) -> None:
         """Start another one after one was taken, and end one that was kept long enough."""
-        if time.monotonic() > self._until:
-            self.end()
-        elif self.is_due:
-            try:
-                self._process = SpareProcess(self._workspace.root)
-            except OSError as error:
-                log.warning("no spare process for endpoints: %s", error)
-                self._until = 0.0
+        with self._lock:
+            # To ask a process that has ended removes it from the system's table of processes.
+            self._lent = [process for process in self._lent if process.poll() is None]
+            if time.monotonic() > self._until:
+                self.end()
+            elif self.is_due:
+                try:
+                    self._process = SpareProcess(self._workspace.root)
+                except OSError as error:
+                    log.warning("no spare process for endpoints: %s", error)
+                    self._until = 0.0
 
-    def take(self, folder: Path, log: Path) -> subprocess.Popen[bytes] | None:
-        """Make it the process of an endpoint; None if there is none. See :meth:`SpareProcess.take`."""
-        process, self._process = self._process, None
-        taken = process.take(folder, log) if process is not None else None
-        if taken is not None:
+    def serve(self, folder: Path, log: Path) -> subprocess.Popen[bytes] | None:
+        """Make it the process of an endpoint; None if there is none.
+
+        Parameters
+        ----------
+        folder, log : Path
+            Endpoint folder, and the file that its output is appended to.
+        """
+        return self._take(Serve(str(folder), str(log)))
+
+    def lend(self, socket: str) -> bool:
+        """Make it score files for whoever listens at the path of a socket; False if there is none.
+
+        In both cases, one is kept from now on.
+        """
+        process = self._take(Score(socket))
+        if process is not None:
+            self._lent.append(process)
+        if self._workspace.settings.serving.spare_process:
             self._until = time.monotonic() + _SECONDS
-        return taken
+            self._paused_until = time.monotonic() + _PAUSE_SECONDS
+        return process is not None
+
+    def _take(self, job: Job) -> subprocess.Popen[bytes] | None:
+        with self._lock:
+            process, self._process = self._process, None
+            taken = process.take(job) if process is not None else None
+            if taken is not None:
+                self._until = time.monotonic() + _SECONDS
+            return taken
 
     def end(self) -> None:
         """End it if it was not taken, and keep none."""
-        process, self._process = self._process, None
-        self._until = 0.0
+        with self._lock:
+            process, self._process = self._process, None
+            self._until = 0.0
         if process is not None:
             process.end()
 
@@ -105,20 +141,14 @@ class SpareProcess:
         """Whether it can be taken."""
         return self._process is not None and self._process.poll() is None
 
-    def take(self, folder: Path, log: Path) -> subprocess.Popen[bytes] | None:
-        """Make it the process of an endpoint; None if it has ended.
-
-        Parameters
-        ----------
-        folder, log : Path
-            Endpoint folder, and the file that its output is appended to.
-        """
+    def take(self, job: Job) -> subprocess.Popen[bytes] | None:
+        """Give it something to do; None if it has ended."""
         process, self._process = self._process, None
         if process is None or process.poll() is not None:
             return None
         assert process.stdin is not None
         try:
-            process.stdin.write(msgspec.json.encode(Start(str(folder), str(log))) + b"\n")
+            process.stdin.write(msgspec.json.encode(job) + b"\n")
             process.stdin.close()
         except OSError:
             return None

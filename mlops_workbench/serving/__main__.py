@@ -12,7 +12,7 @@ from mlops_workbench.serving.runtimes.skops_alone import import_skops  # noqa: E
 import_skops()
 
 from mlops_workbench.serving.process import main  # noqa: E402
-from mlops_workbench.serving.spare import wait  # noqa: E402
+from mlops_workbench.serving.spare import Score, become, wait  # noqa: E402
 
 if __name__ == "__main__":
     # For the user's own transformers (serving.trusted_types); last, so that no file beside the notebooks shadows an
@@ -20,8 +20,15 @@ if __name__ == "__main__":
     sys.path.append(os.getcwd())  # noqa: PTH109
     arguments = sys.argv[1:]
     if arguments == ["--wait"]:
-        folder = wait()
-        if folder is None:
+        job = wait()
+        if job is None:
             sys.exit(0)
-        arguments = [folder]
+        if isinstance(job, Score):
+            from mlops_workbench.serving.scoring.handover import give
+            from mlops_workbench.serving.scoring.process import main as score
+
+            give(job.socket)
+            score()
+        become(job)
+        arguments = [job.folder]
     sys.exit(main(arguments))

@@ -1,4 +1,4 @@
-"""``python -m mlops_workbench.serving --wait``: import everything, and wait for an endpoint folder."""
+"""``python -m mlops_workbench.serving --wait``: import everything, and wait for an endpoint or for files to score."""
 
 from __future__ import annotations
 
@@ -15,25 +15,35 @@ _NEEDED = (
 )
 
 
-class Start(msgspec.Struct, frozen=True):
-    """Folder of the endpoint, and the file for the output of its process."""
+class Serve(msgspec.Struct, frozen=True, tag="serve"):
+    """Folder of an endpoint to serve, and the file for the output of its process."""
 
     folder: str
     log: str
 
 
-def wait() -> str | None:
-    """Return the folder of the endpoint to serve, with its log as the output; None if nobody will ask."""
+class Score(msgspec.Struct, frozen=True, tag="score"):
+    """Path of the socket at which somebody waits for a process that scores files."""
+
+    socket: str
+
+
+Job = Serve | Score
+
+
+def wait() -> Job | None:
+    """Return what to do; None if nobody will ask."""
     for name in _NEEDED:
         importlib.import_module(name)
     line = sys.stdin.buffer.readline()
-    if not line.endswith(b"\n"):
-        return None
-    start = msgspec.json.decode(line, type=Start)
-    log = os.open(start.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    return msgspec.json.decode(line, type=Job) if line.endswith(b"\n") else None
+
+
+def become(job: Serve) -> None:
+    """Make the log of an endpoint the output of this process."""
+    log = os.open(job.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     nothing = os.open(os.devnull, os.O_RDONLY)
     for descriptor, place in ((nothing, 0), (log, 1), (log, 2)):
         os.dup2(descriptor, place)
     os.close(log)
     os.close(nothing)
-    return start.folder

@@ -81,7 +81,7 @@ def part(name: str, given: argparse.Namespace) -> Callable[[], dict[str, Any]]:
         "kills": lambda: serving_kills.kills(given.kills or 3 * given.rounds),
         "deploy": lambda: serving_sizes.deploy(min(given.rounds, 3)),
         "memory": serving_sizes.memory,
-        "batch": serving_sizes.batch,
+        "batch": lambda: serving_sizes.batch(min(given.rounds, 3)),
         "log_read": serving_sizes.log_read,
     }
     return parts.get(name) or (lambda: serving_ratios.compare(name, given.rounds))

@@ -17,6 +17,7 @@ from mlops_workbench.deployments import Supervisor
 from mlops_workbench.deployments.endpoint_folder import EndpointFolder
 from mlops_workbench.deployments.spare import SpareProcess
 from mlops_workbench.serving.desired import LOG, read_observed
+from mlops_workbench.serving.spare import Serve
 
 pytestmark = pytest.mark.process
 
@@ -91,7 +92,7 @@ def test_it_ends_with_the_process_that_started_it(workspace: Workspace) -> None:
         time.sleep(0.05)
     assert not identity.alive()
     assert not spare.is_waiting
-    assert spare.take(workspace.root, workspace.root / "log") is None
+    assert spare.take(Serve(str(workspace.root), str(workspace.root / "log"))) is None
 
 
 def test_the_setting_keeps_none(workspace: Workspace) -> None:

@@ -1021,6 +1021,26 @@ export interface paths {
     patch?: never;
     trace?: never;
   };
+  '/api/scoring-processes': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get?: never;
+    put?: never;
+    /**
+     * Lend Process
+     * @description Make a process that has imported its libraries score files for whoever listens at a socket of this machine.
+     */
+    post: operations['lend_process'];
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
   '/api/shutdown': {
     parameters: {
       query?: never;
@@ -2224,6 +2244,31 @@ export interface components {
       name: string;
       /** Uid */
       uid: string;
+    };
+    /**
+     * LendRequest
+     * @description The path of a socket at which somebody waits for a process that scores files.
+     *
+     *     Attributes
+     *     ----------
+     *     socket : str
+     *         Path of the socket.
+     *     prefix : str
+     *         ``sys.prefix`` of the installation that shall score them.
+     */
+    LendRequest: {
+      /** Prefix */
+      prefix: string;
+      /** Socket */
+      socket: string;
+    };
+    /**
+     * LentProcess
+     * @description Whether a process connects to the socket.
+     */
+    LentProcess: {
+      /** Is Lent */
+      is_lent: boolean;
     };
     /**
      * LocalModel
@@ -6121,6 +6166,39 @@ export interface operations {
         };
         content: {
           'application/json': components['schemas']['Schedule'];
+        };
+      };
+      /** @description What was wrong, where, and how to fix it */
+      '4XX': {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
+  lend_process: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    requestBody: {
+      content: {
+        'application/json': components['schemas']['LendRequest'];
+      };
+    };
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['LentProcess'];
         };
       };
       /** @description What was wrong, where, and how to fix it */

@@ -6,7 +6,14 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from mlops_workbench.client.bodies import MOST_LOG_LINES, DeployRequest, EndpointLog, RollbackRequest
+from mlops_workbench.client.bodies import (
+    MOST_LOG_LINES,
+    DeployRequest,
+    EndpointLog,
+    LendRequest,
+    LentProcess,
+    RollbackRequest,
+)
 from mlops_workbench.control.routes.plane import Plane
 from mlops_workbench.core.endpoints import Endpoint
 from mlops_workbench.core.releases import Release, RollbackPlan
@@ -36,6 +43,12 @@ def get_endpoint_log(
 ) -> EndpointLog:
     """The last lines of the log of an endpoint's process, or with `after` the first ones from that position on."""
     return EndpointLog(*plane.endpoints.log(name, lines, after))
+
+
+@router.post("/scoring-processes")
+def lend_process(plane: Plane, request: LendRequest) -> LentProcess:
+    """Make a process that has imported its libraries score files for whoever listens at a socket of this machine."""
+    return plane.endpoints.lend_process(request)
 
 
 @router.put("/endpoints/{name}", status_code=202)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -12,7 +14,7 @@ from pathlib import Path
 
 from sqlalchemy import select
 
-from mlops_workbench.client.bodies import DeployRequest, RollbackRequest
+from mlops_workbench.client.bodies import DeployRequest, LendRequest, LentProcess, RollbackRequest
 from mlops_workbench.control.audit.actors import acting_as, process
 from mlops_workbench.control.database import Database
 from mlops_workbench.control.events import EventHub
@@ -337,6 +339,14 @@ class EndpointService:
         """Prepare for the first deployment of a model; a running endpoint only changes its version."""
         if not any(spec.wanted and model_name(spec.model) == model for spec in self.specs()):
             self._supervisor.spare.prepare()
+
+    def lend_process(self, request: LendRequest) -> LentProcess:
+        """Let the process that waits for the next deployment score files, if it can do that for who asks."""
+        # One of another installation has other libraries; a socket of another user or machine cannot be reached.
+        with suppress(OSError, ValueError):
+            if request.prefix == sys.prefix and Path(request.socket).stat().st_uid == os.getuid():
+                return LentProcess(self._supervisor.spare.lend(request.socket))
+        return LentProcess(False)
 
     def end_spare(self) -> None:
         """End what was prepared for a deployment that did not come."""

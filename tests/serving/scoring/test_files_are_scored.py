@@ -31,7 +31,8 @@ from mlops_workbench.core.settings import ServingSettings
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.serving.rows.signature import InputColumn, Signature
 from mlops_workbench.serving.scoring import parts
-from mlops_workbench.serving.scoring.launch import ScoringProcess, input_paths
+from mlops_workbench.serving.scoring.launch import ScoringProcess
+from mlops_workbench.serving.scoring.paths import input_paths
 from mlops_workbench.serving.scoring.request import Scored, ScoringLog, ScoringRequest
 from mlops_workbench.serving.scoring.rows import rows_of_part
 from mlops_workbench.serving.scoring.run import score_files
