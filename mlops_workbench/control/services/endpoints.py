@@ -7,7 +7,6 @@ import logging
 import os
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,17 +14,16 @@ from pathlib import Path
 from sqlalchemy import select
 
 from mlops_workbench.client.bodies import DeployRequest, LendRequest, LentProcess, RollbackRequest
-from mlops_workbench.control.audit.actors import acting_as, process
 from mlops_workbench.control.database import Database
 from mlops_workbench.control.events import EventHub
 from mlops_workbench.control.releases import quarantine
 from mlops_workbench.control.releases.history import ReleaseHistory, add_release
-from mlops_workbench.control.releases.replays import Replays, last_replay, not_served, replay_check
-from mlops_workbench.control.releases.way_back import next_way_back, way_back_of_endpoint
-from mlops_workbench.control.services.alias_rows import ROLLED_BACK
+from mlops_workbench.control.releases.replays import Replays, not_served, replay_check
+from mlops_workbench.control.releases.way_back import way_back_of_endpoint
+from mlops_workbench.control.services.alias_follower import AliasFollower
 from mlops_workbench.control.services.endpoint_rows import record_change, spec_of
 from mlops_workbench.control.services.models import ModelService
-from mlops_workbench.control.tables import AliasRow, EndpointRow
+from mlops_workbench.control.tables import EndpointRow
 from mlops_workbench.core.endpoints import Endpoint, EndpointSpec
 from mlops_workbench.core.errors import (
     Conflict,
@@ -39,13 +37,10 @@ from mlops_workbench.core.errors import (
 )
 from mlops_workbench.core.ids import check_name
 from mlops_workbench.core.models import SERVED_FORMATS, SERVED_LIBRARIES, GateCheck, GateResult, model_name
-from mlops_workbench.core.releases import Release, ReleaseKind, RollbackPlan
+from mlops_workbench.core.releases import Release, RollbackPlan
 from mlops_workbench.deployments import Supervisor
 
 log = logging.getLogger("mlops_workbench.control")
-
-#: Seconds between two comparisons of what an endpoint serves with the registry, which take a call each.
-_COMPARE_SECONDS = 5.0
 
 
 class EndpointService:
@@ -60,14 +55,11 @@ class EndpointService:
         self._database = database
         self._replays = replays
         self.history = ReleaseHistory(database)
-        #: Versions in quarantine to which endpoints did not switch, and which the log has named.
-        self._held_back: set[tuple[str, int]] = set()
         self._models = models
         self._supervisor = supervisor
         self._hub = hub
+        self._follower = AliasFollower(database, models, supervisor, hub, self.specs, self._note)
         self._published: dict[str, tuple[object, ...]] = {}
-        #: When the identity of each endpoint's version is compared next.
-        self._compared: dict[str, float] = {}
         self._stopped = False
         self._starting = threading.Lock()
 
@@ -215,7 +207,7 @@ class EndpointService:
         if alias:
             why = f"endpoint '{name}' is rolled back"
             self._models.rollback(model, alias, request.reason, why=why, leaves=request.leaves)
-            self._follow(spec)
+            self._follower.follow(spec)
         else:
             self._return(spec, request)
         return self.get(name)
@@ -286,26 +278,8 @@ class EndpointService:
         self._hub.publish("endpoints", name)
 
     def follow(self) -> None:
-        """Switch endpoints whose alias was moved to another version.
-
-        Raises WorkbenchError if a model or alias no longer exists, after the other endpoints were switched.
-        """
-        problem: WorkbenchError | None = None
-        # The first needs no answer of the registry, so it is done for all endpoints before the second.
-        for action in (self._follow, self._compare):
-            for spec in self.specs():
-                if "@" not in spec.model or not spec.wanted:
-                    continue
-                try:
-                    action(spec)
-                except Unavailable as error:
-                    # The other endpoints would run into the same timeout.
-                    problem = error
-                    break
-                except WorkbenchError as error:
-                    problem = error
-        if problem is not None:
-            raise problem
+        """Switch endpoints to what is registered, see :meth:`AliasFollower.follow_all`."""
+        self._follower.follow_all()
 
     def step(self) -> None:
         """Follow aliases, apply the desired states and publish changes."""
@@ -364,66 +338,6 @@ class EndpointService:
 
     def _folder(self, name: str, version: int) -> Path:
         return self._models.export(name, version)
-
-    def _follow(self, spec: EndpointSpec) -> None:
-        name, version = self._models.follow(spec.model)
-        if version == spec.version:
-            return
-        self._note(spec.name)
-        change = next((change for change in self._models.changes(name) if change.version == version), None)
-        kind: ReleaseKind = "alias"
-        by, words, decided_by = "", "", ""
-        if change is not None:
-            by, words, decided_by = f", {change.reason}", change.why, change.by
-            kind = "rollback" if change.reason == ROLLED_BACK else "alias"
-        # Whoever moved the alias is in the entry about the model; that the endpoint follows is nobody's decision.
-        with acting_as(process(f"endpoint {spec.name}")), self._database.change() as session:
-            row = session.get(EndpointRow, spec.name)
-            alias = session.get(AliasRow, (name, spec.model.partition("@")[2]))
-            if row is None or row.model != spec.model or row.version == version:
-                return
-            if alias is not None and alias.version != version:
-                # It was moved again; the next look follows it.
-                return
-            if (found := quarantine.find(session, name, version)) is not None:
-                if (spec.name, version) not in self._held_back:
-                    self._held_back.add((spec.name, version))
-                    error = quarantine.refusal(found, name, version)
-                    log.warning("endpoint '%s' stays at version %d: %s", spec.name, spec.version, error.message)
-                return
-            before = spec_of(row)
-            reason = f"{spec.model} is now version {version}{by}"
-            add_release(
-                session, spec.name, spec.model, version, row.version, kind, words or reason, by=decided_by,
-                replay=last_replay(session, spec.name, name, version) if kind == "alias" else 0,
-            )  # fmt: skip
-            left = next_way_back(session, spec.model, version) if kind == "rollback" else row.version
-            row.previous, row.version = left, version
-            row.generation += 1
-            record_change(session, "endpoint.follow", row, before, reason)
-        self._hub.publish("endpoints", spec.name)
-
-    def _compare(self, spec: EndpointSpec) -> None:
-        if time.monotonic() < self._compared.get(spec.name, 0.0):
-            return
-        self._compared[spec.name] = time.monotonic() + _COMPARE_SECONDS
-        name, version = model_name(spec.model), spec.version
-        folder = self._supervisor.deployed_folder(spec)
-        # Version 0.1 named folders by the number alone.
-        if folder is None or folder.name == str(version) or folder == self._models.export_target(name, version):
-            return
-        # The model was deleted and registered again, and has this number again.
-        with self._database.change() as session:
-            row = session.get(EndpointRow, spec.name)
-            if row is not None and row.generation == spec.generation:
-                reason, before = f"{spec.model} was registered again", spec_of(row)
-                add_release(
-                    session, spec.name, spec.model, version, version, "again", reason, by=process("control").name
-                )
-                row.generation += 1
-                with acting_as(process(f"endpoint {spec.name}")):
-                    record_change(session, "endpoint.follow", row, before, reason)
-        self._hub.publish("endpoints", spec.name)
 
     def _delete(self, name: str) -> None:
         self._supervisor.forget(name)
