@@ -14,7 +14,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mlops_workbench.core.errors import StorageError, Unauthorized
-from mlops_workbench.core.files import put_aside
+from mlops_workbench.core.files import create_secret, put_aside
 
 log = logging.getLogger("mlops_workbench.control")
 
@@ -34,17 +34,7 @@ def read_or_make_token(path: Path) -> str:
         path.parent.mkdir(parents=True, exist_ok=True)
         if os.path.lexists(path) and not _TOKEN.match(_content(path)):
             log.warning("the file of the token has none: there is a new one, and the old file is %s", put_aside(path))
-        # Written under another name and then linked, so that no reader sees the file without the token.
-        fresh = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_urlsafe(32))
-        try:
-            os.link(fresh, path)
-        except FileExistsError:
-            pass
-        finally:
-            fresh.unlink()
+        create_secret(path, secrets.token_urlsafe(32))
         if path.stat().st_mode & 0o077:
             raise StorageError("the token file can be read by others", where=str(path), hint=f"run: chmod 600 '{path}'")
         return _content(path)

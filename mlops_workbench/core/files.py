@@ -62,6 +62,30 @@ def atomic_file(path: Path, *, mode: int = 0o644) -> Iterator[Path]:
         ) from error
 
 
+def create_secret(path: Path, data: bytes | str) -> bool:
+    """Create a file that only its owner can read, complete when another process sees it; False if there is one.
+
+    Raises
+    ------
+    OSError
+        It cannot be written.
+    """
+    # A descriptor of mode 0600 from the start.
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name[:100]}.", dir=path.parent)
+    try:
+        with open(handle, "wb") as file:
+            file.write(data.encode() if isinstance(data, str) else data)
+            file.flush()
+            os.fsync(handle)
+        # Of several processes that create it at once, the file of one is everyone's.
+        os.link(temporary, path)
+    except FileExistsError:
+        return False
+    finally:
+        os.unlink(temporary)
+    return True
+
+
 def put_aside(path: Path) -> Path:
     """Rename what is damaged or in the way of a file, and return its new name; it need not exist."""
     aside = path.with_name(f"{path.name}.damaged-{now_ms()}")

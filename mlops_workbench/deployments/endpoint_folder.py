@@ -12,7 +12,7 @@ from pathlib import Path
 from mlops_workbench.core.errors import StorageError
 from mlops_workbench.core.files import file_lock
 from mlops_workbench.core.processes import ProcessIdentity
-from mlops_workbench.deployments.spare import Spare, environment
+from mlops_workbench.deployments.spare import Spare
 from mlops_workbench.serving.desired import (
     DESIRED,
     LOCK,
@@ -24,6 +24,7 @@ from mlops_workbench.serving.desired import (
     read_observed,
     write_desired,
 )
+from mlops_workbench.serving.runtimes.trial import environment_for_models
 
 _LARGEST_LOG = 4 << 20
 #: Of the log that is read at a time.
@@ -94,7 +95,7 @@ class EndpointFolder:
                 return subprocess.Popen(
                     [sys.executable, "-P", "-m", "mlops_workbench.serving", str(self.path)],
                     cwd=cwd,
-                    env=environment(),
+                    env=environment_for_models(),
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=output,

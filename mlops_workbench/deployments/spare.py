@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import subprocess
 import sys
 import threading
@@ -14,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from mlops_workbench.core.workspace import Workspace
+from mlops_workbench.serving.runtimes.trial import environment_for_models
 from mlops_workbench.serving.spare import Job, Score, Serve
 
 log = logging.getLogger("mlops_workbench.deployments")
@@ -129,7 +129,7 @@ class SpareProcess:
             # -P: a file in the working folder must not shadow an installed module.
             [sys.executable, "-P", "-m", "mlops_workbench.serving", "--wait"],
             cwd=cwd,
-            env=environment(),
+            env=environment_for_models(),
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -166,8 +166,3 @@ class SpareProcess:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-
-
-def environment() -> dict[str, str]:
-    """Environment of a process that loads models: it must not find the key that signs them."""
-    return {name: value for name, value in os.environ.items() if name != "MLOPS_SIGNING_KEY"}

@@ -170,13 +170,20 @@ class Registry:
             )
         with self._lock():
             self.store.ensure_model(name)
-            for stored in self.store.versions(name):
-                if stored.tags.get(MODEL_UID) == key:
-                    return self._signed_again(stored, logged)
+        stored = self._version_with(name, key)
+        if stored is None:
+            # It reads all files of the model, which must not hold up others.
             signed = self._signer.sign(name, logged)
-            tags = tags_of(run, logged, self.index.datasets(run.uid))
-            made = self.store.create_version(name, logged.model_id, run.run_id, {**tags, **signed.tags})
-        return replace(self._shown(made, {}), notice=signed.notice)
+            with self._lock():
+                stored = self._version_with(name, key)
+                if stored is None:
+                    tags = tags_of(run, logged, self.index.datasets(run.uid))
+                    made = self.store.create_version(name, logged.model_id, run.run_id, {**tags, **signed.tags})
+                    return replace(self._shown(made, {}), notice=signed.notice)
+        return self._signed_again(stored, logged)
+
+    def _version_with(self, name: str, key: str) -> StoredVersion | None:
+        return next((stored for stored in self.store.versions(name) if stored.tags.get(MODEL_UID) == key), None)
 
     def _signed_again(self, stored: StoredVersion, logged: LoggedModel) -> ModelVersion:
         """A version that is registered again; it is signed unless it has a signature that holds."""

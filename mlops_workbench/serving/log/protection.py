@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hmac
-import os
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from mlops_workbench.core.errors import StorageError
+from mlops_workbench.core.files import create_secret
 from mlops_workbench.core.personal import is_personal
 from mlops_workbench.core.secrets.columns import SHORTEST_TOKEN, is_secret_column, is_secret_name
 from mlops_workbench.core.secrets.registered import any_registered
@@ -88,18 +88,7 @@ def read_key(path: Path) -> bytes:
         with contextlib.suppress(FileNotFoundError):
             return _checked(path)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            with os.fdopen(descriptor, "w") as file:
-                file.write(secrets.token_hex(_KEY_BYTES))
-                file.flush()
-                os.fsync(file.fileno())
-            # Of several processes that start at once, the key of one is everyone's.
-            with contextlib.suppress(FileExistsError):
-                os.link(temporary, path)
-        finally:
-            os.unlink(temporary)
+        create_secret(path, secrets.token_hex(_KEY_BYTES))
         return _checked(path)
     except OSError as error:
         raise StorageError(

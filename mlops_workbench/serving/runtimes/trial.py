@@ -116,8 +116,6 @@ def run_dry(request: DryRunRequest, *, cwd: Path | None = None, seconds: float =
         Longest time, in which the libraries are imported.
     """
     request = msgspec.structs.replace(request, settings=msgspec.structs.replace(request.settings, token=""))
-    # A model that is loaded must not find the key that signs models.
-    environment = {name: value for name, value in os.environ.items() if name != "MLOPS_SIGNING_KEY"}
     try:
         done = subprocess.run(
             [sys.executable, "-P", "-m", "mlops_workbench.serving.dry_run"],
@@ -125,7 +123,7 @@ def run_dry(request: DryRunRequest, *, cwd: Path | None = None, seconds: float =
             capture_output=True,
             timeout=seconds,
             cwd=cwd,
-            env={**one_thread(), **environment},
+            env=environment_for_models(),
             check=False,
         )
     except subprocess.TimeoutExpired:
@@ -142,9 +140,14 @@ def run_dry(request: DryRunRequest, *, cwd: Path | None = None, seconds: float =
         return DryRun(f"{ended}: {lines[-1][:300]}", crashed=True)
 
 
-def one_thread() -> dict[str, str]:
-    """Variables for one thread: a request is served by one core, and thread pools would slow each other down."""
-    return dict.fromkeys(_THREADS, "1")
+def environment_for_models() -> dict[str, str]:
+    """Environment of a process that loads models.
+
+    A model that is loaded must not find the key that signs models. There is one thread for each library: a request is
+    served by one core, and thread pools would slow each other down.
+    """
+    inherited = {name: value for name, value in os.environ.items() if name != "MLOPS_SIGNING_KEY"}
+    return {**dict.fromkeys(_THREADS, "1"), **inherited}
 
 
 def try_model(folder: Path, digest: str, settings: ServingSettings, seconds: float = _SECONDS) -> None:

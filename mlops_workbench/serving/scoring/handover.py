@@ -14,7 +14,7 @@ from typing import IO
 import msgspec
 
 from mlops_workbench.core.processes import ProcessIdentity
-from mlops_workbench.serving.runtimes.trial import one_thread
+from mlops_workbench.serving.runtimes.trial import environment_for_models
 
 #: Seconds until the process must have called; it may be about to import its libraries.
 _PATIENCE = 10.0
@@ -36,7 +36,7 @@ class Taken:
     stdout: IO[bytes]
 
 
-def take(lend: Callable[[str], bool], cwd: Path, environment: dict[str, str], errors: IO[bytes]) -> Taken | None:
+def take(lend: Callable[[str], bool], cwd: Path, errors: IO[bytes]) -> Taken | None:
     """Ask for a process, and make its own what one that is started anew would have; None if there is none.
 
     Parameters
@@ -45,8 +45,6 @@ def take(lend: Callable[[str], bool], cwd: Path, environment: dict[str, str], er
         Makes a process connect to the socket at a path; False if there is none.
     cwd : Path
         Its working folder.
-    environment : dict of str to str
-        Its environment variables.
     errors : file
         Gets what it writes to the standard error.
     """
@@ -60,7 +58,7 @@ def take(lend: Callable[[str], bool], cwd: Path, environment: dict[str, str], er
             listener.settimeout(_PATIENCE)
             connection, _ = listener.accept()
             with connection:
-                return _equip(connection, _Context(str(cwd), environment), errors)
+                return _equip(connection, _Context(str(cwd), environment_for_models()), errors)
     except OSError:
         # Its path is too long for a socket, or the process has ended.
         return None
@@ -107,5 +105,5 @@ def give(path: str) -> None:
         os.close(descriptor)
     context = msgspec.json.decode(sys.stdin.buffer.readline(), type=_Context)
     os.environ.clear()
-    os.environ.update({**one_thread(), **context.environment})
+    os.environ.update(context.environment)
     os.chdir(context.cwd)

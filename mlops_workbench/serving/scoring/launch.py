@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import subprocess
 import sys
 import tempfile
@@ -15,7 +14,7 @@ import msgspec
 
 from mlops_workbench.core.errors import Unavailable, WorkbenchError
 from mlops_workbench.core.processes import ProcessIdentity
-from mlops_workbench.serving.runtimes.trial import one_thread
+from mlops_workbench.serving.runtimes.trial import environment_for_models
 from mlops_workbench.serving.scoring.handover import take
 from mlops_workbench.serving.scoring.request import Failed, Report, Scored, ScoringProgress, ScoringRequest
 
@@ -34,13 +33,11 @@ class ScoringProcess:
     """
 
     def __init__(self, cwd: Path, lend: Callable[[str], bool] | None = None) -> None:
-        # A model that is loaded must not find the key that signs models.
-        environment = {name: value for name, value in os.environ.items() if name != "MLOPS_SIGNING_KEY"}
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         self._spawned: subprocess.Popen[bytes] | None = None
-        taken = take(lend, cwd, environment, self._errors) if lend is not None else None
+        taken = take(lend, cwd, self._errors) if lend is not None else None
         if taken is None:
-            self._spawned = process = _spawn(cwd, environment, self._errors)
+            self._spawned = process = _spawn(cwd, self._errors)
             assert process.stdin is not None
             assert process.stdout is not None
             self._process, self._stdin, self._stdout = ProcessIdentity.of(process.pid), process.stdin, process.stdout
@@ -97,7 +94,7 @@ class ScoringProcess:
         )
 
 
-def _spawn(cwd: Path, environment: dict[str, str], errors: IO[bytes]) -> subprocess.Popen[bytes]:
+def _spawn(cwd: Path, errors: IO[bytes]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         # -P: a file in the working folder must not shadow an installed module.
         [sys.executable, "-P", "-m", "mlops_workbench.serving.scoring"],
@@ -105,5 +102,5 @@ def _spawn(cwd: Path, environment: dict[str, str], errors: IO[bytes]) -> subproc
         stdout=subprocess.PIPE,
         stderr=errors,
         cwd=cwd,
-        env={**one_thread(), **environment},
+        env=environment_for_models(),
     )

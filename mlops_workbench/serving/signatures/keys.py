@@ -7,7 +7,6 @@ workspace, where it would lie beside the models.
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from mlops_workbench.core.errors import Conflict, InvalidInput, StorageError, WorkbenchError
+from mlops_workbench.core.files import create_secret, write_atomic
 from mlops_workbench.serving.signatures.oms import CURVES, PrivateKey, PublicKey, key_id, public_pem
 
 #: Environment variable with the private key: PEM text, or the path of its file.
@@ -103,18 +103,13 @@ def create_key() -> SigningKey:
     if os.environ.get(VARIABLE, "").strip():
         raise Conflict(f"the signing key comes from {VARIABLE}", hint="unset the variable to use a key of your own")
     file = key_file()
-    temporary = _new_file(file)
     try:
-        # Linked, so that a key that is there is never replaced, and no process reads the half of one.
-        os.link(temporary, file)
-    except FileExistsError as error:
-        raise Conflict(
-            "there is a signing key already", where=str(file), hint="mlops keys rotate makes another"
-        ) from error
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        is_new = create_secret(file, _new_key())
     except OSError as error:
         raise _unwritable(file, error) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    if not is_new:
+        raise Conflict("there is a signing key already", where=str(file), hint="mlops keys rotate makes another")
     return SigningKey(_private(_secret(file), str(file)), str(file))
 
 
@@ -159,16 +154,13 @@ def rotate_key() -> tuple[SigningKey, SigningKey, Path]:
     file, old = key_file(), signing_key()
     if old is None:
         raise InvalidKey("there is no signing key to replace", where=str(file), hint="mlops keys create makes one")
-    temporary = _new_file(file)
     kept = file.with_name(f"old-{old.id[:SHOWN]}.pem")
     try:
         kept.unlink(missing_ok=True)
         os.link(file, kept)
-        os.replace(temporary, file)
     except OSError as error:
         raise _unwritable(file, error) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_atomic(file, _new_key(), mode=0o600)
     return old, SigningKey(_private(_secret(file), str(file)), str(file)), kept
 
 
@@ -250,22 +242,11 @@ def _content(file: Path) -> bytes:
         return opened.read(_LONGEST)
 
 
-def _new_file(file: Path) -> Path:
-    """A new private key in a file beside `file`, for its owner only."""
-    data = ec.generate_private_key(ec.SECP256R1()).private_bytes(
+def _new_key() -> bytes:
+    """A new private key as PEM text."""
+    return ec.generate_private_key(ec.SECP256R1()).private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    try:
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # Made with O_EXCL and mode 0600.
-        handle, name = tempfile.mkstemp(prefix=".new-key-", dir=file.parent)
-        with open(handle, "wb") as opened:
-            opened.write(data)
-            opened.flush()
-            os.fsync(handle)
-    except OSError as error:
-        raise _unwritable(file, error) from error
-    return Path(name)
 
 
 def _unwritable(file: Path, error: OSError) -> WorkbenchError:

@@ -38,7 +38,8 @@ GIVEN = """
 import os, sys
 from mlops_workbench.serving.scoring.handover import give
 give(sys.argv[1])
-print(os.environ["SHOWN"], os.getcwd(), "HOME" in os.environ, sys.stdin.buffer.read().decode(), flush=True)
+print(os.environ["SHOWN"], os.getcwd(), {"ITS", "MLOPS_SIGNING_KEY"} & {*os.environ}, end=" ")
+print(sys.stdin.buffer.read().decode(), flush=True)
 print("what went wrong", file=sys.stderr)
 """
 
@@ -127,27 +128,31 @@ def test_one_that_ends_is_reported_and_one_that_has_ended_is_replaced(workspace:
     assert not (workspace.root / "out.parquet").exists()
 
 
-def test_its_environment_folder_and_streams_are_those_of_who_asks(tmp_path: Path) -> None:
+def test_its_environment_folder_and_streams_are_those_of_who_asks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     children: list[subprocess.Popen[bytes]] = []
 
     def lend(path: str) -> bool:
-        children.append(subprocess.Popen([sys.executable, "-c", GIVEN, path]))
+        children.append(subprocess.Popen([sys.executable, "-c", GIVEN, path], env=before))
         return True
 
+    before = {**os.environ, "ITS": "own"}
     # Longer than what a pipe takes at once.
-    environment = {"SHOWN": "größer", "LONG": "x" * 100_000, "PATH": os.environ["PATH"]}
+    for name, value in (("SHOWN", "größer"), ("LONG", "x" * 100_000), ("MLOPS_SIGNING_KEY", "secret")):
+        monkeypatch.setenv(name, value)
     with open(tmp_path / "errors", "wb") as errors:
-        taken = take(lend, tmp_path, environment, errors)
+        taken = take(lend, tmp_path, errors)
         assert taken is not None
         assert taken.process == ProcessIdentity.of(children[0].pid)
         with taken.stdin as stdin:
             stdin.write(b"asked")
         with taken.stdout as stdout:
-            assert stdout.read().decode() == f"größer {tmp_path} False asked\n"
+            assert stdout.read().decode() == f"größer {tmp_path} set() asked\n"
     assert children[0].wait() == 0
     assert (tmp_path / "errors").read_text() == "what went wrong\n"
     with open(tmp_path / "errors", "wb") as errors:
-        assert take(lambda _: False, tmp_path, environment, errors) is None
+        assert take(lambda _: False, tmp_path, errors) is None
 
 
 @pytest.fixture
