@@ -84,7 +84,7 @@ class HttpSession:
         try:
             connection.request(method, target, body=content, headers=self._headers)
             answer = connection.getresponse()
-            response = Response(answer.status, answer.headers, answer.read())
+            response = Response(answer.status, dict(answer.headers), answer.read())
         except BaseException:
             connection.close()
             raise

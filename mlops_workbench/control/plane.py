@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from typing import cast
 
 from mlops_workbench.client.bodies import DeployRequest, RegisterRequest
 from mlops_workbench.control.audit.trail import AuditTrail, append
@@ -27,7 +28,7 @@ from mlops_workbench.control.worker import Worker
 from mlops_workbench.core.audit import Subject
 from mlops_workbench.core.endpoints import Endpoint
 from mlops_workbench.core.errors import StorageError, Unavailable
-from mlops_workbench.core.events import ProcessStatus, WorkspaceStatus
+from mlops_workbench.core.events import ProcessStatus, Topic, WorkspaceStatus
 from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.models import ModelVersion
 from mlops_workbench.core.processes import ProcessIdentity
@@ -186,7 +187,7 @@ class ControlPlane:
         if revision == self._revision:
             return
         for topic, name in self._index.changed_since(self._revision):
-            self.hub.publish(topic, name)
+            self.hub.publish(cast(Topic, topic), name)
         self._revision = revision
 
     def _leading(self, step: Callable[[], object]) -> Callable[[], None]:

@@ -372,8 +372,9 @@ class Supervisor:
     def deployed_folder(self, spec: EndpointSpec) -> Path | None:
         """Folder of the version that an endpoint's present generation serves, None if that is not applied yet."""
         last = self._folder(spec.name).desired()
-        current = last is not None and (last.generation, last.version) == (spec.generation, spec.version)
-        return Path(last.folder) if current and last.predictions == self._log_folder(spec.name) else None
+        if last is None or (last.generation, last.version) != (spec.generation, spec.version):
+            return None
+        return Path(last.folder) if last.predictions == self._log_folder(spec.name) else None
 
     def wanted(self) -> list[EndpointSpec]:
         """Endpoints that shall run by their folders, from which lost specs are recovered."""

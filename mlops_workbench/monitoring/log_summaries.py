@@ -23,7 +23,7 @@ class LogSummaries:
     def __init__(self, predictions: Path, feedback: Path, endpoint: str) -> None:
         self.folders = (predictions / f"endpoint={endpoint}", feedback / f"endpoint={endpoint}")
         asked = AskedRows(self.folders[0])
-        self._kinds = (PredictionFiles(), FeedbackFiles(asked))
+        self._kinds: tuple[PredictionFiles | FeedbackFiles, ...] = (PredictionFiles(), FeedbackFiles(asked))
         self._days = tuple(DayFiles(folder) for folder in self.folders)
         self._segments: dict[Path, Entry] = {}
 

@@ -146,9 +146,10 @@ def worse_by_chance(window: MatchedOutcomes, reference: MatchedOutcomes, metric:
 
 def _losses(rows: MatchedOutcomes, metric: str) -> NDArray[np.float64]:
     if metric == "accuracy":
-        return (rows.truth != rows.prediction).astype(np.float64)
-    error = rows.truth - rows.prediction
-    return error**2 if metric == "rmse" else np.abs(error)
+        wrong: NDArray[np.bool_] = rows.truth != rows.prediction
+        return wrong.astype(np.float64)
+    error: NDArray[np.float64] = rows.truth - rows.prediction
+    return np.square(error) if metric == "rmse" else np.abs(error)
 
 
 def _resampled(rows: MatchedOutcomes, metric: str, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -167,7 +168,8 @@ def _r2(truth: NDArray[np.float64], prediction: NDArray[np.float64]) -> NDArray[
     residual = ((truth - prediction) ** 2).sum(axis=-1)
     total = ((truth - truth.mean(axis=-1, keepdims=True)) ** 2).sum(axis=-1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return 1 - residual / total
+        explained: NDArray[np.float64] = 1 - residual / total
+    return explained
 
 
 def _confusion(rows: MatchedOutcomes) -> NDArray[np.int64]:
@@ -182,7 +184,8 @@ def _macro_f1(tables: NDArray[np.int64]) -> NDArray[np.float64]:
     seen = tables.sum(axis=-1) + tables.sum(axis=-2)
     present = seen > 0
     each = np.divide(2.0 * hits, seen, out=np.zeros(hits.shape), where=present)
-    return each.sum(axis=-1) / np.maximum(present.sum(axis=-1), 1)
+    mean: NDArray[np.float64] = each.sum(axis=-1) / np.maximum(present.sum(axis=-1), 1)
+    return mean
 
 
 def _known(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 from mlops_workbench.core.errors import first_line
 from mlops_workbench.core.releases import ReplayReport
 from mlops_workbench.core.settings import Settings
+from mlops_workbench.monitoring.log_summaries import LogSummaries
 from mlops_workbench.monitoring.parquet_sql import parquet_source, quoted
-from mlops_workbench.monitoring.windows import LogSummaries
 from mlops_workbench.serving.log.catalog import reading
 from mlops_workbench.serving.log.segments import FEATURE, HASHED
 from mlops_workbench.serving.runtimes.trial import DryRunRequest, run_dry

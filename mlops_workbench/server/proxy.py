@@ -54,7 +54,7 @@ class ProxyHandler(WorkbenchHandler):
         await self._forward()
 
     @web.authenticated
-    @authorized(action="execute")
+    @authorized(action="execute")  # type: ignore[untyped-decorator]
     async def post(self, rest: str) -> None:
         """Start an action."""
         await self._forward()

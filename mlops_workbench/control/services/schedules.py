@@ -155,7 +155,10 @@ class ScheduleService:
         known: TriggerRow | None = None
         refused = Unauthorized("wrong or missing secret of the webhook")
         # An unknown pipeline is answered like a wrong secret.
-        for trigger, secret in [(row, os.environ.get(row.settings["secret"], "")) for row in triggers] or [(None, "")]:
+        secrets: list[tuple[TriggerRow | None, str]] = [
+            (row, os.environ.get(row.settings["secret"], "")) for row in triggers
+        ]
+        for trigger, secret in secrets or [(None, "")]:
             try:
                 check_caller(secret, authorization, signature, body)
                 known = trigger
@@ -206,8 +209,14 @@ class ScheduleService:
             for trigger in rows
         ]
         found = Schedule(
-            row.name, row.kind, row.path, row.definition.get("notebook", ""), triggers, row.paused, row.problem
-        )  # type: ignore[arg-type]
+            row.name,
+            row.kind,  # type: ignore[arg-type]
+            row.path,
+            row.definition.get("notebook", ""),
+            triggers,
+            row.paused,
+            row.problem,
+        )
         times = [trigger.next_ms for trigger in triggers if trigger.next_ms]
         last = self._occasions.of(row.id, 1)
         return replace(found, next_ms=0 if row.paused else min(times, default=0), last=last[0] if last else None)

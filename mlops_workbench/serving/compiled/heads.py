@@ -82,7 +82,8 @@ class _Classes:
 
     def of_scores(self, scores: Array, *, ties: bool) -> Array:
         if scores.shape[1] > 1:
-            return self._classes.take(scores.argmax(axis=1), axis=0)
+            labels: Array = self._classes.take(scores.argmax(axis=1), axis=0)
+            return labels
         positive = scores[:, 0] >= 0 if ties else scores[:, 0] > 0
         return self._classes.take(positive.astype(np.intp), axis=0)
 

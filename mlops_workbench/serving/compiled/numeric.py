@@ -76,7 +76,7 @@ def _largest(scaler: Any) -> Change:
     scale, clip = scaler.scale_, bool(getattr(scaler, "clip", False))
 
     def change(block: Array) -> Array:
-        found = (block / scale).astype(block.dtype, copy=False)
+        found: Array = (block / scale).astype(block.dtype, copy=False)
         return np.clip(found, -1.0, 1.0) if clip else found
 
     return change
@@ -131,7 +131,7 @@ def _components(pca: Any) -> Change:
 
     def change(block: Array) -> Array:
         refuse_missing(block)
-        found = block @ components
+        found: Array = block @ components
         found -= shift
         return found if scale is None else found / scale
 
@@ -166,8 +166,6 @@ def _own(transformer: Any) -> Change:
 
     def change(block: Array) -> Array:
         found = unnamed.transform(block)
-        if not isinstance(found, np.ndarray):
-            found = found.toarray()
-        return found
+        return found if isinstance(found, np.ndarray) else np.asarray(found.toarray())
 
     return change

@@ -171,7 +171,9 @@ class FeedbackLog:
 
 def feedback_table(parts: Sequence[Outcomes], received: datetime) -> pa.Table:
     """Columns request_id, row, label (double or string), observed_at, received_at, event_time (null if unknown)."""
-    events = [event for part in parts for event in part.events or [None] * len(part.rows)]
+    events: list[int | None] = []
+    for part in parts:
+        events += part.events or [None] * len(part.rows)
     labels = [label for part in parts for label in part.labels]
     observed = [moment.replace(tzinfo=UTC) for part in parts for moment in part.observed]
     return pa.table(

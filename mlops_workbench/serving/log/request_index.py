@@ -116,9 +116,9 @@ class RequestIndex:
             # An id of several requests, or rows of one with several times: the last one counts.
             part = slice(int(left[at]), int(right[at]))
             behind = rows[at] - self.first[part]
-            inside = np.flatnonzero((behind >= 0) & (behind < self.count[part]))
-            if len(inside):
-                found[at] = self.events[part][inside[-1]]
+            having = np.flatnonzero((behind >= 0) & (behind < self.count[part]))
+            if len(having):
+                found[at] = self.events[part][having[-1]]
         single = np.flatnonzero(right - left == 1)
         places = left[single]
         behind = rows[single] - self.first[places]

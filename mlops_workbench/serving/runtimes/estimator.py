@@ -135,7 +135,7 @@ class Runtime:
                 where=str(folder.path),
                 hint="register a classifier, a regressor, a transformer or a pipeline that ends with one",
             )
-        parts = list(nested(estimator))
+        parts: list[Any] = list(nested(estimator))
         check_trees(parts, str(folder.path))
         for part in parts:
             # For a small batch, a thread pool costs ten times as much as the trees.

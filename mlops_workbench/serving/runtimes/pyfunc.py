@@ -145,4 +145,6 @@ def _plain(table: Any) -> Array:
     shown = np.frompyfunc(lambda value: value.isoformat() if hasattr(value, "isoformat") else value, 1, 1)
     if values.dtype.kind != "O":
         values = np.array(pd.array(values.ravel()).astype(object), dtype=object).reshape(values.shape)
-    return np.where(pd.isna(values), None, shown(values))
+    texts = np.asarray(shown(values), dtype=object)
+    texts[np.asarray(pd.isna(values))] = None
+    return texts

@@ -77,7 +77,7 @@ class ScoringProcess:
         with contextlib.suppress(BrokenPipeError), self._stdin as stdin:
             stdin.write(msgspec.json.encode(request))
         for line in self._stdout:
-            found = msgspec.json.decode(line, type=Report)
+            found: Report = msgspec.json.decode(line, type=Report)
             if isinstance(found, ScoringProgress):
                 report(found)
                 continue

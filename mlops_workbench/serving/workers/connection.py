@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote
@@ -159,6 +160,9 @@ class Connection(HttpProtocol):
     """
 
     successor: Callable[[int], bool] | None = None
+    # Where uvicorn has exchanges of its own, with the application to call.
+    cycle: Exchange | None  # type: ignore[assignment]
+    pipeline: deque[Exchange]  # type: ignore[assignment]
     #: Paths of the addresses that came lately.
     _paths: dict[bytes, str] = {}
 
@@ -222,12 +226,14 @@ class Connection(HttpProtocol):
     def on_body(self, body: bytes) -> None:
         """Called by the parser with a part of the body."""
         self._progress = True
+        assert self.cycle is not None
         if not self.cycle.response_complete and self.cycle.take(body) > HIGH_WATER_LIMIT:
             self.flow.pause_reading()
 
     def on_message_complete(self) -> None:
         """Called by the parser at the end of a request."""
         self._collecting = False
+        assert self.cycle is not None
         self.cycle.more_body = False
         self.cycle.set()
         if self.successor is not None:
