@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
@@ -19,12 +20,14 @@ def linear(cases, serve) -> tuple[Endpoint, bytes]:
     return serve(case.folder), json.dumps({"inputs": tensors(case.rows[:2])}).encode()
 
 
-def ask(endpoint: Endpoint, parts: Sequence[bytes], *, answers: int = 1) -> bytes:
+def ask(endpoint: Endpoint, parts: Sequence[bytes], *, answers: int = 1, pause: float = 0) -> bytes:
     """What the endpoint sends until it has sent that many status lines and their bodies, or closed the connection."""
     place = urlsplit(endpoint.url)
     with socket.create_connection((place.hostname, place.port or 80), timeout=10) as connection:
         for part in parts:
             connection.sendall(part)
+            # With a pause, the endpoint reads one part after the other.
+            time.sleep(pause)
         found = b""
         while not (found.count(b"HTTP/1.1 ") - found.count(b" 100 Continue") >= answers and found.endswith(b"}")):
             piece = connection.recv(65536)
@@ -86,6 +89,8 @@ def test_the_offer_of_another_protocol_is_ignored(linear, protocol: bytes) -> No
     offer = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: %s\r\nHTTP2-Settings: AAEAAEAA\r\n" % protocol
     whole = HEAD + offer + b"Content-Length: %d\r\n\r\n" % len(body) + body
     assert ask(endpoint, [whole]).startswith(b"HTTP/1.1 200")
+    # Clients may send each line by itself.
+    assert ask(endpoint, whole.splitlines(keepends=True), pause=0.02).startswith(b"HTTP/1.1 200")
     ready = b"GET /v2/models/eta HTTP/1.1\r\nHost: localhost\r\n" + offer + b"\r\n"
     assert b'"name":"eta"' in ask(endpoint, [ready])
 

@@ -26,7 +26,7 @@ _COPIED = 64 << 10
 #: Addresses that are not parsed again, and the longest of them.
 _MOST_PATHS, _LONGEST_PATH = 256, 512
 #: The name of a header with which a client offers another protocol, and what takes its place.
-_UPGRADE, _NO_UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE), b"\r\nignored:"
+_UPGRADE, _NO_UPGRADE = re.compile(rb"(^|\r\n)upgrade:", re.IGNORECASE), rb"\1ignored:"
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -171,12 +171,13 @@ class Connection(HttpProtocol):
         assert isinstance(self.app, EndpointApp)
         self._endpoint = self.app
         self._fields: dict[bytes, bytes] = {}
+        self._in_body = False
         #: Until when a connection without a request is kept; 0 while there is one.
         self._idle_until = 0.0
 
     def data_received(self, data: bytes) -> None:
         """Parse what the network has read."""
-        if not self._collecting and b"pgrade:" in data:
+        if b"pgrade:" in data and not self._in_body:
             # The parser takes no body of a request that offers another protocol, as Java's client does with HTTP/2;
             # a server may ignore the offer.
             head, end, rest = data.partition(b"\r\n\r\n")
@@ -206,7 +207,7 @@ class Connection(HttpProtocol):
 
     def on_headers_complete(self) -> None:
         """Called by the parser after the last header."""
-        self._progress = True
+        self._progress = self._in_body = True
         parser, before = self.parser, self.cycle
         self.cycle = exchange = Exchange(
             self,
@@ -232,7 +233,7 @@ class Connection(HttpProtocol):
 
     def on_message_complete(self) -> None:
         """Called by the parser at the end of a request."""
-        self._collecting = False
+        self._collecting = self._in_body = False
         assert self.cycle is not None
         self.cycle.more_body = False
         self.cycle.set()
