@@ -64,7 +64,9 @@ def check_version(
     found = run_dry(request, cwd=root, seconds=_TIMEOUT)
     if gate.golden:
         rows = ", ".join(f"{count:,} {kind}" for kind, count in found.rows.items())
-        detail = found.problem or (f"rows with its own answers: {rows}" if rows else "the version has no golden set")
+        why = f" ({found.uncompiled})" if found.uncompiled else ""
+        reproduced = f"rows with its own answers: {rows}; {found.runtime}{why} answers"
+        detail = found.problem or (reproduced if rows else "the version has no golden set")
         checks.append(GateCheck("golden set reproduced", bool(rows) and not found.problem, detail, "golden"))
     if gate.tests:
         none = found.problem or "no cell of its notebook was tagged model-test when the model was saved"

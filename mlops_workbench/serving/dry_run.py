@@ -57,14 +57,15 @@ def dry_run(request: DryRunRequest) -> DryRun:
         use_program(runtime, found.golden, request.settings.runtime)
     except WorkbenchError as error:
         return DryRun(problem=error.message)
-    result = DryRun(rows={one.kind: len(one.columns[0]) for one in found.golden})
+    rows = {one.kind: len(one.columns[0]) for one in found.golden}
+    result = DryRun(rows=rows, runtime=runtime.platform, uncompiled=runtime.uncompiled)
     if request.tested:
         result = msgspec.structs.replace(
             result, unanswered=_answer(runtime, Path(request.tested), Path(request.answers))
         )
     if request.replayed:
-        rows = parquet.read_table(request.replayed)
-        found_again = replay(runtime, rows, request.personal, request.replay_seconds)
+        logged = parquet.read_table(request.replayed)
+        found_again = replay(runtime, logged, request.personal, request.replay_seconds)
         return msgspec.structs.replace(result, replay=found_again)
     if request.has_tests:
         result = msgspec.structs.replace(result, tests=_tested(runtime, found, folder))

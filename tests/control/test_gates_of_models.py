@@ -59,7 +59,9 @@ def test_a_champion_has_shown_what_the_settings_ask_for(tmp_path: Path, stopped:
         assert version.gate is not None and version.gate.passed
         checks = {check.kind: check for check in version.gate.checks}
         assert list(checks) == ["size", "golden", "latency"]
-        assert checks["golden"].detail == "rows with its own answers: 50 training, 4 boundary, 50 perturbed"
+        assert checks["golden"].detail == (
+            "rows with its own answers: 50 training, 4 boundary, 50 perturbed; sklearn-compiled answers"
+        )
         assert re.fullmatch(r"p95 \S+ ms, p50 \S+ ms in \d+ requests of one row", checks["latency"].detail)
         shown = version_view(version, "registered", "mlops")
         assert any(section.title == "gate" and len(section.rows) == 3 for section in shown.sections)

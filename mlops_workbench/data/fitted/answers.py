@@ -38,7 +38,9 @@ def answer_columns(answers: Answers) -> dict[str, Any]:
     return columns
 
 
-def first_difference(expected: Mapping[str, Any], found: Mapping[str, Any], *, probabilities: float = 0.0) -> str:
+def first_difference(
+    expected: Mapping[str, Any], found: Mapping[str, Any], *, chosen: range | None = None, probabilities: float = 0.0
+) -> str:
     """Return where answers differ first, as text; empty if they are the same.
 
     Numbers are the same up to a millionth, labels exactly, missing ones to each other. Of two classes with the same
@@ -48,16 +50,23 @@ def first_difference(expected: Mapping[str, Any], found: Mapping[str, Any], *, p
     ----------
     expected, found : mapping
         See `answer_columns`.
+    chosen : range, optional
+        Rows of `expected` that were answered, by default all. How near to zero a number is the same as zero depends
+        on the largest of all rows.
     probabilities : float
         Largest difference of probabilities that are the same, if it is more.
     """
     if list(expected) != list(found):
         return f"the answers are {', '.join(found)}, not {', '.join(expected)}"
-    ties = _ties(expected)
-    for name, column in expected.items():
+    parts = {
+        name: column if chosen is None else column[chosen.start : chosen.stop] for name, column in expected.items()
+    }
+    ties = _ties(parts)
+    for name, column in parts.items():
         if len(found[name]) != len(column):
             return f"{name}: {len(found[name])} answers for {len(column)} rows"
-        wrong = _differs(column, found[name], probabilities if name.startswith(PREDICT_PROBA) else 0.0)
+        near = max(_near(expected[name]), probabilities if name.startswith(PREDICT_PROBA) else 0.0)
+        wrong = _differs(column, found[name], near)
         if name == PREDICT and ties is not None:
             wrong &= ~ties
         if wrong.any():
@@ -76,14 +85,21 @@ def _arrow(array: np.ndarray[Any, Any]) -> Any:
     return arrow_array(array)
 
 
-def _differs(expected: Any, found: Any, least: float) -> np.ndarray[Any, np.dtype[np.bool_]]:
+def _near(expected: Any) -> float:
+    """How near to zero a number is the same as zero."""
+    values = np.asarray(expected.to_numpy(zero_copy_only=False))
+    if values.dtype.kind not in "fiub":
+        return 0.0
+    finite = np.abs(values[np.isfinite(values)].astype(np.float64))
+    return _OF_LARGEST * float(finite.max()) if len(finite) else 0.0
+
+
+def _differs(expected: Any, found: Any, near: float) -> np.ndarray[Any, np.dtype[np.bool_]]:
     a, b = (np.asarray(column.to_numpy(zero_copy_only=False)) for column in (expected, found))
     if a.dtype.kind in "iub" and b.dtype.kind in "iub":
         return np.asarray(a != b)
     if a.dtype.kind in "fiub" and b.dtype.kind in "fiub":
-        finite = np.abs(a[np.isfinite(a)])
-        near = _OF_LARGEST * float(finite.max()) if len(finite) else 0.0
-        return np.asarray(~np.isclose(a, b, rtol=_RELATIVE, atol=max(near, least), equal_nan=True))
+        return np.asarray(~np.isclose(a, b, rtol=_RELATIVE, atol=near, equal_nan=True))
     return np.array([x != y for x, y in zip(expected.to_pylist(), found.to_pylist(), strict=True)], dtype=bool)
 
 

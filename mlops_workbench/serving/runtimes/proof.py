@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -87,7 +87,7 @@ def _difference(runtime: Runtime, rows: GoldenRows, chosen: range) -> str:
     }
     found = runtime.predict(Batch(runtime.signature, len(chosen), columns), names)
     answers = {name: found.outputs[name] for name in names}
-    return first_difference(_answers_to(rows, chosen), answer_columns(answers))
+    return first_difference(rows.answers, answer_columns(answers), chosen=chosen)
 
 
 def use_program(runtime: Runtime, golden: list[GoldenRows], kind: Literal["auto", "sklearn", "onnx"]) -> None:
@@ -192,14 +192,10 @@ def _compared(
         middle = chosen.start + len(chosen) // 2
         halves = range(chosen.start, middle), range(middle, chosen.stop)
         return set().union(*(_compared(program, rows, half, methods, probabilities) for half in halves))
-    expected = _answers_to(rows, chosen)
-    if difference := first_difference(expected, answer_columns(found), probabilities=probabilities):
+    difference = first_difference(rows.answers, answer_columns(found), chosen=chosen, probabilities=probabilities)
+    if difference:
         raise NotCompiled(f"the compiled model gives other answers to the {rows.kind} rows: {difference}")
     return set(methods)
-
-
-def _answers_to(rows: GoldenRows, chosen: range) -> dict[str, Any]:
-    return {name: answers[chosen.start : chosen.stop] for name, answers in rows.answers.items()}
 
 
 def _methods(rows: GoldenRows) -> tuple[str, ...]:

@@ -77,6 +77,8 @@ class DryRun(msgspec.Struct, frozen=True):
         Whether the process ended without a result, or took too long.
     rows : dict of str to int
         Compared rows of the golden set by their kind.
+    runtime, uncompiled : str
+        What answers requests, and why it is no compiled form of the model; empty if it is one.
     requests : int
         Timed requests of one row; 0 without a row to ask about.
     p50_ms, p95_ms : float
@@ -94,6 +96,8 @@ class DryRun(msgspec.Struct, frozen=True):
     problem: str = ""
     crashed: bool = False
     rows: dict[str, int] = {}
+    runtime: str = ""
+    uncompiled: str = ""
     requests: int = 0
     p50_ms: float = 0.0
     p95_ms: float = 0.0

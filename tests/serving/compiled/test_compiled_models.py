@@ -340,6 +340,15 @@ def test_a_compiled_model_with_another_answer_is_not_used(folder, monkeypatch) -
     assert "predict_proba" in runtime.uncompiled
 
 
+def test_an_answer_near_zero_may_be_rounded_in_another_way(folder) -> None:
+    # One row by itself has such an answer; what is near to zero depends on the others.
+    rows = pd.DataFrame({"bid": np.arange(300) / 7, "ask": np.arange(300) / 7, "n": np.arange(300) % 13 / 3})
+    rows.loc[::5, "ask"] += 2.0
+    runtime = loaded(folder, "near zero", (linear_model.LinearRegression(), rows, (rows["ask"] - rows["bid"]) * 3))
+    assert runtime.program is not None, runtime.uncompiled
+    assert runtime.is_row_wise
+
+
 def test_a_defect_of_the_compiler_leaves_the_model_itself(folder, monkeypatch) -> None:
     def broken(*_: Any) -> Any:
         raise AttributeError("no such field in this version")
