@@ -187,7 +187,7 @@ def test_a_lost_control_database_forgets_no_endpoint_and_no_monitor(served: Clie
 @pytest.mark.process
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
-    "harm", [pytest.param(harm, marks=() if harm in (truncated, Path.unlink) else pytest.mark.long) for harm in HARMS]
+    "harm", [pytest.param(harm, marks=() if harm is truncated else pytest.mark.long) for harm in HARMS]
 )
 def test_a_lost_delivery_log_takes_nothing_down_and_doubles_nothing(
     running: Client, workspace: Workspace, harm: Harm

@@ -407,10 +407,10 @@ plane.retention.apply()
 def test_a_kill_while_the_rule_is_applied_loses_nothing_that_is_kept(stored_workspace: Workspace) -> None:
     plane = ControlPlane(stored_workspace, on_shutdown=lambda: None)
     recorder = Recorder(stored_workspace)
-    for number in range(150):
+    for number in range(60):
         ended(recorder, f"old {number}", 20)
     kept = ended(recorder, "kept", 20)
-    for number in range(50):
+    for number in range(20):
         ended(recorder, f"part of kept {number}", 20, parent_uid=kept)
     deliver(plane)
     plane.retention.keep(kept, kept=True)
@@ -422,7 +422,7 @@ def test_a_kill_while_the_rule_is_applied_loses_nothing_that_is_kept(stored_work
         process = subprocess.Popen([sys.executable, "-c", _APPLY, str(stored_workspace.root)], stdout=subprocess.PIPE)
         assert process.stdout is not None and process.stdout.readline() == b"ready\n"
         # Within the removals: after some of them, not at a time.
-        while process.poll() is None and len(list(stored_workspace.blobs.blobs())) > 200 - 40 * trial:
+        while process.poll() is None and len(list(stored_workspace.blobs.blobs())) > 80 - 16 * trial:
             pass
         process.kill()
         process.wait()
@@ -433,7 +433,7 @@ def test_a_kill_while_the_rule_is_applied_loses_nothing_that_is_kept(stored_work
         ]:
             assert plane.runs.artifact(uid, "notes.txt")[1].exists()
     plane.retention.apply()
-    assert len(files(plane)) == 51
+    assert len(files(plane)) == 21
     recorder.close()
     plane._database.close()
     plane.ingest.close()

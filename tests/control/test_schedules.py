@@ -10,6 +10,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from postgresql import LONG_WITH_POSTGRESQL
 from sqlalchemy import select, update
 
 from mlops_workbench.capture import Session
@@ -341,6 +342,7 @@ def test_a_run_that_was_started_before_the_process_ended_is_not_started_again(pl
 
 
 @pytest.mark.process
+@LONG_WITH_POSTGRESQL
 def test_a_start_of_which_only_the_record_failed_is_not_made_again(
     plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -365,6 +367,7 @@ def test_a_start_of_which_only_the_record_failed_is_not_made_again(
 
 
 @pytest.mark.process
+@LONG_WITH_POSTGRESQL
 def test_a_run_whose_process_was_never_started_is_started(plane: ControlPlane) -> None:
     pipeline(plane, "  schedule: {cron: 0 * * * *, catchup: once}\n")
     set_row(plane, TriggerRow, next_ms=planned(0))
@@ -418,6 +421,7 @@ def wait_for_end(plane: ControlPlane, number: int, wait: Callable[[], None]) -> 
 
 
 @pytest.mark.process
+@LONG_WITH_POSTGRESQL
 def test_a_start_waits_for_the_active_run_and_the_run_says_why(
     plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -438,6 +442,7 @@ def test_a_start_waits_for_the_active_run_and_the_run_says_why(
 
 
 @pytest.mark.process
+@LONG_WITH_POSTGRESQL
 def test_a_notebook_runs_with_its_parameters(plane: ControlPlane) -> None:
     notebook(plane.workspace.root / "reports" / "n b.ipynb")
     (plane.workspace.root / "schedules.yaml").write_text(

@@ -200,8 +200,8 @@ def test_libraries_with_native_threads_work_and_have_the_limits_of_a_plain_start
 import numpy as np, pandas as pd, pyarrow as pa, pyarrow.compute as pc, json, threadpoolctl
 from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
 rng = np.random.default_rng(0)
-X = rng.normal(size=(3000, 20)); y = X[:, 0] * 2 + rng.normal(size=3000)
-score = HistGradientBoostingRegressor(max_iter=20, random_state=0).fit(X, y).score(X, y)
+X = rng.normal(size=(1000, 20)); y = X[:, 0] * 2 + rng.normal(size=1000)
+score = HistGradientBoostingRegressor(max_iter=3, random_state=0).fit(X, y).score(X, y)
 forest = RandomForestRegressor(10, n_jobs=2, random_state=0).fit(X, y).score(X, y)
 table = pa.table({f'c{i}': X[:, i] for i in range(20)})
 frame = table.to_pandas().groupby(lambda i: i % 7).mean()
