@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from email.message import Message
 from urllib.parse import urlencode, urlsplit
 
 _CONNECT_SECONDS = 5.0
@@ -23,7 +24,7 @@ class Response:
     """Status, headers and body of an answer."""
 
     status: int
-    headers: Mapping[str, str]
+    headers: Message
     content: bytes
 
     @property
@@ -84,7 +85,7 @@ class HttpSession:
         try:
             connection.request(method, target, body=content, headers=self._headers)
             answer = connection.getresponse()
-            response = Response(answer.status, dict(answer.headers), answer.read())
+            response = Response(answer.status, answer.headers, answer.read())
         except BaseException:
             connection.close()
             raise
