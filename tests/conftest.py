@@ -73,6 +73,8 @@ def own_environment(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytes
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
     # Hundreds of tests register a model; each would start a process that imports scikit-learn.
     monkeypatch.setenv("MLOPS_SERVING_SPARE_PROCESS", "false")
+    # Each workspace has servers for its kernels; those of hundreds of tests would use the memory and the processor.
+    monkeypatch.setenv("MLOPS_PIPELINES_WARM_MINUTES", "0.5")
 
 
 @pytest.fixture

@@ -449,7 +449,10 @@ def test_another_environment_gets_another_server(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.long
-def test_the_number_of_servers_is_bounded_and_an_idle_one_ends(workspace: Workspace, pool: ForkPool) -> None:
+def test_the_number_of_servers_is_bounded_and_an_idle_one_ends(
+    workspace: Workspace, pool: ForkPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLOPS_PIPELINES_WARM_MINUTES")
     settings = workspace.root / "workbench.toml"
     settings.write_text("[pipelines]\nwarm_servers = 1\n")
     with warm([("decimal", ())]) as first:
