@@ -227,19 +227,19 @@ class LendRequest:
     ----------
     socket : str
         Path of the socket.
-    prefix : str
-        ``sys.prefix`` of the installation that shall score them.
+    surroundings : str
+        See :func:`mlops_workbench.core.surroundings.fingerprint`: the process must have the same.
     """
 
     socket: str
-    prefix: str
+    surroundings: str
 
 
 @dataclass(frozen=True)
 class LentProcess:
-    """Whether a process connects to the socket."""
+    """The id of the process that connects to the socket; 0 if there is none."""
 
-    is_lent: bool
+    pid: int
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
@@ -20,6 +19,7 @@ from mlops_workbench.client.bodies import (
 from mlops_workbench.client.calls import Calls, decoded, encoded, path_part, wait
 from mlops_workbench.core.errors import Conflict
 from mlops_workbench.core.ids import check_name
+from mlops_workbench.core.surroundings import fingerprint
 
 # At run time, a method imports what it returns: each of these takes milliseconds, and a command needs one or two.
 if TYPE_CHECKING:
@@ -90,9 +90,9 @@ class ModelCalls(Calls):
         """A model version on this machine's disk."""
         return self._get(f"/local-models/{quote(reference)}", LocalModel)
 
-    def lend_process(self, socket: str) -> bool:
-        """Make a process that can score files connect to the socket at a path; False if there is none."""
-        return self._post("/scoring-processes", LentProcess, LendRequest(socket, sys.prefix)).is_lent
+    def lend_process(self, socket: str) -> int:
+        """Make a process that can score files connect to the socket at a path; its id, 0 if there is none."""
+        return self._post("/scoring-processes", LentProcess, LendRequest(socket, fingerprint())).pid
 
     # -- endpoints -------------------------------------------------------------------------------------
 

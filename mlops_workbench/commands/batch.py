@@ -38,6 +38,7 @@ class BatchOptions:
 
 def score_batch(frontend: FrontEnd, name: str, words: list[str], options: BatchOptions) -> View:
     """Answer the rows of files with the version that endpoint NAME serves, or NAME@ALIAS, or NAME/VERSION."""
+    from mlops_workbench.client.client import Client
     from mlops_workbench.serving.scoring.launch import ScoringProcess
     from mlops_workbench.serving.scoring.paths import input_paths
 
@@ -51,10 +52,11 @@ def score_batch(frontend: FrontEnd, name: str, words: list[str], options: BatchO
             shown = progress.share
             frontend.progress(f"{progress.share:.0%}: {counted(progress.rows, 'row')}")
 
-    def lend(socket: str) -> bool:
-        with contextlib.suppress(WorkbenchError), frontend.client() as client:
+    def lend(socket: str) -> int:
+        # A control plane that has to be started has no process to lend.
+        with contextlib.suppress(WorkbenchError), Client.connect(frontend.workspace, start=False) as client:
             return client.lend_process(socket)
-        return False
+        return 0
 
     with ScoringProcess(frontend.workspace.root, lend) as process:
         request = _request(frontend, name, inputs, output, options)

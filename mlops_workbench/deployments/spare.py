@@ -14,7 +14,7 @@ import msgspec
 
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.serving.runtimes.trial import environment_for_models
-from mlops_workbench.serving.spare import Job, Score, Serve
+from mlops_workbench.serving.spare import Job
 
 log = logging.getLogger("mlops_workbench.deployments")
 
@@ -38,29 +38,30 @@ class Spare:
         self._process: SpareProcess | None = None
         self._lock = threading.RLock()
         self._until = 0.0
+        #: Until when no other one is started, and the process that this is for; None for one of the caller.
         self._paused_until = 0.0
+        self._paused_for: subprocess.Popen[bytes] | None = None
         self._lent: list[subprocess.Popen[bytes]] = []
 
     def prepare(self) -> None:
         """Keep one from now on."""
-        if self._workspace.settings.serving.spare_process:
-            self._until = time.monotonic() + _SECONDS
+        with self._lock:
+            self._keep()
             self.renew()
 
     @property
     def is_due(self) -> bool:
-        """Whether one was kept long enough, or was taken or has ended before."""
-        process = self._process
-        now = time.monotonic()
-        lacks = process is None or not process.is_waiting
-        is_paused = now < self._paused_until and any(lent.poll() is None for lent in self._lent)
-        return self._until > 0 and (now > self._until or (lacks and not is_paused))
+        """Whether one was kept long enough, or was taken or has ended before; not while files are scored at first."""
+        with self._lock:
+            process, paused_for = self._process, self._paused_for
+            now = time.monotonic()
+            lacks = process is None or not process.is_waiting
+            is_paused = now < self._paused_until and (paused_for is None or paused_for.poll() is None)
+            return self._until > 0 and (now > self._until or (lacks and not is_paused))
 
     def renew(self) -> None:
         """Start another one after one was taken, and end one that was kept long enough."""
         with self._lock:
-            # To ask a process that has ended removes it from the system's table of processes.
-            self._lent = [process for process in self._lent if process.poll() is None]
             if time.monotonic() > self._until:
                 self.end()
             elif self.is_due:
@@ -78,28 +79,42 @@ class Spare:
         folder, log : Path
             Endpoint folder, and the file that its output is appended to.
         """
-        return self._take(Serve(str(folder), str(log)))
+        with self._lock:
+            return self._take(Job(folder=str(folder), log=str(log)))
 
-    def lend(self, socket: str) -> bool:
-        """Make it score files for whoever listens at the path of a socket; False if there is none.
+    def lend(self, socket: str) -> int:
+        """Make it score files for whoever listens at the path of a socket.
 
-        In both cases, one is kept from now on.
+        Whether there is one or not, one is kept from now on, if the settings allow it.
+
+        Returns
+        -------
+        int
+            Its process id; 0 if there is none.
         """
-        process = self._take(Score(socket))
-        if process is not None:
-            self._lent.append(process)
+        with self._lock:
+            process = self._take(Job(socket=socket))
+            if process is not None:
+                self._lent.append(process)
+            self._keep()
+            self._paused_until, self._paused_for = time.monotonic() + _PAUSE_SECONDS, process
+            return process.pid if process is not None else 0
+
+    def reap(self) -> None:
+        """Let the system forget processes that have scored files."""
+        with self._lock:
+            self._lent = [process for process in self._lent if process.poll() is None]
+
+    def _keep(self) -> None:
         if self._workspace.settings.serving.spare_process:
             self._until = time.monotonic() + _SECONDS
-            self._paused_until = time.monotonic() + _PAUSE_SECONDS
-        return process is not None
 
     def _take(self, job: Job) -> subprocess.Popen[bytes] | None:
-        with self._lock:
-            process, self._process = self._process, None
-            taken = process.take(job) if process is not None else None
-            if taken is not None:
-                self._until = time.monotonic() + _SECONDS
-            return taken
+        process, self._process = self._process, None
+        taken = process.take(job) if process is not None else None
+        if taken is not None:
+            self._until = time.monotonic() + _SECONDS
+        return taken
 
     def end(self) -> None:
         """End it if it was not taken, and keep none."""

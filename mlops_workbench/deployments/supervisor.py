@@ -96,6 +96,7 @@ class Supervisor:
                     record.problem = str(error)
             for name in self._records.keys() - wanted.keys():
                 del self._records[name]
+            self.spare.reap()
             # The process of an endpoint that starts has the processor for itself.
             if self.spare.is_due and not any(self._is_starting(record.spec) for record in self._records.values()):
                 self.spare.renew()

@@ -12,7 +12,7 @@ from mlops_workbench.serving.runtimes.skops_alone import import_skops  # noqa: E
 import_skops()
 
 from mlops_workbench.serving.process import main  # noqa: E402
-from mlops_workbench.serving.spare import Score, become, wait  # noqa: E402
+from mlops_workbench.serving.spare import become, wait  # noqa: E402
 
 if __name__ == "__main__":
     # For the user's own transformers (serving.trusted_types); last, so that no file beside the notebooks shadows an
@@ -23,7 +23,7 @@ if __name__ == "__main__":
         job = wait()
         if job is None:
             sys.exit(0)
-        if isinstance(job, Score):
+        if job.socket:
             from mlops_workbench.serving.scoring.handover import give
             from mlops_workbench.serving.scoring.process import main as score
 

@@ -15,20 +15,20 @@ _NEEDED = (
 )
 
 
-class Serve(msgspec.Struct, frozen=True, tag="serve"):
-    """Folder of an endpoint to serve, and the file for the output of its process."""
+class Job(msgspec.Struct, frozen=True):
+    """What to do: serve an endpoint, or score files.
 
-    folder: str
-    log: str
+    Attributes
+    ----------
+    folder, log : str
+        Folder of an endpoint, and the file for the output of its process.
+    socket : str
+        Path of the socket at which somebody waits for a process that scores files.
+    """
 
-
-class Score(msgspec.Struct, frozen=True, tag="score"):
-    """Path of the socket at which somebody waits for a process that scores files."""
-
-    socket: str
-
-
-Job = Serve | Score
+    folder: str = ""
+    log: str = ""
+    socket: str = ""
 
 
 def wait() -> Job | None:
@@ -39,7 +39,7 @@ def wait() -> Job | None:
     return msgspec.json.decode(line, type=Job) if line.endswith(b"\n") else None
 
 
-def become(job: Serve) -> None:
+def become(job: Job) -> None:
     """Make the log of an endpoint the output of this process."""
     log = os.open(job.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     nothing = os.open(os.devnull, os.O_RDONLY)

@@ -19,7 +19,7 @@ from sklearn.linear_model import LogisticRegression
 
 from mlops_workbench.capture import Session
 from mlops_workbench.cli import Shell
-from mlops_workbench.client.bodies import DeployRequest, LendRequest, LentProcess, RegisterRequest
+from mlops_workbench.client.bodies import DeployRequest, RegisterRequest
 from mlops_workbench.client.client import Client
 from mlops_workbench.commands.app import run
 from mlops_workbench.commands.view import View
@@ -74,10 +74,6 @@ def test_an_endpoint_answers_files_says_what_it_refuses_and_shows_code_that_runs
         mlops("predict sizes in.parquet --keep n")
     with pytest.raises(NotFound, match="no endpoint 'size'"):
         mlops("predict size --batch in.parquet other.parquet")
-
-    # A process is lent to who can be reached, and has the same libraries.
-    for socket, prefix in (("\0", sys.prefix), ("/no/socket", sys.prefix), (str(root), "/another/installation")):
-        assert not running._post("/scoring-processes", LentProcess, LendRequest(socket, prefix)).is_lent
 
     # Answers beside the inputs; what is wrong is said for all columns, and nothing is sent.
     view = mlops("predict sizes in.parquet")

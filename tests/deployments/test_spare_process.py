@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from mlops_workbench.client.bodies import LendRequest
+from mlops_workbench.control.database import Database
+from mlops_workbench.control.services.endpoints import EndpointService
 from mlops_workbench.core.endpoints import EndpointSpec
 from mlops_workbench.core.processes import ProcessIdentity
+from mlops_workbench.core.surroundings import fingerprint
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.deployments import Supervisor
 from mlops_workbench.deployments.endpoint_folder import EndpointFolder
 from mlops_workbench.deployments.spare import SpareProcess
 from mlops_workbench.serving.desired import LOG, read_observed
-from mlops_workbench.serving.spare import Serve
+from mlops_workbench.serving.spare import Job
 
 pytestmark = pytest.mark.process
 
@@ -92,7 +98,7 @@ def test_it_ends_with_the_process_that_started_it(workspace: Workspace) -> None:
         time.sleep(0.05)
     assert not identity.alive()
     assert not spare.is_waiting
-    assert spare.take(Serve(str(workspace.root), str(workspace.root / "log"))) is None
+    assert spare.take(Job(str(workspace.root), str(workspace.root / "log"))) is None
 
 
 def test_the_setting_keeps_none(workspace: Workspace) -> None:
@@ -100,3 +106,35 @@ def test_the_setting_keeps_none(workspace: Workspace) -> None:
     supervisor.spare.prepare()
     supervisor.reconcile([], lambda name, version: Path())
     assert supervisor.spare._process is None
+
+
+def test_it_scores_files_for_who_has_the_same_surroundings_and_another_one_follows(
+    prepared: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = EndpointService(Database(prepared._workspace.database_url), None, prepared, None, None)  # type: ignore[arg-type]
+    prepared.spare.prepare()
+    waiting = pid_of(prepared)
+    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as listener:
+        path = f"{folder}/s"
+        listener.bind(path)
+        listener.listen(1)
+        link = Path(folder) / "link"
+        link.symlink_to(path)
+        own = fingerprint()
+        for wrong in (("\0", own), ("/no/socket", own), (folder, own), (str(link), own), (path, "others")):
+            assert service.lend_process(LendRequest(*wrong)).pid == 0
+        assert pid_of(prepared) == waiting
+        monkeypatch.setattr(os, "getuid", lambda: 1 << 20)
+        assert service.lend_process(LendRequest(path, own)).pid == 0
+        monkeypatch.undo()
+        assert service.lend_process(LendRequest(path, own)).pid == waiting
+        listener.settimeout(120)
+        with listener.accept()[0] as connection:
+            # It has the processor for itself while it works, for a while.
+            prepared.reconcile([], lambda name, version: Path())
+            assert prepared.spare._process is None
+            connection.close()
+        prepared.spare._lent[0].wait(60)
+        prepared.reconcile([], lambda name, version: Path())
+        assert pid_of(prepared) != waiting
+        assert not prepared.spare._lent

@@ -6,10 +6,15 @@ import json
 import socket
 import time
 from collections.abc import Sequence
+from itertools import pairwise
 from urllib.parse import urlsplit
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from model_folders import Endpoint, tensors
+
+from mlops_workbench.serving.workers.connection import Connection
 
 HEAD = b"POST /v2/models/eta/infer HTTP/1.1\r\nHost: localhost\r\n"
 
@@ -89,10 +94,29 @@ def test_the_offer_of_another_protocol_is_ignored(linear, protocol: bytes) -> No
     offer = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: %s\r\nHTTP2-Settings: AAEAAEAA\r\n" % protocol
     whole = HEAD + offer + b"Content-Length: %d\r\n\r\n" % len(body) + body
     assert ask(endpoint, [whole]).startswith(b"HTTP/1.1 200")
-    # Clients may send each line by itself.
+    # Clients may send each line by itself, and the network may part a word.
     assert ask(endpoint, whole.splitlines(keepends=True), pause=0.02).startswith(b"HTTP/1.1 200")
+    for place in (whole.index(b"Upgrade: ") - 1, whole.index(b"Upgrade: ") + 3, whole.index(b"\r\n\r\n") + 3):
+        assert ask(endpoint, [whole[:place], whole[place:]], pause=0.02).startswith(b"HTTP/1.1 200")
     ready = b"GET /v2/models/eta HTTP/1.1\r\nHost: localhost\r\n" + offer + b"\r\n"
     assert b'"name":"eta"' in ask(endpoint, [ready])
+
+
+@given(st.lists(st.integers(0, 400), max_size=12), st.sampled_from([b"Upgrade", b"UPGRADE", b"X-Upgrade", b"Upgrad"]))
+def test_nothing_but_the_name_of_an_offer_is_changed_wherever_the_network_parts_a_request(
+    places: list[int], name: bytes
+) -> None:
+    body = b"a,b\r\nupgrade: x,2\r\n\r\nupgrade: y,3\r\n"
+    request = HEAD + b"Accept: text/csv\r\n%s: h2c\r\nTE: x\r\n\r\n%s" % (name, body)
+    connection = Connection.__new__(Connection)
+    connection._held = b""
+    found = b""
+    for begin, end in pairwise(sorted({0, len(request), *(place for place in places if place < len(request))})):
+        part = request[begin:end]
+        # As when the parser has seen the end of the headers.
+        found += part if b"\r\n\r\n" in found else connection._without_offer(part)
+    changed = b"ignored" if name.lower() == b"upgrade" else name
+    assert found == request.replace(b"\r\n%s: h2c" % name, b"\r\n%s: h2c" % changed)
 
 
 @pytest.mark.parametrize(

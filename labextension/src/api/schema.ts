@@ -2253,22 +2253,22 @@ export interface components {
      *     ----------
      *     socket : str
      *         Path of the socket.
-     *     prefix : str
-     *         ``sys.prefix`` of the installation that shall score them.
+     *     surroundings : str
+     *         See :func:`mlops_workbench.core.surroundings.fingerprint`: the process must have the same.
      */
     LendRequest: {
-      /** Prefix */
-      prefix: string;
       /** Socket */
       socket: string;
+      /** Surroundings */
+      surroundings: string;
     };
     /**
      * LentProcess
-     * @description Whether a process connects to the socket.
+     * @description The id of the process that connects to the socket; 0 if there is none.
      */
     LentProcess: {
-      /** Is Lent */
-      is_lent: boolean;
+      /** Pid */
+      pid: number;
     };
     /**
      * LocalModel

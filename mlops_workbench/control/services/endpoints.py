@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
-import sys
+import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -38,6 +38,7 @@ from mlops_workbench.core.errors import (
 from mlops_workbench.core.ids import check_name
 from mlops_workbench.core.models import SERVED_FORMATS, SERVED_LIBRARIES, GateCheck, GateResult, model_name
 from mlops_workbench.core.releases import Release, RollbackPlan
+from mlops_workbench.core.surroundings import fingerprint
 from mlops_workbench.deployments import Supervisor
 
 log = logging.getLogger("mlops_workbench.control")
@@ -316,11 +317,13 @@ class EndpointService:
 
     def lend_process(self, request: LendRequest) -> LentProcess:
         """Let the process that waits for the next deployment score files, if it can do that for who asks."""
-        # One of another installation has other libraries; a socket of another user or machine cannot be reached.
         with suppress(OSError, ValueError):
-            if request.prefix == sys.prefix and Path(request.socket).stat().st_uid == os.getuid():
+            # A socket of another user or machine cannot be reached, and what is no socket would cost the process.
+            found = Path(request.socket).lstat()
+            is_own = found.st_uid == os.getuid() and stat.S_ISSOCK(found.st_mode)
+            if is_own and request.surroundings == fingerprint():
                 return LentProcess(self._supervisor.spare.lend(request.socket))
-        return LentProcess(False)
+        return LentProcess(0)
 
     def end_spare(self) -> None:
         """End what was prepared for a deployment that did not come."""

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from mlops_workbench.core.processes import ProcessIdentity, leave
+from mlops_workbench.core.surroundings import IGNORED_BY_PYTHON
 from mlops_workbench.pipelines.kernels.requests import ForkRequest, Reply, encoded
 
 _WATCH_SECONDS = 1.0
-_IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 
 
 def become(request: ForkRequest, connection: socket.socket, streams: list[int], made: Mapping[str, str]) -> NoReturn:
@@ -75,7 +75,7 @@ def _set_up(request: ForkRequest, streams: list[int]) -> None:
             signal.signal(number, signal.SIG_DFL)
     # As Python itself sets them at its start.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    for number in (*_IGNORED_BY_PYTHON, *request.ignored):
+    for number in (*IGNORED_BY_PYTHON, *request.ignored):
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     os.environ.clear()
@@ -171,18 +171,6 @@ def _has_children() -> bool:
         return any((task / "children").read_bytes() for task in Path("/proc/self/task").iterdir())
     except OSError:
         return True
-
-
-def surroundings() -> tuple[int, list[tuple[int, int, int]], list[int], list[int]]:
-    """Return file mode mask, resource limits, processors and ignored signals of this process."""
-    umask = os.umask(0o077)
-    os.umask(umask)
-    numbers = {value for name, value in vars(resource).items() if name.startswith("RLIMIT_")}
-    limits = [(number, *resource.getrlimit(number)) for number in sorted(numbers)]
-    # A process that is started inherits them, but for those that `subprocess` resets.
-    ignored = [number for number in signal.valid_signals() if signal.getsignal(number) is signal.SIG_IGN]
-    inherited = sorted(int(number) for number in ignored if number not in _IGNORED_BY_PYTHON)
-    return umask, limits, sorted(os.sched_getaffinity(0)), inherited
 
 
 def own_identity() -> ProcessIdentity:

@@ -16,8 +16,9 @@ from pathlib import Path
 
 import msgspec
 
+from mlops_workbench.core.surroundings import surroundings
 from mlops_workbench.core.workspace import Workspace
-from mlops_workbench.pipelines.kernels.forked import own_identity, surroundings
+from mlops_workbench.pipelines.kernels.forked import own_identity
 from mlops_workbench.pipelines.kernels.preload import Import
 from mlops_workbench.pipelines.kernels.process import ForkedProcess, fork, stop
 from mlops_workbench.pipelines.kernels.requests import ForkRequest, Role, ServerConfig

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,8 @@ from mlops_workbench.serving.runtimes.trial import environment_for_models
 
 #: Seconds until the process must have called; it may be about to import its libraries.
 _PATIENCE = 10.0
+#: Seconds between two looks whether it lives.
+_LOOK_SECONDS = 0.2
 
 
 class _Context(msgspec.Struct, frozen=True):
@@ -36,13 +40,13 @@ class Taken:
     stdout: IO[bytes]
 
 
-def take(lend: Callable[[str], bool], cwd: Path, errors: IO[bytes]) -> Taken | None:
-    """Ask for a process, and make its own what one that is started anew would have; None if there is none.
+def take(lend: Callable[[str], int], cwd: Path, errors: IO[bytes]) -> Taken | None:
+    """Ask for a process, and give it folder, environment and streams of one that is started anew; None for none.
 
     Parameters
     ----------
     lend : callable
-        Makes a process connect to the socket at a path; False if there is none.
+        Makes a process connect to the socket at a path, and returns its id; 0 if there is none.
     cwd : Path
         Its working folder.
     errors : file
@@ -53,36 +57,46 @@ def take(lend: Callable[[str], bool], cwd: Path, errors: IO[bytes]) -> Taken | N
             path = str(Path(folder) / "process")
             listener.bind(path)
             listener.listen(1)
-            if not lend(path):
+            pid = lend(path)
+            process = ProcessIdentity.of(pid) if pid else None
+            if process is None or (connection := _accepted(listener, process)) is None:
                 return None
-            listener.settimeout(_PATIENCE)
-            connection, _ = listener.accept()
             with connection:
-                return _equip(connection, _Context(str(cwd), environment_for_models()), errors)
+                return Taken(process, *_equip(connection, _Context(str(cwd), environment_for_models()), errors))
     except OSError:
         # Its path is too long for a socket, or the process has ended.
         return None
 
 
-def _equip(connection: socket.socket, context: _Context, errors: IO[bytes]) -> Taken:
+def _accepted(listener: socket.socket, process: ProcessIdentity) -> socket.socket | None:
+    """The connection of the process; None if it ends before, or imports for too long."""
+    listener.settimeout(_LOOK_SECONDS)
+    deadline = time.monotonic() + _PATIENCE
+    while process.alive() and time.monotonic() < deadline:
+        with contextlib.suppress(TimeoutError):
+            return listener.accept()[0]
+    return None
+
+
+def _equip(connection: socket.socket, context: _Context, errors: IO[bytes]) -> tuple[IO[bytes], IO[bytes]]:
     connection.settimeout(_PATIENCE)
-    with connection.makefile("rb") as lines:
-        process = msgspec.json.decode(lines.readline(), type=ProcessIdentity)
     their_input, our_output = os.pipe()
     our_input, their_output = os.pipe()
+    stdin, stdout = open(our_output, "wb"), open(our_input, "rb")  # noqa: SIM115 - the caller closes them
     try:
-        socket.send_fds(connection, [b"\n"], [their_input, their_output, errors.fileno()])
-    finally:
-        os.close(their_input)
-        os.close(their_output)
-        stdin, stdout = open(our_output, "wb"), open(our_input, "rb")  # noqa: SIM115 - the caller closes them
-    try:
+        try:
+            socket.send_fds(connection, [b"\n"], [their_input, their_output, errors.fileno()])
+        finally:
+            os.close(their_input)
+            os.close(their_output)
         stdin.write(msgspec.json.encode(context) + b"\n")
         stdin.flush()
     except OSError:
-        stdout.close()
+        for stream in (stdin, stdout):
+            with contextlib.suppress(OSError):
+                stream.close()
         raise
-    return Taken(process, stdin, stdout)
+    return stdin, stdout
 
 
 def give(path: str) -> None:
@@ -96,7 +110,6 @@ def give(path: str) -> None:
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(_PATIENCE)
         connection.connect(path)
-        connection.sendall(msgspec.json.encode(ProcessIdentity.of()) + b"\n")
         _, descriptors, _, _ = socket.recv_fds(connection, 1, 3)
     if len(descriptors) != 3:
         raise ConnectionError("the caller has gone")
@@ -107,3 +120,6 @@ def give(path: str) -> None:
     os.environ.clear()
     os.environ.update(context.environment)
     os.chdir(context.cwd)
+    # What was derived from the environment of before.
+    time.tzset()
+    tempfile.tempdir = None

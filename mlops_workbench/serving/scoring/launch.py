@@ -29,10 +29,10 @@ class ScoringProcess:
     cwd : Path
         Its working folder.
     lend : callable, optional
-        Makes a process that has imported them connect to the socket at a path; False if there is none.
+        Makes a process that has imported them connect to the socket at a path, and returns its id; 0 for none.
     """
 
-    def __init__(self, cwd: Path, lend: Callable[[str], bool] | None = None) -> None:
+    def __init__(self, cwd: Path, lend: Callable[[str], int] | None = None) -> None:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         self._spawned: subprocess.Popen[bytes] | None = None
         taken = take(lend, cwd, self._errors) if lend is not None else None
@@ -52,7 +52,11 @@ class ScoringProcess:
         if self._process is not None and not self._is_done:
             self._process.stop(grace=_PATIENCE)
         if self._spawned is not None:
-            self._spawned.wait()
+            try:
+                self._spawned.wait(_PATIENCE)
+            except subprocess.TimeoutExpired:
+                self._spawned.kill()
+                self._spawned.wait()
         for stream in (self._stdin, self._stdout, self._errors):
             # Its end may be gone with what was not sent.
             with contextlib.suppress(OSError):

@@ -19,14 +19,14 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from mlops_workbench.serving.app import EndpointApp
 from mlops_workbench.serving.asgi import Event, Reply, Request
-from mlops_workbench.serving.http_protocol import HttpProtocol
+from mlops_workbench.serving.http_protocol import LARGEST_HEADERS, HttpProtocol
 
 #: Bytes of a body that are copied behind the headers; larger ones are written by themselves.
 _COPIED = 64 << 10
 #: Addresses that are not parsed again, and the longest of them.
 _MOST_PATHS, _LONGEST_PATH = 256, 512
 #: The name of a header with which a client offers another protocol, and what takes its place.
-_UPGRADE, _NO_UPGRADE = re.compile(rb"(^|\r\n)upgrade:", re.IGNORECASE), rb"\1ignored:"
+_UPGRADE, _NO_UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE), b"\r\nignored:"
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -172,17 +172,34 @@ class Connection(HttpProtocol):
         self._endpoint = self.app
         self._fields: dict[bytes, bytes] = {}
         self._in_body = False
+        #: Of the headers of a request: the beginning of a line.
+        self._held = b""
         #: Until when a connection without a request is kept; 0 while there is one.
         self._idle_until = 0.0
 
     def data_received(self, data: bytes) -> None:
         """Parse what the network has read."""
-        if b"pgrade:" in data and not self._in_body:
-            # The parser takes no body of a request that offers another protocol, as Java's client does with HTTP/2;
-            # a server may ignore the offer.
-            head, end, rest = data.partition(b"\r\n\r\n")
-            data = _UPGRADE.sub(_NO_UPGRADE, head) + end + rest
-        super().data_received(data)
+        if not self._in_body:
+            data = self._without_offer(data)
+        if data:
+            super().data_received(data)
+
+    def _without_offer(self, data: bytes) -> bytes:
+        """Part of the network's read, and of what was held of those before, without the offer of another protocol.
+
+        The parser takes no body of a request with such an offer, as Java's client makes one of HTTP/2; a server may
+        ignore it.
+        """
+        data, self._held = self._held + data, b""
+        end = data.find(b"\r\n\r\n")
+        if end < 0:
+            # The last line waits for its rest; the parser finds that it is too long.
+            is_cut = data.endswith(b"\r") and not data.endswith(b"\r\n\r")
+            end = len(data) - 1 if is_cut else data.rfind(b"\r\n")
+            if 0 <= end and len(data) - end <= LARGEST_HEADERS:
+                data, self._held = data[:end], data[end:]
+        head = data[:end] if end >= 0 else data
+        return _UPGRADE.sub(_NO_UPGRADE, head) + data[len(head) :] if b"upgrade:" in head.lower() else data
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Called when the connection has ended."""

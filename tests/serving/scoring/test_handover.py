@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,7 @@ from mlops_workbench.core.processes import ProcessIdentity
 from mlops_workbench.core.settings import ServingSettings
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.deployments.spare import Spare
+from mlops_workbench.serving.scoring import handover
 from mlops_workbench.serving.scoring.handover import take
 from mlops_workbench.serving.scoring.launch import ScoringProcess
 from mlops_workbench.serving.scoring.request import ScoringRequest
@@ -35,9 +37,11 @@ MODEL = LinearRegression().fit(X, X["distance"] * 2)
 
 #: Gives itself to who waits, and tells what it has.
 GIVEN = """
-import os, sys
+import os, sys, tempfile, time
+time.localtime(), tempfile.gettempdir()
 from mlops_workbench.serving.scoring.handover import give
 give(sys.argv[1])
+print(time.localtime(0).tm_hour, tempfile.gettempdir(), end=" ")
 print(os.environ["SHOWN"], os.getcwd(), {"ITS", "MLOPS_SIGNING_KEY"} & {*os.environ}, end=" ")
 print(sys.stdin.buffer.read().decode(), flush=True)
 print("what went wrong", file=sys.stderr)
@@ -50,9 +54,11 @@ from pathlib import Path
 import msgspec
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.deployments.spare import Spare
+from mlops_workbench.serving.scoring import handover
 from mlops_workbench.serving.scoring.launch import ScoringProcess
 from mlops_workbench.serving.scoring.request import ScoringRequest
 
+handover._PATIENCE = 120
 root, lent = Path(sys.argv[1]), sys.argv[2] == "lent"
 spare = Spare(Workspace.open(root))
 if lent:
@@ -67,14 +73,16 @@ with ScoringProcess(root, spare.lend) as process:
 @pytest.fixture
 def spare(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Iterator[Spare]:
     monkeypatch.delenv("MLOPS_SERVING_SPARE_PROCESS")
+    # It imports its libraries while it is asked for.
+    monkeypatch.setattr(handover, "_PATIENCE", 120)
     spare = Spare(Workspace.open(workspace.root))
     spare.prepare()
     yield spare
     spare.end()
 
 
-def request(root: Path, rows: pd.DataFrame = X, repeated: int = 1) -> ScoringRequest:
-    save_fitted(Workspace.open(root), root / "line", MODEL, X, MODEL.predict(X))
+def request(root: Path, rows: pd.DataFrame = X, repeated: int = 1, model: LinearRegression = MODEL) -> ScoringRequest:
+    save_fitted(Workspace.open(root), root / "line", model, X, MODEL.predict(X))
     pd.concat([rows] * repeated).to_parquet(root / "in.parquet", row_group_size=1000)
     return ScoringRequest(
         model="line",
@@ -103,6 +111,10 @@ def test_a_process_that_waited_scores_files(workspace: Workspace, spare: Spare) 
     # It was taken: there is no other one until it is renewed.
     with ScoringProcess(workspace.root, spare.lend) as process:
         assert process._spawned is not None
+    # The processor was for that one for a while.
+    spare.renew()
+    assert spare._process is None
+    spare._paused_until = 0.0
     spare.renew()
     with ScoringProcess(workspace.root, spare.lend) as process:
         assert process._spawned is None
@@ -133,13 +145,14 @@ def test_its_environment_folder_and_streams_are_those_of_who_asks(
 ) -> None:
     children: list[subprocess.Popen[bytes]] = []
 
-    def lend(path: str) -> bool:
+    def lend(path: str) -> int:
         children.append(subprocess.Popen([sys.executable, "-c", GIVEN, path], env=before))
-        return True
+        return children[-1].pid
 
-    before = {**os.environ, "ITS": "own"}
+    before = {**os.environ, "ITS": "own", "TMPDIR": "/", "TZ": "UTC"}
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     # Longer than what a pipe takes at once.
-    for name, value in (("SHOWN", "größer"), ("LONG", "x" * 100_000), ("MLOPS_SIGNING_KEY", "secret")):
+    for name, value in (("SHOWN", "größer"), ("LONG", "x" * 100_000), ("MLOPS_SIGNING_KEY", "secret"), ("TZ", "UTC-5")):
         monkeypatch.setenv(name, value)
     with open(tmp_path / "errors", "wb") as errors:
         taken = take(lend, tmp_path, errors)
@@ -148,11 +161,45 @@ def test_its_environment_folder_and_streams_are_those_of_who_asks(
         with taken.stdin as stdin:
             stdin.write(b"asked")
         with taken.stdout as stdout:
-            assert stdout.read().decode() == f"größer {tmp_path} set() asked\n"
+            assert stdout.read().decode() == f"5 {os.environ['TMPDIR']} größer {tmp_path} set() asked\n"
     assert children[0].wait() == 0
     assert (tmp_path / "errors").read_text() == "what went wrong\n"
     with open(tmp_path / "errors", "wb") as errors:
-        assert take(lambda _: False, tmp_path, errors) is None
+        assert take(lambda _: 0, tmp_path, errors) is None
+        # It ends before it connects.
+        children.append(subprocess.Popen([sys.executable, "-c", ""]))
+        assert take(lambda _: children[-1].pid, tmp_path, errors) is None
+        assert children[-1].wait() == 0
+
+
+class Endless(LinearRegression):
+    """A model whose code leaves a thread that never ends, but not in the process of the tests."""
+
+    process = ""
+
+    def predict(self, X: object) -> object:
+        if not Endless.process:
+            Endless.process = "begun"
+            threading.Thread(target=threading.Event().wait).start()
+        return super().predict(X)
+
+
+@pytest.mark.parametrize("how", ["lent", "spawned"])
+def test_a_thread_that_never_ends_holds_up_nobody(
+    workspace: Workspace, spare: Spare, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Endless, "process", "of the tests")
+    asked = request(workspace.root, model=Endless().fit(X, X["distance"]))
+    trusted = [f"{Endless.__module__}.{Endless.__qualname__}"]
+    settings = ServingSettings(trusted_types=trusted, runtime="sklearn")
+    asked = msgspec.structs.replace(asked, settings=settings, workers=1, modules=sys.path)
+    with ScoringProcess(workspace.root, spare.lend if how == "lent" else None) as process:
+        assert process.run(asked, lambda _: None).rows == 300
+    assert process._process is not None
+    deadline = time.monotonic() + 30
+    while process._process.alive():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 @pytest.fixture
