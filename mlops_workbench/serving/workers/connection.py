@@ -196,7 +196,7 @@ class Connection(HttpProtocol):
             # The last line waits for its rest; the parser finds that it is too long.
             is_cut = data.endswith(b"\r") and not data.endswith(b"\r\n\r")
             end = len(data) - 1 if is_cut else data.rfind(b"\r\n")
-            if 0 <= end and len(data) - end <= LARGEST_HEADERS:
+            if end >= 0 and len(data) - end <= LARGEST_HEADERS:
                 data, self._held = data[:end], data[end:]
         head = data[:end] if end >= 0 else data
         return _UPGRADE.sub(_NO_UPGRADE, head) + data[len(head) :] if b"upgrade:" in head.lower() else data
