@@ -20,8 +20,9 @@ from jupyter_client import KernelManager
 
 from mlops_workbench.core.ids import new_id
 from mlops_workbench.core.processes import ProcessIdentity
+from mlops_workbench.core.surroundings import surroundings
 from mlops_workbench.core.workspace import Workspace
-from mlops_workbench.pipelines.kernels.forked import own_identity, surroundings
+from mlops_workbench.pipelines.kernels.forked import own_identity
 from mlops_workbench.pipelines.kernels.pool import ForkPool, Preparation
 from mlops_workbench.pipelines.kernels.process import ForkedProcess, fork
 from mlops_workbench.pipelines.kernels.requests import ForkRequest, encoded, short_address
