@@ -53,14 +53,14 @@ class Meter:
         self._counter = counter
         self._prices = prices
         self._at = time.monotonic()
-        self._cpu = (usage or process_usage()).cpu_seconds
+        self._before = usage or process_usage()
         self._processors = counter.processors()
         self._gpus = counter.gpus()
 
     def read(self, usage: ProcessUsage | None = None) -> Cost:
         """Return the cost so far; pass `usage` if it was just read."""
         seconds = time.monotonic() - self._at
-        cpu = max(0.0, (usage or process_usage()).cpu_seconds - self._cpu)
+        cpu = (usage or process_usage()).since(self._before)
         joules, measured = self._joules(seconds, cpu)
         energy = None if joules is None else joules / _JOULES_PER_WH
         return Cost(seconds, cpu, energy, measured, money_of(self._prices, seconds, energy))

@@ -240,7 +240,7 @@ def _values(sample: _Sample, last: _Sample | None, sampled: _Sampled) -> dict[st
     values = {"process_memory_usage_megabytes": sample.process.resident / _MB}
     before, since = (last.process, last.at) if last is not None else (sampled.before, sampled.started)
     if sample.at > since:
-        used = max(0.0, sample.process.cpu_seconds - before.cpu_seconds)
+        used = sample.process.since(before)
         values["process_cpu_utilization_percentage"] = 100 * used / (sample.at - since)
     if system is not None:
         values["system_memory_usage_megabytes"] = system.memory_used / _MB

@@ -30,11 +30,22 @@ class ProcessUsage:
         Bytes of memory.
     peak : int
         Largest number of bytes that the process, without children, ever had.
+    own_seconds : float
+        Processor time of the process without children.
     """
 
     cpu_seconds: float
     resident: int
     peak: int
+    own_seconds: float
+
+    def since(self, before: ProcessUsage) -> float:
+        """Processor seconds since an earlier usage.
+
+        At least those of the process itself: what a descendant has used is no longer known when its parent, which has
+        not waited for it, ends.
+        """
+        return max(self.cpu_seconds - before.cpu_seconds, self.own_seconds - before.own_seconds)
 
 
 @dataclass(frozen=True)
@@ -53,16 +64,17 @@ def process_usage() -> ProcessUsage:
     """Return the usage of this process and its children."""
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
     # os.times has a resolution of a hundredth of a second, too coarse for a cell.
-    cpu = time.process_time() + ended.ru_utime + ended.ru_stime
+    own = time.process_time()
+    cpu = own + ended.ru_utime + ended.ru_stime
     if not _LINUX:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-        return ProcessUsage(cpu, _resident_elsewhere(), peak)
+        return ProcessUsage(cpu, _resident_elsewhere(), peak, own)
     resident, peak = _memory()
     for pid in _children():
         seconds, pages = _stat(pid)
         cpu += seconds
         resident += pages * _PAGE
-    return ProcessUsage(cpu, resident, peak)
+    return ProcessUsage(cpu, resident, peak, own)
 
 
 def system_usage() -> SystemUsage | None:

@@ -46,6 +46,32 @@ def test_a_run_of_an_instant_has_peak_memory_and_cpu_seconds(session, records):
     assert order.index(Metrics) < order.index(RunEnd)
 
 
+#: A process that has used much and outlives its parent, whose end the caller waits for.
+DETACHED = """
+import os, sys, time
+if os.fork() == 0:
+    while time.process_time() < 0.3:
+        sum(range(1000))
+    print("used", flush=True)
+    sys.stdin.readline()
+    os._exit(0)
+sys.stdin.readline()
+os._exit(0)
+"""
+
+
+@pytest.mark.process
+def test_what_leaves_the_process_takes_no_time_off_a_run(session, records):
+    process = subprocess.Popen([sys.executable, "-c", DETACHED], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdin is not None and process.stdout is not None
+    assert process.stdout.readline() == b"used\n"
+    with track("r"):
+        spin(0.05)
+        process.communicate(b"\n\n")
+    (sums,) = system_metrics(records, "r")
+    assert sums.values["system/cpu_seconds"] > 0.049
+
+
 def test_a_run_is_sampled_in_one_record_under_the_names_of_mlflow(session, records):
     with track("r"):
         log(mine=1)
