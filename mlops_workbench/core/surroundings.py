@@ -28,12 +28,16 @@ def surroundings() -> tuple[int, list[tuple[int, int, int]], list[int], list[int
 
 
 def fingerprint() -> str:
-    """Text that is the same for processes with the same surroundings, priority, group of limits, code and libraries."""
+    """Text that is the same for processes with the same file mode mask, limits, processors, priority and libraries.
+
+    Ignored signals do not count: a process that serves has handlers of its own, and its children get the default ones.
+    """
     try:
         group = Path("/proc/self/cgroup").read_text()
     except OSError:
         group = ""
     # Each terminal of a desktop has a group of its own, without limits of its own.
     group = "user.slice" if "/user.slice/" in group else group
-    known = (*surroundings(), os.nice(0), group, sys.prefix, __version__)
+    umask, limits, processors, _ = surroundings()
+    known = (umask, limits, processors, os.nice(0), group, sys.prefix, __version__)
     return hashlib.sha256(repr(known).encode()).hexdigest()

@@ -121,6 +121,10 @@ def test_it_scores_files_for_who_has_the_same_surroundings_and_another_one_follo
         link = Path(folder) / "link"
         link.symlink_to(path)
         own = fingerprint()
+        # As in a shell's background.
+        ignored = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        assert fingerprint() == own
+        signal.signal(signal.SIGINT, ignored)
         for wrong in (("\0", own), ("/no/socket", own), (folder, own), (str(link), own), (path, "others")):
             assert service.lend_process(LendRequest(*wrong)).pid == 0
         assert pid_of(prepared) == waiting
