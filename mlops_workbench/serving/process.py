@@ -186,7 +186,9 @@ class EndpointProcess:
         problem = ""
         try:
             fleet.settle(_SETTLE_SECONDS)
-            gc.unfreeze()
+            if before is not None:
+                # Of the version before, which may be freed.
+                gc.unfreeze()
             route = self._router.switch(desired.model, desired.version, Path(desired.folder), desired.digest)
             if route is not before:
                 fleet.replace(desired.settings.workers)
