@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sqlite3
 import sys
 from collections import Counter
@@ -23,6 +24,11 @@ from mlops_workbench.core.workspace import Workspace
 # A machine that is busy with other work is slow, and no test is about time.
 settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
+
+# A shell without job control ignores interrupts in what it starts in the background, and processes of tests would
+# inherit that: those that a test interrupts would go on.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 #: Whether the test that runs may start Python processes.
