@@ -143,10 +143,10 @@ class ControlPlane:
     def deploy(self, name: str, request: DeployRequest) -> Endpoint:
         """Deploy an endpoint and create its monitor."""
         endpoint = self.endpoints.deploy(name, request)
+        self._worker("endpoints").wake()
         # Without MLflow, whose version says what to watch, the job of the monitors creates it later.
         with contextlib.suppress(Unavailable, StorageError):
             self.monitors.ensure(name)
-        self._worker("endpoints").wake()
         return endpoint
 
     def wake(self, worker: str) -> None:

@@ -34,7 +34,7 @@ from mlops_workbench.serving.rows.batch import Batch
 from mlops_workbench.serving.rows.signature import Signature
 from mlops_workbench.serving.runtimes.estimator import Runtime, limit_threads, limit_warnings
 from mlops_workbench.serving.runtimes.model_folder import ModelFolder
-from mlops_workbench.serving.runtimes.proof import prove, use_program
+from mlops_workbench.serving.runtimes.proof import prove
 from mlops_workbench.serving.runtimes.trial import DryRun, DryRunRequest
 
 #: Requests that are timed, and seconds that they may take in all.
@@ -53,8 +53,7 @@ def dry_run(request: DryRunRequest) -> DryRun:
         runtime = Runtime.load(found, request.settings, tried=True)
         limit_threads()
         limit_warnings()
-        prove(runtime, found.golden, str(folder))
-        use_program(runtime, found.golden, request.settings.runtime)
+        prove(runtime, found.golden, request.settings.runtime, str(folder))
     except WorkbenchError as error:
         return DryRun(problem=error.message)
     rows = {one.kind: len(one.columns[0]) for one in found.golden}

@@ -12,6 +12,7 @@ import msgspec
 #: What loading a model imports besides what an endpoint's process does.
 _NEEDED = (
     *("pandas", "pyarrow.parquet", "skops.io", "yaml", "uvloop", "uvicorn.lifespan.on"),
+    *("mlops_workbench.serving.signatures.keys", "mlops_workbench.serving.runtimes.estimator"),
     *("sklearn.pipeline", "sklearn.compose", "sklearn.ensemble", "sklearn.linear_model", "sklearn.preprocessing"),
 )
 
@@ -36,11 +37,20 @@ def wait() -> Job | None:
     """Return what to do; None if nobody will ask."""
     for name in _NEEDED:
         importlib.import_module(name)
+    _check_a_table()
     # Before each fork the collector looks through all objects, but not through these, of which none is ever freed.
     gc.collect()
     gc.freeze()
     line = sys.stdin.buffer.readline()
     return msgspec.json.decode(line, type=Job) if line.endswith(b"\n") else None
+
+
+def _check_a_table() -> None:
+    """Import what scikit-learn imports when it checks the first table."""
+    from pandas import DataFrame
+    from sklearn.preprocessing import MaxAbsScaler
+
+    MaxAbsScaler().fit(DataFrame({"a": [0.0]}))
 
 
 def become(job: Job) -> None:

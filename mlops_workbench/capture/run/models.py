@@ -69,12 +69,12 @@ def save_model(recorder: Recorder, run_uid: str, model: Any, name: str, data: Fi
     network = network_files(model)
     saved = network or booster_files(model)
     files: dict[str, bytes] = {}
-    untrusted: list[str] = []
+    types: list[str] | None = None
     if saved is not None:
         flavor, form, files = saved.flavor, saved.format, dict(saved.files)
     else:
         flavor = library_of(type(model)) or "sklearn"
-        form, file, content, untrusted = _serialise(model)
+        form, file, content, types = _serialise(model)
         files[file] = content
     inputs = data.columns if data is not None else columns_from_model(model)
     outputs: list[Column] = []
@@ -104,7 +104,8 @@ def save_model(recorder: Recorder, run_uid: str, model: Any, name: str, data: Fi
             outputs=outputs,
             estimator=f"{type(model).__module__}.{type(model).__qualname__}",
             requirements=_requirements(model, form) if saved is None else sorted(_pins(saved.libraries), key=str.lower),
-            untrusted=untrusted,
+            untrusted=sorted(set(types or ()) - TRUSTED_TYPES),
+            types=types,
             at_ms=now_ms(),
             version=saved.version if saved is not None else "",
             problem=problem,
@@ -176,21 +177,21 @@ def _data_in_this_cell(model: Any) -> FitData | None:
     return None
 
 
-def _serialise(model: Any) -> tuple[str, str, bytes, list[str]]:
-    """Return format, file name, content, and the types that are not on the allow-list."""
+def _serialise(model: Any) -> tuple[str, str, bytes, list[str] | None]:
+    """Return format, file name, content, and the types that skops does not trust itself; None for a pickle."""
     # A late import, which only saving a model needs.
     from skops.io import dumps, get_untrusted_types
 
     try:
         content = dumps(model, compression=zipfile.ZIP_DEFLATED, compresslevel=1)
-        unknown = sorted(set(get_untrusted_types(data=content)) - TRUSTED_TYPES)
+        types = get_untrusted_types(data=content)
         # Classes of the notebook, lambdas and nested functions cannot be imported elsewhere.
-        local = [name for name in unknown if name.startswith("__main__.") or "<" in name]
+        local = [name for name in types if name.startswith("__main__.") or "<" in name]
         reason = f"it contains {', '.join(local)}, which only exists in this session" if local else ""
     except Exception as error:  # noqa: BLE001 skops raises the errors of the classes inside
         reason = f"{type(error).__name__}: {error}"
     if not reason:
-        return "skops", "model.skops", content, unknown
+        return "skops", "model.skops", content, types
     notify(
         f"this {type(model).__name__} cannot be saved with skops ({reason}); it is saved with cloudpickle.\n"
         "  An endpoint serves it only if workbench.toml sets serving.allow_pickle = true"
@@ -198,7 +199,7 @@ def _serialise(model: Any) -> tuple[str, str, bytes, list[str]]:
     import cloudpickle
 
     try:
-        return "cloudpickle", "model.pkl", cloudpickle.dumps(model), []
+        return "cloudpickle", "model.pkl", cloudpickle.dumps(model), None
     except Exception as error:
         raise InvalidInput(
             f"this {type(model).__name__} cannot be saved: {type(error).__name__}: {error}",

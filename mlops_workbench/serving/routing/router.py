@@ -15,7 +15,7 @@ from mlops_workbench.serving.protocols.body import JSON
 from mlops_workbench.serving.protocols.invocations import parse_invocation
 from mlops_workbench.serving.runtimes.estimator import Runtime, limit_threads, limit_warnings
 from mlops_workbench.serving.runtimes.model_folder import ModelFolder
-from mlops_workbench.serving.runtimes.proof import prove, use_program
+from mlops_workbench.serving.runtimes.proof import prove
 
 log = logging.getLogger("mlops_workbench.serving")
 
@@ -177,9 +177,8 @@ def load_version(model: str, version: int, folder: Path, settings: ServingSettin
     runtime = Runtime.load(found, settings)
     limit_threads()
     limit_warnings()
-    proven = prove(runtime, found.golden, str(folder))
+    proven = prove(runtime, found.golden, settings.runtime, str(folder))
     log.info("%s/%d: %d rows of its golden set have the model's own answers", model, version, proven)
-    use_program(runtime, found.golden, settings.runtime)
     if settings.runtime != "sklearn":
         log.info("%s/%d: runtime %s %s", model, version, runtime.platform, runtime.uncompiled)
     if found.example:

@@ -9,8 +9,10 @@ import pickle
 import zipfile
 from typing import Any
 
+import msgspec
 import skops.io
 from sklearn.base import BaseEstimator
+from skops.io.exceptions import UntrustedTypesFoundException
 
 from mlops_workbench.core.errors import WorkbenchError, first_line
 from mlops_workbench.core.settings import ServingSettings
@@ -58,21 +60,20 @@ def load_object(folder: ModelFolder, settings: ServingSettings, tried: bool) -> 
                 hint="save it in the skops format, or set serving.allow_pickle in workbench.toml if you trust it",
             )
         return _unpickle(folder)
-    trusted = TRUSTED_TYPES | set(settings.trusted_types)
     try:
-        types = set(skops.io.get_untrusted_types(data=folder.data))
-        if unknown := sorted(name for name in types - trusted if not is_public_estimator(name)):
-            raise InvalidModel(
-                f"the model contains types that are not on the list of trusted types: {', '.join(unknown)}",
-                where=str(folder.path),
-                hint=f"if you trust their code: mlops trust {' '.join(unknown)}",
-            )
-        for library in (needed := boosted_libraries(types)):
-            require_library(library, str(folder.path))
-        if needed and not tried:
-            try_model(folder.path, folder.digest, settings)
-        # Each part of the model goes through the list, which should be short.
-        return skops.io.load(io.BytesIO(folder.data), trusted=sorted(types))
+        names = _names(folder.data)
+        if needed := boosted_libraries(names):
+            _require_trusted(folder, settings)
+            for library in needed:
+                require_library(library, str(folder.path))
+            if not tried:
+                try_model(folder.path, folder.digest, settings)
+        try:
+            # Each part of the model goes through the list, which should be short.
+            return skops.io.load(io.BytesIO(folder.data), trusted=sorted(_trusted(names, settings)))
+        except UntrustedTypesFoundException:
+            types = _require_trusted(folder, settings)
+            return skops.io.load(io.BytesIO(folder.data), trusted=sorted(types))
     except WorkbenchError:
         raise
     except (zipfile.BadZipFile, KeyError) as error:
@@ -83,6 +84,44 @@ def load_object(folder: ModelFolder, settings: ServingSettings, tried: bool) -> 
             where=str(folder.path),
             hint="check that it was saved with the installed version of scikit-learn",
         ) from error
+
+
+def _names(data: bytes) -> set[str]:
+    """Names of classes and functions in a file of skops, of which it may use others, too.
+
+    Sooner than skops says which types are not trusted, for which it builds the whole model's tree.
+    """
+    with zipfile.ZipFile(io.BytesIO(data)) as content:
+        waiting: list[Any] = [[msgspec.json.decode(content.read("schema.json"))]]
+    found = set()
+    # A forest has ten thousands of parts.
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict):
+            for module, name in (("__module__", "__class__"), ("module_path", "function")):
+                # A model's own dictionary may have any key.
+                if isinstance(part.get(name), str):
+                    found.add((str(part.get(module)), part[name]))
+            part = part.values()
+        waiting += [value for value in part if isinstance(value, dict | list)]
+    return {f"{module}.{name}" for module, name in found}
+
+
+def _trusted(names: set[str], settings: ServingSettings) -> set[str]:
+    known = TRUSTED_TYPES | set(settings.trusted_types)
+    return {name for name in names if name in known or is_public_estimator(name)}
+
+
+def _require_trusted(folder: ModelFolder, settings: ServingSettings) -> set[str]:
+    """The types of a model that skops does not trust by itself, all of which are trusted here."""
+    types = set(skops.io.get_untrusted_types(data=folder.data))
+    if unknown := sorted(types - _trusted(types, settings)):
+        raise InvalidModel(
+            f"the model contains types that are not on the list of trusted types: {', '.join(unknown)}",
+            where=str(folder.path),
+            hint=f"if you trust their code: mlops trust {' '.join(unknown)}",
+        )
+    return types
 
 
 def _unpickle(folder: ModelFolder) -> Any:

@@ -26,12 +26,14 @@ log = logging.getLogger("mlops_workbench.serving")
 _PROBABILITIES = 1e-6
 #: ONNX Runtime computes many probabilities with floats of 32 bits.
 _ONNX_PROBABILITIES = 1e-5
-#: Rows of each kind that a program is also asked about one by one.
-_SINGLE = 64
+#: Rows of each kind that a program is also asked about one by one, and those in one part smaller than the whole.
+_SINGLE, _FEW = 16, 64
 
 
-def prove(runtime: Runtime, golden: list[GoldenRows], where: str) -> int:
-    """Compare the answers of a runtime with the golden set of its model.
+def prove(runtime: Runtime, golden: list[GoldenRows], kind: Literal["auto", "sklearn", "onnx"], where: str) -> int:
+    """Compare the answers of a runtime with the golden set of its model, and compile it if that gives them, too.
+
+    If it is not compiled, ``runtime.uncompiled`` says why.
 
     Parameters
     ----------
@@ -39,6 +41,8 @@ def prove(runtime: Runtime, golden: list[GoldenRows], where: str) -> int:
         The loaded model.
     golden : list of GoldenRows
         Rows, and the answers of the fitted object.
+    kind : str
+        ``auto`` tries the compiled form, then that of ONNX where its libraries are installed; ``sklearn`` none.
     where : str
         For the error message.
 
@@ -64,7 +68,9 @@ def prove(runtime: Runtime, golden: list[GoldenRows], where: str) -> int:
         if difference:
             raise _unlike(rows, difference, where)
         compared += count
-    if golden:
+    _use_program(runtime, golden, kind)
+    # A program was asked about parts of the rows, too.
+    if golden and runtime.program is None:
         runtime.is_row_wise = _is_row_wise(runtime, golden[0])
     return compared
 
@@ -90,20 +96,8 @@ def _difference(runtime: Runtime, rows: GoldenRows, chosen: range) -> str:
     return first_difference(rows.answers, answer_columns(answers), chosen=chosen)
 
 
-def use_program(runtime: Runtime, golden: list[GoldenRows], kind: Literal["auto", "sklearn", "onnx"]) -> None:
-    """Make a program answer instead of the estimator, if it gives the answers of the golden set.
-
-    Otherwise ``runtime.uncompiled`` says why not.
-
-    Parameters
-    ----------
-    runtime : Runtime
-        A loaded model, of which :func:`prove` has compared the answers.
-    golden : list of GoldenRows
-        Rows, and the answers of the fitted object.
-    kind : str
-        ``auto`` tries the compiled form, then that of ONNX where its libraries are installed; ``sklearn`` none.
-    """
+def _use_program(runtime: Runtime, golden: list[GoldenRows], kind: Literal["auto", "sklearn", "onnx"]) -> None:
+    """Make a program answer instead of the estimator, if it gives the answers of the golden set."""
     if kind == "sklearn":
         return
     if not golden:
@@ -149,7 +143,7 @@ def _proven(program: Program, golden: list[GoldenRows], probabilities: float) ->
 
 
 def _compare(program: Program, rows: GoldenRows, probabilities: float) -> set[str]:
-    """Compare the answers of a program, all together and one by one; returns the methods with answers.
+    """Compare the answers of a program, all together, to a part, and one by one; returns the methods with answers.
 
     Raises
     ------
@@ -159,7 +153,8 @@ def _compare(program: Program, rows: GoldenRows, probabilities: float) -> set[st
     methods = _methods(rows)
     count = len(rows.columns[0])
     answered: set[str] = set()
-    for chosen in (range(count), *(range(row, row + 1) for row in range(min(count, _SINGLE)))):
+    parts = (range(count), range(min(count, _FEW)), *(range(row, row + 1) for row in range(min(count, _SINGLE))))
+    for chosen in parts:
         answered.update(_compared(program, rows, chosen, methods, probabilities))
     if answered and count < MANY:
         _compare_many(program, rows, methods, probabilities)

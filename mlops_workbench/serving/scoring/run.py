@@ -19,7 +19,7 @@ from mlops_workbench.serving.rows.batch import Batch
 from mlops_workbench.serving.rows.values import Array
 from mlops_workbench.serving.runtimes.estimator import Runtime, limit_threads, limit_warnings
 from mlops_workbench.serving.runtimes.model_folder import ModelFolder
-from mlops_workbench.serving.runtimes.proof import prove, use_program
+from mlops_workbench.serving.runtimes.proof import prove
 from mlops_workbench.serving.scoring.answers import AnswerColumns
 from mlops_workbench.serving.scoring.output import output_file
 from mlops_workbench.serving.scoring.parts import CSV, PARQUET, InputFile, input_file, parts
@@ -61,8 +61,7 @@ def score_files(request: ScoringRequest, report: Callable[[ScoringProgress], Non
     runtime = Runtime.load(found, request.settings, tried=True)
     limit_threads()
     limit_warnings()
-    prove(runtime, found.golden, request.folder)
-    use_program(runtime, found.golden, request.settings.runtime)
+    prove(runtime, found.golden, request.settings.runtime, request.folder)
     classes = [] if runtime.classes is None else runtime.classes.tolist()
     columns = AnswerColumns(_sample(runtime, found), classes, is_flat=output.suffix.lower() == CSV)
     scorer = Scorer(runtime, found.digest, request, files, columns)

@@ -188,10 +188,12 @@ def _flavor_options(model: Model, data: str, requirements: list[str]) -> dict[st
             "save_format": model.format,
             "code": None,
         }
+    # A short list: MLflow looks each part of the model up in it.
+    types = sorted({*TRUSTED_TYPES, *model.untrusted}) if model.types is None else model.types
     stored = {
         "serialization_format": model.format,
         "code": None,
-        "skops_trusted_types": sorted({*TRUSTED_TYPES, *model.untrusted}) if model.format == "skops" else None,
+        "skops_trusted_types": types if model.format == "skops" else None,
     }
     if model.flavor == "lightgbm":
         # MLflow reads the text model only as a bare booster.

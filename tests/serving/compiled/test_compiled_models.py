@@ -42,7 +42,7 @@ from mlops_workbench.serving.rows.batch import Batch
 from mlops_workbench.serving.runtimes import proof
 from mlops_workbench.serving.runtimes.estimator import Prediction, Runtime, limit_threads
 from mlops_workbench.serving.runtimes.model_folder import ModelFolder
-from mlops_workbench.serving.runtimes.proof import prove, use_program
+from mlops_workbench.serving.runtimes.proof import prove
 
 _ROWS = 500
 _SETTINGS = ServingSettings(allow_pickle=True)
@@ -226,8 +226,7 @@ def loaded(folder: Any, name: str, made: tuple[Any, Any, Any]) -> Runtime:
     found = ModelFolder.open(place / "m", _SETTINGS)
     trusted = [f"{Doubled.__module__}.{Doubled.__qualname__}"]
     runtime = Runtime.load(found, ServingSettings(allow_pickle=True, trusted_types=trusted), tried=True)
-    prove(runtime, found.golden, name)
-    use_program(runtime, found.golden, "auto")
+    prove(runtime, found.golden, "auto", name)
     return runtime
 
 

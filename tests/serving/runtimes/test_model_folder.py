@@ -15,7 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 from model_folders import TRUSTED, Case, save_folder, table, write_manifest
+from sklearn import linear_model
 from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import all_estimators
 
 from mlops_workbench.core.settings import ServingSettings
@@ -143,6 +146,16 @@ def test_the_list_in_the_mlmodel_file_is_not_what_is_trusted(cases: Cases, tmp_p
     assert "mlops trust test_model_folder.Offset" in str(caught.value)
     loaded = load_estimator(folder, ServingSettings(trusted_types=[own]))
     assert loaded.predict(rows[:2]).tolist() == [1.0, 1.0]
+
+
+def test_a_dictionary_of_the_model_may_have_the_keys_of_the_file_format(cases: Cases, tmp_path: Path) -> None:
+    rows = cases("linear").rows
+    odd = {"function": {"a": 1}, "module_path": [2], "__class__": "os", "__module__": "system", "__id__": 3}
+    model = make_pipeline(FunctionTransformer(np.log1p), linear_model.Ridge()).fit(rows.abs(), range(len(rows)))
+    model.named_steps["ridge"].params_ = odd
+    loaded = load_estimator(save_folder(tmp_path / "odd", model, rows.abs()), SETTINGS)
+    assert loaded.named_steps["ridge"].params_ == odd
+    np.testing.assert_array_equal(loaded.predict(rows.abs()), model.predict(rows.abs()))
 
 
 def test_pickle_is_loaded_only_when_the_settings_allow_it(cases: Cases, tmp_path: Path) -> None:
