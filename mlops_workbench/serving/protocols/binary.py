@@ -91,7 +91,8 @@ def write_values(values: NDArray[Any], datatype: str) -> bytes:
         return values.astype(dtype, copy=False).tobytes()
     parts: list[bytes] = []
     for value in values.ravel().tolist():
-        text = str(value).encode("utf-8", "surrogateescape")
+        # The format has no missing value.
+        text = b"" if value is None else str(value).encode("utf-8", "surrogateescape")
         parts += (_LENGTH.pack(len(text)), text)
     return b"".join(parts)
 

@@ -23,7 +23,7 @@ from mlops_workbench.serving.rows.arrays import typed_array
 from mlops_workbench.serving.rows.batch import Batch
 from mlops_workbench.serving.rows.signature import InputColumn, Signature
 from mlops_workbench.serving.rows.values import Array, column_array, times_from_millis
-from mlops_workbench.serving.runtimes.estimator import Prediction, Runtime
+from mlops_workbench.serving.runtimes.estimator import PREDICT, Prediction, Runtime
 
 _OCTETS = "application/octet-stream"
 #: Requests of Triton for an output that mean another answer, and so are not ignored.
@@ -40,9 +40,11 @@ class InferRequest(msgspec.Struct, frozen=True):
     batch : Batch
         Typed rows.
     outputs : tuple of str
-        Requested outputs, in the order of the answer.
-    binary : frozenset of str
-        Those that are answered as raw bytes.
+        What the model is asked for.
+    wanted : dict of str to bool
+        Requested tensors in the order of the answer, and whether each is answered as raw bytes; empty for all.
+    is_binary : bool
+        Whether those are answered as raw bytes that are not named.
     event_time : str
         Parameter of that name, empty without one.
     """
@@ -50,7 +52,8 @@ class InferRequest(msgspec.Struct, frozen=True):
     id: str
     batch: Batch
     outputs: tuple[str, ...]
-    binary: frozenset[str]
+    wanted: dict[str, bool]
+    is_binary: bool
     event_time: str
 
 
@@ -84,26 +87,35 @@ def read_infer(content: bytes, header_length: str | None, runtime: Runtime) -> I
     if not isinstance(event_time, str):
         raise InvalidRequest("parameters.event_time must be a time as ISO 8601 text")
     tensors = read_tensors(body.get("inputs"), binary)
-    is_binary = _flag(parameters, "binary_data_output", "parameters")
-    outputs = _wanted(body.get("outputs"), runtime, bool(is_binary))
+    is_binary = bool(_flag(parameters, "binary_data_output", "parameters"))
+    wanted = _wanted(body.get("outputs"), runtime, is_binary)
+    # Other names are those in the answer of a model of any flavor.
+    outputs = tuple(dict.fromkeys(name if name in runtime.selectable else PREDICT for name in wanted))
     batch = _batch(tensors, runtime.signature)
     batch.params = parameters
     return InferRequest(
         identity,
         batch,
-        tuple(outputs),
-        frozenset(name for name, raw in outputs.items() if raw),
+        outputs or runtime.outputs,
+        wanted,
+        is_binary,
         event_time,
     )
 
 
 def infer_answer(name: str, version: int, identity: str, request: InferRequest, prediction: Prediction) -> Encoded:
-    """The answer to an inference request."""
+    """The answer to an inference request.
+
+    Raises
+    ------
+    InvalidRequest
+        The model has answered without one of the requested outputs.
+    """
     outputs: list[dict[str, Any]] = []
     raw: list[bytes] = []
-    for output in request.outputs:
-        values = _encodable(prediction.outputs[output])
-        if output not in request.binary:
+    for output, found in _tensors(request, prediction).items():
+        values = _encodable(found)
+        if not request.wanted.get(output, request.is_binary):
             outputs.append(output_tensor(output, values))
             continue
         datatype = output_datatype(values.dtype)
@@ -120,13 +132,24 @@ def infer_answer(name: str, version: int, identity: str, request: InferRequest, 
     return Encoded(b"".join([head, *raw]), _OCTETS, {LENGTH_HEADER: str(len(head))})
 
 
+def _tensors(request: InferRequest, prediction: Prediction) -> dict[str, Array]:
+    """What is answered, by name: a model's answer with several names is a tensor for each."""
+    named = prediction.table.arrays(prediction.outputs[PREDICT]) if prediction.table is not None else {}
+    if not request.wanted:
+        return named or {name: prediction.outputs[name] for name in request.outputs}
+    known = {**prediction.outputs, **named}
+    if missing := next((name for name in request.wanted if name not in known), None):
+        raise InvalidRequest(f"the model has no output '{missing[:200]}'; {did_you_mean(missing[:200], known)}")
+    return {name: known[name] for name in request.wanted}
+
+
 def output_tensor(name: str, values: Array) -> dict[str, Any]:
     """An output as a tensor with flat, row-major data; NaN becomes null."""
     values = _encodable(values)
     datatype = output_datatype(values.dtype)
     flat = np.ascontiguousarray(values).ravel()
     # The encoder accepts only arrays of native numbers.
-    data = flat if datatype != "BYTES" else [str(value) for value in flat]
+    data = flat if datatype != "BYTES" else [None if value is None else str(value) for value in flat]
     return {"name": name, "shape": list(values.shape), "datatype": datatype, "data": data}
 
 
@@ -227,9 +250,9 @@ _NUMBERS = frozenset({int, float})
 
 
 def _wanted(raw: object, runtime: Runtime, is_binary: bool) -> dict[str, bool]:
-    """Requested outputs, and whether each is answered as raw bytes."""
+    """Requested outputs, and whether each is answered as raw bytes; empty if the request names none."""
     if raw is None or raw == []:
-        return dict.fromkeys(runtime.outputs, is_binary)
+        return {}
     if not isinstance(raw, list):
         raise InvalidRequest("outputs must be an array")
     wanted: dict[str, bool] = {}
@@ -237,7 +260,7 @@ def _wanted(raw: object, runtime: Runtime, is_binary: bool) -> dict[str, bool]:
         name = one.get("name") if isinstance(one, dict) else None
         if not isinstance(name, str):
             raise InvalidRequest(f"outputs[{position}] must be an object with a name")
-        if name not in runtime.selectable:
+        if name not in runtime.selectable and not runtime.may_name:
             known = did_you_mean(name[:200], runtime.selectable)
             raise InvalidRequest(f"the model has no output '{name[:200]}'; {known}")
         if name in wanted:

@@ -99,6 +99,8 @@ class Runtime:
         self.default_output = predict_method if predict_method in self.selectable else self.outputs[0]
         #: Sample outputs, for their types and widths in the metadata.
         self.sample: dict[str, Array] = self._expected_outputs()
+        #: Names in the sample.
+        self._named: AnswerTable | None = None
 
     @property
     def platform(self) -> str:
@@ -109,6 +111,17 @@ class Runtime:
     def takes_params(self) -> bool:
         """Whether requests may have parameters for the model."""
         return isinstance(self.estimator, PyfuncModel) and bool(self.estimator.params)
+
+    @property
+    def may_name(self) -> bool:
+        """Whether its answers may have names, which are known only with an answer."""
+        return isinstance(self.estimator, PyfuncModel)
+
+    @property
+    def tensors(self) -> dict[str, Array | None]:
+        """Outputs by name, with a sample of each; None for an unknown one."""
+        named = self._named.arrays(self.sample[PREDICT]) if self._named is not None else {}
+        return {**named} if named else {name: self.sample.get(name) for name in self.selectable}
 
     @classmethod
     def load(cls, folder: ModelFolder, settings: ServingSettings, tried: bool = False) -> Runtime:
@@ -210,7 +223,8 @@ class Runtime:
             The model cannot predict its input example.
         """
         try:
-            self.sample = self.predict(example, self.outputs).outputs
+            found = self.predict(example, self.outputs)
+            self.sample, self._named = found.outputs, found.table
         except WorkbenchError as error:
             raise InvalidModel(f"the model cannot predict its own input example: {error.message}") from error
         for name in set(self.selectable) - set(self.outputs):

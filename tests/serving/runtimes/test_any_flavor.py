@@ -23,6 +23,7 @@ from mlops_workbench.core.manifest import write_manifest
 from mlops_workbench.core.settings import ServingSettings
 from mlops_workbench.serving.errors import InvalidModel
 from mlops_workbench.serving.routing.router import load_version
+from mlops_workbench.serving.runtimes import pyfunc
 
 pytestmark = pytest.mark.process
 
@@ -171,6 +172,70 @@ def test_a_table_is_answered_in_rows_as_by_mlflow(serve: Serve, tmp_path: Path) 
     endpoint.service.predictions.close()
     logged = pq.read_table(endpoint.folder / "predictions")
     assert [json.loads(row) for row in logged["prediction"].to_pylist()] == [[0.5, None], [1.0, "yy"], [1.5, "zzz"]]
+
+
+TENSORS = [
+    {"name": "a", "datatype": "FP64", "shape": [3], "data": [1.0, 2.0, 3.0]},
+    {"name": "n", "datatype": "INT64", "shape": [3], "data": [1, 2, 3]},
+    {"name": "word", "datatype": "BYTES", "shape": [3], "data": ["x", "yy", "zzz"]},
+]
+HALF = {"name": "half", "datatype": "FP64", "shape": [3], "data": [0.5, 1.0, 1.5]}
+NAME = {"name": "name", "datatype": "BYTES", "shape": [3], "data": [None, "yy", "zzz"]}
+
+
+def test_a_table_is_a_tensor_for_each_of_its_columns_in_the_open_inference_protocol(
+    serve: Serve, tmp_path: Path
+) -> None:
+    endpoint = serve(save(tmp_path / "m", Table()), settings=ALLOWED)
+    assert endpoint.v2({"inputs": TENSORS}).json()["outputs"] == [HALF, NAME]
+    assert endpoint.v2({"inputs": TENSORS, "outputs": [{"name": "half"}]}).json()["outputs"] == [HALF]
+    both = [{"name": "name"}, {"name": "half", "parameters": {"binary_data": True}}]
+    answer = endpoint.v2({"inputs": TENSORS, "outputs": both})
+    length = int(answer.headers["inference-header-content-length"])
+    shown = json.loads(answer.content[:length])["outputs"]
+    assert shown == [
+        NAME,
+        {"name": "half", "datatype": "FP64", "shape": [3], "parameters": {"binary_data_size": 24}},
+    ]
+    assert np.frombuffer(answer.content[length:]).tolist() == [0.5, 1.0, 1.5]
+    # All as one array, as before, for who asks for it.
+    [predicted] = endpoint.v2({"inputs": TENSORS, "outputs": [{"name": "predict"}]}).json()["outputs"]
+    assert (predicted["datatype"], predicted["shape"]) == ("BYTES", [3, 2])
+    answer = endpoint.v2({"inputs": TENSORS, "outputs": [{"name": "helf"}]})
+    assert answer.status_code == 400 and "did you mean 'half'" in answer.json()["error"]
+
+
+def test_the_metadata_name_the_columns_of_the_answer_to_the_input_example(serve: Serve, tmp_path: Path) -> None:
+    mlflow.pyfunc.save_model(str(tmp_path / "m"), python_model=Table(), input_example=ROWS, pip_requirements=[])
+    write_manifest(tmp_path / "m")
+    endpoint = serve(tmp_path / "m", settings=ALLOWED)
+    found = endpoint.client.get(f"/v2/models/{endpoint.service.name}").json()["outputs"]
+    assert found == [
+        {"name": "half", "datatype": "FP64", "shape": [-1]},
+        {"name": "name", "datatype": "BYTES", "shape": [-1]},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (
+            {"low": np.array([1, 2, 3]), "pair": np.ones((3, 2), np.float32), "on": np.array([True, False, True])},
+            {"low": ("int64", (3,)), "pair": ("float64", (3, 2)), "on": ("bool", (3,))},
+        ),
+        (pd.DataFrame({"n": [1, None, 3], "word": list("abc")}), {"n": ("float64", (3,)), "word": ("object", (3,))}),
+        (pd.DataFrame({"n": pd.array([1, None], "Int64"), "f": 1.0}), {"n": ("float64", (2,)), "f": ("float64", (2,))}),
+        (pd.DataFrame({"on": [True, None], "n": [1, 2]}), {"on": ("object", (2,)), "n": ("int64", (2,))}),
+        (pd.DataFrame({"large": [2**70, 1], "n": ["a", 2]}), {"large": ("object", (2,)), "n": ("object", (2,))}),
+        (pd.DataFrame([[1, "x"]] * 3, columns=["same", "same"]), {}),
+        (pd.DataFrame({"alone": [1, 2, 3]}), {}),
+    ],
+    ids=["arrays", "missing", "nullable", "booleans", "odd", "twice", "one"],
+)  # fmt: skip
+def test_each_name_of_an_answer_keeps_its_type(answer: Any, expected: Any) -> None:
+    table, values = pyfunc._array(answer)
+    assert table is not None
+    assert {name: (str(part.dtype), part.shape) for name, part in table.arrays(values).items()} == expected
 
 
 def test_a_model_of_onnx_is_served(serve: Serve, tmp_path: Path) -> None:
