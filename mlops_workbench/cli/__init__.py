@@ -100,6 +100,14 @@ class Shell:
         self._display = TerminalDisplay() if self._draws and can_draw() else None
         return self._display
 
+    def ask(self, question: str) -> str:
+        """Ask at the terminal, on standard error."""
+        if sys.stdin is None or not sys.stdin.isatty():
+            return ""
+        import click
+
+        return str(click.prompt(question, err=True)).strip()
+
     def progress(self, text: str) -> None:
         """Write a line to standard error; the result goes to standard output."""
         if self._display is not None and self._display.is_open:

@@ -78,6 +78,10 @@ class FrontEnd(Protocol):
         """Open a drawing of a run; None where progress can only be printed in lines."""
         ...
 
+    def ask(self, question: str) -> str:
+        """Ask for a line of text; empty where nobody can answer."""
+        ...
+
     def progress(self, text: str) -> None:
         """Show a line of progress while the command runs."""
         ...

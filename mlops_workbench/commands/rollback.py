@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
 from mlops_workbench.client.bodies import RollbackRequest
@@ -51,8 +49,8 @@ def _announced(plan: RollbackPlan) -> str:
 
 def _asked(frontend: FrontEnd, plan: RollbackPlan) -> str:
     """The reason, which is asked for where somebody can answer."""
-    if sys.stdin is not None and sys.stdin.isatty():
-        return str(click.prompt(f"Why is version {plan.leaves} left", err=True)).strip()
+    if reason := frontend.ask(f"Why is version {plan.leaves} left"):
+        return reason
     raise InvalidInput(
         f"say why version {plan.leaves} is left",
         where="--reason",

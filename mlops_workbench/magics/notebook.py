@@ -125,6 +125,15 @@ class Notebook:
         LiveView(self._shell.display_pub, view, bundle)
         return True
 
+    def ask(self, question: str) -> str:
+        """Ask below the cell; in a notebook that is executed without a person, nobody answers."""
+        from IPython.core.error import StdinNotImplementedError
+
+        try:
+            return input(f"{question}: ").strip()
+        except (StdinNotImplementedError, EOFError, OSError):
+            return ""
+
     def progress(self, text: str) -> None:
         """Print a line of progress."""
         sys.stdout.write(visible(text) + "\n")

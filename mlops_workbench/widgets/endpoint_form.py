@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -178,10 +179,13 @@ def _number(one: FormField, label: dict[str, Any]) -> tuple[Any, list[Any]]:
         min=one.low, max=one.high, step=one.step, value=min(max(first, one.low), one.high), readout=False
     )
 
+    step = one.step or 1
+    digits = max(0, -math.floor(math.log10(step)))
+
     def moved(change: Any) -> None:
-        # The slider cannot have every value of the field, which therefore leads.
-        if change["new"] != min(max(made.value, one.low), one.high):
-            made.value = change["new"]
+        # A browser moves a slider to its next step; the field, which can have any value, keeps its own.
+        if abs(change["new"] - min(max(made.value, one.low), one.high)) > step / 2:
+            made.value = change["new"] if is_whole else round(change["new"], digits)
 
     def written(change: Any) -> None:
         slider.value = min(max(change["new"], one.low), one.high)

@@ -95,13 +95,19 @@ def _number(spec: InputSpec, example: Any, missing: bool) -> FormField:
     value = _finite(example)
     if value is None and not missing:
         value = low if low is not None else 0
-    if low is None or high is None or not low < high or not math.isfinite(high - low):
+    if low is None or high is None or not low < high or not 0 < (high - low) / _STEPS < math.inf:
         low = high = None
     if is_whole:
         kept = None if value is None else int(value)
         return FormField(spec.name, "integer", kept, missing, low, high, 1 if low is not None else None)
-    step = None if low is None or high is None else (high - low) / _STEPS
+    step = None if low is None or high is None else _round_step((high - low) / _STEPS)
     return FormField(spec.name, "number", None if value is None else float(value), missing, low, high, step)
+
+
+def _round_step(least: float) -> float:
+    """The largest of 1, 2 and 5 times a power of ten that is at most a number: values have few digits then."""
+    digits, _, power = f"{least:.6e}".partition("e")
+    return float(f"{max(one for one in (1, 2, 5) if one <= float(digits))}e{power}")
 
 
 def _finite(value: Any) -> float | int | None:

@@ -109,6 +109,35 @@ def test_an_endpoint_answers_files_says_what_it_refuses_and_shows_code_that_runs
     assert mlops("endpoints").title == "no endpoints yet"
 
 
+def test_a_rollback_in_a_notebook_asks_why_where_somebody_can_answer(
+    mlops: Callable[[str], View], running: Client, workspace: Workspace
+) -> None:
+    session = Session(workspace)
+    two = session.start_run("steeper line", experiment="sizes")
+    two.log_model(LogisticRegression(C=9).fit(X, Y), X=X, y=Y)
+    two.end("FINISHED")
+    session.close()
+    running.register("sizes", RegisterRequest("steeper line", alias="champion"))
+    running.wait_endpoint("sizes", 2)
+    front = Front(workspace.root)
+    try:
+        front.run("%load_ext mlops_workbench")
+        # Executed without a person: papermill, nbconvert.
+        refused = str(front.run("%mlops rollback sizes"))
+        assert "say why version 2 is left" in refused and "--reason" in refused
+        assert running.endpoint("sizes").version == 2
+
+        front.client.execute("%mlops rollback sizes", allow_stdin=True)
+        question = front.client.get_stdin_msg(timeout=120)["content"]["prompt"]
+        assert question == "Why is version 2 left: "
+        front.client.input("worse for tall ones")
+        assert front.client.get_shell_msg(timeout=120)["content"]["status"] == "ok"
+        assert running.wait_endpoint("sizes", 1).version == 1
+        assert "worse for tall ones" in running.releases("sizes")[0].reason
+    finally:
+        front.close()
+
+
 def in_a_notebook(root: Path) -> None:
     """The same endpoint in a kernel: a table that follows it, and a form."""
     front = Front(root)

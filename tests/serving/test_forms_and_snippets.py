@@ -19,7 +19,7 @@ from fitted_models import save_fitted
 from hypothesis import given
 from hypothesis import strategies as st
 from model_folders import Case, Endpoint
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from mlops_workbench.client.examples import endpoint_example
 from mlops_workbench.client.what_if import RowAsker
@@ -132,6 +132,30 @@ def test_the_answer_of_a_form_follows_its_values(serve: Serve, tmp_path: Path) -
     assert "column 'n'" in publisher.outputs[-1]["text/plain"]
     form.set("n", 3)
     assert form.answer is not None
+
+
+def test_a_slider_that_a_browser_moves_to_its_next_step_leaves_the_example_as_it_is(
+    serve: Serve, tmp_path: Path
+) -> None:
+    X = pd.DataFrame({"ash": np.linspace(1.36, 3.23, 200)})
+    save_fitted(Workspace.init(tmp_path / "home"), tmp_path / "m", LinearRegression().fit(X, X["ash"]), X, X["ash"])
+    endpoint = served(serve(tmp_path / "m"))
+    schema = decode_schema((tmp_path / "m" / SCHEMA_FILE).read_bytes())
+    form = EndpointForm(RowAsker(endpoint, schema), {"ash": 2.4337}, Publisher())
+    field, slider = form._box(form._fields[0]).children[:2]
+    assert slider.step == 0.01
+    slider.value = 1.36 + 107 * 0.01
+    assert form.row["ash"] == field.value == 2.4337
+    slider.value = 1.36 + 114 * 0.01
+    assert form.row["ash"] == field.value == 2.5
+
+
+@given(st.floats(1e-300, 1e307), st.floats(-1e3, 1e3))
+def test_the_step_of_a_slider_has_one_digit(width: float, low: float) -> None:
+    made = field_of(InputSpec("x", "double", "float64", low=low, high=low + width), None)
+    if made.step is not None:
+        assert made.step > 0 and f"{made.step:e}"[:2] in ("1.", "2.", "5.")
+        assert 90 < (low + width - low) / made.step < 260
 
 
 NUMBERS = st.none() | st.integers(-(10**6), 10**6) | st.floats(allow_nan=True, allow_infinity=True)
