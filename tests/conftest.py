@@ -9,6 +9,7 @@ import sqlite3
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,13 @@ def own_environment(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytes
     for name in [name for name in os.environ if name.startswith("MLOPS_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data-home")))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache-home")))
+    cache = tmp_path_factory.mktemp("cache-home")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    (cache / "mlops-workbench").mkdir()
+    # The empty database of MLflow, whose making takes a second of each of hundreds of tests.
+    empty = f"mlflow-{version('mlflow')}.db"
+    shared = tmp_path_factory.getbasetemp().parent / empty
+    (cache / "mlops-workbench" / empty).symlink_to(shared)
     # The key that signs models.
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config-home")))
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")

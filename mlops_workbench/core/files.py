@@ -1,4 +1,4 @@
-"""Atomic file writes, damaged files put aside, and a lock between processes."""
+"""Atomic file writes, damaged files put aside, a lock between processes, and the folder of caches."""
 
 from __future__ import annotations
 
@@ -15,6 +15,11 @@ from mlops_workbench.core.errors import StorageError
 from mlops_workbench.core.ids import now_ms
 
 _LOCK_PAUSE = 0.02  # seconds between two attempts at a lock that has a deadline
+
+
+def cache_folder() -> Path:
+    """The user's folder for what can be made again; raises RuntimeError without a home folder."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mlops-workbench"
 
 
 def write_atomic(path: Path, data: bytes | str, *, mode: int = 0o644) -> None:

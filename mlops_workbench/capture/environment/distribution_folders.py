@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from mlops_workbench.core.errors import StorageError
-from mlops_workbench.core.files import write_atomic
+from mlops_workbench.core.files import cache_folder, write_atomic
 
 _FOLDERS = (".dist-info", ".egg-info")
 #: Name and version are in the first bytes of the metadata.
@@ -92,8 +92,7 @@ class DistributionFolders:
 
     def _file(self, path: str) -> Path:
         if self._cache is None:
-            home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-            self._cache = home / "mlops-workbench" / "distributions"
+            self._cache = cache_folder() / "distributions"
         return self._cache / hashlib.blake2b(os.fsencode(path), digest_size=12).hexdigest()
 
     def _read_cache(self, path: str) -> _Folder | None:

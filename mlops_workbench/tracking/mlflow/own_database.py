@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops_workbench.core.errors import StorageError, first_line
-from mlops_workbench.core.files import disk_error
+from mlops_workbench.core.files import cache_folder, disk_error, write_atomic
 from mlops_workbench.tracking.mlflow.errors import begin_again_hint
 from mlops_workbench.tracking.sqlite import copy_database, is_damaged, keep_database, write_over
 
@@ -97,7 +97,7 @@ def _prepare(database: Path, artifacts: str) -> None:
     revision, tables = _schema(database)
     scripts = ScriptDirectory.from_config(utils._get_alembic_config(""))
     if not tables:
-        _fill(database, utils._initialize_tables, None)
+        _fill_empty(database)
     elif revision is not None and revision not in {script.revision for script in scripts.walk_revisions()}:
         return
     elif revision != scripts.get_current_head():
@@ -137,7 +137,7 @@ def _migrate(database: Path, revision: str | None) -> None:
     found = _content(database)
     if not any(found.values()):
         _put_aside(database)
-        _fill(database, utils._initialize_tables, None)
+        _fill_empty(database)
         return
     for copy in sorted(database.parent.glob(f"{database.stem}-*{database.suffix}"), reverse=True):
         try:
@@ -174,10 +174,56 @@ def _put_aside(database: Path) -> None:
     copy_database(database, aside)
 
 
-def _fill(database: Path, steps: Callable[[Engine], None], source: Path | None, revision: str = "") -> None:
+def _fill_empty(database: Path) -> None:
+    """Fill a database with an empty one of the installed MLflow.
+
+    Its seventy steps take as long as the start of the control plane; so an empty database is kept in the user's cache.
+    """
+    from mlflow.store.db import utils
+    from mlflow.version import VERSION
+
+    kept = None
+    # Without a home folder there is no cache.
+    with contextlib.suppress(RuntimeError):
+        kept = cache_folder() / f"mlflow-{VERSION}.db"
+    if kept is not None and _is_empty(kept):
+        _fill(database, lambda _: None, kept)
+    else:
+        _fill(database, utils._initialize_tables, None, kept=kept)
+
+
+def _is_empty(kept: Path) -> bool:
+    """Whether a file in the cache is a whole database of the installed MLflow without content."""
+    from alembic.script import ScriptDirectory
+    from mlflow.store.db import utils
+
+    head = ScriptDirectory.from_config(utils._get_alembic_config("")).get_current_head()
+    try:
+        if _schema(kept)[0] != head or any(_content(kept).values()):
+            return False
+        with contextlib.closing(sqlite3.connect(kept)) as connection:
+            return connection.execute("PRAGMA quick_check").fetchall() == [("ok",)]
+    except (sqlite3.Error, OSError):
+        return False
+
+
+def _keep_empty(made: Path, kept: Path) -> None:
+    try:
+        write_atomic(kept.resolve(), made.read_bytes())
+    except (StorageError, OSError) as error:
+        log.info("an empty tracking database is not kept for other workspaces: %s", error)
+
+
+def _fill(
+    database: Path,
+    steps: Callable[[Engine], None],
+    source: Path | None,
+    revision: str = "",
+    kept: Path | None = None,
+) -> None:
     """Fill a database in one transaction with what `steps` make of a copy of `source`, or of an empty database.
 
-    A copy of the database is kept before, if its `revision` is given.
+    A copy of the database is kept before, if its `revision` is given; one of what was made, if there is a place for it.
     """
     from sqlalchemy import NullPool, create_engine, event
 
@@ -199,6 +245,8 @@ def _fill(database: Path, steps: Callable[[Engine], None], source: Path | None, 
 
     steps(engine)
     engine.dispose()
+    if kept is not None:
+        _keep_empty(made, kept)
     if revision:
         keep_database(database, revision)
     # Programs that have the database open read the new content with their next transaction.

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import re
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -62,9 +65,10 @@ with Ingest(Workspace.open(Path(sys.argv[1]))) as ingest:
 
 
 def cut(script: str, root: Path, statement: int, *words: str) -> int:
-    """Run a script that ends at a statement; gives its exit code."""
+    """Run a script without a cache, that ends at a statement; gives its exit code."""
     call = [sys.executable, "-c", CUT + script, str(root), str(statement), *words]
-    return subprocess.run(call, check=False, capture_output=True, timeout=120).returncode
+    environment = {**os.environ, "XDG_CACHE_HOME": str(root / "no cache")}
+    return subprocess.run(call, check=False, capture_output=True, timeout=120, env=environment).returncode
 
 
 def deliver(workspace: Workspace, name: str) -> None:
@@ -81,6 +85,59 @@ def downgrade(workspace: Workspace, steps: int) -> None:
     from mlflow.store.db import utils
 
     command.downgrade(utils._get_alembic_config(f"sqlite:///{workspace.state / 'mlflow.db'}"), f"-{steps}")
+
+
+def schema(database: Path) -> list[tuple[str, ...]]:
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        found = connection.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall()
+        # MLflow's steps write the values of a constraint in the order of a set.
+        tables = [(name, *sorted(re.findall(r"\w+", sql or ""))) for name, sql in found]
+        return [*tables, *connection.execute("SELECT * FROM alembic_version")]
+
+
+def test_an_empty_database_is_made_once_and_is_that_of_mlflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlflow.store.db import utils
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    own = utils.create_sqlalchemy_engine(f"sqlite:///{tmp_path / 'own.db'}")
+    utils._initialize_tables(own)
+    own.dispose()
+    prepare_database(tmp_path / "first.db", "file:///a")
+    made = utils._initialize_tables
+    monkeypatch.setattr(utils, "_initialize_tables", None)
+    prepare_database(tmp_path / "second.db", "file:///a")
+    for name in ("first", "second"):
+        assert schema(tmp_path / f"{name}.db") == schema(tmp_path / "own.db")
+
+    # What is no whole, empty database of this MLflow is not used, and is replaced.
+    [kept] = (tmp_path / "cache" / "mlops-workbench").iterdir()
+    whole = kept.read_bytes()
+    monkeypatch.setattr(utils, "_initialize_tables", made)
+
+    def spoil(statement: str) -> None:
+        kept.write_bytes(whole)
+        with contextlib.closing(sqlite3.connect(kept)) as connection, connection:
+            connection.execute(statement)
+
+    spoiled: list[Callable[[], object]] = [
+        lambda: kept.write_bytes(b""),
+        lambda: kept.write_bytes(whole[: len(whole) // 2]),
+        lambda: kept.write_bytes(b"no database" * 1000),
+        lambda: spoil("UPDATE alembic_version SET version_num = '451aebb31d03'"),
+        lambda: spoil("INSERT INTO experiments (experiment_id, name) VALUES (7, 'of another workspace')"),
+    ]
+    for number, make in enumerate(spoiled):
+        make()
+        prepare_database(tmp_path / f"{number}.db", "file:///a")
+        assert schema(tmp_path / f"{number}.db") == schema(tmp_path / "own.db")
+        assert schema(kept) == schema(tmp_path / "own.db")
+        with contextlib.closing(sqlite3.connect(tmp_path / f"{number}.db")) as connection:
+            assert connection.execute("SELECT count(*) FROM experiments").fetchone() == (0,)
+
+    # Without a place for it.
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "own.db"))
+    prepare_database(tmp_path / "third.db", "file:///a")
+    assert schema(tmp_path / "third.db") == schema(tmp_path / "own.db")
 
 
 @pytest.mark.some(4)
