@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -40,12 +41,20 @@ class Kernel:
         return outputs
 
     def text(self, source: str) -> str:
-        return "".join(
-            str(
-                output.get("text") or output.get("data", {}).get("text/plain") or "\n".join(output.get("traceback", []))
+        """What a cell shows, when a busy machine has read the records of the cells before."""
+        deadline = time.monotonic() + 60
+        while True:
+            found = "".join(
+                str(
+                    output.get("text")
+                    or output.get("data", {}).get("text/plain")
+                    or "\n".join(output.get("traceback", []))
+                )
+                for output in self.run(source)
             )
-            for output in self.run(source)
-        )
+            if "new records are still being read" not in found or time.monotonic() > deadline:
+                return found
+            time.sleep(0.5)
 
     def complete(self, code: str) -> list[str]:
         return list(self.client.complete(code, reply=True, timeout=60)["content"]["matches"])
