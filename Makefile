@@ -7,6 +7,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
 DIR ?= notebooks
+# Two workers: most tests wait for a process of their own to start.
+TESTS := $(BIN)/pytest -n 2 --dist loadfile
+POSTGRESQL := .ci/debian "/usr/lib/postgresql/*/bin/initdb" postgresql
+# Fonts make the pictures readable.
+CHROMIUM := .ci/debian /usr/bin/chromium chromium fonts-dejavu-core
 # The scripts in package.json call jlpm and jupyter-builder themselves, so both must be found.
 JLPM := cd labextension && PATH="$(CURDIR)/$(BIN):$$PATH" jlpm
 
@@ -54,26 +59,28 @@ demo: setup ## run the main job end to end on real flights (KEEP=1 leaves the en
 lab: setup ## open JupyterLab on notebooks/ (DIR=folder for another)
 	$(BIN)/jupyter lab --notebook-dir=$(DIR) $(ARGS)
 
-test: lint test-python test-typescript test-browser ## run every check and test that a change must pass
+test: lint test-typescript ## run every check and test that a change must pass
+	@$(POSTGRESQL)
+	@$(CHROMIUM)
+	@# Together, since a browser waits half of the time.
+	$(TESTS) -m "not long" $(ARGS)
 
 test-fast: setup ## run the tests that need no kernel, server or browser, in two minutes
-	$(BIN)/pytest -m "not browser and not process and not long" -n 2 --dist loadfile $(ARGS)
+	$(TESTS) -m "not browser and not process and not long" $(ARGS)
 	$(JLPM) test
 
 test-all: test ## also long series, suites and clients of peers, and other versions of the dependencies (half an hour)
 	.ci/environments
 
 test-python: setup
-	@.ci/debian "/usr/lib/postgresql/*/bin/initdb" postgresql
-	@# Two workers: most tests wait for a process of their own to start.
-	$(BIN)/pytest -m "not browser and not long" -n 2 --dist loadfile $(ARGS)
+	@$(POSTGRESQL)
+	$(TESTS) -m "not browser and not long" $(ARGS)
 
 test-typescript: setup
 	$(JLPM) test
 
 test-browser: setup
-	@# Fonts make the pictures readable.
-	@.ci/debian /usr/bin/chromium chromium fonts-dejavu-core
+	@$(CHROMIUM)
 	$(BIN)/pytest -m browser $(ARGS)
 
 lint: setup ## ruff, mypy, import-linter, eslint, prettier

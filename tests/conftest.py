@@ -46,7 +46,7 @@ sys.addaudithook(_refuse_processes)
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the parameters that `some` leaves out, before the choice by marks."""
+    """Mark the parameters that `some` leaves out, before the choice by marks; put what takes long first."""
     seen: Counter[str] = Counter()
     for item in items:
         some = item.get_closest_marker("some")
@@ -55,6 +55,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             if seen[name] % some.args[0]:
                 item.add_marker("long")
             seen[name] += 1
+    # What is quick fills the end, where one of two workers would wait for the other.
+    items.sort(key=lambda item: [item.get_closest_marker(name) is None for name in ("browser", "process")])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Keep the order of the tests, and let one worker have all that use a browser, which share what fills the page."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = str(super()._split_scope(nodeid))
+            return "browser" if file.startswith("tests/browser/") else file
+
+    if config.getvalue("dist") != "loadfile":
+        return None
+    config.option.loadscopereorder = False
+    return Scheduling(config, log)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -96,7 +96,7 @@ COMMANDS = (
 )  # fmt: skip
 
 
-@pytest.mark.some(3)
+@pytest.mark.some(6)
 @pytest.mark.parametrize("words", COMMANDS, ids=lambda words: visible(" ".join(words))[:40])
 def test_a_shell_command_prints_no_control_character(workspace_of_others: Workspace, words: tuple[str, ...]) -> None:
     done = mlops(workspace_of_others, *words)

@@ -47,6 +47,7 @@ def pid_of(supervisor: Supervisor) -> int:
     return supervisor.spare._process._process.pid
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("killed", [False, True])
 def test_an_endpoint_starts_in_the_process_that_waited(
     prepared: Supervisor, model_folder: Callable[[str, int], Path], killed: bool

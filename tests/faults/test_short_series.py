@@ -40,6 +40,7 @@ def test_what_is_recorded_of_a_killed_pipeline_run_is_what_happened() -> None:
     check(runners(3), ("kills_runner", 3))
 
 
+@pytest.mark.long
 def test_runs_go_on_after_kills_and_repeat_nothing_that_has_ended() -> None:
     counts = resumed_runs(2)
     check(counts, ("kills", 2), ("runs", 2))

@@ -190,6 +190,7 @@ def ready() -> Any:
     return eventually(lambda: next((e for e in mlops("endpoints") if e["state"] == "ready"), None))
 
 
+@pytest.mark.long
 def test_its_endpoint_comes_back_and_goes_back(workspace: Path) -> None:
     [written] = {
         line

@@ -100,6 +100,7 @@ def kernel(tmp_path_factory):
     started.close()
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("name", CELLS)
 def test_the_executed_cells_run_from_the_top_and_give_the_metrics_of_the_run(kernel, name, tmp_path, monkeypatch):
     notebook = executed_cells(kernel, name)

@@ -93,6 +93,7 @@ def test_the_state_of_widgets_is_kept(workspace: Workspace) -> None:
     assert attempt.ended.state == "failed"
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(
     ("leave", "how"),
     [("import sys\nsys.exit()", "sys.exit()"), ("raise SystemExit(0)", "sys.exit()"), ("quit()", "exit")],

@@ -137,7 +137,7 @@ def test_a_run_goes_on_after_its_runner_was_killed(place: Workspace, tmp_path: P
     assert again.parent_uid == run.run_uid and again.tags["mlops.attempt"] == "2"
 
 
-@pytest.mark.some(2)
+@pytest.mark.some(4)
 @pytest.mark.parametrize("keep", ["stage started", "attempt ended", "stage ended", "nothing"])
 def test_it_goes_on_from_whatever_event_was_the_last(place: Workspace, tmp_path: Path, keep: str) -> None:
     """The log of a run that has succeeded is cut where a kill could have ended it."""

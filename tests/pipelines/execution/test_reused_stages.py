@@ -231,6 +231,7 @@ def test_an_undeclared_read_is_reported_with_the_line_to_add(kept: Demo) -> None
     }
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("part", ["output", "notebook"])
 @pytest.mark.parametrize("damage", ["changed", "gone"])
 def test_a_missing_or_damaged_blob_makes_the_stage_run_again(demo: Demo, part: str, damage: str) -> None:
@@ -248,7 +249,7 @@ def test_a_missing_or_damaged_blob_makes_the_stage_run_again(demo: Demo, part: s
     assert text == "a\na\n2026-01-010.1"
 
 
-@pytest.mark.some(2)
+@pytest.mark.some(8)
 @pytest.mark.parametrize(
     ("code", "reason"),
     [

@@ -109,6 +109,7 @@ def test_a_stage_without_a_metric_that_it_must_have_fails(place: Workspace) -> N
     assert records_of(place, records.RunEnd, stage.run_uid)[0].status == "FAILED"
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(("champion", "refused"), [({"auc": 0.9}, True), ({"auc": 0.4}, False), (None, False)])
 def test_a_gate_that_fails_ends_the_run_as_not_published(
     place: Workspace, champion: dict[str, float] | None, refused: bool

@@ -196,6 +196,7 @@ print(random.random(), np.random.rand(), np.random.default_rng().random(), np.ra
         assert len(set(values)) == 3, values
 
 
+@pytest.mark.long
 def test_libraries_with_native_threads_work_and_have_the_limits_of_a_plain_start() -> None:
     work = """
 import numpy as np, pandas as pd, pyarrow as pa, pyarrow.compute as pc, json, threadpoolctl

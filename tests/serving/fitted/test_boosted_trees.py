@@ -58,7 +58,7 @@ USUAL = {
 }
 
 
-@pytest.mark.some(2)
+@pytest.mark.some(4)
 @pytest.mark.parametrize(
     "name", [name if name in USUAL else pytest.param(name, marks=pytest.mark.long) for name in CASES]
 )
@@ -76,6 +76,7 @@ def test_the_endpoint_gives_the_answers_of_the_fitted_object(serve, workspace, t
         same(served(endpoint, X, "predict_proba"), answers(model, X, "predict_proba"))
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("name", ["xgboost, categories", "xgboost, booster", "lightgbm, texts", "catboost, texts"])
 def test_a_notebook_gets_an_object_of_the_class_that_was_fitted(workspace, tmp_path, name) -> None:
     model, X, y = CASES[name]()

@@ -48,7 +48,7 @@ CHANGES: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-@pytest.mark.some(3)
+@pytest.mark.some(5)
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("library", BARE)
 def test_a_damaged_file_is_refused_and_the_process_lives(workspace, tmp_path, library, change) -> None:

@@ -29,6 +29,11 @@ pytestmark = pytest.mark.process
 
 ALLOWED = ServingSettings(log_seconds=0.2, allow_pyfunc=True)
 ROWS = pd.DataFrame({"a": [1.0, 2.0, 3.0], "n": [1, 2, 3], "word": ["x", "yy", "zzz"]})
+TENSORS = [
+    {"name": "a", "datatype": "FP64", "shape": [3], "data": [1.0, 2.0, 3.0]},
+    {"name": "n", "datatype": "INT64", "shape": [3], "data": [1, 2, 3]},
+    {"name": "word", "datatype": "BYTES", "shape": [3], "data": ["x", "yy", "zzz"]},
+]
 Serve = Callable[..., Endpoint]
 
 
@@ -57,13 +62,13 @@ class Wide(mlflow.pyfunc.PythonModel):
 
 
 class Answers(mlflow.pyfunc.PythonModel):
-    """Something that is no table of rows."""
+    """One of several things that are no tables of rows."""
 
-    def __init__(self, answer: Any) -> None:
-        self.answer = answer
+    def __init__(self, answers: list[Any]) -> None:
+        self.answers = answers
 
-    def predict(self, context: Any, model_input: pd.DataFrame) -> Any:
-        return self.answer
+    def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> Any:
+        return self.answers[(params or {})["which"]]
 
 
 class EndsTheProcess(mlflow.pyfunc.PythonModel):
@@ -102,39 +107,30 @@ def split(rows: pd.DataFrame) -> dict[str, Any]:
     return {"dataframe_split": json.loads(rows.to_json(orient="split", index=False))}
 
 
-@pytest.mark.some(3)
-@pytest.mark.parametrize(
-    "params",
-    [
-        {"flip": True, "factor": 2},
-        {},
-        {"factor": 2.5},
-        {"unknown": 1, "factor": "x"},
-        None,
-        {"factor": "x"},
-        {"unknown": 1},
-        {"flip": 3},
-    ],
-    ids=repr,
-)
-def test_parameters_of_a_request_reach_the_model_as_with_mlflow(
-    serve: Serve, tmp_path: Path, params: dict[str, Any] | None
-) -> None:
+PARAMS: list[dict[str, Any] | None] = [
+    {"flip": True, "factor": 2},
+    {},
+    {"factor": 2.5},
+    {"unknown": 1, "factor": "x"},
+    None,
+    {"factor": "x"},
+    {"unknown": 1},
+    {"flip": 3},
+]
+
+
+def test_parameters_of_a_request_reach_the_model_as_with_mlflow(serve: Serve, tmp_path: Path) -> None:
     folder = save(tmp_path / "m", Scaled(), {"factor": 1.0, "flip": False})
     endpoint = serve(folder, settings=ALLOWED)
-    body = split(ROWS) | ({} if params is None else {"params": params})
-    status, expected = of_mlflow(folder, body)
-    answer = endpoint.invoke(body)
-    assert (answer.status_code, answer.json().get("predictions")) == (status, expected), answer.text
-    tensors = [
-        {"name": "a", "datatype": "FP64", "shape": [3], "data": [1.0, 2.0, 3.0]},
-        {"name": "n", "datatype": "INT64", "shape": [3], "data": [1, 2, 3]},
-        {"name": "word", "datatype": "BYTES", "shape": [3], "data": ["x", "yy", "zzz"]},
-    ]
-    answer = endpoint.v2({"inputs": tensors} | ({} if params is None else {"parameters": params}))
-    assert answer.status_code == status
-    if expected is not None:
-        assert answer.json()["outputs"][0]["data"] == [row["0"] for row in expected]
+    for params in PARAMS:
+        body = split(ROWS) | ({} if params is None else {"params": params})
+        status, expected = of_mlflow(folder, body)
+        answer = endpoint.invoke(body)
+        assert (answer.status_code, answer.json().get("predictions")) == (status, expected), (params, answer.text)
+        answer = endpoint.v2({"inputs": TENSORS} | ({} if params is None else {"parameters": params}))
+        assert answer.status_code == status, params
+        if expected is not None:
+            assert answer.json()["outputs"][0]["data"] == [row["0"] for row in expected], params
 
 
 def test_requests_with_other_parameters_at_the_same_time_are_not_mixed(
@@ -174,11 +170,6 @@ def test_a_table_is_answered_in_rows_as_by_mlflow(serve: Serve, tmp_path: Path) 
     assert [json.loads(row) for row in logged["prediction"].to_pylist()] == [[0.5, None], [1.0, "yy"], [1.5, "zzz"]]
 
 
-TENSORS = [
-    {"name": "a", "datatype": "FP64", "shape": [3], "data": [1.0, 2.0, 3.0]},
-    {"name": "n", "datatype": "INT64", "shape": [3], "data": [1, 2, 3]},
-    {"name": "word", "datatype": "BYTES", "shape": [3], "data": ["x", "yy", "zzz"]},
-]
 HALF = {"name": "half", "datatype": "FP64", "shape": [3], "data": [0.5, 1.0, 1.5]}
 NAME = {"name": "name", "datatype": "BYTES", "shape": [3], "data": [None, "yy", "zzz"]}
 
@@ -271,17 +262,14 @@ def test_a_changed_file_is_refused_before_anything_is_loaded(tmp_path: Path) -> 
         load_version("m", 1, folder, ALLOWED)
 
 
-@pytest.mark.some(3)
-@pytest.mark.parametrize(
-    "answer", [{"a": 1}, {"a": [1], "b": [1, 2]}, [{"a": 1}] * 3, 5, np.zeros((3, 2, 2)), [1.0, 2.0]], ids=repr
-)
-def test_answers_that_are_no_rows_are_errors_in_the_form_of_the_protocol(
-    serve: Serve, tmp_path: Path, answer: Any
-) -> None:
-    endpoint = serve(save(tmp_path / "m", Answers(answer)), settings=ALLOWED)
-    refused = endpoint.invoke(split(ROWS))
-    assert refused.status_code == 500
-    assert "the model" in refused.json()["message"] or refused.json()["message"] == "predict returned 2 rows for 3"
+def test_answers_that_are_no_rows_are_errors_in_the_form_of_the_protocol(serve: Serve, tmp_path: Path) -> None:
+    answers = [{"a": 1}, {"a": [1], "b": [1, 2]}, [{"a": 1}] * 3, 5, np.zeros((3, 2, 2)), [1.0, 2.0]]
+    endpoint = serve(save(tmp_path / "m", Answers(answers), {"which": 0}), settings=ALLOWED)
+    for which, answer in enumerate(answers):
+        refused = endpoint.invoke(split(ROWS) | {"params": {"which": which}})
+        assert refused.status_code == 500, answer
+        said = refused.json()["message"]
+        assert "the model" in said or said == "predict returned 2 rows for 3", answer
 
 
 def test_an_error_of_the_model_tells_the_client_its_type_only(serve: Serve, tmp_path: Path) -> None:

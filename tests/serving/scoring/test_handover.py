@@ -184,6 +184,7 @@ class Endless(LinearRegression):
         return super().predict(X)
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("how", ["lent", "spawned"])
 def test_a_thread_that_never_ends_holds_up_nobody(
     workspace: Workspace, spare: Spare, how: str, monkeypatch: pytest.MonkeyPatch
