@@ -9,7 +9,6 @@ import sqlite3
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -96,9 +95,10 @@ def own_environment(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytes
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
     (cache / "mlops-workbench").mkdir()
     # The empty database of MLflow, whose making takes a second of each of hundreds of tests.
-    empty = f"mlflow-{version('mlflow')}.db"
-    shared = tmp_path_factory.getbasetemp().parent / empty
-    (cache / "mlops-workbench" / empty).symlink_to(shared)
+    session = tmp_path_factory.getbasetemp()
+    shared = (session.parent if "PYTEST_XDIST_WORKER" in os.environ else session) / "empty databases"
+    shared.mkdir(exist_ok=True)
+    (cache / "mlops-workbench" / "mlflow").symlink_to(shared, target_is_directory=True)
     # The key that signs models.
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config-home")))
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")

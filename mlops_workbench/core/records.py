@@ -144,7 +144,7 @@ class Model(Record, frozen=True):
     at_ms: int = 0
     version: str = ""  # of the library that wrote the model in its own format
     problem: str = ""  # why endpoints cannot give it what it was fitted on
-    types: list[str] | None = None  # types in a skops file that skops does not trust itself; None if not noted
+    types: list[str] | None = None  # types in a skops file that skops may not trust; None if not noted
 
 
 class Dataset(Record, frozen=True):

@@ -25,6 +25,11 @@ code reads. Serving loads them in another process first, see :mod:`mlops_workben
 
 from __future__ import annotations
 
+import io
+import json
+import zipfile
+from typing import Any
+
 from mlops_workbench.core.boosters import CLASSES
 
 
@@ -125,3 +130,30 @@ _PARTS_OF_BOOSTERS = {"collections.OrderedDict"}
 TRUSTED_TYPES: frozenset[str] = frozenset(
     _TABLES | _DISTANCES | _PARTS_OF_ESTIMATORS | _MODEL_SELECTION | _FUNCTIONS | BOOSTED_TYPES | _PARTS_OF_BOOSTERS
 )
+
+
+def names_in_skops(data: bytes) -> set[str]:
+    """Names of the classes and functions in the description of a skops file.
+
+    It is read here as skops reads it, but without building the tree of the whole model. The file may use further names,
+    which only skops finds; skops alone decides what is loaded.
+
+    Raises
+    ------
+    zipfile.BadZipFile, KeyError, ValueError
+        It is no file of skops.
+    """
+    with zipfile.ZipFile(io.BytesIO(data)) as content:
+        waiting: list[Any] = [[json.loads(content.read("schema.json"))]]
+    found = set()
+    # A forest has ten thousands of parts.
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict):
+            for module, name in (("__module__", "__class__"), ("module_path", "function")):
+                # A model's own dictionary may have any key.
+                if isinstance(part.get(name), str):
+                    found.add((str(part.get(module)), part[name]))
+            part = part.values()
+        waiting += [value for value in part if isinstance(value, dict | list)]
+    return {f"{module}.{name}" for module, name in found}

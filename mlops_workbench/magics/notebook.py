@@ -129,6 +129,9 @@ class Notebook:
         """Ask below the cell; in a notebook that is executed without a person, nobody answers."""
         from IPython.core.error import StdinNotImplementedError
 
+        if getattr(self._shell, "kernel", None) is None and not (sys.stdin and sys.stdin.isatty()):
+            # IPython in a pipe, which would wait for ever.
+            return ""
         try:
             return input(f"{question}: ").strip()
         except (StdinNotImplementedError, EOFError, OSError):

@@ -87,7 +87,7 @@ class EndpointForm:
         sections = []
         if answer is not None:
             for name, values in answer.outputs.items():
-                if name == "predict_proba":
+                if name == "predict_proba" and all(isinstance(value, int | float) for value in values):
                     sections.append(self._probabilities(values))
                 else:
                     shown = values[0] if len(values) == 1 else ", ".join(map(str, values[:_MOST_CLASSES]))
@@ -180,12 +180,14 @@ def _number(one: FormField, label: dict[str, Any]) -> tuple[Any, list[Any]]:
     )
 
     step = one.step or 1
-    digits = max(0, -math.floor(math.log10(step)))
+    # One more than the step has, since the range begins anywhere.
+    digits = 1 - math.floor(math.log10(step))
 
     def moved(change: Any) -> None:
         # A browser moves a slider to its next step; the field, which can have any value, keeps its own.
         if abs(change["new"] - min(max(made.value, one.low), one.high)) > step / 2:
-            made.value = change["new"] if is_whole else round(change["new"], digits)
+            value = change["new"] if is_whole else round(change["new"], digits)
+            made.value = min(max(value, one.low), one.high)
 
     def written(change: Any) -> None:
         slider.value = min(max(change["new"], one.low), one.high)

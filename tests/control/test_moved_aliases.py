@@ -20,7 +20,7 @@ from mlops_workbench.serving.signatures.check import check_signature
 from mlops_workbench.serving.signatures.keys import own_key, public_text
 from mlops_workbench.tracking.mlflow.registry import RegistryStore
 
-# With PostgreSQL, `make test-all` repeats them; the files beside this one try it for each change.
+# Half of them, most with PostgreSQL, are for `make test-all`: the files beside this one try it for each change.
 pytestmark = [pytest.mark.usefixtures("database_url"), pytest.mark.some(2)]
 
 

@@ -150,6 +150,19 @@ def test_a_slider_that_a_browser_moves_to_its_next_step_leaves_the_example_as_it
     assert form.row["ash"] == field.value == 2.5
 
 
+def test_a_slider_has_the_ends_of_the_range_and_values_of_few_digits(serve: Serve, tmp_path: Path) -> None:
+    X = pd.DataFrame({"x": np.linspace(0.123456, 250.5, 200)})
+    save_fitted(Workspace.init(tmp_path / "home"), tmp_path / "m", LinearRegression().fit(X, X["x"]), X, X["x"])
+    endpoint = served(serve(tmp_path / "m"))
+    schema = decode_schema((tmp_path / "m" / SCHEMA_FILE).read_bytes())
+    form = EndpointForm(RowAsker(endpoint, schema), {"x": 100.0}, Publisher())
+    field, slider = form._box(form._fields[0]).children[:2]
+    assert slider.step == 2
+    for moved, value in ((slider.min, 0.123456), (slider.min + 6, 6.1), (slider.max, 250.5)):
+        slider.value = moved
+        assert form.row["x"] == field.value == value
+
+
 @given(st.floats(1e-300, 1e307), st.floats(-1e3, 1e3))
 def test_the_step_of_a_slider_has_one_digit(width: float, low: float) -> None:
     made = field_of(InputSpec("x", "double", "float64", low=low, high=low + width), None)

@@ -20,7 +20,7 @@ from mlops_workbench.core.errors import InvalidInput
 from mlops_workbench.core.ids import now_ms
 from mlops_workbench.core.members import has
 from mlops_workbench.core.records import Column, Model
-from mlops_workbench.core.trust import TRUSTED_TYPES
+from mlops_workbench.core.trust import TRUSTED_TYPES, names_in_skops
 from mlops_workbench.data.fitted.boosters import answering
 from mlops_workbench.data.reference import (
     FitData,
@@ -178,13 +178,14 @@ def _data_in_this_cell(model: Any) -> FitData | None:
 
 
 def _serialise(model: Any) -> tuple[str, str, bytes, list[str] | None]:
-    """Return format, file name, content, and the types that skops does not trust itself; None for a pickle."""
+    """Return format, file name, content, and the types that a skops may not trust by itself; None for a pickle."""
     # A late import, which only saving a model needs.
     from skops.io import dumps, get_untrusted_types
 
     try:
         content = dumps(model, compression=zipfile.ZIP_DEFLATED, compresslevel=1)
-        types = get_untrusted_types(data=content)
+        # What another version of skops may not trust is named, too.
+        types = sorted({*get_untrusted_types(data=content), *(names_in_skops(content) & TRUSTED_TYPES)})
         # Classes of the notebook, lambdas and nested functions cannot be imported elsewhere.
         local = [name for name in types if name.startswith("__main__.") or "<" in name]
         reason = f"it contains {', '.join(local)}, which only exists in this session" if local else ""

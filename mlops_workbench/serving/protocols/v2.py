@@ -44,7 +44,7 @@ class InferRequest(msgspec.Struct, frozen=True):
     wanted : dict of str to bool
         Requested tensors in the order of the answer, and whether each is answered as raw bytes; empty for all.
     is_binary : bool
-        Whether those are answered as raw bytes that are not named.
+        Whether outputs that the request does not name are answered as raw bytes.
     event_time : str
         Parameter of that name, empty without one.
     """
@@ -136,8 +136,9 @@ def _tensors(request: InferRequest, prediction: Prediction) -> dict[str, Array]:
     """What is answered, by name: a model's answer with several names is a tensor for each."""
     named = prediction.table.arrays(prediction.outputs[PREDICT]) if prediction.table is not None else {}
     if not request.wanted:
-        return named or {name: prediction.outputs[name] for name in request.outputs}
-    known = {**prediction.outputs, **named}
+        return named if len(named) > 1 else {name: prediction.outputs[name] for name in request.outputs}
+    # `predict` is the whole answer, also if a column has that name.
+    known = {**named, **prediction.outputs}
     if missing := next((name for name in request.wanted if name not in known), None):
         raise InvalidRequest(f"the model has no output '{missing[:200]}'; {did_you_mean(missing[:200], known)}")
     return {name: known[name] for name in request.wanted}

@@ -121,7 +121,7 @@ class Runtime:
     def tensors(self) -> dict[str, Array | None]:
         """Outputs by name, with a sample of each; None for an unknown one."""
         named = self._named.arrays(self.sample[PREDICT]) if self._named is not None else {}
-        return {**named} if named else {name: self.sample.get(name) for name in self.selectable}
+        return {**named} if len(named) > 1 else {name: self.sample.get(name) for name in self.selectable}
 
     @classmethod
     def load(cls, folder: ModelFolder, settings: ServingSettings, tried: bool = False) -> Runtime:

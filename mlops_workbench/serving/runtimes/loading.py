@@ -9,14 +9,13 @@ import pickle
 import zipfile
 from typing import Any
 
-import msgspec
 import skops.io
 from sklearn.base import BaseEstimator
 from skops.io.exceptions import UntrustedTypesFoundException
 
 from mlops_workbench.core.errors import WorkbenchError, first_line
 from mlops_workbench.core.settings import ServingSettings
-from mlops_workbench.core.trust import TRUSTED_TYPES
+from mlops_workbench.core.trust import TRUSTED_TYPES, names_in_skops
 from mlops_workbench.serving.errors import InvalidModel
 from mlops_workbench.serving.runtimes import skops_alone
 from mlops_workbench.serving.runtimes.boosters import boosted_libraries, load_booster, require_library
@@ -61,7 +60,7 @@ def load_object(folder: ModelFolder, settings: ServingSettings, tried: bool) -> 
             )
         return _unpickle(folder)
     try:
-        names = _names(folder.data)
+        names = names_in_skops(folder.data)
         if needed := boosted_libraries(names):
             _require_trusted(folder, settings)
             for library in needed:
@@ -84,27 +83,6 @@ def load_object(folder: ModelFolder, settings: ServingSettings, tried: bool) -> 
             where=str(folder.path),
             hint="check that it was saved with the installed version of scikit-learn",
         ) from error
-
-
-def _names(data: bytes) -> set[str]:
-    """Names of classes and functions in a file of skops, of which it may use others, too.
-
-    Sooner than skops says which types are not trusted, for which it builds the whole model's tree.
-    """
-    with zipfile.ZipFile(io.BytesIO(data)) as content:
-        waiting: list[Any] = [[msgspec.json.decode(content.read("schema.json"))]]
-    found = set()
-    # A forest has ten thousands of parts.
-    while waiting:
-        part = waiting.pop()
-        if isinstance(part, dict):
-            for module, name in (("__module__", "__class__"), ("module_path", "function")):
-                # A model's own dictionary may have any key.
-                if isinstance(part.get(name), str):
-                    found.add((str(part.get(module)), part[name]))
-            part = part.values()
-        waiting += [value for value in part if isinstance(value, dict | list)]
-    return {f"{module}.{name}" for module, name in found}
 
 
 def _trusted(names: set[str], settings: ServingSettings) -> set[str]:

@@ -153,8 +153,8 @@ def _compare(program: Program, rows: GoldenRows, probabilities: float) -> set[st
     methods = _methods(rows)
     count = len(rows.columns[0])
     answered: set[str] = set()
-    parts = (range(count), range(min(count, _FEW)), *(range(row, row + 1) for row in range(min(count, _SINGLE))))
-    for chosen in parts:
+    few = [range(_FEW)] if count > _FEW else []
+    for chosen in (range(count), *few, *(range(row, row + 1) for row in range(min(count, _SINGLE)))):
         answered.update(_compared(program, rows, chosen, methods, probabilities))
     if answered and count < MANY:
         _compare_many(program, rows, methods, probabilities)

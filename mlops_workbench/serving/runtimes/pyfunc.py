@@ -16,7 +16,7 @@ import numpy as np
 from mlops_workbench.core.errors import first_line
 from mlops_workbench.serving.errors import InvalidModel, PredictionFailed
 from mlops_workbench.serving.rows.answer_table import AnswerTable
-from mlops_workbench.serving.rows.values import Array
+from mlops_workbench.serving.rows.values import EXACT, Array
 
 #: Codes of MLflow's errors for values that the model does not take.
 _REJECTIONS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST")
@@ -106,15 +106,23 @@ def load_pyfunc(folder: Path) -> PyfuncModel:
 
 def _array(answer: Any) -> tuple[AnswerTable | None, Array]:
     """How MLflow would write the answer, unless it is plain values, and the values."""
+    if hasattr(answer, "to_pandas"):
+        # A table of Arrow or polars.
+        answer = answer.to_pandas()
     if isinstance(answer, Mapping):
         return _of_columns({str(name): np.asarray(values) for name, values in answer.items()})
     if hasattr(answer, "columns") and hasattr(answer, "to_numpy"):
         values = _plain(answer)
         names = tuple(map(str, answer.columns))
-        return AnswerTable(names, (0,) * len(names)), values[:, 0] if values.shape[1] == 1 else values
+        dtypes = tuple(map(_type_of, answer.dtypes))
+        # Networks answer with columns that are only numbered.
+        is_named = any(isinstance(name, str) for name in answer.columns)
+        table = AnswerTable(names, (0,) * len(names), dtypes, is_named=is_named)
+        return table, values[:, 0] if values.shape[1] == 1 else values
     if hasattr(answer, "to_numpy"):
         # MLflow makes a table of it.
-        return AnswerTable(("0" if answer.name is None else str(answer.name),), (0,)), _plain(answer)
+        name = "0" if answer.name is None else str(answer.name)
+        return AnswerTable((name,), (0,), (_type_of(answer.dtype),), is_named=answer.name is not None), _plain(answer)
     values = np.asarray(answer.toarray() if hasattr(answer, "toarray") else answer)
     if values.ndim not in (1, 2) or (len(values) and isinstance(values.flat[0], Mapping)):
         shape = " x ".join(map(str, values.shape)) or "one value"
@@ -132,11 +140,24 @@ def _of_columns(columns: Mapping[str, Array]) -> tuple[AnswerTable, Array]:
     kinds = {values.dtype for values in columns.values()}
     parts = [values.reshape(len(values), -1).astype(object if len(kinds) > 1 else None) for values in columns.values()]
     values = np.concatenate(parts, axis=1)
-    return AnswerTable(tuple(columns), widths, True), values[:, 0] if values.shape[1] == 1 else values
+    dtypes = tuple(_type_of(values.dtype) for values in columns.values())
+    table = AnswerTable(tuple(columns), widths, dtypes, is_dict=True)
+    return table, values[:, 0] if values.shape[1] == 1 else values
+
+
+def _type_of(dtype: Any) -> np.dtype[Any]:
+    """The type of a column that does not depend on its values: a number that may be missing is a float."""
+    kind = getattr(dtype, "kind", "O")
+    if isinstance(dtype, np.dtype):
+        return dtype if kind in "biuf" else np.dtype(object)
+    return np.dtype(np.float64 if kind in "iuf" else object)
 
 
 def _plain(table: Any) -> Array:
     values = np.asarray(table.to_numpy())
+    if values.dtype.kind == "f" and (np.abs(values) > EXACT).any():
+        # Integers beside floats, of which some are too large for one.
+        values = np.asarray(table.to_numpy(dtype=object))
     if values.dtype.kind not in "OmM":
         return values
     import pandas as pd

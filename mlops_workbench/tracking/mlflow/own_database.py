@@ -8,6 +8,7 @@ then written in one transaction.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import logging
 import sqlite3
 from collections.abc import Callable
@@ -43,6 +44,8 @@ _CONTENT = (
     ("logged_models", ""),
     ("trace_info", ""),
 )
+#: Bytes of the digest before an empty database in the cache.
+_DIGEST = 32
 #: Files that SQLite keeps beside a database.
 _BESIDE = ("-wal", "-shm", "-journal")
 
@@ -177,39 +180,40 @@ def _put_aside(database: Path) -> None:
 def _fill_empty(database: Path) -> None:
     """Fill a database with an empty one of the installed MLflow.
 
-    Its seventy steps take as long as the start of the control plane; so an empty database is kept in the user's cache.
+    Its seventy steps take as long as the start of the control plane; so an empty database is kept in the user's cache,
+    behind its digest.
     """
     from mlflow.store.db import utils
-    from mlflow.version import VERSION
 
-    kept = None
-    # Without a home folder there is no cache.
-    with contextlib.suppress(RuntimeError):
-        kept = cache_folder() / f"mlflow-{VERSION}.db"
-    if kept is not None and _is_empty(kept):
-        _fill(database, lambda _: None, kept)
+    kept = _place_of_empty()
+    content = b""
+    if kept is not None:
+        with contextlib.suppress(OSError):
+            found = kept.read_bytes()
+            content = found[_DIGEST:] if hashlib.sha256(found[_DIGEST:]).digest() == found[:_DIGEST] else b""
+    if content:
+        _fill(database, lambda _: None, None, content=content)
     else:
         _fill(database, utils._initialize_tables, None, kept=kept)
 
 
-def _is_empty(kept: Path) -> bool:
-    """Whether a file in the cache is a whole database of the installed MLflow without content."""
+def _place_of_empty() -> Path | None:
     from alembic.script import ScriptDirectory
     from mlflow.store.db import utils
+    from mlflow.version import VERSION
 
     head = ScriptDirectory.from_config(utils._get_alembic_config("")).get_current_head()
     try:
-        if _schema(kept)[0] != head or any(_content(kept).values()):
-            return False
-        with contextlib.closing(sqlite3.connect(kept)) as connection:
-            return connection.execute("PRAGMA quick_check").fetchall() == [("ok",)]
-    except (sqlite3.Error, OSError):
-        return False
+        return cache_folder() / "mlflow" / f"{VERSION}-{head}.db"
+    except RuntimeError:
+        # Without a home folder.
+        return None
 
 
 def _keep_empty(made: Path, kept: Path) -> None:
     try:
-        write_atomic(kept.resolve(), made.read_bytes())
+        content = made.read_bytes()
+        write_atomic(kept, hashlib.sha256(content).digest() + content)
     except (StorageError, OSError) as error:
         log.info("an empty tracking database is not kept for other workspaces: %s", error)
 
@@ -219,11 +223,26 @@ def _fill(
     steps: Callable[[Engine], None],
     source: Path | None,
     revision: str = "",
+    *,
+    content: bytes = b"",
     kept: Path | None = None,
 ) -> None:
     """Fill a database in one transaction with what `steps` make of a copy of `source`, or of an empty database.
 
-    A copy of the database is kept before, if its `revision` is given; one of what was made, if there is a place for it.
+    Parameters
+    ----------
+    database : Path
+        The database.
+    steps : callable
+        Gets the engine of the copy.
+    source : Path or None
+        Database that is copied.
+    revision : str
+        Revision of the database, of which a copy is kept before; empty for none.
+    content : bytes
+        Content of a database that is written instead of a copy of one; empty for none.
+    kept : Path, optional
+        File in the cache for what was made.
     """
     from sqlalchemy import NullPool, create_engine, event
 
@@ -236,6 +255,8 @@ def _fill(
             Path(f"{database}{name}").unlink(missing_ok=True)
     if source is not None:
         copy_database(source, made)
+    if content:
+        made.write_bytes(content)
     engine = create_engine(f"sqlite:///{made}", poolclass=NullPool)
 
     @event.listens_for(engine, "connect")

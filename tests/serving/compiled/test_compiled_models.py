@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -81,6 +81,16 @@ def mixed(final: Any, encoder: Any, **options: Any) -> Any:
 def library(name: str) -> Any:
     """A library that is imported only by the tests that need it; others assert that it is not there."""
     return importlib.import_module(name)
+
+
+class Centred(BaseEstimator, TransformerMixin):
+    """Differences from the mean of the rows that come together."""
+
+    def fit(self, X: Any, y: Any = None) -> Centred:
+        return self
+
+    def transform(self, X: Any) -> Any:
+        return np.asarray(X) - np.asarray(X).mean(axis=0)
 
 
 class Doubled(TransformerMixin, BaseEstimator):
@@ -212,7 +222,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return tmp_path_factory.mktemp("compiled")
 
 
-def loaded(folder: Any, name: str, made: tuple[Any, Any, Any]) -> Runtime:
+def loaded(folder: Any, name: str, made: tuple[Any, Any, Any], kind: Literal["auto", "sklearn"] = "auto") -> Runtime:
     """A model that was fitted, saved, loaded and compared with its golden set."""
     model, X, y = made
     # Threads of OpenMP wait for each other actively, on a busy machine for seconds.
@@ -224,9 +234,9 @@ def loaded(folder: Any, name: str, made: tuple[Any, Any, Any]) -> Runtime:
         save_fitted(Workspace.init(place / "w"), place / "m", model, X, y)
     limit_threads()
     found = ModelFolder.open(place / "m", _SETTINGS)
-    trusted = [f"{Doubled.__module__}.{Doubled.__qualname__}"]
+    trusted = [f"{own.__module__}.{own.__qualname__}" for own in (Doubled, Centred)]
     runtime = Runtime.load(found, ServingSettings(allow_pickle=True, trusted_types=trusted), tried=True)
-    prove(runtime, found.golden, "auto", name)
+    prove(runtime, found.golden, kind, name)
     return runtime
 
 
@@ -343,9 +353,16 @@ def test_an_answer_near_zero_may_be_rounded_in_another_way(folder) -> None:
     # One row by itself has such an answer; what is near to zero depends on the others.
     rows = pd.DataFrame({"bid": np.arange(300) / 7, "ask": np.arange(300) / 7, "n": np.arange(300) % 13 / 3})
     rows.loc[::5, "ask"] += 2.0
-    runtime = loaded(folder, "near zero", (linear_model.LinearRegression(), rows, (rows["ask"] - rows["bid"]) * 3))
+    made = linear_model.LinearRegression(), rows, (rows["ask"] - rows["bid"]) * 3
+    runtime = loaded(folder, "near zero", made)
     assert runtime.program is not None, runtime.uncompiled
-    assert runtime.is_row_wise
+    native = loaded(folder, "near zero, native", made, "sklearn")
+    assert native.program is None and native.is_row_wise
+
+
+def test_answers_that_depend_on_the_other_rows_are_found_out(folder) -> None:
+    runtime = loaded(folder, "centred", (make_pipeline(Centred(), linear_model.Ridge()), FULL, NUMBER))
+    assert runtime.program is None and not runtime.is_row_wise
 
 
 def test_a_defect_of_the_compiler_leaves_the_model_itself(folder, monkeypatch) -> None:

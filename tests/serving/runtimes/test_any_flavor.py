@@ -12,6 +12,7 @@ from typing import Any
 import mlflow.pyfunc
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from mlflow.models import infer_signature
@@ -59,6 +60,13 @@ class Wide(mlflow.pyfunc.PythonModel):
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         wide = {f"c{at}": model_input["a"] * at for at in range((params or {}).get("width", 1))}
         return pd.DataFrame(wide).assign(at=pd.Timestamp("2024-01-02 03:04:05"))
+
+
+class Labelled(mlflow.pyfunc.PythonModel):
+    """A label and its score."""
+
+    def predict(self, context: Any, model_input: pd.DataFrame) -> pd.DataFrame:
+        return pd.DataFrame({"predict": model_input["n"], "score": model_input["a"] / 7})
 
 
 class Answers(mlflow.pyfunc.PythonModel):
@@ -207,26 +215,68 @@ def test_the_metadata_name_the_columns_of_the_answer_to_the_input_example(serve:
     ]
 
 
+TIMES = pd.to_datetime(["2026-01-02", None])
+
+
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
         (
             {"low": np.array([1, 2, 3]), "pair": np.ones((3, 2), np.float32), "on": np.array([True, False, True])},
-            {"low": ("int64", (3,)), "pair": ("float64", (3, 2)), "on": ("bool", (3,))},
+            {"low": ("int64", [1, 2, 3]), "pair": ("float32", [[1.0, 1.0]] * 3), "on": ("bool", [True, False, True])},
         ),
-        (pd.DataFrame({"n": [1, None, 3], "word": list("abc")}), {"n": ("float64", (3,)), "word": ("object", (3,))}),
-        (pd.DataFrame({"n": pd.array([1, None], "Int64"), "f": 1.0}), {"n": ("float64", (2,)), "f": ("float64", (2,))}),
-        (pd.DataFrame({"on": [True, None], "n": [1, 2]}), {"on": ("object", (2,)), "n": ("int64", (2,))}),
-        (pd.DataFrame({"large": [2**70, 1], "n": ["a", 2]}), {"large": ("object", (2,)), "n": ("object", (2,))}),
+        (
+            pd.DataFrame({"label": [2**60 + 1, 2], "score": [0.1, 0.2], "low": np.array([1, 2], np.float32)}),
+            {"label": ("int64", [2**60 + 1, 2]), "score": ("float64", [0.1, 0.2]), "low": ("float32", [1.0, 2.0])},
+        ),
+        # The type is that of the column, whatever its values are.
+        (
+            pd.DataFrame({"n": [np.nan, np.nan], "word": ["a", None]}),
+            {"n": ("float64", [None, None]), "word": ("object", ["a", None])},
+        ),
+        (
+            pd.DataFrame({"n": pd.array([1, None], "Int64"), "on": pd.array([True, None], "boolean"), "at": TIMES}),
+            {
+                "n": ("float64", [1.0, None]),
+                "on": ("object", [True, None]),
+                "at": ("object", ["2026-01-02T00:00:00", None]),
+            },
+        ),
+        (
+            pd.DataFrame({"n": pd.array([1, 2], "Int64"), "small": np.array([1, 2], np.uint8)}),
+            {"n": ("float64", [1.0, 2.0]), "small": ("uint8", [1, 2])},
+        ),
+        (
+            pa.table({"n": [1, 2], "word": ["a", "b"]}),
+            {"n": ("int64", [1, 2]), "word": ("object", ["a", "b"])},
+        ),
         (pd.DataFrame([[1, "x"]] * 3, columns=["same", "same"]), {}),
-        (pd.DataFrame({"alone": [1, 2, 3]}), {}),
+        (pd.DataFrame(np.ones((3, 4), np.float32)), {}),
+        (pd.Series([1.0, 2.0]), {}),
+        (pd.DataFrame({"alone": [1, 2]}), {"alone": ("int64", [1, 2])}),
     ],
-    ids=["arrays", "missing", "nullable", "booleans", "odd", "twice", "one"],
-)  # fmt: skip
+    ids=["arrays", "numbers", "missing", "nullable", "whole", "arrow", "twice", "numbered", "series", "one"],
+)
 def test_each_name_of_an_answer_keeps_its_type(answer: Any, expected: Any) -> None:
     table, values = pyfunc._array(answer)
     assert table is not None
-    assert {name: (str(part.dtype), part.shape) for name, part in table.arrays(values).items()} == expected
+    found = {
+        name: (str(part.dtype), [None if value != value else value for value in part.tolist()])
+        for name, part in table.arrays(values).items()
+    }
+    assert found == expected
+
+
+def test_answers_have_the_types_that_mlflows_server_writes(serve: Serve, tmp_path: Path) -> None:
+    folder = save(tmp_path / "m", Labelled())
+    endpoint = serve(folder, settings=ALLOWED)
+    found = endpoint.invoke(split(ROWS)).json()["predictions"]
+    assert found == of_mlflow(folder, split(ROWS))[1] and type(found[0]["predict"]) is int
+    # A requested `predict` is the whole answer, also if a column has that name.
+    outputs = endpoint.v2({"inputs": TENSORS}).json()["outputs"]
+    assert [(one["name"], one["datatype"]) for one in outputs] == [("predict", "INT64"), ("score", "FP64")]
+    [whole] = endpoint.v2({"inputs": TENSORS, "outputs": [{"name": "predict"}]}).json()["outputs"]
+    assert whole["shape"] == [3, 2]
 
 
 def test_a_model_of_onnx_is_served(serve: Serve, tmp_path: Path) -> None:
@@ -263,13 +313,19 @@ def test_a_changed_file_is_refused_before_anything_is_loaded(tmp_path: Path) -> 
 
 
 def test_answers_that_are_no_rows_are_errors_in_the_form_of_the_protocol(serve: Serve, tmp_path: Path) -> None:
-    answers = [{"a": 1}, {"a": [1], "b": [1, 2]}, [{"a": 1}] * 3, 5, np.zeros((3, 2, 2)), [1.0, 2.0]]
-    endpoint = serve(save(tmp_path / "m", Answers(answers), {"which": 0}), settings=ALLOWED)
-    for which, answer in enumerate(answers):
+    said = {
+        "answers with a dict": [{"a": 1}, {"a": [1], "b": [1, 2]}],
+        "answers with 3 of object": [[{"a": 1}] * 3],
+        "answers with one value of int64": [5],
+        "answers with 3 x 2 x 2 of float64": [np.zeros((3, 2, 2))],
+        "returned 2 rows for 3": [[1.0, 2.0]],
+    }
+    answers = [(message, answer) for message, all_of in said.items() for answer in all_of]
+    endpoint = serve(save(tmp_path / "m", Answers([answer for _, answer in answers]), {"which": 0}), settings=ALLOWED)
+    for which, (message, answer) in enumerate(answers):
         refused = endpoint.invoke(split(ROWS) | {"params": {"which": which}})
         assert refused.status_code == 500, answer
-        said = refused.json()["message"]
-        assert "the model" in said or said == "predict returned 2 rows for 3", answer
+        assert message in refused.json()["message"], answer
 
 
 def test_an_error_of_the_model_tells_the_client_its_type_only(serve: Serve, tmp_path: Path) -> None:

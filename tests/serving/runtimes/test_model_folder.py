@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from model_folders import TRUSTED, Case, save_folder, table, write_manifest
 from sklearn import linear_model
 from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import all_estimators
@@ -156,6 +158,13 @@ def test_a_dictionary_of_the_model_may_have_the_keys_of_the_file_format(cases: C
     loaded = load_estimator(save_folder(tmp_path / "odd", model, rows.abs()), SETTINGS)
     assert loaded.named_steps["ridge"].params_ == odd
     np.testing.assert_array_equal(loaded.predict(rows.abs()), model.predict(rows.abs()))
+
+
+def test_a_text_of_the_model_may_be_one_that_only_python_has(cases: Cases, tmp_path: Path) -> None:
+    model = make_pipeline(CountVectorizer(token_pattern=r"\S+"), linear_model.Ridge())
+    model.fit(["caf\udce9 a", "b c"], [1, 2])
+    loaded = load_estimator(save_folder(tmp_path / "odd", model, pd.DataFrame({"text": ["b"]})), SETTINGS)
+    np.testing.assert_array_equal(loaded.predict(["b", "caf\udce9"]), model.predict(["b", "caf\udce9"]))
 
 
 def test_pickle_is_loaded_only_when_the_settings_allow_it(cases: Cases, tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ import re
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -110,29 +109,17 @@ def test_an_empty_database_is_made_once_and_is_that_of_mlflow(tmp_path: Path, mo
         assert schema(tmp_path / f"{name}.db") == schema(tmp_path / "own.db")
 
     # What is no whole, empty database of this MLflow is not used, and is replaced.
-    [kept] = (tmp_path / "cache" / "mlops-workbench").iterdir()
+    [kept] = (tmp_path / "cache" / "mlops-workbench" / "mlflow").iterdir()
     whole = kept.read_bytes()
     monkeypatch.setattr(utils, "_initialize_tables", made)
-
-    def spoil(statement: str) -> None:
-        kept.write_bytes(whole)
-        with contextlib.closing(sqlite3.connect(kept)) as connection, connection:
-            connection.execute(statement)
-
-    spoiled: list[Callable[[], object]] = [
-        lambda: kept.write_bytes(b""),
-        lambda: kept.write_bytes(whole[: len(whole) // 2]),
-        lambda: kept.write_bytes(b"no database" * 1000),
-        lambda: spoil("UPDATE alembic_version SET version_num = '451aebb31d03'"),
-        lambda: spoil("INSERT INTO experiments (experiment_id, name) VALUES (7, 'of another workspace')"),
-    ]
-    for number, make in enumerate(spoiled):
-        make()
+    changed = whole[:-1000] + bytes(1000)
+    for number, content in enumerate((b"", whole[: len(whole) // 2], whole[32:], changed, b"no database" * 1000)):
+        kept.write_bytes(content)
         prepare_database(tmp_path / f"{number}.db", "file:///a")
         assert schema(tmp_path / f"{number}.db") == schema(tmp_path / "own.db")
-        assert schema(kept) == schema(tmp_path / "own.db")
-        with contextlib.closing(sqlite3.connect(tmp_path / f"{number}.db")) as connection:
-            assert connection.execute("SELECT count(*) FROM experiments").fetchone() == (0,)
+        monkeypatch.setattr(utils, "_initialize_tables", None)
+        prepare_database(tmp_path / f"{number}-again.db", "file:///a")
+        monkeypatch.setattr(utils, "_initialize_tables", made)
 
     # Without a place for it.
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "own.db"))
