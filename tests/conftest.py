@@ -22,7 +22,8 @@ from mlops_workbench.capture.session.session import Session
 from mlops_workbench.core.workspace import Workspace
 
 # A machine that is busy with other work is slow, and no test is about time.
-settings.register_profile("any machine", deadline=None)
+settings.register_profile("any machine", deadline=None, max_examples=50)
+settings.register_profile("thorough", deadline=None, max_examples=200)
 settings.load_profile("any machine")
 
 # A shell without job control ignores interrupts in what it starts in the background, and processes of tests would
