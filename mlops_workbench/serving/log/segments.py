@@ -157,7 +157,9 @@ def prepared_parquet(path: Path, table: pa.Table, *, row_group_size: int | None 
     try:
         with os.fdopen(handle, "wb") as file:
             os.fchmod(file.fileno(), 0o644)
-            pq.write_table(table, file, compression="zstd", row_group_size=row_group_size)
+            # A dictionary of numbers that are all different takes two thirds of the time, and space.
+            repeated = [field.name for field in table.schema if not pa.types.is_floating(field.type)]
+            pq.write_table(table, file, compression="zstd", use_dictionary=repeated, row_group_size=row_group_size)
             file.flush()
             os.fsync(file.fileno())
         yield Path(temporary)
