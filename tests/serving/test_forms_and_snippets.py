@@ -134,29 +134,29 @@ def test_the_answer_of_a_form_follows_its_values(serve: Serve, tmp_path: Path) -
     assert form.answer is not None
 
 
+def form_of_a_number(serve: Serve, folder: Path, values: Any, example: float) -> tuple[EndpointForm, Any, Any]:
+    """The form of a model of one number, with the field and the slider."""
+    X = pd.DataFrame({"x": values})
+    save_fitted(Workspace.init(folder / "home"), folder / "m", LinearRegression().fit(X, X["x"]), X, X["x"])
+    schema = decode_schema((folder / "m" / SCHEMA_FILE).read_bytes())
+    form = EndpointForm(RowAsker(served(serve(folder / "m")), schema), {"x": example}, Publisher())
+    field, slider = form._box(form._fields[0]).children[:2]
+    return form, field, slider
+
+
 def test_a_slider_that_a_browser_moves_to_its_next_step_leaves_the_example_as_it_is(
     serve: Serve, tmp_path: Path
 ) -> None:
-    X = pd.DataFrame({"ash": np.linspace(1.36, 3.23, 200)})
-    save_fitted(Workspace.init(tmp_path / "home"), tmp_path / "m", LinearRegression().fit(X, X["ash"]), X, X["ash"])
-    endpoint = served(serve(tmp_path / "m"))
-    schema = decode_schema((tmp_path / "m" / SCHEMA_FILE).read_bytes())
-    form = EndpointForm(RowAsker(endpoint, schema), {"ash": 2.4337}, Publisher())
-    field, slider = form._box(form._fields[0]).children[:2]
+    form, field, slider = form_of_a_number(serve, tmp_path, np.linspace(1.36, 3.23, 200), 2.4337)
     assert slider.step == 0.01
     slider.value = 1.36 + 107 * 0.01
-    assert form.row["ash"] == field.value == 2.4337
+    assert form.row["x"] == field.value == 2.4337
     slider.value = 1.36 + 114 * 0.01
-    assert form.row["ash"] == field.value == 2.5
+    assert form.row["x"] == field.value == 2.5
 
 
 def test_a_slider_has_the_ends_of_the_range_and_values_of_few_digits(serve: Serve, tmp_path: Path) -> None:
-    X = pd.DataFrame({"x": np.linspace(0.123456, 250.5, 200)})
-    save_fitted(Workspace.init(tmp_path / "home"), tmp_path / "m", LinearRegression().fit(X, X["x"]), X, X["x"])
-    endpoint = served(serve(tmp_path / "m"))
-    schema = decode_schema((tmp_path / "m" / SCHEMA_FILE).read_bytes())
-    form = EndpointForm(RowAsker(endpoint, schema), {"x": 100.0}, Publisher())
-    field, slider = form._box(form._fields[0]).children[:2]
+    form, field, slider = form_of_a_number(serve, tmp_path, np.linspace(0.123456, 250.5, 200), 100.0)
     assert slider.step == 2
     for moved, value in ((slider.min, 0.123456), (slider.min + 6, 6.1), (slider.max, 250.5)):
         slider.value = moved

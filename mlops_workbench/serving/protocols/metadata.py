@@ -32,7 +32,7 @@ def model_metadata(name: str, versions: Sequence[int], runtime: Runtime) -> dict
     else:
         inputs = [_column(column) for column in signature.columns]
     outputs: list[dict[str, Any]] = []
-    for output, sample in runtime.tensors.items():
+    for output, sample in runtime.output_samples.items():
         datatype, width = ("FP64", [-1]) if sample is None else (output_datatype(sample.dtype), sample.shape[1:])
         outputs.append({"name": output, "datatype": datatype, "shape": [-1, *(size or -1 for size in width)]})
         if output in runtime.selectable and output not in runtime.outputs:

@@ -258,7 +258,7 @@ def _request(signature: Signature | None) -> Schema:
 
 def _response(runtime: Runtime | None) -> Schema:
     tensors = []
-    for output, sample in runtime.tensors.items() if runtime else ():
+    for output, sample in runtime.output_samples.items() if runtime else ():
         datatype = {"const": output_datatype(sample.dtype)} if sample is not None else {"type": "string"}
         tensors.append(
             _object(

@@ -261,7 +261,7 @@ def _wanted(raw: object, runtime: Runtime, is_binary: bool) -> dict[str, bool]:
         name = one.get("name") if isinstance(one, dict) else None
         if not isinstance(name, str):
             raise InvalidRequest(f"outputs[{position}] must be an object with a name")
-        if name not in runtime.selectable and not runtime.may_name:
+        if name not in runtime.selectable and not runtime.may_have_named_answers:
             known = did_you_mean(name[:200], runtime.selectable)
             raise InvalidRequest(f"the model has no output '{name[:200]}'; {known}")
         if name in wanted:

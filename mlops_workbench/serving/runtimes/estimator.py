@@ -113,13 +113,13 @@ class Runtime:
         return isinstance(self.estimator, PyfuncModel) and bool(self.estimator.params)
 
     @property
-    def may_name(self) -> bool:
+    def may_have_named_answers(self) -> bool:
         """Whether its answers may have names, which are known only with an answer."""
         return isinstance(self.estimator, PyfuncModel)
 
     @property
-    def tensors(self) -> dict[str, Array | None]:
-        """Outputs by name, with a sample of each; None for an unknown one."""
+    def output_samples(self) -> dict[str, Array | None]:
+        """A sample of each output by its name in answers of the V2 protocol; None for an unknown one."""
         named = self._named.arrays(self.sample[PREDICT]) if self._named is not None else {}
         return {**named} if len(named) > 1 else {name: self.sample.get(name) for name in self.selectable}
 

@@ -26,8 +26,8 @@ log = logging.getLogger("mlops_workbench.serving")
 _PROBABILITIES = 1e-6
 #: ONNX Runtime computes many probabilities with floats of 32 bits.
 _ONNX_PROBABILITIES = 1e-5
-#: Rows of each kind that a program is also asked about one by one, and those in one part smaller than the whole.
-_SINGLE, _FEW = 16, 64
+#: Rows of each kind that a program is also asked about one by one.
+_SINGLE = 64
 
 
 def prove(runtime: Runtime, golden: list[GoldenRows], kind: Literal["auto", "sklearn", "onnx"], where: str) -> int:
@@ -69,7 +69,7 @@ def prove(runtime: Runtime, golden: list[GoldenRows], kind: Literal["auto", "skl
             raise _unlike(rows, difference, where)
         compared += count
     _use_program(runtime, golden, kind)
-    # A program was asked about parts of the rows, too.
+    # A program was asked about single rows, too.
     if golden and runtime.program is None:
         runtime.is_row_wise = _is_row_wise(runtime, golden[0])
     return compared
@@ -143,7 +143,7 @@ def _proven(program: Program, golden: list[GoldenRows], probabilities: float) ->
 
 
 def _compare(program: Program, rows: GoldenRows, probabilities: float) -> set[str]:
-    """Compare the answers of a program, all together, to a part, and one by one; returns the methods with answers.
+    """Compare the answers of a program, all together and one by one; returns the methods with answers.
 
     Raises
     ------
@@ -153,8 +153,7 @@ def _compare(program: Program, rows: GoldenRows, probabilities: float) -> set[st
     methods = _methods(rows)
     count = len(rows.columns[0])
     answered: set[str] = set()
-    few = [range(_FEW)] if count > _FEW else []
-    for chosen in (range(count), *few, *(range(row, row + 1) for row in range(min(count, _SINGLE)))):
+    for chosen in (range(count), *(range(row, row + 1) for row in range(min(count, _SINGLE)))):
         answered.update(_compared(program, rows, chosen, methods, probabilities))
     if answered and count < MANY:
         _compare_many(program, rows, methods, probabilities)
