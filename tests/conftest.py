@@ -105,6 +105,7 @@ def own_environment(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytes
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
     # Hundreds of tests register a model; each would start a process that imports scikit-learn.
     monkeypatch.setenv("MLOPS_SERVING_SPARE_PROCESS", "false")
+    monkeypatch.setenv("MLOPS_GATES_PROVE_ON_REGISTER", "false")
     # Each workspace has servers for its kernels; those of hundreds of tests would use the memory and the processor.
     monkeypatch.setenv("MLOPS_PIPELINES_WARM_MINUTES", "0.5")
 

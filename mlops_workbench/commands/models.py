@@ -151,6 +151,7 @@ def version_view(version: ModelVersion, done: str, prog: str) -> View:
         ("aliases", ", ".join(version.aliases) or "–"),
         ("estimator", version.estimator),
         ("format", version.format),
+        *([("answered by", str(version.runtime))] if version.runtime is not None else []),
         ("run", short_id(version.run_uid)),
         ("signed by", _signed_by(version) or "–"),
         *(("trained on", f"{data.name} {data.digest[:8]} ({data.rows:,} rows)") for data in version.training[:3]),

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import cast
 
-from mlops_workbench.client.bodies import DeployRequest, RegisterRequest
+from mlops_workbench.client.bodies import DeployRequest
 from mlops_workbench.control.audit.trail import AuditTrail, append
 from mlops_workbench.control.calm import Calm
 from mlops_workbench.control.database import Database
@@ -30,12 +30,12 @@ from mlops_workbench.core.endpoints import Endpoint
 from mlops_workbench.core.errors import StorageError, Unavailable
 from mlops_workbench.core.events import ProcessStatus, Topic, WorkspaceStatus
 from mlops_workbench.core.ids import now_ms
-from mlops_workbench.core.models import ModelVersion
 from mlops_workbench.core.processes import ProcessIdentity
 from mlops_workbench.core.version import __version__
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.deployments import Supervisor
 from mlops_workbench.deployments.logs import EndpointLogs
+from mlops_workbench.deployments.spare import Spare
 from mlops_workbench.tracking import Ingest, TrackingStore
 
 _STOP_SECONDS = 3.0
@@ -59,10 +59,12 @@ class ControlPlane:
         self.ingest = Ingest(workspace, store)
         self._index = self.ingest.index
         self.runs = RunService(workspace, self.ingest)
-        self.models = ModelService(workspace, self._database, store, self._index, self.runs, self.hub)
-        replays = Replays(workspace, self._database, self.models.export)
-        self.endpoints = EndpointService(self._database, self.models, Supervisor(workspace), self.hub, replays)
-        self.models.replayed = self.endpoints.replayed
+        self._spare = Spare(workspace)
+        self.models = ModelService(workspace, self._database, store, self._index, self.runs, self.hub, self._spare)
+        replays = Replays(workspace, self._database, self.models.export, self._spare.run_dry)
+        supervisor = Supervisor(workspace, self._spare)
+        self.endpoints = EndpointService(self._database, self.models, supervisor, self.hub, replays)
+        self.models.promotions.replayed = self.endpoints.replayed
         self.cards = CardService(workspace, self.models, self.runs, self.endpoints)
         self.notice = self._database.notice
         if self.notice:
@@ -120,7 +122,7 @@ class ControlPlane:
         deadline = time.monotonic() + _STOP_SECONDS
         for worker in self._workers:
             worker.join(deadline - time.monotonic())
-        self.endpoints.end_spare()
+        self._spare.end()
         self._ingest_thread.join(max(deadline - time.monotonic(), 0.0))
         self._database.close()
 
@@ -134,11 +136,6 @@ class ControlPlane:
                 self.endpoints.stop_all()
         finally:
             self._on_shutdown()
-
-    def register(self, name: str, request: RegisterRequest) -> ModelVersion:
-        """Register a run's model; a process for its endpoint is prepared meanwhile."""
-        self.endpoints.prepare(name)
-        return self.models.register(name, request)
 
     def deploy(self, name: str, request: DeployRequest) -> Endpoint:
         """Deploy an endpoint and create its monitor."""

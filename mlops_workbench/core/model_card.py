@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from mlops_workbench.core.models import GateResult, SignatureState
+from mlops_workbench.core.models import GateResult, ProvenRuntime, SignatureState
 from mlops_workbench.core.releases import Quarantine
 from mlops_workbench.core.wire.json_numbers import JsonNumber
 
@@ -286,6 +286,8 @@ class ModelCard:
         Headings that nobody has filled.
     estimator, format, task : str
         Class of the model, format of its file, and what its answers are.
+    runtime : ProvenRuntime or None
+        What answers requests; None if that is not known.
     params : dict
         Parameters of the run.
     software : list of str
@@ -332,6 +334,7 @@ class ModelCard:
     estimator: str = ""
     format: str = ""
     task: Task = "unknown"
+    runtime: ProvenRuntime | None = None
     params: dict[str, str] = field(default_factory=dict)
     software: list[str] = field(default_factory=list)
     machine: CardMachine = field(default_factory=CardMachine)

@@ -84,6 +84,30 @@ class TrainingData:
 
 
 @dataclass(frozen=True)
+class ProvenRuntime:
+    """What answered for a version in a process of its own, as that of an endpoint does.
+
+    Attributes
+    ----------
+    name : str
+        The runtime.
+    uncompiled : str
+        Why it is no compiled form of the model; empty if it is one.
+    rows : int
+        Rows of the golden set to which it gave the model's own answers.
+    """
+
+    name: str
+    uncompiled: str = ""
+    rows: int = 0
+
+    def __str__(self) -> str:
+        """In one line."""
+        why = f" ({self.uncompiled})" if self.uncompiled else ""
+        return f"{self.name}{why}, proven on {self.rows:,} rows" if self.rows else f"{self.name}{why}, without a proof"
+
+
+@dataclass(frozen=True)
 class ModelVersion:
     """One version of a registered model.
 
@@ -121,6 +145,9 @@ class ModelVersion:
         Why it must not come back by itself, after it was rolled back; None if it was not.
     notice : str
         What its registration could not do, and how to mend it; empty for nothing, and later.
+    runtime : ProvenRuntime or None
+        What answers requests, as it was proven when the version was registered; None if that is not known. Endpoints
+        prove it again.
     """
 
     name: str
@@ -146,6 +173,7 @@ class ModelVersion:
     # With a factory, as for other new values, clients in TypeScript may leave it out.
     digest: str = field(default_factory=str)
     quarantine: Quarantine | None = None
+    runtime: ProvenRuntime | None = None
 
 
 @dataclass(frozen=True)

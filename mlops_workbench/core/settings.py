@@ -158,7 +158,7 @@ class ServingSettings(_Section, frozen=True):
         bool,
         Meta(
             description="keep a process of about 100 MB ready for ten minutes after a registration, the start of an "
-            "endpoint or a batch of predictions; with it, an endpoint or a batch starts in a moment"
+            "endpoint or a batch of predictions; with it, an endpoint, a batch or a check starts in a moment"
         ),
     ] = True
     timeout_seconds: Annotated[
@@ -192,6 +192,13 @@ class ServingSettings(_Section, frozen=True):
 class GateSettings(_Section, frozen=True):
     """Gates of models."""
 
+    prove_on_register: Annotated[
+        bool,
+        Meta(
+            description="load each version that is registered as an endpoint does, in a process of its own, to say "
+            "which runtime answers and whether it gives the answers of the golden set"
+        ),
+    ] = True
     models: Annotated[
         dict[str, ModelGate],
         Meta(

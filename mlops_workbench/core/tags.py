@@ -37,6 +37,8 @@ OUTPUTS = "mlops.outputs"
 #: On a model version: ``yes``, or why endpoints cannot serve it; and types that are not on the built-in list.
 SERVABLE = "mlops.servable"
 UNTRUSTED = "mlops.untrusted"
+#: What answers requests for a model version, and with what it was proven.
+RUNTIME = "mlops.runtime"
 #: Result of the gate of a model version.
 GATE = "mlops.gate"
 #: Signature on the files of a model version, see :mod:`mlops_workbench.serving.signatures.oms`.

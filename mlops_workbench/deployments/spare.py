@@ -1,4 +1,7 @@
-"""A process that has imported all that an endpoint needs, and waits for the next one, or for files to score."""
+"""A process that has imported all that an endpoint needs, and waits for the next one, or for files to score.
+
+Copies of it do dry runs.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from mlops_workbench.core.workspace import Workspace
-from mlops_workbench.serving.runtimes.trial import environment_for_models
+from mlops_workbench.serving.runtimes.trial import DryRun, DryRunRequest, environment_for_models, run_dry
 from mlops_workbench.serving.spare import Job
 
 log = logging.getLogger("mlops_workbench.deployments")
@@ -100,6 +103,24 @@ class Spare:
             self._paused_until, self._paused_for = time.monotonic() + _PAUSE_SECONDS, process
             return process.pid if process is not None else 0
 
+    def run_dry(self, request: DryRunRequest, *, seconds: float) -> DryRun:
+        """Do a dry run in a copy of it; in a process of its own if the settings allow no spare process.
+
+        Parameters
+        ----------
+        request : DryRunRequest
+            What is asked for.
+        seconds : float
+            Longest time, in which the libraries are imported.
+        """
+        self.prepare()
+        return run_dry(request, cwd=self._workspace.root, seconds=seconds, lend=self._copy)
+
+    def _copy(self, socket: str) -> int:
+        """Make a copy of it do a dry run for whoever listens at a socket; its own process id, 0 if there is none."""
+        with self._lock:
+            return self._process.copy(Job(socket=socket, is_dry_run=True)) if self._process is not None else 0
+
     def reap(self) -> None:
         """Let the system forget processes that have scored files."""
         with self._lock:
@@ -168,6 +189,19 @@ class SpareProcess:
         except OSError:
             return None
         return process
+
+    def copy(self, job: Job) -> int:
+        """Give a copy of it something to do; the id of the process itself, 0 if it has ended."""
+        process = self._process
+        if process is None or process.poll() is not None:
+            return 0
+        assert process.stdin is not None
+        try:
+            process.stdin.write(msgspec.json.encode(job) + b"\n")
+            process.stdin.flush()
+        except OSError:
+            return 0
+        return process.pid
 
     def end(self) -> None:
         """End it if it was not taken."""

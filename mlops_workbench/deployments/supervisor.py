@@ -59,14 +59,15 @@ class Supervisor:
     ----------
     workspace : Workspace
         Owner of the endpoints.
+    spare : Spare, optional
+        A process that is ready sooner if an endpoint is started in the next minutes.
     """
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: Workspace, spare: Spare | None = None) -> None:
         self._workspace = workspace
         self._records: dict[str, EndpointRecord] = {}
         self._reconciling = threading.Lock()
-        #: A process that is ready sooner if an endpoint is started in the next minutes.
-        self.spare = Spare(workspace)
+        self.spare = spare or Spare(workspace)
 
     def reconcile(self, specs: Sequence[EndpointSpec], model_folder: ModelFolderOf) -> None:
         """Take the next action for every endpoint, without waiting for its effect.

@@ -17,7 +17,7 @@ from mlops_workbench.monitoring.log_summaries import LogSummaries
 from mlops_workbench.monitoring.parquet_sql import parquet_source, quoted
 from mlops_workbench.serving.log.catalog import reading
 from mlops_workbench.serving.log.segments import FEATURE, HASHED
-from mlops_workbench.serving.runtimes.trial import DryRunRequest, run_dry
+from mlops_workbench.serving.runtimes.trial import DryRunRequest, RunDry
 
 #: Columns of a logged row besides its inputs.
 _ANSWERS = ("request_id", "row", "version", "prediction", "probabilities")
@@ -111,7 +111,7 @@ def replay_logged(
     rows: int,
     folder: Path,
     settings: Settings,
-    root: Path,
+    run_dry: RunDry,
     seconds: float,
 ) -> ReplayReport | None:
     """Let a version answer the rows that an endpoint answered last, in a process of its own.
@@ -126,8 +126,8 @@ def replay_logged(
         Exported version that answers them again.
     settings : Settings
         What endpoints may load, and which columns are personal.
-    root : Path
-        The workspace, in which endpoints run.
+    run_dry : callable
+        Lets the version answer.
     seconds : float
         Longest time.
 
@@ -151,6 +151,6 @@ def replay_logged(
             # Time for the libraries and the model to load.
             replay_seconds=seconds / 2,
         )  # fmt: skip
-        found = run_dry(request, cwd=root, seconds=seconds)
+        found = run_dry(request, seconds=seconds)
     report = found.replay or ReplayReport(problem=found.problem or "the process gave no result")
     return replace(report, rows=logged.num_rows, against=against)

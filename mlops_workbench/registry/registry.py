@@ -12,14 +12,14 @@ from mlops_workbench.core.errors import InvalidInput, NotFound, StorageError, Un
 from mlops_workbench.core.files import file_lock
 from mlops_workbench.core.gates import MetricValues, evaluate
 from mlops_workbench.core.ids import check_name, now_ms
-from mlops_workbench.core.models import GateCheck, GateResult, ModelVersion, RegisteredModel
+from mlops_workbench.core.models import GateCheck, GateResult, ModelVersion, ProvenRuntime, RegisteredModel
 from mlops_workbench.core.runs import Run
 from mlops_workbench.core.tags import MODEL_UID, SIGNATURE
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.registry.aliases import CHAMPION
 from mlops_workbench.registry.export import export_version, newest_export, put_signature
 from mlops_workbench.registry.signing import VersionSigner
-from mlops_workbench.registry.version_tags import gate_tag, key_of, metrics_tag, tags_of, version_of
+from mlops_workbench.registry.version_tags import gate_tag, key_of, metrics_tag, runtime_tag, tags_of, version_of
 from mlops_workbench.tracking import LoggedModel, ReadIndex, TrackingStore
 from mlops_workbench.tracking.mlflow.logged_models import describe_model, models_of_run
 from mlops_workbench.tracking.mlflow.registry import StoredModel, StoredVersion
@@ -242,7 +242,7 @@ class Registry:
         stages : sequence of (conditions, metrics)
             Further gates, of the stages that made the candidate, each with the metrics of its stage.
         checks : sequence of GateCheck
-            Further checks that were made, see :func:`check_version`.
+            Further checks that were made, see :mod:`mlops_workbench.registry.dry_run_checks`.
         override : str
             Why the version is promoted if it does not pass.
 
@@ -280,6 +280,10 @@ class Registry:
         tags = gate_tag(result) if made else {}
         self.store.set_version_tags(name, version, {**tags, **(metrics_tag(measured) if metrics else {})})
         return result, holder
+
+    def note_runtime(self, name: str, version: int, runtime: ProvenRuntime) -> None:
+        """Store with a version what answers requests for it."""
+        self.store.set_version_tags(name, version, runtime_tag(runtime))
 
     def export(self, name: str, version: int) -> Path:
         """Copy a version to the workspace, unless it has a valid copy, and return its folder.

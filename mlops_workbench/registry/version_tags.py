@@ -15,6 +15,7 @@ from mlops_workbench.core.models import (
     SERVED_FORMATS,
     GateResult,
     ModelVersion,
+    ProvenRuntime,
     SignatureColumn,
     TrainingData,
 )
@@ -31,6 +32,7 @@ from mlops_workbench.core.tags import (
     OUTPUTS,
     PARAMS,
     RUN_UID,
+    RUNTIME,
     SERVABLE,
     TRAINING,
     UNTRUSTED,
@@ -89,6 +91,11 @@ def gate_tag(result: GateResult) -> dict[str, str]:
     return {GATE: msgspec.json.encode(result).decode()}
 
 
+def runtime_tag(runtime: ProvenRuntime) -> dict[str, str]:
+    """Tag with what answers requests."""
+    return {RUNTIME: msgspec.json.encode(runtime).decode()}
+
+
 def metrics_tag(metrics: Mapping[str, JsonNumber | None]) -> dict[str, str]:
     """Tag with the metrics of a version."""
     text = json.dumps(dict(metrics), ensure_ascii=False)
@@ -119,6 +126,7 @@ def version_of(stored: StoredVersion, aliases: Mapping[str, int], run: Run | Non
         problem=_shown_problem(tags),
         untrusted=_loaded(tags.get(UNTRUSTED), list[str]) or [],
         digest=tags.get(MODEL_UID) or stored.model_id,
+        runtime=_loaded(tags.get(RUNTIME), ProvenRuntime),
     )
 
 

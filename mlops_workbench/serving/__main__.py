@@ -24,10 +24,15 @@ if __name__ == "__main__":
         if job is None:
             sys.exit(0)
         if job.socket:
-            from mlops_workbench.serving.scoring.handover import give
-            from mlops_workbench.serving.scoring.process import main as score
+            from mlops_workbench.serving.handover import give
 
             give(job.socket)
+            if job.is_dry_run:
+                from mlops_workbench.serving.dry_run import main as do_dry_run
+
+                do_dry_run()
+            from mlops_workbench.serving.scoring.process import main as score
+
             score()
         become(job)
         arguments = [job.folder]

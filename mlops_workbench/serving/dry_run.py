@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import msgspec
 import numpy as np
@@ -153,8 +154,8 @@ def _times(runtime: Runtime, bodies: Sequence[bytes]) -> list[float]:
     return times
 
 
-def main() -> int:
-    """Do the dry run that is asked for; 0 when there is a result."""
+def main() -> NoReturn:
+    """Do the dry run that is asked for, and end the process."""
     logging.basicConfig(stream=sys.stderr)
     request = msgspec.json.decode(sys.stdin.buffer.read(), type=DryRunRequest)
     # Last, so that no module of the user shadows an installed one.
@@ -165,12 +166,12 @@ def main() -> int:
     result = msgspec.json.encode(dry_run(request))
     with open(output, "wb") as file:
         file.write(result)
-    return 0
+    # The result is written. Threads of libraries can abort a process that frees its modules, and a model that did
+    # nothing wrong would be refused for it.
+    os._exit(0)
 
 
 if __name__ == "__main__":
     # For the user's own transformers, as in the process of an endpoint.
     sys.path.append(os.getcwd())  # noqa: PTH109
-    # The result is written. Threads of libraries can abort a process that frees its modules, and a model that did
-    # nothing wrong would be refused for it.
-    os._exit(main())
+    main()

@@ -1,11 +1,15 @@
-"""``python -m mlops_workbench.serving --wait``: import everything, and wait for an endpoint or for files to score."""
+"""``python -m mlops_workbench.serving --wait``: import everything, and wait for an endpoint or for files to score.
+
+Meanwhile, copies of it do dry runs.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import os
-import sys
+import signal
 
 import msgspec
 
@@ -13,12 +17,13 @@ import msgspec
 _NEEDED = (
     *("pandas", "pyarrow.parquet", "skops.io", "yaml", "uvloop", "uvicorn.lifespan.on"),
     *("mlops_workbench.serving.signatures.keys", "mlops_workbench.serving.runtimes.estimator"),
+    "mlops_workbench.serving.dry_run",
     *("sklearn.pipeline", "sklearn.compose", "sklearn.ensemble", "sklearn.linear_model", "sklearn.preprocessing"),
 )
 
 
 class Job(msgspec.Struct, frozen=True):
-    """What to do: serve an endpoint, or score files.
+    """What to do: serve an endpoint, score files, or do a dry run.
 
     Attributes
     ----------
@@ -26,11 +31,14 @@ class Job(msgspec.Struct, frozen=True):
         Folder of an endpoint, and the file for the output of its process.
     socket : str
         Path of the socket at which somebody waits for a process that scores files.
+    is_dry_run : bool
+        Whether a copy of the process, made by a fork, does a dry run for them instead; the process itself waits on.
     """
 
     folder: str = ""
     log: str = ""
     socket: str = ""
+    is_dry_run: bool = False
 
 
 def wait() -> Job | None:
@@ -41,8 +49,22 @@ def wait() -> Job | None:
     # Before each fork the collector looks through all objects, but not through these, of which none is ever freed.
     gc.collect()
     gc.freeze()
-    line = sys.stdin.buffer.readline()
-    return msgspec.json.decode(line, type=Job) if line.endswith(b"\n") else None
+    signal.signal(signal.SIGCHLD, _reap)
+    # Without a buffer, which would keep what follows a line: a copy must not read it.
+    with open(0, "rb", buffering=0, closefd=False) as lines:
+        while (line := lines.readline()).endswith(b"\n"):
+            job = msgspec.json.decode(line, type=Job)
+            if not job.is_dry_run or os.fork() == 0:
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                return job
+    return None
+
+
+def _reap(*_: object) -> None:
+    """Let the system forget the copies that have ended."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
 
 def _check_a_table() -> None:

@@ -26,8 +26,10 @@ from mlops_workbench.client.client import Client
 from mlops_workbench.commands.models import version_view
 from mlops_workbench.core.errors import GateFailed, SettingsError
 from mlops_workbench.core.model_gates import ModelGate, gate_of
+from mlops_workbench.core.models import ProvenRuntime
 from mlops_workbench.core.workspace import FILE, Workspace
 from mlops_workbench.data.reference import sample_fit_data
+from mlops_workbench.registry.cards.sections import card_sections
 
 
 def registered(workspace: Workspace, name: str) -> None:
@@ -84,24 +86,19 @@ def test_a_champion_has_shown_what_the_settings_ask_for(tmp_path: Path, stopped:
     assert "the size is of no matter here" in entries[0][2] and entries[1][1] == "refused"
 
 
-@pytest.mark.long
-@pytest.mark.process
-def test_answers_that_are_not_the_models_own_keep_a_version_from_the_champion(
-    tmp_path: Path, stopped: Callable[[Workspace], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The table that its transformer reads has changed since it was fitted."""
-    workspace = Workspace.init(tmp_path)
-    stopped(workspace)
-    (tmp_path / "own_table.py").write_text(
+def registered_table(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run ``table`` with an own model that reads a file when it answers; returns the file."""
+    root = workspace.root
+    (root / "own_table.py").write_text(
         "import pathlib\nfrom sklearn.base import BaseEstimator, RegressorMixin\n"
         "class Table(RegressorMixin, BaseEstimator):\n"
         "    def fit(self, X, y=None):\n        self.fitted_ = True\n        return self\n"
         "    def predict(self, X):\n"
         "        return X['a'].to_numpy() * float(pathlib.Path('factor.txt').read_text())\n"
     )
-    (tmp_path / "factor.txt").write_text("2")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.chdir(tmp_path)
+    (root / "factor.txt").write_text("2")
+    monkeypatch.syspath_prepend(str(root))
+    monkeypatch.chdir(root)
     from own_table import Table  # type: ignore[import-not-found]
 
     X = pd.DataFrame({"a": np.linspace(1, 2, 30)})
@@ -111,12 +108,61 @@ def test_answers_that_are_not_the_models_own_keep_a_version_from_the_champion(
     saving.write = lambda record, sync=False: session.put(record)  # type: ignore[method-assign]
     assert save_model(saving, uid, Table().fit(X), "model", sample_fit_data(X, X.a))  # type: ignore[arg-type]
     session.end(uid)
+    return root / "factor.txt"
+
+
+@pytest.mark.long
+@pytest.mark.process
+def test_answers_that_are_not_the_models_own_keep_a_version_from_the_champion(
+    tmp_path: Path, stopped: Callable[[Workspace], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The table that its transformer reads has changed since it was fitted."""
+    workspace = Workspace.init(tmp_path)
+    stopped(workspace)
+    factor = registered_table(workspace, monkeypatch)
     ask(workspace, '[serving]\ntrusted_types = ["own_table.Table"]\n[gates.models.m]\ngolden = true\n')
     with Client.connect(workspace) as client:
         assert client.register("m", RegisterRequest("table", alias="champion")).gate.passed
-        (tmp_path / "factor.txt").write_text("3")
+        factor.write_text("3")
         with pytest.raises(GateFailed, match=r"own answers to the training rows .* predict is 3\.0 and not 2\.0"):
             client.promote("m", 1, PromoteRequest())
+
+
+@pytest.mark.process
+def test_a_version_is_proven_when_it_is_registered(
+    tmp_path: Path, stopped: Callable[[Workspace], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLOPS_GATES_PROVE_ON_REGISTER")
+    workspace = Workspace.init(tmp_path)
+    stopped(workspace)
+    registered(workspace, "line")
+    factor = registered_table(workspace, monkeypatch)
+    ask(workspace, "[gates.models.line]\ngolden = true\n")
+    with Client.connect(workspace) as client:
+        version = client.register("line", RegisterRequest("line", alias="champion"))
+        assert version.runtime == ProvenRuntime("sklearn-compiled", "", 104)
+        assert version.gate is not None and "sklearn-compiled answers" in version.gate.checks[0].detail
+        shown = "sklearn-compiled, proven on 104 rows"
+        assert ("answered by", shown) in version_view(version, "registered", "mlops").facts
+        assert client.versions("line")[0].runtime == version.runtime
+        assert ("answered by", shown) in card_sections(client.card("line", 1))[0].facts
+
+        # Types that are not trusted would only be refused again.
+        untrusted = client.register("table", RegisterRequest("table"))
+        assert untrusted.untrusted == ["own_table.Table"] and untrusted.runtime is None and not untrusted.notice
+        ask(workspace, '[serving]\ntrusted_types = ["own_table.Table"]\n')
+        factor.write_text("3")
+        refused = client.register("table", RegisterRequest("table"))
+        assert (refused.version, refused.runtime) == (1, None)
+        assert re.match(r"endpoints would refuse it: .* own answers to the training rows", refused.notice)
+        factor.write_text("2")
+        proven = client.register("table", RegisterRequest("table"))
+        assert proven.runtime is not None and not proven.notice
+        assert proven.runtime.name == "sklearn" and proven.runtime.uncompiled and proven.runtime.rows == 62
+        # It is known, and endpoints find out anew.
+        factor.write_text("3")
+        assert client.register("table", RegisterRequest("table")).runtime == proven.runtime
+        assert client.versions("table")[0].runtime == proven.runtime
 
 
 def delays(rows: int, seed: int) -> pd.DataFrame:

@@ -55,7 +55,7 @@ def test_promotion_and_rollback_move_champion_and_previous(house: House) -> None
     assert house.ours() == {"champion": 1, "previous": 2}
     with pytest.raises(Conflict, match=r"no version before 1 .*; version 2 is in quarantine: worse"):
         rollback("m")
-    house.plane.models.promote("m", 3, PromoteRequest("champion", release_quarantine="the data was mended"))
+    house.plane.models.promotions.promote("m", 3, PromoteRequest("champion", release_quarantine="the data was mended"))
     assert house.ours() == {"champion": 3, "previous": 1}
     house.promote(1, "challenger")
     assert house.ours() == {"champion": 3, "previous": 1, "challenger": 1}

@@ -13,7 +13,7 @@ from registered_models import House
 from mlops_workbench.core.errors import GateFailed
 from mlops_workbench.core.models import GateCheck
 from mlops_workbench.core.workspace import FILE
-from mlops_workbench.registry import Registry, version_checks
+from mlops_workbench.registry import Registry, champion_checks
 
 pytestmark = pytest.mark.usefixtures("database_url")
 
@@ -76,7 +76,7 @@ def test_a_version_is_compared_again_when_the_champion_changed_meanwhile(
             return [GateCheck("mae", True, "as good as version 1", "champion")]
         return [GateCheck("mae", holds, "beside version 2", "champion")]
 
-    monkeypatch.setattr(version_checks, "check_champion", check)
+    monkeypatch.setattr(champion_checks, "check_champion", check)
     if holds:
         assert house.promote(3).gate.checks[0].detail == "beside version 2"
     else:

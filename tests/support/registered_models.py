@@ -49,7 +49,7 @@ class House:
             self.plane.models._registry.register(self.plane.ingest.index.find(uid), model)
 
     def promote(self, version: int, alias: str = "champion", gate: list[str] | None = None) -> ModelVersion:
-        return self.plane.models.promote("m", version, PromoteRequest(alias, gate or []))
+        return self.plane.models.promotions.promote("m", version, PromoteRequest(alias, gate or []))
 
     def ours(self, model: str = "m") -> dict[str, int]:
         return self.aliases.of(model)

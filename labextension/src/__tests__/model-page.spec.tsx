@@ -38,6 +38,7 @@ describe('the page of a model', () => {
       signed_by: '',
       signature: 'none',
       notice: '',
+      runtime: null,
       ...fields
     });
     const gate = {
@@ -48,7 +49,10 @@ describe('the page of a model', () => {
     };
     harness.answer({
       'models/flights/versions': [
-        version(1, { aliases: ['champion'] }),
+        version(1, {
+          aliases: ['champion'],
+          runtime: { name: 'sklearn', uncompiled: 'no own form', rows: 216 }
+        }),
         version(2, { gate, signed_by: 'f'.repeat(64), signature: 'unknown', untrusted: ['a.B'] })
       ]
     });
@@ -60,6 +64,7 @@ describe('the page of a model', () => {
       'Version 1'
     ]);
     expect(table.getByText('10.5')).toBeTruthy();
+    expect(screen.getByText('sklearn (no own form), proven on 216 rows')).toBeTruthy();
     expect(screen.queryByRole('button', { name: 'Roll back…' })).toBeNull();
 
     fireEvent.click(table.getByRole('button', { name: 'Version 2' }));

@@ -2320,6 +2320,8 @@ export interface components {
      *         Headings that nobody has filled.
      *     estimator, format, task : str
      *         Class of the model, format of its file, and what its answers are.
+     *     runtime : ProvenRuntime or None
+     *         What answers requests; None if that is not known.
      *     params : dict
      *         Parameters of the run.
      *     software : list of str
@@ -2410,6 +2412,7 @@ export interface components {
        */
       problem: string;
       quarantine?: components['schemas']['Quarantine'] | null;
+      runtime?: components['schemas']['ProvenRuntime'] | null;
       /**
        * Signature
        * @enum {string}
@@ -2506,6 +2509,9 @@ export interface components {
      *         Why it must not come back by itself, after it was rolled back; None if it was not.
      *     notice : str
      *         What its registration could not do, and how to mend it; empty for nothing, and later.
+     *     runtime : ProvenRuntime or None
+     *         What answers requests, as it was proven when the version was registered; None if that is not known. Endpoints
+     *         prove it again.
      */
     ModelVersion: {
       /** Aliases */
@@ -2559,6 +2565,7 @@ export interface components {
       run_id: string;
       /** Run Uid */
       run_uid: string;
+      runtime?: components['schemas']['ProvenRuntime'] | null;
       /**
        * Signature
        * @default none
@@ -3051,6 +3058,33 @@ export interface components {
       override?: string;
       /** Release Quarantine */
       release_quarantine?: string;
+    };
+    /**
+     * ProvenRuntime
+     * @description What answered for a version in a process of its own, as that of an endpoint does.
+     *
+     *     Attributes
+     *     ----------
+     *     name : str
+     *         The runtime.
+     *     uncompiled : str
+     *         Why it is no compiled form of the model; empty if it is one.
+     *     rows : int
+     *         Rows of the golden set to which it gave the model's own answers.
+     */
+    ProvenRuntime: {
+      /** Name */
+      name: string;
+      /**
+       * Rows
+       * @default 0
+       */
+      rows: number;
+      /**
+       * Uncompiled
+       * @default
+       */
+      uncompiled: string;
     };
     /**
      * Quarantine

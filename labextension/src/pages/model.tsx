@@ -145,6 +145,17 @@ function signedBy(version: ModelVersion, trans: TranslationBundle): string {
   }
 }
 
+/** The runtime that was proven when the version was registered. */
+function answeredBy({ runtime }: ModelVersion, trans: TranslationBundle): string {
+  if (runtime === null) {
+    return '–';
+  }
+  const name = runtime.uncompiled ? `${runtime.name} (${runtime.uncompiled})` : runtime.name;
+  return runtime.rows > 0
+    ? trans.__('%1, proven on %2 rows', name, formatNumber(runtime.rows))
+    : trans.__('%1, without a proof', name);
+}
+
 function GateMark({ gate }: { gate: GateResult | null }): React.ReactElement {
   const { trans } = useWorkbench();
   if (gate === null) {
@@ -199,6 +210,7 @@ function VersionDetail({ version }: { version: ModelVersion }): React.ReactEleme
                 ],
                 [trans.__('Estimator'), version.estimator || '–'],
                 [trans.__('Format'), version.format || '–'],
+                [trans.__('Answered by'), answeredBy(version, trans)],
                 [trans.__('Signed by'), signedBy(version, trans)],
                 ...(version.description
                   ? ([[trans.__('Description'), version.description]] as [string, string][])

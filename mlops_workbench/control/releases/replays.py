@@ -19,6 +19,7 @@ from mlops_workbench.core.releases import ReplayReport
 from mlops_workbench.core.settings import GateSettings
 from mlops_workbench.core.shown.formats import number, share
 from mlops_workbench.core.workspace import Workspace
+from mlops_workbench.serving.runtimes.trial import RunDry
 
 #: Longest time in seconds, in which the libraries are imported: the request that asks for it waits.
 _SECONDS = 30.0
@@ -35,12 +36,17 @@ class Replays:
         Gets the reports.
     export : callable
         Folder with the files of a version of a model.
+    run_dry : callable
+        Lets the version in such a folder answer.
     """
 
-    def __init__(self, workspace: Workspace, database: Database, export: Callable[[str, int], Path]) -> None:
+    def __init__(
+        self, workspace: Workspace, database: Database, export: Callable[[str, int], Path], run_dry: RunDry
+    ) -> None:
         self._workspace = workspace
         self._database = database
         self._export = export
+        self._run_dry = run_dry
 
     def make(self, endpoint: str, model: str, version: int, present: int) -> tuple[int, ReplayReport] | None:
         """Let a version answer the last logged requests of an endpoint.
@@ -75,7 +81,7 @@ class Replays:
         else:
             report = replay_logged(
                 (self._workspace.predictions, self._workspace.feedback, endpoint), model, present,
-                settings.gates.replay_rows, exported, settings, self._workspace.root, _SECONDS,
+                settings.gates.replay_rows, exported, settings, self._run_dry, _SECONDS,
             )  # fmt: skip
         if report is None:
             return None

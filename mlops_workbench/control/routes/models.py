@@ -35,7 +35,7 @@ def list_versions(plane: Plane, name: str) -> list[ModelVersion]:
 @router.post("/models/{name}/versions", status_code=201)
 def register(plane: Plane, name: Annotated[str, Documented(NAME)], request: RegisterRequest) -> ModelVersion:
     """Register the model of a run, evaluate the gate and set the alias."""
-    return plane.register(name, request)
+    return plane.models.register(name, request)
 
 
 @router.get("/models/{name}/versions/{version}")
@@ -53,7 +53,7 @@ def get_card(plane: Plane, name: str, version: Version) -> ModelCard:
 @router.post("/models/{name}/versions/{version}/promote")
 def promote(plane: Plane, name: str, version: Version, request: PromoteRequest) -> ModelVersion:
     """Evaluate the gate and set the alias if it passes; the old champion becomes ``previous``."""
-    return plane.models.promote(name, version, request)
+    return plane.models.promotions.promote(name, version, request)
 
 
 @router.post("/models/{name}/rollback")

@@ -241,7 +241,7 @@ class EndpointService:
         try:
             yield
         except Quarantined as error:
-            self._models.refuse(model, error.message, version=version)
+            self._models.promotions.refuse(model, error.message, version=version)
             raise
 
     def _replay(self, name: str, model: str, version: int, request: DeployRequest) -> tuple[int, str]:
@@ -262,7 +262,9 @@ class EndpointService:
         if request.override:
             return number, f", although {report.refused}: {request.override}"
         gate = GateResult(False, [replay_check(report)], report.at_ms)
-        self._models.refuse(model, f"{gate.checks[0].condition}: {gate.checks[0].detail}", version=version, gate=gate)
+        self._models.promotions.refuse(
+            model, f"{gate.checks[0].condition}: {gate.checks[0].detail}", version=version, gate=gate
+        )
         raise not_served(report, request.model, spec.version)
 
     def remove(self, name: str) -> None:
@@ -310,11 +312,6 @@ class EndpointService:
         if problem is not None:
             raise problem
 
-    def prepare(self, model: str) -> None:
-        """Prepare for the first deployment of a model; a running endpoint only changes its version."""
-        if not any(spec.wanted and model_name(spec.model) == model for spec in self.specs()):
-            self._supervisor.spare.prepare()
-
     def lend_process(self, request: LendRequest) -> LentProcess:
         """Let the process that waits for the next deployment score files, if it can do that for who asks."""
         with suppress(OSError, ValueError):
@@ -324,10 +321,6 @@ class EndpointService:
             if is_own and request.surroundings == fingerprint():
                 return LentProcess(self._supervisor.spare.lend(request.socket))
         return LentProcess(0)
-
-    def end_spare(self) -> None:
-        """End what was prepared for a deployment that did not come."""
-        self._supervisor.spare.end()
 
     def wait_for_end(self, timeout: float) -> bool:
         """Wait until the process of an endpoint ends; False after `timeout` seconds without."""

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
 from mlops_workbench.client.bodies import LocalModel, PromoteRequest, RegisterRequest
 from mlops_workbench.control.audit.registrations import record_registration
-from mlops_workbench.control.audit.subjects import model_subject
-from mlops_workbench.control.audit.trail import append
 from mlops_workbench.control.database import Database
 from mlops_workbench.control.events import EventHub
 from mlops_workbench.control.releases import quarantine
-from mlops_workbench.control.services.aliases import AliasService, ChampionChanged
+from mlops_workbench.control.services.aliases import AliasService
 from mlops_workbench.control.services.gate_checks import GateChecks
+from mlops_workbench.control.services.promotions import Promotions, baseline_of, check_reasons
 from mlops_workbench.control.services.runs import RunService
 from mlops_workbench.control.services.version_copies import VersionCopies
-from mlops_workbench.core.errors import GateFailed, InvalidInput, NotFound, Quarantined, StorageError, Unavailable
-from mlops_workbench.core.gates import MetricValues, check_conditions
-from mlops_workbench.core.model_gates import ModelGate
-from mlops_workbench.core.models import AliasChange, GateCheck, GateResult, ModelVersion, RegisteredModel, model_name
+from mlops_workbench.core.errors import InvalidInput, NotFound, StorageError, Unavailable
+from mlops_workbench.core.gates import check_conditions
+from mlops_workbench.core.models import AliasChange, ModelVersion, RegisteredModel, model_name
 from mlops_workbench.core.releases import RollbackPlan
-from mlops_workbench.core.runs import Run
 from mlops_workbench.core.workspace import Workspace
+from mlops_workbench.deployments.spare import Spare
 from mlops_workbench.registry import CHAMPION, Registry, check_alias
 from mlops_workbench.registry.signing import VersionSigner
 from mlops_workbench.tracking import ReadIndex, TrackingStore
@@ -44,6 +42,7 @@ class ModelService:
         index: ReadIndex,
         runs: RunService,
         hub: EventHub,
+        spare: Spare,
     ) -> None:
         self._workspace = workspace
         self._database = database
@@ -52,11 +51,11 @@ class ModelService:
         self._copies = VersionCopies(database, store, index, VersionSigner(store.registry, workspace).sign)
         self._aliases = AliasService(database, store.registry, self._copies.lost)
         self._registry = Registry(store, index, workspace, self._aliases.read)
-        self._gates = GateChecks(workspace, self.export)
+        self._spare = spare
+        gates = GateChecks(workspace, self.export, spare.run_dry)
+        self.promotions = Promotions(database, self._registry, self._aliases, runs, hub, gates, self._alias_changed)
         self._known: list[RegisteredModel] = []
         self._on_alias: list[Callable[[], None]] = []
-        #: Replays requests of the endpoints that follow a reference, before its alias is moved.
-        self.replayed: Callable[[str, int], list[GateCheck]] = lambda reference, version: []
 
     def on_alias(self, callback: Callable[[], None]) -> None:
         """Call `callback` after every change of an alias."""
@@ -160,9 +159,11 @@ class ModelService:
         check_conditions(request.gate)
         if request.alias:
             check_alias(request.alias)
-        _check_reasons(request)
-        self._baseline(request.baseline)
+        check_reasons(request)
+        baseline_of(self._runs, request.baseline)
         run = self._runs.find(request.run, request.experiment or None)
+        # It imports its libraries meanwhile.
+        self._spare.prepare()
         self._runs.deliver(run.uid)
         run = self._runs.find(run.uid)
         if name in self._copies.lost():
@@ -173,12 +174,12 @@ class ModelService:
         self._copies.copy(name)
         record_registration(self._database, version, run)
         self._hub.publish("models", name)
-        if request.gate or request.alias:
-            promotion = PromoteRequest(
-                request.alias, request.gate, request.baseline, request.override, request.release_quarantine
-            )
-            return replace(self.promote(name, version.version, promotion), notice=version.notice)
-        return version
+        if not (request.gate or request.alias):
+            return _noticed(self.promotions.prove(version), version.notice)
+        promotion = PromoteRequest(
+            request.alias, request.gate, request.baseline, request.override, request.release_quarantine
+        )
+        return _noticed(self.promotions.promote(name, version.version, promotion), version.notice)
 
     def champion(self, name: str) -> ModelVersion | None:
         """The version of a model that is its champion; None without one, or without the model."""
@@ -186,129 +187,6 @@ class ModelService:
             return self.version(*self.resolve(f"{name}@{CHAMPION}"))
         except NotFound:
             return None
-
-    def promote(
-        self,
-        name: str,
-        version: int,
-        request: PromoteRequest,
-        metrics: MetricValues | None = None,
-        stages: Sequence[tuple[list[str], MetricValues]] = (),
-    ) -> ModelVersion:
-        """Evaluate the gate and set the alias if it passes; endpoints that follow it switch.
-
-        The gate is evaluated again when another version became the champion meanwhile.
-
-        Parameters
-        ----------
-        metrics : mapping, optional
-            Metrics that are checked and kept with the version, before those of the run that created it.
-        stages : sequence of (conditions, metrics)
-            Gates of stages, which must pass too.
-
-        Raises
-        ------
-        GateFailed
-            A condition does not hold; the alias was not moved.
-        Quarantined
-            The version was rolled back before.
-        """
-        if request.alias:
-            check_alias(request.alias)
-            self._check_quarantine(name, version, request)
-        _check_reasons(request)
-        baseline = self._baseline(request.baseline)
-        asked = self._gates.asked(name) if request.alias == CHAMPION else ModelGate()
-        own = self._gates.checks(name, version, asked)
-        if request.alias and self._aliases.of(name).get(request.alias) != version:
-            own += self.replayed(f"{name}@{request.alias}", version)
-        compared: tuple[int, list[GateCheck]] = (-1, [])
-        conditions = list(dict.fromkeys([*request.gate, *asked.conditions]))
-        while True:
-            gate, champion = None, None
-            if asked.compares:
-                holder = self._registry.model(name).aliases.get(CHAMPION, 0)
-                if holder != compared[0]:
-                    compared = holder, self._gates.compared(name, version, asked, holder)
-            checks = [*own, *compared[1]]
-            if conditions or metrics or stages or checks:
-                gate, champion = self._check_gate(name, version, request, conditions, baseline, metrics, stages, checks)
-                if asked.compares and champion != compared[0]:
-                    # It was compared with the champion of before.
-                    continue
-            before = self._registry.version(name, version)
-            if not request.alias:
-                return before
-            try:
-                model = self._registry.model(name)
-                digest = self._registry.digest(name, version)
-                self._aliases.move(
-                    model, request.alias, version, gate=gate, champion=champion, digest=digest,
-                    release=request.release_quarantine,
-                )  # fmt: skip
-            except ChampionChanged:
-                continue
-            except Quarantined as error:
-                self.refuse(name, error.message, version=version, alias=request.alias)
-                raise
-            self._alias_changed(name)
-            return self.version(name, version)
-
-    def _check_quarantine(self, name: str, version: int, request: PromoteRequest) -> None:
-        """Raise `Quarantined` before the checks of a gate, which take seconds; it is asked again with the move."""
-        digest = self._registry.digest(name, version)
-        with self._database.session() as session:
-            found = quarantine.find(session, name, version, digest)
-        if found is not None and not request.release_quarantine:
-            error = quarantine.refusal(found, name, version)
-            self.refuse(name, error.message, version=version, alias=request.alias)
-            raise error
-
-    def _check_gate(
-        self,
-        name: str,
-        version: int,
-        request: PromoteRequest,
-        conditions: list[str],
-        baseline: Run | None,
-        metrics: MetricValues | None,
-        stages: Sequence[tuple[list[str], MetricValues]],
-        checks: Sequence[GateCheck],
-    ) -> tuple[GateResult | None, int]:
-        result, champion = self._registry.evaluate_gate(
-            name,
-            version,
-            conditions,
-            baseline=baseline.metrics if baseline else None,
-            metrics=metrics,
-            stages=stages,
-            checks=checks,
-            override=request.override if request.alias else "",
-        )
-        self._hub.publish("models", name)
-        if not result.passed and not result.override:
-            failed = "; ".join(f"{check.condition} ({check.detail})" for check in result.checks if not check.passed)
-            self.refuse(name, failed, version=version, alias=request.alias, gate=result)
-            raise GateFailed(
-                f"{name}/{version} did not pass its gate: {failed}",
-                hint="the version stays registered; no alias was moved. To promote it nevertheless: "
-                f"mlops promote {name}/{version} --override REASON",
-            )
-        return result if result.checks else None, champion
-
-    def refuse(
-        self, name: str, reason: str, *, version: int = 0, alias: str = "", gate: GateResult | None = None
-    ) -> None:
-        """Add to the audit trail that a version, 0 for one that is not registered, did not pass its gate.
-
-        Nothing else is changed, so the entry is in a transaction of its own.
-        """
-        current = self._aliases.of(name).get(alias, 0)
-        with self._database.change() as session:
-            append(
-                session, "model.refuse", model_subject(session, name, version), outcome="refused", reason=reason,
-                before={alias: current} if alias else {}, after={alias: current} if alias else {}, evidence=gate,
-            )  # fmt: skip
 
     def gone(self, name: str) -> set[int]:
         """Numbers that no version of a model has any more; empty while MLflow does not answer."""
@@ -378,9 +256,6 @@ class ModelService:
                 raise _lost(name) from error
             raise
 
-    def _baseline(self, reference: str) -> Run | None:
-        return self._runs.find(reference) if reference else None
-
     def _alias_changed(self, name: str) -> None:
         self._hub.publish("models", name)
         self._call_on_alias()
@@ -391,12 +266,9 @@ class ModelService:
             callback()
 
 
-def _check_reasons(request: PromoteRequest | RegisterRequest) -> None:
-    if request.override:
-        hint = "say why the version is promoted although its gate failed"
-        quarantine.check_reason(request.override, "override", hint)
-    if request.release_quarantine:
-        quarantine.check_reason(request.release_quarantine, "release_quarantine", "say why the version comes back")
+def _noticed(version: ModelVersion, notice: str) -> ModelVersion:
+    """The version, with a notice before its own."""
+    return replace(version, notice="; ".join(filter(None, (notice, version.notice))))
 
 
 def _lost(name: str) -> Unavailable:

@@ -237,7 +237,7 @@ class PipelineService:
         if run.state != "succeeded":
             spec = engine.publish_spec(self._workspace, run_id)
             if run.state == "not_published" and spec is not None:
-                self._models.refuse(spec.name, run.message, alias=spec.alias)
+                self._models.promotions.refuse(spec.name, run.message, alias=spec.alias)
             self._close(run_id, "none")
             return
         published, message = "", ""
@@ -274,7 +274,7 @@ class PipelineService:
         own = [gate for gate in request.gates if not gate.stage]
         stages = [(gate.conditions, _merged(found, gate.run_uids)) for gate in request.gates if gate.stage]
         promotion = PromoteRequest(request.alias, [condition for gate in own for condition in gate.conditions])
-        self._models.promote(request.name, version.version, promotion, kept, stages)
+        self._models.promotions.promote(request.name, version.version, promotion, kept, stages)
         return published, self._serve(request, version) if request.serve else ""
 
     def _measured(self, request: PublishRequest) -> dict[str, Run]:
@@ -287,7 +287,7 @@ class PipelineService:
     def _check_gates(self, request: PublishRequest, found: Mapping[str, Run]) -> None:
         """Raise GateFailed if a gate fails now: the champion may be another one than at the start of the run.
 
-        A version is permanent, so this comes before it is registered; `ModelService.promote` checks again when it
+        A version is permanent, so this comes before it is registered; `Promotions.promote` checks again when it
         moves the alias.
         """
         champion = self._models.champion(request.name) if request.gates else None
@@ -299,7 +299,7 @@ class PipelineService:
             if reason := judge(gate.conditions, values, best, now_ms(), gate.metrics):
                 reasons.append(f"stage '{gate.stage}' was refused: {reason}" if gate.stage else reason)
         if reasons:
-            self._models.refuse(request.name, "; ".join(reasons), alias=request.alias)
+            self._models.promotions.refuse(request.name, "; ".join(reasons), alias=request.alias)
             raise GateFailed("; ".join(reasons))
 
     def champion_metrics(self, name: str) -> MetricValues | None:

@@ -102,6 +102,7 @@ def build_card(facts: VersionFacts) -> ModelCard:
         estimator=version.estimator,
         format=version.format,
         task=task_of(schema),
+        runtime=version.runtime,
         params=dict(version.params),
         software=list(facts.files.requirements),
         machine=_machine(facts.environment),

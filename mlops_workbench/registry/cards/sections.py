@@ -124,6 +124,7 @@ def _summary(card: ModelCard) -> Section:
             ("estimator", card.estimator),
             ("format", card.format),
             ("task", card.task),
+            *([("answered by", str(card.runtime))] if card.runtime is not None else []),
             ("aliases", ", ".join(card.lineage.aliases)),
             ("signed", " ".join(filter(None, (signed[card.signature], card.signed_by)))),
             *([("cannot be deployed", card.problem)] if card.problem else []),

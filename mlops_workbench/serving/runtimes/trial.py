@@ -7,17 +7,24 @@ their own. What the process does is in :mod:`mlops_workbench.serving.dry_run`.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import selectors
 import signal
 import subprocess
 import sys
+import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
 from mlops_workbench.core.releases import ReplayReport
 from mlops_workbench.core.settings import ServingSettings
 from mlops_workbench.serving.errors import InvalidModel
+from mlops_workbench.serving.handover import Taken, take
 from mlops_workbench.serving.model_tests import TestResult
 
 _SECONDS = 120.0
@@ -107,7 +114,20 @@ class DryRun(msgspec.Struct, frozen=True):
     replay: ReplayReport | None = None
 
 
-def run_dry(request: DryRunRequest, *, cwd: Path | None = None, seconds: float = _SECONDS) -> DryRun:
+class RunDry(Protocol):
+    """Does a dry run within so many seconds."""
+
+    def __call__(self, request: DryRunRequest, *, seconds: float) -> DryRun:
+        """Do it."""
+
+
+def run_dry(
+    request: DryRunRequest,
+    *,
+    cwd: Path | None = None,
+    seconds: float = _SECONDS,
+    lend: Callable[[str], int] | None = None,
+) -> DryRun:
     """Do a dry run in another process.
 
     Parameters
@@ -118,30 +138,61 @@ def run_dry(request: DryRunRequest, *, cwd: Path | None = None, seconds: float =
         Its working folder, by default that of this process.
     seconds : float
         Longest time, in which the libraries are imported.
+    lend : callable, optional
+        Makes a process that has imported them connect to the socket at a path, see :func:`take`; without one, or if
+        there is none, a process is started.
     """
     request = msgspec.structs.replace(request, settings=msgspec.structs.replace(request.settings, token=""))
+    body = msgspec.json.encode(request)
+    environment = environment_for_models()
+    deadline = time.monotonic() + seconds
+    status, ended = 1, "the model ended the process that loaded it"
+    with tempfile.TemporaryFile() as errors:
+        try:
+            taken = take(lend, cwd or Path.cwd(), environment, errors) if lend is not None else None
+            if taken is not None:
+                output = _told(taken, body, deadline)
+            else:
+                done = subprocess.run(
+                    [sys.executable, "-P", "-m", "mlops_workbench.serving.dry_run"],
+                    input=body,
+                    stdout=subprocess.PIPE,
+                    stderr=errors,
+                    timeout=deadline - time.monotonic(),
+                    cwd=cwd,
+                    env=environment,
+                    check=False,
+                )
+                output, status = done.stdout, done.returncode
+        except (subprocess.TimeoutExpired, TimeoutError):
+            return DryRun(f"the model did not load within {seconds:.0f} s", crashed=True)
+        except OSError as error:
+            return DryRun(f"the process that loads the model cannot be started: {error}", crashed=True)
+        errors.seek(0)
+        lines = errors.read().decode("utf-8", "replace").strip().splitlines()
+    if status < 0:
+        return DryRun(f"{ended} ({signal.Signals(-status).name})", crashed=True)
     try:
-        done = subprocess.run(
-            [sys.executable, "-P", "-m", "mlops_workbench.serving.dry_run"],
-            input=msgspec.json.encode(request),
-            capture_output=True,
-            timeout=seconds,
-            cwd=cwd,
-            env=environment_for_models(),
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return DryRun(f"the model did not load within {seconds:.0f} s", crashed=True)
-    except OSError as error:
-        return DryRun(f"the process that loads the model cannot be started: {error}", crashed=True)
-    ended = "the model ended the process that loaded it"
-    if done.returncode < 0:
-        return DryRun(f"{ended} ({signal.Signals(-done.returncode).name})", crashed=True)
-    try:
-        return msgspec.json.decode(done.stdout, type=DryRun)
+        return msgspec.json.decode(output, type=DryRun)
     except msgspec.DecodeError:
-        lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or [f"status {done.returncode}"]
-        return DryRun(f"{ended}: {lines[-1][:300]}", crashed=True)
+        return DryRun(f"{ended}{f': {lines[-1][:300]}' if lines else ''}", crashed=True)
+
+
+def _told(taken: Taken, body: bytes, deadline: float) -> bytes:
+    """What a process that was given answers to a request; `TimeoutError` if it takes too long."""
+    with taken.stdin, contextlib.suppress(BrokenPipeError):
+        taken.stdin.write(body)
+        taken.stdin.close()
+    parts: list[bytes] = []
+    with taken.stdout, selectors.DefaultSelector() as selector:
+        selector.register(taken.stdout, selectors.EVENT_READ)
+        while selector.select(max(deadline - time.monotonic(), 0.0)):
+            part = os.read(taken.stdout.fileno(), 1 << 16)
+            if not part:
+                return b"".join(parts)
+            parts.append(part)
+    taken.process.stop(grace=0.0)
+    raise TimeoutError
 
 
 def environment_for_models() -> dict[str, str]:

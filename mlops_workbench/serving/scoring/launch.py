@@ -14,8 +14,8 @@ import msgspec
 
 from mlops_workbench.core.errors import Unavailable, WorkbenchError
 from mlops_workbench.core.processes import ProcessIdentity
+from mlops_workbench.serving.handover import take
 from mlops_workbench.serving.runtimes.trial import environment_for_models
-from mlops_workbench.serving.scoring.handover import take
 from mlops_workbench.serving.scoring.request import Failed, Report, Scored, ScoringProgress, ScoringRequest
 
 _PATIENCE = 10.0
@@ -35,7 +35,7 @@ class ScoringProcess:
     def __init__(self, cwd: Path, lend: Callable[[str], int] | None = None) -> None:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         self._spawned: subprocess.Popen[bytes] | None = None
-        taken = take(lend, cwd, self._errors) if lend is not None else None
+        taken = take(lend, cwd, environment_for_models(), self._errors) if lend is not None else None
         if taken is None:
             self._spawned = process = _spawn(cwd, self._errors)
             assert process.stdin is not None

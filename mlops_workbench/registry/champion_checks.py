@@ -1,4 +1,4 @@
-"""Checks of a version that the settings ask for: size, answers, latency, comparison with the champion."""
+"""Comparisons of a version with the champion: answers to the same rows, and training data."""
 
 from __future__ import annotations
 
@@ -12,20 +12,18 @@ from pyarrow import parquet
 
 from mlops_workbench.core.errors import InvalidInput, StorageError
 from mlops_workbench.core.manifest import read_manifest
-from mlops_workbench.core.model_gates import ChampionGate, ModelGate
+from mlops_workbench.core.model_gates import ChampionGate
 from mlops_workbench.core.model_schema import QUALITY_FILE, SCHEMA_FILE, ModelSchema, decode_schema
 from mlops_workbench.core.models import GateCheck
 from mlops_workbench.core.settings import ServingSettings
 from mlops_workbench.registry.champion import compare
+from mlops_workbench.registry.dry_run_checks import DRY_RUN_SECONDS
 from mlops_workbench.serving.dry_run import tested_rows
-from mlops_workbench.serving.runtimes.trial import DryRunRequest, run_dry
+from mlops_workbench.serving.runtimes.trial import DryRunRequest, RunDry
 
 if TYPE_CHECKING:
     from mlops_workbench.data.compare.check import Failure
 
-#: Longest time of a dry run in seconds, in which the libraries are imported. A request that waits for a gate of three
-#: ends after two minutes.
-_TIMEOUT = 38.0
 _REFERENCE = "mlops/reference.parquet"
 _SHOWN_FAILURES = 3
 
@@ -38,57 +36,26 @@ class ExportedVersion:
     folder: Path
 
 
-def check_version(
-    gate: ModelGate, candidate: ExportedVersion, settings: ServingSettings, root: Path
-) -> list[GateCheck]:
-    """Return the checks of a version by itself.
-
-    Parameters
-    ----------
-    gate : ModelGate
-        What is asked for.
-    candidate : ExportedVersion
-        The version.
-    settings : ServingSettings
-        What endpoints may load.
-    root : Path
-        The workspace, in which endpoints run.
-    """
-    checks = []
-    if gate.size_mb:
-        size = sum(entry.size for entry in read_manifest(candidate.folder).files.values()) / 1e6
-        checks.append(GateCheck(f"size <= {gate.size_mb:g} MB", size <= gate.size_mb, f"{size:.3g} MB", "size"))
-    if not gate.needs_process:
-        return checks
-    request = DryRunRequest(str(candidate.folder), settings, is_timed=gate.latency_ms > 0, has_tests=gate.tests)
-    found = run_dry(request, cwd=root, seconds=_TIMEOUT)
-    if gate.golden:
-        rows = ", ".join(f"{count:,} {kind}" for kind, count in found.rows.items())
-        why = f" ({found.uncompiled})" if found.uncompiled else ""
-        reproduced = f"rows with its own answers: {rows}; {found.runtime}{why} answers"
-        detail = found.problem or (reproduced if rows else "the version has no golden set")
-        checks.append(GateCheck("golden set reproduced", bool(rows) and not found.problem, detail, "golden"))
-    if gate.tests:
-        none = found.problem or "no cell of its notebook was tagged model-test when the model was saved"
-        checks += [
-            GateCheck(f"model test {test.name}", test.passed, test.detail or "passed", "test") for test in found.tests
-        ] or [GateCheck("model tests", False, none, "test")]
-    if gate.latency_ms:
-        passed = bool(found.requests) and found.p95_ms <= gate.latency_ms
-        timed = f"p95 {found.p95_ms:.3g} ms, p50 {found.p50_ms:.3g} ms in {found.requests} requests of one row"
-        detail = timed if found.requests else found.problem or found.untimed or "there is no row to ask about"
-        checks.append(GateCheck(f"latency <= {gate.latency_ms:g} ms", passed, detail, "latency"))
-    return checks
-
-
 def check_champion(
     gate: ChampionGate,
     candidate: ExportedVersion,
     champion: ExportedVersion | None,
     settings: ServingSettings,
-    root: Path,
+    run_dry: RunDry,
 ) -> list[GateCheck]:
-    """Return the comparison of a version with the champion, None for no champion, on the rows it was tested on."""
+    """Return the comparison of a version with the champion, None for no champion, on the rows it was tested on.
+
+    Parameters
+    ----------
+    gate : ChampionGate
+        How they are compared.
+    candidate, champion : ExportedVersion
+        The versions.
+    settings : ServingSettings
+        What endpoints may load.
+    run_dry : callable
+        Lets one of them answer.
+    """
     condition = f"{gate.metric} not worse than the champion's by more than {gate.margin:g}"
     if champion is None:
         return [GateCheck(condition, True, "there is no other champion to compare with", "champion")]
@@ -101,7 +68,7 @@ def check_champion(
             # What was recorded with the candidate is not taken on trust: both are asked.
             for one in (candidate, champion):
                 request = DryRunRequest(str(one.folder), settings, tested=str(candidate.folder), answers=str(file))
-                found = run_dry(request, cwd=root, seconds=_TIMEOUT)
+                found = run_dry(request, seconds=DRY_RUN_SECONDS)
                 problem = found.problem or found.unanswered
                 if problem:
                     break

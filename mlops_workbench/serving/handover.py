@@ -16,12 +16,13 @@ from typing import IO
 import msgspec
 
 from mlops_workbench.core.processes import ProcessIdentity
-from mlops_workbench.serving.runtimes.trial import environment_for_models
 
 #: Seconds until the process must have called; it may be about to import its libraries.
 _PATIENCE = 10.0
 #: Seconds between two looks whether it lives.
 _LOOK_SECONDS = 0.2
+#: Bytes in which the process that was given says its id.
+_ID_BYTES = 8
 
 
 class _Context(msgspec.Struct, frozen=True):
@@ -40,20 +41,20 @@ class Taken:
     stdout: IO[bytes]
 
 
-def take(lend: Callable[[str], int], cwd: Path, errors: IO[bytes]) -> Taken | None:
+def take(lend: Callable[[str], int], cwd: Path, environment: dict[str, str], errors: IO[bytes]) -> Taken | None:
     """Ask for a process, and give it folder, environment and streams of one that is started anew; None for none.
 
     Parameters
     ----------
     lend : callable
-        Makes a process connect to the socket at a path, and returns its id; 0 if there is none.
-    cwd : Path
-        Its working folder.
+        Makes a process, or a copy of it, connect to the socket at a path, and returns its id; 0 if there is none.
+    cwd, environment : Path, dict
+        Its working folder and environment variables.
     errors : file
         Gets what it writes to the standard error.
     """
     try:
-        with tempfile.TemporaryDirectory(prefix="mlops-scoring-") as folder, socket.socket(socket.AF_UNIX) as listener:
+        with tempfile.TemporaryDirectory(prefix="mlops-process-") as folder, socket.socket(socket.AF_UNIX) as listener:
             path = str(Path(folder) / "process")
             listener.bind(path)
             listener.listen(1)
@@ -62,7 +63,12 @@ def take(lend: Callable[[str], int], cwd: Path, errors: IO[bytes]) -> Taken | No
             if process is None or (connection := _accepted(listener, process)) is None:
                 return None
             with connection:
-                return Taken(process, *_equip(connection, _Context(str(cwd), environment_for_models()), errors))
+                connection.settimeout(_PATIENCE)
+                # A copy of the process has another id.
+                given = ProcessIdentity.of(int.from_bytes(connection.recv(_ID_BYTES, socket.MSG_WAITALL)))
+                if given is None:
+                    return None
+                return Taken(given, *_equip(connection, _Context(str(cwd), environment), errors))
     except OSError:
         # Its path is too long for a socket, or the process has ended.
         return None
@@ -79,7 +85,6 @@ def _accepted(listener: socket.socket, process: ProcessIdentity) -> socket.socke
 
 
 def _equip(connection: socket.socket, context: _Context, errors: IO[bytes]) -> tuple[IO[bytes], IO[bytes]]:
-    connection.settimeout(_PATIENCE)
     their_input, our_output = os.pipe()
     our_input, their_output = os.pipe()
     stdin, stdout = open(our_output, "wb"), open(our_input, "rb")  # noqa: SIM115 - the caller closes them
@@ -110,6 +115,7 @@ def give(path: str) -> None:
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(_PATIENCE)
         connection.connect(path)
+        connection.sendall(os.getpid().to_bytes(_ID_BYTES))
         _, descriptors, _, _ = socket.recv_fds(connection, 1, 3)
     if len(descriptors) != 3:
         raise ConnectionError("the caller has gone")

@@ -25,8 +25,9 @@ from mlops_workbench.core.processes import ProcessIdentity
 from mlops_workbench.core.settings import ServingSettings
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.deployments.spare import Spare
-from mlops_workbench.serving.scoring import handover
-from mlops_workbench.serving.scoring.handover import take
+from mlops_workbench.serving import handover
+from mlops_workbench.serving.handover import take
+from mlops_workbench.serving.runtimes.trial import environment_for_models
 from mlops_workbench.serving.scoring.launch import ScoringProcess
 from mlops_workbench.serving.scoring.request import ScoringRequest
 
@@ -39,7 +40,7 @@ MODEL = LinearRegression().fit(X, X["distance"] * 2)
 GIVEN = """
 import os, sys, tempfile, time
 time.localtime(), tempfile.gettempdir()
-from mlops_workbench.serving.scoring.handover import give
+from mlops_workbench.serving.handover import give
 give(sys.argv[1])
 print(time.localtime(0).tm_hour, tempfile.gettempdir(), end=" ")
 print(os.environ["SHOWN"], os.getcwd(), {"ITS", "MLOPS_SIGNING_KEY"} & {*os.environ}, end=" ")
@@ -54,7 +55,8 @@ from pathlib import Path
 import msgspec
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.deployments.spare import Spare
-from mlops_workbench.serving.scoring import handover
+from mlops_workbench.serving import handover
+from mlops_workbench.serving.runtimes.trial import environment_for_models
 from mlops_workbench.serving.scoring.launch import ScoringProcess
 from mlops_workbench.serving.scoring.request import ScoringRequest
 
@@ -155,7 +157,7 @@ def test_its_environment_folder_and_streams_are_those_of_who_asks(
     for name, value in (("SHOWN", "größer"), ("LONG", "x" * 100_000), ("MLOPS_SIGNING_KEY", "secret"), ("TZ", "UTC-5")):
         monkeypatch.setenv(name, value)
     with open(tmp_path / "errors", "wb") as errors:
-        taken = take(lend, tmp_path, errors)
+        taken = take(lend, tmp_path, environment_for_models(), errors)
         assert taken is not None
         assert taken.process == ProcessIdentity.of(children[0].pid)
         with taken.stdin as stdin:
@@ -165,10 +167,10 @@ def test_its_environment_folder_and_streams_are_those_of_who_asks(
     assert children[0].wait() == 0
     assert (tmp_path / "errors").read_text() == "what went wrong\n"
     with open(tmp_path / "errors", "wb") as errors:
-        assert take(lambda _: 0, tmp_path, errors) is None
+        assert take(lambda _: 0, tmp_path, {}, errors) is None
         # It ends before it connects.
         children.append(subprocess.Popen([sys.executable, "-c", ""]))
-        assert take(lambda _: children[-1].pid, tmp_path, errors) is None
+        assert take(lambda _: children[-1].pid, tmp_path, {}, errors) is None
         assert children[-1].wait() == 0
 
 
