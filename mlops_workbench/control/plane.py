@@ -122,7 +122,7 @@ class ControlPlane:
         deadline = time.monotonic() + _STOP_SECONDS
         for worker in self._workers:
             worker.join(deadline - time.monotonic())
-        self._spare.end()
+        self._spare.close()
         self._ingest_thread.join(max(deadline - time.monotonic(), 0.0))
         self._database.close()
 

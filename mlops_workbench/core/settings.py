@@ -157,8 +157,8 @@ class ServingSettings(_Section, frozen=True):
     spare_process: Annotated[
         bool,
         Meta(
-            description="keep a process of about 100 MB ready for ten minutes after a registration, the start of an "
-            "endpoint or a batch of predictions; with it, an endpoint, a batch or a check starts in a moment"
+            description="keep a process of about 100 MB ready for ten minutes after a registration, a check of a "
+            "model, the start of an endpoint or a batch of predictions; with it, the next one starts in a moment"
         ),
     ] = True
     timeout_seconds: Annotated[

@@ -45,6 +45,7 @@ class Spare:
         self._paused_until = 0.0
         self._paused_for: subprocess.Popen[bytes] | None = None
         self._lent: list[subprocess.Popen[bytes]] = []
+        self._closed = False
 
     def prepare(self) -> None:
         """Keep one from now on."""
@@ -127,7 +128,7 @@ class Spare:
             self._lent = [process for process in self._lent if process.poll() is None]
 
     def _keep(self) -> None:
-        if self._workspace.settings.serving.spare_process:
+        if self._workspace.settings.serving.spare_process and not self._closed:
             self._until = time.monotonic() + _SECONDS
 
     def _take(self, job: Job) -> subprocess.Popen[bytes] | None:
@@ -137,8 +138,14 @@ class Spare:
             self._until = time.monotonic() + _SECONDS
         return taken
 
+    def close(self) -> None:
+        """End it if it was not taken, and start no other one."""
+        with self._lock:
+            self._closed = True
+            self.end()
+
     def end(self) -> None:
-        """End it if it was not taken, and keep none."""
+        """End it if it was not taken, and keep none until the next is prepared."""
         with self._lock:
             process, self._process = self._process, None
             self._until = 0.0

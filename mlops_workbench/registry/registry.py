@@ -281,8 +281,8 @@ class Registry:
         self.store.set_version_tags(name, version, {**tags, **(metrics_tag(measured) if metrics else {})})
         return result, holder
 
-    def note_runtime(self, name: str, version: int, runtime: ProvenRuntime) -> None:
-        """Store with a version what answers requests for it."""
+    def note_runtime(self, name: str, version: int, runtime: ProvenRuntime | None) -> None:
+        """Store with a version what answers requests for it; None if that is not known any more."""
         self.store.set_version_tags(name, version, runtime_tag(runtime))
 
     def export(self, name: str, version: int) -> Path:

@@ -91,9 +91,9 @@ def gate_tag(result: GateResult) -> dict[str, str]:
     return {GATE: msgspec.json.encode(result).decode()}
 
 
-def runtime_tag(runtime: ProvenRuntime) -> dict[str, str]:
+def runtime_tag(runtime: ProvenRuntime | None) -> dict[str, str]:
     """Tag with what answers requests."""
-    return {RUNTIME: msgspec.json.encode(runtime).decode()}
+    return {RUNTIME: msgspec.json.encode(runtime).decode() if runtime is not None else ""}
 
 
 def metrics_tag(metrics: Mapping[str, JsonNumber | None]) -> dict[str, str]:

@@ -17,7 +17,7 @@ import msgspec
 
 from mlops_workbench.core.processes import ProcessIdentity
 
-#: Seconds until the process must have called; it may be about to import its libraries.
+#: Seconds until the other side must have done its next step.
 _PATIENCE = 10.0
 #: Seconds between two looks whether it lives.
 _LOOK_SECONDS = 0.2
@@ -41,7 +41,13 @@ class Taken:
     stdout: IO[bytes]
 
 
-def take(lend: Callable[[str], int], cwd: Path, environment: dict[str, str], errors: IO[bytes]) -> Taken | None:
+def take(
+    lend: Callable[[str], int],
+    cwd: Path,
+    environment: dict[str, str],
+    errors: IO[bytes],
+    seconds: float | None = None,
+) -> Taken | None:
     """Ask for a process, and give it folder, environment and streams of one that is started anew; None for none.
 
     Parameters
@@ -52,7 +58,11 @@ def take(lend: Callable[[str], int], cwd: Path, environment: dict[str, str], err
         Its working folder and environment variables.
     errors : file
         Gets what it writes to the standard error.
+    seconds : float
+        Longest time until it must have called; it may be about to import its libraries.
     """
+    if seconds is None:
+        seconds = _PATIENCE
     try:
         with tempfile.TemporaryDirectory(prefix="mlops-process-") as folder, socket.socket(socket.AF_UNIX) as listener:
             path = str(Path(folder) / "process")
@@ -60,7 +70,7 @@ def take(lend: Callable[[str], int], cwd: Path, environment: dict[str, str], err
             listener.listen(1)
             pid = lend(path)
             process = ProcessIdentity.of(pid) if pid else None
-            if process is None or (connection := _accepted(listener, process)) is None:
+            if process is None or (connection := _accepted(listener, process, seconds)) is None:
                 return None
             with connection:
                 connection.settimeout(_PATIENCE)
@@ -74,10 +84,10 @@ def take(lend: Callable[[str], int], cwd: Path, environment: dict[str, str], err
         return None
 
 
-def _accepted(listener: socket.socket, process: ProcessIdentity) -> socket.socket | None:
+def _accepted(listener: socket.socket, process: ProcessIdentity, seconds: float) -> socket.socket | None:
     """The connection of the process; None if it ends before, or imports for too long."""
     listener.settimeout(_LOOK_SECONDS)
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + seconds
     while process.alive() and time.monotonic() < deadline:
         with contextlib.suppress(TimeoutError):
             return listener.accept()[0]

@@ -5,7 +5,6 @@ Meanwhile, copies of it do dry runs.
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import importlib
 import os
@@ -49,22 +48,31 @@ def wait() -> Job | None:
     # Before each fork the collector looks through all objects, but not through these, of which none is ever freed.
     gc.collect()
     gc.freeze()
-    signal.signal(signal.SIGCHLD, _reap)
+    copies: set[int] = set()
+
+    def reap(*_: object) -> None:
+        """Let the system forget the copies that have ended, also when this process serves an endpoint."""
+        for copy in list(copies):
+            if os.waitpid(copy, os.WNOHANG)[0]:
+                copies.discard(copy)
+
+    signal.signal(signal.SIGCHLD, reap)
     # Without a buffer, which would keep what follows a line: a copy must not read it.
     with open(0, "rb", buffering=0, closefd=False) as lines:
         while (line := lines.readline()).endswith(b"\n"):
             job = msgspec.json.decode(line, type=Job)
-            if not job.is_dry_run or os.fork() == 0:
+            copy = os.fork() if job.is_dry_run else 0
+            if copy:
+                copies.add(copy)
+                # It may have ended before it was among them.
+                reap()
+                continue
+            if job.is_dry_run:
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                return job
+                # What it does to its group must not reach the process that waits.
+                os.setsid()
+            return job
     return None
-
-
-def _reap(*_: object) -> None:
-    """Let the system forget the copies that have ended."""
-    with contextlib.suppress(ChildProcessError):
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
 
 
 def _check_a_table() -> None:

@@ -133,6 +133,7 @@ def test_a_version_is_proven_when_it_is_registered(
     tmp_path: Path, stopped: Callable[[Workspace], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("MLOPS_GATES_PROVE_ON_REGISTER")
+    monkeypatch.delenv("MLOPS_SERVING_SPARE_PROCESS")
     workspace = Workspace.init(tmp_path)
     stopped(workspace)
     registered(workspace, "line")

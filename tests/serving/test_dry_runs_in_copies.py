@@ -17,7 +17,7 @@ from fitted_models import save_fitted
 from mlops_workbench.core.settings import ServingSettings
 from mlops_workbench.core.workspace import Workspace
 from mlops_workbench.deployments.spare import Spare
-from mlops_workbench.serving import handover
+from mlops_workbench.serving.runtimes import trial
 from mlops_workbench.serving.runtimes.trial import DryRun, DryRunRequest
 from mlops_workbench.serving.spare import Job
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.process
 
 #: A model that does to its process what a file says.
 OWN = """
-import os, pathlib, signal, time
+import os, pathlib, signal, stat, time
 from sklearn.base import BaseEstimator, RegressorMixin
 class Own(RegressorMixin, BaseEstimator):
     def fit(self, X, y=None):
@@ -34,7 +34,14 @@ class Own(RegressorMixin, BaseEstimator):
     def predict(self, X):
         match pathlib.Path("mode.txt").read_text():
             case "ends":
-                os.kill(os.getpid(), signal.SIGKILL)
+                os.killpg(0, signal.SIGKILL)
+            case "floods":
+                for pipe in range(3, 30):
+                    try:
+                        while stat.S_ISFIFO(os.fstat(pipe).st_mode):
+                            os.write(pipe, b"x" * 60_000)
+                    except OSError:
+                        pass
             case "speaks":
                 print("much " * 100_000)
             case "lasts":
@@ -47,8 +54,6 @@ class Own(RegressorMixin, BaseEstimator):
 @pytest.fixture
 def spare(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Iterator[Spare]:
     monkeypatch.delenv("MLOPS_SERVING_SPARE_PROCESS")
-    # It imports its libraries while it is asked for.
-    monkeypatch.setattr(handover, "_PATIENCE", 120)
     (workspace.root / "own_model.py").write_text(OWN)
     (workspace.root / "mode.txt").write_text("")
     monkeypatch.syspath_prepend(str(workspace.root))
@@ -84,7 +89,8 @@ def wait_until_alone(process: psutil.Process) -> None:
         time.sleep(0.05)
 
 
-def test_copies_do_dry_runs_and_the_process_itself_waits_on(spare: Spare) -> None:
+def test_copies_do_dry_runs_and_the_process_itself_waits_on(spare: Spare, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial, "_started", None)
     spare.prepare()
     waiting = process_of(spare)
     with ThreadPoolExecutor() as pool:
@@ -104,15 +110,18 @@ def test_copies_do_dry_runs_and_the_process_itself_waits_on(spare: Spare) -> Non
     assert (folder / "log").read_text()
 
 
-def test_a_model_ends_a_copy_and_not_the_process_that_waits(spare: Spare) -> None:
+def test_a_model_ends_a_copy_and_not_the_process_that_waits(spare: Spare, monkeypatch: pytest.MonkeyPatch) -> None:
     found = do(spare, "ends")
     waiting = process_of(spare)
-    assert found.crashed and found.problem == "the model ended the process that loaded it"
-    slow = do(spare, "lasts", seconds=3)
-    assert slow.crashed and slow.problem == "the model did not load within 3 s"
-    wait_until_alone(waiting)
-    assert process_of(spare) == waiting
+    # A process of its own was asked again, of which the system says how it ended.
+    assert found.crashed and found.problem == "the model ended the process that loaded it (SIGKILL)"
+    monkeypatch.setattr(trial, "_started", None)
+    for mode in ("lasts", "floods"):
+        slow = do(spare, mode, seconds=3)
+        assert slow.crashed and slow.problem == "the model did not load within 3 s"
     assert do(spare).problem == ""
+    wait_until_alone(waiting)
+    assert spare._process is not None and spare._process.is_waiting and process_of(spare) == waiting
 
 
 def test_without_a_process_that_waits_one_is_started(spare: Spare, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,8 +138,18 @@ def test_without_a_process_that_waits_one_is_started(spare: Spare, monkeypatch: 
     assert not spare._process.is_waiting
     spare._paused_until = 0.0
     # The socket of who asked is gone when a copy comes late.
-    monkeypatch.setattr(handover, "_PATIENCE", 0.0)
+    late = do(spare, seconds=0.01)
+    assert late.crashed and late.problem == "the model did not load within 0 s"
+    waiting = process_of(spare)
+    monkeypatch.setattr(trial, "_started", None)
     assert do(spare).problem == ""
-    monkeypatch.undo()
-    wait_until_alone(process_of(spare))
-    assert process_of(spare).is_running()
+    wait_until_alone(waiting)
+    assert spare._process.is_waiting and process_of(spare) == waiting
+
+
+def test_none_is_started_after_the_end(spare: Spare) -> None:
+    spare.prepare()
+    spare.close()
+    assert spare._process is None
+    assert do(spare).problem == ""
+    assert spare._process is None

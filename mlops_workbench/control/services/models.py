@@ -53,7 +53,9 @@ class ModelService:
         self._registry = Registry(store, index, workspace, self._aliases.read)
         self._spare = spare
         gates = GateChecks(workspace, self.export, spare.run_dry)
-        self.promotions = Promotions(database, self._registry, self._aliases, runs, hub, gates, self._alias_changed)
+        self.promotions = Promotions(
+            database, self._registry, self._aliases, runs, gates, self._noted, self._alias_changed
+        )
         self._known: list[RegisteredModel] = []
         self._on_alias: list[Callable[[], None]] = []
 
@@ -147,8 +149,17 @@ class ModelService:
         version = self.version(name, number)
         return LocalModel(name, number, str(self.export(name, number)), version.format, version.inputs)
 
-    def register(self, name: str, request: RegisterRequest) -> ModelVersion:
-        """Register a run's model, evaluate the gate and set the alias.
+    def register(self, name: str, request: RegisterRequest, *, is_promoted: bool = False) -> ModelVersion:
+        """Register a run's model, prove what answers for it, evaluate the gate and set the alias.
+
+        Parameters
+        ----------
+        name : str
+            Registered model.
+        request : RegisterRequest
+            What is registered.
+        is_promoted : bool
+            Whether a promotion follows, which proves it.
 
         Raises
         ------
@@ -174,12 +185,14 @@ class ModelService:
         self._copies.copy(name)
         record_registration(self._database, version, run)
         self._hub.publish("models", name)
+        if is_promoted:
+            return version
         if not (request.gate or request.alias):
             return _noticed(self.promotions.prove(version), version.notice)
         promotion = PromoteRequest(
             request.alias, request.gate, request.baseline, request.override, request.release_quarantine
         )
-        return _noticed(self.promotions.promote(name, version.version, promotion), version.notice)
+        return _noticed(self.promotions.promote(name, version.version, promotion, is_new=True), version.notice)
 
     def champion(self, name: str) -> ModelVersion | None:
         """The version of a model that is its champion; None without one, or without the model."""
@@ -255,6 +268,10 @@ class ModelService:
             if name in self._copies.lost():
                 raise _lost(name) from error
             raise
+
+    def _noted(self, name: str) -> None:
+        self._copies.copy(name)
+        self._hub.publish("models", name)
 
     def _alias_changed(self, name: str) -> None:
         self._hub.publish("models", name)

@@ -268,14 +268,17 @@ class PipelineService:
         # A model that the notebook wrote without `save` has another name, or that of its class.
         logged = [model.name for model in self._runs.detail(request.run_uid).models]
         model = request.model if request.model in logged else ""
-        version = self._models.register(request.name, RegisterRequest(run=request.run_uid, model=model))
+        version = self._models.register(
+            request.name, RegisterRequest(run=request.run_uid, model=model), is_promoted=True
+        )
         published = f"{request.name}/{version.version}"
         kept = _merged(found, request.metrics_run_uids)
         own = [gate for gate in request.gates if not gate.stage]
         stages = [(gate.conditions, _merged(found, gate.run_uids)) for gate in request.gates if gate.stage]
         promotion = PromoteRequest(request.alias, [condition for gate in own for condition in gate.conditions])
-        self._models.promotions.promote(request.name, version.version, promotion, kept, stages)
-        return published, self._serve(request, version) if request.serve else ""
+        promoted = self._models.promotions.promote(request.name, version.version, promotion, kept, stages, is_new=True)
+        messages = [version.notice, promoted.notice, self._serve(request, version) if request.serve else ""]
+        return published, "; ".join(filter(None, messages))
 
     def _measured(self, request: PublishRequest) -> dict[str, Run]:
         """The runs with metrics for a publication."""

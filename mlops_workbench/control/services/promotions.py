@@ -9,12 +9,11 @@ from mlops_workbench.client.bodies import PromoteRequest, RegisterRequest
 from mlops_workbench.control.audit.subjects import model_subject
 from mlops_workbench.control.audit.trail import append
 from mlops_workbench.control.database import Database
-from mlops_workbench.control.events import EventHub
 from mlops_workbench.control.releases import quarantine
 from mlops_workbench.control.services.aliases import AliasService, ChampionChanged
 from mlops_workbench.control.services.gate_checks import GateChecks
 from mlops_workbench.control.services.runs import RunService
-from mlops_workbench.core.errors import GateFailed, Quarantined
+from mlops_workbench.core.errors import GateFailed, Quarantined, StorageError, Unavailable
 from mlops_workbench.core.gates import MetricValues
 from mlops_workbench.core.model_gates import ModelGate
 from mlops_workbench.core.models import GateCheck, GateResult, ModelVersion, ProvenRuntime
@@ -37,12 +36,12 @@ class Promotions:
 
     Parameters
     ----------
-    database, registry, aliases, runs, hub
+    database, registry, aliases, runs
         Those of the workspace.
     gates : GateChecks
         What the settings ask for.
-    on_moved : callable
-        Called with the name of a model of which an alias was moved.
+    on_noted, on_moved : callable
+        Called with the name of a model when something was noted with a version, or an alias was moved.
     """
 
     def __init__(
@@ -51,17 +50,17 @@ class Promotions:
         registry: Registry,
         aliases: AliasService,
         runs: RunService,
-        hub: EventHub,
         gates: GateChecks,
+        on_noted: Callable[[str], None],
         on_moved: Callable[[str], None],
     ) -> None:
         self._database = database
         self._registry = registry
         self._aliases = aliases
         self._runs = runs
-        self._hub = hub
         self._gates = gates
-        self._alias_changed = on_moved
+        self._on_noted = on_noted
+        self._on_moved = on_moved
         #: Replays requests of the endpoints that follow a reference, before its alias is moved.
         self.replayed: Callable[[str, int], list[GateCheck]] = lambda reference, version: []
 
@@ -72,6 +71,7 @@ class Promotions:
         request: PromoteRequest,
         metrics: MetricValues | None = None,
         stages: Sequence[tuple[list[str], MetricValues]] = (),
+        is_new: bool = False,
     ) -> ModelVersion:
         """Evaluate the gate and set the alias if it passes; endpoints that follow it switch.
 
@@ -83,6 +83,8 @@ class Promotions:
             Metrics that are checked and kept with the version, before those of the run that created it.
         stages : sequence of (conditions, metrics)
             Gates of stages, which must pass too.
+        is_new : bool
+            Whether it was registered just now, and not proven yet.
 
         Raises
         ------
@@ -97,7 +99,7 @@ class Promotions:
         check_reasons(request)
         baseline = baseline_of(self._runs, request.baseline)
         asked = self._gates.asked(name) if request.alias == CHAMPION else ModelGate()
-        proof = self._prove(self._version(name, version), asked)
+        proof = self._prove(self._version(name, version), asked, is_new=is_new)
         own = self._gates.checks(name, version, asked, proof.found)
         if request.alias and self._aliases.of(name).get(request.alias) != version:
             own += self.replayed(f"{name}@{request.alias}", version)
@@ -129,31 +131,40 @@ class Promotions:
             except Quarantined as error:
                 self.refuse(name, error.message, version=version, alias=request.alias)
                 raise
-            self._alias_changed(name)
+            self._on_moved(name)
             return replace(self._version(name, version), notice=proof.notice)
 
     def prove(self, version: ModelVersion) -> ModelVersion:
-        """Find out which runtime answers for a version, and with what it was proven, unless that is known.
+        """Find out which runtime answers for a new version, and with what it was proven, unless that is known.
 
         Returns
         -------
         ModelVersion
-            With the runtime, or a notice why endpoints refuse it.
+            With the runtime, or a notice why there is none.
         """
-        proof = self._prove(version, ModelGate())
+        proof = self._prove(version, ModelGate(), is_new=True)
         return replace(version, runtime=proof.runtime or version.runtime, notice=proof.notice)
 
-    def _prove(self, version: ModelVersion, gate: ModelGate) -> _Proof:
-        is_due = version.runtime is None and not version.problem and not version.untrusted
-        if not gate.needs_process and not (is_due and self._gates.proves):
+    def _prove(self, version: ModelVersion, gate: ModelGate, *, is_new: bool) -> _Proof:
+        is_due = is_new and self._gates.proves and not (version.runtime or version.problem or version.untrusted)
+        if not (is_due or gate.needs_process):
             return _Proof()
-        found = self._gates.dry_run(version.name, version.version, gate)
-        if found.problem:
-            return _Proof(found, notice=f"endpoints would refuse it: {found.problem}")
-        runtime = ProvenRuntime(found.runtime, found.uncompiled, sum(found.rows.values()))
-        if runtime != version.runtime:
-            self._registry.note_runtime(version.name, version.version, runtime)
-        return _Proof(found, runtime)
+        try:
+            found = self._gates.dry_run(version.name, version.version, gate)
+            runtime = None
+            if not found.problem:
+                runtime = ProvenRuntime(found.runtime, found.uncompiled, sum(found.rows.values()))
+            if runtime != version.runtime and not found.crashed:
+                self._registry.note_runtime(version.name, version.version, runtime)
+                self._on_noted(version.name)
+        except (Unavailable, StorageError) as error:
+            if gate.needs_process:
+                raise
+            return _Proof(notice=f"it could not be proven: {error}")
+        if not found.problem:
+            return _Proof(found, runtime)
+        outcome = "it could not be proven" if found.crashed else "endpoints would refuse it"
+        return _Proof(found, notice=f"{outcome}: {found.problem}")
 
     def _version(self, name: str, version: int) -> ModelVersion:
         return quarantine.shown(self._database, [self._registry.version(name, version)])[0]
@@ -189,7 +200,7 @@ class Promotions:
             checks=checks,
             override=request.override if request.alias else "",
         )
-        self._hub.publish("models", name)
+        self._on_noted(name)
         if not result.passed and not result.override:
             failed = "; ".join(f"{check.condition} ({check.detail})" for check in result.checks if not check.passed)
             self.refuse(name, failed, version=version, alias=request.alias, gate=result)

@@ -24,7 +24,7 @@ import msgspec
 from mlops_workbench.core.releases import ReplayReport
 from mlops_workbench.core.settings import ServingSettings
 from mlops_workbench.serving.errors import InvalidModel
-from mlops_workbench.serving.handover import Taken, take
+from mlops_workbench.serving.handover import take
 from mlops_workbench.serving.model_tests import TestResult
 
 _SECONDS = 120.0
@@ -144,55 +144,67 @@ def run_dry(
     """
     request = msgspec.structs.replace(request, settings=msgspec.structs.replace(request.settings, token=""))
     body = msgspec.json.encode(request)
-    environment = environment_for_models()
     deadline = time.monotonic() + seconds
-    status, ended = 1, "the model ended the process that loaded it"
+    try:
+        if lend is not None and (found := _asked(lend, cwd or Path.cwd(), body, deadline)) is not None:
+            return found
+        # Also after a copy that ended without a result: of a process of its own the system says why.
+        return _started(cwd, body, deadline)
+    except (subprocess.TimeoutExpired, TimeoutError):
+        return DryRun(f"the model did not load within {seconds:.0f} s", crashed=True)
+    except OSError as error:
+        return DryRun(f"the process that loads the model cannot be started: {error}", crashed=True)
+
+
+def _asked(lend: Callable[[str], int], cwd: Path, body: bytes, deadline: float) -> DryRun | None:
+    """What a process that is lent answers; None if there is none, or it ends without a result."""
+    output = bytearray()
     with tempfile.TemporaryFile() as errors:
-        try:
-            taken = take(lend, cwd or Path.cwd(), environment, errors) if lend is not None else None
-            if taken is not None:
-                output = _told(taken, body, deadline)
-            else:
-                done = subprocess.run(
-                    [sys.executable, "-P", "-m", "mlops_workbench.serving.dry_run"],
-                    input=body,
-                    stdout=subprocess.PIPE,
-                    stderr=errors,
-                    timeout=deadline - time.monotonic(),
-                    cwd=cwd,
-                    env=environment,
-                    check=False,
-                )
-                output, status = done.stdout, done.returncode
-        except (subprocess.TimeoutExpired, TimeoutError):
-            return DryRun(f"the model did not load within {seconds:.0f} s", crashed=True)
-        except OSError as error:
-            return DryRun(f"the process that loads the model cannot be started: {error}", crashed=True)
-        errors.seek(0)
-        lines = errors.read().decode("utf-8", "replace").strip().splitlines()
-    if status < 0:
-        return DryRun(f"{ended} ({signal.Signals(-status).name})", crashed=True)
+        # No other one would have imported the libraries sooner.
+        taken = take(lend, cwd, environment_for_models(), errors, deadline - time.monotonic())
+        if taken is None:
+            return None
+        with taken.stdin, taken.stdout, selectors.DefaultSelector() as selector:
+            try:
+                with contextlib.suppress(BrokenPipeError), taken.stdin:
+                    taken.stdin.write(body)
+                selector.register(taken.stdout, selectors.EVENT_READ)
+                while (left := deadline - time.monotonic()) > 0 and selector.select(left):
+                    part = os.read(taken.stdout.fileno(), 1 << 16)
+                    if not part:
+                        break
+                    output += part
+                else:
+                    raise TimeoutError
+            finally:
+                taken.process.stop(grace=0.0)
     try:
         return msgspec.json.decode(output, type=DryRun)
     except msgspec.DecodeError:
-        return DryRun(f"{ended}{f': {lines[-1][:300]}' if lines else ''}", crashed=True)
+        return None
 
 
-def _told(taken: Taken, body: bytes, deadline: float) -> bytes:
-    """What a process that was given answers to a request; `TimeoutError` if it takes too long."""
-    with taken.stdin, contextlib.suppress(BrokenPipeError):
-        taken.stdin.write(body)
-        taken.stdin.close()
-    parts: list[bytes] = []
-    with taken.stdout, selectors.DefaultSelector() as selector:
-        selector.register(taken.stdout, selectors.EVENT_READ)
-        while selector.select(max(deadline - time.monotonic(), 0.0)):
-            part = os.read(taken.stdout.fileno(), 1 << 16)
-            if not part:
-                return b"".join(parts)
-            parts.append(part)
-    taken.process.stop(grace=0.0)
-    raise TimeoutError
+def _started(cwd: Path | None, body: bytes, deadline: float) -> DryRun:
+    """What a process that is started answers."""
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "mlops_workbench.serving.dry_run"],
+        input=body,
+        capture_output=True,
+        timeout=max(deadline - time.monotonic(), 0.0),
+        cwd=cwd,
+        env=environment_for_models(),
+        # What it does to its group must not reach this process.
+        start_new_session=True,
+        check=False,
+    )
+    ended = "the model ended the process that loaded it"
+    if done.returncode < 0:
+        return DryRun(f"{ended} ({signal.Signals(-done.returncode).name})", crashed=True)
+    try:
+        return msgspec.json.decode(done.stdout, type=DryRun)
+    except msgspec.DecodeError:
+        lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or [f"status {done.returncode}"]
+        return DryRun(f"{ended}: {lines[-1][:300]}", crashed=True)
 
 
 def environment_for_models() -> dict[str, str]:
