@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -13,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from forked_planes import ForkedPlanes
 from hypothesis import settings
 from kernels import Kernel, Records
 
 from mlops_workbench.capture.kernel.notices import _shown
 from mlops_workbench.capture.session import session as session_module
 from mlops_workbench.capture.session.session import Session
+from mlops_workbench.client import launch
 from mlops_workbench.core.workspace import Workspace
 
 # A machine that is busy with other work is slow, and no test is about time.
@@ -57,6 +60,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             seen[name] += 1
     # What is quick fills the end, where one of two workers would wait for the other.
     items.sort(key=lambda item: [item.get_closest_marker(name) is None for name in ("browser", "process")])
+
+
+def pytest_collection_finish() -> None:
+    """What is imported and collected stays: the collector of garbage need not look through it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -108,6 +117,20 @@ def own_environment(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytes
     monkeypatch.setenv("MLOPS_GATES_PROVE_ON_REGISTER", "false")
     # Each workspace has servers for its kernels; those of hundreds of tests would use the memory and the processor.
     monkeypatch.setenv("MLOPS_PIPELINES_WARM_MINUTES", "0.5")
+
+
+@pytest.fixture(scope="session")
+def planes() -> Iterator[ForkedPlanes]:
+    started = ForkedPlanes()
+    yield started
+    started.close()
+
+
+@pytest.fixture(autouse=True)
+def _forked_planes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, planes: ForkedPlanes) -> None:
+    """Control planes that this process starts import nothing; kernels and commands start them as they do for users."""
+    if request.node.get_closest_marker("own_process") is None:
+        monkeypatch.setattr(launch, "_spawn", planes.spawn)
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ from mlops_workbench.control.app import create_app
 from mlops_workbench.core.errors import Unauthorized, Unavailable
 from mlops_workbench.core.workspace import Workspace
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.own_process]
 
 
 def eventually(look: Callable[[], bool], seconds: float = 60) -> bool:

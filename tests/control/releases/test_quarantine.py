@@ -43,12 +43,12 @@ def test_a_version_that_was_left_is_refused_by_number_by_alias_and_under_another
     refused(lambda: house.promote(2, "challenger"), *why)
     refused(lambda: endpoints.deploy("e", DeployRequest("m/2")), *why)
     # A failed gate that may be overridden is another matter.
-    refused(lambda: models.promote("m", 2, PromoteRequest(override="I know better")), *why)
+    refused(lambda: models.promotions.promote("m", 2, PromoteRequest(override="I know better")), *why)
     run = models.version("m", 2).run_uid
     refused(lambda: models.register("m", RegisterRequest(run, alias="champion")), *why)
     # The same model under another name.
     assert models.register("other", RegisterRequest(run)).version == 1
-    refused(lambda: models.promote("other", 1, PromoteRequest()), "other/1", "as m/2", why[0])
+    refused(lambda: models.promotions.promote("other", 1, PromoteRequest()), "other/1", "as m/2", why[0])
     assert (house.ours(), endpoints.specs()) == before
     refusals = house.plane.audit.entries(action="model.refuse")
     assert len(refusals) == 6 and {entry.outcome for entry in refusals} == {"refused"}
@@ -62,13 +62,16 @@ def test_a_version_that_was_left_is_refused_by_number_by_alias_and_under_another
     house.again()
     models = house.plane.models
     refused(lambda: house.promote(2), *why)
-    assert models.promote("m", 2, PromoteRequest(release_quarantine="the customers are there now")).quarantine is None
+    assert (
+        models.promotions.promote("m", 2, PromoteRequest(release_quarantine="the customers are there now")).quarantine
+        is None
+    )
     assert house.ours() == {"champion": 2, "previous": 1}
     lifted = house.plane.audit.entries(action="model.lift_quarantine")
     assert [entry.reason for entry in lifted] == ["the customers are there now"]
     assert why[0] in str(lifted[0].before) and house.plane.audit.verify().whole
     # It is lifted for good, under each name.
-    models.promote("other", 1, PromoteRequest())
+    models.promotions.promote("other", 1, PromoteRequest())
 
 
 def test_a_rollback_says_why_in_a_line(house: House) -> None:
