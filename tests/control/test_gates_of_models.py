@@ -32,6 +32,12 @@ from mlops_workbench.data.reference import sample_fit_data
 from mlops_workbench.registry.cards.sections import card_sections
 
 
+@pytest.fixture(autouse=True)
+def _spare_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gates ask copies of it, as they do for users."""
+    monkeypatch.delenv("MLOPS_SERVING_SPARE_PROCESS")
+
+
 def registered(workspace: Workspace, name: str) -> None:
     """A run `name` with a model of two columns, in the journal."""
     X = pd.DataFrame({"a": np.linspace(-1, 1, 50), "b": np.linspace(3, 1, 50)})
@@ -133,7 +139,6 @@ def test_a_version_is_proven_when_it_is_registered(
     tmp_path: Path, stopped: Callable[[Workspace], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("MLOPS_GATES_PROVE_ON_REGISTER")
-    monkeypatch.delenv("MLOPS_SERVING_SPARE_PROCESS")
     workspace = Workspace.init(tmp_path)
     stopped(workspace)
     registered(workspace, "line")

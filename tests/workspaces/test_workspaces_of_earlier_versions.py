@@ -102,6 +102,7 @@ def client_of(root: Path) -> MlflowClient:
     return MlflowClient(f"sqlite:///{root / '.mlops' / 'mlflow.db'}")
 
 
+@pytest.mark.long
 def test_what_was_made_is_shown_as_it_was(workspace: Path, tmp_path: Path) -> None:
     listed = listing()
     assert {run["name"]: (run["kind"], run["status"], run["metrics"].get("accuracy")) for run in listed} == RUNS

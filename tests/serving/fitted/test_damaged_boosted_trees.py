@@ -76,6 +76,7 @@ CUTS: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("library", CUTS)
 def test_a_file_that_was_cut_is_refused_also_without_answers_to_compare(tmp_path, library) -> None:
     import mlflow

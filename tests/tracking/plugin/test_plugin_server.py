@@ -55,7 +55,7 @@ def served_by(workspace: Workspace, uri: str) -> None:
     (workspace.root / FILE).write_text(f'[tracking]\nuri = "{uri}"\n', encoding="utf-8")
 
 
-@pytest.mark.some(6)
+@pytest.mark.some(12)
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
 def test_mlflow_code_sees_the_same_with_a_server(
