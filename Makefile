@@ -18,7 +18,7 @@ JLPM := cd labextension && PATH="$(CURDIR)/$(BIN):$$PATH" jlpm
 LABEXT_SOURCES := $(shell find labextension/src labextension/style labextension/schema -type f 2>/dev/null) \
 	labextension/package.json labextension/tsconfig.json labextension/yarn.lock
 
-.PHONY: help setup demo lab test test-fast test-all test-python test-typescript test-browser lint format bench lock clean
+.PHONY: help setup demo lab test test-fast test-all test-python test-typescript test-browser lint lint-python lint-typescript format bench lock clean
 .NOTPARALLEL:
 
 help: ## show the commands
@@ -59,9 +59,12 @@ demo: setup ## run the main job end to end on real flights (KEEP=1 leaves the en
 lab: setup ## open JupyterLab on notebooks/ (DIR=folder for another)
 	$(BIN)/jupyter lab --notebook-dir=$(DIR) $(ARGS)
 
-test: lint test-typescript ## run every check and test that a change must pass
+test: setup ## run every check and test that a change must pass
 	@$(POSTGRESQL)
 	@$(CHROMIUM)
+	@# The checks of the two languages beside each other: each is busy with one core.
+	@$(MAKE) --no-print-directory lint-typescript test-typescript & typescript=$$!; \
+	$(MAKE) --no-print-directory lint-python; python=$$?; wait $$typescript && exit $$python
 	@# Together, since a browser waits half of the time.
 	$(TESTS) -m "not long" $(ARGS)
 
@@ -83,11 +86,15 @@ test-browser: setup
 	@$(CHROMIUM)
 	$(BIN)/pytest -m browser $(ARGS)
 
-lint: setup ## ruff, mypy, import-linter, eslint, prettier
+lint: lint-python lint-typescript ## ruff, mypy, import-linter, eslint, prettier
+
+lint-python: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+lint-typescript: setup
 	$(JLPM) lint:check
 
 format: setup ## apply the fixes of ruff, eslint and prettier

@@ -69,6 +69,7 @@ def test_a_user_sees_what_is_reused_and_why_the_rest_runs(home: Workspace) -> No
     ]
 
 
+@pytest.mark.long
 def test_stages_are_chosen_by_name(home: Workspace) -> None:
     mlops(home, "pipeline", "run", "first")
 

@@ -148,6 +148,7 @@ def test_concurrent_callers_start_one_control_plane(workspace: Workspace, stoppe
     assert urls.pop().startswith("http://127.0.0.1:")
 
 
+@pytest.mark.long
 def test_a_copied_workspace_leaves_the_control_plane_of_the_original_alone(
     running: Client, tmp_path: Path, stopped: Callable[[Workspace], None]
 ) -> None:
@@ -182,6 +183,7 @@ def test_after_a_kill_the_next_request_starts_it_again(running: Client) -> None:
     assert second.pid != first.pid
 
 
+@pytest.mark.long
 def test_files_that_are_deleted_or_changed_are_restored(running: Client) -> None:
     home = running.workspace
     assert home is not None

@@ -72,6 +72,7 @@ def test_of_a_metric_the_last_cell_counts_and_its_history_is_kept(stage):
     assert steps == sorted(set(steps)) and points[-1][1:] == ("losses", 2)
 
 
+@pytest.mark.long
 def test_a_logged_metric_is_not_replaced_by_an_observed_one(stage):
     stage.run(DATA + "from mlops_workbench import log\nlog(mae=0.25)")
     stage.run("mae = mean_absolute_error(y, y + 2)")
@@ -106,6 +107,7 @@ def test_models_of_several_cells_keep_their_settings_apart(stage):
     assert "mlops/reference.parquet" in model.files
 
 
+@pytest.mark.long
 def test_figures_tables_and_warnings_of_all_cells_are_kept(stage):
     stage.run("import warnings\nimport pandas as pd\nimport matplotlib.pyplot as plt\nwarnings.warn('hot')")
     stage.run("plt.plot([1, 2])\nplt.show()\nwarnings.warn('cold')")

@@ -118,6 +118,7 @@ def test_the_executed_cells_run_from_the_top_and_give_the_metrics_of_the_run(ker
         assert again.values(Params, run) == kernel.records.values(Params, run)
 
 
+@pytest.mark.long
 def test_cells_that_set_the_experiment_and_load_the_extension_are_used_once(tmp_path, monkeypatch):
     first, second = tmp_path / "first", tmp_path / "second"
     first.mkdir()

@@ -209,6 +209,7 @@ def test_an_interrupted_attempt_is_no_try(place: Workspace, tmp_path: Path) -> N
     assert ran(tmp_path) == ["one", "two", "two", "two"]
 
 
+@pytest.mark.long
 def test_a_pause_before_the_next_attempt_goes_on(place: Workspace, tmp_path: Path) -> None:
     failing = STAGE + "\nif name == 'two' and ran and open(Path(folder, 'ran')).read().count('two') == 1:\n    1 / 0"
     plans = chain(place, tmp_path, failing, retries=RetrySpec(max=1, on=("error",), backoff=3.0))
@@ -262,6 +263,7 @@ def test_a_run_has_one_runner_at_a_time(place: Workspace, tmp_path: Path) -> Non
     assert ran(tmp_path) == ["one", "two", "three"]
 
 
+@pytest.mark.long
 def test_a_run_that_comes_to_nothing_is_resumed_three_times(place: Workspace, tmp_path: Path) -> None:
     plans = chain(place, tmp_path)
     interrupted(plans, tmp_path)
@@ -303,6 +305,7 @@ def test_a_failed_run_is_resumed_by_hand_with_the_stages_that_did_not_succeed(pl
         service.resume_run(place, run.id)
 
 
+@pytest.mark.long
 def test_the_run_of_a_notebook_begins_anew_with_a_run_of_its_own(place: Workspace, tmp_path: Path) -> None:
     notebook = write(place.root / "single.ipynb", STAGE, parameters="folder = name = out = given = ''")
     (tmp_path / "hold").write_text("alone")
@@ -320,6 +323,7 @@ def test_the_run_of_a_notebook_begins_anew_with_a_run_of_its_own(place: Workspac
     assert (tmp_path / "executed.ipynb").read_bytes() == plans.folder.executed("single", 2).read_bytes()
 
 
+@pytest.mark.long
 def test_a_run_whose_outputs_were_removed_is_not_resumed(place: Workspace, tmp_path: Path) -> None:
     plans = chain(place, tmp_path)
     interrupted(plans, tmp_path)
@@ -329,6 +333,7 @@ def test_a_run_whose_outputs_were_removed_is_not_resumed(place: Workspace, tmp_p
         service.resume_run(place, plans.folder.path.name)
 
 
+@pytest.mark.long
 def test_a_stage_that_is_started_after_the_end_of_its_runner_does_nothing(place: Workspace, tmp_path: Path) -> None:
     plans = chain(place, tmp_path)
     interrupted(plans, tmp_path)

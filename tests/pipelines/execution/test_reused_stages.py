@@ -202,6 +202,7 @@ def test_a_changed_stage_runs_and_those_after_it_only_if_its_outputs_are_others(
     assert reused(demo.run()) == ["prep", "train", "judge"]
 
 
+@pytest.mark.long
 def test_stages_can_be_made_to_run(demo: Demo) -> None:
     assert reused(demo.run(Selection(start="train"))) == ["prep"]
     assert reused(demo.run(Selection(force=("prep", "judge")))) == ["train"]

@@ -55,6 +55,7 @@ def test_a_failure_is_recorded_with_its_cell_and_reason(workspace: Workspace, re
     assert end.error == "cell 3: UsageError: Line magic function `%no_such_magic` not found."
 
 
+@pytest.mark.long
 def test_a_kernel_that_is_missing_is_recorded(workspace: Workspace, records: Records) -> None:
     write(workspace.root / "in.ipynb", "1")
     assert papermill(workspace, "out.ipynb", "-k", "cobol").returncode != 0
@@ -77,6 +78,7 @@ def test_an_interrupt_is_recorded(workspace: Workspace, records: Records) -> Non
     assert [cell.metadata.papermill["status"] for cell in executed.cells if cell.cell_type == "code"] == ["failed"]
 
 
+@pytest.mark.long
 def test_trouble_with_the_records_does_not_fail_the_notebook(workspace: Workspace) -> None:
     write(workspace.root / "in.ipynb", "'done'")
     (workspace.root / "workbench.toml").write_text("[capture]\nno_such_setting = 1\n")
@@ -101,12 +103,14 @@ def test_a_run_within_a_run_is_its_part(workspace: Workspace, records: Records) 
     assert [found.path for found in records.of(Artifact, "in") if found.kind == "notebook"] == ["notebook/in.ipynb"]
 
 
+@pytest.mark.long
 def test_a_run_of_a_stage_is_not_tracked_twice(workspace: Workspace, records: Records) -> None:
     write(workspace.root / "in.ipynb", "1")
     assert papermill(workspace, "out.ipynb", MLOPS_RUN_UID="01a0000000000000000000000000cafe").returncode == 0
     assert records.of(RunStart) == []
 
 
+@pytest.mark.long
 def test_a_workspace_is_found_from_the_folder_of_the_command(workspace: Workspace, tmp_path: Path) -> None:
     write(workspace.root / "in.ipynb", LOGS, parameters="x = 1")
     assert papermill(workspace, str(tmp_path / "out.ipynb")).returncode == 0

@@ -74,6 +74,7 @@ def test_stages_that_do_not_need_each_other_run_at_the_same_time(place: Workspac
     assert plans.run().state == "succeeded"
 
 
+@pytest.mark.long
 def test_the_best_instance_of_a_matrix_is_chosen_and_named(place: Workspace) -> None:
     plans = Plans(place)
     names = matrix(plans, metrics=("auc",))
@@ -132,6 +133,7 @@ def test_a_gate_that_fails_ends_the_run_as_not_published(
     assert ends == ["FINISHED", "FINISHED"]
 
 
+@pytest.mark.long
 def test_a_failed_stage_is_tried_again_after_a_pause_that_doubles(place: Workspace, tmp_path: Path) -> None:
     plans = Plans(place)
     notebook = write(
@@ -152,6 +154,7 @@ def test_a_failed_stage_is_tried_again_after_a_pause_that_doubles(place: Workspa
     assert [event.attempt for event in starts] == [1, 2, 3] and starts[2].at_ms >= failed[1].retry_ms
 
 
+@pytest.mark.long
 def test_a_cause_that_is_not_listed_is_not_tried_again(place: Workspace) -> None:
     plans = Plans(place)
     write(place.pipeline_specs / "wrong.ipynb", "1 / 0")

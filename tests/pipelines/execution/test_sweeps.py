@@ -161,6 +161,7 @@ def test_a_cancelled_sweep_ends_its_trials_and_can_go_on(place: Workspace, tmp_p
     assert [trial.state for trial in again.trials] == ["succeeded"] * 3
 
 
+@pytest.mark.long
 def test_one_trial_can_be_cancelled_and_the_others_go_on(place: Workspace, tmp_path: Path) -> None:
     seen = tmp_path / "seen"
     (tmp_path / "wait").touch()
@@ -189,6 +190,7 @@ def test_a_pipeline_is_swept_and_a_trial_that_a_gate_refuses_is_never_the_best(
     assert (start.parent_uid, start.kind) == (sweep.run.run_uid, "pipeline")
 
 
+@pytest.mark.long
 def test_halving_trains_the_best_longer_and_its_best_has_the_largest_budget(place: Workspace, tmp_path: Path) -> None:
     seen = tmp_path / "seen"
     asked = request(
@@ -223,6 +225,7 @@ def test_a_notebook_that_always_fails_ends_its_sweep_with_the_reason(place: Work
     assert end.status == "FAILED" and "ZeroDivisionError" in end.error
 
 
+@pytest.mark.long
 def test_a_metric_that_is_never_logged_ends_a_sweep_with_its_name(place: Workspace, tmp_path: Path) -> None:
     asked = request(place, tmp_path / "seen", texts={"epochs": "1..20"}, metric="acu", direction="max", parallel=1)
     sweep = ended(place, start_sweep(place, asked))

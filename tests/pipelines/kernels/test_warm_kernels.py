@@ -164,6 +164,7 @@ def test_a_cell_that_awaits_is_executed_and_not_overtaken() -> None:
         assert forked.run("print('goes on')") == "goes on"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("start", [kernel, warm])
 def test_the_kernel_of_a_run_drops_no_output_while_its_client_reads_none(start: Any) -> None:
     with start(env={**os.environ, "MLOPS_RUN_UID": new_id()}) as running:
@@ -237,6 +238,7 @@ def test_only_what_the_notebook_imports_is_there() -> None:
     assert extra <= {"mlops_workbench", "msgspec", "xxhash"}
 
 
+@pytest.mark.long
 def test_plots_are_shown_inline() -> None:
     with warm(SCIENCE) as forked:
         assert forked.run("import matplotlib; print(matplotlib.get_backend())").endswith("inline")
@@ -429,6 +431,7 @@ def test_its_sockets_have_names_that_no_other_process_can_take() -> None:
         assert len(addresses) == 2
 
 
+@pytest.mark.long
 def test_nothing_stays_of_a_workspace_that_was_deleted(pool: ForkPool, workspace: Workspace) -> None:
     pool.prepare(preparation := Preparation("call", dict(os.environ), str(workspace.root.parent)))
     path, deadline = pool._socket(preparation), time.monotonic() + 120

@@ -158,6 +158,7 @@ def test_a_model_that_never_loads_is_refused(workspace, tmp_path) -> None:
         try_model(folder.path, folder.digest, ServingSettings(), seconds=0.01)
 
 
+@pytest.mark.long
 def test_a_trial_of_other_files_counts_for_nothing(workspace, tmp_path) -> None:
     save(workspace, tmp_path / "m", BARE["xgboost"]())
     with pytest.raises(InvalidModel, match="files of the model have changed"):

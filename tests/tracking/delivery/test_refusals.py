@@ -28,6 +28,7 @@ def _attempt(ingest: Ingest) -> bool:
     return False
 
 
+@pytest.mark.long
 def test_heartbeats_do_not_reset_the_count_of_failed_deliveries(ingest: Ingest) -> None:
     ingest.store.ping()
     with contextlib.closing(sqlite3.connect(ingest.workspace.state / "mlflow.db")) as connection, connection:
