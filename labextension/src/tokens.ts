@@ -41,7 +41,9 @@ export interface IDocumentKind {
   /** Title of the command. */
   commandLabel: string;
   icon: LabIcon;
-  /** Title of the tab. */
+  /** What it is, for the title of the tab. */
+  label: string;
+  /** Name of the object in the title of the tab, until its page knows it. */
   title: (id: string) => string;
   page: (id: string, setTitle: (title: string) => void) => React.ReactElement;
 }
@@ -50,8 +52,12 @@ export interface IDocumentKind {
 export interface IWorkbenchDocuments {
   /** Add a kind of document: register its command, and restore its documents after a reload. */
   add(kind: IDocumentKind): IDisposable;
-  /** Open the document of an object, or activate it if it is open. */
-  open(noun: Noun, id: string): void;
+  /**
+   * Open the document of an object, or activate it if it is open.
+   *
+   * There is one tab for previews: the next preview takes its place.
+   */
+  open(noun: Noun, id: string, options?: { preview?: boolean }): void;
   /** Wrap a page in the context that its components use. */
   surround(page: React.ReactElement): React.ReactElement;
 }

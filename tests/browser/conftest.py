@@ -36,6 +36,12 @@ NOTEBOOK_ERRORS = (
     "Cannot read properties of undefined (reading 'schema')",
     'Window name candidate "null" already exists',
 )
+MANY = """\
+from mlops_workbench import log, track
+for number in range(50):
+    with track(f"run {number}"):
+        log(score=number)
+"""
 expect.set_options(timeout=PATIENCE * 1000)
 
 
@@ -72,6 +78,27 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
     folder = tmp_path_factory.mktemp("fresh") / "fresh"
     folder.mkdir()
     workspace = Workspace.init(folder)
+    yield workspace
+    stop(workspace)
+
+
+@pytest.fixture(scope="session")
+def crowded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+    """A workspace with fifty runs and fifty pipelines."""
+    workspace = Workspace.init(tmp_path_factory.mktemp("crowded"))
+    subprocess.run([sys.executable, "-c", MANY], cwd=workspace.root, check=True, timeout=PATIENCE)
+    folder = workspace.root / "pipelines"
+    folder.mkdir(exist_ok=True)
+    for number in range(50):
+        (folder / f"pipeline-{number:02}.yaml").write_text("version: 2\nstages:\n  train:\n    notebook: train.ipynb\n")
+    yield workspace
+    stop(workspace)
+
+
+@pytest.fixture
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+    """A workspace for one test, in which nothing has happened yet."""
+    workspace = Workspace.init(tmp_path_factory.mktemp("empty"))
     yield workspace
     stop(workspace)
 
@@ -196,4 +223,4 @@ def lab_on(browser: Browser, serve: Callable[..., str]) -> Iterator[Callable[...
     yield start
     for context in contexts:
         context.close()
-    assert errors == []
+    assert errors == [], "\n".join(errors)

@@ -97,6 +97,7 @@ def test_the_panel_lists_what_the_workspace_has(lab_on: Start, filled: Workspace
     expect(pipelines.get_by_role("button", name="Run broken…")).to_be_disabled()
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_documents_show_the_whole_story(lab_on: Start, filled: Workspace, theme: str) -> None:
     lab = lab_on(filled)

@@ -131,6 +131,7 @@ def test_a_run_whose_runner_is_killed_goes_on_at_once(running: Client, workspace
     assert resumptions(workspace, run) == 1
 
 
+@pytest.mark.long
 def test_a_run_goes_on_when_there_is_a_control_plane_again(
     workspace: Workspace, specs: Path, stopped: Callable[[Workspace], None]
 ) -> None:

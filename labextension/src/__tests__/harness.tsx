@@ -53,6 +53,8 @@ export class Harness {
           model: this.model,
           trans: nullTranslator.load('test'),
           rendermime: null,
+          insert: null,
+          notebook: () => 'flights.ipynb',
           open: (noun, id) => this.opened.push([noun, id])
         }}
       >

@@ -9,7 +9,12 @@ import type { Noun } from '../tokens';
 export interface IWorkbenchContext {
   model: WorkbenchModel;
   trans: TranslationBundle;
-  open: (noun: Noun, id: string) => void;
+  /** Opens a document: in the tab for previews, unless it is to be kept open. */
+  open: (noun: Noun, id: string, keep?: boolean) => void;
+  /** Puts code into cells of the notebook in front; null if the application has no notebooks. */
+  insert: ((cells: string[]) => void) | null;
+  /** Path of the notebook in front, or of an example. */
+  notebook: () => string;
   /** Renders code, output and figures; null if the application has no renderers. */
   rendermime: IRenderMimeRegistry | null;
 }

@@ -34,13 +34,21 @@ export function Row({
   detail?: React.ReactNode;
   aside?: React.ReactNode;
   hint: string;
-  onOpen: () => void;
+  /** Called with whether the document is to be kept open: with the keyboard, or by a double click. */
+  onOpen: (keep: boolean) => void;
   /** Content outside of the button. */
   children?: React.ReactNode;
 }): React.ReactElement {
   return (
     <li className="mw-row">
-      <button type="button" className="mw-row-button" onClick={onOpen} title={hint}>
+      <button
+        type="button"
+        className="mw-row-button"
+        // A click of the keyboard has no count.
+        onClick={event => onOpen(event.detail === 0)}
+        onDoubleClick={() => onOpen(true)}
+        title={hint}
+      >
         <span className="mw-row-mark">{mark}</span>
         <span className="mw-row-title">{title}</span>
         <span className="mw-row-value mw-number">{value}</span>

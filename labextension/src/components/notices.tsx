@@ -42,43 +42,52 @@ export function EmptyState({
   icon,
   title,
   children,
-  code
+  cells
 }: {
   icon: LabIcon;
   title: string;
   children?: React.ReactNode;
-  code?: string;
+  cells?: string[];
 }): React.ReactElement {
   return (
     <div className="mw-empty">
       <icon.react tag="div" width="28px" className="mw-empty-icon" />
       <p className="mw-empty-title">{title}</p>
       {children && <p className="mw-empty-text">{children}</p>}
-      {code && <Snippet code={code} />}
+      {cells && <Snippet cells={cells} />}
     </div>
   );
 }
 
-/** Code to be pasted into a cell or a terminal. */
-export function Snippet({ code }: { code: string }): React.ReactElement {
-  const { trans } = useWorkbench();
+/** Code for cells: it can be put into the notebook in front, or copied. */
+export function Snippet({ cells }: { cells: string[] }): React.ReactElement {
+  const { trans, insert } = useWorkbench();
   const [copied, setCopied] = React.useState(false);
   const copy = (): void => {
-    void navigator.clipboard.writeText(code).then(() => setCopied(true));
+    void navigator.clipboard.writeText(cells.join('\n\n')).then(() => setCopied(true));
   };
   const label = copied ? trans.__('Copied') : trans.__('Copy');
   return (
     <div className="mw-snippet">
-      <pre>{code}</pre>
-      <button
-        type="button"
-        className="mw-icon-button"
-        onClick={copy}
-        aria-label={label}
-        title={label}
-      >
-        <copyIcon.react tag="span" width="14px" />
-      </button>
+      <div className="mw-snippet-cells">
+        {cells.map((cell, index) => (
+          <pre key={index}>{cell}</pre>
+        ))}
+        <button
+          type="button"
+          className="mw-icon-button"
+          onClick={copy}
+          aria-label={label}
+          title={label}
+        >
+          <copyIcon.react tag="span" width="14px" />
+        </button>
+      </div>
+      {insert && (
+        <button type="button" className="mw-link" onClick={() => insert(cells)}>
+          {trans.__('Insert into notebook')}
+        </button>
+      )}
       <span className="mw-sr-only" role="status">
         {copied ? trans.__('Copied') : ''}
       </span>

@@ -24,7 +24,8 @@ export function Rendered({
   const host = React.useRef<HTMLDivElement>(null);
   const chosen = rendermime?.preferredMimeType({ [mediaType]: data }, 'ensure');
 
-  React.useEffect(() => {
+  // Its end comes before the node leaves the page, as the renderer needs it.
+  React.useLayoutEffect(() => {
     const node = host.current;
     if (node === null || rendermime === null || chosen === undefined) {
       return;

@@ -11,6 +11,7 @@ import { Ago } from '../components/times';
 import { formatLatency, formatNumber } from '../format/numbers';
 import { formatMoment } from '../format/times';
 import { endpointIcon } from '../icons';
+import { snippet } from '../snippets';
 import { MonitorSection } from './monitor';
 import { rollbackReason } from './rollback-reason';
 
@@ -30,7 +31,7 @@ export function EndpointPage({ name }: { name: string }): React.ReactElement {
         <EmptyState
           icon={endpointIcon}
           title={trans.__('No endpoint %1', name)}
-          code={`%mlops deploy ${name}@champion`}
+          cells={snippet('deploy', { model: name })}
         >
           {trans.__('The endpoint was removed or has not been deployed.')}
         </EmptyState>
@@ -90,8 +91,8 @@ export function EndpointPage({ name }: { name: string }): React.ReactElement {
       </div>
       <Alerts alerts={(alerts ?? []).filter(alert => alert.endpoint === name)} />
       <MonitorSection endpoint={name} />
-      <Section title={trans.__('Example request')}>
-        <Snippet code={requestExample(endpoint)} />
+      <Section title={trans.__('Try it')}>
+        <Snippet cells={snippet('try-endpoint', { endpoint: name })} />
       </Section>
     </Page>
   );
@@ -100,10 +101,6 @@ export function EndpointPage({ name }: { name: string }): React.ReactElement {
 /** Name of the registered model in a reference `name@alias` or `name/3`. */
 export function modelOf(endpoint: Endpoint): string {
   return endpoint.model.replace(/(@[^@]*|\/\d+)$/, '');
-}
-
-function requestExample(endpoint: Endpoint): string {
-  return `%mlops predict ${endpoint.name} DATA`;
 }
 
 function Alerts({ alerts }: { alerts: Alert[] }): React.ReactElement | null {

@@ -14,6 +14,7 @@ import { Ago } from '../components/times';
 import { championFirst } from '../format/aliases';
 import { formatNumber } from '../format/numbers';
 import { modelIcon } from '../icons';
+import { snippet } from '../snippets';
 import { ModelActions } from './model-actions';
 
 /** Page of a registered model: its versions and the details of one. */
@@ -53,7 +54,7 @@ export function ModelPage({ name }: { name: string }): React.ReactElement {
         <EmptyState
           icon={modelIcon}
           title={trans.__('No versions yet')}
-          code={`%mlops register RUN --as ${name}`}
+          cells={snippet('register', { model: name })}
         />
       ) : (
         <>
@@ -237,7 +238,7 @@ function VersionDetail({ version }: { version: ModelVersion }): React.ReactEleme
       <Signature inputs={version.inputs} outputs={version.outputs} />
       <Section title={trans.__('Load this version')}>
         <Snippet
-          code={`import mlflow\n\nmodel = mlflow.pyfunc.load_model("models:/${version.name}/${version.version}")`}
+          cells={snippet('load-version', { model: version.name, version: version.version })}
         />
       </Section>
     </>

@@ -12,6 +12,7 @@ import { Table } from '../components/table';
 import { Ago } from '../components/times';
 import { finiteNumber, formatChange, formatNumber, formatShare } from '../format/numbers';
 import { endpointIcon } from '../icons';
+import { snippet } from '../snippets';
 
 /** The monitor of an endpoint: quality and drift in each window of live predictions. */
 export function MonitorSection({ endpoint }: { endpoint: string }): React.ReactElement {
@@ -47,7 +48,7 @@ export function MonitorSection({ endpoint }: { endpoint: string }): React.ReactE
         <EmptyState
           icon={endpointIcon}
           title={trans.__('No windows yet')}
-          code={`%mlops monitor ${endpoint}`}
+          cells={snippet('monitor', { endpoint })}
         >
           {trans.__(
             'Send requests, and the true outcomes as feedback. Each window is compared with the training data.'
@@ -80,7 +81,7 @@ function Report({ report }: { report: MonitorReport }): React.ReactElement {
           : trans.__('No retraining on alert.')}
       </p>
       <div className="mw-charts mw-charts-wide">
-        {known.length > 0 && (
+        {known.length > 1 && (
           <LineChart
             title={trans.__('%1 of live predictions', spec.metric)}
             value={formatNumber(known[known.length - 1].quality)}
@@ -101,13 +102,15 @@ function Report({ report }: { report: MonitorReport }): React.ReactElement {
             )}
           />
         )}
-        <LineChart
-          title={trans.__('Rows')}
-          value={formatNumber(windows[windows.length - 1].rows)}
-          points={windows.map((window, index) => ({ x: index, y: window.rows }))}
-          labelOf={labelOf}
-          summary={trans.__('Rows predicted per window')}
-        />
+        {windows.length > 1 && (
+          <LineChart
+            title={trans.__('Rows')}
+            value={formatNumber(windows[windows.length - 1].rows)}
+            points={windows.map((window, index) => ({ x: index, y: window.rows }))}
+            labelOf={labelOf}
+            summary={trans.__('Rows predicted per window')}
+          />
+        )}
       </div>
       <WindowTable windows={windows} metric={spec.metric} />
       <DriftTable windows={windows} />
@@ -176,7 +179,7 @@ function change(window: Window): string {
 
 const percent = (value: number | null): string => formatShare(value, 1);
 
-/** Drift of every column in every window: a darker cell is further from the training data. */
+/** Drift of every column in every window: the more a cell is beyond its limit, the darker it is. */
 function DriftTable({ windows }: { windows: Window[] }): React.ReactElement | null {
   const { trans } = useWorkbench();
   const names = [...new Set(windows.flatMap(window => window.features.map(item => item.name)))];
@@ -220,9 +223,9 @@ function DriftCell({ drift }: { drift: FeatureDrift | undefined }): React.ReactE
   if (drift === undefined) {
     return <td className="mw-number mw-quiet">–</td>;
   }
-  // One third of the full shade at the threshold, the full shade from three times the threshold.
+  // What is within limits has no colour; the full shade is that of three times the threshold.
   const ratio = drift.floor > 0 ? drift.effect / drift.floor : drift.effect;
-  const shade = Math.min(1, ratio / 3);
+  const shade = drift.drifted ? Math.min(1, Math.max(ratio, 1) / 3) : 0;
   const title = trans.__(
     'effect size %1 (threshold %2), p-value %3, change of missing values %4',
     formatNumber(drift.effect),

@@ -13,6 +13,7 @@ import { Facts, Table } from '../components/table';
 import { Ago, Span } from '../components/times';
 import { isActive } from '../format/states';
 import { pipelineIcon } from '../icons';
+import { snippet } from '../snippets';
 
 /** Page of a pipeline: stages and details of one run, and a list of all runs. */
 export function PipelinePage({ name }: { name: string }): React.ReactElement {
@@ -78,7 +79,7 @@ export function PipelinePage({ name }: { name: string }): React.ReactElement {
         <EmptyState
           icon={pipelineIcon}
           title={trans.__('No runs yet')}
-          code={`%mlops pipeline run ${name}`}
+          cells={snippet('run-pipeline', { pipeline: name })}
         />
       )}
       {runs.length > 0 && (

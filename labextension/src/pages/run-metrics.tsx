@@ -3,11 +3,13 @@ import * as React from 'react';
 import type { MetricPoint, RunDetail } from '../api/types';
 import { LineChart } from '../components/chart';
 import { useWorkbench } from '../components/context';
+import { Fold } from '../components/fold';
 import { EmptyState } from '../components/notices';
 import { Section } from '../components/page';
 import { metricNames, resourceName } from '../format/metrics';
 import { finiteNumber, formatNumber } from '../format/numbers';
 import { runIcon } from '../icons';
+import { snippet } from '../snippets';
 
 /** Metrics that the code of a run logged. */
 export function RunMetrics({ detail }: { detail: RunDetail }): React.ReactElement {
@@ -24,10 +26,24 @@ export function RunMetrics({ detail }: { detail: RunDetail }): React.ReactElemen
 /** System metrics of a run: the resources that it used. */
 export function RunResources({ detail }: { detail: RunDetail }): React.ReactElement | null {
   const { trans } = useWorkbench();
-  const names = metricNames(detail.run.metrics, true);
+  const { metrics, tags } = detail.run;
+  const used = (name: string): boolean =>
+    metrics[name] !== 0 || (detail.history[name] ?? []).some(point => point.value !== 0);
+  const all = metricNames(metrics, true);
+  const names = [...all.filter(used), ...all.filter(name => !used(name))];
   return names.length === 0 ? null : (
     <Section title={trans.__('Resources')} count={names.length}>
-      <Values detail={detail} names={names} labelOf={name => resourceName(name, detail.run.tags)} />
+      <Fold
+        count={names.length}
+        first={names.filter(used).length}
+        show={shown => (
+          <Values
+            detail={detail}
+            names={names.slice(0, shown)}
+            labelOf={name => resourceName(name, tags)}
+          />
+        )}
+      />
     </Section>
   );
 }
@@ -80,11 +96,7 @@ function NoMetric({ finished }: { finished: boolean }): React.ReactElement {
   const { trans } = useWorkbench();
   // A run that still runs or that failed may not have reached the code that logs metrics.
   return finished ? (
-    <EmptyState
-      icon={runIcon}
-      title={trans.__('No metrics')}
-      code={'from mlops_workbench import log\n\nlog(loss=0.25, step=1)'}
-    >
+    <EmptyState icon={runIcon} title={trans.__('No metrics')} cells={snippet('metrics-of-a-loop')}>
       {trans.__('Scores that a cell assigns are captured automatically. Log others with log().')}
     </EmptyState>
   ) : (

@@ -113,7 +113,7 @@ function ParamsSection({ detail }: IPart): React.ReactElement {
   const { params } = detail.run;
   return (
     <Section title={trans.__('Parameters')} count={Object.keys(params).length}>
-      <Params params={params} />
+      <Params params={params} defaults={detail.defaults} />
     </Section>
   );
 }

@@ -7,6 +7,7 @@ import { EmptyState, Loading, ProblemNotice } from '../components/notices';
 import { Chip, StateDot } from '../components/status';
 import { formatLatency, formatNumber } from '../format/numbers';
 import { endpointIcon } from '../icons';
+import { snippet } from '../snippets';
 
 /** Endpoints with their model version, traffic and open alerts. */
 export function EndpointsSection(): React.ReactElement {
@@ -22,7 +23,7 @@ export function EndpointsSection(): React.ReactElement {
         <EmptyState
           icon={endpointIcon}
           title={trans.__('No endpoints')}
-          code={'%mlops deploy my-model@champion'}
+          cells={snippet('deploy', { model: 'my-model' })}
         >
           {trans.__('Deploy a registered model to serve predictions over HTTP.')}
         </EmptyState>
@@ -55,7 +56,7 @@ export function EndpointsSection(): React.ReactElement {
                   formatNumber(item.requests)
                 )}
                 hint={item.message || trans.__('Endpoint %1', item.name)}
-                onOpen={() => open('endpoint', item.name)}
+                onOpen={keep => open('endpoint', item.name, keep)}
               />
             );
           })}

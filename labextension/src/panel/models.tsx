@@ -8,6 +8,7 @@ import { Chip } from '../components/status';
 import { championFirst } from '../format/aliases';
 import { formatAgo } from '../format/times';
 import { modelIcon } from '../icons';
+import { snippet } from '../snippets';
 
 /** Registered models and their aliases. */
 export function ModelsSection(): React.ReactElement {
@@ -22,7 +23,7 @@ export function ModelsSection(): React.ReactElement {
         <EmptyState
           icon={modelIcon}
           title={trans.__('No registered models')}
-          code={'%mlops register my-first-run --as my-model'}
+          cells={snippet('register', { model: 'my-model' })}
         >
           {trans.__('Register the model of a run to give it versions and aliases.')}
         </EmptyState>
@@ -48,7 +49,7 @@ export function ModelsSection(): React.ReactElement {
                 item.name,
                 formatAgo(item.updated_ms)
               )}
-              onOpen={() => open('model', item.name)}
+              onOpen={keep => open('model', item.name, keep)}
             />
           ))}
         </List>

@@ -11,10 +11,11 @@ import { Dot, StateDot } from '../components/status';
 import { Ago, Span } from '../components/times';
 import { isActive } from '../format/states';
 import { pipelineIcon } from '../icons';
+import { snippet } from '../snippets';
 
 /** Pipelines of the workspace, each with its newest run. */
 export function PipelinesSection(): React.ReactElement {
-  const { model, trans } = useWorkbench();
+  const { model, trans, notebook } = useWorkbench();
   const { value: pipelines, problem } = useResource(model.pipelines);
   const { value: runs } = useResource(model.pipelineRuns);
   return (
@@ -26,7 +27,7 @@ export function PipelinesSection(): React.ReactElement {
         <EmptyState
           icon={pipelineIcon}
           title={trans.__('No pipelines')}
-          code={'version: 2\nstages:\n  train:\n    notebook: train.ipynb'}
+          cells={snippet('pipeline', { notebook: quoted(notebook()) })}
         >
           {trans.__('A pipeline is a YAML file in the pipelines folder. Its stages are notebooks.')}
         </EmptyState>
@@ -43,6 +44,11 @@ export function PipelinesSection(): React.ReactElement {
       )}
     </div>
   );
+}
+
+/** A path as one word of a command. */
+function quoted(path: string): string {
+  return /^[\w./-]+$/.test(path) ? path : `'${path.replace(/'/g, `'"'"'`)}'`;
 }
 
 function PipelineRow({
@@ -87,7 +93,7 @@ function PipelineRow({
         ))
       }
       hint={pipeline.problem || trans.__('Pipeline %1', pipeline.name)}
-      onOpen={() => open('pipeline', pipeline.name)}
+      onOpen={keep => open('pipeline', pipeline.name, keep)}
     >
       <button
         type="button"

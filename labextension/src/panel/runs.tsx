@@ -11,6 +11,7 @@ import { Ago, Span } from '../components/times';
 import { metricNames } from '../format/metrics';
 import { formatNumber, type JsonNumber } from '../format/numbers';
 import { runIcon } from '../icons';
+import { snippet } from '../snippets';
 
 /** The newest runs, of one experiment or of all. */
 export function RunsSection(): React.ReactElement {
@@ -27,11 +28,7 @@ export function RunsSection(): React.ReactElement {
       {runs === null ? (
         !problem && <Loading />
       ) : runs.length === 0 ? (
-        <EmptyState
-          icon={runIcon}
-          title={trans.__('No runs yet')}
-          code={'%load_ext mlops_workbench\n\n%%track my-first-run\nmodel.fit(X_train, y_train)'}
-        >
+        <EmptyState icon={runIcon} title={trans.__('No runs yet')} cells={snippet('first-run')}>
           {trans.__('Write %1 on the first line of a cell and run the cell.', '%%track')}
         </EmptyState>
       ) : (
@@ -67,7 +64,7 @@ function RunRow({ run, metric }: { run: Run; metric: string }): React.ReactEleme
       }
       aside={name}
       hint={trans.__('Run %1 of the experiment %2', run.name, run.experiment)}
-      onOpen={() => open('run', run.uid)}
+      onOpen={keep => open('run', run.uid, keep)}
     />
   );
 }

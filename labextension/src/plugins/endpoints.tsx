@@ -26,6 +26,7 @@ export const endpointsPlugin: JupyterFrontEndPlugin<void> = {
       command: CommandIDs.openEndpoint,
       commandLabel: trans.__('Open an endpoint'),
       icon: endpointIcon,
+      label: trans.__('Endpoint'),
       title: id => id,
       page: id => <EndpointPage name={id} />
     });

@@ -26,6 +26,7 @@ export const modelsPlugin: JupyterFrontEndPlugin<void> = {
       command: CommandIDs.openModel,
       commandLabel: trans.__('Open a model'),
       icon: modelIcon,
+      label: trans.__('Model'),
       title: id => id,
       page: id => <ModelPage name={id} />
     });

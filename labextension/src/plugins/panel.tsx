@@ -75,6 +75,7 @@ class Panel implements IWorkbenchPanel {
     const part = new PanelWithToolbar();
     part.id = `mlops-workbench-section-${section.id}`;
     part.title.label = section.label;
+    part.addClass('mw-panel-part');
     part.addWidget(new ShownWidget(this._documents.surround(section.body)));
     section.toolbar?.(part.toolbar);
     this.widget.insertWidget(place, part);

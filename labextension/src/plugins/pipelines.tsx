@@ -26,6 +26,7 @@ export const pipelinesPlugin: JupyterFrontEndPlugin<void> = {
       command: CommandIDs.openPipeline,
       commandLabel: trans.__('Open a pipeline'),
       icon: pipelineIcon,
+      label: trans.__('Pipeline'),
       title: id => id,
       page: id => <PipelinePage name={id} />
     });

@@ -27,6 +27,7 @@ export const runsPlugin: JupyterFrontEndPlugin<void> = {
       command: CommandIDs.openRun,
       commandLabel: trans.__('Open a run'),
       icon: runIcon,
+      label: trans.__('Run'),
       title: shortId,
       page: (id, setTitle) => <RunPage uid={id} setTitle={setTitle} />
     });
