@@ -94,7 +94,6 @@ def test_an_endpoint_is_started_switched_rolled_back_and_stopped(
         predict(first)
 
 
-@pytest.mark.long
 def test_what_is_served_is_the_model_that_was_deployed_not_the_number_of_its_version(
     supervisor: Supervisor, model_folder: ModelFolderOf, exported: Path, quick: Workspace, tmp_path: Path
 ) -> None:
@@ -271,7 +270,6 @@ def test_a_process_that_ends_before_it_serves_says_why(
         raise AssertionError("it always served before it was killed")
 
 
-@pytest.mark.long
 def test_a_copied_workspace_does_not_serve_from_the_original(
     supervisor: Supervisor, model_folder: ModelFolderOf, quick: Workspace
 ) -> None:
@@ -290,7 +288,6 @@ def test_a_copied_workspace_does_not_serve_from_the_original(
     assert json.loads((quick.endpoints / "eta" / "desired.json").read_text())["folder"] == exported
 
 
-@pytest.mark.long
 def test_a_copied_workspace_leaves_the_endpoints_of_the_original_alone(
     supervisor: Supervisor, model_folder: ModelFolderOf, quick: Workspace, tmp_path: Path
 ) -> None:

@@ -212,7 +212,6 @@ def temporary() -> Iterator[Path]:
         yield Path(folder)
 
 
-@pytest.mark.some(2)
 @pytest.mark.parametrize("how", ["lent", "spawned"])
 def test_it_ends_with_who_asked(
     workspace: Workspace, how: str, temporary: Path, monkeypatch: pytest.MonkeyPatch

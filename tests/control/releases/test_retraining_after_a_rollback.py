@@ -32,7 +32,6 @@ publish: {stage: train, as: churn, alias: champion}
 """
 
 
-@pytest.mark.long
 def test_a_retraining_does_not_bring_back_what_was_rolled_back(running: Client, workspace: Workspace) -> None:
     write(workspace.pipeline_specs / "train.ipynb", TRAIN, parameters="clf = 'clf.txt'")
     (workspace.pipeline_specs / "retrain.yaml").write_text(SPEC)

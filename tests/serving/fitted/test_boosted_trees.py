@@ -157,7 +157,6 @@ def test_a_model_inside_one_of_scikit_learn_is_served_without_a_setting(serve, w
         same(served(endpoint, X, "predict_proba"), answers(model, X, "predict_proba"))
 
 
-@pytest.mark.some(3)
 @pytest.mark.parametrize("library", BARE)
 def test_a_model_that_mlflow_code_logged_is_served(serve, tmp_path, library) -> None:
     import mlflow
@@ -225,7 +224,6 @@ def test_each_request_is_answered_by_one_thread(workspace, tmp_path) -> None:
             assert 1 in loaded.predict.keywords.values()
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("library", BARE)
 def test_the_metadata_name_the_library_and_the_type_of_the_answers(serve, workspace, tmp_path, library) -> None:
     save(workspace, tmp_path / "m", BARE[library]())

@@ -76,7 +76,6 @@ CUTS: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-@pytest.mark.some(3)
 @pytest.mark.parametrize("library", CUTS)
 def test_a_file_that_was_cut_is_refused_also_without_answers_to_compare(tmp_path, library) -> None:
     import mlflow
@@ -158,7 +157,6 @@ def test_a_model_that_never_loads_is_refused(workspace, tmp_path) -> None:
         try_model(folder.path, folder.digest, ServingSettings(), seconds=0.01)
 
 
-@pytest.mark.long
 def test_a_trial_of_other_files_counts_for_nothing(workspace, tmp_path) -> None:
     save(workspace, tmp_path / "m", BARE["xgboost"]())
     with pytest.raises(InvalidModel, match="files of the model have changed"):

@@ -81,7 +81,6 @@ for number in range(10**6):
 
 
 @pytest.mark.process
-@pytest.mark.some(2)
 @pytest.mark.parametrize("seconds", ["0.02", "3600"])
 def test_every_answer_that_was_sent_before_a_kill_is_in_the_log_once(tmp_path: Path, seconds: str) -> None:
     code = CHILD.format(path=[str(Path(__file__).parent)])

@@ -152,7 +152,6 @@ def test_requests_with_other_parameters_at_the_same_time_are_not_mixed(
     assert list(many.map(ask, range(200))) == [[{"0": 111.0 * factor}] for factor in range(200)]
 
 
-@pytest.mark.long
 def test_names_are_those_of_the_answer_whatever_other_requests_get(
     serve: Serve, tmp_path: Path, many: ThreadPoolExecutor
 ) -> None:
@@ -205,7 +204,6 @@ def test_a_table_is_a_tensor_for_each_of_its_columns_in_the_open_inference_proto
     assert answer.status_code == 400 and "did you mean 'half'" in answer.json()["error"]
 
 
-@pytest.mark.long
 def test_the_metadata_name_the_columns_of_the_answer_to_the_input_example(serve: Serve, tmp_path: Path) -> None:
     mlflow.pyfunc.save_model(str(tmp_path / "m"), python_model=Table(), input_example=ROWS, pip_requirements=[])
     write_manifest(tmp_path / "m")
@@ -281,7 +279,6 @@ def test_answers_have_the_types_that_mlflows_server_writes(serve: Serve, tmp_pat
     assert whole["shape"] == [3, 2]
 
 
-@pytest.mark.long
 def test_a_model_of_onnx_is_served(serve: Serve, tmp_path: Path) -> None:
     onnx = pytest.importorskip("skl2onnx")
     X = np.random.default_rng(0).normal(size=(50, 2)).astype(np.float32)
